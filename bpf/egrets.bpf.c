@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * The hooks of egrets, a line or two each: what they do is in the headers, what
+ * they send in egrets.h. Everything goes through one ring buffer, so that a DNS
+ * answer, seen before its socket has it, always comes before the connection that
+ * follows from it.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+/* Macros of the kernel's headers: BTF has only types. */
+#define AF_INET 2	/* include/linux/socket.h */
+#define ETH_P_IP 0x0800 /* include/uapi/linux/if_ether.h */
+#define ETH_P_IPV6 0x86dd
+#define EINTR 4 /* include/uapi/asm-generic/errno.h */
+#define EINPROGRESS 115
+#define ERESTARTSYS 512 /* include/linux/errno.h */
+
+#include "egrets.h"
+#include "ring.h"
+#include "process.h"
+#include "calls.h"
+#include "socket.h"
+#include "packet.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* So that the records' types are in the object's BTF, for Rust to read. */
+#define EXPORT(type) const struct type *unused_##type __attribute__((unused))
+EXPORT(egrets_header);
+EXPORT(egrets_fork);
+EXPORT(egrets_exec);
+EXPORT(egrets_exit);
+EXPORT(egrets_connect);
+EXPORT(egrets_errno);
+EXPORT(egrets_state);
+EXPORT(egrets_release);
+EXPORT(egrets_flow_end);
+EXPORT(egrets_dns);
+EXPORT(egrets_cgroup);
+EXPORT(egrets_flow_key);
+EXPORT(egrets_flow);
+const enum egrets_kind *unused_kind __attribute__((unused));
+
+/* Destinations, in the context of the process that names them. 1: allowed. */
+
+SEC("cgroup/connect4")
+int egrets_connect4(struct bpf_sock_addr *ctx)
+{
+	struct egrets_endpoint dst = {};
+
+	ipv4_destination(&dst, ctx);
+	destination(ctx, &dst);
+	return 1;
+}
+
+SEC("cgroup/connect6")
+int egrets_connect6(struct bpf_sock_addr *ctx)
+{
+	struct egrets_endpoint dst = {};
+
+	ipv6_destination(&dst, ctx);
+	destination(ctx, &dst);
+	return 1;
+}
+
+SEC("cgroup/sendmsg4")
+int egrets_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	struct egrets_endpoint dst = {};
+
+	ipv4_destination(&dst, ctx);
+	destination(ctx, &dst);
+	return 1;
+}
+
+SEC("cgroup/sendmsg6")
+int egrets_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct egrets_endpoint dst = {};
+
+	ipv6_destination(&dst, ctx);
+	destination(ctx, &dst);
+	return 1;
+}
+
+SEC("cgroup/sock_release")
+int egrets_sock_release(struct bpf_sock *ctx)
+{
+	release(ctx);
+	return 1;
+}
+
+/* Packets, in anybody's context: the socket's cookie says whose. */
+
+SEC("cgroup_skb/egress")
+int egrets_egress(struct __sk_buff *skb)
+{
+	packet_out(skb);
+	return 1;
+}
+
+SEC("cgroup_skb/ingress")
+int egrets_ingress(struct __sk_buff *skb)
+{
+	packet_in(skb);
+	return 1;
+}
+
+/* What became of a TCP attempt. */
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(egrets_set_state, const struct sock *sk, const int oldstate, const int newstate)
+{
+	state_changed(sk, newstate);
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter_connect")
+int egrets_connect_enter(void *ctx)
+{
+	connect_entered();
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_exit_connect")
+int egrets_connect_exit(struct trace_event_raw_sys_exit *ctx)
+{
+	connect_returned(ctx->ret);
+	return 0;
+}
+
+/* Processes and the cgroups they are in. */
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(egrets_fork, struct task_struct *parent, struct task_struct *child)
+{
+	return report_fork(child);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(egrets_exec, struct task_struct *task)
+{
+	return report_exec(task);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(egrets_exit, struct task_struct *task)
+{
+	return report_exit(task);
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(egrets_cgroup_mkdir, struct cgroup *cgrp, const char *path)
+{
+	return report_cgroup(EGRETS_CGROUP, cgrp, path, NULL);
+}
+
+SEC("tp_btf/cgroup_attach_task")
+int BPF_PROG(egrets_cgroup_attach, struct cgroup *cgrp, const char *path, struct task_struct *task)
+{
+	return report_cgroup(EGRETS_ATTACH, cgrp, path, task);
+}

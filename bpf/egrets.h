@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The records of the ring buffer: defined here once, read by Rust through the
+ * types that libbpf-cargo generates from the object's BTF.
+ *
+ * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are in
+ * host order. Times are nanoseconds since boot, suspend included
+ * (bpf_ktime_get_boot_ns). Process ids are the initial pid namespace's.
+ */
+#ifndef EGRETS_H
+#define EGRETS_H
+
+#define EGRETS_COMM_LEN 16   /* TASK_COMM_LEN, include/linux/sched.h */
+#define EGRETS_ARGV_MAX 4096 /* bytes of argv kept; longer ones are cut */
+#define EGRETS_EXE_MAX 4096  /* PATH_MAX, include/uapi/linux/limits.h */
+#define EGRETS_PATH_MAX 1024 /* bytes of a cgroup's path kept */
+#define EGRETS_DNS_PORTS 8   /* DNS ports that can be configured */
+
+enum egrets_kind {
+	EGRETS_NONE,
+	EGRETS_FORK,	    /* struct egrets_fork */
+	EGRETS_EXEC,	    /* struct egrets_exec */
+	EGRETS_EXIT,	    /* struct egrets_exit */
+	EGRETS_CONNECT,	    /* struct egrets_connect: a TCP attempt */
+	EGRETS_ERRNO,	    /* struct egrets_errno: what connect returned */
+	EGRETS_ESTABLISHED, /* struct egrets_state */
+	EGRETS_CLOSE,	    /* struct egrets_state */
+	EGRETS_RELEASE,	    /* struct egrets_release */
+	EGRETS_FLOW,	    /* struct egrets_connect: a UDP flow's first packet */
+	EGRETS_FLOW_END,    /* struct egrets_flow_end */
+	EGRETS_DNS,	    /* struct egrets_dns */
+	EGRETS_CGROUP,	    /* struct egrets_cgroup: a cgroup was made */
+	EGRETS_ATTACH,	    /* struct egrets_cgroup: a process was moved */
+	EGRETS_OWNER,	    /* no record: sockets that found no room in the owner map */
+	EGRETS_KINDS,
+};
+
+struct egrets_header {
+	__u64 ts;
+	__u32 kind;
+	__u32 pad;
+};
+
+/* Whose it is. Taken in process context, so the pid is not "anybody's". */
+struct egrets_owner {
+	__u64 start_ns;	 /* of the thread group leader, since boot: guards against pid reuse */
+	__u64 cgroup_id; /* in the cgroup2 hierarchy */
+	__u64 netns_cookie;
+	__u32 tgid;
+	__u32 tid;
+	__u32 uid;		    /* as the initial user namespace sees it */
+	__u32 netns;		    /* inode number */
+	__u8 comm[EGRETS_COMM_LEN]; /* of the leader: threads rename themselves */
+};
+
+struct egrets_endpoint {
+	__u8 addr[16];
+	__u16 port;
+	__u16 pad[3];
+};
+
+struct egrets_fork {
+	struct egrets_header h;
+	__u64 start_ns;
+	__u64 parent_start_ns;
+	__u32 tgid;
+	__u32 parent_tgid;
+};
+
+/*
+ * data holds argv_len bytes of argv, each argument ended by a NUL, then exe_len
+ * bytes: the names of the executable's path, the last one first, each ended by
+ * a NUL.
+ */
+struct egrets_exec {
+	struct egrets_header h;
+	struct egrets_owner owner;
+	__u64 parent_start_ns;
+	__u32 parent_tgid;
+	__u32 argv_total; /* argv's length before it was cut */
+	__u32 argv_len;
+	__u32 exe_len;
+	__u8 data[];
+};
+
+struct egrets_exit {
+	struct egrets_header h;
+	__u64 start_ns;
+	__u32 tgid;
+	__u32 pad;
+};
+
+/* EGRETS_CONNECT and EGRETS_FLOW. */
+struct egrets_connect {
+	struct egrets_header h;
+	struct egrets_owner owner;
+	__u64 cookie;
+	struct egrets_endpoint src; /* zero for EGRETS_CONNECT: the port is not chosen yet */
+	struct egrets_endpoint dst; /* as the process named it, before any NAT */
+};
+
+struct egrets_errno {
+	struct egrets_header h;
+	__u64 cookie;
+	__u32 err; /* positive */
+	__u32 pad;
+};
+
+/* EGRETS_ESTABLISHED and EGRETS_CLOSE. */
+struct egrets_state {
+	struct egrets_header h;
+	__u64 cookie;
+	__u64 tx_bytes; /* payload, without retransmissions */
+	__u64 rx_bytes;
+	struct egrets_endpoint src;
+	__u32 err;	/* sk_err, positive */
+	__u8 has_bytes; /* 0: not a TCP socket of its own (MPTCP), bytes unknown */
+	__u8 pad[3];
+};
+
+/*
+ * A TCP socket let go without a change of state, or a UDP socket that has more
+ * flows than are ended at once: then next is the first of those left.
+ */
+struct egrets_release {
+	struct egrets_header h;
+	__u64 cookie;
+	struct egrets_endpoint next;
+	__u32 has_next;
+	__u32 pad;
+};
+
+struct egrets_flow_end {
+	struct egrets_header h;
+	__u64 cookie;
+	__u64 tx_bytes;
+	__u64 rx_bytes;
+	__u64 last_ts; /* of the last packet */
+	struct egrets_endpoint dst;
+};
+
+struct egrets_dns {
+	struct egrets_header h;
+	struct egrets_owner owner;
+	__u64 cookie;
+	struct egrets_endpoint server; /* as the process named it, before any NAT */
+	__u32 wire_len;		       /* the message's length */
+	__u32 len;		       /* bytes of it in payload */
+	__u8 ingress;		       /* 1: came in, 0: went out */
+	__u8 pad[7];
+	__u8 payload[];
+};
+
+struct egrets_cgroup {
+	struct egrets_header h;
+	__u64 cgroup_id;
+	__u64 start_ns; /* EGRETS_ATTACH: of the process moved */
+	__u32 tgid;
+	__u32 hierarchy; /* 0: cgroup2 */
+	__u32 path_len;
+	__u32 pad;
+	__u8 path[]; /* from the hierarchy's root */
+};
+
+/* The values of the maps that userspace reads too. */
+
+struct egrets_flow_key {
+	__u64 cookie;
+	__u8 addr[16];
+	__u16 port;
+	__u16 pad[3];
+};
+
+enum egrets_flow_state {
+	EGRETS_FLOW_NOTED,   /* named by connect or sendmsg: nothing was sent yet */
+	EGRETS_FLOW_STARTED, /* its first packet left and was reported */
+	EGRETS_FLOW_LOST,    /* its first packet left and the report was lost */
+};
+
+struct egrets_flow {
+	__u64 tx_bytes;
+	__u64 rx_bytes;
+	__u64 last_ts;
+	__u32 state;
+	__u32 has_next;
+	struct egrets_endpoint next; /* the socket's flow before this one */
+};
+
+#endif

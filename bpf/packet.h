@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What passes the sockets: UDP flows are counted, DNS messages are copied. The
+ * programs see each packet from its IP header on, going out after the firewall
+ * and any NAT, coming in before the socket has it and after NAT was undone.
+ */
+#ifndef EGRETS_PACKET_H
+#define EGRETS_PACKET_H
+
+#define IPV6_EXTENSIONS 6 /* extension headers that are passed over */
+#define IP_OFFSET 0x1fff  /* include/net/ip.h: not a first fragment */
+#define UDP_HEADER_LEN 8
+/* include/net/ipv6.h */
+#define NEXTHDR_HOP 0
+#define NEXTHDR_ROUTING 43
+#define NEXTHDR_DEST 60
+
+/* The wire formats: their size counts, and no kernel relocates them. */
+
+struct ipv4_header { /* RFC 791, section 3.1 */
+	__u8 version_ihl;
+	__u8 tos;
+	__be16 total_len;
+	__be16 id;
+	__be16 frag_off;
+	__u8 ttl;
+	__u8 protocol;
+	__be16 check;
+	__be32 saddr;
+	__be32 daddr;
+};
+
+struct ipv6_header { /* RFC 8200, section 3 */
+	__u8 version_class_flow[4];
+	__be16 payload_len;
+	__u8 next_header;
+	__u8 hop_limit;
+	__u8 saddr[16];
+	__u8 daddr[16];
+};
+
+struct packet {
+	struct egrets_endpoint src;
+	struct egrets_endpoint dst;
+	__u32 payload; /* its offset */
+	__u32 len;     /* its length */
+};
+
+/* Whether it is a UDP datagram, or the first fragment of one. */
+static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	__u32 off;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct ipv4_header *ip = data;
+
+		if ((void *)(ip + 1) > end || ip->protocol != IPPROTO_UDP ||
+		    (ip->frag_off & bpf_htons(IP_OFFSET)))
+			return false;
+		off = (ip->version_ihl & 0xf) * 4;
+		set_ipv4(p->src.addr, ip->saddr);
+		set_ipv4(p->dst.addr, ip->daddr);
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6_header *ip6 = data;
+
+		if ((void *)(ip6 + 1) > end)
+			return false;
+		__u8 next = ip6->next_header;
+
+		__builtin_memcpy(p->src.addr, ip6->saddr, 16);
+		__builtin_memcpy(p->dst.addr, ip6->daddr, 16);
+		off = sizeof(*ip6);
+		for (int i = 0; i < IPV6_EXTENSIONS && next != IPPROTO_UDP; i++) {
+			__u8 ext[2]; /* next header, length in 8 bytes beyond the first 8 */
+
+			if (next != NEXTHDR_HOP && next != NEXTHDR_ROUTING && next != NEXTHDR_DEST)
+				return false;
+			if (bpf_skb_load_bytes(skb, off, ext, sizeof(ext)))
+				return false;
+			next = ext[0];
+			off += (ext[1] + 1) * 8;
+		}
+		if (next != IPPROTO_UDP)
+			return false;
+	} else {
+		return false;
+	}
+
+	__be16 ports[2];
+
+	if (bpf_skb_load_bytes(skb, off, ports, sizeof(ports)))
+		return false;
+	p->src.port = bpf_ntohs(ports[0]);
+	p->dst.port = bpf_ntohs(ports[1]);
+	p->payload = off + UDP_HEADER_LEN;
+	p->len = skb->len > p->payload ? skb->len - p->payload : 0;
+	return true;
+}
+
+/*
+ * Copies the message into a record of constant size that is just big enough.
+ * No scratch: a packet coming in interrupts one going out on the same CPU. Of
+ * the payload only `len` bytes are written, and only they are read.
+ */
+#define COPY_DNS(size)                                                                             \
+	if (len <= (size)) {                                                                       \
+		e = RESERVE_MORE(struct egrets_dns, EGRETS_DNS, size);                             \
+		if (!e)                                                                            \
+			return;                                                                    \
+		e->owner = s->owner;                                                               \
+		e->cookie = cookie;                                                                \
+		e->server = *server;                                                               \
+		e->ingress = ingress;                                                              \
+		e->wire_len = len;                                                                 \
+		if (len && !bpf_skb_load_bytes(skb, p->payload, e->payload, len))                  \
+			e->len = len;                                                              \
+		submit(e);                                                                         \
+		return;                                                                            \
+	}
+
+static __always_inline void copy_dns(struct __sk_buff *skb, const struct packet *p,
+				     const struct sock_info *s, __u64 cookie,
+				     const struct egrets_endpoint *server, bool ingress)
+{
+	struct egrets_dns *e;
+	__u32 len = p->len;
+
+	COPY_DNS(128);
+	COPY_DNS(512);
+	COPY_DNS(1536);
+	COPY_DNS(4096);
+	COPY_DNS(65535);
+}
+
+static __always_inline void count_bytes(__u64 *bytes, struct egrets_flow *flow, __u32 len)
+{
+	__sync_fetch_and_add(bytes, len);
+	flow->last_ts = bpf_ktime_get_boot_ns();
+}
+
+static __always_inline void start_flow(const struct packet *p, struct egrets_flow *flow,
+				       const struct sock_info *s, __u64 cookie,
+				       const struct egrets_endpoint *dst)
+{
+	struct egrets_connect *e;
+
+	/* of two threads that send at once, one tells */
+	if (__sync_val_compare_and_swap(&flow->state, EGRETS_FLOW_NOTED, EGRETS_FLOW_STARTED) !=
+	    EGRETS_FLOW_NOTED)
+		return;
+	e = RESERVE(struct egrets_connect, EGRETS_FLOW);
+	if (!e) {
+		flow->state = EGRETS_FLOW_LOST;
+		return;
+	}
+	e->owner = s->owner;
+	e->cookie = cookie;
+	e->src = p->src;
+	e->dst = *dst;
+	submit(e);
+}
+
+static __always_inline void packet_out(struct __sk_buff *skb)
+{
+	struct packet p = {};
+
+	if (!parse_udp(skb, &p))
+		return;
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_endpoint dst = p.dst;
+	struct egrets_flow_key key;
+
+	if (!s)
+		return;
+	flow_key(&key, cookie, &dst);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
+
+	if (!flow) {
+		if (bpf_map_lookup_elem(&inbound, &key))
+			return; /* an answer to a stranger */
+		/* NAT has changed the destination: it is the one named last */
+		dst = s->last;
+		flow_key(&key, cookie, &dst);
+		flow = bpf_map_lookup_elem(&flows, &key);
+		if (!flow)
+			return;
+	}
+	count_bytes(&flow->tx_bytes, flow, p.len);
+	if (flow->state == EGRETS_FLOW_NOTED)
+		start_flow(&p, flow, s, cookie, &dst);
+	if (is_dns_port(dst.port))
+		copy_dns(skb, &p, s, cookie, &dst, false);
+}
+
+static __always_inline void packet_in(struct __sk_buff *skb)
+{
+	struct packet p = {};
+
+	if (!parse_udp(skb, &p))
+		return;
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct egrets_flow_key key;
+
+	flow_key(&key, cookie, &p.src);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
+	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (flow) {
+		count_bytes(&flow->rx_bytes, flow, p.len);
+	} else if (!bpf_map_lookup_elem(&inbound, &key)) {
+		__u8 one = 1;
+
+		bpf_map_update_elem(&inbound, &key, &one, BPF_ANY);
+	}
+	/* what comes to a DNS client from elsewhere is told too, as unsolicited */
+	if (s && s->dns && (!flow || is_dns_port(p.src.port)))
+		copy_dns(skb, &p, s, cookie, &p.src, true);
+}
+
+#endif

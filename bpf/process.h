@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Who runs: the owner of what happens now, and what exec, fork and exit tell. */
+#ifndef EGRETS_PROCESS_H
+#define EGRETS_PROCESS_H
+
+#define EXE_DEPTH 64 /* directories of an executable's path that are followed */
+#define NAME_LEN 256 /* NAME_MAX and its NUL, include/uapi/linux/limits.h */
+
+/* egrets itself: its own traffic is not reported. */
+const volatile __u32 self_tgid;
+
+static __always_inline __u32 current_tgid(void)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+static __always_inline void fill_owner(struct egrets_owner *owner)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	__u64 id = bpf_get_current_pid_tgid();
+
+	owner->tgid = id >> 32;
+	owner->tid = (__u32)id;
+	owner->uid = (__u32)bpf_get_current_uid_gid();
+	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
+	owner->cgroup_id = bpf_get_current_cgroup_id();
+	owner->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
+}
+
+/*
+ * An exec's record is built here: its size is known only when it is written,
+ * which bpf_ringbuf_reserve does not take before dynptrs (5.19). The program is
+ * not entered twice on one CPU (bpf_prog->active), so one buffer a CPU is enough.
+ */
+struct exec_scratch {
+	__u8 record[sizeof(struct egrets_exec) + EGRETS_ARGV_MAX + EGRETS_EXE_MAX + NAME_LEN];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct exec_scratch);
+} exec_scratch SEC(".maps");
+
+static __always_inline __u32 read_argv(struct egrets_exec *exec, struct mm_struct *mm)
+{
+	__u64 start = BPF_CORE_READ(mm, arg_start);
+	__u64 len = BPF_CORE_READ(mm, arg_end) - start;
+
+	exec->argv_total = len;
+	if (len > EGRETS_ARGV_MAX)
+		len = EGRETS_ARGV_MAX;
+	barrier_var(len); /* so that the bound is on the register the helper gets */
+	if (len > EGRETS_ARGV_MAX)
+		return 0;
+	if (bpf_probe_read_user(exec->data, len, (void *)start))
+		return 0;
+	return len;
+}
+
+/*
+ * The executable's path as its own process sees it, up to that process' root
+ * directory: what d_path() (fs/d_path.c) prints, which is refused here. Its
+ * names are written from the last to the first. The length is kept in the map's
+ * memory, which the verifier does not follow: each turn of the loop looks like
+ * the one before, where a register's growing range would make it try them all.
+ */
+static __always_inline void read_exe(struct egrets_exec *exec, struct task_struct *task,
+				     struct mm_struct *mm)
+{
+	struct path at = BPF_CORE_READ(mm, exe_file, f_path);
+	struct path root = BPF_CORE_READ(task, fs, root);
+	struct vfsmount *vfs = at.mnt;
+	struct dentry *dentry = at.dentry;
+
+	for (int i = 0; i < EXE_DEPTH; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+
+		if (dentry == root.dentry && vfs == root.mnt)
+			break;
+		if (dentry == parent || dentry == BPF_CORE_READ(vfs, mnt_root)) {
+			struct mount *mnt = (void *)vfs -
+					    __builtin_preserve_field_info(((struct mount *)0)->mnt,
+									  BPF_FIELD_BYTE_OFFSET);
+			struct mount *above = BPF_CORE_READ(mnt, mnt_parent);
+
+			if (mnt == above)
+				break;
+			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+			vfs = (void *)above +
+			      __builtin_preserve_field_info(((struct mount *)0)->mnt,
+							    BPF_FIELD_BYTE_OFFSET);
+			continue;
+		}
+		__u64 off = *(volatile __u32 *)&exec->argv_len + *(volatile __u32 *)&exec->exe_len;
+
+		if (off >= EGRETS_ARGV_MAX + EGRETS_EXE_MAX)
+			break;
+		long n = bpf_probe_read_kernel_str(exec->data + off, NAME_LEN,
+						   BPF_CORE_READ(dentry, d_name.name));
+		if (n <= 0)
+			break;
+		exec->exe_len += n;
+		dentry = parent;
+	}
+}
+
+static __always_inline int report_exec(struct task_struct *task)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	__u32 zero = 0;
+	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
+
+	if (!s)
+		return 0;
+	struct egrets_exec *exec = (struct egrets_exec *)s->record;
+
+	__builtin_memset(exec, 0, sizeof(*exec));
+	stamp(&exec->h, EGRETS_EXEC);
+	fill_owner(&exec->owner);
+	exec->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
+	exec->parent_start_ns = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
+	exec->argv_len = read_argv(exec, mm);
+	read_exe(exec, task, mm);
+
+	__u64 size = sizeof(*exec) + exec->argv_len + exec->exe_len;
+
+	if (size > sizeof(*s))
+		size = sizeof(*s); /* for the verifier: it fits */
+	if (bpf_ringbuf_output(&events, s, size, wake_flags()))
+		count_lost(EGRETS_EXEC);
+	return 0;
+}
+
+static __always_inline int report_fork(struct task_struct *child)
+{
+	struct egrets_fork *fork;
+
+	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
+		return 0; /* a thread: it belongs to its process */
+	fork = RESERVE(struct egrets_fork, EGRETS_FORK);
+	if (!fork)
+		return 0;
+	fork->tgid = BPF_CORE_READ(child, tgid);
+	fork->start_ns = BPF_CORE_READ(child, start_boottime);
+	fork->parent_tgid = BPF_CORE_READ(child, real_parent, tgid);
+	fork->parent_start_ns = BPF_CORE_READ(child, real_parent, group_leader, start_boottime);
+	submit(fork);
+	return 0;
+}
+
+static __always_inline int report_exit(struct task_struct *task)
+{
+	struct egrets_exit *exit;
+
+	if (BPF_CORE_READ(task, signal, live.counter) != 0)
+		return 0; /* other threads go on */
+	exit = RESERVE(struct egrets_exit, EGRETS_EXIT);
+	if (!exit)
+		return 0;
+	exit->tgid = BPF_CORE_READ(task, tgid);
+	exit->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	submit(exit);
+	return 0;
+}
+
+static __always_inline int report_cgroup(__u32 kind, struct cgroup *cgrp, const char *path,
+					 struct task_struct *task)
+{
+	struct egrets_cgroup *e = RESERVE_MORE(struct egrets_cgroup, kind, EGRETS_PATH_MAX);
+
+	if (!e)
+		return 0;
+	e->cgroup_id = BPF_CORE_READ(cgrp, kn, id);
+	e->hierarchy = BPF_CORE_READ(cgrp, root, hierarchy_id);
+	if (task) {
+		e->tgid = BPF_CORE_READ(task, tgid);
+		e->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	}
+	long n = bpf_probe_read_kernel_str(e->path, EGRETS_PATH_MAX, path);
+
+	e->path_len = n > 0 ? n - 1 : 0;
+	submit(e);
+	return 0;
+}
+
+#endif

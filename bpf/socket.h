@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Whose socket it is, from connect and sendmsg (process context) to the socket's
+ * release: the owner map, and the UDP flows that hang on each socket.
+ */
+#ifndef EGRETS_SOCKET_H
+#define EGRETS_SOCKET_H
+
+#define FLOWS_PER_RELEASE 32 /* flows ended at once; userspace sweeps up the rest */
+
+const volatile __u16 dns_ports[EGRETS_DNS_PORTS] = {53};
+
+struct sock_info {
+	struct egrets_owner owner;
+	struct egrets_endpoint last; /* the newest UDP destination named */
+	struct egrets_endpoint head; /* the newest flow of the list */
+	__u8 has_flows;
+	__u8 dns;      /* named a DNS port: a DNS client */
+	__u8 closed;   /* its attempt's end was told */
+	__u8 released; /* its process has let go: the next CLOSE is the last */
+	__u32 pad;
+};
+
+/*
+ * A plain hash, emptied at sock_release: an LRU would lose in silence and could
+ * be flooded. Not preallocated, because most hosts need a hundredth of it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64); /* socket cookie */
+	__type(value, struct sock_info);
+} socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct egrets_flow_key);
+	__type(value, struct egrets_flow);
+} flows SEC(".maps");
+
+/*
+ * Who sent to a socket first: an answer to them is not egress. Strangers fill
+ * it, so it is an LRU; what it forgets is taken for a flow of the answerer's.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct egrets_flow_key);
+	__type(value, __u8);
+} inbound SEC(".maps");
+
+static __always_inline bool is_dns_port(__u16 port)
+{
+	for (int i = 0; i < EGRETS_DNS_PORTS; i++)
+		if (port && port == dns_ports[i])
+			return true;
+	return false;
+}
+
+static __always_inline void set_ipv4(__u8 *addr, __be32 ip)
+{
+	__builtin_memset(addr, 0, 10);
+	addr[10] = 0xff;
+	addr[11] = 0xff;
+	__builtin_memcpy(addr + 12, &ip, 4);
+}
+
+/* To dial "any" is to dial loopback (ip_route_output_key, ip6_route_output). */
+static __always_inline void ipv4_destination(struct egrets_endpoint *dst, struct bpf_sock_addr *ctx)
+{
+	__be32 ip = ctx->user_ip4;
+
+	set_ipv4(dst->addr, ip ? ip : bpf_htonl(0x7f000001)); /* INADDR_LOOPBACK */
+	dst->port = bpf_ntohs((__u16)ctx->user_port);
+}
+
+static __always_inline void ipv6_destination(struct egrets_endpoint *dst, struct bpf_sock_addr *ctx)
+{
+	__u32 ip[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
+
+	if (!ip[0] && !ip[1] && !ip[3]) {
+		if (!ip[2])
+			ip[3] = bpf_htonl(1); /* ::1 */
+		else if (ip[2] == bpf_htonl(0xffff))
+			ip[3] = bpf_htonl(0x7f000001); /* ::ffff:127.0.0.1 */
+	}
+	__builtin_memcpy(dst->addr, ip, sizeof(ip));
+	dst->port = bpf_ntohs((__u16)ctx->user_port);
+}
+
+static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,
+				     const struct egrets_endpoint *peer)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->cookie = cookie;
+	key->port = peer->port;
+	__builtin_memcpy(key->addr, peer->addr, sizeof(key->addr));
+}
+
+/* The socket's entry, made where it has none yet. */
+static __always_inline struct sock_info *own(__u64 cookie, const struct egrets_owner *owner)
+{
+	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (s)
+		return s;
+	struct sock_info fresh = {};
+
+	fresh.owner = *owner;
+	if (bpf_map_update_elem(&socks, &cookie, &fresh, BPF_NOEXIST))
+		count_lost(EGRETS_OWNER);
+	return bpf_map_lookup_elem(&socks, &cookie);
+}
+
+/* connect on a TCP socket: an attempt begins. */
+static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
+					const struct egrets_endpoint *dst)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct egrets_connect *e;
+	struct egrets_owner owner = {};
+
+	fill_owner(&owner);
+	owner.netns_cookie = bpf_get_netns_cookie(ctx);
+	struct sock_info *s = own(cookie, &owner);
+
+	if (s)
+		s->closed = 0;
+	__u64 thread = bpf_get_current_pid_tgid();
+	__u64 *calling = bpf_map_lookup_elem(&connecting, &thread);
+
+	if (calling)
+		*calling = cookie;
+	e = RESERVE(struct egrets_connect, EGRETS_CONNECT);
+	if (!e)
+		return;
+	e->owner = owner;
+	e->cookie = cookie;
+	e->dst = *dst;
+	submit(e);
+}
+
+/*
+ * connect or sendmsg on a UDP socket names a destination. It is kept for the
+ * first packet: glibc connects to every address of an answer and sends nothing.
+ */
+static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
+					    const struct egrets_endpoint *dst)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct egrets_flow_key key;
+	struct egrets_owner owner = {};
+
+	flow_key(&key, cookie, dst);
+	if (bpf_map_lookup_elem(&inbound, &key))
+		return;
+	fill_owner(&owner);
+	owner.netns_cookie = bpf_get_netns_cookie(ctx);
+	struct sock_info *s = own(cookie, &owner);
+
+	if (!s)
+		return;
+	s->last = *dst;
+	if (is_dns_port(dst->port))
+		s->dns = 1;
+	if (bpf_map_lookup_elem(&flows, &key))
+		return;
+	struct egrets_flow flow = {.state = EGRETS_FLOW_NOTED};
+
+	flow.has_next = s->has_flows;
+	flow.next = s->head;
+	if (bpf_map_update_elem(&flows, &key, &flow, BPF_NOEXIST)) {
+		count_lost(EGRETS_FLOW);
+		return;
+	}
+	s->head = *dst;
+	s->has_flows = 1;
+}
+
+static __always_inline void destination(struct bpf_sock_addr *ctx,
+					const struct egrets_endpoint *dst)
+{
+	if (current_tgid() == self_tgid)
+		return;
+	if (ctx->type == SOCK_STREAM &&
+	    (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_MPTCP))
+		tcp_attempt(ctx, dst);
+	else if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
+		udp_destination(ctx, dst);
+}
+
+/* Ends a flow; says so where its start was told. */
+static __always_inline void end_flow(const struct egrets_flow_key *key,
+				     const struct egrets_flow *flow)
+{
+	struct egrets_flow_end *e;
+
+	if (flow->state == EGRETS_FLOW_STARTED) {
+		e = RESERVE(struct egrets_flow_end, EGRETS_FLOW_END);
+		if (e) {
+			e->cookie = key->cookie;
+			e->tx_bytes = flow->tx_bytes;
+			e->rx_bytes = flow->rx_bytes;
+			e->last_ts = flow->last_ts;
+			e->dst.port = key->port;
+			__builtin_memcpy(e->dst.addr, key->addr, sizeof(e->dst.addr));
+			submit(e);
+		}
+	}
+	bpf_map_delete_elem(&flows, key);
+}
+
+static __always_inline void report_release(__u64 cookie, const struct egrets_endpoint *next)
+{
+	struct egrets_release *e = RESERVE(struct egrets_release, EGRETS_RELEASE);
+
+	if (!e)
+		return;
+	e->cookie = cookie;
+	if (next) {
+		e->has_next = 1;
+		e->next = *next;
+	}
+	submit(e);
+}
+
+static __always_inline void end_flows(__u64 cookie, const struct sock_info *s)
+{
+	struct egrets_endpoint at = s->head;
+	__u32 more = s->has_flows;
+
+	for (int i = 0; i < FLOWS_PER_RELEASE && more; i++) {
+		struct egrets_flow_key key;
+
+		flow_key(&key, cookie, &at);
+		struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
+
+		if (!flow)
+			return;
+		at = flow->next;
+		more = flow->has_next;
+		end_flow(&key, flow);
+	}
+	if (more)
+		report_release(cookie, &at);
+}
+
+/* The process lets go of its socket. TCP may go on closing without it. */
+static __always_inline void release(struct bpf_sock *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (!s)
+		return;
+	s->released = 1;
+	if (ctx->protocol == IPPROTO_UDP)
+		end_flows(cookie, s);
+	else if (ctx->state != BPF_TCP_CLOSE)
+		return; /* its CLOSE is still to come */
+	else if (!s->closed)
+		report_release(cookie, NULL);
+	bpf_map_delete_elem(&socks, &cookie);
+}
+
+static __always_inline void state_changed(const struct sock *sk, int new_state)
+{
+	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	__u32 kind = new_state == BPF_TCP_CLOSE ? EGRETS_CLOSE : EGRETS_ESTABLISHED;
+	struct egrets_state *e;
+
+	if (new_state != BPF_TCP_ESTABLISHED && new_state != BPF_TCP_CLOSE)
+		return;
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
+		return;
+	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (!s)
+		return;
+	e = RESERVE(struct egrets_state, kind);
+	if (e) {
+		e->cookie = cookie;
+		e->err = BPF_CORE_READ(sk, sk_err);
+		/* skc_num is 0 already at CLOSE */
+		e->src.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
+		if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
+			set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+		else
+			BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
+		if (protocol == IPPROTO_TCP) {
+			/* bytes_received counts the peer's FIN, which sets SOCK_DONE (tcp_fin) */
+			__u64 fin = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE) & 1;
+			__u64 received = BPF_CORE_READ(tp, bytes_received);
+
+			e->has_bytes = 1;
+			e->tx_bytes =
+				BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+			e->rx_bytes = received > fin ? received - fin : 0;
+		}
+		submit(e);
+	}
+	if (new_state != BPF_TCP_CLOSE)
+		return;
+	s->closed = 1;
+	if (s->released)
+		bpf_map_delete_elem(&socks, &cookie);
+}
+
+#endif

@@ -1,0 +1,219 @@
+//! Cgroups: from an id to a path, and from a path to the container and the
+//! systemd unit that it names. The parsing is pure.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::DirEntryExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use procfs::process::Process;
+
+/// The root cgroup's id: everybody's, so nobody's group.
+pub const ROOT_ID: u64 = 1;
+
+/// Deepest level that is read at start: the kernel's own default limit is none.
+const MAX_LEVELS: usize = 32;
+
+/// Paths of the cgroup2 hierarchy by their id, begun from the file system and
+/// kept up by the kernel's events.
+#[derive(Default)]
+pub struct Cgroups {
+    paths: HashMap<u64, Rc<str>>,
+}
+
+impl Cgroups {
+    /// Every cgroup that there is now, if the hierarchy is mounted.
+    pub fn seed(&mut self) {
+        let mounts = Process::myself().and_then(|p| p.mountinfo());
+        let Some(root) = mounts.ok().and_then(|mounts| {
+            mounts
+                .into_iter()
+                .find(|m| m.fs_type == "cgroup2" && m.root == "/")
+        }) else {
+            return;
+        };
+        self.walk(&root.mount_point, &root.mount_point, 0);
+    }
+
+    fn walk(&mut self, root: &Path, dir: &PathBuf, level: usize) {
+        let Ok(entries) = fs::read_dir(dir) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if !entry.file_type().is_ok_and(|t| t.is_dir()) {
+                continue;
+            }
+            let path = entry.path();
+            if let Ok(relative) = path.strip_prefix(root) {
+                // A directory's inode is its cgroup's id (kernfs_node.id).
+                self.add(entry.ino(), &format!("/{}", relative.display()));
+            }
+            if level < MAX_LEVELS {
+                self.walk(root, &path, level + 1);
+            }
+        }
+    }
+
+    /// A cgroup was made.
+    pub fn add(&mut self, id: u64, path: &str) {
+        self.paths.insert(id, path.into());
+    }
+
+    /// The path from the hierarchy's root; None for the root and the unknown.
+    pub fn path(&self, id: u64) -> Option<Rc<str>> {
+        self.paths.get(&id).cloned()
+    }
+}
+
+/// A container that a cgroup path names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ContainerPath<'a> {
+    pub runtime: Option<&'static str>,
+    pub id: &'a str,
+}
+
+/// The innermost container of a cgroup path.
+///
+/// The layouts are the runtimes' own: Docker and containerd with the cgroupfs
+/// driver (`/docker/<id>`, `…/<id>`), with the systemd driver
+/// (`docker-<id>.scope`, `cri-containerd-<id>.scope`, `:cri-containerd:<id>`),
+/// CRI-O (`crio-<id>.scope`) and podman (`libpod-<id>.scope`, `libpod-<id>`).
+pub fn container(path: &str) -> Option<ContainerPath<'_>> {
+    let parts: Vec<&str> = path.split('/').collect();
+    parts.iter().enumerate().rev().find_map(|(i, part)| {
+        let parent = i.checked_sub(1).map_or("", |p| parts[p]);
+        let name = part.strip_suffix(".scope").unwrap_or(part);
+        if name.starts_with("libpod-conmon-") || name.starts_with("crio-conmon-") {
+            return None; // the monitor beside the container
+        }
+        let prefixed = [
+            ("docker-", "docker"),
+            ("cri-containerd-", "containerd"),
+            ("crio-", "crio"),
+            ("libpod-", "podman"),
+        ]
+        .into_iter()
+        .find_map(|(prefix, runtime)| Some((runtime, name.strip_prefix(prefix)?)));
+        let (runtime, id) = match (prefixed, name.split_once(":cri-containerd:")) {
+            (Some((runtime, id)), _) => (Some(runtime), id),
+            (None, Some((_, id))) => (Some("containerd"), id),
+            (None, None) => (bare_runtime(parent), name),
+        };
+        is_id(id).then_some(ContainerPath { runtime, id })
+    })
+}
+
+/// Whose the bare ids below a directory are.
+fn bare_runtime(parent: &str) -> Option<&'static str> {
+    match parent {
+        "docker" => Some("docker"),
+        "libpod_parent" => Some("podman"),
+        _ => None,
+    }
+}
+
+/// 64 hexadecimal digits, as every OCI runtime's manager makes them.
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The first path of a /proc/PID/cgroup (cgroups(7)) that names a container.
+pub fn v1_container_path(proc_cgroup: &str) -> Option<&str> {
+    proc_cgroup
+        .lines()
+        .filter_map(|line| line.splitn(3, ':').nth(2))
+        .find(|path| container(path).is_some())
+}
+
+/// The innermost systemd unit of a cgroup path: a service or a scope.
+pub fn unit(path: &str) -> Option<&str> {
+    path.rsplit('/')
+        .find(|part| part.ends_with(".service") || part.ends_with(".scope"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const INNER: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
+
+    #[test]
+    fn every_runtimes_layout_names_its_container() {
+        for (path, runtime) in [
+            ("/docker/{}", Some("docker")),
+            ("/system.slice/docker-{}.scope", Some("docker")),
+            ("/machine.slice/libpod-{}.scope", Some("podman")),
+            ("/machine.slice/libpod-{}.scope/container", Some("podman")),
+            ("/libpod_parent/{}", Some("podman")),
+            (
+                "/kubepods.slice/kubepods-pod1.slice/crio-{}.scope",
+                Some("crio"),
+            ),
+            (
+                "/kubepods.slice/kubepods-pod1.slice/cri-containerd-{}.scope",
+                Some("containerd"),
+            ),
+            (
+                "/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:{}",
+                Some("containerd"),
+            ),
+            ("/kubepods/burstable/pod1/{}", None),
+        ] {
+            let path = path.replace("{}", ID);
+            assert_eq!(
+                container(&path),
+                Some(ContainerPath { runtime, id: ID }),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_innermost_container_wins_and_monitors_are_none() {
+        let nested = format!("/docker/{ID}/docker/{INNER}/init");
+        assert_eq!(container(&nested).map(|c| c.id), Some(INNER));
+        assert_eq!(
+            container(&format!("/machine.slice/libpod-conmon-{ID}.scope")),
+            None
+        );
+        assert_eq!(
+            container("/user.slice/user-1000.slice/session-2.scope"),
+            None
+        );
+        assert_eq!(container(&format!("/docker/{}", &ID[1..])), None);
+        assert_eq!(container(&format!("/docker/{}", ID.to_uppercase())), None);
+    }
+
+    #[test]
+    fn a_hybrid_proc_file_gives_the_first_path_with_a_container() {
+        let text = format!("12:pids:/user\n3:cpu,cpuacct:/docker/{ID}\n0::/\n");
+        assert_eq!(
+            v1_container_path(&text),
+            Some(format!("/docker/{ID}").as_str())
+        );
+        assert_eq!(v1_container_path("0::/\n"), None);
+    }
+
+    #[test]
+    fn the_innermost_unit_is_named() {
+        assert_eq!(unit("/system.slice/nginx.service"), Some("nginx.service"));
+        assert_eq!(
+            unit("/user.slice/user-1000.slice/user@1000.service/app.slice/app-x.scope"),
+            Some("app-x.scope")
+        );
+        assert_eq!(unit("/system.slice"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_survived(path in ".{0,300}") {
+            if let Some(found) = container(&path) {
+                prop_assert!(is_id(found.id));
+            }
+            let _ = (unit(&path), v1_container_path(&path));
+        }
+    }
+}

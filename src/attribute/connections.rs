@@ -1,0 +1,222 @@
+//! What becomes of each attempt and flow. Three witnesses tell a TCP attempt's
+//! outcome, and none is enough alone: the state change with `sk_err`, what
+//! connect returned, and the socket's release.
+
+use std::rc::Rc;
+
+use hashlink::LruCache;
+
+use crate::capture::event::{Connect, FlowBytes, State};
+use crate::record::{Connection, Endpoint, Name, Outcome, Process, Protocol, Record};
+
+/// Open ones that are followed. One whose end was lost goes out at last.
+const MAX_OPEN: usize = 262_144;
+
+/// A connection and what is needed to go on with it.
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    /// When it began, nanoseconds since boot.
+    ns: u64,
+    established: bool,
+}
+
+pub struct Connections {
+    next_id: i64,
+    tcp: LruCache<u64, Open>,
+    udp: LruCache<(u64, Endpoint), Open>,
+}
+
+/// What is known of a connection when it begins.
+pub struct Begun {
+    pub ns: u64,
+    pub ts: i64,
+    pub process: Rc<Process>,
+    pub name: Option<Name>,
+}
+
+impl Connections {
+    pub fn new(next_id: i64) -> Connections {
+        Connections {
+            next_id,
+            tcp: LruCache::new(MAX_OPEN),
+            udp: LruCache::new(MAX_OPEN),
+        }
+    }
+
+    /// A TCP attempt. A socket may try again after it failed.
+    pub fn attempt(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
+        self.released(connect.cookie, out);
+        let open = self.open(connect, begun, Protocol::Tcp, Outcome::InProgress);
+        out.push(Record::Opened(open.connection.clone()));
+        self.tcp.insert(connect.cookie, open);
+    }
+
+    /// A UDP flow's first packet has left.
+    pub fn flow(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
+        let open = self.open(connect, begun, Protocol::Udp, Outcome::Sent);
+        out.push(Record::Opened(open.connection.clone()));
+        self.udp.insert((connect.cookie, connect.dst), open);
+    }
+
+    pub fn established(&mut self, state: &State, ns: u64, out: &mut Vec<Record>) {
+        let Some(open) = self.tcp.get_mut(&state.cookie) else {
+            return;
+        };
+        if open.established {
+            return;
+        }
+        open.established = true;
+        let c = &mut open.connection;
+        c.outcome = Outcome::Connected;
+        c.src = state.src.or(c.src);
+        c.latency_us = Some(micros(open.ns, ns));
+        out.push(Record::Outcome(c.clone()));
+    }
+
+    /// The socket has gone to CLOSE: a connection's end, or an attempt's.
+    pub fn closed(&mut self, state: &State, ns: u64, out: &mut Vec<Record>) {
+        let Some(open) = self.tcp.get_mut(&state.cookie) else {
+            return;
+        };
+        let c = &mut open.connection;
+        c.src = c.src.or(state.src);
+        c.duration_us = Some(micros(open.ns, ns));
+        if let Some((tx, rx)) = state.bytes {
+            c.tx_bytes = Some(tx);
+            c.rx_bytes = Some(rx);
+        }
+        if open.established {
+            if state.err == libc::ECONNRESET {
+                c.outcome = Outcome::Reset;
+                c.errno = Some(state.err);
+            }
+            out.push(Record::Closed(c.clone()));
+            self.tcp.remove(&state.cookie);
+            return;
+        }
+        c.outcome = Outcome::of_errno(state.err);
+        c.errno = (state.err != 0).then_some(state.err);
+        out.push(Record::Outcome(c.clone()));
+        if state.err != 0 {
+            self.tcp.remove(&state.cookie);
+        }
+        // Else what connect returns may still tell the errno: EADDRNOTAVAIL and a
+        // cancelled attempt both come here without.
+    }
+
+    /// connect returned this errno.
+    pub fn failed(&mut self, cookie: u64, errno: i32, ns: u64, out: &mut Vec<Record>) {
+        let Some(open) = self.tcp.get(&cookie) else {
+            return;
+        };
+        if open.established {
+            return;
+        }
+        let Some(mut open) = self.tcp.remove(&cookie) else {
+            return;
+        };
+        let c = &mut open.connection;
+        c.outcome = Outcome::of_errno(errno);
+        c.errno = Some(errno);
+        c.duration_us = c.duration_us.or(Some(micros(open.ns, ns)));
+        out.push(Record::Outcome(open.connection));
+    }
+
+    /// The socket is gone, or tries anew: what was still open came to nothing.
+    pub fn released(&mut self, cookie: u64, out: &mut Vec<Record>) {
+        if let Some(mut open) = self.tcp.remove(&cookie)
+            && open.connection.outcome == Outcome::InProgress
+        {
+            open.connection.outcome = Outcome::Failed;
+            out.push(Record::Outcome(open.connection));
+        }
+    }
+
+    pub fn flow_ended(
+        &mut self,
+        cookie: u64,
+        dst: Endpoint,
+        bytes: FlowBytes,
+        out: &mut Vec<Record>,
+    ) {
+        if let Some(mut open) = self.udp.remove(&(cookie, dst)) {
+            open.count(bytes);
+            out.push(Record::Closed(open.connection));
+        }
+    }
+
+    pub fn flow_progress(
+        &mut self,
+        cookie: u64,
+        dst: Endpoint,
+        bytes: FlowBytes,
+        out: &mut Vec<Record>,
+    ) {
+        if let Some(open) = self.udp.get_mut(&(cookie, dst))
+            && open.count(bytes)
+        {
+            out.push(Record::Progress(open.connection.clone()));
+        }
+    }
+
+    pub fn open_flows(&self) -> Vec<(u64, Endpoint)> {
+        self.udp.iter().map(|(key, _)| *key).collect()
+    }
+
+    pub fn any_open(&self) -> bool {
+        self.tcp
+            .iter()
+            .any(|(_, o)| o.established || o.connection.outcome == Outcome::InProgress)
+            || !self.udp.is_empty()
+    }
+
+    fn open(
+        &mut self,
+        connect: &Connect,
+        begun: Begun,
+        protocol: Protocol,
+        outcome: Outcome,
+    ) -> Open {
+        let id = self.next_id;
+        self.next_id += 1;
+        Open {
+            connection: Connection {
+                id,
+                ts: begun.ts,
+                process: begun.process,
+                tid: connect.owner.tid,
+                protocol,
+                src: connect.src,
+                dst: connect.dst,
+                name: begun.name,
+                outcome,
+                errno: None,
+                latency_us: None,
+                tx_bytes: None,
+                rx_bytes: None,
+                duration_us: None,
+            },
+            ns: begun.ns,
+            established: false,
+        }
+    }
+}
+
+impl Open {
+    /// A flow's counters; whether they have changed.
+    fn count(&mut self, bytes: FlowBytes) -> bool {
+        let c = &mut self.connection;
+        let new = (Some(bytes.tx), Some(bytes.rx));
+        if (c.tx_bytes, c.rx_bytes) == new {
+            return false;
+        }
+        (c.tx_bytes, c.rx_bytes) = new;
+        c.duration_us = Some(micros(self.ns, bytes.last_ns));
+        true
+    }
+}
+
+fn micros(from_ns: u64, to_ns: u64) -> i64 {
+    (to_ns.saturating_sub(from_ns) / 1000) as i64
+}

@@ -1,0 +1,223 @@
+//! What Docker says of a container, asked over its socket on a thread of its own:
+//! a slow or dead daemon costs a container's details, never an event.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::record::{ContainerDetails, Details};
+
+/// A daemon that holds a container's lock while it starts answers after that.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Containers that wait to be asked about; more stay without details.
+const QUEUE: usize = 1024;
+/// An inspect's answer is some 10 KiB; no honest one comes near this.
+const MAX_ANSWER: u64 = 4 << 20;
+/// Threads that ask at once: one container that hangs must not stop the others.
+const ASKERS: usize = 4;
+
+/// The daemon's answers, by container id.
+pub struct Docker {
+    ask: SyncSender<String>,
+    answers: Receiver<(String, Details)>,
+}
+
+impl Docker {
+    /// Starts asking. `DOCKER_HOST` names another socket (`unix://PATH`).
+    pub fn start() -> Docker {
+        let (ask, questions) = sync_channel::<String>(QUEUE);
+        let (answer, answers) = sync_channel(QUEUE);
+        let socket = socket_path(std::env::var("DOCKER_HOST").ok());
+        let questions = std::sync::Arc::new(std::sync::Mutex::new(questions));
+        for _ in 0..ASKERS {
+            let (questions, answer, socket) = (questions.clone(), answer.clone(), socket.clone());
+            thread::spawn(move || {
+                loop {
+                    let next = questions.lock().map(|q| q.recv());
+                    let Ok(Ok(id)) = next else { return };
+                    let details = match inspect(&socket, &id) {
+                        Ok(details) => Details::Known(details),
+                        Err(e) => {
+                            log::warn!("container {:.12}: no details: {e:#}", id);
+                            Details::Unknown
+                        }
+                    };
+                    if answer.send((id, details)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Docker { ask, answers }
+    }
+
+    /// Asks about a container; the answer comes through [`Docker::answered`].
+    /// False where too many wait already.
+    pub fn ask(&self, id: &str) -> bool {
+        !matches!(
+            self.ask.try_send(id.to_string()),
+            Err(TrySendError::Full(_))
+        )
+    }
+
+    /// Answers that have come since.
+    pub fn answered(&self) -> impl Iterator<Item = (String, Details)> + '_ {
+        self.answers.try_iter()
+    }
+}
+
+/// Debian's and Docker's place, or the one that `DOCKER_HOST` names.
+fn socket_path(docker_host: Option<String>) -> PathBuf {
+    match docker_host
+        .as_deref()
+        .and_then(|h| h.strip_prefix("unix://"))
+    {
+        Some(path) => path.into(),
+        None => "/run/docker.sock".into(),
+    }
+}
+
+/// `GET /containers/ID/json` of the Docker Engine API. Without a version in the
+/// path the daemon answers in its own newest.
+fn inspect(socket: &PathBuf, id: &str) -> Result<ContainerDetails> {
+    let mut stream = UnixStream::connect(socket)
+        .with_context(|| format!("Docker's socket {}", socket.display()))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    // HTTP/1.0: the answer ends with the connection, in one piece.
+    write!(
+        stream,
+        "GET /containers/{id}/json HTTP/1.0\r\nHost: docker\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream
+        .take(MAX_ANSWER)
+        .read_to_end(&mut answer)
+        .context("Docker's answer")?;
+    parse(&answer)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspect {
+    name: Option<String>,
+    config: Option<Config>,
+    network_settings: Option<NetworkSettings>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    hostname: Option<String>,
+    image: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSettings {
+    /// Gone since API 1.52.
+    #[serde(rename = "IPAddress")]
+    ip_address: Option<String>,
+    networks: Option<std::collections::BTreeMap<String, Network>>,
+}
+
+#[derive(Deserialize)]
+struct Network {
+    #[serde(rename = "IPAddress")]
+    ip_address: Option<String>,
+    #[serde(rename = "GlobalIPv6Address")]
+    ipv6_address: Option<String>,
+}
+
+fn parse(answer: &[u8]) -> Result<ContainerDetails> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(body) = response.parse(answer).context("not HTTP")? else {
+        bail!("Docker's answer breaks off");
+    };
+    match response.code {
+        Some(200) => {}
+        Some(404) => bail!("Docker does not know it"),
+        code => bail!("Docker answers {}", code.unwrap_or_default()),
+    }
+    let inspect: Inspect =
+        serde_json::from_slice(answer.get(body..).unwrap_or_default()).context("not JSON")?;
+    let given = |text: Option<String>| text.filter(|t| !t.is_empty());
+    let config = inspect.config;
+    let (hostname, image) = config.map_or((None, None), |c| (c.hostname, c.image));
+    let ip = inspect.network_settings.and_then(|n| {
+        given(n.ip_address).or_else(|| {
+            let networks = n.networks.unwrap_or_default();
+            networks
+                .into_values()
+                .find_map(|n| given(n.ip_address).or(given(n.ipv6_address)))
+        })
+    });
+    Ok(ContainerDetails {
+        name: given(inspect.name).map(|n| n.trim_start_matches('/').to_string()),
+        image: given(image),
+        hostname: given(hostname),
+        ip,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ok(body: &str) -> Vec<u8> {
+        format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{body}").into_bytes()
+    }
+
+    #[test]
+    fn a_container_is_read_from_old_and_new_daemons() {
+        let old = ok(r#"{"Name":"/web","Config":{"Hostname":"h","Image":"img:1"},
+            "NetworkSettings":{"IPAddress":"172.17.0.2","Networks":{}}}"#);
+        let new = ok(r#"{"Name":"/web","Config":{"Hostname":"h","Image":"img:1"},
+            "NetworkSettings":{"Networks":{"own":{"IPAddress":"172.17.0.2"}}}}"#);
+        let expected = ContainerDetails {
+            name: Some("web".into()),
+            image: Some("img:1".into()),
+            hostname: Some("h".into()),
+            ip: Some("172.17.0.2".into()),
+        };
+        assert_eq!(parse(&old).unwrap(), expected);
+        assert_eq!(parse(&new).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_the_daemon_leaves_out_is_not_known() {
+        let host = ok(
+            r#"{"Name":"/x","NetworkSettings":{"IPAddress":"","Networks":{"host":{"IPAddress":""}}}}"#,
+        );
+        let details = parse(&host).unwrap();
+        assert_eq!((details.ip, details.hostname), (None, None));
+    }
+
+    #[test]
+    fn a_refusal_and_nonsense_are_errors_that_say_so() {
+        let error = |bytes: &[u8]| format!("{:#}", parse(bytes).unwrap_err());
+        assert_eq!(
+            error(b"HTTP/1.0 404 Not Found\r\n\r\n{}"),
+            "Docker does not know it"
+        );
+        assert!(error(b"SSH-2.0-OpenSSH\r\n").starts_with("not HTTP"));
+        assert!(error(&ok("[")).starts_with("not JSON"));
+        assert!(error(b"HTTP/1.0 200 OK\r\nConte").contains("breaks off"));
+    }
+
+    #[test]
+    fn docker_host_names_the_socket() {
+        assert_eq!(socket_path(None), PathBuf::from("/run/docker.sock"));
+        assert_eq!(
+            socket_path(Some("unix:///x/d.sock".into())),
+            PathBuf::from("/x/d.sock")
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! `--exclude`: what is neither stored nor printed.
+
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+use ipnet::IpNet;
+
+use crate::record::{Endpoint, Process, dst_scope};
+
+/// One thing left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exclude {
+    Loopback,
+    Net(IpNet),
+    Port(u16),
+    /// By comm or by the executable's file name.
+    Process(String),
+}
+
+impl Exclude {
+    /// Whether it covers a connection of a process; a lookup has no destination
+    /// of its own, so only its process counts.
+    pub fn matches(&self, dst: Option<Endpoint>, process: &Process) -> bool {
+        match self {
+            Exclude::Loopback => dst.is_some_and(|d| dst_scope(d.ip) == "loopback"),
+            Exclude::Net(net) => dst.is_some_and(|d| net.contains(&d.ip)),
+            Exclude::Port(port) => dst.is_some_and(|d| d.port == *port),
+            Exclude::Process(name) => {
+                let file = process.exe.as_deref().and_then(|e| e.rsplit('/').next());
+                process.comm == *name || file == Some(name)
+            }
+        }
+    }
+}
+
+impl FromStr for Exclude {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Exclude> {
+        if text == "loopback" {
+            return Ok(Exclude::Loopback);
+        }
+        if let Ok(net) = text.parse::<IpNet>() {
+            return Ok(Exclude::Net(net));
+        }
+        if let Ok(ip) = text.parse::<std::net::IpAddr>() {
+            return Ok(Exclude::Net(ip.into()));
+        }
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            return match text.parse() {
+                Ok(port) => Ok(Exclude::Port(port)),
+                Err(_) => bail!("{text} is no port: ports go from 0 to 65535"),
+            };
+        }
+        if text.is_empty() || text.contains('/') || text.contains(':') {
+            bail!(
+                "expected loopback, a network (10.0.0.0/8), an address, a port (443) or a process name (curl)"
+            );
+        }
+        Ok(Exclude::Process(text.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_is_told_from_the_others() {
+        assert_eq!("loopback".parse::<Exclude>().unwrap(), Exclude::Loopback);
+        assert_eq!("443".parse::<Exclude>().unwrap(), Exclude::Port(443));
+        assert_eq!(
+            "curl".parse::<Exclude>().unwrap(),
+            Exclude::Process("curl".into())
+        );
+        for net in ["10.0.0.0/8", "10.1.2.3", "fd00::/8", "::1"] {
+            assert!(matches!(net.parse(), Ok(Exclude::Net(_))), "{net}");
+        }
+        for bad in ["", "70000", "10.0.0.0/40", "a/b", "x:y"] {
+            assert!(bad.parse::<Exclude>().is_err(), "{bad}");
+        }
+    }
+}

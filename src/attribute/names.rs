@@ -1,0 +1,421 @@
+//! Which name a destination has: every accepted answer is remembered in the
+//! scopes that may use it, and the narrowest one wins (docs/architecture.md).
+//! Pure: no clock, no /proc.
+//!
+//! An address of a shared host has many names, so what is kept is not a label
+//! but the evidence: who asked, when, in which lookup.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use hashlink::LruCache;
+
+use crate::record::{MAX_RIVALS, Name, Source};
+
+/// A process over its whole life: pid and start.
+pub type ProcessKey = (u32, u64);
+
+/// Where an answer counts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Scope {
+    Process(ProcessKey),
+    /// A container's id, or a cgroup's where it is no container.
+    Container(Rc<str>),
+    Netns(u64),
+    Host,
+}
+
+/// Who asks or dials.
+#[derive(Debug, Clone)]
+pub struct Party {
+    pub process: ProcessKey,
+    /// None in the root cgroup, which is everybody's.
+    pub group: Option<Rc<str>>,
+    /// Whether `group` is a container.
+    pub contained: bool,
+    pub netns: u64,
+    /// As the initial user namespace sees it.
+    pub uid: u32,
+}
+
+/// An address that somebody was told for a name.
+#[derive(Debug, Clone)]
+struct Told {
+    host: Rc<str>,
+    /// Nanoseconds since boot.
+    ns: u64,
+    lookup: i64,
+    asker: Rc<Party>,
+    /// The resolver is one that the host itself is configured with, and the
+    /// asker could not have put another in its place.
+    trusted_resolver: bool,
+}
+
+impl Told {
+    /// Whether the dialler may take the asker's word: only from somebody who
+    /// could mislead it anyway. Anyone may run a DNS server and ask it lies.
+    fn convinces(&self, dialler: &Party) -> bool {
+        let same_container = !self.asker.contained || self.asker.group == dialler.group;
+        same_container
+            && (self.trusted_resolver
+                || self.asker.uid == dialler.uid
+                || self.asker.uid <= SYS_UID_MAX)
+    }
+}
+
+/// The last user id of root and the system's services, login.defs(5).
+const SYS_UID_MAX: u32 = 999;
+
+/// Names kept for one address in one scope; the oldest go first.
+const NAMES_PER_ADDRESS: usize = 4096;
+
+/// Every answer that can still name a connection, `cap` of them in all.
+pub struct Names {
+    by_address: LruCache<(Scope, IpAddr), Vec<Told>>,
+    held: usize,
+    cap: usize,
+}
+
+impl Names {
+    pub fn new(cap: usize) -> Names {
+        Names {
+            by_address: LruCache::new_unbounded(),
+            held: 0,
+            cap: cap.max(1),
+        }
+    }
+
+    /// An answer was accepted: `host` was given these addresses.
+    pub fn learn(
+        &mut self,
+        asker: &Rc<Party>,
+        host: &Rc<str>,
+        addresses: &[IpAddr],
+        ns: u64,
+        lookup: i64,
+        trusted_resolver: bool,
+    ) {
+        for ip in addresses {
+            // A sinkhole's answer says nothing about the address.
+            let sinkhole = ip.is_unspecified() || ip.is_loopback();
+            for scope in scopes(asker) {
+                if sinkhole && !matches!(scope, Scope::Process(_)) {
+                    continue;
+                }
+                let told = Told {
+                    host: Rc::clone(host),
+                    ns,
+                    lookup,
+                    asker: Rc::clone(asker),
+                    trusted_resolver,
+                };
+                self.keep((scope, *ip), told);
+            }
+        }
+        while self.held > self.cap
+            && let Some((_, names)) = self.by_address.remove_lru()
+        {
+            self.held -= names.len();
+        }
+    }
+
+    fn keep(&mut self, key: (Scope, IpAddr), told: Told) {
+        let names = self.by_address.entry(key).or_insert_with(Vec::new);
+        // The same name from a different user stays: each convinces others.
+        let again = names.iter().position(|n| {
+            n.host == told.host
+                && n.asker.uid == told.asker.uid
+                && n.asker.group == told.asker.group
+                && n.trusted_resolver == told.trusted_resolver
+        });
+        if let Some(at) = again {
+            names.remove(at);
+            self.held -= 1;
+        } else if names.len() == NAMES_PER_ADDRESS {
+            names.remove(0);
+            self.held -= 1;
+        }
+        names.push(told);
+        self.held += 1;
+    }
+
+    /// The name of `ip` for a process that dials it at `ns`.
+    pub fn name(
+        &mut self,
+        dialler: &Party,
+        ancestors: &[ProcessKey],
+        ip: IpAddr,
+        ns: u64,
+    ) -> Option<Name> {
+        let own = self.latest(
+            Scope::Process(dialler.process),
+            Source::Process,
+            ip,
+            ns,
+            |_| true,
+        );
+        own.or_else(|| {
+            ancestors.iter().find_map(|ancestor| {
+                self.latest(Scope::Process(*ancestor), Source::Ancestor, ip, ns, |_| {
+                    true
+                })
+            })
+        })
+        .or_else(|| {
+            let group = dialler.group.clone()?;
+            self.latest(Scope::Container(group), Source::Container, ip, ns, |t| {
+                t.convinces(dialler)
+            })
+        })
+        .or_else(|| {
+            self.latest(Scope::Netns(dialler.netns), Source::Netns, ip, ns, |t| {
+                t.convinces(dialler)
+            })
+        })
+        .or_else(|| self.latest(Scope::Host, Source::Host, ip, ns, |t| t.convinces(dialler)))
+    }
+
+    fn latest(
+        &mut self,
+        scope: Scope,
+        source: Source,
+        ip: IpAddr,
+        ns: u64,
+        counts: impl Fn(&Told) -> bool,
+    ) -> Option<Name> {
+        let names = self.by_address.get(&(scope, ip))?;
+        let mut candidates: Vec<&Told> = names.iter().filter(|t| t.ns <= ns && counts(t)).collect();
+        candidates.sort_by_key(|t| std::cmp::Reverse(t.ns));
+        let best = candidates.first()?;
+        let rivals: HashSet<&Rc<str>> = candidates
+            .iter()
+            .map(|t| &t.host)
+            .filter(|h| **h != best.host)
+            .collect();
+        let mut rival_hosts: Vec<Rc<str>> = Vec::new();
+        for told in &candidates {
+            if rival_hosts.len() == MAX_RIVALS.min(rivals.len()) {
+                break;
+            }
+            if told.host != best.host && !rival_hosts.contains(&told.host) {
+                rival_hosts.push(Rc::clone(&told.host));
+            }
+        }
+        Some(Name {
+            host: Rc::clone(&best.host),
+            source,
+            age_ms: (ns - best.ns) / 1_000_000,
+            lookup: best.lookup,
+            rivals: rivals.len(),
+            rival_hosts,
+        })
+    }
+}
+
+/// The scopes in which an answer to this asker counts.
+fn scopes(asker: &Party) -> impl Iterator<Item = Scope> + use<> {
+    let group = asker.group.clone().map(Scope::Container);
+    [Scope::Process(asker.process)]
+        .into_iter()
+        .chain(group)
+        .chain([Scope::Netns(asker.netns), Scope::Host])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn party(pid: u32, uid: u32) -> Party {
+        Party {
+            process: (pid, 1),
+            group: None,
+            contained: false,
+            netns: 1,
+            uid,
+        }
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    struct World {
+        names: Names,
+        lookups: i64,
+    }
+
+    impl World {
+        fn new(cap: usize) -> World {
+            World {
+                names: Names::new(cap),
+                lookups: 0,
+            }
+        }
+
+        fn told(&mut self, who: &Party, host: &str, at: &str, ms: u64) {
+            self.lookups += 1;
+            let who = Rc::new(who.clone());
+            self.names
+                .learn(&who, &host.into(), &[ip(at)], ms * MS, self.lookups, false);
+        }
+
+        fn name(&mut self, who: &Party, at: &str, ms: u64) -> Option<(String, Source, u64, usize)> {
+            self.named(who, &[], at, ms)
+        }
+
+        fn named(
+            &mut self,
+            who: &Party,
+            ancestors: &[ProcessKey],
+            at: &str,
+            ms: u64,
+        ) -> Option<(String, Source, u64, usize)> {
+            let name = self.names.name(who, ancestors, ip(at), ms * MS)?;
+            Some((name.host.to_string(), name.source, name.age_ms, name.rivals))
+        }
+    }
+
+    #[test]
+    fn two_processes_with_two_names_for_one_address_each_have_their_own() {
+        let mut w = World::new(100);
+        let (a, b) = (party(1, 0), party(2, 0));
+        w.told(&a, "a.example", "192.0.2.1", 1);
+        w.told(&b, "b.example", "192.0.2.1", 2);
+        assert_eq!(
+            w.name(&a, "192.0.2.1", 3),
+            Some(("a.example".into(), Source::Process, 2, 0))
+        );
+        assert_eq!(
+            w.name(&b, "192.0.2.1", 3),
+            Some(("b.example".into(), Source::Process, 1, 0))
+        );
+    }
+
+    #[test]
+    fn the_latest_answer_before_the_connection_wins_and_the_others_are_rivals() {
+        let mut w = World::new(100);
+        let a = party(1, 0);
+        w.told(&a, "old.example", "192.0.2.1", 1);
+        w.told(&a, "new.example", "192.0.2.1", 5);
+        w.told(&a, "later.example", "192.0.2.1", 9);
+        assert_eq!(
+            w.name(&a, "192.0.2.1", 7),
+            Some(("new.example".into(), Source::Process, 2, 1))
+        );
+        let all = w.names.name(&a, &[], ip("192.0.2.1"), 10 * MS).unwrap();
+        let rivals: Vec<&str> = all.rival_hosts.iter().map(|h| &**h).collect();
+        assert_eq!(
+            (&*all.host, rivals),
+            ("later.example", vec!["new.example", "old.example"])
+        );
+    }
+
+    #[test]
+    fn the_same_name_twice_is_no_rival() {
+        let mut w = World::new(100);
+        let a = party(1, 0);
+        w.told(&a, "a.example", "192.0.2.1", 1);
+        w.told(&a, "a.example", "192.0.2.1", 2);
+        assert_eq!(
+            w.name(&a, "192.0.2.1", 2),
+            Some(("a.example".into(), Source::Process, 0, 0))
+        );
+    }
+
+    #[test]
+    fn scopes_widen_from_process_to_host() {
+        let mut w = World::new(100);
+        let group = |pid, group: &str, netns| Party {
+            group: Some(group.into()),
+            contained: false,
+            netns,
+            ..party(pid, 0)
+        };
+        let dialler = group(10, "g", 7);
+        w.told(&group(1, "elsewhere", 8), "host.example", "192.0.2.1", 1);
+        assert_eq!(w.name(&dialler, "192.0.2.1", 9).unwrap().1, Source::Host);
+        w.told(&group(2, "elsewhere", 7), "netns.example", "192.0.2.1", 2);
+        assert_eq!(w.name(&dialler, "192.0.2.1", 9).unwrap().1, Source::Netns);
+        w.told(&group(3, "g", 9), "group.example", "192.0.2.1", 3);
+        assert_eq!(
+            w.name(&dialler, "192.0.2.1", 9).unwrap().1,
+            Source::Container
+        );
+        w.told(&group(4, "elsewhere", 9), "parent.example", "192.0.2.1", 4);
+        let (host, source, ..) = w
+            .named(&dialler, &[(5, 1), (4, 1)], "192.0.2.1", 9)
+            .unwrap();
+        assert_eq!(
+            (host.as_str(), source),
+            ("parent.example", Source::Ancestor)
+        );
+        w.told(&dialler, "own.example", "192.0.2.1", 5);
+        let (host, source, ..) = w.named(&dialler, &[(4, 1)], "192.0.2.1", 9).unwrap();
+        assert_eq!((host.as_str(), source), ("own.example", Source::Process));
+    }
+
+    #[test]
+    fn a_users_lies_name_nobody_elses_connection() {
+        let mut w = World::new(100);
+        let (liar, victim, daemon) = (party(1, 1000), party(2, 1001), party(3, 33));
+        w.told(&liar, "lie.example", "192.0.2.1", 1);
+        assert_eq!(w.name(&victim, "192.0.2.1", 2), None);
+        assert_eq!(w.name(&party(4, 0), "192.0.2.1", 2), None);
+        assert_eq!(
+            w.name(&party(5, 1000), "192.0.2.1", 2).unwrap().1,
+            Source::Netns
+        );
+        w.told(&daemon, "true.example", "192.0.2.1", 3);
+        w.told(&liar, "lie.example", "192.0.2.1", 4);
+        assert_eq!(
+            w.name(&victim, "192.0.2.1", 5),
+            Some(("true.example".into(), Source::Netns, 2, 0))
+        );
+    }
+
+    #[test]
+    fn a_containers_answers_stay_in_it_even_roots() {
+        let mut w = World::new(100);
+        let contained = |pid, group: &str| Party {
+            group: Some(group.into()),
+            contained: true,
+            netns: 1,
+            ..party(pid, 0)
+        };
+        w.told(&contained(1, "c1"), "lie.example", "192.0.2.1", 1);
+        assert_eq!(w.name(&party(2, 0), "192.0.2.1", 2), None);
+        assert_eq!(w.name(&contained(3, "c2"), "192.0.2.1", 2), None);
+        assert_eq!(
+            w.name(&contained(4, "c1"), "192.0.2.1", 2).unwrap().1,
+            Source::Container
+        );
+    }
+
+    #[test]
+    fn a_sinkholes_answer_names_only_for_who_asked() {
+        let mut w = World::new(100);
+        let a = party(1, 0);
+        w.told(&a, "ads.example", "127.0.0.1", 1);
+        assert_eq!(w.name(&a, "127.0.0.1", 2).unwrap().0, "ads.example");
+        assert_eq!(w.name(&party(2, 0), "127.0.0.1", 2), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_by_the_cap() {
+        let mut w = World::new(30);
+        for i in 0..1000 {
+            w.told(
+                &party(i, 0),
+                &format!("{i}.example"),
+                "192.0.2.1",
+                u64::from(i),
+            );
+            assert!(w.names.held <= 30 || w.names.by_address.len() <= 1);
+        }
+        let held: usize = w.names.by_address.iter().map(|(_, v)| v.len()).sum();
+        assert_eq!(w.names.held, held);
+    }
+}

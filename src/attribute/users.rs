@@ -1,0 +1,53 @@
+//! User names from /etc/passwd. Not through the name service switch: that may
+//! ask the network, which is what egrets watches, and wait for it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::time::SystemTime;
+
+#[derive(Default)]
+pub struct Users {
+    names: HashMap<u32, String>,
+    read_at: Option<SystemTime>,
+}
+
+const PASSWD: &str = "/etc/passwd";
+
+impl Users {
+    /// The name of a user id; None where /etc/passwd has none.
+    pub fn name(&mut self, uid: u32) -> Option<String> {
+        let changed = fs::metadata(PASSWD).and_then(|m| m.modified()).ok();
+        if changed != self.read_at {
+            self.read_at = changed;
+            self.names = parse(&fs::read_to_string(PASSWD).unwrap_or_default());
+        }
+        self.names.get(&uid).cloned()
+    }
+}
+
+/// passwd(5): the first name of an id counts, as getpwuid(3) has it.
+fn parse(passwd: &str) -> HashMap<u32, String> {
+    let mut names = HashMap::new();
+    for line in passwd.lines() {
+        let mut fields = line.split(':');
+        if let (Some(name), Some(uid)) = (fields.next(), fields.nth(1))
+            && let Ok(uid) = uid.parse()
+        {
+            names.entry(uid).or_insert_with(|| name.to_string());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_name_of_an_id_counts_and_broken_lines_do_not() {
+        let names =
+            parse("root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:\nbroken\nx:y:z\n\nwww:x:33:33:::\n");
+        assert_eq!(names.len(), 2);
+        assert_eq!((names[&0].as_str(), names[&33].as_str()), ("root", "www"));
+    }
+}

@@ -1,0 +1,406 @@
+//! The kernel's records as typed events. Bytes in, events out; a record that is
+//! too short or of no known kind is an error, never a panic.
+
+use std::net::IpAddr;
+
+use super::skel::types;
+use crate::record::{Endpoint, unmapped};
+
+macro_rules! plain {
+    ($($name:ident),*) => {$(
+        // SAFETY: generated from the C struct of bpf/egrets.h, #[repr(C)], made
+        // of integers and arrays of them alone, so any bytes are a valid value.
+        unsafe impl plain::Plain for types::$name {}
+    )*};
+}
+plain!(
+    egrets_header,
+    egrets_fork,
+    egrets_exec,
+    egrets_exit,
+    egrets_connect,
+    egrets_errno,
+    egrets_state,
+    egrets_release,
+    egrets_flow_end,
+    egrets_dns,
+    egrets_cgroup,
+    egrets_flow,
+    egrets_flow_key
+);
+
+/// Process that owns a socket, read in its own context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub pid: u32,
+    pub tid: u32,
+    pub uid: u32,
+    /// Nanoseconds since boot.
+    pub start_ns: u64,
+    /// In the cgroup2 hierarchy.
+    pub cgroup_id: u64,
+    pub netns: u32,
+    pub netns_cookie: u64,
+    pub comm: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exec {
+    pub owner: Owner,
+    pub ppid: u32,
+    pub parent_start_ns: u64,
+    /// Absolute, as the process' own root shows it.
+    pub exe: Option<String>,
+    pub argv: Vec<String>,
+    /// Bytes of argv that were not kept.
+    pub argv_cut: u32,
+}
+
+/// A TCP attempt, or a UDP flow with its first packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connect {
+    pub owner: Owner,
+    pub cookie: u64,
+    pub src: Option<Endpoint>,
+    pub dst: Endpoint,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    pub cookie: u64,
+    pub src: Option<Endpoint>,
+    /// `sk_err`; 0 for none.
+    pub err: i32,
+    /// Payload sent and received.
+    pub bytes: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlowEnd {
+    pub cookie: u64,
+    pub dst: Endpoint,
+    pub bytes: FlowBytes,
+}
+
+/// A UDP flow's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowBytes {
+    /// Payload sent.
+    pub tx: u64,
+    /// Payload received.
+    pub rx: u64,
+    /// When its last packet passed, nanoseconds since boot.
+    pub last_ns: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsMessage {
+    pub owner: Owner,
+    pub cookie: u64,
+    pub server: Endpoint,
+    pub ingress: bool,
+    /// The whole message, or nothing where it could not be copied.
+    pub payload: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    Fork {
+        pid: u32,
+        start_ns: u64,
+        ppid: u32,
+        parent_start_ns: u64,
+    },
+    Exec(Exec),
+    Exit {
+        pid: u32,
+        start_ns: u64,
+    },
+    Connect(Connect),
+    Errno {
+        cookie: u64,
+        errno: i32,
+    },
+    Established(State),
+    Close(State),
+    /// A TCP socket went without any change of state, or a UDP socket with more
+    /// flows than the kernel side ends at once: `next` is the first one left.
+    Release {
+        cookie: u64,
+        next: Option<Endpoint>,
+    },
+    Flow(Connect),
+    FlowEnd(FlowEnd),
+    Dns(DnsMessage),
+    /// `hierarchy` is 0 for cgroup2.
+    Cgroup {
+        id: u64,
+        hierarchy: u32,
+        path: String,
+    },
+    Attach {
+        pid: u32,
+        start_ns: u64,
+        hierarchy: u32,
+        path: String,
+    },
+}
+
+/// What happened, and when: nanoseconds since boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub ns: u64,
+    pub what: What,
+}
+
+/// A record that egrets cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl From<plain::Error> for Unreadable {
+    fn from(_: plain::Error) -> Self {
+        Unreadable
+    }
+}
+
+/// Reads one record of the ring buffer.
+pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
+    use types::egrets_kind as kind;
+    let header: types::egrets_header = fixed(bytes)?;
+    let what = match kind(header.kind) {
+        kind::EGRETS_FORK => {
+            let r: types::egrets_fork = fixed(bytes)?;
+            What::Fork {
+                pid: r.tgid,
+                start_ns: r.start_ns,
+                ppid: r.parent_tgid,
+                parent_start_ns: r.parent_start_ns,
+            }
+        }
+        kind::EGRETS_EXEC => What::Exec(exec(bytes)?),
+        kind::EGRETS_EXIT => {
+            let r: types::egrets_exit = fixed(bytes)?;
+            What::Exit {
+                pid: r.tgid,
+                start_ns: r.start_ns,
+            }
+        }
+        kind::EGRETS_CONNECT => What::Connect(connect(bytes)?),
+        kind::EGRETS_FLOW => What::Flow(connect(bytes)?),
+        kind::EGRETS_ERRNO => {
+            let r: types::egrets_errno = fixed(bytes)?;
+            What::Errno {
+                cookie: r.cookie,
+                errno: r.err as i32,
+            }
+        }
+        kind::EGRETS_ESTABLISHED => What::Established(state(bytes)?),
+        kind::EGRETS_CLOSE => What::Close(state(bytes)?),
+        kind::EGRETS_RELEASE => {
+            let r: types::egrets_release = fixed(bytes)?;
+            What::Release {
+                cookie: r.cookie,
+                next: (r.has_next != 0).then(|| endpoint(&r.next)),
+            }
+        }
+        kind::EGRETS_FLOW_END => {
+            let r: types::egrets_flow_end = fixed(bytes)?;
+            What::FlowEnd(FlowEnd {
+                cookie: r.cookie,
+                dst: endpoint(&r.dst),
+                bytes: FlowBytes {
+                    tx: r.tx_bytes,
+                    rx: r.rx_bytes,
+                    last_ns: r.last_ts,
+                },
+            })
+        }
+        kind::EGRETS_DNS => {
+            let r: types::egrets_dns = fixed(bytes)?;
+            What::Dns(DnsMessage {
+                owner: owner(&r.owner),
+                cookie: r.cookie,
+                server: endpoint(&r.server),
+                ingress: r.ingress != 0,
+                payload: tail::<types::egrets_dns>(bytes, 0, r.len)?.to_vec(),
+            })
+        }
+        kind::EGRETS_CGROUP => {
+            let (r, path) = cgroup(bytes)?;
+            What::Cgroup {
+                id: r.cgroup_id,
+                hierarchy: r.hierarchy,
+                path,
+            }
+        }
+        kind::EGRETS_ATTACH => {
+            let (r, path) = cgroup(bytes)?;
+            What::Attach {
+                pid: r.tgid,
+                start_ns: r.start_ns,
+                hierarchy: r.hierarchy,
+                path,
+            }
+        }
+        _ => return Err(Unreadable),
+    };
+    Ok(Event {
+        ns: header.ts,
+        what,
+    })
+}
+
+/// The record's fixed part. Copied, because the ring aligns to 8 bytes and no
+/// more is promised of a slice.
+fn fixed<T: plain::Plain + Default>(bytes: &[u8]) -> Result<T, Unreadable> {
+    let mut record = T::default();
+    plain::copy_from_bytes(&mut record, bytes)?;
+    Ok(record)
+}
+
+/// `len` bytes of what follows the fixed part, from `skip` on.
+fn tail<T>(bytes: &[u8], skip: u32, len: u32) -> Result<&[u8], Unreadable> {
+    let start = size_of::<T>() + skip as usize;
+    bytes.get(start..start + len as usize).ok_or(Unreadable)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn owner(o: &types::egrets_owner) -> Owner {
+    let comm = o.comm.split(|b| *b == 0).next().unwrap_or_default();
+    Owner {
+        pid: o.tgid,
+        tid: o.tid,
+        uid: o.uid,
+        start_ns: o.start_ns,
+        cgroup_id: o.cgroup_id,
+        netns: o.netns,
+        netns_cookie: o.netns_cookie,
+        comm: text(comm),
+    }
+}
+
+/// An endpoint as the kernel side writes it.
+pub fn endpoint(e: &types::egrets_endpoint) -> Endpoint {
+    Endpoint {
+        ip: unmapped(e.addr),
+        port: e.port,
+    }
+}
+
+/// None while the kernel had not chosen the address or the port.
+fn source(e: &types::egrets_endpoint) -> Option<Endpoint> {
+    let src = endpoint(e);
+    (src.port != 0 && !matches!(src.ip, IpAddr::V4(v4) if v4.is_unspecified())).then_some(src)
+}
+
+fn connect(bytes: &[u8]) -> Result<Connect, Unreadable> {
+    let r: types::egrets_connect = fixed(bytes)?;
+    Ok(Connect {
+        owner: owner(&r.owner),
+        cookie: r.cookie,
+        src: source(&r.src),
+        dst: endpoint(&r.dst),
+    })
+}
+
+fn state(bytes: &[u8]) -> Result<State, Unreadable> {
+    let r: types::egrets_state = fixed(bytes)?;
+    Ok(State {
+        cookie: r.cookie,
+        src: source(&r.src),
+        err: r.err as i32,
+        bytes: (r.has_bytes != 0).then_some((r.tx_bytes, r.rx_bytes)),
+    })
+}
+
+fn cgroup(bytes: &[u8]) -> Result<(types::egrets_cgroup, String), Unreadable> {
+    let r: types::egrets_cgroup = fixed(bytes)?;
+    let path = text(tail::<types::egrets_cgroup>(bytes, 0, r.path_len)?);
+    Ok((r, path))
+}
+
+fn exec(bytes: &[u8]) -> Result<Exec, Unreadable> {
+    let r: types::egrets_exec = fixed(bytes)?;
+    let argv = tail::<types::egrets_exec>(bytes, 0, r.argv_len)?;
+    let exe = tail::<types::egrets_exec>(bytes, r.argv_len, r.exe_len)?;
+    Ok(Exec {
+        owner: owner(&r.owner),
+        ppid: r.parent_tgid,
+        parent_start_ns: r.parent_start_ns,
+        exe: path_of(exe),
+        argv: arguments(argv),
+        argv_cut: r.argv_total.saturating_sub(r.argv_len),
+    })
+}
+
+/// NUL-ended names, the last one of the path first.
+fn path_of(names: &[u8]) -> Option<String> {
+    let names = names.strip_suffix(&[0])?;
+    let mut path = String::new();
+    for name in names
+        .split(|b| *b == 0)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        path.push('/');
+        path.push_str(&text(name));
+    }
+    Some(path)
+}
+
+fn arguments(argv: &[u8]) -> Vec<String> {
+    if argv.is_empty() {
+        return Vec::new();
+    }
+    argv.strip_suffix(&[0])
+        .unwrap_or(argv)
+        .split(|b| *b == 0)
+        .map(text)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_path_is_put_together_from_its_last_name_on() {
+        assert_eq!(
+            path_of(b"curl\0bin\0usr\0").as_deref(),
+            Some("/usr/bin/curl")
+        );
+        assert_eq!(path_of(b""), None);
+    }
+
+    #[test]
+    fn an_empty_argument_is_an_argument() {
+        assert_eq!(arguments(b"printf\0\0x\0"), ["printf", "", "x"]);
+        assert_eq!(arguments(b"cut-off"), ["cut-off"]);
+        assert!(arguments(b"").is_empty());
+    }
+
+    #[test]
+    fn a_length_beyond_the_record_is_unreadable() {
+        let mut bytes = vec![0u8; size_of::<types::egrets_dns>()];
+        bytes[8] = types::egrets_kind::EGRETS_DNS.0 as u8;
+        assert!(decode(&bytes).is_ok());
+        let len_at = std::mem::offset_of!(types::egrets_dns, len);
+        bytes[len_at] = 1;
+        assert_eq!(decode(&bytes), Err(Unreadable));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_are_unreadable(kind in 0u8..20, mut bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            if let Some(k) = bytes.get_mut(8..12) {
+                k.copy_from_slice(&[kind, 0, 0, 0]);
+            }
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The two file systems that hooks hang on, wherever they are mounted, or not.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow};
+use procfs::ProcResult;
+use procfs::process::Process;
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
+/// The root of a mounted file system of a type, or a private mount of it that
+/// nobody else sees and that goes with the descriptor.
+fn root_of(fstype: &str) -> Result<OwnedFd> {
+    let mounted = mount_points(fstype)
+        .unwrap_or_default()
+        .into_iter()
+        .find_map(|dir| {
+            rustix::fs::open(dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+        });
+    if let Some(dir) = mounted {
+        return Ok(dir);
+    }
+    let private = || -> rustix::io::Result<OwnedFd> {
+        let fs = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(fs.as_fd())?;
+        fsmount(
+            fs.as_fd(),
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::empty(),
+        )
+    };
+    private().with_context(|| format!("{fstype} is not mounted and can't be mounted"))
+}
+
+/// Where whole file systems of a type are mounted (not parts of them).
+fn mount_points(fstype: &str) -> ProcResult<Vec<PathBuf>> {
+    Ok(Process::myself()?
+        .mountinfo()?
+        .into_iter()
+        .filter(|m| m.fs_type == fstype && m.root == "/")
+        .map(|m| m.mount_point)
+        .collect())
+}
+
+/// The cgroup2 hierarchy's root directory.
+pub fn cgroup2() -> Result<OwnedFd> {
+    root_of("cgroup2")
+}
+
+/// Inode of the cgroup2 hierarchy's root: another one is the root of a cgroup
+/// namespace (kernfs numbers its root 1).
+pub const CGROUP2_ROOT_INO: u64 = 1;
+
+/// Whether the descriptor is the real root, not a cgroup namespace's.
+pub fn is_cgroup2_root(dir: &OwnedFd) -> bool {
+    fs::metadata(format!("/proc/self/fd/{}", dir.as_raw_fd()))
+        .is_ok_and(|m| m.ino() == CGROUP2_ROOT_INO)
+}
+
+/// An event that a tracepoint program can be attached to.
+///
+/// libbpf does this too, but only where tracefs is mounted in its usual place.
+pub fn open_tracepoint(category: &str, name: &str) -> Result<OwnedFd> {
+    let tracefs = root_of("tracefs")?;
+    let path = format!(
+        "/proc/self/fd/{}/events/{category}/{name}/id",
+        tracefs.as_raw_fd()
+    );
+    let id: u64 = fs::read_to_string(&path)
+        .with_context(|| format!("the kernel has no tracepoint {category}/{name}"))?
+        .trim()
+        .parse()
+        .map_err(|_| anyhow!("the id of tracepoint {category}/{name} is not a number"))?;
+    let attr = PerfEventAttr {
+        kind: PERF_TYPE_TRACEPOINT,
+        size: size_of::<PerfEventAttr>() as u32,
+        config: id,
+        rest: [0; 6],
+    };
+    // SAFETY: perf_event_open(2) reads `size` bytes of a valid, initialized
+    // attr. Pid -1 with cpu 0 is what libbpf passes: the program runs on all.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_perf_event_open,
+            &attr,
+            -1,
+            0,
+            -1,
+            PERF_FLAG_FD_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error())
+            .with_context(|| format!("perf_event_open for tracepoint {category}/{name}"));
+    }
+    // SAFETY: the kernel has just handed over this descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// The first published part of `struct perf_event_attr`
+/// (include/uapi/linux/perf_event.h, PERF_ATTR_SIZE_VER0).
+#[repr(C)]
+struct PerfEventAttr {
+    kind: u32,
+    size: u32,
+    config: u64,
+    rest: [u64; 6],
+}
+
+const PERF_TYPE_TRACEPOINT: u32 = 2;
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 1 << 3;

@@ -1,0 +1,235 @@
+//! The kernel side: loads and attaches the BPF programs and reads their one ring
+//! buffer. In go the [`Options`]; out come typed [`Event`]s in the order in which
+//! they happened, and the counts of those that found no room. What fails is a
+//! hook (said once, by name) or the whole (an error that names what is missing).
+
+pub mod event;
+pub mod hooks;
+mod kernel;
+pub mod preflight;
+
+#[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
+mod skel {
+    include!(concat!(env!("OUT_DIR"), "/egrets.skel.rs"));
+}
+
+use std::cell::RefCell;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use libbpf_rs::{Link, MapCore, MapFlags, RingBuffer, RingBufferBuilder};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::record::{Endpoint, mapped};
+use event::{Event, FlowBytes, decode};
+use hooks::HookReport;
+use skel::types;
+
+pub use hooks::HookSet;
+
+/// What is settled before the programs load.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Bytes; rounded up to a power of two of pages.
+    pub ring_bytes: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            ring_bytes: 16 << 20,
+        }
+    }
+}
+
+/// Records that found no room in the ring buffer, by kind; "socket" counts the
+/// sockets that found none in the owner map.
+pub const LOSS_KINDS: [(types::egrets_kind, &str); 14] = [
+    (types::egrets_kind::EGRETS_FORK, "fork"),
+    (types::egrets_kind::EGRETS_EXEC, "exec"),
+    (types::egrets_kind::EGRETS_EXIT, "exit"),
+    (types::egrets_kind::EGRETS_CONNECT, "connect"),
+    (types::egrets_kind::EGRETS_ERRNO, "errno"),
+    (types::egrets_kind::EGRETS_ESTABLISHED, "established"),
+    (types::egrets_kind::EGRETS_CLOSE, "close"),
+    (types::egrets_kind::EGRETS_RELEASE, "release"),
+    (types::egrets_kind::EGRETS_FLOW, "flow"),
+    (types::egrets_kind::EGRETS_FLOW_END, "flow_end"),
+    (types::egrets_kind::EGRETS_DNS, "dns"),
+    (types::egrets_kind::EGRETS_CGROUP, "cgroup"),
+    (types::egrets_kind::EGRETS_ATTACH, "attach"),
+    (types::egrets_kind::EGRETS_OWNER, "socket"),
+];
+
+/// The running capture. Dropping it detaches every program.
+pub struct Capture {
+    skel: skel::EgretsSkel<'static>,
+    _links: Vec<Link>,
+    ring: RingBuffer<'static>,
+    /// Filled by the ring's callback, emptied by [`Capture::drain`].
+    inbox: Rc<RefCell<Vec<Event>>>,
+    unreadable: Rc<RefCell<u64>>,
+    pub hook_set: HookSet,
+    pub hooks: Vec<HookReport>,
+}
+
+/// Records read from the ring in one go: bounds the inbox.
+const DRAIN: usize = 512;
+
+impl Capture {
+    /// Loads and attaches. The programs see everything from here on.
+    ///
+    /// # Errors
+    /// A missing capability, a kernel without BTF or cgroup BPF, or a hook that
+    /// recording cannot do without: each named, with the way out.
+    pub fn start(options: &Options) -> Result<Capture> {
+        preflight::demand()?;
+        let loaded = hooks::load(options)?;
+        let inbox = Rc::new(RefCell::new(Vec::new()));
+        let unreadable = Rc::new(RefCell::new(0));
+        let mut builder = RingBufferBuilder::new();
+        let (to, bad) = (Rc::clone(&inbox), Rc::clone(&unreadable));
+        builder
+            .add(&loaded.skel.maps.events, move |bytes| {
+                match decode(bytes) {
+                    Ok(event) => to.borrow_mut().push(event),
+                    Err(_) => *bad.borrow_mut() += 1,
+                }
+                0
+            })
+            .context("the ring buffer can't be read")?;
+        let ring = builder.build().context("the ring buffer can't be mapped")?;
+        Ok(Capture {
+            ring,
+            skel: loaded.skel,
+            _links: loaded.links,
+            inbox,
+            unreadable,
+            hook_set: loaded.set,
+            hooks: loaded.reports,
+        })
+    }
+
+    /// Hands over everything that is in the ring buffer now, in order.
+    /// Returns how many events there were.
+    pub fn drain(&mut self, mut each: impl FnMut(Event) -> Result<()>) -> Result<usize> {
+        let mut total = 0;
+        loop {
+            let n = self.ring.consume_raw_n(DRAIN);
+            if n < 0 {
+                return Err(libbpf_rs::Error::from_raw_os_error(-n))
+                    .context("the ring buffer can't be read");
+            }
+            let events: Vec<Event> = self.inbox.borrow_mut().drain(..).collect();
+            for event in events {
+                each(event)?;
+            }
+            total += n as usize;
+            if (n as usize) < DRAIN {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Sleeps until `timeout`, a signal, or a wake-up from the kernel side: above
+    /// a fill level always, and for the very next event where `idle` is set.
+    pub fn wait(&mut self, timeout: Duration, idle: bool) {
+        self.set_idle(idle);
+        // A record that came before the flag was seen woke nobody: it is in the
+        // ring now, and makes poll return at once.
+        let fd = self.ring.epoll_fd() as RawFd;
+        // SAFETY: the ring owns the descriptor and outlives this borrow.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        let _ = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout));
+        self.set_idle(false);
+    }
+
+    fn set_idle(&mut self, idle: bool) {
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            // SAFETY: a valid, aligned reference; volatile because the kernel
+            // side reads it while the loop here runs.
+            unsafe { std::ptr::write_volatile(&mut bss.reader_idle, u32::from(idle)) }
+        }
+    }
+
+    /// What was lost since the programs were loaded, by kind; kinds with no loss
+    /// are left out.
+    pub fn lost(&self) -> Vec<(&'static str, u64)> {
+        let Some(bss) = self.skel.maps.bss_data.as_deref() else {
+            return Vec::new();
+        };
+        LOSS_KINDS
+            .iter()
+            .filter_map(|(kind, name)| {
+                let slot = bss.lost.get(kind.0 as usize)?;
+                // SAFETY: a valid, aligned reference; the kernel side adds to it.
+                let n = unsafe { std::ptr::read_volatile(slot) };
+                (n > 0).then_some((*name, n))
+            })
+            .collect()
+    }
+
+    /// Records that [`decode`] could not read: a fault of egrets' own.
+    pub fn unreadable(&self) -> u64 {
+        *self.unreadable.borrow()
+    }
+
+    /// The counters of an open flow; None once its socket is gone.
+    pub fn flow_bytes(&self, cookie: u64, dst: Endpoint) -> Option<FlowBytes> {
+        self.flow(cookie, dst).map(|(bytes, _)| bytes)
+    }
+
+    /// Ends the flows that the kernel side had no turn left for: from `first` on,
+    /// each one with its last counters.
+    pub fn end_flows(&mut self, cookie: u64, first: Endpoint) -> Vec<(Endpoint, FlowBytes)> {
+        let mut ended = Vec::new();
+        let mut at = Some(first);
+        while let Some(dst) = at {
+            let Some((bytes, next)) = self.flow(cookie, dst) else {
+                break;
+            };
+            let _ = self.skel.maps.flows.delete(&flow_key(cookie, dst));
+            ended.push((dst, bytes));
+            at = next;
+        }
+        ended
+    }
+
+    fn flow(&self, cookie: u64, dst: Endpoint) -> Option<(FlowBytes, Option<Endpoint>)> {
+        let value = self
+            .skel
+            .maps
+            .flows
+            .lookup(&flow_key(cookie, dst), MapFlags::ANY)
+            .ok()
+            .flatten()?;
+        let mut flow = types::egrets_flow::default();
+        plain::copy_from_bytes(&mut flow, &value).ok()?;
+        let bytes = FlowBytes {
+            tx: flow.tx_bytes,
+            rx: flow.rx_bytes,
+            last_ns: flow.last_ts,
+        };
+        Some((
+            bytes,
+            (flow.has_next != 0).then(|| event::endpoint(&flow.next)),
+        ))
+    }
+}
+
+fn flow_key(cookie: u64, dst: Endpoint) -> Vec<u8> {
+    let key = types::egrets_flow_key {
+        cookie,
+        addr: mapped(dst.ip),
+        port: dst.port,
+        ..Default::default()
+    };
+    // SAFETY: the key is plain data without padding: pad is a field of its own.
+    unsafe { plain::as_bytes(&key) }.to_vec()
+}

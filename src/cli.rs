@@ -1,0 +1,199 @@
+//! The command line: docs/cli.md's contract, as clap reads it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+
+use crate::attribute::Exclude;
+use crate::capture;
+
+/// Which process, in which container, talked to which hostname, when, how much.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+#[command(
+    after_help = "Without a command egrets watches: see 'egrets watch --help'.\n\
+    Exit status: 0 found or done, 1 nothing found, 2 error."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show live events; store nothing
+    Watch(WatchArgs),
+    /// Record into the history, in the background or around a command
+    Record(RecordArgs),
+    /// Ask the history a question in plain English
+    Query(QueryArgs),
+    /// Say what this kernel allows, hook by hook
+    Check,
+    /// Say whether a recorder runs, since when, and what the history holds
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub live: LiveArgs,
+}
+
+/// What watch and record share.
+#[derive(Debug, Args)]
+pub struct LiveArgs {
+    /// Stop after this time, e.g. 60s, 10m, 1h 30m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Leave out: loopback, a network (10.0.0.0/8), an address, a port (443) or a
+    /// process name (curl); may be given more than once
+    #[arg(long, value_name = "WHAT", value_parser = Exclude::from_str)]
+    pub exclude: Vec<Exclude>,
+    /// DNS answers remembered at most, to name connections by
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = at_least_one)]
+    pub max_names: usize,
+    /// Size of the kernel's event buffer, e.g. 64K, 16M; a power of two of pages
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = ring_bytes)]
+    pub ring_size: u32,
+}
+
+impl LiveArgs {
+    pub fn capture(&self) -> capture::Options {
+        capture::Options {
+            ring_bytes: self.ring_size,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Print the live events too
+    #[arg(long)]
+    pub print: bool,
+    /// Print them as JSON, one object a line (implies --print)
+    #[arg(long)]
+    pub json: bool,
+    /// Let this group read the history
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Run this command, as the user who called sudo, and record it and its
+    /// descendants; egrets exits with its status
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct DbArgs {
+    /// The history's file [default: /var/lib/egrets/egrets.db, or
+    /// ~/.local/state/egrets/egrets.db where root's is not there]
+    #[arg(long, value_name = "FILE", env = "EGRETS_DB")]
+    pub db: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Questions:\n  \
+    which processes|containers|users hit HOST\n  \
+    what did PROCESS|pid N|container NAME|user NAME talk to\n  \
+    when did PROCESS|pid N|container NAME|user NAME hit HOST\n\
+    HOST is a name (with its subdomains), *.NAME (only those), an address or a network.\n\
+    Times: 10m, 2h ago, today, yesterday, 2026-11-23, \"2026-11-23 14:00\", RFC 3339.")]
+pub struct QueryArgs {
+    /// e.g. "which processes hit example.com"
+    #[arg(required = true, value_name = "QUESTION")]
+    pub question: Vec<String>,
+    /// Only connections from this time on
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only connections before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long, conflicts_with_all = ["csv", "sql"])]
+    pub json: bool,
+    /// Print CSV with a header
+    #[arg(long, conflicts_with = "sql")]
+    pub csv: bool,
+    /// Print the SQL instead of the answer
+    #[arg(long)]
+    pub sql: bool,
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+fn duration(text: &str) -> Result<Duration> {
+    let duration = humantime::parse_duration(text)
+        .with_context(|| format!("{text:?} is no time span; for example 60s, 10m, 1h 30m"))?;
+    if duration.is_zero() {
+        bail!("a recording of no time records nothing; for example 60s, 10m, 1h 30m");
+    }
+    Ok(duration)
+}
+
+fn at_least_one(text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => bail!("expected a number from 1 on, for example 100000"),
+    }
+}
+
+/// 4K to 1G, what a ring buffer can be.
+fn ring_bytes(text: &str) -> Result<u32> {
+    let (number, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(number) => (number, 10),
+        None => match text.strip_suffix(['M', 'm']) {
+            Some(number) => (number, 20),
+            None => (text, 0),
+        },
+    };
+    let bytes = number
+        .parse::<u32>()
+        .ok()
+        .and_then(|n| n.checked_mul(1 << unit));
+    match bytes {
+        Some(bytes) if (4096..=1 << 30).contains(&bytes) => Ok(bytes),
+        _ => bail!("expected a size from 4K to 1024M, for example 16M"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_spans_have_units_and_bounds() {
+        assert_eq!(ring_bytes("64K").unwrap(), 65_536);
+        assert_eq!(ring_bytes("16M").unwrap(), 16 << 20);
+        for bad in ["", "1", "5G", "4294967296", "-1", "M", "2000M"] {
+            assert!(ring_bytes(bad).is_err(), "{bad}");
+        }
+        assert_eq!(duration("1m 30s").unwrap(), Duration::from_secs(90));
+        for bad in ["", "0s", "10", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

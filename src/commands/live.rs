@@ -1,0 +1,252 @@
+//! The loop that watch and record share: drain the ring buffer, attribute, hand
+//! to the sinks, sleep. One thread, so that a slow store stops the draining and
+//! the kernel side counts what finds no room.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
+use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+
+use crate::attribute::{Attributor, Settings};
+use crate::capture::Capture;
+use crate::capture::preflight::in_initial_pid_namespace;
+use crate::cli::LiveArgs;
+use crate::print::Printer;
+use crate::record::Record;
+use crate::store::Store;
+
+/// How often the reader looks in while there is traffic. What is committed lags
+/// behind by this, and by the commit itself.
+const LOOK_IN: Duration = Duration::from_millis(100);
+/// How long after the last event there is still traffic.
+const TRAFFIC: Duration = Duration::from_millis(500);
+/// How often the recorder says that it is still there.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// How often the bytes of open UDP flows are read.
+const FLOW_ROUND: Duration = Duration::from_secs(5);
+/// How soon to look again while a line waits for its container's details.
+const HOLDING: Duration = Duration::from_millis(20);
+
+pub struct Live {
+    pub capture: Capture,
+    pub attributor: Attributor,
+    pub store: Option<Store>,
+    pub printer: Option<Printer>,
+    records: Vec<Record>,
+    told_lost: HashMap<&'static str, u64>,
+    checked_ts: i64,
+    last_event: Instant,
+    last_beat: Instant,
+    last_round: Instant,
+    pub totals: Totals,
+}
+
+/// What a run has seen.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Totals {
+    pub connections: u64,
+    pub lookups: u64,
+    pub lost: u64,
+}
+
+/// Set by Ctrl-C and by `systemctl stop`; a child's end only breaks a sleep off.
+pub fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handlers")?;
+    }
+    signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)))
+        .context("signal handlers")?;
+    Ok(stop)
+}
+
+/// The wall clock, nanoseconds since 1970.
+pub fn now_ts() -> i64 {
+    nanos(ClockId::Realtime)
+}
+
+fn nanos(clock: ClockId) -> i64 {
+    let t = clock_gettime(clock);
+    t.tv_sec * 1_000_000_000 + t.tv_nsec
+}
+
+impl Live {
+    /// Joins what was started. `next` are the first connection's and lookup's ids.
+    pub fn new(
+        capture: Capture,
+        args: &LiveArgs,
+        only_tracked: bool,
+        next: (i64, i64),
+        store: Option<Store>,
+        printer: Option<Printer>,
+    ) -> Live {
+        let attributor = Attributor::new(Settings {
+            max_names: args.max_names,
+            exclude: args.exclude.clone(),
+            only_tracked,
+            next_connection: next.0,
+            next_lookup: next.1,
+            procfs: in_initial_pid_namespace(),
+        });
+        let now = Instant::now();
+        Live {
+            capture,
+            attributor,
+            store,
+            printer,
+            records: Vec::new(),
+            told_lost: HashMap::new(),
+            checked_ts: now_ts(),
+            last_event: now,
+            last_beat: now,
+            last_round: now,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Runs until the flag is set or the time is over.
+    pub fn run(&mut self, stop: &AtomicBool, duration: Option<Duration>) -> Result<()> {
+        let end = duration.map(|d| Instant::now() + d);
+        while !stop.load(Ordering::Relaxed) && end.is_none_or(|end| Instant::now() < end) {
+            self.step()?;
+            self.rest(end);
+        }
+        Ok(())
+    }
+
+    /// Everything that is there now, through to the sinks.
+    pub fn step(&mut self) -> Result<()> {
+        let boot = nanos(ClockId::Boottime);
+        self.attributor.clock_offset_ns = now_ts() - boot;
+        let mut leftovers = Vec::new();
+        let (attributor, records) = (&mut self.attributor, &mut self.records);
+        let events = self.capture.drain(|event| {
+            if let crate::capture::event::What::Release {
+                cookie,
+                next: Some(next),
+            } = event.what
+            {
+                leftovers.push((cookie, next));
+            }
+            attributor.handle(event, records);
+            Ok(())
+        })?;
+        for (cookie, first) in leftovers {
+            for (dst, bytes) in self.capture.end_flows(cookie, first) {
+                self.attributor
+                    .flow_ended(cookie, dst, bytes, &mut self.records);
+            }
+        }
+        if events > 0 {
+            self.last_event = Instant::now();
+        }
+        if self.last_round.elapsed() >= FLOW_ROUND {
+            self.read_flows();
+        }
+        self.attributor.tick(boot as u64, &mut self.records);
+        self.deliver()
+    }
+
+    /// Sleeps until the next step is due.
+    pub fn rest(&mut self, end: Option<Instant>) {
+        let traffic = self.last_event.elapsed() < TRAFFIC;
+        let holding = self.printer.as_ref().is_some_and(Printer::is_holding);
+        let mut timeout = match (holding, traffic) {
+            (true, _) => HOLDING,
+            (false, true) => LOOK_IN,
+            (false, false) => HEARTBEAT,
+        };
+        if let Some(end) = end {
+            timeout = timeout.min(end.saturating_duration_since(Instant::now()));
+        }
+        self.capture.wait(timeout, !traffic);
+    }
+
+    /// The last of everything, at the recording's end.
+    pub fn finish(mut self) -> Result<Totals> {
+        self.step()?;
+        self.read_flows();
+        self.attributor.finish(&mut self.records);
+        self.deliver()?;
+        if let Some(printer) = &mut self.printer {
+            printer.finish()?;
+        }
+        if let Some(store) = self.store.take() {
+            store.finish(now_ts())?;
+        }
+        Ok(self.totals)
+    }
+
+    fn read_flows(&mut self) {
+        self.last_round = Instant::now();
+        for (cookie, dst) in self.attributor.open_flows() {
+            if let Some(bytes) = self.capture.flow_bytes(cookie, dst) {
+                self.attributor
+                    .flow_progress(cookie, dst, bytes, &mut self.records);
+            }
+        }
+    }
+
+    fn deliver(&mut self) -> Result<()> {
+        let now = now_ts();
+        let mut news = !self.records.is_empty();
+        for record in self.records.drain(..) {
+            match &record {
+                Record::Opened(_) => self.totals.connections += 1,
+                Record::Lookup(_) => self.totals.lookups += 1,
+                _ => {}
+            }
+            if let Some(store) = &mut self.store {
+                store.add(&record);
+            }
+            if let Some(printer) = &mut self.printer {
+                printer.add(record);
+            }
+        }
+        news |= self.count_losses(now);
+        if let Some(printer) = &mut self.printer {
+            printer.flush()?;
+        }
+        if news || self.last_beat.elapsed() >= HEARTBEAT {
+            if let Some(store) = &mut self.store {
+                store.commit(now)?;
+            }
+            self.last_beat = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Tells what was lost since the last look; whether there was any.
+    fn count_losses(&mut self, now: i64) -> bool {
+        let ring = self.capture.lost().into_iter().map(|(kind, n)| {
+            let why = if kind == "socket" {
+                "owner map full"
+            } else {
+                "ring buffer full"
+            };
+            (kind, n, why)
+        });
+        let parse = ("parse", self.capture.unreadable(), "record not readable");
+        let mut any = false;
+        for (kind, total, why) in ring.chain([parse]) {
+            let told = self.told_lost.entry(kind).or_default();
+            let lost = total - *told;
+            if lost == 0 {
+                continue;
+            }
+            any = true;
+            *told = total;
+            self.totals.lost += lost;
+            log::warn!("{lost} {kind} events lost: {why}");
+            if let Some(store) = &mut self.store {
+                store.gap(self.checked_ts, now, kind, lost, why);
+            }
+        }
+        self.checked_ts = now;
+        any
+    }
+}

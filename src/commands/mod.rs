@@ -1,0 +1,50 @@
+//! The commands: each reads its arguments, joins the stages of the path, and
+//! returns its exit status.
+
+pub mod check;
+mod child;
+mod live;
+pub mod query;
+pub mod record;
+pub mod status;
+pub mod watch;
+
+use std::path::PathBuf;
+
+use crate::cli::DbArgs;
+
+/// Root's history.
+const SYSTEM_DB: &str = "/var/lib/egrets/egrets.db";
+
+/// A user's own history, where there is a home to keep it in.
+fn user_db() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
+    Some(state.join("egrets/egrets.db"))
+}
+
+/// The file to record into.
+fn recorders_db(args: &DbArgs) -> PathBuf {
+    match &args.db {
+        Some(path) => path.clone(),
+        None if rustix::process::geteuid().is_root() => SYSTEM_DB.into(),
+        None => user_db().unwrap_or_else(|| SYSTEM_DB.into()),
+    }
+}
+
+/// The file to read: the one that exists. A directory that may not be looked
+/// into is taken to hold it: the error then says so.
+fn readers_db(args: &DbArgs) -> PathBuf {
+    if let Some(path) = &args.db {
+        return path.clone();
+    }
+    let system = PathBuf::from(SYSTEM_DB);
+    let missing = |path: &PathBuf| {
+        std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+    };
+    match user_db() {
+        Some(user) if missing(&system) && !missing(&user) => user,
+        _ => system,
+    }
+}

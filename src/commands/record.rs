@@ -1,0 +1,109 @@
+//! `egrets record`: the capture into the history, on its own or around a command.
+
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::child::Child;
+use super::live::{self, Live, Totals};
+use crate::capture::Capture;
+use crate::cli::RecordArgs;
+use crate::print::{Format, Printer};
+use crate::query::human;
+use crate::store::{self, Access, Recording, Store};
+
+/// How long a command's last connections have to close after its end.
+const GRACE: Duration = Duration::from_secs(2);
+
+pub fn run(args: &RecordArgs) -> Result<ExitCode> {
+    let stop = live::stop_flag()?;
+    let path = super::recorders_db(&args.db);
+    let group = args.group.as_deref().map(store::group_id).transpose()?;
+    let capture = Capture::start(&args.live.capture())?;
+    let attached: Vec<&str> = capture
+        .hooks
+        .iter()
+        .filter(|report| report.error.is_none())
+        .map(|report| report.hook.name)
+        .collect();
+    let recording = Recording {
+        start_ts: live::now_ts(),
+        hook_set: capture.hook_set.to_string(),
+        hooks: attached.join(" "),
+    };
+    let store = Store::open(&path, &Access { group }, &recording)?;
+    let next = store.next_ids()?;
+    let printer = (args.print || args.json).then(|| {
+        let format = if args.json {
+            Format::Json
+        } else {
+            Format::Text
+        };
+        let out = Box::new(std::io::BufWriter::new(std::io::stdout()));
+        Printer::new(format, out, recording.start_ts)
+    });
+    let around = !args.command.is_empty();
+    let hook_set = capture.hook_set;
+    let mut live = Live::new(capture, &args.live, around, next, Some(store), printer);
+    if !around {
+        log::info!(
+            "recording into {} ({hook_set} hooks); Ctrl-C stops",
+            path.display()
+        );
+        live.run(&stop, args.live.duration)?;
+        let totals = live.finish()?;
+        log::info!("{}", summary(&totals));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let child = Child::spawn(&args.command)?;
+    live.attributor.track(child.pid());
+    let code = follow(&mut live, child, &stop, args.live.duration)?;
+    live.finish()?;
+    Ok(code)
+}
+
+/// Records until the command has ended, and its last connections have.
+fn follow(
+    live: &mut Live,
+    mut child: Child,
+    stop: &AtomicBool,
+    duration: Option<Duration>,
+) -> Result<ExitCode> {
+    let end = duration.map(|d| Instant::now() + d);
+    let code = loop {
+        live.step()?;
+        if let Some(code) = child.ended()? {
+            break code;
+        }
+        child.pass_on(stop);
+        if end.is_some_and(|end| Instant::now() >= end) {
+            child.terminate();
+        }
+        live.rest(end.filter(|end| Instant::now() < *end));
+    };
+    let grace = Instant::now() + GRACE;
+    loop {
+        live.step()?;
+        if !live.attributor.tracked_is_busy() || Instant::now() >= grace {
+            return Ok(code);
+        }
+        live.rest(Some(grace));
+    }
+}
+
+fn summary(totals: &Totals) -> String {
+    let mut text = format!(
+        "recorded {} and {}",
+        human::count(totals.connections as i64, "connection", "connections"),
+        human::count(totals.lookups as i64, "lookup", "lookups")
+    );
+    if totals.lost > 0 {
+        text.push_str(&format!(
+            "; {} lost, see the view gaps",
+            human::count(totals.lost as i64, "event", "events")
+        ));
+    }
+    text
+}

@@ -1,0 +1,51 @@
+//! `egrets status`: whether a recorder runs, since when, and what the history
+//! holds.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chrono::{Local, TimeZone};
+
+use crate::cli::StatusArgs;
+use crate::query::human;
+use crate::store::{self, Status};
+
+pub fn run(args: &StatusArgs) -> Result<ExitCode> {
+    let path = super::readers_db(&args.db);
+    let db = store::open_reader(&path)?;
+    let status = Status::read(&db, &path)?;
+    let running = store::recorder_runs(&path);
+    let mut out = std::io::stdout().lock();
+    let mut line = |key: &str, value: String| writeln!(out, "{key:12} {value}");
+    line("history", path.display().to_string())?;
+    line("size", human::bytes(status.file_bytes as i64))?;
+    if let Some(last) = &status.last {
+        let state = match (running, last.clean) {
+            (true, _) => format!(
+                "running since {} (pid {}, {} hooks)",
+                local(last.start_ts),
+                last.pid,
+                last.hook_set
+            ),
+            (false, true) => format!("stopped; the last one ended {}", local(last.end_ts)),
+            (false, false) => format!(
+                "stopped; the last one was killed, it saw everything until {}",
+                local(last.end_ts)
+            ),
+        };
+        line("recorder", state)?;
+    }
+    line("recordings", status.recordings.to_string())?;
+    line("connections", status.connections.to_string())?;
+    line("lookups", status.lookups.to_string())?;
+    line("lost", human::count(status.lost, "event", "events"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn local(ts: i64) -> String {
+    Local
+        .timestamp_nanos(ts)
+        .format("%Y-%m-%d %H:%M:%S %Z")
+        .to_string()
+}

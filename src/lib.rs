@@ -1,0 +1,13 @@
+//! egrets: which process, in which container, talked to which hostname, when,
+//! how much. docs/architecture.md follows an event through these modules.
+
+pub mod attribute;
+pub mod capture;
+pub mod cli;
+pub mod commands;
+pub mod print;
+pub mod query;
+pub mod record;
+pub mod store;
+pub mod text;
+pub mod when;

@@ -1,0 +1,59 @@
+//! Reads the command line, runs the command, and turns what went wrong into one
+//! line on stderr and exit status 2.
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use egrets::cli::{Cli, Command};
+use egrets::commands;
+use log::LevelFilter;
+
+/// Exit status of an error, as ripgrep's and grep's.
+const ERROR: u8 = 2;
+
+fn main() -> ExitCode {
+    log_to_stderr();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => commands::watch::run(&cli.watch),
+        Some(Command::Watch(args)) => commands::watch::run(&args),
+        Some(Command::Record(args)) => commands::record::run(&args),
+        Some(Command::Query(args)) => commands::query::run(&args),
+        Some(Command::Check) => commands::check::run(),
+        Some(Command::Status(args)) => commands::status::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        // Who reads has seen enough.
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "egrets: {e:#}");
+            ExitCode::from(ERROR)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Plain lines, as the errors are; RUST_LOG=debug shows what libbpf says.
+fn log_to_stderr() {
+    env_logger::Builder::new()
+        .filter_level(LevelFilter::Info)
+        .parse_default_env()
+        .format(|out, record| match record.level() {
+            log::Level::Info => writeln!(out, "egrets: {}", record.args()),
+            level => writeln!(
+                out,
+                "egrets: {}: {}",
+                level.as_str().to_lowercase(),
+                record.args()
+            ),
+        })
+        .init();
+}

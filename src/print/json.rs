@@ -1,0 +1,183 @@
+//! The JSON form: one object a line. The keys are those of the views (see
+//! docs/schema.md), after `event`, which is the text form's name for it.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::record::{Connection, Lookup, Record, dst_scope, errno_name};
+use crate::when::iso;
+
+/// Writes a record's line; some have none.
+pub fn write(out: &mut dyn Write, record: &Record) -> io::Result<()> {
+    let value = match record {
+        Record::Query(l) => lookup("dns.query", l),
+        Record::Lookup(l) => lookup("dns", l),
+        Record::Opened(c) => connection("connect", c),
+        Record::Outcome(c) => connection("outcome", c),
+        Record::Closed(c) => connection("close", c),
+        Record::Progress(_) | Record::Container(_) => return Ok(()),
+    };
+    serde_json::to_writer(&mut *out, &value)?;
+    out.write_all(b"\n")
+}
+
+/// The columns of the view `egress`, in its order.
+#[derive(Serialize)]
+struct Egress<'a> {
+    event: &'a str,
+    id: i64,
+    time: String,
+    ts: i64,
+    pid: u32,
+    tid: u32,
+    comm: &'a str,
+    exe: Option<&'a str>,
+    cmdline: Option<&'a str>,
+    uid: u32,
+    user: Option<&'a str>,
+    ppid: Option<u32>,
+    parent_comm: Option<&'a str>,
+    protocol: &'a str,
+    family: u8,
+    src_ip: Option<String>,
+    src_port: Option<u16>,
+    dst_ip: String,
+    dst_port: u16,
+    dst_scope: &'a str,
+    host: Option<&'a str>,
+    host_source: Option<&'a str>,
+    host_age_ms: Option<u64>,
+    host_rivals: Option<usize>,
+    outcome: &'a str,
+    errno: Option<String>,
+    latency_us: Option<i64>,
+    tx_bytes: Option<u64>,
+    rx_bytes: Option<u64>,
+    duration_us: Option<i64>,
+    unit: Option<&'a str>,
+    container_id: Option<&'a str>,
+    container_name: Option<String>,
+    container_image: Option<String>,
+    container_runtime: Option<&'a str>,
+    container_hostname: Option<String>,
+    container_ip: Option<String>,
+    pod: Option<&'a str>,
+    netns: Option<u32>,
+    cgroup: Option<&'a str>,
+}
+
+fn connection(event: &str, c: &Connection) -> Value {
+    let p = &c.process;
+    let container = p.container.as_deref();
+    let details = container.and_then(|k| k.details()).unwrap_or_default();
+    let name = c.name.as_ref();
+    json!(Egress {
+        event,
+        id: c.id,
+        time: iso(c.ts),
+        ts: c.ts,
+        pid: p.pid,
+        tid: c.tid,
+        comm: &p.comm,
+        exe: p.exe.as_deref(),
+        cmdline: p.cmdline.as_deref(),
+        uid: p.uid,
+        user: p.user.as_deref(),
+        ppid: p.ppid,
+        parent_comm: p.parent_comm.as_deref(),
+        protocol: c.protocol.as_str(),
+        family: if c.dst.ip.is_ipv4() { 4 } else { 6 },
+        src_ip: c.src.map(|s| s.ip.to_string()),
+        src_port: c.src.map(|s| s.port),
+        dst_ip: c.dst.ip.to_string(),
+        dst_port: c.dst.port,
+        dst_scope: dst_scope(c.dst.ip),
+        host: name.map(|n| &*n.host),
+        host_source: name.map(|n| n.source.as_str()),
+        host_age_ms: name.map(|n| n.age_ms),
+        host_rivals: name.map(|n| n.rivals),
+        outcome: c.outcome.as_str(),
+        errno: c.errno.map(errno_name),
+        latency_us: c.latency_us,
+        tx_bytes: c.tx_bytes,
+        rx_bytes: c.rx_bytes,
+        duration_us: c.duration_us,
+        unit: p.unit.as_deref(),
+        container_id: container.map(|k| k.id.as_str()),
+        container_name: details.name,
+        container_image: details.image,
+        container_runtime: container.and_then(|k| k.runtime),
+        container_hostname: details.hostname,
+        container_ip: details.ip,
+        pod: None,
+        netns: p.netns,
+        cgroup: p.cgroup.as_deref(),
+    })
+}
+
+fn lookup(event: &str, l: &Lookup) -> Value {
+    let answers: Vec<Value> = l
+        .answers
+        .iter()
+        .map(|a| json!({"name": &*a.name, "type": a.rtype, "data": a.data, "ttl": a.ttl}))
+        .collect();
+    let details = l
+        .process
+        .container
+        .as_ref()
+        .and_then(|k| k.details())
+        .unwrap_or_default();
+    json!({
+        "event": event,
+        "time": iso(l.ts),
+        "ts": l.ts,
+        "pid": l.process.pid,
+        "comm": l.process.comm,
+        "exe": l.process.exe,
+        "container_name": details.name,
+        "server_ip": l.server.ip.to_string(),
+        "server_port": l.server.port,
+        "transport": "udp",
+        "qname": l.qname.as_deref(),
+        "qtype": l.qtype,
+        "rcode": l.rcode,
+        "answers": answers,
+        "latency_us": l.latency_us,
+        "status": l.status.as_str(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::print::tests_support::{connection as some_connection, lookup as some_lookup};
+
+    #[test]
+    fn every_line_is_one_json_object_with_the_views_columns() {
+        let db = rusqlite::Connection::open_in_memory().unwrap();
+        db.execute_batch(include_str!("../../migrations/0001_initial.sql"))
+            .unwrap();
+        let view = db.prepare("SELECT * FROM egress").unwrap();
+        let mut out = Vec::new();
+        write(&mut out, &Record::Opened(some_connection("a\nb\u{1b}"))).unwrap();
+        write(
+            &mut out,
+            &Record::Lookup(some_lookup("x.example", "192.0.2.1")),
+        )
+        .unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["comm"], "a\nb\u{1b}");
+        // the binary form of dst_ip is for SQL alone
+        for column in view.column_names().iter().filter(|c| **c != "dst_addr") {
+            assert!(lines[0].get(column).is_some(), "{column}");
+        }
+        assert_eq!(lines[1]["answers"][0]["data"], "192.0.2.1");
+    }
+}

@@ -1,0 +1,236 @@
+//! The text form: `INFO[seconds] event key=value …`, with the events and fields
+//! of the first egrets in their order, and new ones after them.
+
+use std::io::{self, Write};
+
+use crate::record::{Connection, Lookup, Outcome, Protocol, Record, Status, errno_name};
+use crate::text::printable;
+
+/// Writes a record's lines; some have none.
+pub fn write(out: &mut dyn Write, record: &Record, start_ts: i64) -> io::Result<()> {
+    match record {
+        Record::Query(lookup) => query(out, lookup, start_ts),
+        Record::Lookup(lookup) => answer(out, lookup, start_ts),
+        Record::Opened(connection) => opened(out, connection, start_ts),
+        Record::Outcome(connection) => outcome(out, connection, start_ts),
+        Record::Closed(connection) => closed(out, connection, start_ts),
+        Record::Progress(_) | Record::Container(_) => Ok(()),
+    }
+}
+
+/// A line as it is put together.
+struct Line(String);
+
+impl Line {
+    fn new(event: &str, ts: i64, start_ts: i64) -> Line {
+        let seconds = (ts - start_ts).max(0) / 1_000_000_000;
+        Line(format!("INFO[{seconds:04}] {event}"))
+    }
+
+    fn field(mut self, key: &str, value: &str) -> Line {
+        self.0.push(' ');
+        self.0.push_str(key);
+        self.0.push('=');
+        self.0.push_str(&quote(value));
+        self
+    }
+
+    fn known(self, key: &str, value: Option<impl ToString>) -> Line {
+        match value {
+            Some(value) => self.field(key, &value.to_string()),
+            None => self,
+        }
+    }
+
+    fn end(mut self, out: &mut dyn Write) -> io::Result<()> {
+        self.0.push('\n');
+        out.write_all(self.0.as_bytes())
+    }
+}
+
+/// A value with blanks, quotes or nothing in it is quoted; what does not print is
+/// escaped, so that a line stays a line.
+fn quote(value: &str) -> String {
+    let safe = printable(value);
+    if value.is_empty() || safe.contains([' ', '"', '=']) || safe.len() != value.len() {
+        format!("\"{}\"", safe.replace('"', "\\\""))
+    } else {
+        safe.into_owned()
+    }
+}
+
+fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {
+    let event = match (c.protocol, c.dst.ip.is_ipv4()) {
+        (Protocol::Tcp, true) => "process.tcp_v4",
+        (Protocol::Tcp, false) => "process.tcp_v6",
+        (Protocol::Udp, true) => "process.udp_v4",
+        (Protocol::Udp, false) => "process.udp_v6",
+    };
+    let p = &c.process;
+    let details = p
+        .container
+        .as_ref()
+        .and_then(|k| k.details())
+        .unwrap_or_default();
+    let or_none = |value: &Option<String>| value.clone().unwrap_or("none".into());
+    Line::new(event, c.ts, start_ts)
+        .field("comm", &p.comm)
+        .field("pid", &p.pid.to_string())
+        .field("connection", &c.dst.to_string())
+        .field("dns.entry", c.name.as_ref().map_or("none", |n| &n.host))
+        .field("container.image", &or_none(&details.image))
+        .field("container.hostname", &or_none(&details.hostname))
+        .field("container.ip", &or_none(&details.ip))
+        .known("container.name", details.name)
+        .known("dns.source", c.name.as_ref().map(|n| n.source.as_str()))
+        .known("dns.age_ms", c.name.as_ref().map(|n| n.age_ms))
+        .known(
+            "dns.rivals",
+            c.name.as_ref().map(|n| n.rivals).filter(|n| *n > 0),
+        )
+        .known("user", p.user.clone().or(Some(p.uid.to_string())))
+        .known("exe", p.exe.as_ref())
+        .known("parent", p.parent_comm.as_ref())
+        .end(out)
+}
+
+/// The part that a connection's later lines share with its first.
+fn follow_up(event: &str, c: &Connection, start_ts: i64, after_us: Option<i64>) -> Line {
+    Line::new(event, c.ts + after_us.unwrap_or(0) * 1000, start_ts)
+        .field("comm", &c.process.comm)
+        .field("pid", &c.process.pid.to_string())
+        .field("connection", &c.dst.to_string())
+        .field("dns.entry", c.name.as_ref().map_or("none", |n| &n.host))
+        .field("outcome", c.outcome.as_str())
+}
+
+fn outcome(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {
+    follow_up(
+        "process.outcome",
+        c,
+        start_ts,
+        c.latency_us.or(c.duration_us),
+    )
+    .known("errno", c.errno.map(errno_name))
+    .known("latency", c.latency_us.map(millis))
+    .end(out)
+}
+
+fn closed(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {
+    follow_up("process.close", c, start_ts, c.duration_us)
+        .known(
+            "errno",
+            c.errno
+                .map(errno_name)
+                .filter(|_| c.outcome != Outcome::Connected),
+        )
+        .known("tx_bytes", c.tx_bytes)
+        .known("rx_bytes", c.rx_bytes)
+        .known("duration", c.duration_us.map(millis))
+        .end(out)
+}
+
+fn millis(us: i64) -> String {
+    format!("{}.{:03}ms", us / 1000, us % 1000)
+}
+
+fn query(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {
+    dns(Line::new("dns.query", l.ts, start_ts), l).end(out)
+}
+
+/// hostname and type, then who asked whom.
+fn dns(line: Line, l: &Lookup) -> Line {
+    line.field("hostname", l.qname.as_deref().unwrap_or("none"))
+        .known("type", l.qtype.as_ref())
+        .field("comm", &l.process.comm)
+        .field("pid", &l.process.pid.to_string())
+        .field("server", &l.server.to_string())
+}
+
+fn answer(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {
+    let ts = l.ts + l.latency_us.unwrap_or(0) * 1000;
+    if l.status != Status::Answered {
+        let event = format!("dns.{}", l.status.as_str());
+        return dns(Line::new(&event, ts, start_ts), l)
+            .known("rcode", l.rcode.as_ref())
+            .end(out);
+    }
+    let line = |response: &str| {
+        Line::new("dns.answer", ts, start_ts)
+            .field("hostname", l.qname.as_deref().unwrap_or("none"))
+            .field("response", response)
+    };
+    let rest = |line: Line, rtype: Option<&String>, ttl: Option<u32>| {
+        line.known("type", rtype)
+            .known("ttl", ttl)
+            .known("rcode", l.rcode.as_ref().filter(|r| *r != "NOERROR"))
+            .field("comm", &l.process.comm)
+            .field("pid", &l.process.pid.to_string())
+            .known("latency", l.latency_us.map(millis))
+    };
+    if l.answers.is_empty() {
+        return rest(line("none"), l.qtype.as_ref(), None).end(out);
+    }
+    for a in &l.answers {
+        rest(line(&a.data), Some(&a.rtype), Some(a.ttl)).end(out)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::print::tests_support::{connection, lookup};
+    use crate::record::{Endpoint, Name, Source};
+
+    fn lines(record: &Record) -> String {
+        let mut out = Vec::new();
+        write(&mut out, record, 0).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_first_fields_are_the_first_egrets_own_byte_for_byte() {
+        let mut c = connection("curl");
+        c.ts = 1_500_000_000;
+        c.dst = Endpoint {
+            ip: [31, 13, 71, 36].into(),
+            port: 80,
+        };
+        c.name = Some(Name {
+            host: "facebook.com".into(),
+            source: Source::Process,
+            age_ms: 3,
+            lookup: 1,
+            rivals: 0,
+            rival_hosts: vec![],
+        });
+        let line = lines(&Record::Opened(c));
+        assert!(
+            line.starts_with("INFO[0001] process.tcp_v4 comm=curl pid=2074 connection=31.13.71.36:80 dns.entry=facebook.com container.image=none container.hostname=none container.ip=none "),
+            "{line}"
+        );
+        let mut l = lookup("facebook.com", "31.13.71.36");
+        l.ts = 1_500_000_000;
+        let query = lines(&Record::Query(l.clone()));
+        assert!(
+            query.starts_with("INFO[0001] dns.query hostname=facebook.com type=A "),
+            "{query}"
+        );
+        let answer = lines(&Record::Lookup(l));
+        assert!(
+            answer.starts_with("INFO[0001] dns.answer hostname=facebook.com response=31.13.71.36 "),
+            "{answer}"
+        );
+    }
+
+    #[test]
+    fn a_hostile_name_stays_on_its_line() {
+        let line = lines(&Record::Opened(connection("a b\n\x1b[2J\"=x")));
+        assert_eq!(line.lines().count(), 1);
+        assert!(
+            line.contains(r#"comm="a b\n\x1b[2J\"=x" pid=2074"#),
+            "{line}"
+        );
+    }
+}

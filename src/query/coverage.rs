@@ -1,0 +1,213 @@
+//! Whether egrets was watching: what an empty answer is worth.
+
+use anyhow::Result;
+use rusqlite::Connection;
+
+use super::human;
+
+/// A recorder writes at least this often (ns), so one that was seen since is
+/// taken to be running.
+const RUNNING: i64 = 5_000_000_000;
+
+/// What was recorded of a span of time. Times are nanoseconds since 1970.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// The span: from `since`, else from the first recording, ...
+    pub from: i64,
+    /// ... to `until`, else to now.
+    pub to: i64,
+    /// How much of the span no recording covers, in nanoseconds.
+    pub unwatched: i64,
+    /// What was lost while recording: an event kind or `parse`, and how many.
+    pub lost: Vec<(String, i64)>,
+    /// Whether the file holds any recording, of whatever time.
+    pub any_recording: bool,
+}
+
+impl Coverage {
+    /// Reads what was recorded from `since` to `until`, seen at `now`.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn read(db: &Connection, since: Option<i64>, until: Option<i64>, now: i64) -> Result<Self> {
+        let recordings = recordings(db, now)?;
+        let to = until.map_or(now, |until| until.min(now));
+        let first = recordings.first().map(|&(start, _)| start);
+        let from = since.or(first).unwrap_or(to).min(to);
+        Ok(Coverage {
+            from,
+            to,
+            unwatched: unwatched(&recordings, from, to),
+            lost: lost(db, from, to)?,
+            any_recording: !recordings.is_empty(),
+        })
+    }
+
+    /// Whether nothing in the span can have escaped.
+    pub fn is_complete(&self) -> bool {
+        self.any_recording && self.unwatched == 0 && self.lost.is_empty()
+    }
+
+    /// Whether no moment of the span was recorded.
+    pub fn is_void(&self) -> bool {
+        !self.any_recording
+            || (self.to > self.from && self.unwatched == self.to.saturating_sub(self.from))
+    }
+
+    /// What may be missing from an answer, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let unwatched = (self.unwatched > 0).then(|| {
+            let length = human::duration(self.unwatched / 1000);
+            format!("not recording for {length} of this span")
+        });
+        let lost = self.lost.iter().map(|(kind, n)| match kind.as_str() {
+            "parse" => format!(
+                "{} unreadable in this span",
+                human::count(*n, "event", "events")
+            ),
+            kind => {
+                let (one, many) = (format!("{kind} event"), format!("{kind} events"));
+                format!("{} lost in this span", human::count(*n, &one, &many))
+            }
+        });
+        unwatched.into_iter().chain(lost).collect()
+    }
+}
+
+/// The start and end of each recording, by start. One that did not end by
+/// itself ended with its newest batch, unless that is so new that it is running.
+fn recordings(db: &Connection, now: i64) -> Result<Vec<(i64, i64)>> {
+    let mut statement =
+        db.prepare("SELECT start_ts, end_ts, seen_ts FROM recordings ORDER BY start_ts")?;
+    let rows = statement.query_map([], |row| {
+        let (end, seen): (Option<i64>, i64) = (row.get(1)?, row.get(2)?);
+        let running = seen >= now.saturating_sub(RUNNING);
+        Ok((row.get(0)?, end.unwrap_or(if running { now } else { seen })))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// How much of `from..to` lies in none of `recordings`, which may overlap
+/// (wall clocks are set back).
+fn unwatched(recordings: &[(i64, i64)], from: i64, to: i64) -> i64 {
+    let mut watched = 0;
+    let mut watched_to = from;
+    for &(start, end) in recordings {
+        let start = start.clamp(watched_to, to);
+        watched_to = end.clamp(start, to);
+        watched += watched_to - start;
+    }
+    to.saturating_sub(from) - watched
+}
+
+/// What was lost at some time in `from..to`, by kind.
+fn lost(db: &Connection, from: i64, to: i64) -> Result<Vec<(String, i64)>> {
+    let mut statement = db.prepare(
+        "SELECT kind, sum(lost) FROM gaps
+         WHERE lost > 0 AND from_ts <= ?2 AND to_ts >= ?1
+         GROUP BY kind ORDER BY kind",
+    )?;
+    let rows = statement.query_map([from, to], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{History, NOW, SECOND};
+    use super::*;
+
+    const HOUR: i64 = 3600 * SECOND;
+
+    fn read(history: &History, since: Option<i64>, until: Option<i64>) -> Coverage {
+        Coverage::read(&history.0, since, until, NOW).unwrap()
+    }
+
+    #[test]
+    fn without_a_recording_there_is_nothing_but_void() {
+        let coverage = read(&History::new(), None, None);
+        assert!(coverage.is_void() && !coverage.is_complete() && !coverage.any_recording);
+        assert!(read(&History::new(), Some(NOW - HOUR), None).is_void());
+    }
+
+    #[test]
+    fn a_running_recording_covers_until_now() {
+        let coverage = read(&History::recording(), None, None);
+        assert_eq!((coverage.from, coverage.to), (NOW - HOUR, NOW));
+        assert!(coverage.is_complete() && !coverage.is_void());
+        assert_eq!(coverage.notes(), [""; 0]);
+    }
+
+    #[test]
+    fn a_killed_recording_covers_until_its_newest_batch() {
+        let history = History::new();
+        history.record(NOW - HOUR, None, NOW - 600 * SECOND);
+        assert_eq!(
+            read(&history, None, None).notes(),
+            ["not recording for 10m of this span"]
+        );
+    }
+
+    #[test]
+    fn time_before_between_and_after_recordings_is_unwatched() {
+        let history = History::new();
+        history.record(NOW - 6 * HOUR, Some(NOW - 5 * HOUR), NOW - 5 * HOUR);
+        history.record(NOW - 4 * HOUR, Some(NOW - HOUR), NOW - HOUR);
+        for (since, until, hours) in [
+            (None, None, 2),
+            (Some(10), None, 6),
+            (Some(4), Some(1), 0),
+            (Some(5), Some(4), 1),
+            (Some(8), Some(7), 1),
+        ] {
+            let coverage = read(
+                &history,
+                since.map(|h| NOW - h * HOUR),
+                until.map(|h| NOW - h * HOUR),
+            );
+            assert_eq!(coverage.unwatched, hours * HOUR, "{since:?} to {until:?}");
+        }
+        assert!(read(&history, Some(NOW - 8 * HOUR), Some(NOW - 7 * HOUR)).is_void());
+    }
+
+    #[test]
+    fn recordings_that_overlap_count_once() {
+        let history = History::new();
+        history.record(NOW - 4 * HOUR, Some(NOW - HOUR), NOW - HOUR);
+        history.record(NOW - 3 * HOUR, Some(NOW - 2 * HOUR), NOW - 2 * HOUR);
+        assert_eq!(read(&history, None, None).unwatched, HOUR);
+    }
+
+    #[test]
+    fn a_span_that_reaches_into_the_future_ends_now() {
+        let coverage = read(&History::recording(), None, Some(NOW + HOUR));
+        assert_eq!(coverage.to, NOW);
+        assert!(coverage.is_complete());
+    }
+
+    #[test]
+    fn losses_in_the_span_are_added_up_by_kind() {
+        let history = History::recording();
+        history.lose("tcp", 100, NOW - 100 * SECOND, NOW - 90 * SECOND);
+        history.lose("tcp", 20, NOW - 50 * SECOND, NOW - 50 * SECOND);
+        history.lose("dns", 1, NOW - 50 * SECOND, NOW - 50 * SECOND);
+        history.lose("parse", 2, NOW - 50 * SECOND, NOW - 50 * SECOND);
+        let since = |seconds| read(&history, Some(NOW - seconds * SECOND), None).notes();
+        assert_eq!(
+            since(95),
+            [
+                "1 dns event lost in this span",
+                "2 events unreadable in this span",
+                "120 tcp events lost in this span",
+            ]
+        );
+        assert_eq!(since(89)[2], "20 tcp events lost in this span");
+        assert_eq!(since(10), [""; 0]);
+    }
+
+    #[test]
+    fn no_time_is_too_far_away() {
+        let coverage = read(&History::recording(), Some(i64::MIN), Some(i64::MAX));
+        assert!(coverage.unwatched > 0 && !coverage.is_void());
+    }
+}

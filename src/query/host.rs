@@ -1,0 +1,246 @@
+//! The HOST of a question: a name, an address or a network.
+
+use std::net::IpAddr;
+
+/// What traffic went to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// This name and every name below it; lower case, no trailing dot.
+    Domain(String),
+    /// Every name below this one.
+    Subdomains(String),
+    /// Addresses from the first to the last, both included, as the view's
+    /// `dst_addr` holds them: IPv4 as `::ffff:a.b.c.d`.
+    Addresses { first: u128, last: u128 },
+}
+
+impl Host {
+    /// What `text` means. `literal` (it stood in quotes) lets a name hold
+    /// anything: names in DNS are made of any bytes.
+    ///
+    /// # Errors
+    ///
+    /// Why it is no host, in words for the one who asked.
+    pub fn parse(text: &str, literal: bool) -> Result<Host, String> {
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .unwrap_or(text);
+        if let Ok(address) = bare.parse() {
+            return network(address, None);
+        }
+        if let Some((address, prefix)) = text.split_once('/')
+            && let Ok(address) = address.parse()
+        {
+            return network(address, Some(prefix));
+        }
+        if !literal {
+            refuse_other_notations(text)?;
+        }
+        name(text, literal)
+    }
+}
+
+/// The addresses that share the first `prefix` bits of `address`: all of them
+/// without a prefix.
+fn network(address: IpAddr, prefix: Option<&str>) -> Result<Host, String> {
+    let (bits, length, family) = match address {
+        IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), 32, "IPv4"),
+        IpAddr::V6(v6) => (v6.to_bits(), 128, "IPv6"),
+    };
+    let prefix = match prefix {
+        None => length,
+        Some(digits) => digits
+            .parse()
+            .ok()
+            .filter(|&prefix| prefix <= length)
+            .ok_or_else(|| {
+                format!("the prefix of an {family} network is a number from 0 to {length}")
+            })?,
+    };
+    let rest = u128::MAX.checked_shr(128 - length + prefix).unwrap_or(0);
+    Ok(Host::Addresses {
+        first: bits & !rest,
+        last: bits | rest,
+    })
+}
+
+/// Notations that people paste, and that would find nothing as a name.
+fn refuse_other_notations(text: &str) -> Result<(), String> {
+    if let Some((_, rest)) = text.split_once("://") {
+        let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+        return Err(format!(
+            "a host is named without the rest of its URL: {host}"
+        ));
+    }
+    if let Some((host, port)) = text.rsplit_once(':')
+        && port.parse::<u16>().is_ok()
+        && (!host.contains(':') || host.ends_with(']'))
+    {
+        return Err(format!("a host is named without a port: {host}"));
+    }
+    if text.contains('/') {
+        return Err("a network is written as 10.0.0.0/8 or 2001:db8::/32".to_owned());
+    }
+    if text.contains(':') {
+        return Err("that is neither a name nor an IPv6 address".to_owned());
+    }
+    let last_label = text.trim_end_matches('.').rsplit('.').next();
+    if last_label
+        .is_some_and(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return Err("that is neither a name nor an IPv4 address".to_owned());
+    }
+    Ok(())
+}
+
+/// A name as the history holds it.
+fn name(text: &str, literal: bool) -> Result<Host, String> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let (below, base) = match name.strip_prefix("*.") {
+        Some(base) => (true, base),
+        None => (false, name.as_str()),
+    };
+    if base.is_empty() {
+        return Err("a host is a name, an address or a network".to_owned());
+    }
+    if base.contains('*') && !literal {
+        return Err("a * stands only in front of a name, as in *.example.com".to_owned());
+    }
+    Ok(match below {
+        true => Host::Subdomains(base.to_owned()),
+        false => Host::Domain(base.to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    fn range(text: &str) -> (String, String) {
+        match Host::parse(text, false).unwrap() {
+            Host::Addresses { first, last } => (
+                Ipv6Addr::from_bits(first).to_string(),
+                Ipv6Addr::from_bits(last).to_string(),
+            ),
+            other => panic!("{text} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_are_lower_case_without_the_root_dot() {
+        assert_eq!(
+            Host::parse("Example.COM.", false),
+            Ok(Host::Domain("example.com".into()))
+        );
+        assert_eq!(
+            Host::parse("*.Example.com", false),
+            Ok(Host::Subdomains("example.com".into()))
+        );
+        assert_eq!(
+            Host::parse("_dmarc.a%b", false),
+            Ok(Host::Domain("_dmarc.a%b".into()))
+        );
+        assert_eq!(
+            Host::parse("localhost", false),
+            Ok(Host::Domain("localhost".into()))
+        );
+    }
+
+    #[test]
+    fn addresses_and_networks_of_both_families_are_ranges() {
+        for (text, first, last) in [
+            ("192.0.2.7", "::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+            ("10.1.2.3/8", "::ffff:10.0.0.0", "::ffff:10.255.255.255"),
+            ("0.0.0.0/0", "::ffff:0.0.0.0", "::ffff:255.255.255.255"),
+            ("192.0.2.7/32", "::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+            ("[2001:DB8::1]", "2001:db8::1", "2001:db8::1"),
+            (
+                "2001:db8::/32",
+                "2001:db8::",
+                "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff",
+            ),
+            ("::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("::ffff:192.0.2.7", "::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+        ] {
+            assert_eq!(range(text), (first.to_owned(), last.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_people_paste_by_mistake_is_refused_with_what_to_write() {
+        for (text, why) in [
+            (
+                "https://example.com:8443/x?y",
+                "a host is named without the rest of its URL: example.com",
+            ),
+            (
+                "example.com:443",
+                "a host is named without a port: example.com",
+            ),
+            ("[::1]:443", "a host is named without a port: [::1]"),
+            (
+                "10.0.0.0/33",
+                "the prefix of an IPv4 network is a number from 0 to 32",
+            ),
+            (
+                "::/129",
+                "the prefix of an IPv6 network is a number from 0 to 128",
+            ),
+            (
+                "10.0.0.0/x",
+                "the prefix of an IPv4 network is a number from 0 to 32",
+            ),
+            (
+                "10/8",
+                "a network is written as 10.0.0.0/8 or 2001:db8::/32",
+            ),
+            ("fe80::1%eth0", "that is neither a name nor an IPv6 address"),
+            ("256.1.1.1", "that is neither a name nor an IPv4 address"),
+            (
+                "a*.example.com",
+                "a * stands only in front of a name, as in *.example.com",
+            ),
+            (
+                "*.",
+                "a * stands only in front of a name, as in *.example.com",
+            ),
+            (".", "a host is a name, an address or a network"),
+        ] {
+            assert_eq!(Host::parse(text, false), Err(why.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_name_may_hold_anything_but_nothing() {
+        assert_eq!(
+            Host::parse("a*b:1/2 '", true),
+            Ok(Host::Domain("a*b:1/2 '".into()))
+        );
+        assert!(Host::parse("", true).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_network_holds_exactly_the_addresses_that_share_its_prefix(
+            address in any::<u32>(), other in any::<u32>(), prefix in 0u32..=32, near in any::<bool>()
+        ) {
+            // Half of the time an address that differs only in the last bits.
+            let other = if near { address ^ other.checked_shr(prefix).unwrap_or(0) } else { other };
+            let shares = (address ^ other).leading_zeros() >= prefix;
+            let text = format!("{}/{prefix}", Ipv4Addr::from_bits(address));
+            let Ok(Host::Addresses { first, last }) = Host::parse(&text, false) else {
+                panic!("{text} is refused");
+            };
+            let other = Ipv4Addr::from_bits(other).to_ipv6_mapped().to_bits();
+            prop_assert_eq!((first..=last).contains(&other), shares);
+        }
+
+        #[test]
+        fn no_text_panics(text in any::<String>(), literal in any::<bool>()) {
+            let _ = Host::parse(&text, literal);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What is said of a question that was not understood.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::text::{printable, width};
+
+/// Why a question was refused. Shows itself as several lines: the word that was
+/// not understood, where it stands, and what would have been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotUnderstood {
+    /// The first line.
+    pub(super) problem: String,
+    /// The question, and the bytes of it that are at fault.
+    pub(super) place: Option<(String, Range<usize>)>,
+    /// What may help, on a line of its own.
+    pub(super) hint: Option<String>,
+}
+
+/// What would be understood.
+pub(super) const FORMS: &str = "\
+I know these forms:
+  which processes|containers|users hit HOST
+  what did NAME|pid N|container NAME|user NAME talk to
+  when did NAME|pid N|container NAME|user NAME hit HOST
+HOST is a name (with the names below it), *.name, an address, or a network like 10.0.0.0/8;
+a name with blanks, or one that is also a word of the question, goes in quotes.
+  e.g. egrets query \"which processes hit example.com\" --since 2h";
+
+impl fmt::Display for NotUnderstood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", printable(&self.problem))?;
+        if let Some((question, at)) = &self.place {
+            let column = width(&printable(&question[..at.start]));
+            let length = width(&printable(&question[at.clone()])).max(1);
+            writeln!(f, "  {}", printable(question))?;
+            writeln!(f, "  {:column$}{}", "", "^".repeat(length))?;
+        }
+        if let Some(hint) = &self.hint {
+            writeln!(f, "{}", printable(hint))?;
+        }
+        f.write_str(FORMS)
+    }
+}
+
+impl std::error::Error for NotUnderstood {}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_word_at_fault_is_shown_where_it_stands() {
+        assert_eq!(
+            super::super::parse(" which processes frobnicated example.com")
+                .unwrap_err()
+                .to_string(),
+            "\
+I don't understand \"frobnicated\" in this question:
+  which processes frobnicated example.com
+                  ^^^^^^^^^^^
+I know these forms:
+  which processes|containers|users hit HOST
+  what did NAME|pid N|container NAME|user NAME talk to
+  when did NAME|pid N|container NAME|user NAME hit HOST
+HOST is a name (with the names below it), *.name, an address, or a network like 10.0.0.0/8;
+a name with blanks, or one that is also a word of the question, goes in quotes.
+  e.g. egrets query \"which processes hit example.com\" --since 2h"
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! The file itself: making it, opening it, bringing its schema up to date, and
+//! who may.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
+
+/// The schema's versions, oldest first: `PRAGMA user_version` counts those done.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_initial.sql")];
+
+/// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".
+const APPLICATION_ID: i32 = 0x6567_7274;
+
+/// How long a statement waits for another process' lock.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Who may read the file besides its owner.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// `--group`: a group id.
+    pub group: Option<u32>,
+}
+
+pub fn cannot_write(path: &Path) -> String {
+    format!(
+        "{} can't be written; what is stored in it is unharmed",
+        path.display()
+    )
+}
+
+pub fn cannot_read(path: &Path) -> String {
+    format!("{} can't be read", path.display())
+}
+
+/// Makes the file where it is missing, and takes the recorder's lock. The lock is
+/// flock(2)'s: SQLite's own are fcntl(2)'s, which are others.
+pub fn create(path: &Path, access: &Access) -> Result<File> {
+    if let Some(dir) = path
+        .parent()
+        .filter(|d| !d.as_os_str().is_empty() && !d.exists())
+    {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .with_context(|| format!("the directory {} can't be made", dir.display()))?;
+        if let Some(group) = access.group {
+            open_to_group(dir, group, 0o750)?;
+        }
+    }
+    // Through a link, or a file that others may write, what egrets writes as
+    // root would land where somebody else wants it.
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(path)
+        .with_context(|| format!("{} can't be opened for recording", path.display()))?;
+    if !file.metadata()?.is_file() {
+        bail!("{} is no regular file", path.display());
+    }
+    // A reader that asks whether a recorder runs holds the lock for a moment.
+    for _ in 0..10 {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(e)) => {
+                return Err(e).with_context(|| format!("{} can't be locked", path.display()));
+            }
+        }
+    }
+    bail!(
+        "another egrets records into {}: stop that one, or give this one a file of its own with --db",
+        path.display()
+    )
+}
+
+/// Whether a recorder has the file now.
+pub fn recorder_runs(path: &Path) -> bool {
+    File::open(path).is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+pub fn open_writer(path: &Path) -> Result<Db> {
+    let db = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    refuse_others(&db, path)?;
+    // WAL: readers go on while egrets writes. NORMAL: a commit is not synced, so a
+    // power cut may take the last ones, and never the file (sqlite.org/wal.html).
+    let set = |name: &str, value: &str| db.pragma_update(None, name, value);
+    set("journal_mode", "WAL")
+        .and_then(|()| set("synchronous", "NORMAL"))
+        .and_then(|()| set("foreign_keys", "ON"))
+        .with_context(|| cannot_write(path))?;
+    persist_wal(&db).with_context(|| cannot_write(path))?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(db)
+}
+
+/// Opens the file to read it, while it is written or not.
+pub fn open_reader(path: &Path) -> Result<Db> {
+    match File::open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => bail!(
+            "there is no history at {}: record one with 'sudo egrets record', or name another file with --db",
+            path.display()
+        ),
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => bail!(
+            "you may not read {}: use sudo, or let your group read it with 'egrets record --group GROUP'",
+            path.display()
+        ),
+        Err(e) => return Err(e).with_context(|| cannot_read(path)),
+        Ok(_) => {}
+    }
+    let db = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    refuse_others(&db, path)?;
+    let version = version(&db, path)?;
+    if version == 0 {
+        bail!(
+            "{} holds no history yet: record one with 'sudo egrets record'",
+            path.display()
+        );
+    }
+    Ok(db)
+}
+
+fn open(path: &Path, mode: OpenFlags) -> Result<Db> {
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    // SQLITE_OPEN_NOFOLLOW refuses links in the directories too, so those are
+    // resolved first; the last part was opened without following already.
+    let real = canonical(path);
+    let db = Db::open_with_flags(&real, flags).with_context(|| cannot_read(path))?;
+    db.busy_timeout(BUSY)?;
+    Ok(db)
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    let dir = path
+        .parent()
+        .filter(|d| !d.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match (dir.canonicalize(), path.file_name()) {
+        (Ok(dir), Some(name)) => dir.join(name),
+        _ => path.to_path_buf(),
+    }
+}
+
+/// Refuses a file that is not egrets', before anything in it is changed.
+fn refuse_others(db: &Db, path: &Path) -> Result<()> {
+    let version = version(db, path)?;
+    let id: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && id != APPLICATION_ID {
+        bail!(
+            "{} is a SQLite database of another program: egrets leaves it alone; name another file with --db",
+            path.display()
+        );
+    }
+    if version > MIGRATIONS.len() {
+        bail!(
+            "{} was written by a newer egrets (schema {version}, this one knows {}): use that one, or name another file with --db",
+            path.display(),
+            MIGRATIONS.len()
+        );
+    }
+    Ok(())
+}
+
+fn version(db: &Db, path: &Path) -> Result<usize> {
+    match db.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)) {
+        Ok(version) => Ok(version as usize),
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::NotADatabase) => bail!(
+            "{} is not a SQLite database: egrets leaves it alone; name another file with --db",
+            path.display()
+        ),
+        Err(e) => Err(e).with_context(|| cannot_read(path)),
+    }
+}
+
+/// Brings the schema up to date, all of it or nothing.
+pub fn migrate(db: &mut Db, path: &Path) -> Result<()> {
+    let done = version(db, path)?;
+    let apply = |db: &mut Db| -> rusqlite::Result<()> {
+        let tx = db.transaction()?;
+        for migration in MIGRATIONS.iter().skip(done) {
+            tx.execute_batch(migration)?;
+        }
+        tx.pragma_update(None, "user_version", MIGRATIONS.len() as u32)?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.commit()
+    };
+    if done < MIGRATIONS.len() {
+        apply(db).with_context(|| cannot_write(path))?;
+    }
+    Ok(())
+}
+
+/// Keeps the -wal and -shm files when the last connection closes: who may read
+/// the file but not write its directory can't make them, and needs them.
+fn persist_wal(db: &Db) -> rusqlite::Result<()> {
+    let mut on: std::ffi::c_int = 1;
+    // SAFETY: the handle is open, and SQLITE_FCNTL_PERSIST_WAL takes a pointer to
+    // an int that lives through the call (sqlite.org/c3ref/c_fcntl_begin_atomic_write.html).
+    let rc = unsafe {
+        ffi::sqlite3_file_control(
+            db.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_PERSIST_WAL,
+            (&raw mut on).cast(),
+        )
+    };
+    match rc {
+        ffi::SQLITE_OK => Ok(()),
+        code => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)),
+    }
+}
+
+/// Opens the file, and the two beside it, to the group that was named.
+pub fn share(path: &Path, access: &Access) -> Result<()> {
+    let Some(group) = access.group else {
+        return Ok(());
+    };
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        open_to_group(Path::new(&name), group, 0o640)?;
+    }
+    Ok(())
+}
+
+fn open_to_group(path: &Path, group: u32, mode: u32) -> Result<()> {
+    let owner = fs::metadata(path)?.uid();
+    chown(path, Some(owner), Some(group))
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .with_context(|| format!("{} can't be opened to group {group}", path.display()))
+}
+
+/// The group id of a name, or of a number.
+pub fn group_id(name: &str) -> Result<u32> {
+    if let Ok(id) = name.parse() {
+        return Ok(id);
+    }
+    let group = nix::unistd::Group::from_name(name).with_context(|| format!("group {name}"))?;
+    Ok(group
+        .with_context(|| format!("there is no group {name}: see 'getent group'"))?
+        .gid
+        .as_raw())
+}

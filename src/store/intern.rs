@@ -1,0 +1,162 @@
+//! Rows that many others share: processes, containers, hosts, addresses. Each is
+//! written once and known by its id from then on.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::net::IpAddr;
+
+use hashlink::LruCache;
+use rusqlite::{Connection as Db, OptionalExtension, ToSql, params};
+
+use crate::record::{Container, Process, dst_scope, mapped};
+
+/// Ids remembered of each kind. What is forgotten is looked up in the file.
+const REMEMBERED: usize = 16_384;
+
+pub struct Interner {
+    /// By [`Process::serial`]; one forgotten gets a second row, which says the
+    /// same.
+    processes: LruCache<u64, i64>,
+    containers: LruCache<String, i64>,
+    hosts: LruCache<String, i64>,
+    addresses: LruCache<IpAddr, i64>,
+}
+
+impl Default for Interner {
+    fn default() -> Self {
+        Interner {
+            processes: LruCache::new(REMEMBERED),
+            containers: LruCache::new(REMEMBERED),
+            hosts: LruCache::new(REMEMBERED),
+            addresses: LruCache::new(REMEMBERED),
+        }
+    }
+}
+
+impl Interner {
+    pub fn host(&mut self, db: &Db, name: &str) -> rusqlite::Result<i64> {
+        once(&mut self.hosts, name, || {
+            find_or_insert(
+                db,
+                ("SELECT id FROM host WHERE name = ?1", &[&name]),
+                ("INSERT INTO host (name) VALUES (?1)", &[&name]),
+            )
+        })
+    }
+
+    pub fn address(&mut self, db: &Db, ip: IpAddr) -> rusqlite::Result<i64> {
+        let addr = mapped(ip);
+        once(&mut self.addresses, &ip, || {
+            find_or_insert(
+                db,
+                (
+                    "SELECT id FROM address WHERE addr = ?1",
+                    &[&addr.as_slice()],
+                ),
+                (
+                    "INSERT INTO address (addr, ip, scope) VALUES (?1, ?2, ?3)",
+                    &[&addr.as_slice(), &ip.to_string(), &dst_scope(ip)],
+                ),
+            )
+        })
+    }
+
+    /// The container's row, with the details that are known by now.
+    pub fn container(&mut self, db: &Db, container: &Container) -> rusqlite::Result<i64> {
+        let details = container.details().unwrap_or_default();
+        let id = db
+            .prepare_cached(
+                "INSERT INTO container (container_id, runtime, name, image, hostname, ip)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (container_id) DO UPDATE SET
+                     runtime = COALESCE(excluded.runtime, runtime),
+                     name = COALESCE(excluded.name, name),
+                     image = COALESCE(excluded.image, image),
+                     hostname = COALESCE(excluded.hostname, hostname),
+                     ip = COALESCE(excluded.ip, ip)
+                 RETURNING id",
+            )?
+            .query_row(
+                params![
+                    container.id,
+                    container.runtime,
+                    details.name,
+                    details.image,
+                    details.hostname,
+                    details.ip
+                ],
+                |row| row.get(0),
+            )?;
+        self.containers.insert(container.id.clone(), id);
+        Ok(id)
+    }
+
+    pub fn process(&mut self, db: &Db, recording: i64, p: &Process) -> rusqlite::Result<i64> {
+        if let Some(id) = self.processes.get(&p.serial) {
+            return Ok(*id);
+        }
+        let container = match &p.container {
+            Some(container) => Some(match self.containers.get(&container.id) {
+                Some(id) => *id,
+                None => self.container(db, container)?,
+            }),
+            None => None,
+        };
+        db.prepare_cached(
+            "INSERT INTO process (recording_id, pid, start_ns, ppid, parent_comm, comm, exe, cmdline,
+                                  uid, user, cgroup, unit, container_id, netns)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            recording,
+            p.pid,
+            p.start_ns as i64,
+            p.ppid,
+            p.parent_comm,
+            p.comm,
+            p.exe,
+            p.cmdline,
+            p.uid,
+            p.user,
+            p.cgroup,
+            p.unit,
+            container,
+            p.netns
+        ])?;
+        let id = db.last_insert_rowid();
+        self.processes.insert(p.serial, id);
+        Ok(id)
+    }
+}
+
+/// The remembered id of a key, or what `make` gives.
+fn once<K, Q>(
+    known: &mut LruCache<K, i64>,
+    key: &Q,
+    make: impl FnOnce() -> rusqlite::Result<i64>,
+) -> rusqlite::Result<i64>
+where
+    K: Hash + Eq + Borrow<Q>,
+    Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+{
+    if let Some(id) = known.get(key) {
+        return Ok(*id);
+    }
+    let id = make()?;
+    known.insert(key.to_owned(), id);
+    Ok(id)
+}
+
+type Statement<'a> = (&'a str, &'a [&'a dyn ToSql]);
+
+fn find_or_insert(db: &Db, find: Statement<'_>, insert: Statement<'_>) -> rusqlite::Result<i64> {
+    let found = db
+        .prepare_cached(find.0)?
+        .query_row(find.1, |row| row.get(0))
+        .optional()?;
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    db.prepare_cached(insert.0)?.execute(insert.1)?;
+    Ok(db.last_insert_rowid())
+}

@@ -1,0 +1,67 @@
+//! What a history holds, in numbers.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rusqlite::{Connection as Db, OptionalExtension};
+
+use super::file::cannot_read;
+
+pub struct Status {
+    pub recordings: i64,
+    pub connections: i64,
+    pub lookups: i64,
+    /// Events lost, over all recordings.
+    pub lost: i64,
+    /// The file and its -wal.
+    pub file_bytes: u64,
+    pub last: Option<LastRecording>,
+}
+
+/// The newest recording.
+pub struct LastRecording {
+    pub start_ts: i64,
+    /// Until when it has seen everything.
+    pub end_ts: i64,
+    pub pid: u32,
+    pub hook_set: String,
+    pub clean: bool,
+}
+
+impl Status {
+    pub fn read(db: &Db, path: &Path) -> Result<Status> {
+        let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let read = || -> rusqlite::Result<Status> {
+            Ok(Status {
+                recordings: number("SELECT count(*) FROM recording")?,
+                connections: number("SELECT count(*) FROM connection")?,
+                lookups: number("SELECT count(*) FROM lookup")?,
+                lost: number("SELECT COALESCE(sum(lost), 0) FROM gap")?,
+                file_bytes: size(path, "") + size(path, "-wal"),
+                last: db
+                    .query_row(
+                        "SELECT start_ts, COALESCE(end_ts, seen_ts), pid, hook_set, clean
+                         FROM recording ORDER BY id DESC LIMIT 1",
+                        [],
+                        |row| {
+                            Ok(LastRecording {
+                                start_ts: row.get(0)?,
+                                end_ts: row.get(1)?,
+                                pid: row.get(2)?,
+                                hook_set: row.get(3)?,
+                                clean: row.get(4)?,
+                            })
+                        },
+                    )
+                    .optional()?,
+            })
+        };
+        read().with_context(|| cannot_read(path))
+    }
+}
+
+fn size(path: &Path, suffix: &str) -> u64 {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    std::fs::metadata(name).map_or(0, |m| m.len())
+}
