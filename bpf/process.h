@@ -14,6 +14,7 @@ static __always_inline __u32 current_tgid(void)
 	return bpf_get_current_pid_tgid() >> 32;
 }
 
+/* All but the network namespace, which is the socket's. */
 static __always_inline void fill_owner(struct egrets_owner *owner)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -25,7 +26,6 @@ static __always_inline void fill_owner(struct egrets_owner *owner)
 	owner->uid = (__u32)bpf_get_current_uid_gid();
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->cgroup_id = bpf_get_current_cgroup_id();
-	owner->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
 }
 

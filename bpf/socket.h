@@ -6,6 +6,7 @@
 #ifndef EGRETS_SOCKET_H
 #define EGRETS_SOCKET_H
 
+#define SOCK_COMMON_LEN 64   /* skc_net is well within, on every kernel */
 #define FLOWS_PER_RELEASE 32 /* flows ended at once; userspace sweeps up the rest */
 
 const volatile __u16 dns_ports[EGRETS_DNS_PORTS] = {53};
@@ -115,6 +116,33 @@ static __always_inline struct sock_info *own(__u64 cookie, const struct egrets_o
 	return bpf_map_lookup_elem(&socks, &cookie);
 }
 
+/*
+ * The socket's own network namespace: its process may be in another by now. The
+ * verifier takes the socket's pointer only as it is, so the start of the struct
+ * is copied and the field, whose offset CO-RE makes a constant, is read there.
+ */
+static __always_inline __u32 netns_of(struct bpf_sock_addr *ctx)
+{
+	__u8 common[SOCK_COMMON_LEN] = {};
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk || bpf_probe_read_kernel(common, sizeof(common), sk))
+		return 0;
+	__u64 off = bpf_core_field_offset(struct sock_common, skc_net);
+
+	barrier_var(off); /* or clang folds it into the load, which CO-RE refuses */
+	struct net *net = *(struct net **)(common + off);
+
+	return BPF_CORE_READ(net, ns.inum);
+}
+
+static __always_inline void fill_sock_owner(struct egrets_owner *owner, struct bpf_sock_addr *ctx)
+{
+	fill_owner(owner);
+	owner->netns_cookie = bpf_get_netns_cookie(ctx);
+	owner->netns = netns_of(ctx);
+}
+
 /* connect on a TCP socket: an attempt begins. */
 static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 					const struct egrets_endpoint *dst)
@@ -123,8 +151,7 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	struct egrets_connect *e;
 	struct egrets_owner owner = {};
 
-	fill_owner(&owner);
-	owner.netns_cookie = bpf_get_netns_cookie(ctx);
+	fill_sock_owner(&owner, ctx);
 	struct sock_info *s = own(cookie, &owner);
 
 	if (s)
@@ -157,8 +184,7 @@ static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
 	flow_key(&key, cookie, dst);
 	if (bpf_map_lookup_elem(&inbound, &key))
 		return;
-	fill_owner(&owner);
-	owner.netns_cookie = bpf_get_netns_cookie(ctx);
+	fill_sock_owner(&owner, ctx);
 	struct sock_info *s = own(cookie, &owner);
 
 	if (!s)

@@ -72,8 +72,6 @@ struct mm_struct;
 
 struct fs_struct;
 
-struct nsproxy;
-
 struct signal_struct;
 
 struct task_struct {
@@ -85,7 +83,6 @@ struct task_struct {
 	u64 start_boottime;
 	char comm[16];
 	struct fs_struct *fs;
-	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 };
 
@@ -97,12 +94,6 @@ struct mm_struct {
 		long unsigned int arg_end;
 		struct file *exe_file;
 	};
-};
-
-struct net;
-
-struct nsproxy {
-	struct net *net_ns;
 };
 
 struct signal_struct {
@@ -172,7 +163,6 @@ struct fs_struct {
 };
 
 typedef struct {
-	struct net *net;
 } possible_net_t;
 
 struct sock_common {
@@ -218,6 +208,9 @@ struct bpf_sock_addr {
 	__u32 user_port;
 	__u32 type;
 	__u32 protocol;
+	union {
+		struct bpf_sock *sk;
+	};
 };
 
 struct mount {

@@ -1,5 +1,6 @@
 //! Reads the command line, runs the command, and turns what went wrong into one
 //! line on stderr and exit status 2.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use simple_dns::rdata::{RData, SVCB, SVCParam};
-use simple_dns::{Name, Packet, PacketFlag, QCLASS, QTYPE, TYPE};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
 
 /// A message that breaks RFC 1035.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +148,7 @@ fn rtype(t: TYPE) -> String {
     }
 }
 
-fn record(record: &simple_dns::ResourceRecord<'_>) -> Record {
+fn record(record: &ResourceRecord<'_>) -> Record {
     let (data, target) = rdata(&record.rdata);
     Record {
         name: name(&record.name),
@@ -283,21 +283,31 @@ fn hint(key: &str, ips: &[IpAddr]) -> String {
 
 /// RFC 3597 section 5: `\# length hexadecimal`.
 fn unknown(rdata: &RData<'_>) -> String {
-    match rdata {
-        RData::NULL(_, null) => {
-            let bytes = null.get_data();
-            let mut out = format!("\\# {}", bytes.len());
-            if !bytes.is_empty() {
-                out.push(' ');
-            }
-            for b in bytes {
-                out.push_str(&format!("{b:02x}"));
-            }
-            out
-        }
-        RData::Empty(_) => "\\# 0".into(),
-        other => format!("{other:?}"),
+    let bytes = wire_form(rdata).unwrap_or_default();
+    let mut out = format!("\\# {}", bytes.len());
+    if !bytes.is_empty() {
+        out.push(' ');
     }
+    for b in bytes {
+        out.push_str(&format!("{b:02x}"));
+    }
+    out
+}
+
+/// The record's data, uncompressed. The library writes whole messages only: this
+/// is one with the root's record alone, and what follows its fixed part.
+fn wire_form(rdata: &RData<'_>) -> Option<Vec<u8>> {
+    const HEADER: usize = 12;
+    const ROOT_TYPE_CLASS_TTL_LENGTH: usize = 1 + 2 + 2 + 4 + 2;
+    let mut packet = Packet::new_reply(0);
+    let root = Name::new_with_labels(&[]);
+    packet
+        .answers
+        .push(ResourceRecord::new(root, CLASS::IN, 0, rdata.clone()));
+    let message = packet.build_bytes_vec().ok()?;
+    message
+        .get(HEADER + ROOT_TYPE_CLASS_TTL_LENGTH..)
+        .map(<[u8]>::to_vec)
 }
 
 /// Every address that an answer gives to the name that was asked for, through
@@ -344,8 +354,8 @@ pub fn host_of(question: &Question) -> &str {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use simple_dns::CharacterString;
     use simple_dns::rdata::{A, AAAA, CNAME, HTTPS, MX, NS, NULL, PTR, SOA, SRV, TXT};
-    use simple_dns::{CLASS, CharacterString, ResourceRecord};
 
     fn answer(records: Vec<(&str, RData<'static>)>) -> Vec<u8> {
         let mut packet = Packet::new_reply(7);

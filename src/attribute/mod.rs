@@ -84,8 +84,8 @@ impl Attributor {
         }
     }
 
-    /// From now on this process and what it starts is recorded, if
-    /// [`Settings::only_tracked`] is set.
+    /// Names the process that, with all it starts, is recorded where
+    /// [`Settings::only_tracked`] is set. Its fork is still to be handled.
     pub fn track(&mut self, pid: u32) {
         self.processes.track(pid);
     }

@@ -59,6 +59,8 @@ pub struct Processes {
     users: Users,
     /// Whether /proc shows the kernel side's pids.
     procfs: bool,
+    /// The process to track as soon as it is seen.
+    root: Option<u32>,
 }
 
 /// The parts of an identity that other tables know.
@@ -75,6 +77,7 @@ impl Processes {
             serial: 0,
             users: Users::default(),
             procfs,
+            root: None,
         }
     }
 
@@ -103,7 +106,15 @@ impl Processes {
             Some(parent) => Node::child(parent, (pid, start_ns)),
             None => Node::orphan((pid, start_ns), Some(ppid)),
         };
-        self.live.insert(pid, Rc::new(node));
+        self.insert(Rc::new(node));
+    }
+
+    fn insert(&mut self, node: Rc<Node>) {
+        if self.root == Some(node.key.0) {
+            self.root = None;
+            node.tracked.set(true);
+        }
+        self.live.insert(node.key.0, node);
     }
 
     pub fn exec(&mut self, exec: Exec) {
@@ -144,11 +155,9 @@ impl Processes {
         }
     }
 
-    /// Marks a process and all that it starts from now on.
+    /// Marks a process whose fork is still to be told, and all that it starts.
     pub fn track(&mut self, pid: u32) {
-        if let Some(node) = self.live.get(&pid) {
-            node.tracked.set(true);
-        }
+        self.root = Some(pid);
     }
 
     /// Whether any process that is tracked still runs.
@@ -166,7 +175,7 @@ impl Processes {
             .filter(|node| same_start(node.key.1, owner.start_ns))
             .map(|node| Rc::new(node.renamed((owner.pid, owner.start_ns))))
             .unwrap_or_else(|| Rc::new(Node::orphan((owner.pid, owner.start_ns), None)));
-        self.live.insert(owner.pid, Rc::clone(&node));
+        self.insert(Rc::clone(&node));
         node
     }
 
@@ -417,8 +426,8 @@ mod tests {
     #[test]
     fn what_a_tracked_process_starts_is_tracked() {
         let mut table = Processes::new(false);
-        table.fork(10, S, 1, 0);
         table.track(10);
+        table.fork(10, S, 1, 0);
         table.fork(11, 2 * S, 10, S);
         table.exit(10, S);
         assert!(table.any_tracked());

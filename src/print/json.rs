@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["comm"], "a\nb\u{1b}");
         // the binary form of dst_ip is for SQL alone
-        for column in view.column_names().iter().filter(|c| **c != "dst_addr") {
+        for column in view.column_names().filter(|c| *c != "dst_addr") {
             assert!(lines[0].get(column).is_some(), "{column}");
         }
         assert_eq!(lines[1]["answers"][0]["data"], "192.0.2.1");

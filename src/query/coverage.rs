@@ -51,8 +51,8 @@ impl Coverage {
 
     /// Whether no moment of the span was recorded.
     pub fn is_void(&self) -> bool {
-        !self.any_recording
-            || (self.to > self.from && self.unwatched == self.to.saturating_sub(self.from))
+        // A span that ends before the first recording is empty, and unwatched.
+        !self.any_recording || self.unwatched == self.to.saturating_sub(self.from)
     }
 
     /// What may be missing from an answer, a sentence each.

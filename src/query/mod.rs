@@ -81,7 +81,7 @@ where
         ensure!(
             self.since
                 .is_none_or(|since| since < self.until.unwrap_or(now)),
-            "the time asked about ends before it begins"
+            "the time asked about ends before it begins: --since has to lie before --until, and before now"
         );
         // One snapshot, so that the notes are about the rows.
         let db = db.unchecked_transaction()?;

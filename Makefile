@@ -1,0 +1,47 @@
+# 'make help' lists the targets. What they do is in scripts/.
+
+PREFIX ?= /usr/local
+bindir = $(DESTDIR)$(PREFIX)/bin
+unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
+built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
+
+.PHONY: help run build test lint bench install uninstall vmlinux clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Install what is missing, build, record and print; needs sudo
+	@scripts/setup.sh root build
+	@scripts/cargo.sh build --release
+	@scripts/run.sh
+
+build: ## Build target/release/egrets
+	@scripts/setup.sh build
+	@scripts/cargo.sh build --release
+
+test: ## Run every test; needs sudo
+	@scripts/test.sh
+
+lint: ## Check format and lints of the Rust, C and shell code
+	@scripts/lint.sh
+
+bench: ## Run the benchmarks
+	@scripts/setup.sh build
+	@scripts/cargo.sh bench
+
+install: build ## Install egrets and its systemd unit below PREFIX=/usr/local
+	install -D -m 755 $(built) $(bindir)/egrets
+	mkdir -p $(unitdir)
+	sed 's|@PREFIX@|$(PREFIX)|' systemd/egrets.service > $(unitdir)/egrets.service
+	chmod 644 $(unitdir)/egrets.service
+	@echo "to record from now on: sudo systemctl daemon-reload && sudo systemctl enable --now egrets"
+
+uninstall: ## Remove both; the history in /var/lib/egrets stays
+	rm -f $(bindir)/egrets $(unitdir)/egrets.service
+
+vmlinux: ## Write bpf/vmlinux.h anew from this kernel's BTF
+	@scripts/setup.sh build vmlinux
+	@scripts/vmlinux.sh
+
+clean: ## Remove what was built
+	rm -rf target

@@ -1,0 +1,60 @@
+#!/bin/bash
+# Installs what is missing for each of its arguments, from Debian's packages:
+#
+#     setup.sh [root] [build] [test] [lint] [vmlinux]
+#
+# "root" installs nothing: it says early that root is needed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+	echo "$*" >&2
+	exit 2
+}
+
+packages=()
+rust=no
+for part in "$@"; do
+	case $part in
+	root) [ "$(id -u)" = 0 ] || fail "egrets watches the whole machine, so this needs root: sudo make run" ;;
+	build)
+		rust=yes
+		packages+=(clang libelf-dev zlib1g-dev pkg-config make gcc)
+		;;
+	test)
+		[ "$(id -u)" = 0 ] || fail "the tests load BPF programs and make network namespaces: sudo make test"
+		packages+=(curl dnsmasq-base bind9-dnsutils sqlite3 iproute2 iptables nftables docker.io
+			busybox-static netcat-openbsd util-linux procps libcap2-bin)
+		;;
+	lint) packages+=(clang-format shellcheck) ;;
+	vmlinux) packages+=(bpftool) ;;
+	*) fail "setup.sh: what is \"$part\"?" ;;
+	esac
+done
+
+missing=()
+if command -v dpkg-query >/dev/null; then
+	for package in "${packages[@]}"; do
+		status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) || true
+		[[ $status == ?i* ]] || missing+=("$package")
+	done
+else
+	echo "this is not Debian: if something is missing, install what Debian calls ${packages[*]}" >&2
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+	[ "$(id -u)" = 0 ] || fail "missing packages: sudo apt-get install ${missing[*]}"
+	echo "installing ${missing[*]}" >&2
+	export DEBIAN_FRONTEND=noninteractive
+	{
+		apt-get update -q
+		apt-get install -q -y --no-install-recommends "${missing[@]}"
+	} >&2 || fail "these packages could not be installed: ${missing[*]}"
+fi
+
+[ $rust = yes ] || exit 0
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+found=$(scripts/cargo.sh --version | cut -d ' ' -f 2)
+if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
+	fail "this cargo is $found, and egrets needs Rust $wanted or later: run 'rustup update',
+or see https://www.rust-lang.org/tools/install (Debian's own packages are too old)"
+fi

@@ -1,0 +1,36 @@
+#!/bin/bash
+# Builds the tests as the user who called sudo, runs them as root, and adds up:
+# the last line is "N passed, N failed" over all runners.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh build test
+
+built=$(scripts/cargo.sh test --no-run --message-format=json-render-diagnostics)
+# the artifacts that are tests, not the examples and the program that they use
+mapfile -t runners < <(sed -n 's/.*"test":true},"features":.*"executable":"\([^"]*\)".*/\1/p' <<<"$built")
+[ ${#runners[@]} -gt 0 ] || { echo "test.sh: cargo built no tests" >&2; exit 2; }
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export RUST_TEST_THREADS=2 INSTA_UPDATE=no INSTA_WORKSPACE_ROOT=$PWD
+passed=0 failed=0
+for runner in "${runners[@]}"; do
+	echo "== ${runner##*/}"
+	# Not through a pipe, which a daemon that a test left behind would keep open.
+	# A shell's background jobs ignore Ctrl-C, and the tests send it: env mends that.
+	env --default-signal=INT "$runner" >"$log" 2>&1 &
+	pid=$!
+	tail -n +1 -s 0.2 -f --pid=$pid "$log"
+	status=0
+	wait $pid || status=$?
+	if [[ $(grep '^test result:' "$log" | tail -n 1) =~ ([0-9]+)\ passed\;\ ([0-9]+)\ failed ]]; then
+		passed=$((passed + BASH_REMATCH[1]))
+		failed=$((failed + BASH_REMATCH[2]))
+		[ $status = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || failed=$((failed + 1))
+	else
+		echo "${runner##*/} ended without a result, exit status $status"
+		failed=$((failed + 1))
+	fi
+done
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

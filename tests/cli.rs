@@ -1,0 +1,317 @@
+//! The command line as people and scripts meet it: output, exit codes, errors.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+
+use common::*;
+
+fn query(db: &std::path::Path, args: &[&str]) -> Output {
+    egrets()
+        .arg("query")
+        .arg("--db")
+        .arg(db)
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("hello");
+    let (_dir, db) = history();
+    let url = format!("http://web.example.test:{port}/");
+    assert_eq!(code(&net.record(&db, &["curl", "-s4", &url])), 0);
+
+    let table = query(&db, &["which processes hit example.test"]);
+    assert_eq!(code(&table), 0, "{}", text(&table.stderr));
+    let shown = text(&table.stdout);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 2, "{shown}");
+    assert!(
+        lines[0].starts_with("PROCESS ") && lines[1].starts_with("curl "),
+        "{shown}"
+    );
+    assert!(lines[1].contains("web.example.test"), "{shown}");
+    // words need no quotes
+    assert_eq!(
+        text(&query(&db, &["which", "processes", "hit", "example.test"]).stdout),
+        shown
+    );
+
+    let json = query(&db, &["--json", "what did curl talk to"]);
+    let hosts: Vec<String> = text(&json.stdout)
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["host"].to_string())
+        .collect();
+    assert!(
+        hosts.contains(&"\"web.example.test\"".to_string()),
+        "{hosts:?}"
+    );
+    let csv = query(&db, &["--csv", "who reached 10.77.0.0/24"]);
+    assert_eq!(
+        text(&csv.stdout).lines().count(),
+        2,
+        "{}",
+        text(&csv.stdout)
+    );
+
+    let sql = query(&db, &["--sql", "when did curl hit *.example.test"]);
+    let rows = sqlite3(&db, &text(&sql.stdout));
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    // the SQL of a question reads no file
+    assert_eq!(
+        code(
+            &egrets()
+                .args(["query", "--db", "/no/such", "--sql", "who hit a.test"])
+                .output()
+                .unwrap()
+        ),
+        0
+    );
+
+    let nothing = query(&db, &["which processes hit elsewhere.test"]);
+    assert_eq!((code(&nothing), text(&nothing.stdout).as_str()), (1, ""));
+    assert!(
+        text(&nothing.stderr).contains("nothing found"),
+        "{}",
+        text(&nothing.stderr)
+    );
+    let before = query(
+        &db,
+        &["--until", "2001-01-01", "which processes hit example.test"],
+    );
+    assert_eq!(code(&before), 1);
+    assert!(
+        text(&before.stderr).contains("was not recording"),
+        "{}",
+        text(&before.stderr)
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_said_with_examples() {
+    let (_dir, db) = history();
+    assert_eq!(
+        code(
+            &egrets()
+                .args(["record", "--for", "100ms", "--db"])
+                .arg(&db)
+                .output()
+                .unwrap()
+        ),
+        0
+    );
+    for (args, words) in [
+        (
+            vec!["which processes frobnicated example.com"],
+            vec![
+                "\"frobnicated\"",
+                "^^^^^^^^^^^",
+                "which processes|containers|users hit HOST",
+            ],
+        ),
+        (
+            vec!["who hit x.test", "--since", "soonish"],
+            vec!["--since", "soonish", "10m"],
+        ),
+        (
+            vec!["who hit x.test", "--since", "1h", "--until", "2h"],
+            vec!["since"],
+        ),
+    ] {
+        let output = query(&db, &args);
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), 2, "{args:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{args:?}: {said}");
+        }
+    }
+    for (args, words) in [
+        (vec!["record", "--for", "soon"], vec!["soon", "60s"]),
+        (
+            vec!["record", "--exclude", "10.0.0.0/99"],
+            vec!["loopback", "10.0.0.0/8"],
+        ),
+        (vec!["record", "--ring-size", "1"], vec!["16M"]),
+        (
+            vec!["record", "--group", "no-such-group"],
+            vec!["no-such-group", "getent group"],
+        ),
+        (vec!["fly"], vec!["fly"]),
+    ] {
+        let output = egrets().args(&args).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), 2, "{args:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "{args:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn watch_prints_the_live_log_and_stores_nothing() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x");
+    let mut child = egrets()
+        .args(["watch"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut ready).unwrap();
+    assert!(ready.contains("watching"), "{ready}");
+    let host = format!("w{}.test", std::process::id());
+    let url = format!("http://{host}:{port}/");
+    ok(net.command("curl").args(["-s4", &url]));
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let mut next = |event: &str| {
+        lines
+            .find(|l| {
+                l.contains(&format!(" {event} ")) && (l.contains(&host) || event == "process.close")
+            })
+            .unwrap()
+    };
+    let after_time = |line: &str| line.split_once("] ").unwrap().1.to_string();
+    assert!(
+        after_time(&next("dns.query")).starts_with(&format!("dns.query hostname={host} type=A "))
+    );
+    assert!(
+        after_time(&next("dns.answer"))
+            .starts_with(&format!("dns.answer hostname={host} response={FAR4} "))
+    );
+    let begun = next("process.tcp_v4");
+    assert!(begun.starts_with("INFO[00"), "{begun}");
+    assert!(begun.contains(&format!(" connection={FAR4}:{port} dns.entry={host} container.image=none container.hostname=none container.ip=none ")), "{begun}");
+    run("kill", &["-INT", &child.id().to_string()]);
+    assert_eq!(
+        child.wait().unwrap().code(),
+        Some(0),
+        "Ctrl-C is a clean end"
+    );
+}
+
+#[test]
+fn a_closed_pipe_makes_no_noise() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let mut child = egrets()
+        .args(["--json", "--exclude", "53"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut ready = String::new();
+    stderr.read_line(&mut ready).unwrap();
+    let mut load = Guard(
+        net.command(dial())
+            .args(["loop", FAR4, &port, "1000000"])
+            .spawn()
+            .unwrap(),
+    );
+    let mut first = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut first).unwrap();
+    drop(stdout);
+    let status = child.wait().unwrap();
+    load.0.kill().unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(&first).unwrap()["event"].is_string());
+    assert_eq!(status.code(), Some(0));
+    let rest: Vec<String> = stderr.lines().map_while(Result::ok).collect();
+    assert!(
+        rest.iter()
+            .all(|l| !l.contains("panic") && !l.contains("ipe")),
+        "{rest:?}"
+    );
+}
+
+#[test]
+fn check_says_hook_by_hook_what_will_be_used() {
+    let output = egrets().arg("check").output().unwrap();
+    assert_eq!(
+        code(&output),
+        0,
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    let said = text(&output.stdout);
+    for hook in [
+        "cgroup/connect4",
+        "cgroup_skb/ingress",
+        "tp_btf/inet_sock_set_state",
+        "recording works here",
+    ] {
+        assert!(said.contains(hook), "{said}");
+    }
+}
+
+#[test]
+fn without_a_capability_it_is_named_with_the_command_that_grants_it() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let exe = dir.path().join("egrets");
+    fs::copy(env!("CARGO_BIN_EXE_egrets"), &exe).unwrap();
+    for command in [
+        vec!["record", "--db", "/tmp/never.db"],
+        vec!["watch"],
+        vec!["check"],
+    ] {
+        let output = Command::new("setpriv")
+            .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+            .arg(&exe)
+            .args(&command)
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 2, "{command:?}");
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains("CAP_BPF is missing"), "{said}");
+        assert!(
+            said.contains("sudo setcap cap_bpf,cap_net_admin,cap_perfmon"),
+            "{said}"
+        );
+    }
+    assert!(!std::path::Path::new("/tmp/never.db").exists());
+}
+
+#[test]
+fn who_may_not_read_the_history_is_told_how_to() {
+    let (dir, db) = history();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let exe = dir.path().join("egrets");
+    fs::copy(env!("CARGO_BIN_EXE_egrets"), &exe).unwrap();
+    assert_eq!(
+        code(
+            &egrets()
+                .args(["record", "--for", "100ms", "--db"])
+                .arg(&db)
+                .output()
+                .unwrap()
+        ),
+        0
+    );
+    let output = Command::new("setpriv")
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+        .arg(&exe)
+        .args(["query", "who hit x.test", "--db"])
+        .arg(&db)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(
+        text(&output.stderr).contains("you may not read"),
+        "{}",
+        text(&output.stderr)
+    );
+}

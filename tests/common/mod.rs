@@ -1,0 +1,426 @@
+//! What the tests stand on: two real network namespaces joined by a veth pair, a
+//! real dnsmasq, servers on sockets of the far namespace, and the real egrets.
+//! Needs root; a part that is missing fails the test that wants it.
+#![allow(dead_code)] // each test file uses its own part of it
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::types::FromSql;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tempfile::TempDir;
+
+/// The program under test.
+pub fn egrets() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
+    command
+        .env_remove("EGRETS_DB")
+        .env_remove("SUDO_UID")
+        .env_remove("RUST_LOG");
+    command
+}
+
+/// The tests' own small client.
+pub fn dial() -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    let dial = exe
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/dial");
+    assert!(
+        dial.exists(),
+        "{} is missing: run 'cargo build --examples'",
+        dial.display()
+    );
+    dial
+}
+
+/// Runs to the end; fails the test unless it succeeds.
+pub fn ok(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+pub fn run(program: &str, args: &[&str]) -> String {
+    ok(Command::new(program).args(args))
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+/// Tries until it gives something, for ten seconds.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(value) = attempt() {
+            return value;
+        }
+        assert!(Instant::now() < end, "{what}: not within 10 s");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A child that is ended, by its pid, with the test.
+pub struct Guard(pub Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Two namespaces: `near`, where clients run, and `far`, where servers listen.
+pub struct Net {
+    pub near: String,
+    pub far: String,
+    servers: Vec<Guard>,
+}
+
+pub const NEAR4: &str = "10.77.0.1";
+pub const FAR4: &str = "10.77.0.2";
+pub const FAR6: &str = "fd77::2";
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+impl Net {
+    pub fn new() -> Net {
+        let id = format!(
+            "{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let net = Net {
+            near: format!("egt-near-{id}"),
+            far: format!("egt-far-{id}"),
+            servers: Vec::new(),
+        };
+        for ns in [&net.near, &net.far] {
+            run("ip", &["netns", "add", ns]);
+            run("ip", &["-n", ns, "link", "set", "lo", "up"]);
+        }
+        let (near, far) = (net.near.as_str(), net.far.as_str());
+        run(
+            "ip",
+            &[
+                "link", "add", "up0", "netns", near, "type", "veth", "peer", "name", "up0",
+                "netns", far,
+            ],
+        );
+        for (ns, v4, v6) in [(near, NEAR4, "fd77::1"), (far, FAR4, FAR6)] {
+            run(
+                "ip",
+                &["-n", ns, "addr", "add", &format!("{v4}/24"), "dev", "up0"],
+            );
+            run(
+                "ip",
+                &[
+                    "-n",
+                    ns,
+                    "addr",
+                    "add",
+                    &format!("{v6}/64"),
+                    "dev",
+                    "up0",
+                    "nodad",
+                ],
+            );
+            run("ip", &["-n", ns, "link", "set", "up0", "up"]);
+        }
+        let etc = PathBuf::from("/etc/netns").join(near);
+        fs::create_dir_all(&etc).unwrap();
+        fs::write(
+            etc.join("resolv.conf"),
+            format!("nameserver {FAR4}\noptions timeout:2\n"),
+        )
+        .unwrap();
+        // A fresh veth pair drops packets at first: a refusal has been there and back.
+        for ip in [FAR4, FAR6] {
+            eventually("the pair carries traffic", || {
+                let output = net.command(dial()).args(["tcp", ip, "9"]).output().unwrap();
+                text(&output.stderr).contains("refused").then_some(())
+            });
+        }
+        net
+    }
+
+    /// The inode number of the far namespace, as the column `netns` has it.
+    pub fn far_inode(&self) -> u64 {
+        fs::metadata(format!("/run/netns/{}", self.far))
+            .unwrap()
+            .ino()
+    }
+
+    pub fn near_inode(&self) -> u64 {
+        fs::metadata(format!("/run/netns/{}", self.near))
+            .unwrap()
+            .ino()
+    }
+
+    /// A command inside the near namespace.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.near]).arg(program);
+        command
+    }
+
+    /// `egrets record --db DB -- …` with the command inside the near namespace.
+    pub fn record(&self, db: &Path, command: &[&str]) -> Output {
+        let mut egrets = egrets();
+        egrets.args(["record", "--db"]).arg(db).arg("--");
+        egrets
+            .args(["ip", "netns", "exec", &self.near])
+            .args(command);
+        egrets.output().unwrap()
+    }
+
+    /// A real dnsmasq on the far side that answers with these options.
+    pub fn dnsmasq(&mut self, options: &[&str]) {
+        let child = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                &self.far,
+                "dnsmasq",
+                "--keep-in-foreground",
+            ])
+            .args([
+                "--conf-file=/dev/null",
+                "--no-resolv",
+                "--no-hosts",
+                "--pid-file=",
+            ])
+            .args([
+                "--user=root",
+                "--bind-interfaces",
+                "--local-ttl=60",
+                "--cache-size=0",
+            ])
+            .args(options)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dnsmasq");
+        self.servers.push(Guard(child));
+        eventually("dnsmasq answers", || {
+            let at = format!("@{FAR4}");
+            let dig = self
+                .command("dig")
+                .args(["+tries=1", "+time=1", &at, "version.bind", "chaos", "txt"])
+                .output()
+                .unwrap();
+            dig.status.success().then_some(())
+        });
+    }
+
+    /// Runs on a thread inside the far namespace, whose sockets stay there.
+    pub fn far<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> T {
+        let ns = File::open(format!("/run/netns/{}", self.far)).unwrap();
+        thread::spawn(move || {
+            move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            make()
+        })
+        .join()
+        .unwrap()
+    }
+
+    /// An HTTP server that answers every request with `body` and closes.
+    pub fn http(&self, body: &'static str) -> u16 {
+        let listener = self.far(|| TcpListener::bind("[::]:0").unwrap());
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer(stream, body));
+            }
+        });
+        port
+    }
+
+    /// A UDP server that sends every datagram back.
+    pub fn echo(&self) -> u16 {
+        let socket = self.far(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+        let port = socket.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let mut data = [0; 65_536];
+            while let Ok((len, from)) = socket.recv_from(&mut data) {
+                let _ = socket.send_to(&data[..len], from);
+            }
+        });
+        port
+    }
+
+    /// A DNS server of the test's own on the far side: it answers each message
+    /// with those that `reply` makes of it.
+    pub fn dns(&self, reply: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) {
+        let socket = self.far(|| UdpSocket::bind((FAR4, 53)).unwrap());
+        thread::spawn(move || {
+            let mut data = [0; 4096];
+            while let Ok((len, from)) = socket.recv_from(&mut data) {
+                for message in reply(&data[..len]) {
+                    let _ = socket.send_to(&message, from);
+                }
+            }
+        });
+    }
+}
+
+fn answer(mut stream: std::net::TcpStream, body: &str) {
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => request.push(byte[0]),
+            _ => return,
+        }
+    }
+    let _ = write!(
+        stream,
+        "HTTP/1.0 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.servers.clear();
+        for ns in [&self.near, &self.far] {
+            let _ = Command::new("ip").args(["netns", "del", ns]).output();
+        }
+        let _ = fs::remove_dir_all(PathBuf::from("/etc/netns").join(&self.near));
+    }
+}
+
+/// A recorder of the whole host, running in the background.
+pub struct Recorder {
+    child: Option<Child>,
+    pub db: PathBuf,
+    stderr: mpsc::Receiver<String>,
+}
+
+impl Recorder {
+    pub fn start(db: &Path, args: &[&str]) -> Recorder {
+        Recorder::start_with(db, args, egrets())
+    }
+
+    pub fn start_with(db: &Path, args: &[&str], mut egrets: Command) -> Recorder {
+        let mut child = egrets
+            .args(["record", "--db"])
+            .arg(db)
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (to, stderr) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                eprintln!("[egrets] {line}");
+                let _ = to.send(line);
+            }
+        });
+        let recorder = Recorder {
+            child: Some(child),
+            db: db.to_path_buf(),
+            stderr,
+        };
+        recorder.expect("recording into");
+        recorder
+    }
+
+    /// Waits for a line on stderr that contains this.
+    pub fn expect(&self, part: &str) -> String {
+        loop {
+            match self.stderr.recv_timeout(Duration::from_secs(20)) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(_) => {}
+                Err(e) => panic!("no line with {part:?} on stderr: {e}"),
+            }
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        run("kill", &[&format!("-{name}"), &self.pid().to_string()]);
+    }
+
+    /// Ctrl-C, and the end: its exit status.
+    pub fn stop(mut self) -> i32 {
+        self.signal("INT");
+        self.child
+            .take()
+            .unwrap()
+            .wait()
+            .unwrap()
+            .code()
+            .unwrap_or(-1)
+    }
+
+    pub fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A directory that goes with the test, and a history's path in it.
+pub fn history() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("e.db");
+    (dir, db)
+}
+
+/// Reads through Debian's own sqlite3, as users do: rows of columns.
+pub fn sqlite3(db: &Path, sql: &str) -> Vec<Vec<String>> {
+    let out = ok(Command::new("sqlite3")
+        .args(["-readonly", "-separator", "\u{1f}"])
+        .arg(db)
+        .arg(sql));
+    out.lines()
+        .map(|line| line.split('\u{1f}').map(str::to_string).collect())
+        .collect()
+}
+
+/// One value through the library.
+pub fn value<T: FromSql>(db: &Path, sql: &str) -> T {
+    let db = rusqlite::Connection::open_with_flags(db, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .unwrap();
+    db.busy_timeout(Duration::from_secs(5)).unwrap();
+    db.query_row(sql, [], |row| row.get(0))
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+}

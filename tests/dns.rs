@@ -1,0 +1,381 @@
+//! Lookups: every type that is stored, and every way in which an answer can be
+//! late, missing, wrong or broken. Real dnsmasq and dig; where a server has to
+//! misbehave, one of the test's own.
+
+mod common;
+
+use std::path::Path;
+
+use common::*;
+use simple_dns::rdata::{A, HTTPS, NS, RData, SOA, SVCB};
+use simple_dns::{CLASS, Name, Packet, ResourceRecord};
+
+/// Records what `script` does in the near namespace.
+fn record(net: &Net, db: &Path, script: &str) {
+    let output = net.record(db, &["sh", "-c", script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+}
+
+fn rows(db: &Path, columns: &str) -> Vec<Vec<String>> {
+    sqlite3(
+        db,
+        &format!("SELECT {columns} FROM dns ORDER BY id, type, data"),
+    )
+}
+
+#[test]
+fn every_type_is_stored_in_presentation_form() {
+    let mut net = Net::new();
+    net.dnsmasq(&[
+        "--host-record=web.test,192.0.2.1,2001:db8::1",
+        "--cname=alias.test,web.test",
+        "--ptr-record=1.2.0.192.in-addr.arpa,web.test",
+        "--mx-host=mx.test,mail.test,10",
+        "--txt-record=txt.test,say hi,b=2",
+        "--srv-host=_x._tcp.test,web.test,443,1,2",
+        "--dns-rr=caa.test,257,00056973737565",
+        "--local=/nx.test/",
+    ]);
+    let (_dir, db) = history();
+    let dig = |name: &str, qtype: &str| {
+        format!("dig +tries=1 +time=2 @{FAR4} {name} {qtype} >/dev/null; ")
+    };
+    let asked = [
+        ("Web.TEST", "A"),
+        ("web.test", "AAAA"),
+        ("alias.test", "A"),
+        ("1.2.0.192.in-addr.arpa", "PTR"),
+        ("mx.test", "MX"),
+        ("txt.test", "TXT"),
+        ("_x._tcp.test", "SRV"),
+        ("caa.test", "TYPE257"),
+        ("gone.nx.test", "A"),
+    ];
+    record(
+        &net,
+        &db,
+        &asked.map(|(name, qtype)| dig(name, qtype)).concat(),
+    );
+    assert_eq!(
+        rows(
+            &db,
+            "comm, qname, qtype, rcode, name, type, data, status, latency_us > 0"
+        ),
+        [
+            [
+                "dig",
+                "web.test",
+                "A",
+                "NOERROR",
+                "web.test",
+                "A",
+                "192.0.2.1",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "web.test",
+                "AAAA",
+                "NOERROR",
+                "web.test",
+                "AAAA",
+                "2001:db8::1",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "alias.test",
+                "A",
+                "NOERROR",
+                "web.test",
+                "A",
+                "192.0.2.1",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "alias.test",
+                "A",
+                "NOERROR",
+                "alias.test",
+                "CNAME",
+                "web.test",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "1.2.0.192.in-addr.arpa",
+                "PTR",
+                "NOERROR",
+                "1.2.0.192.in-addr.arpa",
+                "PTR",
+                "web.test",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "mx.test",
+                "MX",
+                "NOERROR",
+                "mx.test",
+                "MX",
+                "10 mail.test",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "txt.test",
+                "TXT",
+                "NOERROR",
+                "txt.test",
+                "TXT",
+                "\"say hi\" \"b=2\"",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "_x._tcp.test",
+                "SRV",
+                "NOERROR",
+                "_x._tcp.test",
+                "SRV",
+                "1 2 443 web.test",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "caa.test",
+                "CAA",
+                "NOERROR",
+                "caa.test",
+                "CAA",
+                "\\# 7 00056973737565",
+                "answered",
+                "1"
+            ],
+            [
+                "dig",
+                "gone.nx.test",
+                "A",
+                "NXDOMAIN",
+                "",
+                "",
+                "",
+                "answered",
+                "1"
+            ],
+        ]
+    );
+}
+
+/// The answer to a query, with these records.
+fn answer(query: &[u8], records: &[RData<'static>]) -> Vec<u8> {
+    let query = Packet::parse(query).unwrap();
+    let mut reply = Packet::new_reply(query.id());
+    for question in &query.questions {
+        for rdata in records {
+            let name = question.qname.clone();
+            reply
+                .answers
+                .push(ResourceRecord::new(name, CLASS::IN, 60, rdata.clone()));
+        }
+    }
+    reply.questions = query.questions.clone();
+    reply.build_bytes_vec().unwrap()
+}
+
+fn address(last: u8) -> RData<'static> {
+    RData::A(A {
+        address: u32::from_be_bytes([192, 0, 2, last]),
+    })
+}
+
+fn name(text: &str) -> Name<'static> {
+    Name::new(text).unwrap().into_owned()
+}
+
+#[test]
+fn authority_and_service_records_are_stored_too() {
+    let net = Net::new();
+    net.dns(|query| {
+        let mut svcb = SVCB::new(1, name("."));
+        svcb.set_port(8443);
+        svcb.set_ipv4hint(&[u32::from_be_bytes([192, 0, 2, 9])]);
+        let soa = SOA {
+            mname: name("ns.test"),
+            rname: name("admin.test"),
+            serial: 1,
+            refresh: 2,
+            retry: 3,
+            expire: 4,
+            minimum: 5,
+        };
+        vec![answer(
+            query,
+            &[
+                RData::NS(NS(name("ns.test"))),
+                RData::SOA(soa),
+                RData::HTTPS(HTTPS(svcb)),
+            ],
+        )]
+    });
+    let (_dir, db) = history();
+    record(
+        &net,
+        &db,
+        &format!("dig +tries=1 +time=2 @{FAR4} zone.test ANY +notcp >/dev/null"),
+    );
+    assert_eq!(
+        rows(&db, "qname, qtype, type, data"),
+        [
+            [
+                "zone.test",
+                "ANY",
+                "HTTPS",
+                "1 . port=8443 ipv4hint=192.0.2.9"
+            ],
+            ["zone.test", "ANY", "NS", "ns.test"],
+            ["zone.test", "ANY", "SOA", "ns.test admin.test 1 2 3 4 5"],
+        ]
+    );
+}
+
+#[test]
+fn a_question_that_nobody_answers_is_told_as_unanswered() {
+    let net = Net::new();
+    net.dns(|_| Vec::new());
+    let (_dir, db) = history();
+    record(
+        &net,
+        &db,
+        &format!("dig +tries=1 +time=1 @{FAR4} silent.test A >/dev/null; true"),
+    );
+    assert_eq!(
+        rows(
+            &db,
+            "comm, server_ip, qname, qtype, rcode, latency_us, status"
+        ),
+        [["dig", FAR4, "silent.test", "A", "", "", "unanswered"]]
+    );
+}
+
+#[test]
+fn an_answer_that_matches_no_question_is_unsolicited_and_names_nothing() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    net.dns(|query| {
+        let right = answer(
+            query,
+            &[RData::A(A {
+                address: u32::from_be_bytes([10, 77, 0, 2]),
+            })],
+        );
+        let mut forged = answer(
+            query,
+            &[RData::A(A {
+                address: u32::from_be_bytes([10, 77, 0, 9]),
+            })],
+        );
+        forged[0] ^= 0xff; // another transaction id
+        vec![forged, right]
+    });
+    let (_dir, db) = history();
+    record(
+        &net,
+        &db,
+        &format!(
+            "curl -s4 --max-time 5 http://real.test:{port}/; {} tcp 10.77.0.9 80; true",
+            dial().display()
+        ),
+    );
+    let mut got = rows(&db, "qname, data, status, latency_us IS NULL");
+    got.sort();
+    assert_eq!(
+        got,
+        [
+            ["real.test", FAR4, "answered", "0"],
+            ["real.test", "10.77.0.9", "unsolicited", "1"]
+        ]
+    );
+    let named = sqlite3(
+        &db,
+        "SELECT dst_ip, host FROM egress WHERE protocol = 'tcp' ORDER BY id",
+    );
+    assert_eq!(named, [[FAR4, "real.test"], ["10.77.0.9", ""]]);
+}
+
+#[test]
+fn a_message_of_any_bytes_is_counted_as_malformed() {
+    let net = Net::new();
+    net.dns(|query| {
+        let mut garbage = query[..12].to_vec();
+        garbage[2] |= 0x80; // an answer
+        garbage[5] = 1; // one question, whose name points at itself
+        garbage.extend([0xc0, 0x0c, 0, 1, 0, 1]);
+        vec![garbage, vec![0xff; 3], Vec::new()]
+    });
+    let (_dir, db) = history();
+    record(
+        &net,
+        &db,
+        &format!("dig +tries=1 +time=1 @{FAR4} broken.test A >/dev/null; true"),
+    );
+    let mut got = rows(&db, "comm, server_ip, qname, status");
+    got.sort();
+    assert_eq!(
+        got,
+        [
+            ["dig", FAR4, "", "malformed"],
+            ["dig", FAR4, "", "malformed"],
+            ["dig", FAR4, "", "malformed"],
+            ["dig", FAR4, "broken.test", "unanswered"],
+        ]
+    );
+}
+
+#[test]
+fn a_question_over_ipv6_is_seen_as_well() {
+    let mut net = Net::new();
+    net.dnsmasq(&["--host-record=web.test,192.0.2.1"]);
+    let (_dir, db) = history();
+    record(
+        &net,
+        &db,
+        &format!("dig +tries=1 +time=2 @{FAR6} web.test A >/dev/null"),
+    );
+    assert_eq!(
+        rows(&db, "server_ip, data, status"),
+        [[FAR6, "192.0.2.1", "answered"]]
+    );
+}
+
+#[test]
+fn a_big_answer_is_whole() {
+    let net = Net::new();
+    net.dns(|query| {
+        let records: Vec<_> = (1..=200).map(address).collect();
+        vec![answer(query, &records)]
+    });
+    let (_dir, db) = history();
+    record(
+        &net,
+        &db,
+        &format!("dig +tries=1 +time=2 +bufsize=8192 +ignore @{FAR4} big.test A >/dev/null"),
+    );
+    let (count, distinct) = (
+        "SELECT count(*) FROM dns WHERE status = 'answered'",
+        "SELECT count(DISTINCT data) FROM dns",
+    );
+    assert_eq!(
+        (value::<i64>(&db, count), value::<i64>(&db, distinct)),
+        (200, 200)
+    );
+}

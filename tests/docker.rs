@@ -1,0 +1,298 @@
+//! Containers on a real Docker daemon that the test starts in a network
+//! namespace of its own: its bridge and firewall rules stay there.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use common::*;
+use tempfile::TempDir;
+
+/// Docker's default bridge, its own address on it.
+const GATEWAY: &str = "172.17.0.1";
+
+struct Docker {
+    dir: TempDir,
+    _daemon: Guard,
+    net: Net,
+}
+
+impl Docker {
+    fn start() -> Docker {
+        let net = Net::new();
+        let dir = tempfile::tempdir().unwrap();
+        let log = fs::File::create(dir.path().join("log")).unwrap();
+        // Not 'ip netns exec': that hides /sys/fs/cgroup.
+        let daemon = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{}", net.far))
+            .arg("dockerd")
+            .arg("--data-root")
+            .arg(dir.path().join("data"))
+            .arg("--exec-root")
+            .arg(dir.path().join("exec"))
+            .arg("--pidfile")
+            .arg(dir.path().join("pid"))
+            .arg("--host")
+            .arg(format!("unix://{}", dir.path().join("d.sock").display()))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("dockerd: install docker.io");
+        let docker = Docker {
+            dir,
+            _daemon: Guard(daemon),
+            net,
+        };
+        for tries in 0.. {
+            if docker.cli(&["info"]).output().unwrap().status.success() {
+                break;
+            }
+            let log = fs::read_to_string(docker.dir.path().join("log")).unwrap();
+            assert!(tries < 300, "dockerd does not come up:\n{log}");
+            thread::sleep(Duration::from_millis(100));
+        }
+        docker.make_image();
+        docker
+    }
+
+    fn host(&self) -> String {
+        format!("unix://{}", self.dir.path().join("d.sock").display())
+    }
+
+    fn cli(&self, args: &[&str]) -> Command {
+        let mut docker = Command::new("docker");
+        docker.env("DOCKER_HOST", self.host()).args(args);
+        docker
+    }
+
+    fn run(&self, args: &[&str]) -> String {
+        ok(self.cli(&["run", "--rm", "--dns", GATEWAY]).args(args))
+    }
+
+    /// An image of busybox, curl and dial with the libraries they want.
+    fn make_image(&self) {
+        let root = self.dir.path().join("root");
+        let copy = |from: &Path| {
+            let to = root.join(from.strip_prefix("/").unwrap());
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(from, to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
+        };
+        let dial = dial();
+        fs::create_dir_all(root.join("bin")).unwrap();
+        fs::copy(&dial, root.join("bin/dial")).unwrap();
+        copy(Path::new("/bin/busybox"));
+        copy(Path::new("/usr/bin/curl"));
+        for program in [dial.as_path(), Path::new("/usr/bin/curl")] {
+            for word in ok(Command::new("ldd").arg(program)).split_whitespace() {
+                if word.starts_with('/') {
+                    copy(&PathBuf::from(word));
+                }
+            }
+        }
+        let tar = Command::new("tar")
+            .arg("-C")
+            .arg(&root)
+            .args(["-c", "."])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        ok(self
+            .cli(&["import", "-", "img:1"])
+            .stdin(tar.stdout.unwrap()));
+    }
+
+    fn record(&self, db: &Path) -> Recorder {
+        let mut egrets = egrets();
+        egrets.env("DOCKER_HOST", self.host());
+        Recorder::start_with(db, &[], egrets)
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        // Ended kindly, so that it takes its containers and mounts along.
+        let pid = fs::read_to_string(self.dir.path().join("pid")).unwrap_or_default();
+        let _ = Command::new("kill").arg(pid.trim()).output();
+        let _ = self._daemon.0.wait();
+        let _ = Command::new("umount")
+            .arg(self.dir.path().join("exec/netns/default"))
+            .output();
+    }
+}
+
+#[test]
+fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_milliseconds() {
+    let mut docker = Docker::start();
+    docker.net.dnsmasq(&[
+        &format!("--listen-address={GATEWAY}"),
+        &format!("--listen-address={FAR4}"),
+        &format!("--address=/test/{GATEWAY}"),
+    ]);
+    let port = docker.net.http("hello").to_string();
+    let (_dir, db) = history();
+    let recorder = docker.record(&db);
+
+    let url = format!("http://web.test:{port}/");
+    assert_eq!(
+        docker.run(&[
+            "--name",
+            "web",
+            "--hostname",
+            "webhost",
+            "img:1",
+            "curl",
+            "-s4",
+            &url
+        ]),
+        "hello"
+    );
+    // One after the other, then at once: each is gone within milliseconds.
+    for i in 0..5 {
+        docker.run(&[
+            "--name",
+            &format!("s{i}"),
+            "--hostname",
+            &format!("hs{i}"),
+            "img:1",
+            "dial",
+            "tcp",
+            &format!("s{i}.test"),
+            &port,
+        ]);
+    }
+    let at_once: Vec<_> = (0..5)
+        .map(|i| {
+            let (name, host, target) = (format!("p{i}"), format!("hp{i}"), format!("p{i}.test"));
+            let args = [
+                "run",
+                "--rm",
+                "--dns",
+                GATEWAY,
+                "--name",
+                &name,
+                "--hostname",
+                &host,
+                "img:1",
+                "dial",
+                "tcp",
+                &target,
+                &port,
+            ];
+            docker.cli(&args).spawn().unwrap()
+        })
+        .collect();
+    for mut container in at_once {
+        assert!(container.wait().unwrap().success());
+    }
+    docker.run(&[
+        "--name",
+        "onhost",
+        "--network",
+        "host",
+        "img:1",
+        "dial",
+        "tcp",
+        GATEWAY,
+        &port,
+    ]);
+    assert_eq!(recorder.stop(), 0);
+
+    let tcp = "protocol = 'tcp' AND container_id IS NOT NULL AND dst_port = ";
+    let web = sqlite3(
+        &db,
+        &format!(
+            "SELECT comm, exe, cmdline, host, host_source, outcome, container_name, container_image, container_hostname, container_ip = src_ip, container_runtime, length(container_id), rx_bytes > 5 FROM egress WHERE {tcp}{port} AND container_name = 'web'"
+        ),
+    );
+    assert_eq!(
+        web,
+        [[
+            "curl",
+            "/usr/bin/curl",
+            &format!("curl -s4 {url}"),
+            "web.test",
+            "process",
+            "connected",
+            "web",
+            "img:1",
+            "webhost",
+            "1",
+            "docker",
+            "64",
+            "1"
+        ]]
+    );
+    let short = format!(
+        "SELECT count(*) FROM egress WHERE {tcp}{port} AND comm = 'dial' AND exe = '/bin/dial' AND host = container_name || '.test' AND container_hostname = 'h' || container_name AND container_image = 'img:1' AND container_ip = src_ip AND outcome = 'connected'"
+    );
+    assert_eq!(value::<i64>(&db, &short), 10);
+    let onhost = sqlite3(
+        &db,
+        &format!(
+            "SELECT container_image, container_ip FROM egress WHERE {tcp}{port} AND container_name = 'onhost'"
+        ),
+    );
+    assert_eq!(onhost, [["img:1", ""]]);
+    let dns = sqlite3(
+        &db,
+        "SELECT DISTINCT comm, qname FROM dns WHERE container_name = 'web'",
+    );
+    assert_eq!(dns, [["curl", "web.test"]]);
+
+    let query = ok(egrets()
+        .args(["query", "--json", "which containers hit web.test", "--db"])
+        .arg(&db));
+    let row: serde_json::Value = serde_json::from_str(query.trim()).unwrap();
+    assert_eq!(
+        (&row["container_name"], &row["container_image"]),
+        (&"web".into(), &"img:1".into())
+    );
+}
+
+#[test]
+fn without_a_daemon_containers_cost_details_and_no_events() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    // A container's cgroup as Docker lays it out; nobody to ask about it.
+    let id = "0123456789abcdef".repeat(4);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let root = mounts
+        .lines()
+        .find(|l| l.contains(" - cgroup2 "))
+        .and_then(|l| l.split(' ').nth(4))
+        .expect("cgroup2 is mounted");
+    let mut egrets = egrets();
+    egrets.env("DOCKER_HOST", "unix:///no/such/docker.sock");
+    let recorder = Recorder::start_with(&db, &[], egrets);
+    let cgroup = Path::new(root).join("docker").join(&id);
+    fs::create_dir_all(&cgroup).unwrap();
+    recorder.expect("no details");
+    let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", cgroup.display());
+    let dialled = Command::new("nsenter")
+        .arg(format!("--net=/run/netns/{}", net.near))
+        .args(["sh", "-ec", &script, "sh"])
+        .arg(dial())
+        .args(["tcp", FAR4, &port])
+        .output()
+        .unwrap();
+    let stopped = recorder.stop();
+    let _ = fs::remove_dir(&cgroup);
+    let _ = fs::remove_dir(cgroup.parent().unwrap());
+    assert!(dialled.status.success(), "{}", text(&dialled.stderr));
+    assert_eq!(stopped, 0);
+    let rows = sqlite3(
+        &db,
+        &format!(
+            "SELECT container_id, container_runtime, container_name, cgroup FROM egress WHERE dst_port = {port}"
+        ),
+    );
+    assert_eq!(
+        rows,
+        [[id.as_str(), "docker", "", &format!("/docker/{id}")]]
+    );
+}

@@ -1,0 +1,313 @@
+//! The SQLite file: readers while it is written, kills, and files that are not
+//! what they should be.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::*;
+
+fn record(db: &Path) -> Output {
+    egrets()
+        .args(["record", "--for", "200ms", "--db"])
+        .arg(db)
+        .output()
+        .unwrap()
+}
+
+/// It was refused with exit status 2 and these words, and nothing in it changed.
+fn refused(db: &Path, words: &str) {
+    let before = fs::read(db).ok();
+    let output = record(db);
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), 2, "{said}");
+    assert!(
+        said.starts_with("egrets: ") && said.contains(words),
+        "{said}"
+    );
+    assert!(
+        said.contains(db.to_str().unwrap()),
+        "names the file: {said}"
+    );
+    assert_eq!(fs::read(db).ok(), before, "the file is unharmed");
+}
+
+#[test]
+fn the_file_is_its_owners_alone_unless_a_group_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let db = dir.path().join("new/e.db");
+    assert_eq!(code(&record(&db)), 0);
+    assert_eq!((mode(&db), mode(db.parent().unwrap())), (0o600, 0o700));
+    let shared = dir.path().join("shared/e.db");
+    ok(egrets()
+        .args(["record", "--for", "200ms", "--group", "www-data", "--db"])
+        .arg(&shared));
+    assert_eq!(
+        (mode(&shared), mode(shared.parent().unwrap())),
+        (0o640, 0o750)
+    );
+    // Somebody of the group reads it, after a clean stop, and can't write it.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let as_member = |sql: &str| {
+        std::process::Command::new("setpriv")
+            .args([
+                "--reuid=www-data",
+                "--regid=www-data",
+                "--clear-groups",
+                "sqlite3",
+            ])
+            .arg(&shared)
+            .arg(sql)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(
+        text(&as_member("SELECT clean FROM recordings").stdout),
+        "1\n"
+    );
+    assert!(!as_member("DELETE FROM recording").status.success());
+}
+
+#[test]
+fn readers_go_on_while_it_is_written() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let load = {
+        let mut command = net.command(dial());
+        command.args(["loop", FAR4, &port, "3000"]);
+        thread::spawn(move || ok(&mut command))
+    };
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let db = db.clone();
+            thread::spawn(move || {
+                let mut last = 0;
+                for _ in 0..20 {
+                    let rows = sqlite3(&db, "SELECT count(*) FROM egress");
+                    let now: i64 = rows[0][0].parse().unwrap();
+                    assert!(now >= last, "{now} after {last}");
+                    last = now;
+                }
+                let query = egrets()
+                    .args(["query", "what did dial talk to", "--db"])
+                    .arg(&db)
+                    .output()
+                    .unwrap();
+                assert!(code(&query) <= 1, "{}", text(&query.stderr));
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    load.join().unwrap();
+    assert_eq!(recorder.stop(), 0);
+    let all: i64 = value(
+        &db,
+        &format!("SELECT count(*) FROM egress WHERE dst_port = {port} AND outcome = 'connected'"),
+    );
+    assert_eq!(all, 3000);
+}
+
+#[test]
+fn a_killed_recorder_loses_a_quarter_of_a_second_at_most_and_says_so() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let mut load = Guard(
+        net.command(dial())
+            .args(["loop", FAR4, &port, "1000000"])
+            .spawn()
+            .unwrap(),
+    );
+    eventually("some rows", || {
+        (value::<i64>(&db, "SELECT count(*) FROM egress") > 100).then_some(())
+    });
+    thread::sleep(Duration::from_millis(500));
+    let killed_at = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    recorder.kill();
+    load.0.kill().unwrap();
+
+    let last: i64 = value(&db, "SELECT max(ts) FROM egress");
+    let missing = killed_at.as_nanos() as i64 - last;
+    assert!(missing <= 250_000_000, "{missing} ns missing");
+    assert_eq!(value::<String>(&db, "PRAGMA integrity_check"), "ok");
+    assert_eq!(value::<i64>(&db, "SELECT clean FROM recordings"), 0);
+    let rows: i64 = value(&db, "SELECT count(*) FROM egress");
+
+    assert_eq!(code(&record(&db)), 0);
+    let runs = sqlite3(
+        &db,
+        "SELECT clean, end_ts IS NULL FROM recordings ORDER BY id",
+    );
+    assert_eq!(runs, [["0", "1"], ["1", "0"]]);
+    assert!(value::<i64>(&db, "SELECT count(*) FROM egress") >= rows);
+    let gap = sqlite3(&db, "SELECT kind, why FROM gaps WHERE kind = 'recording'");
+    assert_eq!(
+        gap,
+        [[
+            "recording",
+            "not recording: the recorder before did not end cleanly"
+        ]]
+    );
+}
+
+#[test]
+fn a_second_recorder_is_refused_and_the_first_goes_on() {
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let output = record(&db);
+    assert_eq!(code(&output), 2);
+    assert!(
+        text(&output.stderr).contains("another egrets records into"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(recorder.stop(), 0);
+    assert_eq!(value::<i64>(&db, "SELECT count(*) FROM recordings"), 1);
+}
+
+#[test]
+fn a_file_that_is_no_history_is_refused_unharmed() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(
+        at("text"),
+        "not a database, and long enough to be read as one\n".repeat(20),
+    )
+    .unwrap();
+    refused(&at("text"), "is not a SQLite database");
+
+    sqlite(
+        &at("other.db"),
+        "CREATE TABLE t (x); INSERT INTO t VALUES (1)",
+    );
+    refused(&at("other.db"), "of another program");
+
+    assert_eq!(code(&record(&at("newer.db"))), 0);
+    sqlite(
+        &at("newer.db"),
+        "PRAGMA user_version = 99; PRAGMA journal_mode = DELETE",
+    );
+    refused(&at("newer.db"), "newer egrets");
+    let query = egrets()
+        .args(["query", "who hit x.example", "--db"])
+        .arg(at("newer.db"))
+        .output()
+        .unwrap();
+    assert_eq!(code(&query), 2, "{}", text(&query.stderr));
+
+    fs::create_dir(at("dir")).unwrap();
+    let output = record(&at("dir"));
+    assert_eq!(code(&output), 2, "{}", text(&output.stderr));
+    std::os::unix::fs::symlink(at("newer.db"), at("link")).unwrap();
+    refused(&at("link"), "can't be opened for recording");
+}
+
+fn sqlite(db: &Path, sql: &str) {
+    run("sqlite3", &[db.to_str().unwrap(), sql]);
+}
+
+#[test]
+fn a_directory_that_cant_be_written_is_named() {
+    let output = egrets()
+        .args(["record", "--db", "/proc/egrets/e.db"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(
+        text(&output.stderr).contains("/proc/egrets"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_with_an_error_and_keeps_what_is_stored() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let mount = dir.path().to_str().unwrap().to_string();
+    run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", &mount]);
+    let db = dir.path().join("e.db");
+    let child = egrets()
+        .args(["record", "--db"])
+        .arg(&db)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut load = Guard(
+        net.command(dial())
+            .args(["loop", FAR4, &port, "10000000"])
+            .spawn()
+            .unwrap(),
+    );
+    let output = child.wait_with_output().unwrap();
+    load.0.kill().unwrap();
+    let said = text(&output.stderr);
+    let state = (
+        code(&output),
+        said.contains("e.db can't be written") && said.contains("full"),
+    );
+    // SQLite wants room of its own to read a WAL file again.
+    run("mount", &["-o", "remount,size=8m", &mount]);
+    let check: String = value(&db, "PRAGMA integrity_check");
+    let rows: i64 = value(&db, "SELECT count(*) FROM egress");
+    run("umount", &[&mount]);
+    assert_eq!(state, (2, true), "{said}");
+    assert_eq!(check, "ok");
+    assert!(rows > 0);
+}
+
+#[test]
+fn status_tells_a_running_recorder_from_a_stopped_and_a_killed_one() {
+    let (_dir, db) = history();
+    let status = || ok(egrets().arg("status").arg("--db").arg(&db));
+    let recorder = Recorder::start(&db, &[]);
+    let running = status();
+    assert!(
+        running.contains(&format!("running since"))
+            && running.contains(&format!("pid {}", recorder.pid())),
+        "{running}"
+    );
+    assert_eq!(recorder.stop(), 0);
+    assert!(
+        status().contains("stopped; the last one ended"),
+        "{}",
+        status()
+    );
+    Recorder::start(&db, &[]).kill();
+    assert!(status().contains("killed"), "{}", status());
+    let none = egrets()
+        .args(["status", "--db", "/no/such.db"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&none), 2);
+    assert!(
+        text(&none.stderr).contains("there is no history at /no/such.db"),
+        "{}",
+        text(&none.stderr)
+    );
+}
+
+#[test]
+fn an_idle_recorder_still_says_that_it_is_there() {
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let seen = || value::<i64>(&db, "SELECT seen_ts FROM recordings");
+    let (first, start) = (seen(), Instant::now());
+    eventually("a heartbeat", || (seen() > first).then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(recorder.stop(), 0);
+}

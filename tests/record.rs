@@ -1,0 +1,424 @@
+//! `egrets record`, on real traffic between two network namespaces.
+
+mod common;
+
+use std::process::Command;
+
+use common::*;
+
+/// The row of a command's own connection: its columns by the names asked for.
+fn row(db: &std::path::Path, columns: &str, filter: &str) -> Vec<String> {
+    let rows = sqlite3(db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
+    assert_eq!(rows.len(), 1, "{filter}: {rows:?}");
+    rows.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_command_is_recorded_with_its_name_process_outcome_and_bytes() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--host-record=web.test,{FAR4},{FAR6}")]);
+    let port = net.http("hello");
+    let (_dir, db) = history();
+    let url = format!("http://web.test:{port}/");
+    let output = net.record(&db, &["curl", "-s4", &url]);
+    assert_eq!(
+        (code(&output), text(&output.stdout).as_str()),
+        (0, "hello"),
+        "{}",
+        text(&output.stderr)
+    );
+
+    let columns = "comm, pid = tid, exe, cmdline, host, host_source, host_rivals, outcome, errno, \
+                   dst_ip, dst_port, src_ip, src_port > 0, dst_scope, family, uid, user, ppid > 0, \
+                   tx_bytes > 70, rx_bytes, latency_us > 0, duration_us >= latency_us, netns > 0";
+    let got = row(&db, columns, "protocol = 'tcp'");
+    let (cmdline, port) = (format!("curl -s4 {url}"), port.to_string());
+    let rx = ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello".len())
+        .to_string();
+    assert_eq!(
+        got,
+        [
+            "curl",
+            "1",
+            "/usr/bin/curl",
+            &cmdline,
+            "web.test",
+            "process",
+            "0",
+            "connected",
+            "",
+            FAR4,
+            &port,
+            NEAR4,
+            "1",
+            "private",
+            "4",
+            "0",
+            "root",
+            "1",
+            "1",
+            &rx,
+            "1",
+            "1",
+            "1"
+        ]
+    );
+    let age: i64 = value(&db, "SELECT host_age_ms FROM egress WHERE protocol = 'tcp'");
+    assert!((0..5_000).contains(&age), "{age} ms");
+    let dns = sqlite3(
+        &db,
+        "SELECT comm, server_ip, server_port, transport, qname, qtype, rcode, name, type, data, ttl, latency_us > 0, status FROM dns",
+    );
+    assert_eq!(
+        dns,
+        [[
+            "curl", FAR4, "53", "udp", "web.test", "A", "NOERROR", "web.test", "A", FAR4, "60",
+            "1", "answered"
+        ]]
+    );
+    assert_eq!(value::<i64>(&db, "SELECT count(*) FROM gaps"), 0);
+    assert_eq!(value::<i64>(&db, "SELECT clean FROM recordings"), 1);
+}
+
+#[test]
+fn a_and_aaaa_of_one_socket_are_both_kept_and_ipv6_is_named() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--host-record=web.test,{FAR4},{FAR6}")]);
+    let port = net.http("six");
+    let (_dir, db) = history();
+    let output = net.record(&db, &["curl", "-s", &format!("http://web.test:{port}/")]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let dns = sqlite3(&db, "SELECT qtype, data, status FROM dns ORDER BY qtype");
+    assert_eq!(dns, [["A", FAR4, "answered"], ["AAAA", FAR6, "answered"]]);
+    let got = row(
+        &db,
+        "dst_ip, family, host, host_source, outcome",
+        "protocol = 'tcp'",
+    );
+    assert_eq!(got, [FAR6, "6", "web.test", "process", "connected"]);
+}
+
+#[test]
+fn the_commands_exit_status_comes_back() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    for (command, status) in [("exit 7", 7), ("kill -9 $$", 137), ("true", 0)] {
+        assert_eq!(
+            code(&net.record(&db, &["sh", "-c", command])),
+            status,
+            "{command}"
+        );
+    }
+    let missing = egrets()
+        .args(["record", "--db"])
+        .arg(&db)
+        .args(["--", "/no/such"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&missing), 2);
+    assert!(
+        text(&missing.stderr).contains("/no/such can't be run"),
+        "{}",
+        text(&missing.stderr)
+    );
+}
+
+#[test]
+fn only_the_command_and_its_descendants_are_recorded() {
+    let net = Net::new();
+    let port = net.http("x");
+    let (_dir, db) = history();
+    let stranger = dial();
+    let mut noise = Guard(
+        net.command(&stranger)
+            .args(["loop", FAR4, &port.to_string(), "1000000"])
+            .spawn()
+            .unwrap(),
+    );
+    let inner = format!("sh -c '{} tcp {FAR4} {port}'; true", stranger.display());
+    let output = net.record(&db, &["sh", "-c", &inner]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert!(
+        noise.0.try_wait().unwrap().is_none(),
+        "the other traffic went on meanwhile"
+    );
+    assert_eq!(
+        sqlite3(&db, "SELECT comm, parent_comm FROM egress"),
+        [["dial", "sh"]]
+    );
+}
+
+#[test]
+fn the_command_runs_as_the_user_who_called_sudo() {
+    let (_dir, db) = history();
+    let output = egrets()
+        .args(["record", "--db"])
+        .arg(&db)
+        .args([
+            "--",
+            "sh",
+            "-c",
+            "id -u; id -g; echo $USER; cat /etc/shadow",
+        ])
+        .env("SUDO_UID", "33")
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout), "33\n33\nwww-data\n");
+    assert_ne!(code(&output), 0, "www-data can't read /etc/shadow");
+}
+
+#[test]
+fn a_thousand_processes_that_resolve_and_connect_at_once_all_have_their_own_name() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let output = net.record(&db, &[dial().to_str().unwrap(), "each", "1", "1000", &port]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let right = "protocol = 'tcp' AND outcome = 'connected' AND host_source = 'process'
+                 AND cmdline LIKE '% tcp ' || host || ' ' || dst_port AND exe LIKE '%/dial'";
+    let count =
+        |filter: &str| value::<i64>(&db, &format!("SELECT count(*) FROM egress WHERE {filter}"));
+    assert_eq!(count("protocol = 'tcp'"), 1000);
+    assert_eq!(count(right), 1000);
+    let hosts = "SELECT count(DISTINCT host) FROM egress WHERE protocol = 'tcp'";
+    assert_eq!(value::<i64>(&db, hosts), 1000);
+    assert_eq!(value::<i64>(&db, "SELECT count(*) FROM gaps"), 0);
+}
+
+#[test]
+fn a_child_that_dials_what_its_parent_resolved_has_the_ancestors_name() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let output = net.record(
+        &db,
+        &[dial().to_str().unwrap(), "child", "parent.test", &port],
+    );
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let got = row(&db, "host, host_source, parent_comm", "protocol = 'tcp'");
+    assert_eq!(got, ["parent.test", "ancestor", "dial"]);
+}
+
+#[test]
+fn an_address_with_two_names_has_the_latest_and_says_that_there_is_a_rival() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x");
+    let (_dir, db) = history();
+    let (a, b) = (
+        format!("http://a.test:{port}/"),
+        format!("http://b.test:{port}/"),
+    );
+    let output = net.record(
+        &db,
+        &["curl", "-s4", "-o", "/dev/null", &a, "-o", "/dev/null", &b],
+    );
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let rows = sqlite3(
+        &db,
+        "SELECT host, host_source, host_rivals FROM egress WHERE protocol = 'tcp' ORDER BY id",
+    );
+    assert_eq!(
+        rows,
+        [["a.test", "process", "0"], ["b.test", "process", "1"]]
+    );
+}
+
+#[test]
+fn every_failure_has_its_outcome_and_errno() {
+    let net = Net::new();
+    let ns = net.near.as_str();
+    run(
+        "ip",
+        &["-n", ns, "route", "add", "prohibit", "192.0.2.0/24"],
+    );
+    run(
+        "ip",
+        &["-n", ns, "route", "add", "unreachable", "203.0.113.0/24"],
+    );
+    // a neighbour that never answers: the SYN goes nowhere
+    run(
+        "ip",
+        &[
+            "-n",
+            ns,
+            "neigh",
+            "add",
+            "10.77.0.9",
+            "lladdr",
+            "02:00:00:00:00:09",
+            "dev",
+            "up0",
+        ],
+    );
+    ok(net
+        .command("sysctl")
+        .args(["-qw", "net.ipv4.tcp_syn_retries=1"]));
+    let (_dir, db) = history();
+    let dial = dial();
+    let dial = dial.display();
+    let script = format!(
+        "{dial} tcp {FAR4} 1; {dial} tcp 192.0.2.1 80; {dial} tcp 203.0.113.1 80; \
+         {dial} tcp 198.51.100.1 80; {dial} tcp 10.77.0.9 80; {dial} tcp ::ffff:{FAR4} 1; true"
+    );
+    let output = net.record(&db, &["sh", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let rows = sqlite3(
+        &db,
+        "SELECT dst_ip, outcome, errno, latency_us, duration_us > 0 FROM egress ORDER BY id",
+    );
+    assert_eq!(
+        rows,
+        [
+            [FAR4, "refused", "ECONNREFUSED", "", "1"],
+            ["192.0.2.1", "denied", "EACCES", "", "1"],
+            ["203.0.113.1", "unreachable", "EHOSTUNREACH", "", "1"],
+            ["198.51.100.1", "unreachable", "ENETUNREACH", "", "1"],
+            ["10.77.0.9", "timeout", "ETIMEDOUT", "", "1"],
+            [FAR4, "refused", "ECONNREFUSED", "", "1"],
+        ]
+    );
+}
+
+#[test]
+fn a_udp_socket_that_never_sends_is_no_flow() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let output = net.record(&db, &[dial().to_str().unwrap(), "udp-silent", FAR4, "9"]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert_eq!(value::<i64>(&db, "SELECT count(*) FROM egress"), 0);
+}
+
+#[test]
+fn five_hundred_datagrams_are_one_flow_with_its_bytes_both_ways() {
+    let net = Net::new();
+    let port = net.echo().to_string();
+    let (_dir, db) = history();
+    let output = net.record(
+        &db,
+        &[dial().to_str().unwrap(), "udp", FAR4, &port, "500", "321"],
+    );
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let got = row(
+        &db,
+        "comm, dst_ip, dst_port, src_ip, outcome, tx_bytes, rx_bytes, duration_us > 0",
+        "1",
+    );
+    assert_eq!(
+        got,
+        ["dial", FAR4, &port, NEAR4, "sent", "160500", "160500", "1"]
+    );
+}
+
+#[test]
+fn a_udp_servers_answers_are_no_flows_of_its_own() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let port = net.echo().to_string();
+    ok(net.command(dial()).args(["udp", FAR4, &port, "3", "10"]));
+    assert_eq!(recorder.stop(), 0);
+    let (near, far) = (net.near_inode().to_string(), net.far_inode().to_string());
+    let flows = sqlite3(
+        &db,
+        &format!("SELECT netns, dst_ip, dst_port FROM egress WHERE netns IN ({near}, {far})"),
+    );
+    assert_eq!(flows, [[near.as_str(), FAR4, &port]]);
+}
+
+#[test]
+fn what_is_excluded_is_not_recorded_but_still_names() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x");
+    let (_dir, db) = history();
+    let output = ok(egrets()
+        .args(["record", "--exclude", "53", "--exclude", "sh", "--db"])
+        .arg(&db)
+        .args([
+            "--",
+            "ip",
+            "netns",
+            "exec",
+            &net.near,
+            "curl",
+            "-s4",
+            &format!("http://a.test:{port}/"),
+        ]));
+    assert_eq!(output, "x");
+    assert_eq!(
+        sqlite3(&db, "SELECT comm, protocol, host FROM egress"),
+        [["curl", "tcp", "a.test"]]
+    );
+}
+
+#[test]
+fn a_process_renamed_or_reused_is_told_apart_by_its_exec() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let dial = dial();
+    // one pid, two programs: the shell's /dev/tcp, then dial after exec
+    let script = format!(
+        "exec 3<>/dev/tcp/{FAR4}/{port}; exec {} tcp {FAR4} {port}",
+        dial.display()
+    );
+    let output = net.record(&db, &["bash", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let rows = sqlite3(
+        &db,
+        "SELECT comm, exe LIKE '%/bash', exe LIKE '%/dial' FROM egress ORDER BY id",
+    );
+    assert_eq!(rows, [["bash", "1", "0"], ["dial", "0", "1"]]);
+    assert_eq!(
+        value::<i64>(&db, "SELECT count(DISTINCT pid) FROM egress"),
+        1
+    );
+}
+
+#[test]
+fn arguments_beyond_the_bound_are_cut_and_marked() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let long = "a".repeat(9_000);
+    let script = format!("exec 3<>/dev/tcp/{FAR4}/{port}");
+    let output = net.record(&db, &["bash", "-c", &script, &long]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let cmdline: String = value(&db, "SELECT cmdline FROM egress");
+    assert!(
+        cmdline.starts_with("bash -c exec") && cmdline.ends_with("aaa…"),
+        "{cmdline}"
+    );
+    assert!(cmdline.len() < 4_200, "{}", cmdline.len());
+}
+
+#[test]
+fn a_recording_ends_by_itself_after_its_time() {
+    let (_dir, db) = history();
+    let output = egrets()
+        .args(["record", "--for", "300ms", "--db"])
+        .arg(&db)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0);
+    assert!(
+        text(&output.stderr).contains("recorded "),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(value::<i64>(&db, "SELECT clean FROM recordings"), 1);
+}
+
+#[test]
+fn a_command_still_running_when_the_time_is_over_is_ended() {
+    let (_dir, db) = history();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
+    command
+        .args(["record", "--for", "500ms", "--db"])
+        .arg(&db)
+        .args(["--", "sleep", "600"]);
+    assert_eq!(code(&command.output().unwrap()), 128 + 15);
+}
