@@ -49,6 +49,7 @@ fn log_to_stderr() {
         .parse_default_env()
         .format(|out, record| match record.level() {
             log::Level::Info => writeln!(out, "egrets: {}", record.args()),
+            log::Level::Warn => writeln!(out, "egrets: warning: {}", record.args()),
             level => writeln!(
                 out,
                 "egrets: {}: {}",

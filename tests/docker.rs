@@ -93,16 +93,14 @@ impl Docker {
                 }
             }
         }
-        let tar = Command::new("tar")
+        let archive = self.dir.path().join("image.tar");
+        ok(Command::new("tar")
             .arg("-C")
             .arg(&root)
-            .args(["-c", "."])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        ok(self
-            .cli(&["import", "-", "img:1"])
-            .stdin(tar.stdout.unwrap()));
+            .arg("-cf")
+            .arg(&archive)
+            .arg("."));
+        ok(&mut self.cli(&["import", archive.to_str().unwrap(), "img:1"]));
     }
 
     fn record(&self, db: &Path) -> Recorder {

@@ -125,7 +125,7 @@ fn a_killed_recorder_loses_a_quarter_of_a_second_at_most_and_says_so() {
     let recorder = Recorder::start(&db, &[]);
     let mut load = Guard(
         net.command(dial())
-            .args(["loop", FAR4, &port, "1000000"])
+            .args(["drip", FAR4, &port])
             .spawn()
             .unwrap(),
     );
@@ -277,8 +277,7 @@ fn status_tells_a_running_recorder_from_a_stopped_and_a_killed_one() {
     let recorder = Recorder::start(&db, &[]);
     let running = status();
     assert!(
-        running.contains(&format!("running since"))
-            && running.contains(&format!("pid {}", recorder.pid())),
+        running.contains("running since") && running.contains(&format!("pid {}", recorder.pid())),
         "{running}"
     );
     assert_eq!(recorder.stop(), 0);

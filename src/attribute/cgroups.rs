@@ -1,12 +1,12 @@
 //! Cgroups: from an id to a path, and from a path to the container and the
 //! systemd unit that it names. The parsing is pure.
 
-use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use hashlink::LruCache;
 use procfs::process::Process;
 
 /// The root cgroup's id: everybody's, so nobody's group.
@@ -15,11 +15,21 @@ pub const ROOT_ID: u64 = 1;
 /// Deepest level that is read at start: the kernel's own default limit is none.
 const MAX_LEVELS: usize = 32;
 
+/// Paths that are remembered: those used last. Cgroups come and go for ever.
+const REMEMBERED: usize = 65_536;
+
 /// Paths of the cgroup2 hierarchy by their id, begun from the file system and
 /// kept up by the kernel's events.
-#[derive(Default)]
 pub struct Cgroups {
-    paths: HashMap<u64, Rc<str>>,
+    paths: LruCache<u64, Rc<str>>,
+}
+
+impl Default for Cgroups {
+    fn default() -> Self {
+        Cgroups {
+            paths: LruCache::new(REMEMBERED),
+        }
+    }
 }
 
 impl Cgroups {
@@ -61,7 +71,7 @@ impl Cgroups {
     }
 
     /// The path from the hierarchy's root; None for the root and the unknown.
-    pub fn path(&self, id: u64) -> Option<Rc<str>> {
+    pub fn path(&mut self, id: u64) -> Option<Rc<str>> {
         self.paths.get(&id).cloned()
     }
 }
@@ -124,6 +134,14 @@ pub fn v1_container_path(proc_cgroup: &str) -> Option<&str> {
         .lines()
         .filter_map(|line| line.splitn(3, ':').nth(2))
         .find(|path| container(path).is_some())
+}
+
+/// The path in the cgroup2 hierarchy of a /proc/PID/cgroup; None for the root.
+pub fn v2_path(proc_cgroup: &str) -> Option<&str> {
+    proc_cgroup
+        .lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .filter(|path| *path != "/")
 }
 
 /// The innermost systemd unit of a cgroup path: a service or a scope.
@@ -195,6 +213,8 @@ mod tests {
             Some(format!("/docker/{ID}").as_str())
         );
         assert_eq!(v1_container_path("0::/\n"), None);
+        assert_eq!(v2_path("1:cpu:/x\n0::/user.slice\n"), Some("/user.slice"));
+        assert_eq!(v2_path("1:cpu:/x\n0::/\n"), None);
     }
 
     #[test]

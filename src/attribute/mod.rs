@@ -13,8 +13,9 @@ mod processes;
 mod resolvers;
 mod users;
 
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use hashlink::LruCache;
 
 use crate::capture::event::{DnsMessage, Event, FlowBytes, Owner, What};
 use crate::record::{Answer, Container, Details, Endpoint, Lookup, Process, Record, Status};
@@ -42,13 +43,16 @@ pub struct Settings {
     pub procfs: bool,
 }
 
+/// Containers remembered: those with traffic last.
+const MAX_CONTAINERS: usize = 4096;
+
 pub struct Attributor {
     settings: Settings,
     /// Wall clock minus boot clock, in nanoseconds; taken anew for each batch.
     pub clock_offset_ns: i64,
     processes: Processes,
     cgroups: cgroups::Cgroups,
-    containers: HashMap<String, Rc<Container>>,
+    containers: LruCache<String, Rc<Container>>,
     docker: Docker,
     names: Names,
     lookups: Lookups,
@@ -77,7 +81,7 @@ impl Attributor {
             clock_offset_ns: 0,
             processes,
             cgroups,
-            containers: HashMap::new(),
+            containers: LruCache::new(MAX_CONTAINERS),
             docker: Docker::start(),
             lookups: Lookups::default(),
             resolvers: Resolvers::default(),
@@ -223,19 +227,7 @@ impl Attributor {
 
     fn who(&mut self, owner: &Owner) -> Who {
         let node = self.processes.node(owner);
-        let own_cgroup = (owner.cgroup_id != cgroups::ROOT_ID)
-            .then(|| self.cgroups.path(owner.cgroup_id))
-            .flatten();
-        let contained = own_cgroup
-            .as_deref()
-            .is_some_and(|p| cgroups::container(p).is_some());
-        // On cgroup v1 all containers share one cgroup2 cgroup.
-        let v1 = if contained || own_cgroup.is_some() {
-            None
-        } else {
-            self.processes.v1_path(&node)
-        };
-        let cgroup = v1.or(own_cgroup);
+        let cgroup = self.cgroup(&node, owner.cgroup_id);
         let container = cgroup.as_deref().and_then(|path| self.container_of(path));
         let group = match &container {
             Some(container) => Some(Rc::from(container.id.as_str())),
@@ -256,6 +248,19 @@ impl Attributor {
             process,
             party,
         }
+    }
+
+    fn cgroup(&mut self, node: &Node, id: u64) -> Option<Rc<str>> {
+        if id == cgroups::ROOT_ID {
+            // On cgroup v1 all containers may share the root of cgroup2.
+            return self.processes.v1_path(node);
+        }
+        if let Some(path) = self.cgroups.path(id) {
+            return Some(path);
+        }
+        let path = self.processes.v2_path(node)?;
+        self.cgroups.add(id, &path);
+        Some(path)
     }
 
     /// The container that a cgroup path names; its details are asked for once.

@@ -35,6 +35,8 @@ pub struct Node {
     pub tracked: Cell<bool>,
     /// Its cgroup v1 path, where that names a container.
     v1_path: RefCell<Option<Rc<str>>>,
+    /// Whether /proc was asked for that already.
+    v1_asked: Cell<bool>,
     /// The identity that its last event had.
     last: RefCell<Option<(Identity, Rc<Process>)>>,
 }
@@ -216,18 +218,24 @@ impl Processes {
         process
     }
 
-    /// Its cgroup v1 path that names a container, told by an event or by /proc.
+    /// Its cgroup v1 path that names a container, told by an event or, asked once,
+    /// by /proc.
     pub fn v1_path(&self, node: &Node) -> Option<Rc<str>> {
-        if let Some(path) = &*node.v1_path.borrow() {
-            return Some(Rc::clone(path));
+        if node.v1_path.borrow().is_none() && !node.v1_asked.replace(true) {
+            let text = self.proc_cgroup(node)?;
+            *node.v1_path.borrow_mut() = cgroups::v1_container_path(&text).map(Rc::from);
         }
-        if !self.procfs {
-            return None;
-        }
-        let text = fs::read_to_string(format!("/proc/{}/cgroup", node.key.0)).ok()?;
-        let path: Rc<str> = cgroups::v1_container_path(&text)?.into();
-        *node.v1_path.borrow_mut() = Some(Rc::clone(&path));
-        Some(path)
+        node.v1_path.borrow().clone()
+    }
+
+    /// Its cgroup2 path as /proc tells it, where no event has.
+    pub fn v2_path(&self, node: &Node) -> Option<Rc<str>> {
+        cgroups::v2_path(&self.proc_cgroup(node)?).map(Rc::from)
+    }
+
+    fn proc_cgroup(&self, node: &Node) -> Option<String> {
+        let path = format!("/proc/{}/cgroup", node.key.0);
+        self.procfs.then(|| fs::read_to_string(path).ok()).flatten()
     }
 
     fn known(&self, pid: u32, start_ns: u64) -> Option<Rc<Node>> {
@@ -273,6 +281,7 @@ impl Node {
             image: RefCell::default(),
             tracked: Cell::new(false),
             v1_path: RefCell::default(),
+            v1_asked: Cell::new(false),
             last: RefCell::default(),
         }
     }
@@ -294,6 +303,7 @@ impl Node {
             image: RefCell::new(Rc::clone(&parent.image.borrow())),
             tracked: Cell::new(parent.tracked.get()),
             v1_path: RefCell::new(parent.v1_path.borrow().clone()),
+            v1_asked: Cell::new(parent.v1_asked.get()),
             last: RefCell::default(),
         }
     }

@@ -16,7 +16,7 @@ mod skel {
 use std::cell::RefCell;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use libbpf_rs::{Link, MapCore, MapFlags, RingBuffer, RingBufferBuilder};
@@ -62,6 +62,14 @@ pub const LOSS_KINDS: [(types::egrets_kind, &str); 14] = [
     (types::egrets_kind::EGRETS_ATTACH, "attach"),
     (types::egrets_kind::EGRETS_OWNER, "socket"),
 ];
+
+/// What [`Capture::drain`] did.
+#[derive(Debug, Clone, Copy)]
+pub struct Drained {
+    pub events: usize,
+    /// Whether nothing was left.
+    pub emptied: bool,
+}
 
 /// The running capture. Dropping it detaches every program.
 pub struct Capture {
@@ -112,11 +120,19 @@ impl Capture {
         })
     }
 
-    /// Hands over everything that is in the ring buffer now, in order.
-    /// Returns how many events there were.
-    pub fn drain(&mut self, mut each: impl FnMut(Event) -> Result<()>) -> Result<usize> {
-        let mut total = 0;
-        loop {
+    /// Hands over what is in the ring buffer now, in order, until it is empty or
+    /// `limit` is over: under a load that never ends, what was read has to be
+    /// stored now and then. Returns how many events there were.
+    ///
+    /// # Errors
+    /// The ring buffer can't be read.
+    pub fn drain(&mut self, limit: Duration, mut each: impl FnMut(Event)) -> Result<Drained> {
+        let end = Instant::now() + limit;
+        let mut drained = Drained {
+            events: 0,
+            emptied: false,
+        };
+        while !drained.emptied && Instant::now() < end {
             let n = self.ring.consume_raw_n(DRAIN);
             if n < 0 {
                 return Err(libbpf_rs::Error::from_raw_os_error(-n))
@@ -124,13 +140,12 @@ impl Capture {
             }
             let events: Vec<Event> = self.inbox.borrow_mut().drain(..).collect();
             for event in events {
-                each(event)?;
+                each(event);
             }
-            total += n as usize;
-            if (n as usize) < DRAIN {
-                return Ok(total);
-            }
+            drained.events += n as usize;
+            drained.emptied = (n as usize) < DRAIN;
         }
+        Ok(drained)
     }
 
     /// Sleeps until `timeout`, a signal, or a wake-up from the kernel side: above

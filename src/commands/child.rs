@@ -2,9 +2,9 @@
 //! its end.
 
 use std::ffi::{CString, OsString};
+use std::io::IsTerminal;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use nix::unistd::{Gid, Uid, User, getgrouplist};
@@ -52,19 +52,26 @@ impl Child {
     }
 
     /// Hands a signal that asked egrets to stop on to the command, which then
-    /// decides. Ctrl-C at a terminal reaches it by itself, and twice is no harm.
-    pub fn pass_on(&mut self, stop: &AtomicBool) {
-        if stop.swap(false, Ordering::Relaxed) {
-            self.terminate();
+    /// decides. Ctrl-C at a terminal has reached it by itself.
+    pub fn pass_on(&self, signal: Option<i32>) {
+        match signal {
+            Some(libc::SIGINT) if !std::io::stdin().is_terminal() => self.send(Signal::INT),
+            Some(libc::SIGTERM) => self.send(Signal::TERM),
+            _ => {}
         }
     }
 
+    /// Asks it to end, once.
     pub fn terminate(&mut self) {
         if !self.asked_to_end {
             self.asked_to_end = true;
-            if let Some(pid) = Pid::from_raw(self.process.id() as i32) {
-                let _ = kill_process(pid, Signal::TERM);
-            }
+            self.send(Signal::TERM);
+        }
+    }
+
+    fn send(&self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.process.id() as i32) {
+            let _ = kill_process(pid, signal);
         }
     }
 }

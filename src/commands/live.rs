@@ -3,8 +3,9 @@
 //! the kernel side counts what finds no room.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -28,6 +29,8 @@ const TRAFFIC: Duration = Duration::from_millis(500);
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How often the bytes of open UDP flows are read.
 const FLOW_ROUND: Duration = Duration::from_secs(5);
+/// How long the last drain goes on, if there is always more.
+const LAST_DRAIN: Duration = Duration::from_secs(10);
 /// How soon to look again while a line waits for its container's details.
 const HOLDING: Duration = Duration::from_millis(20);
 
@@ -42,6 +45,10 @@ pub struct Live {
     last_event: Instant,
     last_beat: Instant,
     last_round: Instant,
+    /// Nobody reads the live log any more.
+    deaf: bool,
+    /// The ring buffer holds more already.
+    behind: bool,
     pub totals: Totals,
 }
 
@@ -53,15 +60,29 @@ pub struct Totals {
     pub lost: u64,
 }
 
-/// Set by Ctrl-C and by `systemctl stop`; a child's end only breaks a sleep off.
-pub fn stop_flag() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handlers")?;
+/// The signals that ask egrets to stop: Ctrl-C's and `systemctl stop`'s.
+pub struct Signalled(Arc<AtomicUsize>);
+
+impl Signalled {
+    /// Begins to listen. A child's end only breaks a sleep off.
+    pub fn listen() -> Result<Signalled> {
+        let last = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&last), signal as usize)
+                .context("signal handlers")?;
+        }
+        signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)))
+            .context("signal handlers")?;
+        Ok(Signalled(last))
     }
-    signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)))
-        .context("signal handlers")?;
-    Ok(stop)
+
+    /// The last one that came since the last call.
+    pub fn take(&self) -> Option<i32> {
+        match self.0.swap(0, Ordering::Relaxed) {
+            0 => None,
+            signal => Some(signal as i32),
+        }
+    }
 }
 
 /// The wall clock, nanoseconds since 1970.
@@ -104,14 +125,17 @@ impl Live {
             last_event: now,
             last_beat: now,
             last_round: now,
+            deaf: false,
+            behind: false,
             totals: Totals::default(),
         }
     }
 
-    /// Runs until the flag is set or the time is over.
-    pub fn run(&mut self, stop: &AtomicBool, duration: Option<Duration>) -> Result<()> {
+    /// Runs until a signal came, the time is over, or nobody reads what is
+    /// printed.
+    pub fn run(&mut self, signal: &Signalled, duration: Option<Duration>) -> Result<()> {
         let end = duration.map(|d| Instant::now() + d);
-        while !stop.load(Ordering::Relaxed) && end.is_none_or(|end| Instant::now() < end) {
+        while signal.take().is_none() && end.is_none_or(|end| Instant::now() < end) && !self.deaf {
             self.step()?;
             self.rest(end);
         }
@@ -124,7 +148,7 @@ impl Live {
         self.attributor.clock_offset_ns = now_ts() - boot;
         let mut leftovers = Vec::new();
         let (attributor, records) = (&mut self.attributor, &mut self.records);
-        let events = self.capture.drain(|event| {
+        let drained = self.capture.drain(LOOK_IN, |event| {
             if let crate::capture::event::What::Release {
                 cookie,
                 next: Some(next),
@@ -133,15 +157,15 @@ impl Live {
                 leftovers.push((cookie, next));
             }
             attributor.handle(event, records);
-            Ok(())
         })?;
+        self.behind = !drained.emptied;
         for (cookie, first) in leftovers {
             for (dst, bytes) in self.capture.end_flows(cookie, first) {
                 self.attributor
                     .flow_ended(cookie, dst, bytes, &mut self.records);
             }
         }
-        if events > 0 {
+        if drained.events > 0 {
             self.last_event = Instant::now();
         }
         if self.last_round.elapsed() >= FLOW_ROUND {
@@ -153,6 +177,9 @@ impl Live {
 
     /// Sleeps until the next step is due.
     pub fn rest(&mut self, end: Option<Instant>) {
+        if self.behind {
+            return;
+        }
         let traffic = self.last_event.elapsed() < TRAFFIC;
         let holding = self.printer.as_ref().is_some_and(Printer::is_holding);
         let mut timeout = match (holding, traffic) {
@@ -166,15 +193,17 @@ impl Live {
         self.capture.wait(timeout, !traffic);
     }
 
-    /// The last of everything, at the recording's end.
+    /// The last of everything, at the recording's end: what has happened by now.
     pub fn finish(mut self) -> Result<Totals> {
+        let end = Instant::now() + LAST_DRAIN;
         self.step()?;
+        while self.behind && Instant::now() < end {
+            self.step()?;
+        }
         self.read_flows();
         self.attributor.finish(&mut self.records);
         self.deliver()?;
-        if let Some(printer) = &mut self.printer {
-            printer.finish()?;
-        }
+        self.print(Printer::finish)?;
         if let Some(store) = self.store.take() {
             store.finish(now_ts())?;
         }
@@ -208,9 +237,7 @@ impl Live {
             }
         }
         news |= self.count_losses(now);
-        if let Some(printer) = &mut self.printer {
-            printer.flush()?;
-        }
+        self.print(Printer::flush)?;
         if news || self.last_beat.elapsed() >= HEARTBEAT {
             if let Some(store) = &mut self.store {
                 store.commit(now)?;
@@ -218,6 +245,19 @@ impl Live {
             self.last_beat = Instant::now();
         }
         Ok(())
+    }
+
+    /// A closed pipe ends the printing, and what is recorded is still stored.
+    fn print(&mut self, how: impl Fn(&mut Printer) -> io::Result<()>) -> Result<()> {
+        match self.printer.as_mut().map(how) {
+            Some(Err(e)) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.printer = None;
+                self.deaf = true;
+                Ok(())
+            }
+            Some(result) => result.context("the live log can't be written"),
+            None => Ok(()),
+        }
     }
 
     /// Tells what was lost since the last look; whether there was any.

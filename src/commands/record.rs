@@ -1,13 +1,12 @@
 //! `egrets record`: the capture into the history, on its own or around a command.
 
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::child::Child;
-use super::live::{self, Live, Totals};
+use super::live::{self, Live, Signalled, Totals};
 use crate::capture::Capture;
 use crate::cli::RecordArgs;
 use crate::print::{Format, Printer};
@@ -18,7 +17,7 @@ use crate::store::{self, Access, Recording, Store};
 const GRACE: Duration = Duration::from_secs(2);
 
 pub fn run(args: &RecordArgs) -> Result<ExitCode> {
-    let stop = live::stop_flag()?;
+    let signal = Signalled::listen()?;
     let path = super::recorders_db(&args.db);
     let group = args.group.as_deref().map(store::group_id).transpose()?;
     let capture = Capture::start(&args.live.capture())?;
@@ -52,14 +51,14 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
             "recording into {} ({hook_set} hooks); Ctrl-C stops",
             path.display()
         );
-        live.run(&stop, args.live.duration)?;
+        live.run(&signal, args.live.duration)?;
         let totals = live.finish()?;
         log::info!("{}", summary(&totals));
         return Ok(ExitCode::SUCCESS);
     }
     let child = Child::spawn(&args.command)?;
     live.attributor.track(child.pid());
-    let code = follow(&mut live, child, &stop, args.live.duration)?;
+    let code = follow(&mut live, child, &signal, args.live.duration)?;
     live.finish()?;
     Ok(code)
 }
@@ -68,7 +67,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
 fn follow(
     live: &mut Live,
     mut child: Child,
-    stop: &AtomicBool,
+    signal: &Signalled,
     duration: Option<Duration>,
 ) -> Result<ExitCode> {
     let end = duration.map(|d| Instant::now() + d);
@@ -77,7 +76,7 @@ fn follow(
         if let Some(code) = child.ended()? {
             break code;
         }
-        child.pass_on(stop);
+        child.pass_on(signal.take());
         if end.is_some_and(|end| Instant::now() >= end) {
             child.terminate();
         }

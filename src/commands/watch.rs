@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::live::{self, Live};
+use super::live::{self, Live, Signalled};
 use crate::capture::Capture;
 use crate::cli::WatchArgs;
 use crate::print::{Format, Printer};
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
-    let stop = live::stop_flag()?;
+    let signal = Signalled::listen()?;
     let capture = Capture::start(&args.live.capture())?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     let format = if args.json {
@@ -21,7 +21,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let out = Box::new(std::io::BufWriter::new(std::io::stdout()));
     let printer = Printer::new(format, out, live::now_ts());
     let mut live = Live::new(capture, &args.live, false, (1, 1), None, Some(printer));
-    live.run(&stop, args.live.duration)?;
+    live.run(&signal, args.live.duration)?;
     live.finish()?;
     Ok(ExitCode::SUCCESS)
 }

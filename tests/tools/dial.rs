@@ -16,10 +16,11 @@ fn main() {
         ["child", host, port] => child(host, port),
         ["udp", ip, port, count, size] => udp(ip, port, number(count), number(size)),
         ["udp-silent", ip, port] => udp_silent(ip, port),
-        ["loop", ip, port, count] => connects(ip, port, number(count)),
+        ["loop", ip, port, count] => connects(ip, port, number(count), Duration::ZERO),
+        ["drip", ip, port] => connects(ip, port, usize::MAX, Duration::from_millis(1)),
         _ => {
             eprintln!(
-                "usage: dial tcp|get|child HOST PORT | each FROM TO PORT | udp IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT"
+                "usage: dial tcp|get|child HOST PORT | each FROM TO PORT | udp IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT"
             );
             exit(2);
         }
@@ -111,10 +112,11 @@ fn udp_silent(ip: &str, port: &str) -> std::io::Result<()> {
 }
 
 /// Connects and closes, many times.
-fn connects(ip: &str, port: &str, count: usize) -> std::io::Result<()> {
+fn connects(ip: &str, port: &str, count: usize, pause: Duration) -> std::io::Result<()> {
     let to = resolve(ip, port)?;
     for _ in 0..count {
         drop(TcpStream::connect(to)?);
+        std::thread::sleep(pause);
     }
     Ok(())
 }
