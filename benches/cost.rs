@@ -1,0 +1,325 @@
+//! `make bench`: what egrets costs, as ratios within one run. With and without
+//! the recorder are interleaved, because machines drift. Needs root.
+
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use egrets::record::{Connection, Endpoint, Name, Outcome, Process, Protocol, Record, Source};
+use egrets::store::{Access, Recording, Store};
+use libbpf_rs::query::ProgInfoIter;
+
+const ROUNDS: usize = 7;
+const CONNECTS: u32 = 4_000;
+const DATAGRAMS: u32 = 40_000;
+const STORED: i64 = 200_000;
+
+fn main() -> Result<()> {
+    // cargo also runs benches as tests, with --test: nothing to time then
+    if std::env::args().any(|a| a == "--test") {
+        return Ok(());
+    }
+    let stats = BpfStats::on();
+    println!("cost to others, per operation on loopback (median of {ROUNDS} interleaved rounds)");
+    compare("TCP connect and close", CONNECTS, connects)?;
+    compare(
+        "UDP datagram of 64 bytes, sent and received",
+        DATAGRAMS,
+        datagrams,
+    )?;
+    drop(stats);
+    store()
+}
+
+/// The kernel's own accounting of BPF programs, while it lives.
+struct BpfStats;
+
+const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+
+impl BpfStats {
+    fn on() -> BpfStats {
+        let _ = std::fs::write(STATS, "1");
+        BpfStats
+    }
+}
+
+impl Drop for BpfStats {
+    fn drop(&mut self) {
+        let _ = std::fs::write(STATS, "0");
+    }
+}
+
+struct Recorder {
+    child: Child,
+    _dir: tempfile::TempDir,
+}
+
+impl Recorder {
+    fn start() -> Result<Recorder> {
+        let dir = tempfile::tempdir()?;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_egrets"))
+            .args(["record", "--db"])
+            .arg(dir.path().join("e.db"))
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let stderr = child.stderr.take().context("stderr")?;
+        let mut lines = BufReader::new(stderr).lines();
+        while !lines
+            .next()
+            .context("egrets has ended")??
+            .contains("recording into")
+        {}
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .filter(|l| l.contains("warning"))
+                .for_each(|l| eprintln!("  {l}"))
+        });
+        Ok(Recorder { child, _dir: dir })
+    }
+
+    /// A number of /proc/PID/status.
+    fn status(&self, key: &str) -> Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text
+            .lines()
+            .find(|l| l.starts_with(key))
+            .context("no such line")?;
+        Ok(line
+            .split_whitespace()
+            .nth(1)
+            .context("no value")?
+            .parse()?)
+    }
+
+    /// Processor time so far, in clock ticks.
+    fn ticks(&self) -> Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or("").split(' ').collect();
+        Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
+    }
+
+    fn stop(mut self) -> Result<()> {
+        Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+fn compare(what: &str, count: u32, work: fn(u32) -> Result<Duration>) -> Result<()> {
+    work(count / 10)?;
+    let (mut without, mut with, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut cost = String::new();
+    for round in 0..ROUNDS {
+        let bare = work(count)?;
+        let recorder = Recorder::start()?;
+        let (ticks, sleeps) = (
+            recorder.ticks()?,
+            recorder.status("voluntary_ctxt_switches")?,
+        );
+        let watched = work(count)?;
+        std::thread::sleep(Duration::from_millis(700));
+        if round == ROUNDS - 1 {
+            let cpu = (recorder.ticks()? - ticks) as f64 * 10_000.0 / f64::from(count);
+            let woken = recorder.status("voluntary_ctxt_switches")? - sleeps;
+            let (rss, peak) = (
+                recorder.status("VmRSS")? / 1024,
+                recorder.status("VmHWM")? / 1024,
+            );
+            cost = format!(
+                "  recorder: {cpu:.1} us of processor time each, {woken} wake-ups in all, {rss} MiB resident ({peak} at most, its view of the 16 MiB ring included)\n{}",
+                programs()?
+            );
+        }
+        recorder.stop()?;
+        ratios.push(watched.as_secs_f64() / bare.as_secs_f64());
+        without.push(bare);
+        with.push(watched);
+    }
+    let each = |mut times: Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1e6 / f64::from(count)
+    };
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "{what}: {:.2} us without, {:.2} us with, ratio {:.2} ({:.2} to {:.2})\n{cost}",
+        each(without),
+        each(with),
+        ratios[ROUNDS / 2],
+        ratios[0],
+        ratios[ROUNDS - 1]
+    );
+    Ok(())
+}
+
+/// Mean run time of each of egrets' programs that ran.
+fn programs() -> Result<String> {
+    let mut lines = String::new();
+    for program in ProgInfoIter::default() {
+        let name = program.name.to_string_lossy();
+        if name.starts_with("egrets_") && program.run_cnt > 100 {
+            let mean = program.run_time_ns / program.run_cnt;
+            lines.push_str(&format!("  {name:16} {mean:5} ns x {}\n", program.run_cnt));
+        }
+    }
+    Ok(lines)
+}
+
+fn connects(count: u32) -> Result<Duration> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let to = listener.local_addr()?;
+    let server = std::thread::spawn(move || {
+        for _ in 0..count {
+            let _ = listener.accept();
+        }
+    });
+    let start = Instant::now();
+    for _ in 0..count {
+        drop(TcpStream::connect(to)?);
+    }
+    let time = start.elapsed();
+    let _ = server.join();
+    Ok(time)
+}
+
+fn datagrams(count: u32) -> Result<Duration> {
+    let (a, b) = (
+        UdpSocket::bind("127.0.0.1:0")?,
+        UdpSocket::bind("127.0.0.1:0")?,
+    );
+    a.connect(b.local_addr()?)?;
+    let (data, mut back) = ([0; 64], [0; 64]);
+    let start = Instant::now();
+    for _ in 0..count {
+        a.send(&data)?;
+        b.recv(&mut back)?;
+    }
+    Ok(start.elapsed())
+}
+
+/// The store against a plain insert of the same fields into one table without an
+/// index, in batches of the same size.
+fn store() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let connections: Vec<Connection> = history();
+    let path = dir.path().join("e.db");
+    let recording = Recording {
+        start_ts: 1,
+        hook_set: "portable".into(),
+        hooks: String::new(),
+    };
+    let mut store = Store::open(&path, &Access::default(), &recording)?;
+    let start = Instant::now();
+    for batch in connections.chunks(5_000) {
+        for connection in batch {
+            store.add(&Record::Opened(connection.clone()));
+        }
+        store.commit(2)?;
+    }
+    let ours = start.elapsed();
+    store.finish(3)?;
+
+    let flat_path = dir.path().join("flat.db");
+    let mut flat = rusqlite::Connection::open(&flat_path)?;
+    flat.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+        CREATE TABLE t (id, ts, pid, tid, comm, exe, cmdline, uid, user, ppid, parent_comm, protocol,
+            src_ip, src_port, dst_ip, dst_port, host, host_source, host_age_ms, host_rivals, outcome,
+            latency_us, tx_bytes, rx_bytes, duration_us, netns)")?;
+    let start = Instant::now();
+    for batch in connections.chunks(5_000) {
+        let tx = flat.transaction()?;
+        for c in batch {
+            let (p, name) = (&c.process, c.name.as_ref().context("a name")?);
+            tx.prepare_cached("INSERT INTO t VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26)")?
+                .execute(rusqlite::params![
+                    c.id, c.ts, p.pid, c.tid, p.comm, p.exe, p.cmdline, p.uid, p.user, p.ppid,
+                    p.parent_comm, c.protocol.as_str(), c.src.map(|s| s.ip.to_string()),
+                    c.src.map(|s| s.port), c.dst.ip.to_string(), c.dst.port, &*name.host,
+                    name.source.as_str(), name.age_ms as i64, name.rivals as i64,
+                    c.outcome.as_str(), c.latency_us, c.tx_bytes.map(|n| n as i64),
+                    c.rx_bytes.map(|n| n as i64), c.duration_us, p.netns
+                ])?;
+        }
+        tx.commit()?;
+    }
+    let plain = start.elapsed();
+    flat.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    let size = |path| std::fs::metadata(path).map(|m| m.len() as f64 / STORED as f64);
+    let (our_size, flat_size) = (size(&path)?, size(&flat_path)?);
+    println!(
+        "store: {:.0} connections a second, {:.2} of a plain insert's speed; {our_size:.0} bytes each with all indexes, {:.2} of the plain table's",
+        STORED as f64 / ours.as_secs_f64(),
+        plain.as_secs_f64() / ours.as_secs_f64(),
+        our_size / flat_size
+    );
+    Ok(())
+}
+
+/// 50 processes, 1,000 hosts, each with an address of its own.
+fn history() -> Vec<Connection> {
+    let processes: Vec<Rc<Process>> = (0..50).map(process).collect();
+    let hosts: Vec<Rc<str>> = (0..1_000)
+        .map(|i| format!("host{i}.example.com").into())
+        .collect();
+    (1..=STORED)
+        .map(|id| {
+            // a fixed walk that favours the first of each
+            let pick =
+                |n: i64, salt: i64| (((id * 7919 + salt) % n) * ((id * 104_729) % n) / n) as usize;
+            let host = pick(1_000, 3);
+            Connection {
+                id,
+                ts: 1_700_000_000_000_000_000 + id * 1_000_000,
+                process: Rc::clone(&processes[pick(50, 1)]),
+                tid: 1_000,
+                protocol: Protocol::Tcp,
+                src: Some(Endpoint {
+                    ip: [10, 0, 0, 1].into(),
+                    port: 32_768 + (id % 28_000) as u16,
+                }),
+                dst: Endpoint {
+                    ip: [192, 0, (host / 256) as u8, (host % 256) as u8].into(),
+                    port: 443,
+                },
+                name: Some(Name {
+                    host: Rc::clone(&hosts[host]),
+                    source: Source::Process,
+                    age_ms: 3,
+                    lookup: 0,
+                    rivals: 0,
+                    rival_hosts: Vec::new(),
+                }),
+                outcome: Outcome::Connected,
+                errno: None,
+                latency_us: Some(1_200 + id % 500),
+                tx_bytes: Some(700 + id as u64 % 5_000),
+                rx_bytes: Some(5_000 + id as u64 % 50_000),
+                duration_us: Some(90_000 + id % 10_000),
+            }
+        })
+        .collect()
+}
+
+fn process(i: u64) -> Rc<Process> {
+    Rc::new(Process {
+        serial: i,
+        pid: 1_000 + i as u32,
+        start_ns: i,
+        ppid: Some(1),
+        parent_comm: Some("systemd".into()),
+        comm: format!("service{i}"),
+        exe: Some(format!("/usr/bin/service{i}")),
+        cmdline: Some(format!("/usr/bin/service{i} --config /etc/service{i}.conf")),
+        uid: 1_000,
+        user: Some("svc".into()),
+        cgroup: None,
+        unit: None,
+        container: None,
+        netns: Some(4_026_531_840),
+    })
+}
