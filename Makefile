@@ -25,9 +25,8 @@ test: ## Run every test; needs sudo
 lint: ## Check format and lints of the Rust, C and shell code
 	@scripts/lint.sh
 
-bench: ## Run the benchmarks
-	@scripts/setup.sh build
-	@scripts/cargo.sh bench
+bench: ## Run the benchmarks; needs sudo
+	@scripts/bench.sh
 
 install: build ## Install egrets and its systemd unit below PREFIX=/usr/local
 	install -D -m 755 $(built) $(bindir)/egrets

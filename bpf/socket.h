@@ -16,10 +16,8 @@ struct sock_info {
 	struct egrets_endpoint last; /* the newest UDP destination named */
 	struct egrets_endpoint head; /* the newest flow of the list */
 	__u8 has_flows;
-	__u8 dns;      /* named a DNS port: a DNS client */
-	__u8 closed;   /* its attempt's end was told */
-	__u8 released; /* its process has let go: the next CLOSE is the last */
-	__u32 pad;
+	__u8 dns; /* named a DNS port: a DNS client */
+	__u8 pad[6];
 };
 
 /*
@@ -152,10 +150,8 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	struct egrets_owner owner = {};
 
 	fill_sock_owner(&owner, ctx);
-	struct sock_info *s = own(cookie, &owner);
+	own(cookie, &owner);
 
-	if (s)
-		s->closed = 0;
 	__u64 thread = bpf_get_current_pid_tgid();
 	__u64 *calling = bpf_map_lookup_elem(&connecting, &thread);
 
@@ -282,13 +278,12 @@ static __always_inline void release(struct bpf_sock *ctx)
 
 	if (!s)
 		return;
-	s->released = 1;
 	if (ctx->protocol == IPPROTO_UDP)
 		end_flows(cookie, s);
-	else if (ctx->state != BPF_TCP_CLOSE)
-		return; /* its CLOSE is still to come */
-	else if (!s->closed)
+	else if (ctx->state == BPF_TCP_CLOSE)
 		report_release(cookie, NULL);
+	else
+		return; /* its CLOSE is still to come */
 	bpf_map_delete_elem(&socks, &cookie);
 }
 
@@ -304,9 +299,7 @@ static __always_inline void state_changed(const struct sock *sk, int new_state)
 		return;
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
 		return;
-	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
-
-	if (!s)
+	if (!bpf_map_lookup_elem(&socks, &cookie))
 		return;
 	e = RESERVE(struct egrets_state, kind);
 	if (e) {
@@ -330,10 +323,8 @@ static __always_inline void state_changed(const struct sock *sk, int new_state)
 		}
 		submit(e);
 	}
-	if (new_state != BPF_TCP_CLOSE)
-		return;
-	s->closed = 1;
-	if (s->released)
+	/* all is told; should its process try again, connect makes a new entry */
+	if (new_state == BPF_TCP_CLOSE)
 		bpf_map_delete_elem(&socks, &cookie);
 }
 

@@ -16,7 +16,7 @@ packages=()
 rust=no
 for part in "$@"; do
 	case $part in
-	root) [ "$(id -u)" = 0 ] || fail "egrets watches the whole machine, so this needs root: sudo make run" ;;
+	root) [ "$(id -u)" = 0 ] || fail "egrets watches the whole machine, so this needs root: use sudo make" ;;
 	build)
 		rust=yes
 		packages+=(clang libelf-dev zlib1g-dev pkg-config make gcc)
