@@ -2,7 +2,7 @@
 #ifndef __VMLINUX_H__
 #define __VMLINUX_H__
 
-/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * What the trimmed dump of the kernel's BTF lacks: the basic integer types and
  * the enumerators that the programs name. scripts/vmlinux.sh puts it before the

@@ -15,7 +15,7 @@ home=$HOME
 as_user=()
 if [ "$(id -u)" = 0 ] && [ "${SUDO_USER:-root}" != root ]; then
 	user=$SUDO_USER
-	home=$(getent passwd "$user" | cut -d : -f 6)
+	home=$(getent passwd "$user" | cut -d : -f 6) || true
 	[ -n "$home" ] || fail "there is no user $user, whom SUDO_USER names"
 	as_user=(runuser -u "$user" -- env "HOME=$home" "USER=$user" "LOGNAME=$user")
 fi

@@ -9,6 +9,7 @@
 # It compiles once against the whole dump and asks bpftool what was used.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin # bpftool; users' PATH may lack it
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

@@ -118,52 +118,6 @@ fn readers_go_on_while_it_is_written() {
 }
 
 #[test]
-fn a_killed_recorder_loses_a_quarter_of_a_second_at_most_and_says_so() {
-    let net = Net::new();
-    let port = net.http("x").to_string();
-    let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
-    let mut load = Guard(
-        net.command(dial())
-            .args(["drip", FAR4, &port])
-            .spawn()
-            .unwrap(),
-    );
-    eventually("some rows", || {
-        (value::<i64>(&db, "SELECT count(*) FROM egress") > 100).then_some(())
-    });
-    thread::sleep(Duration::from_millis(500));
-    let killed_at = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
-    recorder.kill();
-    load.0.kill().unwrap();
-
-    let last: i64 = value(&db, "SELECT max(ts) FROM egress");
-    let missing = killed_at.as_nanos() as i64 - last;
-    assert!(missing <= 250_000_000, "{missing} ns missing");
-    assert_eq!(value::<String>(&db, "PRAGMA integrity_check"), "ok");
-    assert_eq!(value::<i64>(&db, "SELECT clean FROM recordings"), 0);
-    let rows: i64 = value(&db, "SELECT count(*) FROM egress");
-
-    assert_eq!(code(&record(&db)), 0);
-    let runs = sqlite3(
-        &db,
-        "SELECT clean, end_ts IS NULL FROM recordings ORDER BY id",
-    );
-    assert_eq!(runs, [["0", "1"], ["1", "0"]]);
-    assert!(value::<i64>(&db, "SELECT count(*) FROM egress") >= rows);
-    let gap = sqlite3(&db, "SELECT kind, why FROM gaps WHERE kind = 'recording'");
-    assert_eq!(
-        gap,
-        [[
-            "recording",
-            "not recording: the recorder before did not end cleanly"
-        ]]
-    );
-}
-
-#[test]
 fn a_second_recorder_is_refused_and_the_first_goes_on() {
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);

@@ -73,14 +73,14 @@ pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }
 
-/// Tries until it gives something, for ten seconds.
+/// Tries until it gives something, for half a minute.
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(value) = attempt() {
             return value;
         }
-        assert!(Instant::now() < end, "{what}: not within 10 s");
+        assert!(Instant::now() < end, "{what}: not within 30 s");
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::process::{Child, Command, exit};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -16,8 +16,8 @@ fn main() {
         ["child", host, port] => child(host, port),
         ["udp", ip, port, count, size] => udp(ip, port, number(count), number(size)),
         ["udp-silent", ip, port] => udp_silent(ip, port),
-        ["loop", ip, port, count] => connects(ip, port, number(count), Duration::ZERO),
-        ["drip", ip, port] => connects(ip, port, usize::MAX, Duration::from_millis(1)),
+        ["loop", ip, port, count] => connects(ip, port, number(count)),
+        ["drip", ip, port] => drip(ip, port),
         _ => {
             eprintln!(
                 "usage: dial tcp|get|child HOST PORT | each FROM TO PORT | udp IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT"
@@ -112,11 +112,24 @@ fn udp_silent(ip: &str, port: &str) -> std::io::Result<()> {
 }
 
 /// Connects and closes, many times.
-fn connects(ip: &str, port: &str, count: usize, pause: Duration) -> std::io::Result<()> {
+fn connects(ip: &str, port: &str, count: usize) -> std::io::Result<()> {
     let to = resolve(ip, port)?;
     for _ in 0..count {
         drop(TcpStream::connect(to)?);
-        std::thread::sleep(pause);
     }
     Ok(())
+}
+
+/// Connects about once a millisecond until it is ended, and says before each one
+/// what the time is, in nanoseconds since 1970.
+fn drip(ip: &str, port: &str) -> std::io::Result<()> {
+    let to = resolve(ip, port)?;
+    loop {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        println!("{}", now.as_nanos());
+        drop(TcpStream::connect(to)?);
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -1,0 +1,66 @@
+//! kill -9 in mid-recording. On its own in this file, and so on its own on the
+//! machine: what is promised is a time.
+
+mod common;
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::*;
+
+#[test]
+fn a_killed_recorder_loses_a_quarter_of_a_second_at_most_and_says_so() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // Prints the time of each connection before it makes it.
+    let load = net
+        .command(dial())
+        .args(["drip", FAR4, &port])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let count = || value::<i64>(&db, "SELECT count(*) FROM egress");
+    eventually("some rows", || (count() > 100).then_some(()));
+    thread::sleep(Duration::from_millis(700));
+    let killed_at = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_nanos() as i64;
+    recorder.kill();
+    run("kill", &[&load.id().to_string()]);
+    let dialled = load.wait_with_output().unwrap();
+
+    let promised = text(&dialled.stdout)
+        .lines()
+        .filter_map(|line| line.parse::<i64>().ok())
+        .filter(|ts| *ts <= killed_at - 250_000_000)
+        .count() as i64;
+    assert!(promised > 100, "{promised}");
+    let stored: i64 = value(
+        &db,
+        &format!("SELECT count(*) FROM egress WHERE dst_port = {port}"),
+    );
+    assert!(stored >= promised, "{stored} of {promised}");
+    assert_eq!(value::<String>(&db, "PRAGMA integrity_check"), "ok");
+    assert_eq!(value::<i64>(&db, "SELECT clean FROM recordings"), 0);
+    let rows = count();
+
+    ok(egrets().args(["record", "--for", "200ms", "--db"]).arg(&db));
+    let runs = sqlite3(
+        &db,
+        "SELECT clean, end_ts IS NULL FROM recordings ORDER BY id",
+    );
+    assert_eq!(runs, [["0", "1"], ["1", "0"]]);
+    assert!(count() >= rows);
+    let gap = sqlite3(&db, "SELECT kind, why FROM gaps WHERE kind = 'recording'");
+    assert_eq!(
+        gap,
+        [[
+            "recording",
+            "not recording: the recorder before did not end cleanly"
+        ]]
+    );
+}
