@@ -276,7 +276,10 @@ fn without_a_capability_it_is_named_with_the_command_that_grants_it() {
             .unwrap();
         assert_eq!(code(&output), 2, "{command:?}");
         let said = text(&output.stdout) + &text(&output.stderr);
-        assert!(said.contains("CAP_BPF is missing"), "{said}");
+        assert!(
+            said.contains("CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON are missing"),
+            "{said}"
+        );
         assert!(
             said.contains("sudo setcap cap_bpf,cap_net_admin,cap_perfmon"),
             "{said}"

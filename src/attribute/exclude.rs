@@ -18,13 +18,21 @@ pub enum Exclude {
 }
 
 impl Exclude {
-    /// Whether it covers a connection of a process; a lookup has no destination
-    /// of its own, so only its process counts.
-    pub fn matches(&self, dst: Option<Endpoint>, process: &Process) -> bool {
+    /// Whether it covers a lookup of a process. Where the resolver is matters
+    /// little (a stub on loopback): only its port and who asks count.
+    pub fn matches_lookup(&self, server: Endpoint, process: &Process) -> bool {
         match self {
-            Exclude::Loopback => dst.is_some_and(|d| dst_scope(d.ip) == "loopback"),
-            Exclude::Net(net) => dst.is_some_and(|d| net.contains(&d.ip)),
-            Exclude::Port(port) => dst.is_some_and(|d| d.port == *port),
+            Exclude::Loopback | Exclude::Net(_) => false,
+            Exclude::Port(_) | Exclude::Process(_) => self.matches(server, process),
+        }
+    }
+
+    /// Whether it covers a connection of a process.
+    pub fn matches(&self, dst: Endpoint, process: &Process) -> bool {
+        match self {
+            Exclude::Loopback => dst_scope(dst.ip) == "loopback",
+            Exclude::Net(net) => net.contains(&dst.ip),
+            Exclude::Port(port) => dst.port == *port,
             Exclude::Process(name) => {
                 let file = process.exe.as_deref().and_then(|e| e.rsplit('/').next());
                 process.comm == *name || file == Some(name)

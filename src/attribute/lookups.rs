@@ -12,6 +12,9 @@ use crate::record::{Endpoint, Process};
 /// A question that left a socket.
 #[derive(Debug, Clone)]
 pub struct Asked {
+    /// Of the lookup's row.
+    pub lookup: i64,
+    /// The transaction id.
     pub id: u16,
     pub server: Endpoint,
     pub question: Question,
@@ -172,6 +175,7 @@ mod tests {
             uid: 0,
         };
         Asked {
+            lookup: 1,
             id,
             server: server(1),
             question: question(name),

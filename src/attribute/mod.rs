@@ -122,7 +122,7 @@ impl Attributor {
                     process: who.process,
                     name,
                 };
-                if self.wanted(&who.node, Some(connect.dst), &begun.process) {
+                if self.wanted(&who.node, connect.dst, &begun.process) {
                     self.connections.attempt(&connect, begun, out);
                 }
             }
@@ -135,7 +135,7 @@ impl Attributor {
                     process: who.process,
                     name,
                 };
-                if self.wanted(&who.node, Some(connect.dst), &begun.process) {
+                if self.wanted(&who.node, connect.dst, &begun.process) {
                     self.connections.flow(&connect, begun, out);
                 }
             }
@@ -291,18 +291,31 @@ impl Attributor {
             .name(&who.party, &who.node.ancestors(), dst.ip, ns)
     }
 
-    fn wanted(&self, node: &Node, dst: Option<Endpoint>, process: &Process) -> bool {
-        (!self.settings.only_tracked || node.tracked.get())
-            && !self
-                .settings
-                .exclude
-                .iter()
-                .any(|e| e.matches(dst, process))
+    fn wanted(&self, node: &Node, dst: Endpoint, process: &Process) -> bool {
+        let excluded = self
+            .settings
+            .exclude
+            .iter()
+            .any(|e| e.matches(dst, process));
+        !excluded && self.covers(node)
+    }
+
+    fn lookup_wanted(&self, who: &Who, server: Endpoint) -> bool {
+        let excludes = &self.settings.exclude;
+        let excluded = excludes
+            .iter()
+            .any(|e| e.matches_lookup(server, &who.process));
+        !excluded && self.covers(&who.node)
+    }
+
+    /// Whether the run is about this process at all.
+    fn covers(&self, node: &Node) -> bool {
+        !self.settings.only_tracked || node.tracked.get()
     }
 
     fn query(&mut self, message: &DnsMessage, ns: u64, out: &mut Vec<Record>) {
         let who = self.who(&message.owner);
-        let wanted = self.wanted(&who.node, None, &who.process);
+        let wanted = self.lookup_wanted(&who, message.server);
         let Ok(parsed) = dns::parse(&message.payload) else {
             return self.malformed(message, who.process, ns, wanted, out);
         };
@@ -313,6 +326,7 @@ impl Attributor {
             return; // a server's answer, sent to a port that DNS servers use
         }
         let asked = Asked {
+            lookup: self.next_lookup(),
             id: parsed.id,
             server: message.server,
             question,
@@ -333,7 +347,7 @@ impl Attributor {
             Ok(parsed) => parsed,
             Err(_) => {
                 let who = self.who(&message.owner);
-                let wanted = self.wanted(&who.node, None, &who.process);
+                let wanted = self.lookup_wanted(&who, message.server);
                 return self.malformed(message, who.process, ns, wanted, out);
             }
         };
@@ -343,17 +357,15 @@ impl Attributor {
         else {
             return self.unsolicited(message, parsed, ns, out);
         };
-        let id = self.next_lookup();
         if parsed.rcode == "NOERROR" {
             let addresses = dns::addresses(&asked.question, &parsed.answers);
             let host: Rc<str> = dns::host_of(&asked.question).into();
             let trusted = self.resolvers.trusted(asked.server.ip, message.owner.netns);
             self.names
-                .learn(&asked.party, &host, &addresses, ns, id, trusted);
+                .learn(&asked.party, &host, &addresses, ns, asked.lookup, trusted);
         }
         if asked.wanted {
             let mut lookup = self.lookup(&asked, Status::Answered);
-            lookup.id = id;
             lookup.rcode = Some(parsed.rcode);
             lookup.latency_us = Some(((ns - asked.ns) / 1000) as i64);
             lookup.answers = parsed.answers.into_iter().map(stored).collect();
@@ -369,7 +381,7 @@ impl Attributor {
         out: &mut Vec<Record>,
     ) {
         let who = self.who(&message.owner);
-        if !self.wanted(&who.node, None, &who.process) {
+        if !self.lookup_wanted(&who, message.server) {
             return;
         }
         let (qname, qtype) = match parsed.question {
@@ -417,16 +429,14 @@ impl Attributor {
 
     fn unanswered(&mut self, asked: Asked, out: &mut Vec<Record>) {
         if asked.wanted {
-            let mut lookup = self.lookup(&asked, Status::Unanswered);
-            lookup.id = self.next_lookup();
-            out.push(Record::Lookup(lookup));
+            out.push(Record::Lookup(self.lookup(&asked, Status::Unanswered)));
         }
     }
 
-    /// A lookup's row as far as its query tells; the id comes with the outcome.
+    /// A lookup's row as far as its query tells.
     fn lookup(&self, asked: &Asked, status: Status) -> Lookup {
         Lookup {
-            id: 0,
+            id: asked.lookup,
             ts: self.wall(asked.ns),
             process: Rc::clone(&asked.process),
             server: asked.server,

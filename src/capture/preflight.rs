@@ -37,56 +37,68 @@ const NEEDS: [Need; 3] = [
 /// The inode of the initial pid namespace, include/linux/proc_ns.h.
 const PROC_PID_INIT_INO: u64 = 0xEFFF_FFFC;
 
-/// One thing that has to be so, and whether it is: Err says the way out.
+/// Where a kernel keeps the BTF of its own types.
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// One thing that has to be so, and whether it is.
 pub struct Check {
     pub what: String,
-    pub result: Result<(), String>,
+    pub ok: bool,
 }
 
 /// Everything that is asked before the programs are loaded.
 pub fn checks() -> Vec<Check> {
-    let effective = capabilities(None)
-        .map(|c| c.effective)
-        .unwrap_or(CapabilitySet::empty());
-    let all = effective.contains(CapabilitySet::SYS_ADMIN);
-    let mut checks: Vec<Check> = NEEDS
-        .iter()
-        .map(|need| Check {
-            what: format!("{} (to {})", need.name, need.purpose),
-            result: if all || effective.contains(need.set) {
-                Ok(())
-            } else {
-                Err(grant(need.name))
-            },
-        })
-        .collect();
-    checks.push(Check {
-        what: "kernel type information (BTF)".into(),
-        result: if Path::new("/sys/kernel/btf/vmlinux").exists() {
-            Ok(())
-        } else {
-            Err("/sys/kernel/btf/vmlinux is missing: egrets needs a kernel with CONFIG_DEBUG_INFO_BTF=y, 5.10 or later".into())
-        },
+    let missing = missing_capabilities();
+    let capabilities = NEEDS.iter().map(|need| Check {
+        what: format!("{} (to {})", need.name, need.purpose),
+        ok: !missing.contains(&need.name),
     });
-    checks
+    let btf = Check {
+        what: "kernel type information (BTF)".into(),
+        ok: Path::new(BTF).exists(),
+    };
+    capabilities.chain([btf]).collect()
 }
 
-fn grant(capability: &str) -> String {
+/// What to do where a check is not ok; None where all are.
+pub fn way_out() -> Option<String> {
+    if !Path::new(BTF).exists() {
+        return Some(format!(
+            "{BTF} is missing: egrets needs a kernel with CONFIG_DEBUG_INFO_BTF=y, 5.10 or later"
+        ));
+    }
+    let missing = missing_capabilities();
+    let is = match missing.len() {
+        0 => return None,
+        1 => "is",
+        _ => "are",
+    };
     let program = std::env::current_exe().map_or("egrets".into(), |p| p.display().to_string());
     let names = NEEDS.map(|n| n.name.to_lowercase()).join(",");
-    format!(
-        "{capability} is missing: run egrets as root (sudo egrets …), or grant what it needs once with\n  sudo setcap {names},cap_dac_read_search,cap_sys_ptrace+ep {program}"
-    )
+    Some(format!(
+        "{} {is} missing: run egrets as root (sudo egrets …), or grant what it needs once with\n  \
+         sudo setcap {names},cap_dac_read_search,cap_sys_ptrace+ep {program}",
+        missing.join(", ")
+    ))
 }
 
-/// Fails with the first thing that is not so.
+/// Fails where something is not so, with the way out.
 pub fn demand() -> Result<()> {
-    for check in checks() {
-        if let Err(way_out) = check.result {
-            bail!("{way_out}");
-        }
+    match way_out() {
+        Some(way_out) => bail!("{way_out}"),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// By name. CAP_SYS_ADMIN stands for them all (capabilities(7)).
+fn missing_capabilities() -> Vec<&'static str> {
+    let effective = capabilities(None).map_or(CapabilitySet::empty(), |c| c.effective);
+    let all = effective.contains(CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN);
+    NEEDS
+        .iter()
+        .filter(|need| !all && !effective.contains(need.set))
+        .map(|need| need.name)
+        .collect()
 }
 
 /// Whether the pids of the kernel side are those of this process' /proc.

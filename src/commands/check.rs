@@ -15,15 +15,11 @@ pub fn run() -> Result<ExitCode> {
         "kernel {}",
         rustix::system::uname().release().to_string_lossy()
     )?;
-    let checks = preflight::checks();
-    for check in &checks {
-        match &check.result {
-            Ok(()) => writeln!(out, "  ok       {}", check.what)?,
-            Err(way_out) => writeln!(out, "  missing  {}\n           {way_out}", check.what)?,
-        }
+    for check in preflight::checks() {
+        writeln!(out, "  {} {}", mark(check.ok), check.what)?;
     }
-    if checks.iter().any(|check| check.result.is_err()) {
-        writeln!(out, "recording can't work here until that is mended")?;
+    if let Some(way_out) = preflight::way_out() {
+        writeln!(out, "recording can't work here yet: {way_out}")?;
         return Ok(ExitCode::from(2));
     }
     if !preflight::in_initial_pid_namespace() {
@@ -43,13 +39,28 @@ pub fn run() -> Result<ExitCode> {
         .max()
         .unwrap_or_default();
     for report in &capture.hooks {
-        let (mark, reason) = match &report.error {
-            None => ("ok      ", String::new()),
-            Some(reason) => ("missing ", format!(": {reason}")),
-        };
         let (name, purpose) = (report.hook.name, report.hook.purpose);
+        let reason = report
+            .error
+            .as_ref()
+            .map_or(String::new(), |e| format!(": {e}"));
+        let mark = mark(report.error.is_none());
         writeln!(out, "  {mark} {name:width$}  {purpose}{reason}")?;
     }
-    writeln!(out, "recording works here")?;
+    let mut without: Vec<&str> = capture
+        .hooks
+        .iter()
+        .filter(|r| r.error.is_some())
+        .map(|r| r.hook.purpose)
+        .collect();
+    without.dedup();
+    match without.as_slice() {
+        [] => writeln!(out, "recording works here")?,
+        _ => writeln!(out, "recording works here, without: {}", without.join(", "))?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn mark(ok: bool) -> &'static str {
+    if ok { "ok      " } else { "missing " }
 }

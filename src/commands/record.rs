@@ -1,12 +1,13 @@
 //! `egrets record`: the capture into the history, on its own or around a command.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::child::Child;
-use super::live::{self, Live, Signalled, Totals};
+use super::live::{self, Live, Signalled};
 use crate::capture::Capture;
 use crate::cli::RecordArgs;
 use crate::print::{Format, Printer};
@@ -19,7 +20,10 @@ const GRACE: Duration = Duration::from_secs(2);
 pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let signal = Signalled::listen()?;
     let path = super::recorders_db(&args.db);
-    let group = args.group.as_deref().map(store::group_id).transpose()?;
+    let access = Access {
+        group: args.group.as_deref().map(store::group_id).transpose()?,
+        own_directory: args.db.db.is_none(),
+    };
     let capture = Capture::start(&args.live.capture())?;
     let attached: Vec<&str> = capture
         .hooks
@@ -32,7 +36,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         hook_set: capture.hook_set.to_string(),
         hooks: attached.join(" "),
     };
-    let store = Store::open(&path, &Access { group }, &recording)?;
+    let store = Store::open(&path, &access, &recording)?;
     let next = store.next_ids()?;
     let printer = (args.print || args.json).then(|| {
         let format = if args.json {
@@ -52,15 +56,33 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
             path.display()
         );
         live.run(&signal, args.live.duration)?;
-        let totals = live.finish()?;
-        log::info!("{}", summary(&totals));
+        end(live, &path)?;
         return Ok(ExitCode::SUCCESS);
     }
     let child = Child::spawn(&args.command)?;
     live.attributor.track(child.pid());
     let code = follow(&mut live, child, &signal, args.live.duration)?;
-    live.finish()?;
+    end(live, &path)?;
     Ok(code)
+}
+
+/// Ends the recording, and says what came of it and what to do with it.
+fn end(live: Live, path: &Path) -> Result<()> {
+    let totals = live.finish()?;
+    let count = |n: u64, one: &str, many: &str| human::count(n as i64, one, many);
+    log::info!(
+        "recorded {} and {} into {}",
+        count(totals.connections, "connection", "connections"),
+        count(totals.lookups, "lookup", "lookups"),
+        path.display()
+    );
+    if totals.lost > 0 {
+        log::warn!(
+            "{} lost: see the view gaps",
+            count(totals.lost, "event was", "events were")
+        );
+    }
+    Ok(())
 }
 
 /// Records until the command has ended, and its last connections have.
@@ -90,19 +112,4 @@ fn follow(
         }
         live.rest(Some(grace));
     }
-}
-
-fn summary(totals: &Totals) -> String {
-    let mut text = format!(
-        "recorded {} and {}",
-        human::count(totals.connections as i64, "connection", "connections"),
-        human::count(totals.lookups as i64, "lookup", "lookups")
-    );
-    if totals.lost > 0 {
-        text.push_str(&format!(
-            "; {} lost, see the view gaps",
-            human::count(totals.lost as i64, "event", "events")
-        ));
-    }
-    text
 }

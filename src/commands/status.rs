@@ -5,10 +5,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use chrono::{Local, TimeZone};
+use chrono::{Local, Offset, TimeZone};
 
 use crate::cli::StatusArgs;
-use crate::query::human;
+use crate::query::{self, human};
 use crate::store::{self, Status};
 
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {
@@ -44,8 +44,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
 }
 
 fn local(ts: i64) -> String {
-    Local
-        .timestamp_nanos(ts)
-        .format("%Y-%m-%d %H:%M:%S %Z")
-        .to_string()
+    let time = Local.timestamp_nanos(ts);
+    let zone = query::zone_name([time.offset().fix().local_minus_utc()]);
+    format!("{} ({zone})", time.format("%Y-%m-%d %H:%M:%S"))
 }

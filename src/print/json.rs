@@ -3,23 +3,24 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
-use serde_json::{Value, json};
-
-use crate::record::{Connection, Lookup, Record, dst_scope, errno_name};
+use crate::record::{Answer, Connection, Lookup, Record, dst_scope, errno_name};
 use crate::when::iso;
+use serde::Serialize;
 
 /// Writes a record's line; some have none.
 pub fn write(out: &mut dyn Write, record: &Record) -> io::Result<()> {
-    let value = match record {
-        Record::Query(l) => lookup("dns.query", l),
-        Record::Lookup(l) => lookup("dns", l),
-        Record::Opened(c) => connection("connect", c),
-        Record::Outcome(c) => connection("outcome", c),
-        Record::Closed(c) => connection("close", c),
-        Record::Progress(_) | Record::Container(_) => return Ok(()),
-    };
-    serde_json::to_writer(&mut *out, &value)?;
+    match record {
+        Record::Query(l) => lookup(out, "dns.query", l),
+        Record::Lookup(l) => lookup(out, "dns", l),
+        Record::Opened(c) => connection(out, "connect", c),
+        Record::Outcome(c) => connection(out, "outcome", c),
+        Record::Closed(c) => connection(out, "close", c),
+        Record::Progress(_) | Record::Container(_) => Ok(()),
+    }
+}
+
+fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
     out.write_all(b"\n")
 }
 
@@ -68,12 +69,12 @@ struct Egress<'a> {
     cgroup: Option<&'a str>,
 }
 
-fn connection(event: &str, c: &Connection) -> Value {
+fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()> {
     let p = &c.process;
     let container = p.container.as_deref();
     let details = container.and_then(|k| k.details()).unwrap_or_default();
     let name = c.name.as_ref();
-    json!(Egress {
+    let egress = Egress {
         event,
         id: c.id,
         time: iso(c.ts),
@@ -114,45 +115,87 @@ fn connection(event: &str, c: &Connection) -> Value {
         pod: None,
         netns: p.netns,
         cgroup: p.cgroup.as_deref(),
-    })
+    };
+    line(out, &egress)
 }
 
-fn lookup(event: &str, l: &Lookup) -> Value {
-    let answers: Vec<Value> = l
-        .answers
-        .iter()
-        .map(|a| json!({"name": &*a.name, "type": a.rtype, "data": a.data, "ttl": a.ttl}))
-        .collect();
-    let details = l
-        .process
+/// The columns of the view `dns` that a lookup has, and its records as a list.
+#[derive(Serialize)]
+struct Dns<'a> {
+    event: &'a str,
+    id: i64,
+    time: String,
+    ts: i64,
+    pid: u32,
+    comm: &'a str,
+    exe: Option<&'a str>,
+    container_name: Option<String>,
+    server_ip: String,
+    server_port: u16,
+    transport: &'a str,
+    qname: Option<&'a str>,
+    qtype: Option<&'a str>,
+    rcode: Option<&'a str>,
+    answers: Vec<DnsRecord<'a>>,
+    latency_us: Option<i64>,
+    /// None while the answer is still to come.
+    status: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DnsRecord<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    rtype: &'a str,
+    data: &'a str,
+    ttl: u32,
+}
+
+impl<'a> From<&'a Answer> for DnsRecord<'a> {
+    fn from(a: &'a Answer) -> Self {
+        DnsRecord {
+            name: &a.name,
+            rtype: &a.rtype,
+            data: &a.data,
+            ttl: a.ttl,
+        }
+    }
+}
+
+fn lookup(out: &mut dyn Write, event: &str, l: &Lookup) -> io::Result<()> {
+    let p = &l.process;
+    let details = p
         .container
         .as_ref()
         .and_then(|k| k.details())
         .unwrap_or_default();
-    json!({
-        "event": event,
-        "time": iso(l.ts),
-        "ts": l.ts,
-        "pid": l.process.pid,
-        "comm": l.process.comm,
-        "exe": l.process.exe,
-        "container_name": details.name,
-        "server_ip": l.server.ip.to_string(),
-        "server_port": l.server.port,
-        "transport": "udp",
-        "qname": l.qname.as_deref(),
-        "qtype": l.qtype,
-        "rcode": l.rcode,
-        "answers": answers,
-        "latency_us": l.latency_us,
-        "status": l.status.as_str(),
-    })
+    let dns = Dns {
+        event,
+        id: l.id,
+        time: iso(l.ts),
+        ts: l.ts,
+        pid: p.pid,
+        comm: &p.comm,
+        exe: p.exe.as_deref(),
+        container_name: details.name,
+        server_ip: l.server.ip.to_string(),
+        server_port: l.server.port,
+        transport: "udp",
+        qname: l.qname.as_deref(),
+        qtype: l.qtype.as_deref(),
+        rcode: l.rcode.as_deref(),
+        answers: l.answers.iter().map(DnsRecord::from).collect(),
+        latency_us: l.latency_us,
+        status: (event != "dns.query").then_some(l.status.as_str()),
+    };
+    line(out, &dns)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::print::tests_support::{connection as some_connection, lookup as some_lookup};
+    use serde_json::Value;
 
     #[test]
     fn every_line_is_one_json_object_with_the_views_columns() {

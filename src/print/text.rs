@@ -91,6 +91,7 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("user", p.user.clone().or(Some(p.uid.to_string())))
         .known("exe", p.exe.as_ref())
         .known("parent", p.parent_comm.as_ref())
+        .known("id", Some(c.id))
         .end(out)
 }
 
@@ -113,6 +114,8 @@ fn outcome(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()>
     )
     .known("errno", c.errno.map(errno_name))
     .known("latency", c.latency_us.map(millis))
+    .known("duration", c.duration_us.map(millis))
+    .known("id", Some(c.id))
     .end(out)
 }
 
@@ -127,6 +130,7 @@ fn closed(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("tx_bytes", c.tx_bytes)
         .known("rx_bytes", c.rx_bytes)
         .known("duration", c.duration_us.map(millis))
+        .known("id", Some(c.id))
         .end(out)
 }
 

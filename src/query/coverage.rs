@@ -16,8 +16,11 @@ pub struct Coverage {
     pub from: i64,
     /// ... to `until`, else to now.
     pub to: i64,
-    /// How much of the span no recording covers, in nanoseconds.
+    /// How much of the span no recording covers, in nanoseconds; what lies after
+    /// the last one apart.
     pub unwatched: i64,
+    /// Where the last recording ended, if the span goes on after it.
+    pub ended: Option<i64>,
     /// What was lost while recording: an event kind or `parse`, and how many.
     pub lost: Vec<(String, i64)>,
     /// Whether the file holds any recording, of whatever time.
@@ -35,10 +38,14 @@ impl Coverage {
         let to = until.map_or(now, |until| until.min(now));
         let first = recordings.first().map(|&(start, _)| start);
         let from = since.or(first).unwrap_or(to).min(to);
+        // That a recording has ended by now is no gap in what it saw.
+        let last = recordings.iter().map(|&(_, end)| end).max().unwrap_or(to);
+        let ended = (from < last && last < to).then_some(last);
         Ok(Coverage {
             from,
             to,
-            unwatched: unwatched(&recordings, from, to),
+            unwatched: unwatched(&recordings, from, ended.unwrap_or(to)),
+            ended,
             lost: lost(db, from, to)?,
             any_recording: !recordings.is_empty(),
         })
@@ -142,10 +149,9 @@ mod tests {
     fn a_killed_recording_covers_until_its_newest_batch() {
         let history = History::new();
         history.record(NOW - HOUR, None, NOW - 600 * SECOND);
-        assert_eq!(
-            read(&history, None, None).notes(),
-            ["not recording for 10m of this span"]
-        );
+        let coverage = read(&history, None, None);
+        assert_eq!(coverage.ended, Some(NOW - 600 * SECOND));
+        assert_eq!((coverage.unwatched, coverage.notes()), (0, vec![]));
     }
 
     #[test]
@@ -153,12 +159,12 @@ mod tests {
         let history = History::new();
         history.record(NOW - 6 * HOUR, Some(NOW - 5 * HOUR), NOW - 5 * HOUR);
         history.record(NOW - 4 * HOUR, Some(NOW - HOUR), NOW - HOUR);
-        for (since, until, hours) in [
-            (None, None, 2),
-            (Some(10), None, 6),
-            (Some(4), Some(1), 0),
-            (Some(5), Some(4), 1),
-            (Some(8), Some(7), 1),
+        for (since, until, hours, ended) in [
+            (None, None, 1, Some(1)),
+            (Some(10), None, 5, Some(1)),
+            (Some(4), Some(1), 0, None),
+            (Some(5), Some(4), 1, None),
+            (Some(8), Some(7), 1, None),
         ] {
             let coverage = read(
                 &history,
@@ -166,6 +172,11 @@ mod tests {
                 until.map(|h| NOW - h * HOUR),
             );
             assert_eq!(coverage.unwatched, hours * HOUR, "{since:?} to {until:?}");
+            assert_eq!(
+                coverage.ended,
+                ended.map(|h| NOW - h * HOUR),
+                "{since:?} to {until:?}"
+            );
         }
         assert!(read(&history, Some(NOW - 8 * HOUR), Some(NOW - 7 * HOUR)).is_void());
     }
@@ -175,7 +186,8 @@ mod tests {
         let history = History::new();
         history.record(NOW - 4 * HOUR, Some(NOW - HOUR), NOW - HOUR);
         history.record(NOW - 3 * HOUR, Some(NOW - 2 * HOUR), NOW - 2 * HOUR);
-        assert_eq!(read(&history, None, None).unwatched, HOUR);
+        let coverage = read(&history, None, None);
+        assert_eq!((coverage.unwatched, coverage.ended), (0, Some(NOW - HOUR)));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use chrono::{DateTime, Offset, TimeZone, Utc};
 use rusqlite::Connection;
 
 use crate::when;
+pub use clock::zone_name;
 use coverage::Coverage;
 pub use host::Host;
 pub use question::{Actors, Question, Subject, parse};
@@ -92,6 +93,8 @@ where
             Format::Csv => answer::csv(&mut rows, out),
             Format::Table => {
                 let counted = answer::table(&self.question, &mut rows, &self.now, self.width, out)?;
+                // Both may go to one terminal: the table comes first.
+                out.flush()?;
                 let coverage = Coverage::read(&db, self.since, self.until, now)?;
                 self.note(counted.as_deref(), &coverage, notes)?;
                 Ok(counted.is_some())
@@ -131,6 +134,15 @@ where
             for note in coverage.notes() {
                 writeln!(notes, "note: {note}")?;
             }
+            if let Some(ended) = coverage.ended {
+                let ended = DateTime::<Utc>::from_timestamp_nanos(ended)
+                    .with_timezone(&self.now.timezone());
+                writeln!(
+                    notes,
+                    "note: recorded until {}",
+                    ended.format("%Y-%m-%d %H:%M:%S")
+                )?;
+            }
         }
         Ok(())
     }
@@ -146,7 +158,7 @@ where
             .to_vec();
         offsets.dedup();
         let [from, to] = times.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string());
-        format!("from {from} to {to} ({})", clock::zone_name(offsets))
+        format!("from {from} to {to} ({})", zone_name(offsets))
     }
 }
 

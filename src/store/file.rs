@@ -24,6 +24,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Access {
     /// `--group`: a group id.
     pub group: Option<u32>,
+    /// The file's directory is egrets' own, so it may be opened to the group.
+    pub own_directory: bool,
 }
 
 pub fn cannot_write(path: &Path) -> String {
@@ -229,6 +231,20 @@ pub fn share(path: &Path, access: &Access) -> Result<()> {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         open_to_group(Path::new(&name), group, 0o640)?;
+    }
+    let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    if access.own_directory {
+        return open_to_group(dir, group, 0o750);
+    }
+    let meta = fs::metadata(dir)?;
+    let (of_group, of_all) = (meta.mode() & 0o010 != 0, meta.mode() & 0o001 != 0);
+    if !(of_all || of_group && meta.gid() == group) {
+        log::warn!(
+            "the group can't look into {}: open it to them, or use another directory",
+            dir.display()
+        );
     }
     Ok(())
 }
