@@ -102,7 +102,9 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
 /*
  * Copies the message into a record of constant size that is just big enough.
  * No scratch: a packet coming in interrupts one going out on the same CPU. Of
- * the payload only `len` bytes are written, and only they are read.
+ * the payload only `len` bytes are written, and only they are read. The length
+ * less one is what is checked last: verifiers before 6.8 learn nothing from "not
+ * zero", and need both bounds of the register that the helper gets.
  */
 #define COPY_DNS(size)                                                                             \
 	if (len <= (size)) {                                                                       \
@@ -114,7 +116,8 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
 		e->server = *server;                                                               \
 		e->ingress = ingress;                                                              \
 		e->wire_len = len;                                                                 \
-		if (len && !bpf_skb_load_bytes(skb, p->payload, e->payload, len))                  \
+		barrier_var(last);                                                                 \
+		if (last < (size) && !bpf_skb_load_bytes(skb, p->payload, e->payload, last + 1))   \
 			e->len = len;                                                              \
 		submit(e);                                                                         \
 		return;                                                                            \
@@ -126,6 +129,7 @@ static __always_inline void copy_dns(struct __sk_buff *skb, const struct packet 
 {
 	struct egrets_dns *e;
 	__u32 len = p->len;
+	__u32 last = len - 1;
 
 	COPY_DNS(128);
 	COPY_DNS(512);
@@ -146,10 +150,11 @@ static __always_inline void start_flow(const struct packet *p, struct egrets_flo
 {
 	struct egrets_connect *e;
 
-	/* of two threads that send at once, one tells */
-	if (__sync_val_compare_and_swap(&flow->state, EGRETS_FLOW_NOTED, EGRETS_FLOW_STARTED) !=
-	    EGRETS_FLOW_NOTED)
-		return;
+	/*
+	 * Two threads that send at once may both tell: userspace takes the first.
+	 * The atomic exchange that would prevent it needs 5.12.
+	 */
+	flow->state = EGRETS_FLOW_STARTED;
 	e = RESERVE(struct egrets_connect, EGRETS_FLOW);
 	if (!e) {
 		flow->state = EGRETS_FLOW_LOST;
@@ -185,12 +190,13 @@ static __always_inline void packet_out(struct __sk_buff *skb)
 		dst = s->last;
 		flow_key(&key, cookie, &dst);
 		flow = bpf_map_lookup_elem(&flows, &key);
-		if (!flow)
-			return;
 	}
-	count_bytes(&flow->tx_bytes, flow, p.len);
-	if (flow->state == EGRETS_FLOW_NOTED)
-		start_flow(&p, flow, s, cookie, &dst);
+	if (flow) {
+		count_bytes(&flow->tx_bytes, flow, p.len);
+		if (flow->state == EGRETS_FLOW_NOTED)
+			start_flow(&p, flow, s, cookie, &dst);
+	}
+	/* where the table has no room for the flow too: names must go on */
 	if (is_dns_port(dst.port))
 		copy_dns(skb, &p, s, cookie, &dst, false);
 }
@@ -215,8 +221,8 @@ static __always_inline void packet_in(struct __sk_buff *skb)
 
 		bpf_map_update_elem(&inbound, &key, &one, BPF_ANY);
 	}
-	/* what comes to a DNS client from elsewhere is told too, as unsolicited */
-	if (s && s->dns && (!flow || is_dns_port(p.src.port)))
+	/* a server that a DNS client never asked is told too, as unsolicited */
+	if (s && s->dns && is_dns_port(p.src.port))
 		copy_dns(skb, &p, s, cookie, &p.src, true);
 }
 

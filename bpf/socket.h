@@ -6,8 +6,9 @@
 #ifndef EGRETS_SOCKET_H
 #define EGRETS_SOCKET_H
 
-#define SOCK_COMMON_LEN 64   /* skc_net is well within, on every kernel */
-#define FLOWS_PER_RELEASE 32 /* flows ended at once; userspace sweeps up the rest */
+#define SOCK_COMMON_LEN 64    /* skc_net is well within, on every kernel */
+#define FLOWS_PER_SOCKET 4096 /* so that one socket does not fill the table */
+#define FLOWS_PER_RELEASE 32  /* flows ended at once; userspace sweeps up the rest */
 
 const volatile __u16 dns_ports[EGRETS_DNS_PORTS] = {53};
 
@@ -15,9 +16,9 @@ struct sock_info {
 	struct egrets_owner owner;
 	struct egrets_endpoint last; /* the newest UDP destination named */
 	struct egrets_endpoint head; /* the newest flow of the list */
-	__u8 has_flows;
-	__u8 dns; /* named a DNS port: a DNS client */
-	__u8 pad[6];
+	__u32 flows;		     /* how many there are */
+	__u8 dns;		     /* named a DNS port: a DNS client */
+	__u8 pad[3];
 };
 
 /*
@@ -190,16 +191,20 @@ static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
 		s->dns = 1;
 	if (bpf_map_lookup_elem(&flows, &key))
 		return;
+	if (s->flows >= FLOWS_PER_SOCKET) {
+		count_lost(EGRETS_FLOW);
+		return;
+	}
 	struct egrets_flow flow = {.state = EGRETS_FLOW_NOTED};
 
-	flow.has_next = s->has_flows;
+	flow.has_next = s->flows > 0;
 	flow.next = s->head;
 	if (bpf_map_update_elem(&flows, &key, &flow, BPF_NOEXIST)) {
 		count_lost(EGRETS_FLOW);
 		return;
 	}
 	s->head = *dst;
-	s->has_flows = 1;
+	s->flows++;
 }
 
 static __always_inline void destination(struct bpf_sock_addr *ctx,
@@ -252,7 +257,7 @@ static __always_inline void report_release(__u64 cookie, const struct egrets_end
 static __always_inline void end_flows(__u64 cookie, const struct sock_info *s)
 {
 	struct egrets_endpoint at = s->head;
-	__u32 more = s->has_flows;
+	__u32 more = s->flows > 0;
 
 	for (int i = 0; i < FLOWS_PER_RELEASE && more; i++) {
 		struct egrets_flow_key key;

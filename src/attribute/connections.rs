@@ -11,6 +11,8 @@ use crate::record::{Connection, Endpoint, Name, Outcome, Process, Protocol, Reco
 
 /// Open ones that are followed. One whose end was lost goes out at last.
 const MAX_OPEN: usize = 262_144;
+/// Threads that are on their way out of connect at once.
+const MAX_RETURNING: usize = 1024;
 
 /// A connection and what is needed to go on with it.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Connections {
     next_id: i64,
     tcp: LruCache<u64, Open>,
     udp: LruCache<(u64, Endpoint), Open>,
+    /// Attempts that have ended without an error, while connect may still return.
+    returning: LruCache<u64, Open>,
 }
 
 /// What is known of a connection when it begins.
@@ -41,6 +45,7 @@ impl Connections {
             next_id,
             tcp: LruCache::new(MAX_OPEN),
             udp: LruCache::new(MAX_OPEN),
+            returning: LruCache::new(MAX_RETURNING),
         }
     }
 
@@ -52,8 +57,12 @@ impl Connections {
         self.tcp.insert(connect.cookie, open);
     }
 
-    /// A UDP flow's first packet has left.
+    /// A UDP flow's first packet has left. Two threads that send at once may both
+    /// be told of: it is one flow.
     pub fn flow(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
+        if self.udp.contains_key(&(connect.cookie, connect.dst)) {
+            return;
+        }
         let open = self.open(connect, begun, Protocol::Udp, Outcome::Sent);
         out.push(Record::Opened(open.connection.clone()));
         self.udp.insert((connect.cookie, connect.dst), open);
@@ -87,9 +96,9 @@ impl Connections {
             c.rx_bytes = Some(rx);
         }
         if open.established {
+            c.errno = (state.err != 0).then_some(state.err);
             if state.err == libc::ECONNRESET {
                 c.outcome = Outcome::Reset;
-                c.errno = Some(state.err);
             }
             out.push(Record::Closed(c.clone()));
             self.tcp.remove(&state.cookie);
@@ -98,11 +107,13 @@ impl Connections {
         c.outcome = Outcome::of_errno(state.err);
         c.errno = (state.err != 0).then_some(state.err);
         out.push(Record::Outcome(c.clone()));
-        if state.err != 0 {
-            self.tcp.remove(&state.cookie);
+        // Without an error, what connect returns may still tell: EADDRNOTAVAIL and
+        // a cancelled attempt both come here so, and only the first returns.
+        if let Some(open) = self.tcp.remove(&state.cookie)
+            && state.err == 0
+        {
+            self.returning.insert(state.cookie, open);
         }
-        // Else what connect returns may still tell the errno: EADDRNOTAVAIL and a
-        // cancelled attempt both come here without.
     }
 
     /// connect returned this errno.

@@ -310,14 +310,18 @@ fn wire_form(rdata: &RData<'_>) -> Option<Vec<u8>> {
         .map(<[u8]>::to_vec)
 }
 
+/// Aliases followed in one answer; resolvers give up sooner.
+const MAX_ALIASES: usize = 16;
+
 /// Every address that an answer gives to the name that was asked for, through
-/// whatever aliases it goes.
+/// at most [`MAX_ALIASES`] aliases.
 pub fn addresses(question: &Question, answers: &[Record]) -> Vec<IpAddr> {
     let mut names = vec![question.name.clone()];
     let mut i = 0;
     while let Some(at) = names.get(i).cloned() {
         for record in answers.iter().filter(|r| r.name == at) {
             if let Target::Alias(to, _) = &record.target
+                && names.len() <= MAX_ALIASES
                 && !names.contains(to)
             {
                 names.push(to.clone());

@@ -68,7 +68,7 @@ impl Told {
 const SYS_UID_MAX: u32 = 999;
 
 /// Names kept for one address in one scope; the oldest go first.
-const NAMES_PER_ADDRESS: usize = 4096;
+const NAMES_PER_ADDRESS: usize = 256;
 
 /// Every answer that can still name a connection, `cap` of them in all.
 pub struct Names {

@@ -42,14 +42,23 @@ pub struct Node {
 }
 
 /// What makes a new [`Process`] row when it changes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Identity {
     comm: String,
     uid: u32,
     cgroup: Option<Rc<str>>,
     netns: u32,
-    /// The image that it runs, by address: an exec makes a new one.
-    image: *const Image,
+    /// What it runs: an exec makes a new one.
+    image: Rc<Image>,
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Identity) -> bool {
+        // Held, so that no later image can have the same address.
+        Rc::ptr_eq(&self.image, &other.image)
+            && (&self.comm, self.uid, &self.cgroup, self.netns)
+                == (&other.comm, other.uid, &other.cgroup, other.netns)
+    }
 }
 
 /// How far up a process' ancestors are followed, and kept when they are gone.
@@ -189,7 +198,7 @@ impl Processes {
             uid: owner.uid,
             cgroup: place.cgroup.clone(),
             netns: owner.netns,
-            image: Rc::as_ptr(&image),
+            image: Rc::clone(&image),
         };
         if let Some((last, process)) = &*node.last.borrow()
             && *last == identity
@@ -415,6 +424,20 @@ mod tests {
         table.exec(exec(10, S, &["bash"]));
         let third = table.identify(&node, &user, nowhere());
         assert_ne!(third.serial, second.serial);
+    }
+
+    #[test]
+    fn an_exec_that_no_event_saw_leaves_nothing_of_the_program_before() {
+        let mut table = Processes::new(false);
+        let who = owner(10, S, "bash");
+        table.fork(10, S, 1, 0);
+        table.exec(exec(10, S, &["bash", "one"]));
+        let node = table.node(&who);
+        table.identify(&node, &who, nowhere());
+        table.exec(exec(10, S, &["env", "bash", "two"]));
+        table.exec(exec(10, S, &["bash", "two"]));
+        let process = table.identify(&node, &who, nowhere());
+        assert_eq!(process.cmdline.as_deref(), Some("bash two"));
     }
 
     #[test]

@@ -344,15 +344,25 @@ fn attach(skel: &mut skel::EgretsSkel<'static>, hook: &Hook, cgroup: &OwnedFd) -
     })
 }
 
-/// The line of libbpf's log that says why, without its prefix.
+/// The words of libbpf's log that say why: the verifier's last ones where it was
+/// asked, else libbpf's own.
 fn reason(log: &str, hook: &Hook) -> Option<String> {
     let mark = format!("prog '{}': ", hook.program);
-    let lines: Vec<&str> = log
-        .lines()
-        .filter_map(|l| l.split_once(&mark).map(|(_, rest)| rest))
-        .collect();
-    let line = lines.iter().find(|l| !l.contains("PROG LOAD LOG"))?;
-    Some(line.trim().to_string())
+    let own = || {
+        let lines = log
+            .lines()
+            .filter_map(|l| l.split_once(&mark).map(|(_, rest)| rest.trim()));
+        lines
+            .filter(|l| !l.contains("PROG LOAD LOG"))
+            .map(str::to_string)
+            .next()
+    };
+    let verdict = || {
+        let (_, verifier) = log.split_once(&format!("{mark}-- BEGIN PROG LOAD LOG --"))?;
+        let (said, _) = verifier.split_once("\nprocessed ")?;
+        Some(said.trim_end().lines().last()?.trim().to_string())
+    };
+    verdict().or_else(own)
 }
 
 #[cfg(test)]
@@ -365,6 +375,21 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), HOOKS.len());
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_verifiers_last_words() {
+        let hook = &HOOKS[1];
+        let log = "libbpf: prog 'egrets_exec': BPF program load failed: -EACCES\n\
+                   libbpf: prog 'egrets_exec': -- BEGIN PROG LOAD LOG --\n0: (b7) r0 = 0\n\
+                   R3 min value is outside of the allowed memory range\nprocessed 322 insns\n\
+                   -- END PROG LOAD LOG --\n";
+        let said = "R3 min value is outside of the allowed memory range";
+        assert_eq!(reason(log, hook).as_deref(), Some(said));
+        let log = "libbpf: prog 'egrets_exec': failed to find kernel BTF type ID of 'x': -3\n";
+        let said = "failed to find kernel BTF type ID of 'x': -3";
+        assert_eq!(reason(log, hook).as_deref(), Some(said));
+        assert_eq!(reason("", hook), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod skel {
 }
 
 use std::cell::RefCell;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -152,11 +152,15 @@ impl Capture {
     /// a fill level always, and for the very next event where `idle` is set.
     pub fn wait(&mut self, timeout: Duration, idle: bool) {
         self.set_idle(idle);
-        // A record that came before the flag was seen woke nobody: it is in the
-        // ring now, and makes poll return at once.
-        let fd = self.ring.epoll_fd() as RawFd;
-        // SAFETY: the ring owns the descriptor and outlives this borrow.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        // The ring's own descriptor is ready while there is anything in it: a
+        // record that came before the flag was seen, and so woke nobody, ends the
+        // wait at once. The epoll descriptor knows of wake-ups alone.
+        let fd = if idle {
+            self.skel.maps.events.as_fd()
+        } else {
+            // SAFETY: the ring owns the descriptor and outlives this borrow.
+            unsafe { BorrowedFd::borrow_raw(self.ring.epoll_fd() as RawFd) }
+        };
         let timeout = Timespec {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: i64::from(timeout.subsec_nanos()),

@@ -11,6 +11,9 @@ pub mod watch;
 
 use std::path::PathBuf;
 
+use anyhow::{Context, Result};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
 use crate::cli::DbArgs;
 
 /// Root's history.
@@ -31,6 +34,21 @@ fn recorders_db(args: &DbArgs) -> PathBuf {
         None if rustix::process::geteuid().is_root() => SYSTEM_DB.into(),
         None => user_db().unwrap_or_else(|| SYSTEM_DB.into()),
     }
+}
+
+/// Gives up the capabilities that setcap(8) gave the program: they are for
+/// recording, and reading must not pass by a file's mode.
+fn read_as_the_caller() -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    set_capabilities(None, sets).context("the capabilities can't be given up")
 }
 
 /// The file to read: the one that exists. A directory that may not be looked

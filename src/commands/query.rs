@@ -32,6 +32,7 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
+    super::read_as_the_caller()?;
     let db = store::open_reader(&super::readers_db(&args.db))?;
     let found = request.run(&db, &mut out, &mut std::io::stderr())?;
     out.flush()?;

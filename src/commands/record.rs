@@ -4,11 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::child::Child;
 use super::live::{self, Live, Signalled};
 use crate::capture::Capture;
+use crate::capture::preflight::in_initial_pid_namespace;
 use crate::cli::RecordArgs;
 use crate::print::{Format, Printer};
 use crate::query::human;
@@ -19,6 +20,12 @@ const GRACE: Duration = Duration::from_secs(2);
 
 pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let signal = Signalled::listen()?;
+    let around = !args.command.is_empty();
+    if around && !in_initial_pid_namespace() {
+        bail!(
+            "record -- CMD can't tell its command from others in a pid namespace of its own: run egrets on the host, or in a container with the host's (--pid=host)"
+        );
+    }
     let path = super::recorders_db(&args.db);
     let access = Access {
         group: args.group.as_deref().map(store::group_id).transpose()?,
@@ -47,7 +54,6 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         let out = Box::new(std::io::BufWriter::new(std::io::stdout()));
         Printer::new(format, out, recording.start_ts)
     });
-    let around = !args.command.is_empty();
     let hook_set = capture.hook_set;
     let mut live = Live::new(capture, &args.live, around, next, Some(store), printer);
     if !around {
@@ -59,7 +65,13 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         end(live, &path)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let child = Child::spawn(&args.command)?;
+    let child = match Child::spawn(&args.command) {
+        Ok(child) => child,
+        Err(e) => {
+            live.finish()?;
+            return Err(e);
+        }
+    };
     live.attributor.track(child.pid());
     let code = follow(&mut live, child, &signal, args.live.duration)?;
     end(live, &path)?;

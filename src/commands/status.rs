@@ -12,6 +12,7 @@ use crate::query::{self, human};
 use crate::store::{self, Status};
 
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {
+    super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
     let db = store::open_reader(&path)?;
     let status = Status::read(&db, &path)?;

@@ -55,8 +55,8 @@ pub fn create(path: &Path, access: &Access) -> Result<File> {
             open_to_group(dir, group, 0o750)?;
         }
     }
-    // Through a link, or a file that others may write, what egrets writes as
-    // root would land where somebody else wants it.
+    // Through a link, what egrets writes as root would land where somebody else
+    // wants it.
     let file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection as Db, params};
+use rusqlite::{Connection as Db, TransactionBehavior, params};
 
 use crate::record::{Connection, Lookup, Record, errno_name};
 use intern::Interner;
@@ -167,7 +167,9 @@ fn write(
     batch: &Batch,
     now: i64,
 ) -> rusqlite::Result<()> {
-    let tx = db.transaction()?;
+    // Immediate: one that reads first and then wants to write fails at once where
+    // somebody else has written in between, and waits for nothing.
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for container in &batch.containers {
         intern.container(&tx, container)?;
     }
