@@ -18,7 +18,8 @@ for runner in "${runners[@]}"; do
 	echo "== ${runner##*/}"
 	# Not through a pipe, which a daemon that a test left behind would keep open.
 	# A shell's background jobs ignore Ctrl-C, and the tests send it: env mends that.
-	env --default-signal=INT "$runner" >"$log" 2>&1 &
+	: >"$log" # not below: tail would take it for a new file
+	env --default-signal=INT "$runner" >>"$log" 2>&1 &
 	pid=$!
 	tail -n +1 -s 0.2 -f --pid=$pid "$log"
 	status=0
