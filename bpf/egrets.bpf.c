@@ -16,13 +16,15 @@
 #define ETH_P_IP 0x0800 /* include/uapi/linux/if_ether.h */
 #define ETH_P_IPV6 0x86dd
 #define EINTR 4 /* include/uapi/asm-generic/errno.h */
+#define EINVAL 22
+#define EAFNOSUPPORT 97
 #define EINPROGRESS 115
 #define ERESTARTSYS 512 /* include/linux/errno.h */
 
 #include "egrets.h"
 #include "ring.h"
-#include "process.h"
 #include "calls.h"
+#include "process.h"
 #include "socket.h"
 #include "packet.h"
 
@@ -110,57 +112,118 @@ int egrets_ingress(struct __sk_buff *skb)
 	return 1;
 }
 
+/*
+ * The kernel skips a tracing program that it is running on the same processor
+ * already (recursion_misses): when a packet's arrival interrupts it and, since
+ * tracepoints may be preempted (7.0), when another process' turn comes. What must
+ * not be lost has copies of its program, which are then free, and tell what the
+ * ones before have not: they share what they have told.
+ */
+
 /* What became of a TCP attempt. */
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(egrets_set_state, const struct sock *sk, const int oldstate, const int newstate)
-{
-	state_changed(sk, newstate);
-	return 0;
-}
+#define SET_STATE(program)                                                                         \
+	SEC("tp_btf/inet_sock_set_state")                                                          \
+	int BPF_PROG(program, const struct sock *sk, const int oldstate, const int newstate)       \
+	{                                                                                          \
+		state_changed(sk, oldstate, newstate);                                             \
+		return 0;                                                                          \
+	}
+SET_STATE(egrets_set_state)
+SET_STATE(egrets_set_state_2)
+SET_STATE(egrets_set_state_3)
+
+/* The errno of one that fails at once: the portable set. */
 
 SEC("tracepoint/syscalls/sys_enter_connect")
 int egrets_connect_enter(void *ctx)
 {
-	connect_entered();
+	call_entered();
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_connect")
 int egrets_connect_exit(struct trace_event_raw_sys_exit *ctx)
 {
-	connect_returned(ctx->ret);
+	call_returned(ctx->ret);
+	return 0;
+}
+
+/* The same: the kprobe set. */
+
+SEC("kretprobe/tcp_v4_connect")
+int BPF_KRETPROBE(egrets_v4_dialled, int ret)
+{
+	call_returned(ret);
+	return 0;
+}
+
+SEC("kretprobe/tcp_v6_connect")
+int BPF_KRETPROBE(egrets_v6_dialled, int ret)
+{
+	call_returned(ret);
+	return 0;
+}
+
+SEC("kretprobe/tcp_v4_pre_connect")
+int BPF_KRETPROBE(egrets_v4_policy, int ret)
+{
+	policy_returned(ret);
+	return 0;
+}
+
+SEC("kretprobe/tcp_v6_pre_connect")
+int BPF_KRETPROBE(egrets_v6_policy, int ret)
+{
+	policy_returned(ret);
 	return 0;
 }
 
 /* Processes and the cgroups they are in. */
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(egrets_fork, struct task_struct *parent, struct task_struct *child)
-{
-	return report_fork(child);
-}
+#define FORK(program)                                                                              \
+	SEC("tp_btf/sched_process_fork")                                                           \
+	int BPF_PROG(program, struct task_struct *parent, struct task_struct *child)               \
+	{                                                                                          \
+		report_fork(child);                                                                \
+		return 0;                                                                          \
+	}
+FORK(egrets_fork)
+FORK(egrets_fork_2)
+FORK(egrets_fork_3)
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(egrets_exec, struct task_struct *task)
-{
-	return report_exec(task);
-}
+#define EXEC(program, copy)                                                                        \
+	SEC("tp_btf/sched_process_exec")                                                           \
+	int BPF_PROG(program, struct task_struct *task, int old_pid)                               \
+	{                                                                                          \
+		report_exec(task, old_pid, copy);                                                  \
+		return 0;                                                                          \
+	}
+EXEC(egrets_exec, 0)
+EXEC(egrets_exec_2, 1)
+EXEC(egrets_exec_3, 2)
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(egrets_exit, struct task_struct *task)
-{
-	return report_exit(task);
-}
+#define EXIT(program, copy)                                                                        \
+	SEC("tp_btf/sched_process_exit")                                                           \
+	int BPF_PROG(program, struct task_struct *task)                                            \
+	{                                                                                          \
+		report_exit(task, copy);                                                           \
+		return 0;                                                                          \
+	}
+EXIT(egrets_exit, 0)
+EXIT(egrets_exit_2, 1)
+EXIT(egrets_exit_3, 2)
 
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(egrets_cgroup_mkdir, struct cgroup *cgrp, const char *path)
 {
-	return report_cgroup(EGRETS_CGROUP, cgrp, path, NULL);
+	report_cgroup(EGRETS_CGROUP, cgrp, path, NULL);
+	return 0;
 }
 
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(egrets_cgroup_attach, struct cgroup *cgrp, const char *path, struct task_struct *task)
 {
-	return report_cgroup(EGRETS_ATTACH, cgrp, path, task);
+	report_cgroup(EGRETS_ATTACH, cgrp, path, task);
+	return 0;
 }

@@ -32,6 +32,7 @@ enum egrets_kind {
 	EGRETS_CGROUP,	    /* struct egrets_cgroup: a cgroup was made */
 	EGRETS_ATTACH,	    /* struct egrets_cgroup: a process was moved */
 	EGRETS_OWNER,	    /* no record: sockets that found no room in the owner map */
+	EGRETS_RETURN,	    /* no record: dials whose return was not seen (calls.h) */
 	EGRETS_KINDS,
 };
 
@@ -44,6 +45,7 @@ struct egrets_header {
 /* Whose it is. Taken in process context, so the pid is not "anybody's". */
 struct egrets_owner {
 	__u64 start_ns;	 /* of the thread group leader, since boot: guards against pid reuse */
+	__u64 exec_id;	 /* counts its execs, and those of its ancestors before the forks */
 	__u64 cgroup_id; /* in the cgroup2 hierarchy */
 	__u64 netns_cookie;
 	__u32 tgid;
@@ -115,7 +117,8 @@ struct egrets_state {
 	struct egrets_endpoint src;
 	__u32 err;	/* sk_err, positive */
 	__u8 has_bytes; /* 0: not a TCP socket of its own (MPTCP), bytes unknown */
-	__u8 pad[3];
+	__u8 was_open;	/* EGRETS_CLOSE: 1 where there was a connection */
+	__u8 pad[2];
 };
 
 /*

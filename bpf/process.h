@@ -25,14 +25,69 @@ static __always_inline void fill_owner(struct egrets_owner *owner)
 	owner->tid = (__u32)id;
 	owner->uid = (__u32)bpf_get_current_uid_gid();
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
+	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = bpf_get_current_cgroup_id();
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
 }
 
+#define COPIES 3 /* programs of the hooks on fork, exec and exit */
+
+/*
+ * What was told of each process, by pid: so that of a hook's copies only one tells.
+ * The last one takes the entry away at the exit; where it was skipped, the entry
+ * stays until the pid is used again.
+ */
+#define EXITED (~0ULL)
+
+struct told {
+	__u64 start_ns;
+	__u64 exec_id; /* task_struct.self_exec_id, which counts its execs */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32); /* tgid */
+	__type(value, struct told);
+} processes SEC(".maps");
+
+/* Whether a fork or an exec was told, which it is now. */
+static __always_inline bool is_told(struct task_struct *task)
+{
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct told now = {
+		.start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
+		.exec_id = BPF_CORE_READ(task, self_exec_id),
+	};
+	struct told *told = bpf_map_lookup_elem(&processes, &tgid);
+
+	if (told && told->start_ns == now.start_ns && told->exec_id >= now.exec_id)
+		return true;
+	bpf_map_update_elem(&processes, &tgid, &now, BPF_ANY);
+	return false;
+}
+
+/* Whether an exit was told. Of a process older than egrets every copy tells. */
+static __always_inline bool exit_is_told(__u32 tgid, __u64 start_ns, __u32 copy)
+{
+	struct told *told = bpf_map_lookup_elem(&processes, &tgid);
+
+	if (!told || told->start_ns != start_ns)
+		return false;
+	bool before = told->exec_id == EXITED;
+
+	told->exec_id = EXITED;
+	if (copy == COPIES - 1)
+		bpf_map_delete_elem(&processes, &tgid);
+	return before;
+}
+
 /*
  * An exec's record is built here: its size is known only when it is written,
- * which bpf_ringbuf_reserve does not take before dynptrs (5.19). The program is
- * not entered twice on one CPU (bpf_prog->active), so one buffer a CPU is enough.
+ * which bpf_ringbuf_reserve does not take before dynptrs (5.19). A program is not
+ * entered twice on one CPU (preemption is off, later bpf_prog->active), so each copy
+ * needs one buffer a CPU.
  */
 struct exec_scratch {
 	__u8 record[sizeof(struct egrets_exec) + EGRETS_ARGV_MAX + EGRETS_EXE_MAX + NAME_LEN];
@@ -40,7 +95,7 @@ struct exec_scratch {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, COPIES);
 	__type(key, __u32);
 	__type(value, struct exec_scratch);
 } exec_scratch SEC(".maps");
@@ -108,14 +163,15 @@ static __always_inline void read_exe(struct egrets_exec *exec, struct task_struc
 	}
 }
 
-static __always_inline int report_exec(struct task_struct *task)
+static __always_inline void report_exec(struct task_struct *task, int old_pid, __u32 copy)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	__u32 zero = 0;
-	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &zero);
+	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &copy);
 
-	if (!s)
-		return 0;
+	if (!s || is_told(task))
+		return;
+	/* a thread that is not the leader takes the leader's pid, and never exits as itself */
+	drop_call((bpf_get_current_pid_tgid() & ~0xffffffffULL) | (__u32)old_pid);
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct egrets_exec *exec = (struct egrets_exec *)s->record;
 
 	__builtin_memset(exec, 0, sizeof(*exec));
@@ -132,48 +188,53 @@ static __always_inline int report_exec(struct task_struct *task)
 		size = sizeof(*s); /* for the verifier: it fits */
 	if (bpf_ringbuf_output(&events, s, size, wake_flags()))
 		count_lost(EGRETS_EXEC);
-	return 0;
 }
 
-static __always_inline int report_fork(struct task_struct *child)
+static __always_inline void report_fork(struct task_struct *child)
 {
 	struct egrets_fork *fork;
 
 	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
-		return 0; /* a thread: it belongs to its process */
+		return; /* a thread: it belongs to its process */
+	if (is_told(child))
+		return;
 	fork = RESERVE(struct egrets_fork, EGRETS_FORK);
 	if (!fork)
-		return 0;
+		return;
 	fork->tgid = BPF_CORE_READ(child, tgid);
 	fork->start_ns = BPF_CORE_READ(child, start_boottime);
 	fork->parent_tgid = BPF_CORE_READ(child, real_parent, tgid);
 	fork->parent_start_ns = BPF_CORE_READ(child, real_parent, group_leader, start_boottime);
 	submit(fork);
-	return 0;
 }
 
-static __always_inline int report_exit(struct task_struct *task)
+static __always_inline void report_exit(struct task_struct *task, __u32 copy)
 {
 	struct egrets_exit *exit;
 
+	drop_call(bpf_get_current_pid_tgid());
 	if (BPF_CORE_READ(task, signal, live.counter) != 0)
-		return 0; /* other threads go on */
+		return; /* other threads go on */
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	__u64 start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+
+	if (exit_is_told(tgid, start_ns, copy))
+		return;
 	exit = RESERVE(struct egrets_exit, EGRETS_EXIT);
 	if (!exit)
-		return 0;
-	exit->tgid = BPF_CORE_READ(task, tgid);
-	exit->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+		return;
+	exit->tgid = tgid;
+	exit->start_ns = start_ns;
 	submit(exit);
-	return 0;
 }
 
-static __always_inline int report_cgroup(__u32 kind, struct cgroup *cgrp, const char *path,
-					 struct task_struct *task)
+static __always_inline void report_cgroup(__u32 kind, struct cgroup *cgrp, const char *path,
+					  struct task_struct *task)
 {
 	struct egrets_cgroup *e = RESERVE_MORE(struct egrets_cgroup, kind, EGRETS_PATH_MAX);
 
 	if (!e)
-		return 0;
+		return;
 	e->cgroup_id = BPF_CORE_READ(cgrp, kn, id);
 	e->hierarchy = BPF_CORE_READ(cgrp, root, hierarchy_id);
 	if (task) {
@@ -183,8 +244,8 @@ static __always_inline int report_cgroup(__u32 kind, struct cgroup *cgrp, const 
 	long n = bpf_probe_read_kernel_str(e->path, EGRETS_PATH_MAX, path);
 
 	e->path_len = n > 0 ? n - 1 : 0;
-	submit(e);
-	return 0;
+	/* a container that lives for milliseconds is to be asked about while it does */
+	submit_urgent(e);
 }
 
 #endif

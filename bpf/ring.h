@@ -59,4 +59,10 @@ static __always_inline void submit(void *record)
 	bpf_ringbuf_submit(record, wake_flags());
 }
 
+/* Of what is rare and can't wait for the reader to look in. */
+static __always_inline void submit_urgent(void *record)
+{
+	bpf_ringbuf_submit(record, BPF_RB_FORCE_WAKEUP);
+}
+
 #endif

@@ -18,7 +18,8 @@ struct sock_info {
 	struct egrets_endpoint head; /* the newest flow of the list */
 	__u32 flows;		     /* how many there are */
 	__u8 dns;		     /* named a DNS port: a DNS client */
-	__u8 pad[3];
+	__u8 established;	     /* TCP: that was told */
+	__u8 pad[2];
 };
 
 /*
@@ -151,13 +152,11 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	struct egrets_owner owner = {};
 
 	fill_sock_owner(&owner, ctx);
-	own(cookie, &owner);
+	struct sock_info *s = own(cookie, &owner);
 
-	__u64 thread = bpf_get_current_pid_tgid();
-	__u64 *calling = bpf_map_lookup_elem(&connecting, &thread);
-
-	if (calling)
-		*calling = cookie;
+	if (s)
+		s->established = 0; /* of an earlier attempt, whose end was not seen */
+	call_dials(cookie);
 	e = RESERVE(struct egrets_connect, EGRETS_CONNECT);
 	if (!e)
 		return;
@@ -292,24 +291,35 @@ static __always_inline void release(struct bpf_sock *ctx)
 	bpf_map_delete_elem(&socks, &cookie);
 }
 
-static __always_inline void state_changed(const struct sock *sk, int new_state)
+static __always_inline void state_changed(const struct sock *sk, int old_state, int new_state)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
-	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
-	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	__u32 kind = new_state == BPF_TCP_CLOSE ? EGRETS_CLOSE : EGRETS_ESTABLISHED;
 	struct egrets_state *e;
 
+	/* before anything is read: most changes are others */
 	if (new_state != BPF_TCP_ESTABLISHED && new_state != BPF_TCP_CLOSE)
 		return;
+	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
+	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
 		return;
-	if (!bpf_map_lookup_elem(&socks, &cookie))
+	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (!s || (s->established && kind == EGRETS_ESTABLISHED))
 		return;
+	bool was_open = old_state != BPF_TCP_CLOSE && old_state != BPF_TCP_LISTEN &&
+			old_state != BPF_TCP_SYN_SENT && old_state != BPF_TCP_SYN_RECV;
+
+	if (kind == EGRETS_CLOSE && was_open && !s->established)
+		count_lost(EGRETS_ESTABLISHED); /* skipped by the kernel, with all copies */
+	s->established = 1;
 	e = RESERVE(struct egrets_state, kind);
 	if (e) {
 		e->cookie = cookie;
 		e->err = BPF_CORE_READ(sk, sk_err);
+		e->was_open = was_open;
 		/* skc_num is 0 already at CLOSE */
 		e->src.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
 		if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)

@@ -34,7 +34,13 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
-enum { BPF_TCP_ESTABLISHED = 1, BPF_TCP_CLOSE = 7 };
+enum {
+	BPF_TCP_ESTABLISHED = 1,
+	BPF_TCP_SYN_SENT = 2,
+	BPF_TCP_SYN_RECV = 3,
+	BPF_TCP_CLOSE = 7,
+	BPF_TCP_LISTEN = 10,
+};
 
 /* include/uapi/linux/in.h */
 enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
@@ -84,6 +90,11 @@ struct task_struct {
 	char comm[16];
 	struct fs_struct *fs;
 	struct signal_struct *signal;
+	u64 self_exec_id;
+};
+
+struct pt_regs {
+	long unsigned int ax;
 };
 
 struct file;

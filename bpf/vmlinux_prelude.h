@@ -30,7 +30,13 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
-enum { BPF_TCP_ESTABLISHED = 1, BPF_TCP_CLOSE = 7 };
+enum {
+	BPF_TCP_ESTABLISHED = 1,
+	BPF_TCP_SYN_SENT = 2,
+	BPF_TCP_SYN_RECV = 3,
+	BPF_TCP_CLOSE = 7,
+	BPF_TCP_LISTEN = 10,
+};
 
 /* include/uapi/linux/in.h */
 enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::attribute::Exclude;
-use crate::capture;
+use crate::capture::{self, HookSet};
 
 /// Which process, in which container, talked to which hostname, when, how much.
 #[derive(Debug, Parser)]
@@ -34,7 +34,7 @@ pub enum Command {
     /// Ask the history a question in plain English
     Query(QueryArgs),
     /// Say what this kernel allows, hook by hook
-    Check,
+    Check(CheckArgs),
     /// Say whether a recorder runs, since when, and what the history holds
     Status(StatusArgs),
 }
@@ -64,12 +64,37 @@ pub struct LiveArgs {
     /// Size of the kernel's event buffer, e.g. 64K, 16M; a power of two of pages
     #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = ring_bytes)]
     pub ring_size: u32,
+    #[command(flatten)]
+    pub hooks: HookArgs,
+}
+
+/// Which hooks to use.
+#[derive(Debug, Args)]
+pub struct HookArgs {
+    /// How to learn why an attempt failed: kernel probes, the tracepoints that
+    /// kernels without them have too, or the first that works
+    #[arg(long, value_name = "SET", env = "EGRETS_HOOKS", default_value = "auto",
+        value_parser = ["auto", "kprobe", "portable"])]
+    hooks: String,
+}
+
+impl HookArgs {
+    /// None: the first that works.
+    pub fn set(&self) -> Option<HookSet> {
+        match self.hooks.as_str() {
+            "kprobe" => Some(HookSet::Kprobe),
+            "portable" => Some(HookSet::Portable),
+            _ => None,
+        }
+    }
 }
 
 impl LiveArgs {
     pub fn capture(&self) -> capture::Options {
         capture::Options {
             ring_bytes: self.ring_size,
+            hooks: self.hooks.set(),
+            sizes: false,
         }
     }
 }
@@ -131,6 +156,15 @@ pub struct QueryArgs {
     pub sql: bool,
     #[command(flatten)]
     pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub hooks: HookArgs,
+    /// Show the size of each hook's BPF program
+    #[arg(long, short)]
+    pub verbose: bool,
 }
 
 #[derive(Debug, Args)]

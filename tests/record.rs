@@ -171,17 +171,17 @@ fn a_thousand_processes_that_resolve_and_connect_at_once_all_have_their_own_name
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.http("x").to_string();
     let (_dir, db) = history();
-    let output = net.record(&db, &[dial().to_str().unwrap(), "each", "1", "1000", &port]);
+    let all = volume(1000).to_string();
+    let output = net.record(&db, &[dial().to_str().unwrap(), "each", "1", &all, &port]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-    let right = "protocol = 'tcp' AND outcome = 'connected' AND host_source = 'process'
-                 AND cmdline LIKE '% tcp ' || host || ' ' || dst_port AND exe LIKE '%/dial'";
-    let count =
-        |filter: &str| value::<i64>(&db, &format!("SELECT count(*) FROM egress WHERE {filter}"));
-    assert_eq!(count("protocol = 'tcp'"), 1000);
-    assert_eq!(count(right), 1000);
-    let hosts = "SELECT count(DISTINCT host) FROM egress WHERE protocol = 'tcp'";
-    assert_eq!(value::<i64>(&db, hosts), 1000);
-    assert_eq!(value::<i64>(&db, "SELECT count(*) FROM gaps"), 0);
+    let wrong = "SELECT cmdline, exe, host, host_source, outcome, errno FROM egress
+        WHERE protocol = 'tcp' AND NOT COALESCE(
+            outcome = 'connected' AND host_source = 'process' AND exe LIKE '%/dial'
+            AND cmdline LIKE '% tcp ' || host || ' ' || dst_port, 0)";
+    assert_eq!(sqlite3(&db, wrong), Vec::<Vec<String>>::new());
+    let count = "SELECT count(*), count(DISTINCT host) FROM egress WHERE protocol = 'tcp'";
+    assert_eq!(sqlite3(&db, count), [[all.as_str(), all.as_str()]]);
+    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use hashlink::LruCache;
-use procfs::process::Process;
 
 /// The root cgroup's id: everybody's, so nobody's group.
 pub const ROOT_ID: u64 = 1;
@@ -33,17 +32,9 @@ impl Default for Cgroups {
 }
 
 impl Cgroups {
-    /// Every cgroup that there is now, if the hierarchy is mounted.
-    pub fn seed(&mut self) {
-        let mounts = Process::myself().and_then(|p| p.mountinfo());
-        let Some(root) = mounts.ok().and_then(|mounts| {
-            mounts
-                .into_iter()
-                .find(|m| m.fs_type == "cgroup2" && m.root == "/")
-        }) else {
-            return;
-        };
-        self.walk(&root.mount_point, &root.mount_point, 0);
+    /// Every cgroup that there is now below the hierarchy's root directory.
+    pub fn seed(&mut self, root: &Path) {
+        self.walk(root, &root.to_path_buf(), 0);
     }
 
     fn walk(&mut self, root: &Path, dir: &PathBuf, level: usize) {

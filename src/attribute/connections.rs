@@ -51,7 +51,7 @@ impl Connections {
 
     /// A TCP attempt. A socket may try again after it failed.
     pub fn attempt(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
-        self.released(connect.cookie, out);
+        self.released(connect.cookie, begun.ns, out);
         let open = self.open(connect, begun, Protocol::Tcp, Outcome::InProgress);
         out.push(Record::Opened(open.connection.clone()));
         self.tcp.insert(connect.cookie, open);
@@ -95,7 +95,9 @@ impl Connections {
             c.tx_bytes = Some(tx);
             c.rx_bytes = Some(rx);
         }
-        if open.established {
+        if open.established || state.was_open {
+            // Where the event of its making was lost it is still a connection.
+            c.outcome = Outcome::Connected;
             c.errno = (state.err != 0).then_some(state.err);
             if state.err == libc::ECONNRESET {
                 c.outcome = Outcome::Reset;
@@ -118,13 +120,12 @@ impl Connections {
 
     /// connect returned this errno.
     pub fn failed(&mut self, cookie: u64, errno: i32, ns: u64, out: &mut Vec<Record>) {
-        let Some(open) = self.tcp.get(&cookie) else {
-            return;
+        let undecided = self.tcp.get(&cookie).is_some_and(|open| !open.established);
+        let open = match undecided {
+            true => self.tcp.remove(&cookie),
+            false => self.returning.remove(&cookie),
         };
-        if open.established {
-            return;
-        }
-        let Some(mut open) = self.tcp.remove(&cookie) else {
+        let Some(mut open) = open else {
             return;
         };
         let c = &mut open.connection;
@@ -135,11 +136,12 @@ impl Connections {
     }
 
     /// The socket is gone, or tries anew: what was still open came to nothing.
-    pub fn released(&mut self, cookie: u64, out: &mut Vec<Record>) {
+    pub fn released(&mut self, cookie: u64, ns: u64, out: &mut Vec<Record>) {
         if let Some(mut open) = self.tcp.remove(&cookie)
             && open.connection.outcome == Outcome::InProgress
         {
             open.connection.outcome = Outcome::Failed;
+            open.connection.duration_us = Some(micros(open.ns, ns));
             out.push(Record::Outcome(open.connection));
         }
     }

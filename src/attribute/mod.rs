@@ -13,6 +13,7 @@ mod processes;
 mod resolvers;
 mod users;
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use hashlink::LruCache;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub next_lookup: i64,
     /// Whether /proc shows the kernel side's pids.
     pub procfs: bool,
+    /// Directory of the topmost cgroup that is seen.
+    pub cgroup_root: PathBuf,
 }
 
 /// Containers remembered: those with traffic last.
@@ -73,7 +76,7 @@ impl Attributor {
         let mut processes = Processes::new(settings.procfs);
         processes.seed();
         let mut cgroups = cgroups::Cgroups::default();
-        cgroups.seed();
+        cgroups.seed(&settings.cgroup_root);
         Attributor {
             names: Names::new(settings.max_names),
             connections: Connections::new(settings.next_connection),
@@ -142,7 +145,7 @@ impl Attributor {
             What::Errno { cookie, errno } => self.connections.failed(cookie, errno, ns, out),
             What::Established(state) => self.connections.established(&state, ns, out),
             What::Close(state) => self.connections.closed(&state, ns, out),
-            What::Release { cookie, .. } => self.connections.released(cookie, out),
+            What::Release { cookie, .. } => self.connections.released(cookie, ns, out),
             What::FlowEnd(end) => self.flow_ended(end.cookie, end.dst, end.bytes, out),
             What::Dns(message) if message.ingress => self.answer(&message, ns, out),
             What::Dns(message) => self.query(&message, ns, out),
@@ -172,8 +175,10 @@ impl Attributor {
     }
 
     /// What time alone brings: lookups that nobody answered, containers' details.
-    pub fn tick(&mut self, now_ns: u64, out: &mut Vec<Record>) {
-        for asked in self.lookups.expired(now_ns) {
+    /// `seen_ns` is until when all events have been handled, which is not the
+    /// present where the reader is behind: an answer may be waiting to be read.
+    pub fn tick(&mut self, seen_ns: u64, out: &mut Vec<Record>) {
+        for asked in self.lookups.expired(seen_ns) {
             self.unanswered(asked, out);
         }
         for (id, details) in self.docker.answered() {

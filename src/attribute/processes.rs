@@ -21,6 +21,8 @@ pub struct Image {
     pub comm: String,
     pub exe: Option<String>,
     pub cmdline: Option<String>,
+    /// The process' [`Owner::exec_id`] since then; None where /proc told the rest.
+    pub exec_id: Option<u64>,
 }
 
 /// A process over its whole life, linked to its parent.
@@ -112,6 +114,9 @@ impl Processes {
     }
 
     pub fn fork(&mut self, pid: u32, start_ns: u64, ppid: u32, parent_start_ns: u64) {
+        if self.known(pid, start_ns).is_some() {
+            return; // it was found in /proc, or is told twice
+        }
         let parent = self.known(ppid, parent_start_ns);
         let node = match &parent {
             Some(parent) => Node::child(parent, (pid, start_ns)),
@@ -150,6 +155,7 @@ impl Processes {
             comm: exec.owner.comm,
             exe,
             cmdline,
+            exec_id: Some(exec.owner.exec_id),
         });
     }
 
@@ -179,6 +185,10 @@ impl Processes {
     /// The process of an event, read from /proc where its fork was not seen.
     pub fn node(&mut self, owner: &Owner) -> Rc<Node> {
         if let Some(node) = self.known(owner.pid, owner.start_ns) {
+            let known = node.image.borrow().exec_id;
+            if known.is_some_and(|known| known != owner.exec_id) {
+                *node.image.borrow_mut() = Rc::new(self.image_now(owner));
+            }
             return node;
         }
         let node = self
@@ -188,6 +198,21 @@ impl Processes {
             .unwrap_or_else(|| Rc::new(Node::orphan((owner.pid, owner.start_ns), None)));
         self.insert(Rc::clone(&node));
         node
+    }
+
+    /// What a process runs whose exec was lost: what /proc still tells, or nothing,
+    /// and never what it ran before.
+    fn image_now(&self, owner: &Owner) -> Image {
+        let read = self.read_one(owner.pid);
+        let image = read
+            .filter(|node| same_start(node.key.1, owner.start_ns))
+            .and_then(|node| Rc::try_unwrap(node.image.into_inner()).ok())
+            .unwrap_or_default();
+        Image {
+            comm: owner.comm.clone(),
+            exec_id: Some(owner.exec_id),
+            ..image
+        }
     }
 
     /// The identity that the process has in this event.
@@ -275,6 +300,7 @@ impl Processes {
             comm: stat.comm.clone(),
             exe: process.exe().ok().map(|p| p.to_string_lossy().into_owned()),
             cmdline: (!argv.is_empty()).then(|| argv.join(" ")),
+            exec_id: None,
         });
         Rc::new(node)
     }
@@ -362,6 +388,7 @@ mod tests {
             tid: pid,
             uid: 0,
             start_ns,
+            exec_id: 7,
             cgroup_id: 1,
             netns: 2,
             netns_cookie: 3,
@@ -438,6 +465,21 @@ mod tests {
         table.exec(exec(10, S, &["bash", "two"]));
         let process = table.identify(&node, &who, nowhere());
         assert_eq!(process.cmdline.as_deref(), Some("bash two"));
+    }
+
+    #[test]
+    fn a_process_whose_exec_was_lost_has_not_the_program_before() {
+        let mut table = Processes::new(false);
+        table.fork(10, S, 1, 0);
+        table.exec(exec(10, S, &["bash", "script"]));
+        let curl = Owner {
+            exec_id: 8,
+            ..owner(10, S, "curl")
+        };
+        let node = table.node(&curl);
+        let process = table.identify(&node, &curl, nowhere());
+        assert_eq!(process.comm, "curl");
+        assert_eq!((&process.exe, &process.cmdline), (&None, &None));
     }
 
     #[test]

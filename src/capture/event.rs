@@ -37,6 +37,8 @@ pub struct Owner {
     pub uid: u32,
     /// Nanoseconds since boot.
     pub start_ns: u64,
+    /// Counts its execs, and those of its ancestors before the forks.
+    pub exec_id: u64,
     /// In the cgroup2 hierarchy.
     pub cgroup_id: u64,
     pub netns: u32,
@@ -73,6 +75,8 @@ pub struct State {
     pub err: i32,
     /// Payload sent and received.
     pub bytes: Option<(u64, u64)>,
+    /// Of a close: whether there was a connection.
+    pub was_open: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -275,6 +279,7 @@ fn owner(o: &types::egrets_owner) -> Owner {
         tid: o.tid,
         uid: o.uid,
         start_ns: o.start_ns,
+        exec_id: o.exec_id,
         cgroup_id: o.cgroup_id,
         netns: o.netns,
         netns_cookie: o.netns_cookie,
@@ -313,6 +318,7 @@ fn state(bytes: &[u8]) -> Result<State, Unreadable> {
         src: source(&r.src),
         err: r.err as i32,
         bytes: (r.has_bytes != 0).then_some((r.tx_bytes, r.rx_bytes)),
+        was_open: r.was_open != 0,
     })
 }
 

@@ -4,25 +4,29 @@
 
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, PrintLevel, ProgramMut};
 
+use super::preflight::Namespace;
 use super::{Options, kernel, skel};
 
 /// How the errno of an attempt that fails at once is learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookSet {
-    /// The syscall tracepoints: kernels without kprobes.
+    /// Kernel probes on the TCP dial itself: whichever way it was asked for.
+    Kprobe,
+    /// The tracepoints of connect(2): kernels without kprobes.
     Portable,
 }
 
 impl HookSet {
     pub fn as_str(self) -> &'static str {
         match self {
+            HookSet::Kprobe => "kprobe",
             HookSet::Portable => "portable",
         }
     }
@@ -34,6 +38,7 @@ impl fmt::Display for HookSet {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Attach {
     /// To the root of the cgroup2 hierarchy.
     Cgroup,
@@ -41,161 +46,150 @@ enum Attach {
     Trace,
     /// To a tracepoint of a system call.
     Syscall(&'static str),
+    /// To a kernel function's return.
+    Return(&'static str),
 }
 
 pub struct Hook {
     program: &'static str,
+    /// Programs that do the same, for when the kernel skips the first one.
+    copies: &'static [&'static str],
     /// As the kernel names it.
     pub name: &'static str,
     /// What is seen through it.
     pub purpose: &'static str,
-    /// Whether recording can be true without it.
+    /// Whether its set, or recording as a whole, can be true without it.
     pub required: bool,
+    /// None: of both sets.
+    set: Option<HookSet>,
     attach: Attach,
 }
 
-macro_rules! hook {
-    ($program:literal, $name:literal, $attach:expr, $required:literal, $purpose:literal) => {
+impl Hook {
+    const fn new(
+        program: &'static str,
+        name: &'static str,
+        attach: Attach,
+        purpose: &'static str,
+    ) -> Hook {
+        let set = match attach {
+            Attach::Cgroup | Attach::Trace => None,
+            Attach::Syscall(_) => Some(HookSet::Portable),
+            Attach::Return(_) => Some(HookSet::Kprobe),
+        };
         Hook {
-            program: $program,
-            name: $name,
-            purpose: $purpose,
-            required: $required,
-            attach: $attach,
+            program,
+            copies: &[],
+            name,
+            purpose,
+            required: true,
+            set,
+            attach,
         }
-    };
+    }
+
+    const fn copied(mut self, copies: &'static [&'static str]) -> Hook {
+        self.copies = copies;
+        self
+    }
+
+    const fn optional(mut self) -> Hook {
+        self.required = false;
+        self
+    }
+
+    fn programs(&self) -> impl Iterator<Item = &'static str> {
+        [self.program]
+            .into_iter()
+            .chain(self.copies.iter().copied())
+    }
+
+    fn has(&self, program: impl PartialEq<&'static str>) -> bool {
+        self.programs().any(|own| program == own)
+    }
+
+    fn is_of(&self, set: HookSet) -> bool {
+        self.set.is_none_or(|own| own == set)
+    }
 }
 
-/// Processes come before sockets, so that none is seen without its exec.
-pub static HOOKS: [Hook; 15] = [
-    hook!(
-        "egrets_fork",
-        "tp_btf/sched_process_fork",
-        Attach::Trace,
-        false,
-        "parents of processes"
-    ),
-    hook!(
-        "egrets_exec",
-        "tp_btf/sched_process_exec",
-        Attach::Trace,
-        false,
-        "executables and arguments"
-    ),
-    hook!(
-        "egrets_exit",
-        "tp_btf/sched_process_exit",
-        Attach::Trace,
-        false,
-        "ends of processes"
-    ),
-    hook!(
-        "egrets_cgroup_mkdir",
-        "tp_btf/cgroup_mkdir",
-        Attach::Trace,
-        false,
-        "containers as they come"
-    ),
-    hook!(
-        "egrets_cgroup_attach",
-        "tp_btf/cgroup_attach_task",
-        Attach::Trace,
-        false,
-        "containers on cgroup v1"
-    ),
-    hook!(
-        "egrets_set_state",
-        "tp_btf/inet_sock_set_state",
-        Attach::Trace,
-        true,
-        "TCP outcomes and bytes"
-    ),
-    hook!(
-        "egrets_connect_enter",
-        "syscalls/sys_enter_connect",
-        Attach::Syscall("sys_enter_connect"),
-        false,
-        "errno of failed attempts"
-    ),
-    hook!(
-        "egrets_connect_exit",
-        "syscalls/sys_exit_connect",
-        Attach::Syscall("sys_exit_connect"),
-        false,
-        "errno of failed attempts"
-    ),
-    hook!(
-        "egrets_sock_release",
-        "cgroup/sock_release",
-        Attach::Cgroup,
-        true,
-        "ends of sockets"
-    ),
-    hook!(
-        "egrets_ingress",
-        "cgroup_skb/ingress",
-        Attach::Cgroup,
-        true,
-        "DNS answers, UDP bytes"
-    ),
-    hook!(
-        "egrets_egress",
-        "cgroup_skb/egress",
-        Attach::Cgroup,
-        true,
-        "DNS queries, UDP flows"
-    ),
-    hook!(
-        "egrets_sendmsg4",
-        "cgroup/sendmsg4",
-        Attach::Cgroup,
-        true,
-        "UDP destinations, IPv4"
-    ),
-    hook!(
-        "egrets_sendmsg6",
-        "cgroup/sendmsg6",
-        Attach::Cgroup,
-        true,
-        "UDP destinations, IPv6"
-    ),
-    hook!(
-        "egrets_connect4",
-        "cgroup/connect4",
-        Attach::Cgroup,
-        true,
-        "TCP attempts, IPv4"
-    ),
-    hook!(
-        "egrets_connect6",
-        "cgroup/connect6",
-        Attach::Cgroup,
-        true,
-        "TCP attempts, IPv6"
-    ),
-];
+/// In the order in which they are attached, a set's own before the others: a call's
+/// return before its entry, so that no entry waits for a return that is not followed;
+/// processes before sockets, so that no socket is seen without its process' exec.
+#[rustfmt::skip]
+pub static HOOKS: [Hook; 19] = {
+    use Attach::{Cgroup, Return, Syscall, Trace};
+    const ERRNO: &str = "errno of failed attempts";
+    const POLICY: &str = "errno of a cgroup's refusal";
+    [
+        Hook::new("egrets_fork", "tp_btf/sched_process_fork", Trace, "parents of processes").copied(&["egrets_fork_2", "egrets_fork_3"]).optional(),
+        Hook::new("egrets_exec", "tp_btf/sched_process_exec", Trace, "executables and arguments").copied(&["egrets_exec_2", "egrets_exec_3"]).optional(),
+        Hook::new("egrets_exit", "tp_btf/sched_process_exit", Trace, "ends of processes").copied(&["egrets_exit_2", "egrets_exit_3"]).optional(),
+        Hook::new("egrets_cgroup_mkdir", "tp_btf/cgroup_mkdir", Trace, "containers as they come").optional(),
+        Hook::new("egrets_cgroup_attach", "tp_btf/cgroup_attach_task", Trace, "containers on cgroup v1").optional(),
+        Hook::new("egrets_set_state", "tp_btf/inet_sock_set_state", Trace, "TCP outcomes and bytes").copied(&["egrets_set_state_2", "egrets_set_state_3"]),
+        Hook::new("egrets_v4_dialled", "kretprobe/tcp_v4_connect", Return("tcp_v4_connect"), ERRNO),
+        Hook::new("egrets_v6_dialled", "kretprobe/tcp_v6_connect", Return("tcp_v6_connect"), ERRNO),
+        Hook::new("egrets_v4_policy", "kretprobe/tcp_v4_pre_connect", Return("tcp_v4_pre_connect"), POLICY),
+        Hook::new("egrets_v6_policy", "kretprobe/tcp_v6_pre_connect", Return("tcp_v6_pre_connect"), POLICY),
+        Hook::new("egrets_connect_exit", "syscalls/sys_exit_connect", Syscall("sys_exit_connect"), ERRNO).optional(),
+        Hook::new("egrets_connect_enter", "syscalls/sys_enter_connect", Syscall("sys_enter_connect"), ERRNO).optional(),
+        Hook::new("egrets_sock_release", "cgroup/sock_release", Cgroup, "ends of sockets"),
+        Hook::new("egrets_ingress", "cgroup_skb/ingress", Cgroup, "DNS answers, UDP bytes"),
+        Hook::new("egrets_egress", "cgroup_skb/egress", Cgroup, "DNS queries, UDP flows"),
+        Hook::new("egrets_sendmsg4", "cgroup/sendmsg4", Cgroup, "UDP destinations, IPv4"),
+        Hook::new("egrets_sendmsg6", "cgroup/sendmsg6", Cgroup, "UDP destinations, IPv6"),
+        Hook::new("egrets_connect4", "cgroup/connect4", Cgroup, "TCP attempts, IPv4"),
+        Hook::new("egrets_connect6", "cgroup/connect6", Cgroup, "TCP attempts, IPv6"),
+    ]
+};
 
-/// What became of a hook: None, or why it is not there.
+/// What a program is like, for those who watch it grow.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Bytes of BPF instructions as the kernel keeps them.
+    pub bpf_bytes: u32,
+    /// Bytes of machine code.
+    pub jited_bytes: u32,
+    /// Instructions that the verifier has looked at, of the million that it
+    /// allows (BPF_COMPLEXITY_LIMIT_INSNS).
+    pub verified: u32,
+}
+
+/// What became of a hook.
 pub struct HookReport {
     pub hook: &'static Hook,
+    /// None, or why it is not there.
     pub error: Option<String>,
+    /// Of its program; None where that was not loaded, or not asked for.
+    pub size: Option<Size>,
 }
 
 pub struct Loaded {
     pub skel: skel::EgretsSkel<'static>,
     pub links: Vec<Link>,
+    /// The cgroup whose processes are seen.
+    pub cgroup: OwnedFd,
+    /// Whether that is the root of all.
+    pub whole: bool,
     pub set: HookSet,
+    /// Why it is not the kprobe set, where that would have been taken.
+    pub no_kprobes: Option<String>,
+    /// Of the hooks of the set.
     pub reports: Vec<HookReport>,
 }
 
-/// libbpf's own words while it loads: they say which program the kernel refused.
+/// libbpf's own words while it loads: they say which program the kernel refused,
+/// and, where they are asked for, the verifier's figures.
 static LIBBPF_LOG: Mutex<String> = Mutex::new(String::new());
+
+/// BPF_LOG_STATS, include/linux/bpf_verifier.h.
+const LOG_STATS: u32 = 4;
 
 fn keep_log(level: PrintLevel, text: String) {
     log::debug!("{}", text.trim_end());
-    if matches!(level, PrintLevel::Warn)
-        && let Ok(mut log) = LIBBPF_LOG.lock()
-    {
+    let wanted = matches!(level, PrintLevel::Warn) || text.contains("\nprocessed ");
+    if wanted && let Ok(mut log) = LIBBPF_LOG.lock() {
         log.push_str(&text);
     }
 }
@@ -208,94 +202,204 @@ fn take_log() -> String {
 }
 
 /// Loads what loads and attaches what attaches. A hook that is not required is
-/// left out with its reason.
+/// left out with its reason; without a set named egrets takes the kprobe set where
+/// what that requires is to be had.
 ///
 /// # Errors
 /// A required hook fails, or the object as a whole does.
 pub fn load(options: &Options) -> Result<Loaded> {
     libbpf_rs::set_print(Some((PrintLevel::Debug, keep_log)));
-    let mut left_out: Vec<(&'static Hook, String)> = Vec::new();
-    let mut skel = loop {
-        // The skeleton borrows its object for as long as it lives, which is as
-        // long as the process does: there is one capture a run.
-        let storage = Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut open = skel::EgretsSkelBuilder::default()
-            .open(storage)
-            .context("the BPF object can't be opened")?;
-        configure(&mut open, options)?;
-        for mut program in open.open_object_mut().progs_mut() {
-            if left_out
-                .iter()
-                .any(|(hook, _)| program.name() == hook.program)
-            {
-                program.set_autoload(false);
-            }
-        }
-        take_log();
-        let error = match open.load() {
-            Ok(skel) => break skel,
-            Err(e) => e,
-        };
-        let log = take_log();
-        let culprit = HOOKS.iter().find(|hook| {
-            log.contains(&format!("prog '{}': ", hook.program))
-                && !left_out.iter().any(|(out, _)| out.program == hook.program)
-        });
-        match culprit {
-            Some(hook) => {
-                let reason = reason(&log, hook).unwrap_or_else(|| error.to_string());
-                if hook.required {
-                    bail!(
-                        "this kernel refuses {} ({}): {reason}",
-                        hook.name,
-                        hook.purpose
-                    );
-                }
-                left_out.push((hook, reason));
-            }
-            None => {
-                return Err(anyhow!(error))
-                    .context(format!("the kernel refuses the BPF object: {}", log.trim()));
-            }
-        }
-    };
-    let cgroup = kernel::cgroup2()?;
-    if !kernel::is_cgroup2_root(&cgroup) {
+    kernel::join_cgroup_namespace();
+    let mut object = Object::load(options)?;
+    let whole = kernel::is_cgroup2_root(&object.cgroup);
+    if !whole {
         log::warn!(
-            "this is a cgroup namespace: only the processes in it are seen; run egrets on the host, or with the host's cgroup namespace"
+            "this is a cgroup namespace of its own: only the processes in it are seen; run egrets on the host, or with the host's cgroup and pid namespaces"
         );
     }
+    // The set's before the rest: no attempt is seen whose errno is not.
+    let (set, mut attached, no_kprobes) = match options.hooks {
+        Some(set) => {
+            let attached = object.attach_set(set);
+            let attached = attached.with_context(|| match set {
+                HookSet::Kprobe => {
+                    "the kprobe set can't be used: --hooks portable works without it"
+                }
+                HookSet::Portable => "the portable set can't be used",
+            })?;
+            (set, attached, None)
+        }
+        None => match object.attach_set(HookSet::Kprobe) {
+            Ok(attached) => (HookSet::Kprobe, attached, None),
+            Err(e) => {
+                let reason = format!("{e:#}");
+                if kernel::has_kprobes() {
+                    log::warn!("the portable hooks are used: {reason}");
+                }
+                let attached = object.attach_set(HookSet::Portable)?;
+                (HookSet::Portable, attached, Some(reason))
+            }
+        },
+    };
+    attached.extend(object.attach(|hook| hook.set.is_none())?);
     let mut links = Vec::new();
     let mut reports = Vec::new();
-    for hook in &HOOKS {
-        let error = match left_out.iter().find(|(out, _)| out.program == hook.program) {
-            Some((_, reason)) => Some(reason.clone()),
-            None => match attach(&mut skel, hook, &cgroup) {
-                Ok(link) => {
-                    links.push(link);
-                    None
-                }
-                Err(e) => Some(format!("{e:#}")),
-            },
+    for (hook, result) in attached {
+        let error = match result {
+            Ok(own) => {
+                links.extend(own);
+                None
+            }
+            Err(reason) => {
+                log::warn!("without {} ({}): {reason}", hook.name, hook.purpose);
+                Some(reason)
+            }
         };
-        if let Some(reason) = &error {
-            if hook.required {
+        let size = object.size(hook);
+        reports.push(HookReport { hook, error, size });
+    }
+    Ok(Loaded {
+        skel: object.skel,
+        links,
+        cgroup: object.cgroup,
+        whole,
+        set,
+        no_kprobes,
+        reports,
+    })
+}
+
+/// A hook's links, or why there are none.
+type Attached = (&'static Hook, Result<Vec<Link>, String>);
+
+/// The loaded object, before anything is attached.
+struct Object {
+    skel: skel::EgretsSkel<'static>,
+    left_out: Vec<(&'static Hook, String)>,
+    /// The verifier's figures; empty where they were not asked for.
+    figures: String,
+    cgroup: OwnedFd,
+}
+
+impl Object {
+    fn load(options: &Options) -> Result<Object> {
+        let mut left_out: Vec<(&'static Hook, String)> = Vec::new();
+        let mut figures = options.sizes;
+        let skel = loop {
+            // The skeleton borrows its object for as long as it lives, which is as
+            // long as the process does: there is one capture a run.
+            let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+            let mut open = skel::EgretsSkelBuilder::default()
+                .open(storage)
+                .context("the BPF object can't be opened")?;
+            configure(&mut open, options)?;
+            for mut program in open.open_object_mut().progs_mut() {
+                let hook = HOOKS.iter().find(|hook| hook.has(program.name()));
+                let unwanted = hook.is_none_or(|hook| {
+                    options.hooks.is_some_and(|set| !hook.is_of(set))
+                        || left_out.iter().any(|(out, _)| out.program == hook.program)
+                });
+                program.set_autoload(!unwanted);
+                if figures {
+                    program.set_log_level(LOG_STATS);
+                }
+            }
+            take_log();
+            let error = match open.load() {
+                Ok(skel) => break skel,
+                Err(e) => e,
+            };
+            let log = take_log();
+            if figures {
+                // Asked for figures the verifier gives no reasons.
+                figures = false;
+                continue;
+            }
+            let culprit = HOOKS.iter().find(|hook| {
+                hook.programs().any(|program| log.contains(&mark(program)))
+                    && !left_out.iter().any(|(out, _)| out.program == hook.program)
+            });
+            let Some(hook) = culprit else {
+                return Err(anyhow!(error))
+                    .context(format!("the kernel refuses the BPF object: {}", log.trim()));
+            };
+            let reason = reason(&log, hook).unwrap_or_else(|| error.to_string());
+            // A set may be given up for the other one: attaching decides.
+            if hook.required && hook.set.is_none() {
+                bail!(
+                    "this kernel refuses {} ({}): {reason}",
+                    hook.name,
+                    hook.purpose
+                );
+            }
+            left_out.push((hook, reason));
+            figures = options.sizes;
+        };
+        Ok(Object {
+            skel,
+            left_out,
+            figures: take_log(),
+            cgroup: kernel::cgroup2()?,
+        })
+    }
+
+    fn attach_set(&mut self, set: HookSet) -> Result<Vec<Attached>> {
+        if set == HookSet::Kprobe && !kernel::has_kprobes() {
+            bail!("this kernel has no kprobes (CONFIG_KPROBES)");
+        }
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            bss.every_dial_returns = u32::from(set == HookSet::Kprobe);
+        }
+        let mut attached = self.attach(|hook| hook.set == Some(set))?;
+        // They belong together: one without the other would mislead.
+        if attached.iter().any(|(_, result)| result.is_err()) {
+            for (_, result) in attached.iter_mut().filter(|(_, result)| result.is_ok()) {
+                *result = Err("of no use without the other".into());
+            }
+        }
+        Ok(attached)
+    }
+
+    /// Attaches these hooks, in their order.
+    fn attach(&mut self, which: impl Fn(&Hook) -> bool) -> Result<Vec<Attached>> {
+        let mut attached: Vec<Attached> = Vec::new();
+        for hook in HOOKS.iter().filter(|hook| which(hook)) {
+            let refused = self
+                .left_out
+                .iter()
+                .find(|(out, _)| out.program == hook.program);
+            let result = match refused {
+                Some((_, reason)) => Err(reason.clone()),
+                None => attach(&mut self.skel, hook, &self.cgroup).map_err(|e| format!("{e:#}")),
+            };
+            if let Err(reason) = &result
+                && hook.required
+            {
                 bail!(
                     "{} ({}) can't be attached: {reason}",
                     hook.name,
                     hook.purpose
                 );
             }
-            log::warn!("without {} ({}): {reason}", hook.name, hook.purpose);
+            attached.push((hook, result));
         }
-        reports.push(HookReport { hook, error });
+        Ok(attached)
     }
-    Ok(Loaded {
-        skel,
-        links,
-        set: HookSet::Portable,
-        reports,
-    })
+
+    /// What a hook's program is like, where figures were asked for.
+    fn size(&self, hook: &Hook) -> Option<Size> {
+        let (_, log) = self.figures.split_once(&mark(hook.program))?;
+        let (_, processed) = log.split_once("\nprocessed ")?;
+        let (verified, _) = processed.split_once(' ')?;
+        let mut programs = self.skel.object().progs();
+        let program = programs.find(|p| p.name() == hook.program)?;
+        let (bpf_bytes, jited_bytes) = kernel::program_bytes(program.as_fd())?;
+        Some(Size {
+            bpf_bytes,
+            jited_bytes,
+            verified: verified.parse().ok()?,
+        })
+    }
 }
 
 fn configure(open: &mut skel::OpenEgretsSkel<'static>, options: &Options) -> Result<()> {
@@ -323,31 +427,48 @@ fn ring_size(bytes: u32) -> u32 {
 /// egrets' own pid as the kernel side sees it, in the initial pid namespace.
 /// In another one its own number means nothing there: then none is left out.
 fn own_pid() -> Result<u32> {
-    let initial = super::preflight::in_initial_pid_namespace();
+    let initial = Namespace::Pid.is_initial();
     Ok(if initial { std::process::id() } else { 0 })
 }
 
-fn attach(skel: &mut skel::EgretsSkel<'static>, hook: &Hook, cgroup: &OwnedFd) -> Result<Link> {
-    let program: ProgramMut<'_> = skel
-        .object_mut()
-        .progs_mut()
-        .find(|p| p.name() == hook.program)
-        .with_context(|| format!("the BPF object has no program {}", hook.program))?;
-    Ok(match hook.attach {
-        Attach::Cgroup => program.attach_cgroup(cgroup.as_raw_fd())?,
-        Attach::Trace => program.attach_trace()?,
-        Attach::Syscall(name) => {
-            let event = kernel::open_tracepoint("syscalls", name)?;
-            // The link owns the descriptor from here on and closes it.
-            program.attach_perf_event(std::os::fd::IntoRawFd::into_raw_fd(event))?
-        }
-    })
+fn attach(
+    skel: &mut skel::EgretsSkel<'static>,
+    hook: &Hook,
+    cgroup: &OwnedFd,
+) -> Result<Vec<Link>> {
+    let mut links = Vec::new();
+    for name in hook.programs() {
+        let program: ProgramMut<'_> = skel
+            .object_mut()
+            .progs_mut()
+            .find(|p| p.name() == name)
+            .with_context(|| format!("the BPF object has no program {name}"))?;
+        links.push(match hook.attach {
+            Attach::Cgroup => program.attach_cgroup(cgroup.as_raw_fd())?,
+            Attach::Trace => program.attach_trace()?,
+            Attach::Syscall(name) => {
+                let event = kernel::open_tracepoint("syscalls", name)?;
+                // The link owns the descriptor from here on and closes it.
+                program.attach_perf_event(std::os::fd::IntoRawFd::into_raw_fd(event))?
+            }
+            Attach::Return(function) => program.attach_kprobe(true, function)?,
+        });
+    }
+    Ok(links)
+}
+
+/// How libbpf's log begins what it says of a program.
+fn mark(program: &str) -> String {
+    format!("prog '{program}': ")
 }
 
 /// The words of libbpf's log that say why: the verifier's last ones where it was
 /// asked, else libbpf's own.
 fn reason(log: &str, hook: &Hook) -> Option<String> {
-    let mark = format!("prog '{}': ", hook.program);
+    let program = hook
+        .programs()
+        .find(|program| log.contains(&mark(program)))?;
+    let mark = mark(program);
     let own = || {
         let lines = log
             .lines()
@@ -371,10 +492,11 @@ mod tests {
 
     #[test]
     fn every_program_of_the_object_has_one_hook() {
-        let mut names: Vec<_> = HOOKS.iter().map(|h| h.program).collect();
+        let mut names: Vec<_> = HOOKS.iter().flat_map(Hook::programs).collect();
+        let all = names.len();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), HOOKS.len());
+        assert_eq!(names.len(), all);
     }
 
     #[test]

@@ -1,16 +1,20 @@
-//! The two file systems that hooks hang on, wherever they are mounted, or not.
+//! What hooks hang on: two file systems, wherever they are mounted, or not, the
+//! cgroup namespace, kprobes; and what the kernel says of a loaded program.
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use libbpf_rs::libbpf_sys;
 use procfs::ProcResult;
 use procfs::process::Process;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::preflight::Namespace;
 
 /// The root of a mounted file system of a type, or a private mount of it that
 /// nobody else sees and that goes with the descriptor.
@@ -46,19 +50,53 @@ fn mount_points(fstype: &str) -> ProcResult<Vec<PathBuf>> {
         .collect())
 }
 
-/// The cgroup2 hierarchy's root directory.
+/// The cgroup2 hierarchy's root directory, as far up as egrets may see.
 pub fn cgroup2() -> Result<OwnedFd> {
     root_of("cgroup2")
 }
 
 /// Inode of the cgroup2 hierarchy's root: another one is the root of a cgroup
 /// namespace (kernfs numbers its root 1).
-pub const CGROUP2_ROOT_INO: u64 = 1;
+const CGROUP2_ROOT_INO: u64 = 1;
 
 /// Whether the descriptor is the real root, not a cgroup namespace's.
 pub fn is_cgroup2_root(dir: &OwnedFd) -> bool {
-    fs::metadata(format!("/proc/self/fd/{}", dir.as_raw_fd()))
-        .is_ok_and(|m| m.ino() == CGROUP2_ROOT_INO)
+    rustix::fs::fstat(dir).is_ok_and(|stat| stat.st_ino == CGROUP2_ROOT_INO)
+}
+
+/// Joins the host's cgroup namespace where a process of it is within sight, as in a
+/// container with the host's pid namespace. It is the calling thread's, and that of
+/// the threads that it starts.
+pub fn join_cgroup_namespace() {
+    if Namespace::Cgroup.is_initial() || !Namespace::Pid.is_initial() {
+        return;
+    }
+    let host = procfs::process::all_processes().into_iter().flatten();
+    let host = host.flatten().find_map(|process| {
+        let namespace = fs::File::open(format!("/proc/{}/ns/cgroup", process.pid)).ok()?;
+        let stat = rustix::fs::fstat(&namespace).ok()?;
+        (stat.st_ino == Namespace::Cgroup as u64).then_some(namespace)
+    });
+    if let Some(host) = host {
+        let kind = Some(LinkNameSpaceType::ControlGroup);
+        let _ = move_into_link_name_space(host.as_fd(), kind);
+    }
+}
+
+/// Whether the kernel has kprobes: perf_event_open(2) knows them as events.
+pub fn has_kprobes() -> bool {
+    Path::new("/sys/bus/event_source/devices/kprobe/type").exists()
+}
+
+/// A loaded program's bytes: of BPF instructions, and of machine code.
+pub fn program_bytes(program: BorrowedFd<'_>) -> Option<(u32, u32)> {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = size_of_val(&info) as u32;
+    // SAFETY: the kernel writes at most `len` bytes to a struct that has them;
+    // all zero, it asks for no buffers to be filled.
+    let error =
+        unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &mut info, &mut len) };
+    (error == 0).then_some((info.xlated_prog_len, info.jited_prog_len))
 }
 
 /// An event that a tracepoint program can be attached to.

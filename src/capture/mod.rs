@@ -14,7 +14,8 @@ mod skel {
 }
 
 use std::cell::RefCell;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -34,19 +35,26 @@ pub use hooks::HookSet;
 pub struct Options {
     /// Bytes; rounded up to a power of two of pages.
     pub ring_bytes: u32,
+    /// None: the kprobe set where it is to be had, else the portable one.
+    pub hooks: Option<HookSet>,
+    /// Whether to find out what each program is like: [`hooks::Size`].
+    pub sizes: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Options {
             ring_bytes: 16 << 20,
+            hooks: None,
+            sizes: false,
         }
     }
 }
 
 /// Records that found no room in the ring buffer, by kind; "socket" counts the
-/// sockets that found none in the owner map.
-pub const LOSS_KINDS: [(types::egrets_kind, &str); 14] = [
+/// sockets that found none in the owner map, and "return" the calls whose return was
+/// not seen.
+pub const LOSS_KINDS: [(types::egrets_kind, &str); 15] = [
     (types::egrets_kind::EGRETS_FORK, "fork"),
     (types::egrets_kind::EGRETS_EXEC, "exec"),
     (types::egrets_kind::EGRETS_EXIT, "exit"),
@@ -61,7 +69,15 @@ pub const LOSS_KINDS: [(types::egrets_kind, &str); 14] = [
     (types::egrets_kind::EGRETS_CGROUP, "cgroup"),
     (types::egrets_kind::EGRETS_ATTACH, "attach"),
     (types::egrets_kind::EGRETS_OWNER, "socket"),
+    (types::egrets_kind::EGRETS_RETURN, "return"),
 ];
+
+/// A way to lose events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Loss {
+    pub kind: &'static str,
+    pub why: &'static str,
+}
 
 /// What [`Capture::drain`] did.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +95,12 @@ pub struct Capture {
     /// Filled by the ring's callback, emptied by [`Capture::drain`].
     inbox: Rc<RefCell<Vec<Event>>>,
     unreadable: Rc<RefCell<u64>>,
+    cgroup: OwnedFd,
+    /// Whether the processes of all cgroups are seen.
+    pub whole: bool,
     pub hook_set: HookSet,
+    /// Why it is not the kprobe set, where that was to be taken if possible.
+    pub no_kprobes: Option<String>,
     pub hooks: Vec<HookReport>,
 }
 
@@ -115,7 +136,10 @@ impl Capture {
             _links: loaded.links,
             inbox,
             unreadable,
+            cgroup: loaded.cgroup,
+            whole: loaded.whole,
             hook_set: loaded.set,
+            no_kprobes: loaded.no_kprobes,
             hooks: loaded.reports,
         })
     }
@@ -177,26 +201,37 @@ impl Capture {
         }
     }
 
-    /// What was lost since the programs were loaded, by kind; kinds with no loss
-    /// are left out.
-    pub fn lost(&self) -> Vec<(&'static str, u64)> {
-        let Some(bss) = self.skel.maps.bss_data.as_deref() else {
-            return Vec::new();
+    /// What was lost since the programs were loaded, and how much of it.
+    pub fn lost(&self) -> Vec<(Loss, u64)> {
+        let mut lost = Vec::new();
+        let mut add = |kind, why, n| {
+            if n > 0 {
+                lost.push((Loss { kind, why }, n));
+            }
         };
-        LOSS_KINDS
-            .iter()
-            .filter_map(|(kind, name)| {
-                let slot = bss.lost.get(kind.0 as usize)?;
+        if let Some(bss) = self.skel.maps.bss_data.as_deref() {
+            for (kind, name) in LOSS_KINDS {
+                let why = match kind {
+                    types::egrets_kind::EGRETS_OWNER => "owner map full",
+                    types::egrets_kind::EGRETS_RETURN => "return of connect not seen",
+                    types::egrets_kind::EGRETS_ESTABLISHED => "ring buffer full, or hook skipped",
+                    _ => "ring buffer full",
+                };
+                let slot = bss.lost.get(kind.0 as usize);
                 // SAFETY: a valid, aligned reference; the kernel side adds to it.
-                let n = unsafe { std::ptr::read_volatile(slot) };
-                (n > 0).then_some((*name, n))
-            })
-            .collect()
+                let n = slot.map_or(0, |slot| unsafe { std::ptr::read_volatile(slot) });
+                add(name, why, n);
+            }
+        }
+        // A fault of egrets' own.
+        add("parse", "record not readable", *self.unreadable.borrow());
+        lost
     }
 
-    /// Records that [`decode`] could not read: a fault of egrets' own.
-    pub fn unreadable(&self) -> u64 {
-        *self.unreadable.borrow()
+    /// Directory of the topmost cgroup that is seen, mounted or not. It goes with
+    /// the capture.
+    pub fn cgroup_root(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.cgroup.as_raw_fd()).into()
     }
 
     /// The counters of an open flow; None once its socket is gone.

@@ -34,8 +34,30 @@ const NEEDS: [Need; 3] = [
     },
 ];
 
-/// The inode of the initial pid namespace, include/linux/proc_ns.h.
-const PROC_PID_INIT_INO: u64 = 0xEFFF_FFFC;
+/// A kind of namespace, and the inode of its first one (include/linux/proc_ns.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Namespace {
+    User = 0xEFFF_FFFD,
+    Pid = 0xEFFF_FFFC,
+    Cgroup = 0xEFFF_FFFB,
+}
+
+impl Namespace {
+    /// Whether egrets is in the first one, the host's.
+    pub fn is_initial(self) -> bool {
+        let name = match self {
+            Namespace::User => "user",
+            Namespace::Pid => "pid",
+            Namespace::Cgroup => "cgroup",
+        };
+        match fs::metadata(format!("/proc/self/ns/{name}")) {
+            Ok(namespace) => namespace.ino() == self as u64,
+            // A kernel without this kind of namespace has the one.
+            Err(e) => e.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+}
 
 /// Where a kernel keeps the BTF of its own types.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -53,15 +75,26 @@ pub fn checks() -> Vec<Check> {
         what: format!("{} (to {})", need.name, need.purpose),
         ok: !missing.contains(&need.name),
     });
+    let user = Check {
+        what: "the host's user namespace (capabilities count nowhere else)".into(),
+        ok: Namespace::User.is_initial(),
+    };
     let btf = Check {
         what: "kernel type information (BTF)".into(),
         ok: Path::new(BTF).exists(),
     };
-    capabilities.chain([btf]).collect()
+    capabilities.chain([user, btf]).collect()
 }
 
 /// What to do where a check is not ok; None where all are.
 pub fn way_out() -> Option<String> {
+    if !Namespace::User.is_initial() {
+        return Some(
+            "this is a user namespace of its own, as in a rootless container, and its root may \
+             not load BPF programs: run egrets on the host"
+                .into(),
+        );
+    }
     if !Path::new(BTF).exists() {
         return Some(format!(
             "{BTF} is missing: egrets needs a kernel with CONFIG_DEBUG_INFO_BTF=y, 5.10 or later"
@@ -99,9 +132,4 @@ fn missing_capabilities() -> Vec<&'static str> {
         .filter(|need| !all && !effective.contains(need.set))
         .map(|need| need.name)
         .collect()
-}
-
-/// Whether the pids of the kernel side are those of this process' /proc.
-pub fn in_initial_pid_namespace() -> bool {
-    fs::metadata("/proc/self/ns/pid").is_ok_and(|m| m.ino() == PROC_PID_INIT_INO)
 }

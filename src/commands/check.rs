@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::capture::preflight::Namespace;
 use crate::capture::{Capture, Options, preflight};
+use crate::cli::CheckArgs;
 
-pub fn run() -> Result<ExitCode> {
+pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -22,31 +24,22 @@ pub fn run() -> Result<ExitCode> {
         writeln!(out, "recording can't work here yet: {way_out}")?;
         return Ok(ExitCode::from(2));
     }
-    if !preflight::in_initial_pid_namespace() {
-        writeln!(
-            out,
-            "  note     this is a pid namespace of its own: processes older than egrets have no names here"
-        )?;
-    }
     // Its warnings would say the same as the lines below.
     log::set_max_level(log::LevelFilter::Error);
-    let capture = Capture::start(&Options::default())?;
-    writeln!(out, "hooks ({} set)", capture.hook_set)?;
-    let width = capture
-        .hooks
-        .iter()
-        .map(|r| r.hook.name.len())
-        .max()
-        .unwrap_or_default();
-    for report in &capture.hooks {
-        let (name, purpose) = (report.hook.name, report.hook.purpose);
-        let reason = report
-            .error
-            .as_ref()
-            .map_or(String::new(), |e| format!(": {e}"));
-        let mark = mark(report.error.is_none());
-        writeln!(out, "  {mark} {name:width$}  {purpose}{reason}")?;
+    let capture = Capture::start(&Options {
+        hooks: args.hooks.set(),
+        sizes: args.verbose,
+        ..Options::default()
+    })?;
+    for note in notes(&capture) {
+        writeln!(out, "  note     {note}")?;
     }
+    write!(out, "hooks ({} set", capture.hook_set)?;
+    match &capture.no_kprobes {
+        Some(reason) => writeln!(out, ": {reason})")?,
+        None => writeln!(out, ")")?,
+    }
+    hooks(&mut out, &capture, args.verbose)?;
     let mut without: Vec<&str> = capture
         .hooks
         .iter()
@@ -54,11 +47,74 @@ pub fn run() -> Result<ExitCode> {
         .map(|r| r.hook.purpose)
         .collect();
     without.dedup();
+    let limits = if capture.whole {
+        String::new()
+    } else {
+        ", for the processes of this cgroup namespace".to_string()
+    };
     match without.as_slice() {
-        [] => writeln!(out, "recording works here")?,
-        _ => writeln!(out, "recording works here, without: {}", without.join(", "))?,
+        [] => writeln!(out, "recording works here{limits}")?,
+        _ => writeln!(
+            out,
+            "recording works here{limits}, without: {}",
+            without.join(", ")
+        )?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is not seen from where egrets runs, as in a container, and what helps.
+fn notes(capture: &Capture) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !capture.whole {
+        notes.push(
+            "this is a cgroup namespace of its own: connections and lookups of processes outside \
+             of it are not seen; run egrets on the host, or with the host's namespaces \
+             (docker run --cgroupns=host --pid=host)"
+                .into(),
+        );
+    }
+    if !Namespace::Pid.is_initial() {
+        notes.push(
+            "this is a pid namespace of its own: of processes that were there before egrets only \
+             the short name is known, and record -- CMD can't be used (docker run --pid=host \
+             helps)"
+                .into(),
+        );
+    }
+    notes
+}
+
+fn hooks(out: &mut impl Write, capture: &Capture, verbose: bool) -> Result<()> {
+    let widest = capture.hooks.iter().map(|r| r.hook.name.len()).max();
+    let width = widest.unwrap_or_default();
+    if verbose {
+        writeln!(
+            out,
+            "           {:width$}  {:>9}  {:>9}  {:>9}",
+            "", "BPF bytes", "jited", "verified"
+        )?;
+    }
+    for report in &capture.hooks {
+        let name = report.hook.name;
+        write!(out, "  {} {name:width$}  ", mark(report.error.is_none()))?;
+        if verbose {
+            match report.size {
+                Some(size) => write!(
+                    out,
+                    "{:>9}  {:>9}  {:>9}  ",
+                    size.bpf_bytes, size.jited_bytes, size.verified
+                )?,
+                None => write!(out, "{:>9}  {:>9}  {:>9}  ", "-", "-", "-")?,
+            }
+        }
+        let purpose = report.hook.purpose;
+        match &report.error {
+            Some(reason) => writeln!(out, "{purpose}: {reason}")?,
+            None => writeln!(out, "{purpose}")?,
+        }
+    }
+    Ok(())
 }
 
 fn mark(ok: bool) -> &'static str {

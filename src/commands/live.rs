@@ -13,8 +13,8 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 use crate::attribute::{Attributor, Settings};
-use crate::capture::Capture;
-use crate::capture::preflight::in_initial_pid_namespace;
+use crate::capture::preflight::Namespace;
+use crate::capture::{Capture, Loss};
 use crate::cli::LiveArgs;
 use crate::print::Printer;
 use crate::record::Record;
@@ -40,7 +40,7 @@ pub struct Live {
     pub store: Option<Store>,
     pub printer: Option<Printer>,
     records: Vec<Record>,
-    told_lost: HashMap<&'static str, u64>,
+    told_lost: HashMap<Loss, u64>,
     checked_ts: i64,
     last_event: Instant,
     last_beat: Instant,
@@ -49,6 +49,9 @@ pub struct Live {
     deaf: bool,
     /// The ring buffer holds more already.
     behind: bool,
+    /// Until when everything is known, nanoseconds since boot: the newest event while
+    /// the reader is behind.
+    seen: u64,
     pub totals: Totals,
 }
 
@@ -111,7 +114,8 @@ impl Live {
             only_tracked,
             next_connection: next.0,
             next_lookup: next.1,
-            procfs: in_initial_pid_namespace(),
+            procfs: Namespace::Pid.is_initial(),
+            cgroup_root: capture.cgroup_root(),
         });
         let now = Instant::now();
         Live {
@@ -127,6 +131,7 @@ impl Live {
             last_round: now,
             deaf: false,
             behind: false,
+            seen: nanos(ClockId::Boottime) as u64,
             totals: Totals::default(),
         }
     }
@@ -146,6 +151,8 @@ impl Live {
     pub fn step(&mut self) -> Result<()> {
         let boot = nanos(ClockId::Boottime);
         self.attributor.clock_offset_ns = now_ts() - boot;
+        self.seen = boot as u64;
+        let mut newest = self.seen;
         let mut leftovers = Vec::new();
         let (attributor, records) = (&mut self.attributor, &mut self.records);
         let drained = self.capture.drain(LOOK_IN, |event| {
@@ -156,9 +163,13 @@ impl Live {
             {
                 leftovers.push((cookie, next));
             }
+            newest = event.ns;
             attributor.handle(event, records);
         })?;
         self.behind = !drained.emptied;
+        if self.behind {
+            self.seen = self.seen.min(newest);
+        }
         for (cookie, first) in leftovers {
             for (dst, bytes) in self.capture.end_flows(cookie, first) {
                 self.attributor
@@ -171,7 +182,7 @@ impl Live {
         if self.last_round.elapsed() >= FLOW_ROUND {
             self.read_flows();
         }
-        self.attributor.tick(boot as u64, &mut self.records);
+        self.attributor.tick(self.seen, &mut self.records);
         self.deliver()
     }
 
@@ -201,11 +212,17 @@ impl Live {
             self.step()?;
         }
         self.read_flows();
-        self.attributor.finish(&mut self.records);
+        let boot = nanos(ClockId::Boottime) as u64;
+        if self.behind {
+            log::warn!("the last events were not read in time: the recording ends before them");
+        } else {
+            self.seen = boot;
+            self.attributor.finish(&mut self.records);
+        }
         self.deliver()?;
         self.print(Printer::finish)?;
         if let Some(store) = self.store.take() {
-            store.finish(now_ts())?;
+            store.finish(self.seen as i64 + self.attributor.clock_offset_ns)?;
         }
         Ok(self.totals)
     }
@@ -240,7 +257,7 @@ impl Live {
         self.print(Printer::flush)?;
         if news || self.last_beat.elapsed() >= HEARTBEAT {
             if let Some(store) = &mut self.store {
-                store.commit(now)?;
+                store.commit(self.seen as i64 + self.attributor.clock_offset_ns)?;
             }
             self.last_beat = Instant::now();
         }
@@ -262,25 +279,16 @@ impl Live {
 
     /// Tells what was lost since the last look; whether there was any.
     fn count_losses(&mut self, now: i64) -> bool {
-        let ring = self.capture.lost().into_iter().map(|(kind, n)| {
-            let why = if kind == "socket" {
-                "owner map full"
-            } else {
-                "ring buffer full"
-            };
-            (kind, n, why)
-        });
-        let parse = ("parse", self.capture.unreadable(), "record not readable");
         let mut any = false;
-        for (kind, total, why) in ring.chain([parse]) {
-            let told = self.told_lost.entry(kind).or_default();
-            let lost = total - *told;
+        for (loss, total) in self.capture.lost() {
+            let told = self.told_lost.insert(loss, total).unwrap_or_default();
+            let lost = total.saturating_sub(told);
             if lost == 0 {
                 continue;
             }
             any = true;
-            *told = total;
             self.totals.lost += lost;
+            let Loss { kind, why } = loss;
             log::warn!("{lost} {kind} events lost: {why}");
             if let Some(store) = &mut self.store {
                 store.gap(self.checked_ts, now, kind, lost, why);

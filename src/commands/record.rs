@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use super::child::Child;
 use super::live::{self, Live, Signalled};
 use crate::capture::Capture;
-use crate::capture::preflight::in_initial_pid_namespace;
+use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
 use crate::print::{Format, Printer};
 use crate::query::human;
@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let signal = Signalled::listen()?;
     let around = !args.command.is_empty();
-    if around && !in_initial_pid_namespace() {
+    if around && !Namespace::Pid.is_initial() {
         bail!(
             "record -- CMD can't tell its command from others in a pid namespace of its own: run egrets on the host, or in a container with the host's (--pid=host)"
         );

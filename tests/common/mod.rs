@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{Shutdown, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::types::FromSql;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use socket2::SockRef;
 use tempfile::TempDir;
 
 /// The program under test.
@@ -44,6 +45,18 @@ pub fn dial() -> PathBuf {
         dial.display()
     );
     dial
+}
+
+/// How much a load test does: `full`, or the part of it that EGRETS_TEST_VOLUME
+/// says, for slow machines.
+pub fn volume(full: usize) -> usize {
+    let Ok(part) = std::env::var("EGRETS_TEST_VOLUME") else {
+        return full;
+    };
+    let part: f64 = part
+        .parse()
+        .expect("EGRETS_TEST_VOLUME is a part, such as 0.3");
+    ((full as f64 * part) as usize).max(1)
 }
 
 /// Runs to the end; fails the test unless it succeeds.
@@ -260,6 +273,27 @@ impl Net {
         port
     }
 
+    /// A server that says goodbye to everybody who says something: by closing, or by
+    /// breaking the connection off.
+    pub fn farewell(&self, reset: bool) -> u16 {
+        let listener = self.far(|| TcpListener::bind("[::]:0").unwrap());
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                thread::spawn(move || {
+                    let _ = stream.read(&mut [0; 16]);
+                    if reset {
+                        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                        return;
+                    }
+                    let _ = stream.shutdown(Shutdown::Write);
+                    let _ = stream.read_to_end(&mut Vec::new());
+                });
+            }
+        });
+        port
+    }
+
     /// A UDP server that sends every datagram back.
     pub fn echo(&self) -> u16 {
         let socket = self.far(|| UdpSocket::bind("0.0.0.0:0").unwrap());
@@ -312,6 +346,14 @@ impl Drop for Net {
         }
         let _ = fs::remove_dir_all(PathBuf::from("/etc/netns").join(&self.near));
     }
+}
+
+/// Where the cgroup2 hierarchy is mounted.
+pub fn cgroup2() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let mount = mount.and_then(|line| line.split(' ').nth(4));
+    PathBuf::from(mount.expect("cgroup2 is mounted"))
 }
 
 /// A recorder of the whole host, running in the background.
@@ -415,6 +457,10 @@ pub fn sqlite3(db: &Path, sql: &str) -> Vec<Vec<String>> {
         .map(|line| line.split('\u{1f}').map(str::to_string).collect())
         .collect()
 }
+
+/// What a recording has missed, but for the calls whose return the kernel did not
+/// show: they cost no row more than the errno of an attempt that failed at once.
+pub const GAPS: &str = "SELECT kind, lost, why FROM gaps WHERE kind <> 'return'";
 
 /// One value through the library.
 pub fn value<T: FromSql>(db: &Path, sql: &str) -> T {

@@ -3,8 +3,12 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, exit};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use io_uring::{IoUring, opcode, types};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -18,9 +22,10 @@ fn main() {
         ["udp-silent", ip, port] => udp_silent(ip, port),
         ["loop", ip, port, count] => connects(ip, port, number(count)),
         ["drip", ip, port] => drip(ip, port),
+        ["try", way, ip, port] => attempt(way, ip, port),
         _ => {
             eprintln!(
-                "usage: dial tcp|get|child HOST PORT | each FROM TO PORT | udp IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT"
+                "usage: dial tcp|get|child HOST PORT | each FROM TO PORT | udp IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT"
             );
             exit(2);
         }
@@ -132,4 +137,98 @@ fn drip(ip: &str, port: &str) -> std::io::Result<()> {
         drop(TcpStream::connect(to)?);
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// One attempt, made in a certain way, then a byte sent and the end awaited. Prints
+/// the errno that came of it, 0 for none, or "absent" where the kernel does not have
+/// the way.
+fn attempt(way: &str, ip: &str, port: &str) -> std::io::Result<()> {
+    let to = SockAddr::from(resolve(ip, port)?);
+    let protocol = if way == "mptcp" {
+        Protocol::MPTCP
+    } else {
+        Protocol::TCP
+    };
+    let domain = Domain::from(i32::from(to.family()));
+    let socket = match Socket::new(domain, Type::STREAM, Some(protocol)) {
+        Err(e) if e.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
+            println!("absent");
+            return Ok(());
+        }
+        socket => socket?,
+    };
+    // kept open until the end: its port is the one that is taken
+    let _first = match way {
+        "taken" => Some(take_port(&socket, domain, &to)?),
+        _ => None,
+    };
+    let connected = match way {
+        "blocking" | "mptcp" | "taken" => socket.connect(&to),
+        "thread" => std::thread::scope(|scope| {
+            let dialler = std::thread::Builder::new().name("dialler".into());
+            let thread = dialler.spawn_scoped(scope, || socket.connect(&to))?;
+            thread.join().unwrap_or_else(|_| exit(3))
+        }),
+        "nonblocking" => nonblocking(&socket, &to),
+        "cancelled" => {
+            socket.set_nonblocking(true)?;
+            socket.connect(&to)
+        }
+        "fastopen" => socket
+            .send_to_with_flags(b"x", &to, libc::MSG_FASTOPEN)
+            .map(drop),
+        "uring" => uring(&socket, &to),
+        _ => return Err(std::io::Error::other(format!("{way} is no way to dial"))),
+    };
+    let end = connected.and_then(|()| {
+        (&socket).write_all(b"x")?;
+        (&socket).read_to_end(&mut Vec::new()).map(drop)
+    });
+    let errno = end.map_or_else(|e| e.raw_os_error().unwrap_or(-1), |()| 0);
+    println!("{errno}");
+    Ok(())
+}
+
+/// Waits for the outcome as event loops do.
+fn nonblocking(socket: &Socket, to: &SockAddr) -> std::io::Result<()> {
+    socket.set_nonblocking(true)?;
+    match socket.connect(to) {
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
+        other => return other,
+    }
+    let mut poll = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: one valid pollfd.
+    if unsafe { libc::poll(&mut poll, 1, 30_000) } != 1 {
+        return Err(std::io::Error::other("no outcome within 30 s"));
+    }
+    socket.set_nonblocking(false)?;
+    socket.take_error()?.map_or(Ok(()), Err)
+}
+
+fn uring(socket: &Socket, to: &SockAddr) -> std::io::Result<()> {
+    let mut ring = IoUring::new(1)?;
+    let fd = types::Fd(socket.as_raw_fd());
+    let entry = opcode::Connect::new(fd, to.as_ptr().cast(), to.len()).build();
+    // SAFETY: socket and address outlive the operation, which is awaited here.
+    unsafe { ring.submission().push(&entry) }.map_err(std::io::Error::other)?;
+    ring.submit_and_wait(1)?;
+    let result = ring.completion().next().map_or(-1, |done| done.result());
+    if result < 0 {
+        return Err(std::io::Error::from_raw_os_error(-result));
+    }
+    Ok(())
+}
+
+/// A connection to the same place, whose own port `socket` then wants too.
+fn take_port(socket: &Socket, domain: Domain, to: &SockAddr) -> std::io::Result<Socket> {
+    let first = Socket::new(domain, Type::STREAM, None)?;
+    first.set_reuse_address(true)?;
+    first.connect(to)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&first.local_addr()?)?;
+    Ok(first)
 }

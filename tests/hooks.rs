@@ -1,0 +1,484 @@
+//! The hook sets: what each learns of every way in which an attempt can be made and
+//! end, and what `egrets check` says of them. `make test-kernels` runs this on other
+//! kernels with each set.
+
+mod common;
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::*;
+use libbpf_rs::libbpf_sys;
+
+/// Blocking in the main thread, in another one, non-blocking, by sendmsg, as MPTCP, by
+/// io_uring.
+const WAYS: [&str; 6] = [
+    "blocking",
+    "thread",
+    "nonblocking",
+    "fastopen",
+    "mptcp",
+    "uring",
+];
+
+/// A cgroup whose own policy refuses every connection.
+struct Denying {
+    dir: PathBuf,
+}
+
+impl Denying {
+    fn new(name: &str) -> Denying {
+        let dir = cgroup2().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        let cgroup = fs::File::open(&dir).unwrap();
+        deny(&cgroup, libbpf_sys::BPF_CGROUP_INET4_CONNECT);
+        deny(&cgroup, libbpf_sys::BPF_CGROUP_INET6_CONNECT);
+        Denying { dir }
+    }
+}
+
+impl Drop for Denying {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.dir);
+    }
+}
+
+/// Attaches `return 0`, which a connect hook takes for "no", for as long as the cgroup
+/// is there.
+fn deny(cgroup: &fs::File, kind: u32) {
+    // mov64 r0, 0; exit
+    let program = [0xb7_u64, 0x95];
+    let mut opts = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as u64,
+        expected_attach_type: kind,
+        ..Default::default()
+    };
+    // SAFETY: two valid instructions, each eight bytes, and names that end with NUL.
+    let fd = unsafe {
+        libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+            c"deny".as_ptr(),
+            c"GPL".as_ptr(),
+            program.as_ptr().cast(),
+            program.len() as u64,
+            &mut opts,
+        )
+    };
+    assert!(fd > 0, "{}", std::io::Error::last_os_error());
+    let multi = libbpf_sys::BPF_F_ALLOW_MULTI;
+    // SAFETY: both descriptors are open.
+    let failed = unsafe { libbpf_sys::bpf_prog_attach(fd, cgroup.as_raw_fd(), kind, multi) };
+    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// The same attempts every time, all at once: each way to each fate.
+struct Attempts {
+    net: Net,
+    denying: Denying,
+    script: String,
+}
+
+impl Attempts {
+    fn new() -> Attempts {
+        let net = Net::new();
+        let ip = |args: &str| {
+            let args: Vec<&str> = args.split(' ').collect();
+            ok(Command::new("ip").args(["-n", &net.near]).args(args));
+        };
+        for route in [
+            "route add prohibit 192.0.2.0/24",
+            "route add unreachable 203.0.113.0/24",
+            "-6 route add prohibit 2001:db8:1::/48",
+            // a neighbour that never answers
+            "neigh add 10.77.0.9 lladdr 02:00:00:00:00:09 dev up0",
+            "neigh add fd77::9 lladdr 02:00:00:00:00:09 dev up0",
+        ] {
+            ip(route);
+        }
+        ok(net
+            .command("sysctl")
+            .args(["-qw", "net.ipv4.tcp_syn_retries=1"]));
+        ok(net.command("nft").arg(
+            "table inet t {
+                chain out {
+                    type filter hook output priority 0
+                    tcp dport 81 drop
+                    tcp dport 82 reject with tcp reset
+                    tcp dport 83 reject with icmpx admin-prohibited
+                }
+            }",
+        ));
+        let (closing, resetting) = (net.farewell(false), net.farewell(true));
+        let mut tries = Vec::new();
+        for way in WAYS {
+            for to in [
+                format!("{FAR4} {closing}"),
+                format!("{FAR6} {closing}"),
+                format!("::ffff:{FAR4} {closing}"),
+                format!("{FAR4} {resetting}"),
+                format!("{FAR6} {resetting}"),
+                format!("{FAR4} 1"),
+                format!("{FAR6} 1"),
+                format!("::ffff:{FAR4} 1"),
+                "192.0.2.1 80".into(),
+                "203.0.113.1 80".into(),
+                "198.51.100.1 80".into(),
+                "2001:db8:1::1 80".into(),
+                "2001:db8:2::1 80".into(),
+                "10.77.0.9 80".into(),
+                "fd77::9 80".into(),
+                format!("{FAR4} 81"),
+                format!("{FAR4} 82"),
+                format!("{FAR6} 83"),
+            ] {
+                tries.push(format!("{way} {to}"));
+            }
+        }
+        tries.push(format!("taken {FAR4} {closing}"));
+        tries.push(format!("taken {FAR6} {closing}"));
+        tries.push("cancelled 10.77.0.9 80".into());
+        let denying = Denying::new(&net.near);
+        let dial = dial();
+        let start = |one: &String| {
+            let dial = dial.display();
+            format!("echo \"{one} $({dial} try {one})\" & p=\"$p $!\"\n")
+        };
+        // A few at a time: a kretprobe follows ten threads at once. Those that take
+        // seconds then go on beside the others.
+        let (slow, quick): (Vec<_>, Vec<_>) = tries.into_iter().partition(|one| {
+            one.contains("::9 80") || one.contains(".9 80") || one.ends_with(" 81")
+        });
+        let mut script = String::new();
+        for few in slow.chunks(4) {
+            script.extend(few.iter().map(start));
+            script += "sleep 0.5\n";
+        }
+        let refused = WAYS.iter().flat_map(|way| {
+            [FAR4, FAR6].map(|ip| format!("{way} {ip} 9")) // in the cgroup that refuses
+        });
+        let refused: Vec<String> = refused.collect();
+        let procs = denying.dir.join("cgroup.procs");
+        let move_there = format!("wait\necho $$ > {}\n", procs.display());
+        for (first, tries) in [("", quick), (&move_there, refused)] {
+            script += first;
+            for few in tries.chunks(4) {
+                script += "p=\n";
+                script.extend(few.iter().map(start));
+                script += "wait $p\n";
+            }
+        }
+        Attempts {
+            net,
+            denying,
+            script,
+        }
+    }
+
+    /// Makes them, and gives what each said came of it: (attempt, errno).
+    fn record(&self, db: &Path, hooks: &[&str]) -> Vec<(String, i32)> {
+        let output = egrets()
+            .args(["record", "--db"])
+            .arg(db)
+            .args(hooks)
+            // not 'ip netns exec': that hides the cgroups
+            .args(["--", "nsenter"])
+            .arg(format!("--net=/run/netns/{}", self.net.near))
+            .args(["sh", "-c", &self.script])
+            .output()
+            .unwrap();
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        assert!(self.denying.dir.exists());
+        let mut said = Vec::new();
+        for line in text(&output.stdout).lines() {
+            let (attempt, errno) = line.rsplit_once(' ').unwrap();
+            if errno == "absent" {
+                let mptcp = Path::new("/proc/sys/net/mptcp");
+                assert!(attempt.starts_with("mptcp ") && !mptcp.exists(), "{line}");
+                continue;
+            }
+            let errno = errno.parse().unwrap_or_else(|_| panic!("{line}"));
+            said.push((attempt.to_string(), errno));
+        }
+        said.sort();
+        said
+    }
+}
+
+fn name(errno: i32) -> &'static str {
+    match errno {
+        0 => "",
+        libc::EPERM => "EPERM",
+        libc::EACCES => "EACCES",
+        libc::EADDRNOTAVAIL => "EADDRNOTAVAIL",
+        libc::ENETUNREACH => "ENETUNREACH",
+        libc::ECONNRESET => "ECONNRESET",
+        libc::ETIMEDOUT => "ETIMEDOUT",
+        libc::ECONNREFUSED => "ECONNREFUSED",
+        libc::EHOSTUNREACH => "EHOSTUNREACH",
+        other => panic!("errno {other} was not expected"),
+    }
+}
+
+/// What egrets has to say of an attempt that ended so.
+fn expected(attempt: &str, errno: i32) -> (&'static str, &'static str) {
+    if attempt.starts_with("cancelled ") {
+        return ("failed", "");
+    }
+    let outcome = match errno {
+        0 => "connected",
+        libc::EPERM | libc::EACCES => "denied",
+        libc::ENETUNREACH | libc::EHOSTUNREACH => "unreachable",
+        libc::ECONNRESET => "reset",
+        libc::ETIMEDOUT => "timeout",
+        libc::ECONNREFUSED => "refused",
+        _ => "failed",
+    };
+    (outcome, name(errno))
+}
+
+/// Whether it makes no change of state, so that only a return tells. What the firewall
+/// rejects comes back as a packet.
+fn fails_at_once(attempt: &str, errno: i32) -> bool {
+    let at_once = matches!(
+        errno,
+        libc::EPERM | libc::EACCES | libc::EADDRNOTAVAIL | libc::ENETUNREACH | libc::EHOSTUNREACH
+    );
+    at_once && !attempt.ends_with(" 83")
+}
+
+/// Whether the portable set can't know: the call is not connect(2).
+fn is_out_of_sight(attempt: &str, errno: i32) -> bool {
+    let other_call = attempt.starts_with("uring ") || attempt.starts_with("fastopen ");
+    other_call && fails_at_once(attempt, errno)
+}
+
+fn hook_set(db: &Path) -> String {
+    value(db, "SELECT hook_set FROM recordings")
+}
+
+/// What is not known has to be told: under a load the kernel does not show every
+/// return.
+fn returns_missed(db: &Path) -> i64 {
+    value(
+        db,
+        "SELECT COALESCE(sum(lost), 0) FROM gaps WHERE kind = 'return'",
+    )
+}
+
+#[test]
+fn every_way_to_dial_has_the_outcome_and_errno_that_its_process_saw() {
+    let attempts = Attempts::new();
+    let (_dir, db) = history();
+    let said = attempts.record(&db, &[]);
+    let portable = hook_set(&db) == "portable";
+    let (mut wrong, mut unknown) = (Vec::new(), 0);
+    for (attempt, errno) in &said {
+        let rows = sqlite3(
+            &db,
+            &format!(
+                "SELECT outcome, errno, latency_us IS NOT NULL, duration_us IS NOT NULL, comm
+                 FROM egress WHERE cmdline LIKE '% try {attempt}' ORDER BY id DESC LIMIT 1"
+            ),
+        );
+        let (outcome, name) = match is_out_of_sight(attempt, *errno) && portable {
+            true => ("failed", ""),
+            false => expected(attempt, *errno),
+        };
+        let connected = matches!(outcome, "connected" | "reset");
+        let right = rows.first().is_some_and(|row| {
+            row[0] == outcome
+                && row[1] == name
+                && row[2] == (connected as u8).to_string()
+                && row[3..] == ["1", "dial"]
+        });
+        let not_known = rows.first().is_some_and(|row| row[..2] == ["failed", ""]);
+        if !right && not_known && fails_at_once(attempt, *errno) {
+            unknown += 1;
+        } else if !right {
+            wrong.push(format!(
+                "{attempt}: saw {errno} {outcome}, egrets has {rows:?}"
+            ));
+        }
+    }
+    assert!(said.len() > 80, "{} attempts", said.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(unknown <= returns_missed(&db), "{unknown} without a reason");
+    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+}
+
+/// The rows of a recording without what differs from run to run.
+fn rows(db: &Path) -> Vec<Vec<String>> {
+    let mut rows = sqlite3(
+        db,
+        "SELECT cmdline, comm, exe, uid, user, parent_comm, protocol, family, src_ip, dst_ip,
+                dst_port, dst_scope, host, host_source, host_rivals, unit, container_id, netns,
+                CASE outcome WHEN 'reset' THEN NULL ELSE tx_bytes END, rx_bytes,
+                src_port IS NULL, latency_us IS NULL, duration_us IS NULL, pid = tid, cgroup,
+                outcome, errno
+         FROM egress",
+    );
+    rows.sort();
+    rows
+}
+
+fn lookups(db: &Path) -> Vec<Vec<String>> {
+    sqlite3(
+        db,
+        "SELECT comm, exe, server_ip, server_port, transport, qname, qtype, rcode, name, type, data,
+                ttl, status FROM dns ORDER BY qname, qtype, type, data, comm, exe",
+    )
+}
+
+#[test]
+#[ignore = "needs a kernel with kprobes: make test-kernels"]
+fn both_hook_sets_give_the_same_rows() {
+    let mut attempts = Attempts::new();
+    attempts
+        .net
+        .dnsmasq(&[&format!("--host-record=web.test,{FAR4},{FAR6}")]);
+    let port = attempts.net.http("x");
+    let echo = attempts.net.echo();
+    let (near, dial) = (&attempts.net.near, dial());
+    let dial = dial.display();
+    // named ones too, over TCP and UDP; 'ip netns exec' brings the resolver
+    let named = format!(
+        "ip netns exec {near} sh -c 'curl -so /dev/null http://web.test:{port}/; \
+         {dial} udp web.test {echo} 5 100; {dial} child web.test {port}'\n"
+    );
+    attempts.script.insert_str(0, &named);
+    let [kprobe, portable] = ["kprobe", "portable"].map(|set| {
+        let (_dir, db) = history();
+        let said = attempts.record(&db, &["--hooks", set]);
+        assert_eq!(hook_set(&db), set);
+        (said, rows(&db), lookups(&db), returns_missed(&db))
+    });
+    assert_eq!(kprobe.0, portable.0, "the processes saw the same");
+    assert_eq!(kprobe.2, portable.2, "dns");
+    assert_eq!(kprobe.1.len(), portable.1.len());
+    let mut unknown = 0;
+    for (kprobe_row, portable_row) in kprobe.1.iter().zip(&portable.1) {
+        if kprobe_row == portable_row {
+            continue;
+        }
+        // in the two columns alone that the portable set can't know
+        let columns = kprobe_row.len() - 2;
+        assert_eq!(kprobe_row[..columns], portable_row[..columns]);
+        let attempt = kprobe_row[0]
+            .rsplit_once(" try ")
+            .map_or("", |(_, what)| what);
+        let said = kprobe.0.iter().find(|(one, _)| one == attempt);
+        if said.is_some_and(|(_, errno)| is_out_of_sight(attempt, *errno)) {
+            assert_eq!(portable_row[columns..], ["failed", ""]);
+        } else {
+            assert!(
+                said.is_some_and(|(_, errno)| fails_at_once(attempt, *errno)),
+                "{kprobe_row:?}\n{portable_row:?}"
+            );
+            let either = [&kprobe_row[columns..], &portable_row[columns..]];
+            assert!(
+                either.contains(&&["failed".to_string(), String::new()][..]),
+                "{either:?}"
+            );
+            unknown += 1;
+        }
+    }
+    assert!(
+        unknown <= kprobe.3 + portable.3,
+        "{unknown} without a reason"
+    );
+}
+
+#[test]
+fn a_hook_set_is_used_as_asked_or_refused_with_the_way_out() {
+    let kprobes = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
+    let check = |args: &[&str]| {
+        egrets()
+            .env_remove("EGRETS_HOOKS")
+            .args(args)
+            .output()
+            .unwrap()
+    };
+    let kprobe = check(&["check", "--hooks", "kprobe"]);
+    let auto = check(&["check"]);
+    let portable = check(&["check", "--hooks", "portable"]);
+    assert!(text(&portable.stdout).contains("hooks (portable set)"));
+    if kprobes {
+        assert_eq!(code(&kprobe), 0, "{}", text(&kprobe.stderr));
+        assert!(text(&kprobe.stdout).contains("hooks (kprobe set)"));
+        assert!(text(&auto.stdout).contains("hooks (kprobe set)"));
+    } else {
+        assert_eq!(code(&kprobe), 2);
+        assert!(text(&kprobe.stderr).contains("--hooks portable works without it"));
+        assert!(text(&auto.stdout).contains("hooks (portable set: this kernel has no kprobes"));
+    }
+    for set in [&auto, &portable] {
+        assert_eq!(code(set), 0, "{}", text(&set.stderr));
+        assert!(
+            text(&set.stdout).ends_with("recording works here\n"),
+            "nothing is missing"
+        );
+    }
+}
+
+#[test]
+fn check_shows_what_each_program_costs_the_verifier() {
+    let output = ok(egrets().args(["check", "--verbose"]));
+    let figures: Vec<u32> = output
+        .lines()
+        .filter(|line| line.starts_with("  ok       ") && line.contains('/'))
+        .map(|line| line.split_whitespace().nth(4).unwrap().parse().unwrap())
+        .collect();
+    assert!(figures.len() > 12, "{output}");
+    // The verifier gives up at a million (BPF_COMPLEXITY_LIMIT_INSNS).
+    assert!(figures.iter().all(|n| (1..100_000).contains(n)), "{output}");
+}
+
+/// In a cgroup of its own, as containers are, and in these new namespaces.
+fn check_in(namespaces: &str) -> Output {
+    let dir = cgroup2().join(format!("egt-container-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let (program, procs) = (egrets(), dir.join("cgroup.procs"));
+    let script = format!(
+        "echo $$ > {}; exec unshare {namespaces} {} check",
+        procs.display(),
+        program.get_program().display()
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let _ = fs::remove_dir(&dir);
+    output
+}
+
+#[test]
+fn check_in_a_container_says_what_is_not_seen_from_there() {
+    let own = "a cgroup namespace of its own";
+    let unnamed = "a pid namespace of its own";
+    let container = check_in("--cgroup --pid --fork --mount-proc");
+    let said = text(&container.stdout);
+    assert_eq!(code(&container), 0, "{said}{}", text(&container.stderr));
+    assert!(
+        said.contains(own) && said.contains("--cgroupns=host"),
+        "{said}"
+    );
+    assert!(
+        said.contains(unnamed) && said.contains("--pid=host"),
+        "{said}"
+    );
+    assert!(said.contains("recording works here, for the processes of this cgroup namespace"));
+
+    // With the host's pids the way to the host's cgroups is open.
+    let with_pids = check_in("--cgroup --mount");
+    let said = text(&with_pids.stdout);
+    assert_eq!(code(&with_pids), 0, "{said}{}", text(&with_pids.stderr));
+    assert!(!said.contains("note"), "{said}");
+
+    let rootless = check_in("--user --map-root-user");
+    let said = text(&rootless.stdout);
+    assert_eq!(code(&rootless), 2, "{said}");
+    assert!(
+        said.contains("missing  the host's user namespace"),
+        "{said}"
+    );
+    assert!(said.contains("run egrets on the host"), "{said}");
+}
