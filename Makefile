@@ -5,10 +5,10 @@ bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build test lint bench install uninstall vmlinux clean
+.PHONY: help run build test test-kernels lint bench install uninstall vmlinux clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## Install what is missing, build, record and print; needs sudo
 	@scripts/setup.sh root build
@@ -21,6 +21,9 @@ build: ## Build target/release/egrets
 
 test: ## Run every test; needs sudo
 	@scripts/test.sh
+
+test-kernels: ## Run the capture tests on other kernels, in virtual machines; needs sudo
+	@scripts/kernels.sh
 
 lint: ## Check format and lints of the Rust, C and shell code
 	@scripts/lint.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [test] [lint] [vmlinux]
+#     setup.sh [root] [build] [test] [kernels] [lint] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -26,6 +26,7 @@ for part in "$@"; do
 		packages+=(curl dnsmasq-base bind9-dnsutils sqlite3 iproute2 iptables nftables docker.io
 			busybox-static netcat-openbsd util-linux procps libcap2-bin)
 		;;
+	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;
 	lint) packages+=(clang-format shellcheck) ;;
 	vmlinux) packages+=(bpftool) ;;
 	*) fail "setup.sh: what is \"$part\"?" ;;
