@@ -236,7 +236,7 @@ fn store() -> Result<()> {
                     c.id, c.ts, p.pid, c.tid, p.comm, p.exe, p.cmdline, p.uid, p.user, p.ppid,
                     p.parent_comm, c.protocol.as_str(), c.src.map(|s| s.ip.to_string()),
                     c.src.map(|s| s.port), c.dst.ip.to_string(), c.dst.port, &*name.host,
-                    name.source.as_str(), name.age_ms as i64, name.rivals as i64,
+                    name.source.as_str(), name.age_ms.map(|n| n as i64), name.rivals as i64,
                     c.outcome.as_str(), c.latency_us, c.tx_bytes.map(|n| n as i64),
                     c.rx_bytes.map(|n| n as i64), c.duration_us, p.netns
                 ])?;
@@ -285,16 +285,19 @@ fn history() -> Vec<Connection> {
                 name: Some(Name {
                     host: Rc::clone(&hosts[host]),
                     source: Source::Process,
-                    age_ms: 3,
-                    lookup: 0,
+                    age_ms: Some(3),
+                    lookup: None,
                     rivals: 0,
-                    rival_hosts: Vec::new(),
+                    rival_names: Vec::new(),
                 }),
                 outcome: Outcome::Connected,
                 errno: None,
                 latency_us: Some(1_200 + id % 500),
                 tx_bytes: Some(700 + id as u64 % 5_000),
                 rx_bytes: Some(5_000 + id as u64 % 50_000),
+                tx_packets: None,
+                rx_packets: None,
+                already_open: false,
                 duration_us: Some(90_000 + id % 10_000),
             }
         })

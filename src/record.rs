@@ -113,6 +113,8 @@ pub enum Source {
     Netns,
     /// Somebody on the host asked.
     Host,
+    /// Nobody that egrets saw: the `/etc/hosts` that the process sees.
+    Hosts,
 }
 
 impl Source {
@@ -123,6 +125,7 @@ impl Source {
             Source::Container => "container",
             Source::Netns => "netns",
             Source::Host => "host",
+            Source::Hosts => "hosts",
         }
     }
 }
@@ -132,14 +135,21 @@ impl Source {
 pub struct Name {
     pub host: Rc<str>,
     pub source: Source,
-    /// How old the answer was when the connection began.
-    pub age_ms: u64,
-    /// The lookup that it comes from.
-    pub lookup: i64,
+    /// How old the answer was when the connection began; None without one.
+    pub age_ms: Option<u64>,
+    /// The lookup that it comes from; None without one.
+    pub lookup: Option<i64>,
     /// How many other names that scope has for the address.
     pub rivals: usize,
     /// The latest of them, [`MAX_RIVALS`] at most.
-    pub rival_hosts: Vec<Rc<str>>,
+    pub rival_names: Vec<Rival>,
+}
+
+/// Another name that a destination could have had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rival {
+    pub host: Rc<str>,
+    pub lookup: Option<i64>,
 }
 
 /// The rivals that are kept by name for one connection.
@@ -207,7 +217,28 @@ pub struct Connection {
     pub latency_us: Option<i64>,
     pub tx_bytes: Option<u64>,
     pub rx_bytes: Option<u64>,
+    /// Datagrams of a UDP flow.
+    pub tx_packets: Option<u64>,
+    pub rx_packets: Option<u64>,
     pub duration_us: Option<i64>,
+    /// Older than the recording, which found it open.
+    pub already_open: bool,
+}
+
+/// How a DNS message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
+impl Transport {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,6 +278,7 @@ pub struct Lookup {
     pub ts: i64,
     pub process: Rc<Process>,
     pub server: Endpoint,
+    pub transport: Transport,
     /// None where the message could not be read.
     pub qname: Option<Rc<str>>,
     pub qtype: Option<String>,
@@ -254,6 +286,8 @@ pub struct Lookup {
     pub latency_us: Option<i64>,
     pub status: Status,
     pub answers: Vec<Answer>,
+    /// Messages alike that this one stands for, itself among them.
+    pub times: u64,
 }
 
 /// What the sinks are told, in the order in which it happened.

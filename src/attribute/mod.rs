@@ -19,7 +19,9 @@ use std::rc::Rc;
 use hashlink::LruCache;
 
 use crate::capture::event::{DnsMessage, Event, FlowBytes, Owner, What};
-use crate::record::{Answer, Container, Details, Endpoint, Lookup, Process, Record, Status};
+use crate::record::{
+    Answer, Container, Details, Endpoint, Lookup, Process, Record, Status, Transport,
+};
 use connections::Connections;
 use docker::Docker;
 use lookups::{Asked, Lookups};
@@ -398,12 +400,14 @@ impl Attributor {
             ts: self.wall(ns),
             process: who.process,
             server: message.server,
+            transport: Transport::Udp,
             qname,
             qtype,
             rcode: Some(parsed.rcode),
             latency_us: None,
             status: Status::Unsolicited,
             answers: parsed.answers.into_iter().map(stored).collect(),
+            times: 1,
         }));
     }
 
@@ -423,12 +427,14 @@ impl Attributor {
             ts: self.wall(ns),
             process,
             server: message.server,
+            transport: Transport::Udp,
             qname: None,
             qtype: None,
             rcode: None,
             latency_us: None,
             status: Status::Malformed,
             answers: Vec::new(),
+            times: 1,
         }));
     }
 
@@ -445,12 +451,14 @@ impl Attributor {
             ts: self.wall(asked.ns),
             process: Rc::clone(&asked.process),
             server: asked.server,
+            transport: Transport::Udp,
             qname: Some(asked.question.name.as_str().into()),
             qtype: Some(asked.question.qtype.clone()),
             rcode: None,
             latency_us: None,
             status,
             answers: Vec::new(),
+            times: 1,
         }
     }
 

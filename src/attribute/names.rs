@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::record::{MAX_RIVALS, Name, Source};
+use crate::record::{MAX_RIVALS, Name, Rival, Source};
 
 /// A process over its whole life: pid and start.
 pub type ProcessKey = (u32, u64);
@@ -193,22 +193,25 @@ impl Names {
             .map(|t| &t.host)
             .filter(|h| **h != best.host)
             .collect();
-        let mut rival_hosts: Vec<Rc<str>> = Vec::new();
+        let mut rival_names: Vec<Rival> = Vec::new();
         for told in &candidates {
-            if rival_hosts.len() == MAX_RIVALS.min(rivals.len()) {
+            if rival_names.len() == MAX_RIVALS.min(rivals.len()) {
                 break;
             }
-            if told.host != best.host && !rival_hosts.contains(&told.host) {
-                rival_hosts.push(Rc::clone(&told.host));
+            if told.host != best.host && rival_names.iter().all(|r| r.host != told.host) {
+                rival_names.push(Rival {
+                    host: Rc::clone(&told.host),
+                    lookup: Some(told.lookup),
+                });
             }
         }
         Some(Name {
             host: Rc::clone(&best.host),
             source,
-            age_ms: (ns - best.ns) / 1_000_000,
-            lookup: best.lookup,
+            age_ms: Some((ns - best.ns) / 1_000_000),
+            lookup: Some(best.lookup),
             rivals: rivals.len(),
-            rival_hosts,
+            rival_names,
         })
     }
 }
@@ -274,7 +277,12 @@ mod tests {
             ms: u64,
         ) -> Option<(String, Source, u64, usize)> {
             let name = self.names.name(who, ancestors, ip(at), ms * MS)?;
-            Some((name.host.to_string(), name.source, name.age_ms, name.rivals))
+            Some((
+                name.host.to_string(),
+                name.source,
+                name.age_ms.unwrap(),
+                name.rivals,
+            ))
         }
     }
 
@@ -306,7 +314,7 @@ mod tests {
             Some(("new.example".into(), Source::Process, 2, 1))
         );
         let all = w.names.name(&a, &[], ip("192.0.2.1"), 10 * MS).unwrap();
-        let rivals: Vec<&str> = all.rival_hosts.iter().map(|h| &**h).collect();
+        let rivals: Vec<&str> = all.rival_names.iter().map(|r| &*r.host).collect();
         assert_eq!(
             (&*all.host, rivals),
             ("later.example", vec!["new.example", "old.example"])

@@ -67,6 +67,11 @@ struct Egress<'a> {
     pod: Option<&'a str>,
     netns: Option<u32>,
     cgroup: Option<&'a str>,
+    lookup_id: Option<i64>,
+    /// 0 or 1, as in the view.
+    already_open: u8,
+    tx_packets: Option<u64>,
+    rx_packets: Option<u64>,
 }
 
 fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()> {
@@ -97,7 +102,7 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         dst_scope: dst_scope(c.dst.ip),
         host: name.map(|n| &*n.host),
         host_source: name.map(|n| n.source.as_str()),
-        host_age_ms: name.map(|n| n.age_ms),
+        host_age_ms: name.and_then(|n| n.age_ms),
         host_rivals: name.map(|n| n.rivals),
         outcome: c.outcome.as_str(),
         errno: c.errno.map(errno_name),
@@ -115,6 +120,10 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         pod: None,
         netns: p.netns,
         cgroup: p.cgroup.as_deref(),
+        lookup_id: name.and_then(|n| n.lookup),
+        already_open: c.already_open.into(),
+        tx_packets: c.tx_packets,
+        rx_packets: c.rx_packets,
     };
     line(out, &egress)
 }
@@ -140,6 +149,7 @@ struct Dns<'a> {
     latency_us: Option<i64>,
     /// None while the answer is still to come.
     status: Option<&'a str>,
+    times: u64,
 }
 
 #[derive(Serialize)]
@@ -180,13 +190,14 @@ fn lookup(out: &mut dyn Write, event: &str, l: &Lookup) -> io::Result<()> {
         container_name: details.name,
         server_ip: l.server.ip.to_string(),
         server_port: l.server.port,
-        transport: "udp",
+        transport: l.transport.as_str(),
         qname: l.qname.as_deref(),
         qtype: l.qtype.as_deref(),
         rcode: l.rcode.as_deref(),
         answers: l.answers.iter().map(DnsRecord::from).collect(),
         latency_us: l.latency_us,
         status: (event != "dns.query").then_some(l.status.as_str()),
+        times: l.times,
     };
     line(out, &dns)
 }
@@ -200,8 +211,9 @@ mod tests {
     #[test]
     fn every_line_is_one_json_object_with_the_views_columns() {
         let db = rusqlite::Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("../../migrations/0001_initial.sql"))
-            .unwrap();
+        for migration in crate::store::MIGRATIONS {
+            db.execute_batch(migration).unwrap();
+        }
         let view = db.prepare("SELECT * FROM egress").unwrap();
         let mut out = Vec::new();
         write(&mut out, &Record::Opened(some_connection("a\nb\u{1b}"))).unwrap();

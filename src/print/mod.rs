@@ -130,7 +130,10 @@ mod tests_support {
             latency_us: None,
             tx_bytes: None,
             rx_bytes: None,
+            tx_packets: None,
+            rx_packets: None,
             duration_us: None,
+            already_open: false,
         }
     }
 
@@ -143,6 +146,7 @@ mod tests_support {
                 ip: [192, 0, 2, 53].into(),
                 port: 53,
             },
+            transport: Transport::Udp,
             qname: Some(host.into()),
             qtype: Some("A".into()),
             rcode: Some("NOERROR".into()),
@@ -154,6 +158,7 @@ mod tests_support {
                 data: ip.into(),
                 ttl: 60,
             }],
+            times: 1,
         }
     }
 }

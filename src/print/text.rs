@@ -83,7 +83,7 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .field("container.ip", &or_none(&details.ip))
         .known("container.name", details.name)
         .known("dns.source", c.name.as_ref().map(|n| n.source.as_str()))
-        .known("dns.age_ms", c.name.as_ref().map(|n| n.age_ms))
+        .known("dns.age_ms", c.name.as_ref().and_then(|n| n.age_ms))
         .known(
             "dns.rivals",
             c.name.as_ref().map(|n| n.rivals).filter(|n| *n > 0),
@@ -204,10 +204,10 @@ mod tests {
         c.name = Some(Name {
             host: "facebook.com".into(),
             source: Source::Process,
-            age_ms: 3,
-            lookup: 1,
+            age_ms: Some(3),
+            lookup: Some(1),
             rivals: 0,
-            rival_hosts: vec![],
+            rival_names: vec![],
         });
         let line = lines(&Record::Opened(c));
         assert!(

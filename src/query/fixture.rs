@@ -39,8 +39,9 @@ pub struct History(pub Connection);
 impl History {
     pub fn new() -> Self {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(include_str!("../../migrations/0001_initial.sql"))
-            .unwrap();
+        for migration in crate::store::MIGRATIONS {
+            db.execute_batch(migration).unwrap();
+        }
         History(db)
     }
 

@@ -11,7 +11,10 @@ use anyhow::{Context, Result, bail};
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
 
 /// The schema's versions, oldest first: `PRAGMA user_version` counts those done.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_initial.sql")];
+pub const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/0001_initial.sql"),
+    include_str!("../../migrations/0002_evidence.sql"),
+];
 
 /// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".
 const APPLICATION_ID: i32 = 0x6567_7274;

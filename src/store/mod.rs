@@ -16,7 +16,7 @@ use rusqlite::{Connection as Db, TransactionBehavior, params};
 use crate::record::{Connection, Lookup, Record, errno_name};
 use intern::Interner;
 
-pub use file::{Access, group_id, open_reader, recorder_runs};
+pub use file::{Access, MIGRATIONS, group_id, open_reader, recorder_runs};
 pub use status::Status;
 
 /// What is told of a recording when it begins.
@@ -215,8 +215,9 @@ fn write_lookup(
         .transpose()?;
     db.prepare_cached(
         "INSERT INTO lookup (id, ts, process_id, server_id, server_port, transport, qname_id,
-                             qtype, rcode, latency_us, status)
-         VALUES (?1, ?2, ?3, ?4, ?5, 'udp', ?6, ?7, ?8, ?9, ?10)",
+                             qtype, rcode, latency_us, status, times)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT (id) DO UPDATE SET times = excluded.times",
     )?
     .execute(params![
         lookup.id,
@@ -224,11 +225,13 @@ fn write_lookup(
         process,
         server,
         lookup.server.port,
+        lookup.transport.as_str(),
         qname,
         lookup.qtype,
         lookup.rcode,
         lookup.latency_us,
         lookup.status.as_str(),
+        lookup.times as i64,
     ])?;
     for answer in &lookup.answers {
         let name = intern.host(db, &answer.name)?;
@@ -261,13 +264,15 @@ fn write_connection(
     db.prepare_cached(
         "INSERT INTO connection (id, ts, process_id, tid, protocol, src_id, src_port, dst_id, dst_port,
                                  host_id, host_source, host_age_ms, host_rivals, lookup_id,
-                                 outcome, errno, latency_us, tx_bytes, rx_bytes, duration_us)
+                                 outcome, errno, latency_us, tx_bytes, rx_bytes, duration_us,
+                                 tx_packets, rx_packets, already_open)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-                 (SELECT id FROM lookup WHERE id = ?14), ?15, ?16, ?17, ?18, ?19, ?20)
+                 (SELECT id FROM lookup WHERE id = ?14), ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
          ON CONFLICT (id) DO UPDATE SET
              src_id = excluded.src_id, src_port = excluded.src_port, outcome = excluded.outcome,
              errno = excluded.errno, latency_us = excluded.latency_us,
              tx_bytes = excluded.tx_bytes, rx_bytes = excluded.rx_bytes,
+             tx_packets = excluded.tx_packets, rx_packets = excluded.rx_packets,
              duration_us = excluded.duration_us",
     )?
     .execute(params![
@@ -282,20 +287,26 @@ fn write_connection(
         c.dst.port,
         host,
         name.map(|n| n.source.as_str()),
-        name.map(|n| n.age_ms as i64),
+        name.and_then(|n| n.age_ms).map(|n| n as i64),
         name.map(|n| n.rivals as i64),
-        name.map(|n| n.lookup),
+        name.and_then(|n| n.lookup),
         c.outcome.as_str(),
         c.errno.map(errno_name),
         c.latency_us,
         c.tx_bytes.map(|n| n as i64),
         c.rx_bytes.map(|n| n as i64),
         c.duration_us,
+        c.tx_packets.map(|n| n as i64),
+        c.rx_packets.map(|n| n as i64),
+        c.already_open,
     ])?;
-    for rival in name.iter().flat_map(|n| &n.rival_hosts) {
-        let host = intern.host(db, rival)?;
-        db.prepare_cached("INSERT OR IGNORE INTO rival (connection_id, host_id) VALUES (?1, ?2)")?
-            .execute(params![c.id, host])?;
+    for rival in name.iter().flat_map(|n| &n.rival_names) {
+        let host = intern.host(db, &rival.host)?;
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO rival (connection_id, host_id, lookup_id)
+             VALUES (?1, ?2, (SELECT id FROM lookup WHERE id = ?3))",
+        )?
+        .execute(params![c.id, host, rival.lookup])?;
     }
     Ok(())
 }
