@@ -12,7 +12,8 @@
 #include <bpf/bpf_tracing.h>
 
 /* Macros of the kernel's headers: BTF has only types. */
-#define AF_INET 2	/* include/linux/socket.h */
+#define AF_INET 2 /* include/linux/socket.h */
+#define AF_INET6 10
 #define ETH_P_IP 0x0800 /* include/uapi/linux/if_ether.h */
 #define ETH_P_IPV6 0x86dd
 #define EINTR 4 /* include/uapi/asm-generic/errno.h */
@@ -27,6 +28,7 @@
 #include "process.h"
 #include "socket.h"
 #include "packet.h"
+#include "open.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -45,6 +47,8 @@ EXPORT(egrets_dns);
 EXPORT(egrets_cgroup);
 EXPORT(egrets_flow_key);
 EXPORT(egrets_flow);
+EXPORT(egrets_sock);
+EXPORT(egrets_open);
 const enum egrets_kind *unused_kind __attribute__((unused));
 
 /* Destinations, in the context of the process that names them. 1: allowed. */
@@ -110,6 +114,19 @@ int egrets_ingress(struct __sk_buff *skb)
 {
 	packet_in(skb);
 	return 1;
+}
+
+/* Sockets older than egrets, when userspace reads the iterator. */
+
+SEC("iter/task_file")
+int egrets_open_sockets(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+
+	if (task && file)
+		write_open(ctx->meta->seq, task, file, ctx->fd);
+	return 0;
 }
 
 /*

@@ -33,6 +33,7 @@ enum egrets_kind {
 	EGRETS_ATTACH,	    /* struct egrets_cgroup: a process was moved */
 	EGRETS_OWNER,	    /* no record: sockets that found no room in the owner map */
 	EGRETS_RETURN,	    /* no record: dials whose return was not seen (calls.h) */
+	EGRETS_BUDGET,	    /* no record: DNS messages of a socket that has too many */
 	EGRETS_KINDS,
 };
 
@@ -50,8 +51,10 @@ struct egrets_owner {
 	__u64 netns_cookie;
 	__u32 tgid;
 	__u32 tid;
-	__u32 uid;		    /* as the initial user namespace sees it */
-	__u32 netns;		    /* inode number */
+	__u32 uid;   /* as the initial user namespace sees it */
+	__u32 netns; /* inode number */
+	__u32 mntns; /* inode number */
+	__u32 pad;
 	__u8 comm[EGRETS_COMM_LEN]; /* of the leader: threads rename themselves */
 };
 
@@ -138,19 +141,25 @@ struct egrets_flow_end {
 	__u64 cookie;
 	__u64 tx_bytes;
 	__u64 rx_bytes;
+	__u64 tx_packets;
+	__u64 rx_packets;
 	__u64 last_ts; /* of the last packet */
 	struct egrets_endpoint dst;
 };
 
+/* A message over UDP, or a segment of TCP: any part of the stream of messages. */
 struct egrets_dns {
 	struct egrets_header h;
 	struct egrets_owner owner;
 	__u64 cookie;
 	struct egrets_endpoint server; /* as the process named it, before any NAT */
-	__u32 wire_len;		       /* the message's length */
+	__u32 wire_len;		       /* the message's or segment's length */
 	__u32 len;		       /* bytes of it in payload */
+	__u32 seq;		       /* TCP: sequence number of the first byte */
+	__u32 ack;		       /* TCP: the first byte expected of the other side */
 	__u8 ingress;		       /* 1: came in, 0: went out */
-	__u8 pad[7];
+	__u8 tcp;
+	__u8 pad[6];
 	__u8 payload[];
 };
 
@@ -165,7 +174,36 @@ struct egrets_cgroup {
 	__u8 path[]; /* from the hierarchy's root */
 };
 
-/* The values of the maps that userspace reads too. */
+/*
+ * A socket that was open before egrets: what the iterator over all files writes,
+ * not into the ring buffer.
+ */
+struct egrets_open {
+	struct egrets_owner owner;
+	__u64 cookie; /* 0: nobody has asked for one yet */
+	__u64 inode;
+	struct egrets_endpoint src;
+	struct egrets_endpoint dst; /* port 0: not connected */
+	__u32 fd;		    /* of owner.tgid */
+	__u32 state;		    /* enum BPF_TCP_* */
+	__u8 protocol;		    /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 pad[7];
+};
+
+/* The values of the maps that userspace reads or writes too. */
+
+/* A socket: whose it is, and where it leads to. */
+struct egrets_sock {
+	struct egrets_owner owner;
+	struct egrets_endpoint last; /* the newest UDP destination named, a DNS server's over TCP */
+	struct egrets_endpoint head; /* the newest flow of the list */
+	__u64 budget_ts;	     /* since when dns_bytes are counted */
+	__u32 dns_bytes;
+	__u32 flows;	  /* how many there are */
+	__u8 dns;	  /* named a DNS port: a DNS client */
+	__u8 established; /* TCP: that was told */
+	__u8 pad[6];
+};
 
 struct egrets_flow_key {
 	__u64 cookie;
@@ -183,6 +221,8 @@ enum egrets_flow_state {
 struct egrets_flow {
 	__u64 tx_bytes;
 	__u64 rx_bytes;
+	__u64 tx_packets;
+	__u64 rx_packets;
 	__u64 last_ts;
 	__u32 state;
 	__u32 has_next;

@@ -10,6 +10,7 @@
 #define IPV6_EXTENSIONS 6 /* extension headers that are passed over */
 #define IP_OFFSET 0x1fff  /* include/net/ip.h: not a first fragment */
 #define UDP_HEADER_LEN 8
+#define TCP_FLAG_SYN 0x02 /* RFC 9293, section 3.1 */
 /* include/net/ipv6.h */
 #define NEXTHDR_HOP 0
 #define NEXTHDR_ROUTING 43
@@ -39,15 +40,27 @@ struct ipv6_header { /* RFC 8200, section 3 */
 	__u8 daddr[16];
 };
 
+struct tcp_header { /* RFC 9293, section 3.1 */
+	__be16 source;
+	__be16 dest;
+	__be32 seq;
+	__be32 ack_seq;
+	__u8 data_offset; /* in words, in its upper half */
+	__u8 flags;
+};
+
 struct packet {
 	struct egrets_endpoint src;
 	struct egrets_endpoint dst;
 	__u32 payload; /* its offset */
 	__u32 len;     /* its length */
+	__u32 seq;     /* TCP: of the payload's first byte */
+	__u32 ack;
 };
 
-/* Whether it is a UDP datagram, or the first fragment of one. */
-static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
+/* Whether it is of this protocol, and not a later fragment; finds its header. */
+static __always_inline bool parse_ip(struct __sk_buff *skb, struct packet *p, __u8 protocol,
+				     __u32 *header)
 {
 	void *data = (void *)(long)skb->data;
 	void *end = (void *)(long)skb->data_end;
@@ -56,7 +69,7 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		struct ipv4_header *ip = data;
 
-		if ((void *)(ip + 1) > end || ip->protocol != IPPROTO_UDP ||
+		if ((void *)(ip + 1) > end || ip->protocol != protocol ||
 		    (ip->frag_off & bpf_htons(IP_OFFSET)))
 			return false;
 		off = (ip->version_ihl & 0xf) * 4;
@@ -72,7 +85,7 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
 		__builtin_memcpy(p->src.addr, ip6->saddr, 16);
 		__builtin_memcpy(p->dst.addr, ip6->daddr, 16);
 		off = sizeof(*ip6);
-		for (int i = 0; i < IPV6_EXTENSIONS && next != IPPROTO_UDP; i++) {
+		for (int i = 0; i < IPV6_EXTENSIONS && next != protocol; i++) {
 			__u8 ext[2]; /* next header, length in 8 bytes beyond the first 8 */
 
 			if (next != NEXTHDR_HOP && next != NEXTHDR_ROUTING && next != NEXTHDR_DEST)
@@ -82,13 +95,22 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
 			next = ext[0];
 			off += (ext[1] + 1) * 8;
 		}
-		if (next != IPPROTO_UDP)
+		if (next != protocol)
 			return false;
 	} else {
 		return false;
 	}
+	*header = off;
+	return true;
+}
 
+static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
+{
 	__be16 ports[2];
+	__u32 off;
+
+	if (!parse_ip(skb, p, IPPROTO_UDP, &off))
+		return false;
 
 	if (bpf_skb_load_bytes(skb, off, ports, sizeof(ports)))
 		return false;
@@ -97,6 +119,48 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
 	p->payload = off + UDP_HEADER_LEN;
 	p->len = skb->len > p->payload ? skb->len - p->payload : 0;
 	return true;
+}
+
+static __always_inline bool parse_tcp(struct __sk_buff *skb, struct packet *p)
+{
+	struct tcp_header tcp;
+	__u32 off;
+
+	if (!parse_ip(skb, p, IPPROTO_TCP, &off))
+		return false;
+	if (bpf_skb_load_bytes(skb, off, &tcp, sizeof(tcp)))
+		return false;
+	p->src.port = bpf_ntohs(tcp.source);
+	p->dst.port = bpf_ntohs(tcp.dest);
+	p->payload = off + (tcp.data_offset >> 4) * 4;
+	p->len = skb->len > p->payload ? skb->len - p->payload : 0;
+	/* a SYN takes a number of its own, before the data of TCP Fast Open */
+	p->seq = bpf_ntohl(tcp.seq) + !!(tcp.flags & TCP_FLAG_SYN);
+	p->ack = bpf_ntohl(tcp.ack_seq);
+	return true;
+}
+
+/*
+ * Whether a socket's DNS may be copied: a tunnel or a flood through a DNS port must
+ * not fill the ring buffer for all. What is beyond is counted. Two packets at once
+ * may both be counted as one: it is a bound, not a measure.
+ */
+#define DNS_BUDGET (4 * 1024 * 1024) /* bytes of one socket */
+#define DNS_BUDGET_NS 1000000000ULL
+
+static __always_inline bool is_affordable(struct egrets_sock *s, __u32 len)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+
+	if (now - s->budget_ts > DNS_BUDGET_NS) {
+		s->budget_ts = now;
+		s->dns_bytes = 0;
+	}
+	s->dns_bytes += len;
+	if (s->dns_bytes <= DNS_BUDGET)
+		return true;
+	count_lost(EGRETS_BUDGET);
+	return false;
 }
 
 /*
@@ -115,6 +179,9 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
 		e->cookie = cookie;                                                                \
 		e->server = *server;                                                               \
 		e->ingress = ingress;                                                              \
+		e->tcp = tcp;                                                                      \
+		e->seq = p->seq;                                                                   \
+		e->ack = p->ack;                                                                   \
 		e->wire_len = len;                                                                 \
 		barrier_var(last);                                                                 \
 		if (last < (size) && !bpf_skb_load_bytes(skb, p->payload, e->payload, last + 1))   \
@@ -124,13 +191,15 @@ static __always_inline bool parse_udp(struct __sk_buff *skb, struct packet *p)
 	}
 
 static __always_inline void copy_dns(struct __sk_buff *skb, const struct packet *p,
-				     const struct sock_info *s, __u64 cookie,
-				     const struct egrets_endpoint *server, bool ingress)
+				     struct egrets_sock *s, __u64 cookie,
+				     const struct egrets_endpoint *server, bool ingress, bool tcp)
 {
 	struct egrets_dns *e;
 	__u32 len = p->len;
 	__u32 last = len - 1;
 
+	if (!is_affordable(s, len))
+		return;
 	COPY_DNS(128);
 	COPY_DNS(512);
 	COPY_DNS(1536);
@@ -138,14 +207,19 @@ static __always_inline void copy_dns(struct __sk_buff *skb, const struct packet 
 	COPY_DNS(65535);
 }
 
-static __always_inline void count_bytes(__u64 *bytes, struct egrets_flow *flow, __u32 len)
+/* A packet of segmentation offload (UDP_SEGMENT, GRO) is many datagrams. */
+static __always_inline void count(struct __sk_buff *skb, struct egrets_flow *flow, __u64 *bytes,
+				  __u64 *packets, __u32 len)
 {
+	__u32 segments = skb->gso_segs;
+
 	__sync_fetch_and_add(bytes, len);
+	__sync_fetch_and_add(packets, segments ? segments : 1);
 	flow->last_ts = bpf_ktime_get_boot_ns();
 }
 
 static __always_inline void start_flow(const struct packet *p, struct egrets_flow *flow,
-				       const struct sock_info *s, __u64 cookie,
+				       const struct egrets_sock *s, __u64 cookie,
 				       const struct egrets_endpoint *dst)
 {
 	struct egrets_connect *e;
@@ -167,14 +241,34 @@ static __always_inline void start_flow(const struct packet *p, struct egrets_flo
 	submit(e);
 }
 
+/*
+ * DNS over TCP. Most TCP is not, and the socket's own destination port, which NAT
+ * leaves alone, tells before anything is looked up.
+ */
+static __always_inline void tcp_packet(struct __sk_buff *skb, bool ingress)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct packet p = {};
+
+	if (!sk || !is_dns_port(bpf_ntohs(sk->dst_port)) || !parse_tcp(skb, &p) || !p.len)
+		return;
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (s && s->dns)
+		copy_dns(skb, &p, s, cookie, &s->last, ingress, true);
+}
+
 static __always_inline void packet_out(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
-	if (!parse_udp(skb, &p))
+	if (!parse_udp(skb, &p)) {
+		tcp_packet(skb, false);
 		return;
+	}
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 	struct egrets_endpoint dst = p.dst;
 	struct egrets_flow_key key;
 
@@ -192,30 +286,32 @@ static __always_inline void packet_out(struct __sk_buff *skb)
 		flow = bpf_map_lookup_elem(&flows, &key);
 	}
 	if (flow) {
-		count_bytes(&flow->tx_bytes, flow, p.len);
+		count(skb, flow, &flow->tx_bytes, &flow->tx_packets, p.len);
 		if (flow->state == EGRETS_FLOW_NOTED)
 			start_flow(&p, flow, s, cookie, &dst);
 	}
 	/* where the table has no room for the flow too: names must go on */
 	if (is_dns_port(dst.port))
-		copy_dns(skb, &p, s, cookie, &dst, false);
+		copy_dns(skb, &p, s, cookie, &dst, false, false);
 }
 
 static __always_inline void packet_in(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
-	if (!parse_udp(skb, &p))
+	if (!parse_udp(skb, &p)) {
+		tcp_packet(skb, true);
 		return;
+	}
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct egrets_flow_key key;
 
 	flow_key(&key, cookie, &p.src);
 	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
-	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (flow) {
-		count_bytes(&flow->rx_bytes, flow, p.len);
+		count(skb, flow, &flow->rx_bytes, &flow->rx_packets, p.len);
 	} else if (!bpf_map_lookup_elem(&inbound, &key)) {
 		__u8 one = 1;
 
@@ -223,7 +319,7 @@ static __always_inline void packet_in(struct __sk_buff *skb)
 	}
 	/* a server that a DNS client never asked is told too, as unsolicited */
 	if (s && s->dns && is_dns_port(p.src.port))
-		copy_dns(skb, &p, s, cookie, &p.src, true);
+		copy_dns(skb, &p, s, cookie, &p.src, true, false);
 }
 
 #endif

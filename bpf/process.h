@@ -27,7 +27,29 @@ static __always_inline void fill_owner(struct egrets_owner *owner)
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = bpf_get_current_cgroup_id();
+	owner->mntns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
+}
+
+/*
+ * The mount namespaces that were told of. A process of milliseconds in a new one has
+ * its /etc/hosts read while it lives, and those after it find that remembered.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u8);
+} mount_namespaces SEC(".maps");
+
+static __always_inline bool is_new_namespace(__u32 mntns)
+{
+	__u8 one = 1;
+
+	if (bpf_map_lookup_elem(&mount_namespaces, &mntns))
+		return false;
+	bpf_map_update_elem(&mount_namespaces, &mntns, &one, BPF_ANY);
+	return true;
 }
 
 #define COPIES 3 /* programs of the hooks on fork, exec and exit */
@@ -186,7 +208,9 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 
 	if (size > sizeof(*s))
 		size = sizeof(*s); /* for the verifier: it fits */
-	if (bpf_ringbuf_output(&events, s, size, wake_flags()))
+	__u64 flags = is_new_namespace(exec->owner.mntns) ? BPF_RB_FORCE_WAKEUP : wake_flags();
+
+	if (bpf_ringbuf_output(&events, s, size, flags))
 		count_lost(EGRETS_EXEC);
 }
 

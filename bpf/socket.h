@@ -10,17 +10,8 @@
 #define FLOWS_PER_SOCKET 4096 /* so that one socket does not fill the table */
 #define FLOWS_PER_RELEASE 32  /* flows ended at once; userspace sweeps up the rest */
 
-const volatile __u16 dns_ports[EGRETS_DNS_PORTS] = {53};
-
-struct sock_info {
-	struct egrets_owner owner;
-	struct egrets_endpoint last; /* the newest UDP destination named */
-	struct egrets_endpoint head; /* the newest flow of the list */
-	__u32 flows;		     /* how many there are */
-	__u8 dns;		     /* named a DNS port: a DNS client */
-	__u8 established;	     /* TCP: that was told */
-	__u8 pad[2];
-};
+/* DNS; multicast DNS, RFC 6762; LLMNR, RFC 4795; and those that are configured. */
+const volatile __u16 dns_ports[EGRETS_DNS_PORTS] = {53, 5353, 5355};
 
 /*
  * A plain hash, emptied at sock_release: an LRU would lose in silence and could
@@ -31,7 +22,7 @@ struct {
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64); /* socket cookie */
-	__type(value, struct sock_info);
+	__type(value, struct egrets_sock);
 } socks SEC(".maps");
 
 struct {
@@ -102,13 +93,13 @@ static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,
 }
 
 /* The socket's entry, made where it has none yet. */
-static __always_inline struct sock_info *own(__u64 cookie, const struct egrets_owner *owner)
+static __always_inline struct egrets_sock *own(__u64 cookie, const struct egrets_owner *owner)
 {
-	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (s)
 		return s;
-	struct sock_info fresh = {};
+	struct egrets_sock fresh = {};
 
 	fresh.owner = *owner;
 	if (bpf_map_update_elem(&socks, &cookie, &fresh, BPF_NOEXIST))
@@ -152,10 +143,13 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	struct egrets_owner owner = {};
 
 	fill_sock_owner(&owner, ctx);
-	struct sock_info *s = own(cookie, &owner);
+	struct egrets_sock *s = own(cookie, &owner);
 
-	if (s)
+	if (s) {
 		s->established = 0; /* of an earlier attempt, whose end was not seen */
+		s->dns = is_dns_port(dst->port);
+		s->last = *dst;
+	}
 	call_dials(cookie);
 	e = RESERVE(struct egrets_connect, EGRETS_CONNECT);
 	if (!e)
@@ -181,7 +175,7 @@ static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
 	if (bpf_map_lookup_elem(&inbound, &key))
 		return;
 	fill_sock_owner(&owner, ctx);
-	struct sock_info *s = own(cookie, &owner);
+	struct egrets_sock *s = own(cookie, &owner);
 
 	if (!s)
 		return;
@@ -230,6 +224,8 @@ static __always_inline void end_flow(const struct egrets_flow_key *key,
 			e->cookie = key->cookie;
 			e->tx_bytes = flow->tx_bytes;
 			e->rx_bytes = flow->rx_bytes;
+			e->tx_packets = flow->tx_packets;
+			e->rx_packets = flow->rx_packets;
 			e->last_ts = flow->last_ts;
 			e->dst.port = key->port;
 			__builtin_memcpy(e->dst.addr, key->addr, sizeof(e->dst.addr));
@@ -253,7 +249,7 @@ static __always_inline void report_release(__u64 cookie, const struct egrets_end
 	submit(e);
 }
 
-static __always_inline void end_flows(__u64 cookie, const struct sock_info *s)
+static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
 {
 	struct egrets_endpoint at = s->head;
 	__u32 more = s->flows > 0;
@@ -278,7 +274,7 @@ static __always_inline void end_flows(__u64 cookie, const struct sock_info *s)
 static __always_inline void release(struct bpf_sock *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (!s)
 		return;
@@ -305,7 +301,7 @@ static __always_inline void state_changed(const struct sock *sk, int old_state, 
 
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
 		return;
-	struct sock_info *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (!s || (s->established && kind == EGRETS_ESTABLISHED))
 		return;

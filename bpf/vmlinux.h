@@ -58,13 +58,21 @@ enum { SOCK_DONE = 1 };
 
 typedef __u16 u16;
 
+typedef __u32 u32;
+
 typedef __s64 s64;
 
 typedef __u64 u64;
 
 typedef int __kernel_pid_t;
 
+typedef unsigned int __kernel_uid32_t;
+
+typedef short unsigned int umode_t;
+
 typedef __kernel_pid_t pid_t;
+
+typedef __kernel_uid32_t uid_t;
 
 typedef struct {
 	int counter;
@@ -78,7 +86,11 @@ struct mm_struct;
 
 struct fs_struct;
 
+struct nsproxy;
+
 struct signal_struct;
+
+struct css_set;
 
 struct task_struct {
 	struct mm_struct *mm;
@@ -87,10 +99,13 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	u64 start_boottime;
+	void *cred;
 	char comm[16];
 	struct fs_struct *fs;
+	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	u64 self_exec_id;
+	struct css_set *cgroups;
 };
 
 struct pt_regs {
@@ -107,8 +122,28 @@ struct mm_struct {
 	};
 };
 
+typedef struct {
+	uid_t val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct mnt_namespace;
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
 struct signal_struct {
 	atomic_t live;
+};
+
+struct cgroup;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
 };
 
 struct vfsmount;
@@ -120,7 +155,11 @@ struct path {
 	struct dentry *dentry;
 };
 
+struct inode;
+
 struct file {
+	void *private_data;
+	struct inode *f_inode;
 	union {
 		const struct path f_path;
 	};
@@ -135,6 +174,11 @@ struct dentry {
 	union {
 		const struct qstr d_name;
 	};
+};
+
+struct inode {
+	umode_t i_mode;
+	long unsigned int i_ino;
 };
 
 struct vfsmount {
@@ -160,6 +204,7 @@ struct ns_common {
 
 struct net {
 	struct ns_common ns;
+	u64 net_cookie;
 };
 
 struct cgroup_root {
@@ -174,16 +219,25 @@ struct fs_struct {
 };
 
 typedef struct {
+	struct net *net;
 } possible_net_t;
 
 struct sock_common {
 	union {
 		struct {
+			__be32 skc_daddr;
 			__be32 skc_rcv_saddr;
 		};
 	};
+	union {
+		struct {
+			__be16 skc_dport;
+		};
+	};
 	short unsigned int skc_family;
+	volatile unsigned char skc_state;
 	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 	atomic64_t skc_cookie;
 	union {
@@ -197,12 +251,23 @@ struct sock {
 	u16 sk_protocol;
 };
 
+struct socket {
+	struct sock *sk;
+};
+
 struct trace_event_raw_sys_exit {
 	long int ret;
 };
 
+struct bpf_iter_meta {
+	union {
+		void *seq;
+	};
+};
+
 struct bpf_sock {
 	__u32 protocol;
+	__be16 dst_port;
 	__u32 state;
 };
 
@@ -211,6 +276,23 @@ struct __sk_buff {
 	__u32 protocol;
 	__u32 data;
 	__u32 data_end;
+	__u32 gso_segs;
+	union {
+		struct bpf_sock *sk;
+	};
+};
+
+struct bpf_iter__task_file {
+	union {
+		struct bpf_iter_meta *meta;
+	};
+	union {
+		struct task_struct *task;
+	};
+	u32 fd;
+	union {
+		struct file *file;
+	};
 };
 
 struct bpf_sock_addr {
@@ -228,6 +310,10 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
 };
 
 struct inet_sock {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::attribute::Exclude;
-use crate::capture::{self, HookSet};
+use crate::capture::{self, HookSet, MAX_OTHER_PORTS};
 
 /// Which process, in which container, talked to which hostname, when, how much.
 #[derive(Debug, Parser)]
@@ -64,6 +64,10 @@ pub struct LiveArgs {
     /// Size of the kernel's event buffer, e.g. 64K, 16M; a power of two of pages
     #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = ring_bytes)]
     pub ring_size: u32,
+    /// A port that DNS servers use here beside 53 (and 5353, 5355: multicast DNS and
+    /// LLMNR); up to 5
+    #[arg(long = "dns-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub dns_ports: Vec<u16>,
     #[command(flatten)]
     pub hooks: HookArgs,
 }
@@ -90,12 +94,21 @@ impl HookArgs {
 }
 
 impl LiveArgs {
-    pub fn capture(&self) -> capture::Options {
-        capture::Options {
+    /// # Errors
+    /// More DNS ports than the kernel side has room for.
+    pub fn capture(&self) -> Result<capture::Options> {
+        if self.dns_ports.len() > MAX_OTHER_PORTS {
+            bail!(
+                "{} DNS ports are more than egrets has room for: give --dns-port at most {MAX_OTHER_PORTS} times",
+                self.dns_ports.len()
+            );
+        }
+        Ok(capture::Options {
             ring_bytes: self.ring_size,
             hooks: self.hooks.set(),
+            dns_ports: self.dns_ports.clone(),
             sizes: false,
-        }
+        })
     }
 }
 

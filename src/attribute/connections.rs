@@ -7,6 +7,7 @@ use std::rc::Rc;
 use hashlink::LruCache;
 
 use crate::capture::event::{Connect, FlowBytes, State};
+use crate::capture::open::OpenSocket;
 use crate::record::{Connection, Endpoint, Name, Outcome, Process, Protocol, Record};
 
 /// Open ones that are followed. One whose end was lost goes out at last.
@@ -29,6 +30,8 @@ pub struct Connections {
     udp: LruCache<(u64, Endpoint), Open>,
     /// Attempts that have ended without an error, while connect may still return.
     returning: LruCache<u64, Open>,
+    /// UDP sockets older than the recording.
+    older: LruCache<u64, ()>,
 }
 
 /// What is known of a connection when it begins.
@@ -46,6 +49,7 @@ impl Connections {
             tcp: LruCache::new(MAX_OPEN),
             udp: LruCache::new(MAX_OPEN),
             returning: LruCache::new(MAX_RETURNING),
+            older: LruCache::new(MAX_OPEN),
         }
     }
 
@@ -57,13 +61,38 @@ impl Connections {
         self.tcp.insert(connect.cookie, open);
     }
 
+    /// A TCP connection, or an attempt, that was there before the recording.
+    pub fn found(&mut self, socket: &OpenSocket, begun: Begun, out: &mut Vec<Record>) {
+        let connect = Connect {
+            owner: socket.owner.clone(),
+            cookie: socket.cookie,
+            src: socket.src,
+            dst: socket.dst,
+        };
+        let outcome = match socket.established {
+            true => Outcome::Connected,
+            false => Outcome::InProgress,
+        };
+        let mut open = self.open(&connect, begun, Protocol::Tcp, outcome);
+        open.established = socket.established;
+        open.connection.already_open = true;
+        out.push(Record::Opened(open.connection.clone()));
+        self.tcp.insert(socket.cookie, open);
+    }
+
+    /// A UDP socket that was there before: its flows are told with their packets.
+    pub fn found_udp(&mut self, cookie: u64) {
+        self.older.insert(cookie, ());
+    }
+
     /// A UDP flow's first packet has left. Two threads that send at once may both
     /// be told of: it is one flow.
     pub fn flow(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
         if self.udp.contains_key(&(connect.cookie, connect.dst)) {
             return;
         }
-        let open = self.open(connect, begun, Protocol::Udp, Outcome::Sent);
+        let mut open = self.open(connect, begun, Protocol::Udp, Outcome::Sent);
+        open.connection.already_open = self.older.contains_key(&connect.cookie);
         out.push(Record::Opened(open.connection.clone()));
         self.udp.insert((connect.cookie, connect.dst), open);
     }
@@ -228,6 +257,7 @@ impl Open {
             return false;
         }
         (c.tx_bytes, c.rx_bytes) = new;
+        (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), Some(bytes.rx_packets));
         c.duration_us = Some(micros(self.ns, bytes.last_ns));
         true
     }

@@ -24,8 +24,8 @@ pub struct Message {
     /// QR: an answer, not a query.
     pub response: bool,
     pub rcode: String,
-    /// The first question; every resolver asks one.
-    pub question: Option<Question>,
+    /// Every resolver asks one; multicast DNS may ask several (RFC 6762 section 5.3).
+    pub questions: Vec<Question>,
     pub answers: Vec<Record>,
 }
 
@@ -60,10 +60,21 @@ pub enum Target {
     Nothing,
 }
 
+impl Message {
+    /// The one that counts where there may be only one.
+    pub fn question(&self) -> Option<&Question> {
+        self.questions.first()
+    }
+}
+
+/// Questions of one message that are read.
+const MAX_QUESTIONS: usize = 32;
+
 /// Reads one message.
 pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
     let packet = Packet::parse(bytes)?;
-    let question = packet.questions.first().map(|q| Question {
+    let questions = packet.questions.iter().take(MAX_QUESTIONS);
+    let questions = questions.map(|q| Question {
         name: name(&q.qname),
         qtype: qtype(q.qtype),
         class: match q.qclass {
@@ -75,7 +86,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
         id: packet.id(),
         response: packet.has_flags(PacketFlag::RESPONSE),
         rcode: rcode(bytes),
-        question,
+        questions: questions.collect(),
         answers: packet.answers.iter().map(record).collect(),
     })
 }
@@ -393,7 +404,7 @@ mod tests {
         let m = parse(&answer(vec![("WWW.EXAMPLE.com", a([192, 0, 2, 1]))])).unwrap();
         assert!(m.response);
         assert_eq!((m.id, m.rcode.as_str()), (7, "NOERROR"));
-        let q = m.question.unwrap();
+        let q = m.question().unwrap();
         assert_eq!(
             (q.name.as_str(), q.qtype.as_str(), q.class),
             ("www.example.com", "A", 1)
@@ -487,7 +498,7 @@ mod tests {
             ("b.example", RData::CNAME(CNAME(n("www.example.com")))), // a loop
         ]))
         .unwrap();
-        let found = addresses(m.question.as_ref().unwrap(), &m.answers);
+        let found = addresses(m.question().unwrap(), &m.answers);
         assert_eq!(found, ["192.0.2.3".parse::<IpAddr>().unwrap()]);
     }
 
@@ -500,7 +511,7 @@ mod tests {
             RData::HTTPS(HTTPS(svcb)),
         )]))
         .unwrap();
-        let found = addresses(m.question.as_ref().unwrap(), &m.answers);
+        let found = addresses(m.question().unwrap(), &m.answers);
         assert_eq!(found, ["2001:db8::1".parse::<IpAddr>().unwrap()]);
     }
 
@@ -548,7 +559,7 @@ mod tests {
                 for r in &m.answers {
                     prop_assert!(r.name.chars().all(|c| c.is_ascii_graphic()));
                 }
-                if let Some(q) = &m.question {
+                if let Some(q) = m.question() {
                     let _ = addresses(q, &m.answers);
                 }
             }

@@ -1,13 +1,14 @@
 //! Questions waiting for their answers. An answer counts only if it matches a
 //! query that left the same socket: transaction id, question and server. Anything
-//! else is unsolicited and names nothing.
+//! else is unsolicited and names nothing. What was asked of a multicast group is
+//! answered from another address: see [`answers`].
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use super::dns::{Message, Question};
+use super::dns::{Message, Question, Record};
 use super::names::Party;
-use crate::record::{Endpoint, Process};
+use crate::record::{Endpoint, Process, Transport};
 
 /// A question that left a socket.
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ pub struct Asked {
     /// The transaction id.
     pub id: u16,
     pub server: Endpoint,
+    pub transport: Transport,
     pub question: Question,
     /// Nanoseconds since boot.
     pub ns: u64,
@@ -58,39 +60,34 @@ impl Lookups {
         true
     }
 
-    /// The query that a message from `server` answers.
-    pub fn answered(&mut self, cookie: u64, server: Endpoint, message: &Message) -> Option<Asked> {
-        let waiting = self.waiting.get_mut(&cookie)?;
-        let at = waiting.iter().position(|(_, asked)| {
-            asked.id == message.id
-                && asked.server == server
-                && match &message.question {
-                    Some(question) => *question == asked.question,
-                    // Servers may leave it out when they refuse.
-                    None => message.rcode != "NOERROR",
-                }
-        })?;
-        let (_, asked) = waiting.remove(at);
-        if waiting.is_empty() {
-            self.waiting.remove(&cookie);
-        }
-        Some(asked)
+    /// The queries that a message from `server` answers: one, or several where they
+    /// were asked by multicast DNS.
+    pub fn answered(&mut self, cookie: u64, server: Endpoint, message: &Message) -> Vec<Asked> {
+        let mut done = false;
+        self.take(cookie, |asked| {
+            let fits = !done && answers(message, server, asked);
+            done |= fits && !is_mdns(asked.server);
+            fits
+        })
     }
 
-    /// The socket is gone, and with it whoever waited for these.
-    pub fn abandoned(&mut self, cookie: u64, server: Endpoint) -> Vec<Asked> {
+    /// The socket is gone, and with it whoever waited for these. A UDP socket goes
+    /// with each of its servers.
+    pub fn abandoned(&mut self, cookie: u64, server: Option<Endpoint>) -> Vec<Asked> {
+        self.take(cookie, |asked| server.is_none_or(|s| s == asked.server))
+    }
+
+    /// Removes those of a socket that fit.
+    fn take(&mut self, cookie: u64, mut fits: impl FnMut(&Asked) -> bool) -> Vec<Asked> {
         let Some(waiting) = self.waiting.get_mut(&cookie) else {
             return Vec::new();
         };
-        let (gone, left) = std::mem::take(waiting)
-            .into_iter()
-            .partition(|(_, a)| a.server == server);
-        *waiting = left;
+        let taken = waiting.extract_if(.., |(_, asked)| fits(asked));
+        let taken = taken.map(|(_, asked)| asked).collect();
         if waiting.is_empty() {
             self.waiting.remove(&cookie);
         }
-        let gone: Vec<(u64, Asked)> = gone;
-        gone.into_iter().map(|(_, asked)| asked).collect()
+        taken
     }
 
     /// Those that have waited too long at `now_ns`, or are too many.
@@ -127,6 +124,42 @@ impl Lookups {
         }
         Some(asked)
     }
+}
+
+/// Whether a message is the answer to a question. By the port that was asked:
+///
+/// - DNS: from the server that was asked, with the query's transaction id and question
+///   (RFC 5452 section 9.1).
+/// - LLMNR: the same, but from any host, as the group was asked (RFC 4795 section 2.3).
+/// - Multicast DNS: any message with a record that the question is about. It has no
+///   question and no id (RFC 6762 sections 6 and 18.1).
+fn answers(message: &Message, server: Endpoint, asked: &Asked) -> bool {
+    if is_mdns(asked.server) {
+        let about = |r: &Record| {
+            r.name == asked.question.name
+                && (r.rtype == asked.question.qtype
+                    || matches!(asked.question.qtype.as_str(), "ANY")
+                    || r.rtype == "CNAME")
+        };
+        return server.port == MDNS && message.answers.iter().any(about);
+    }
+    let from_llmnr_group = asked.server.ip.is_multicast() && asked.server.port == LLMNR;
+    let from = asked.server == server || from_llmnr_group && server.port == LLMNR;
+    from && asked.id == message.id
+        && match message.question() {
+            Some(question) => *question == asked.question,
+            // Servers may leave it out when they refuse.
+            None => message.rcode != "NOERROR",
+        }
+}
+
+/// RFC 6762 section 3.
+const MDNS: u16 = 5353;
+/// RFC 4795 section 2.1.
+const LLMNR: u16 = 5355;
+
+fn is_mdns(server: Endpoint) -> bool {
+    server.port == MDNS && server.ip.is_multicast()
 }
 
 #[cfg(test)]
@@ -169,6 +202,7 @@ mod tests {
         };
         let party = Party {
             process: (1, 1),
+            tid: 1,
             group: None,
             contained: false,
             netns: 1,
@@ -178,6 +212,7 @@ mod tests {
             lookup: 1,
             id,
             server: server(1),
+            transport: Transport::Udp,
             question: question(name),
             ns,
             process: Rc::new(process),
@@ -191,7 +226,7 @@ mod tests {
             id,
             response: true,
             rcode: rcode.into(),
-            question,
+            questions: question.into_iter().collect(),
             answers: Vec::new(),
         }
     }
@@ -203,37 +238,34 @@ mod tests {
         let q = || Some(question("a.example"));
         assert!(
             l.answered(2, server(1), &message(7, q(), "NOERROR"))
-                .is_none(),
+                .is_empty(),
             "socket"
         );
         assert!(
             l.answered(1, server(2), &message(7, q(), "NOERROR"))
-                .is_none(),
+                .is_empty(),
             "server"
         );
         assert!(
             l.answered(1, server(1), &message(8, q(), "NOERROR"))
-                .is_none(),
+                .is_empty(),
             "id"
         );
         let other = Some(question("b.example"));
         assert!(
             l.answered(1, server(1), &message(7, other, "NOERROR"))
-                .is_none(),
+                .is_empty(),
             "question"
         );
         assert!(
             l.answered(1, server(1), &message(7, None, "NOERROR"))
-                .is_none(),
+                .is_empty(),
             "none"
         );
+        assert!(l.answered(1, server(1), &message(7, q(), "NOERROR")).len() == 1);
         assert!(
             l.answered(1, server(1), &message(7, q(), "NOERROR"))
-                .is_some()
-        );
-        assert!(
-            l.answered(1, server(1), &message(7, q(), "NOERROR"))
-                .is_none(),
+                .is_empty(),
             "twice"
         );
     }
@@ -242,10 +274,7 @@ mod tests {
     fn a_refusal_may_leave_the_question_out() {
         let mut l = Lookups::default();
         l.asked(1, asked(7, "a.example", 0));
-        assert!(
-            l.answered(1, server(1), &message(7, None, "FORMERR"))
-                .is_some()
-        );
+        assert!(l.answered(1, server(1), &message(7, None, "FORMERR")).len() == 1);
     }
 
     #[test]
@@ -268,11 +297,12 @@ mod tests {
                 server(1),
                 &message(7, Some(question("a.example")), "NOERROR")
             )
-            .is_some()
+            .len()
+                == 1
         );
         let ids: Vec<u64> = l.expired(12 * S).iter().map(|a| a.ns / S).collect();
         assert_eq!(ids, [0, 2]);
-        assert_eq!(l.abandoned(3, server(1)).len(), 1);
+        assert_eq!(l.abandoned(3, Some(server(1))).len(), 1);
         assert_eq!(l.rest().len(), 1);
         assert!(l.waiting.is_empty() && l.order.is_empty());
     }

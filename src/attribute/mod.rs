@@ -7,10 +7,13 @@ mod connections;
 pub mod dns;
 mod docker;
 mod exclude;
+mod floods;
+mod hosts;
 mod lookups;
 pub mod names;
 mod processes;
 mod resolvers;
+mod stream;
 mod users;
 
 use std::path::PathBuf;
@@ -18,16 +21,21 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::capture::event::{DnsMessage, Event, FlowBytes, Owner, What};
+use crate::capture::event::{Dns, Event, FlowBytes, Owner, What};
+use crate::capture::open::OpenSocket;
 use crate::record::{
-    Answer, Container, Details, Endpoint, Lookup, Process, Record, Status, Transport,
+    Answer, Container, Details, Endpoint, Lookup, Name, Process, Protocol, Record, Source, Status,
+    Transport,
 };
 use connections::Connections;
 use docker::Docker;
+use floods::{Floods, RECORDS_KEPT};
+use hosts::Hosts;
 use lookups::{Asked, Lookups};
 use names::{Names, Party};
 use processes::{Node, Place, Processes};
 use resolvers::Resolvers;
+use stream::Streams;
 
 pub use exclude::Exclude;
 
@@ -44,6 +52,8 @@ pub struct Settings {
     pub next_lookup: i64,
     /// Whether /proc shows the kernel side's pids.
     pub procfs: bool,
+    /// Where DNS servers are.
+    pub dns_ports: Vec<u16>,
     /// Directory of the topmost cgroup that is seen.
     pub cgroup_root: PathBuf,
 }
@@ -63,6 +73,24 @@ pub struct Attributor {
     lookups: Lookups,
     connections: Connections,
     resolvers: Resolvers,
+    hosts: Hosts,
+    streams: Streams,
+    floods: Floods,
+    /// When the floods were told last, nanoseconds since boot.
+    floods_told_ns: u64,
+}
+
+/// How often a flood's number is told anew.
+const FLOOD_ROUND_NS: u64 = 1_000_000_000;
+
+/// A DNS message that passed, and how.
+struct Passed<'a> {
+    dns: &'a Dns,
+    transport: Transport,
+    /// The whole message.
+    bytes: &'a [u8],
+    /// Nanoseconds since boot.
+    ns: u64,
 }
 
 /// Somebody who asks or dials.
@@ -90,6 +118,20 @@ impl Attributor {
             docker: Docker::start(),
             lookups: Lookups::default(),
             resolvers: Resolvers::default(),
+            hosts: Hosts::start(),
+            streams: Streams::default(),
+            floods: Floods::default(),
+            floods_told_ns: 0,
+        }
+    }
+
+    /// A socket that was open before the recording began; `ns` is now.
+    pub fn found(&mut self, socket: &OpenSocket, ns: u64, out: &mut Vec<Record>) {
+        if socket.protocol == Protocol::Udp {
+            return self.connections.found_udp(socket.cookie);
+        }
+        if let Some(begun) = self.begin(&socket.owner, socket.dst, ns) {
+            self.connections.found(socket, begun, out);
         }
     }
 
@@ -106,7 +148,6 @@ impl Attributor {
 
     pub fn handle(&mut self, event: Event, out: &mut Vec<Record>) {
         let ns = event.ns;
-        let ts = self.wall(ns);
         match event.what {
             What::Fork {
                 pid,
@@ -116,41 +157,36 @@ impl Attributor {
             } => {
                 self.processes.fork(pid, start_ns, ppid, parent_start_ns);
             }
-            What::Exec(exec) => self.processes.exec(exec),
+            What::Exec(exec) => {
+                if self.settings.procfs {
+                    self.hosts.started(exec.owner.pid, exec.owner.mntns);
+                }
+                self.processes.exec(exec);
+            }
             What::Exit { pid, start_ns } => self.processes.exit(pid, start_ns),
             What::Connect(connect) => {
-                let who = self.who(&connect.owner);
-                let name = self.name(&who, connect.dst, ns);
-                let begun = connections::Begun {
-                    ns,
-                    ts,
-                    process: who.process,
-                    name,
-                };
-                if self.wanted(&who.node, connect.dst, &begun.process) {
+                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns) {
                     self.connections.attempt(&connect, begun, out);
                 }
             }
             What::Flow(connect) => {
-                let who = self.who(&connect.owner);
-                let name = self.name(&who, connect.dst, ns);
-                let begun = connections::Begun {
-                    ns,
-                    ts,
-                    process: who.process,
-                    name,
-                };
-                if self.wanted(&who.node, connect.dst, &begun.process) {
+                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns) {
                     self.connections.flow(&connect, begun, out);
                 }
             }
             What::Errno { cookie, errno } => self.connections.failed(cookie, errno, ns, out),
             What::Established(state) => self.connections.established(&state, ns, out),
-            What::Close(state) => self.connections.closed(&state, ns, out),
-            What::Release { cookie, .. } => self.connections.released(cookie, ns, out),
+            What::Close(state) => {
+                self.stream_ended(state.cookie, out);
+                self.connections.closed(&state, ns, out);
+            }
+            What::Release { cookie, next: None } => {
+                self.stream_ended(cookie, out);
+                self.connections.released(cookie, ns, out);
+            }
+            What::Release { .. } => {} // its flows are ended by who reads the table
             What::FlowEnd(end) => self.flow_ended(end.cookie, end.dst, end.bytes, out),
-            What::Dns(message) if message.ingress => self.answer(&message, ns, out),
-            What::Dns(message) => self.query(&message, ns, out),
+            What::Dns(dns) => self.dns(&dns, ns, out),
             What::Cgroup {
                 id,
                 hierarchy,
@@ -183,6 +219,10 @@ impl Attributor {
         for asked in self.lookups.expired(seen_ns) {
             self.unanswered(asked, out);
         }
+        if seen_ns.saturating_sub(self.floods_told_ns) >= FLOOD_ROUND_NS {
+            self.floods_told_ns = seen_ns;
+            out.extend(self.floods.grown().into_iter().map(Record::Lookup));
+        }
         for (id, details) in self.docker.answered() {
             if let Some(container) = self.containers.get(&id) {
                 *container.details.borrow_mut() = details;
@@ -196,6 +236,7 @@ impl Attributor {
         for asked in self.lookups.rest() {
             self.unanswered(asked, out);
         }
+        out.extend(self.floods.grown().into_iter().map(Record::Lookup));
     }
 
     /// The UDP flows that are open, to ask the kernel side for their bytes.
@@ -222,10 +263,18 @@ impl Attributor {
         bytes: FlowBytes,
         out: &mut Vec<Record>,
     ) {
-        for asked in self.lookups.abandoned(cookie, dst) {
+        for asked in self.lookups.abandoned(cookie, Some(dst)) {
             self.unanswered(asked, out);
         }
         self.connections.flow_ended(cookie, dst, bytes, out);
+    }
+
+    /// A TCP connection is gone, and with it who waited for answers from it.
+    fn stream_ended(&mut self, cookie: u64, out: &mut Vec<Record>) {
+        self.streams.ended(cookie);
+        for asked in self.lookups.abandoned(cookie, None) {
+            self.unanswered(asked, out);
+        }
     }
 
     fn wall(&self, ns: u64) -> i64 {
@@ -242,6 +291,7 @@ impl Attributor {
         };
         let party = Rc::new(Party {
             process: node.key,
+            tid: owner.tid,
             group,
             contained: container.is_some(),
             netns: owner.netns_cookie,
@@ -293,9 +343,34 @@ impl Attributor {
         Some(container)
     }
 
-    fn name(&mut self, who: &Who, dst: Endpoint, ns: u64) -> Option<crate::record::Name> {
-        self.names
-            .name(&who.party, &who.node.ancestors(), dst.ip, ns)
+    /// What is known of a connection when it begins; None where it is not wanted.
+    fn begin(&mut self, owner: &Owner, dst: Endpoint, ns: u64) -> Option<connections::Begun> {
+        let who = self.who(owner);
+        let name = self.name(&who, owner, dst, ns);
+        self.wanted(&who.node, dst, &who.process)
+            .then(|| connections::Begun {
+                ns,
+                ts: self.wall(ns),
+                process: who.process,
+                name,
+            })
+    }
+
+    /// A name that others asked for gives way to the file that the process sees: who
+    /// reads a name there asks nobody.
+    fn name(&mut self, who: &Who, owner: &Owner, dst: Endpoint, ns: u64) -> Option<Name> {
+        let ancestors = who.node.ancestors();
+        let name = self.names.name(&who.party, &ancestors, dst.ip, ns);
+        let own = |n: &Name| matches!(n.source, Source::Process | Source::Ancestor);
+        if name.as_ref().is_some_and(own) {
+            return name;
+        }
+        // A DNS server is dialled by its address, whatever others have asked it.
+        let name = name.filter(|_| !self.settings.dns_ports.contains(&dst.port));
+        let file = self.settings.procfs;
+        file.then(|| self.hosts.name(owner.pid, owner.mntns, dst.ip, ns))
+            .flatten()
+            .or(name)
     }
 
     fn wanted(&self, node: &Node, dst: Endpoint, process: &Process) -> bool {
@@ -320,122 +395,131 @@ impl Attributor {
         !self.settings.only_tracked || node.tracked.get()
     }
 
-    fn query(&mut self, message: &DnsMessage, ns: u64, out: &mut Vec<Record>) {
-        let who = self.who(&message.owner);
-        let wanted = self.lookup_wanted(&who, message.server);
-        let Ok(parsed) = dns::parse(&message.payload) else {
-            return self.malformed(message, who.process, ns, wanted, out);
-        };
-        let Some(question) = parsed.question else {
+    fn dns(&mut self, dns: &Dns, ns: u64, out: &mut Vec<Record>) {
+        let Some(segment) = dns.segment else {
+            let passed = Passed {
+                dns,
+                transport: Transport::Udp,
+                bytes: &dns.payload,
+                ns,
+            };
+            self.message(&passed, out);
             return;
         };
-        if parsed.response {
-            return; // a server's answer, sent to a port that DNS servers use
-        }
-        let asked = Asked {
-            lookup: self.next_lookup(),
-            id: parsed.id,
-            server: message.server,
-            question,
-            ns,
-            process: who.process,
-            party: who.party,
-            wanted,
-        };
-        let shown = self.lookup(&asked, Status::Unanswered);
-        if self.lookups.asked(message.cookie, asked) && wanted {
-            out.push(Record::Query(shown));
-        }
-    }
-
-    fn answer(&mut self, message: &DnsMessage, ns: u64, out: &mut Vec<Record>) {
-        let parsed = match dns::parse(&message.payload) {
-            Ok(parsed) if !parsed.response => return,
-            Ok(parsed) => parsed,
-            Err(_) => {
-                let who = self.who(&message.owner);
-                let wanted = self.lookup_wanted(&who, message.server);
-                return self.malformed(message, who.process, ns, wanted, out);
+        let complete = self
+            .streams
+            .segment(dns.cookie, dns.ingress, segment, &dns.payload);
+        for bytes in &complete {
+            let passed = Passed {
+                dns,
+                transport: Transport::Tcp,
+                bytes,
+                ns,
+            };
+            if !self.message(&passed, out) {
+                // It is not where a message begins, or no DNS at all.
+                self.streams.give_up(dns.cookie, dns.ingress);
+                return;
             }
-        };
-        let Some(asked) = self
-            .lookups
-            .answered(message.cookie, message.server, &parsed)
-        else {
-            return self.unsolicited(message, parsed, ns, out);
-        };
-        if parsed.rcode == "NOERROR" {
-            let addresses = dns::addresses(&asked.question, &parsed.answers);
-            let host: Rc<str> = dns::host_of(&asked.question).into();
-            let trusted = self.resolvers.trusted(asked.server.ip, message.owner.netns);
-            self.names
-                .learn(&asked.party, &host, &addresses, ns, asked.lookup, trusted);
-        }
-        if asked.wanted {
-            let mut lookup = self.lookup(&asked, Status::Answered);
-            lookup.rcode = Some(parsed.rcode);
-            lookup.latency_us = Some(((ns - asked.ns) / 1000) as i64);
-            lookup.answers = parsed.answers.into_iter().map(stored).collect();
-            out.push(Record::Lookup(lookup));
         }
     }
 
-    fn unsolicited(
+    /// One message; whether it could be read.
+    fn message(&mut self, passed: &Passed<'_>, out: &mut Vec<Record>) -> bool {
+        let Ok(parsed) = dns::parse(passed.bytes) else {
+            self.unasked(passed, None, Status::Malformed, out);
+            return false;
+        };
+        match (parsed.response, passed.dns.ingress) {
+            (false, false) => self.query(passed, parsed, out),
+            (true, true) => self.answer(passed, parsed, out),
+            // a server's, on a port that DNS servers use; a neighbour's question
+            _ => {}
+        }
+        true
+    }
+
+    fn query(&mut self, passed: &Passed<'_>, parsed: dns::Message, out: &mut Vec<Record>) {
+        let who = self.who(&passed.dns.owner);
+        let wanted = self.lookup_wanted(&who, passed.dns.server);
+        for question in parsed.questions {
+            let asked = Asked {
+                lookup: self.next_lookup(),
+                id: parsed.id,
+                server: passed.dns.server,
+                transport: passed.transport,
+                question,
+                ns: passed.ns,
+                process: Rc::clone(&who.process),
+                party: Rc::clone(&who.party),
+                wanted,
+            };
+            let shown = self.lookup(&asked, Status::Unanswered);
+            if self.lookups.asked(passed.dns.cookie, asked) && wanted {
+                out.push(Record::Query(shown));
+            }
+        }
+    }
+
+    fn answer(&mut self, passed: &Passed<'_>, parsed: dns::Message, out: &mut Vec<Record>) {
+        let dns = passed.dns;
+        let answered = self.lookups.answered(dns.cookie, dns.server, &parsed);
+        if answered.is_empty() {
+            return self.unasked(passed, Some(parsed), Status::Unsolicited, out);
+        }
+        for asked in answered {
+            if parsed.rcode == "NOERROR" {
+                let addresses = dns::addresses(&asked.question, &parsed.answers);
+                let host: Rc<str> = dns::host_of(&asked.question).into();
+                let trusted = self.resolvers.trusted(asked.server.ip, dns.owner.netns);
+                self.names.learn(
+                    &asked.party,
+                    &host,
+                    &addresses,
+                    passed.ns,
+                    asked.lookup,
+                    trusted,
+                );
+            }
+            if asked.wanted {
+                let mut lookup = self.lookup(&asked, Status::Answered);
+                lookup.rcode = Some(parsed.rcode.clone());
+                lookup.latency_us = Some((passed.ns.saturating_sub(asked.ns) / 1000) as i64);
+                lookup.answers = parsed.answers.iter().map(stored).collect();
+                out.push(Record::Lookup(lookup));
+            }
+        }
+    }
+
+    /// A message that nobody asked for, or that can't be read.
+    fn unasked(
         &mut self,
-        message: &DnsMessage,
-        parsed: dns::Message,
-        ns: u64,
+        passed: &Passed<'_>,
+        parsed: Option<dns::Message>,
+        status: Status,
         out: &mut Vec<Record>,
     ) {
-        let who = self.who(&message.owner);
-        if !self.lookup_wanted(&who, message.server) {
+        let who = self.who(&passed.dns.owner);
+        if !self.lookup_wanted(&who, passed.dns.server) {
             return;
         }
-        let (qname, qtype) = match parsed.question {
-            Some(q) => (Some(q.name.as_str().into()), Some(q.qtype)),
-            None => (None, None),
-        };
-        out.push(Record::Lookup(Lookup {
+        let question = parsed.as_ref().and_then(dns::Message::question);
+        let answers = parsed.iter().flat_map(|p| p.answers.iter());
+        let lookup = Lookup {
             id: self.next_lookup(),
-            ts: self.wall(ns),
+            ts: self.wall(passed.ns),
             process: who.process,
-            server: message.server,
-            transport: Transport::Udp,
-            qname,
-            qtype,
-            rcode: Some(parsed.rcode),
+            server: passed.dns.server,
+            transport: passed.transport,
+            qname: question.map(|q| q.name.as_str().into()),
+            qtype: question.map(|q| q.qtype.clone()),
+            rcode: parsed.as_ref().map(|p| p.rcode.clone()),
             latency_us: None,
-            status: Status::Unsolicited,
-            answers: parsed.answers.into_iter().map(stored).collect(),
+            status,
+            answers: answers.take(RECORDS_KEPT).map(stored).collect(),
             times: 1,
-        }));
-    }
-
-    fn malformed(
-        &mut self,
-        message: &DnsMessage,
-        process: Rc<Process>,
-        ns: u64,
-        wanted: bool,
-        out: &mut Vec<Record>,
-    ) {
-        if !wanted {
-            return;
-        }
-        out.push(Record::Lookup(Lookup {
-            id: self.next_lookup(),
-            ts: self.wall(ns),
-            process,
-            server: message.server,
-            transport: Transport::Udp,
-            qname: None,
-            qtype: None,
-            rcode: None,
-            latency_us: None,
-            status: Status::Malformed,
-            answers: Vec::new(),
-            times: 1,
-        }));
+        };
+        out.extend(self.floods.add(lookup, passed.ns).map(Record::Lookup));
     }
 
     fn unanswered(&mut self, asked: Asked, out: &mut Vec<Record>) {
@@ -451,7 +535,7 @@ impl Attributor {
             ts: self.wall(asked.ns),
             process: Rc::clone(&asked.process),
             server: asked.server,
-            transport: Transport::Udp,
+            transport: asked.transport,
             qname: Some(asked.question.name.as_str().into()),
             qtype: Some(asked.question.qtype.clone()),
             rcode: None,
@@ -469,11 +553,11 @@ impl Attributor {
     }
 }
 
-fn stored(record: dns::Record) -> Answer {
+fn stored(record: &dns::Record) -> Answer {
     Answer {
         name: record.name.as_str().into(),
-        rtype: record.rtype,
-        data: record.data,
+        rtype: record.rtype.clone(),
+        data: record.data.clone(),
         ttl: record.ttl,
     }
 }

@@ -30,6 +30,8 @@ enum Scope {
 #[derive(Debug, Clone)]
 pub struct Party {
     pub process: ProcessKey,
+    /// Its thread that asks or dials.
+    pub tid: u32,
     /// None in the root cgroup, which is everybody's.
     pub group: Option<Rc<str>>,
     /// Whether `group` is a container.
@@ -50,6 +52,8 @@ struct Told {
     /// The resolver is one that the host itself is configured with, and the
     /// asker could not have put another in its place.
     trusted_resolver: bool,
+    /// The thread that dialled with it last.
+    dialled_by: Option<u32>,
 }
 
 impl Told {
@@ -109,6 +113,7 @@ impl Names {
                     lookup,
                     asker: Rc::clone(asker),
                     trusted_resolver,
+                    dialled_by: None,
                 };
                 self.keep((scope, *ip), told);
             }
@@ -148,71 +153,91 @@ impl Names {
         ip: IpAddr,
         ns: u64,
     ) -> Option<Name> {
-        let own = self.latest(
-            Scope::Process(dialler.process),
-            Source::Process,
-            ip,
-            ns,
-            |_| true,
-        );
-        own.or_else(|| {
-            ancestors.iter().find_map(|ancestor| {
-                self.latest(Scope::Process(*ancestor), Source::Ancestor, ip, ns, |_| {
-                    true
-                })
-            })
-        })
-        .or_else(|| {
-            let group = dialler.group.clone()?;
-            self.latest(Scope::Container(group), Source::Container, ip, ns, |t| {
-                t.convinces(dialler)
-            })
-        })
-        .or_else(|| {
-            self.latest(Scope::Netns(dialler.netns), Source::Netns, ip, ns, |t| {
-                t.convinces(dialler)
-            })
-        })
-        .or_else(|| self.latest(Scope::Host, Source::Host, ip, ns, |t| t.convinces(dialler)))
+        let groups = dialler.group.clone().map(Scope::Container);
+        let scopes = [(Scope::Process(dialler.process), Source::Process)]
+            .into_iter()
+            .chain(
+                ancestors
+                    .iter()
+                    .map(|a| (Scope::Process(*a), Source::Ancestor)),
+            )
+            .chain(groups.map(|group| (group, Source::Container)))
+            .chain([
+                (Scope::Netns(dialler.netns), Source::Netns),
+                (Scope::Host, Source::Host),
+            ]);
+        for (scope, source) in scopes {
+            let name = self.latest(scope, source, dialler, ip, ns);
+            if name.is_some() {
+                return name;
+            }
+        }
+        None
     }
 
     fn latest(
         &mut self,
         scope: Scope,
         source: Source,
+        dialler: &Party,
         ip: IpAddr,
         ns: u64,
-        counts: impl Fn(&Told) -> bool,
     ) -> Option<Name> {
-        let names = self.by_address.get(&(scope, ip))?;
-        let mut candidates: Vec<&Told> = names.iter().filter(|t| t.ns <= ns && counts(t)).collect();
-        candidates.sort_by_key(|t| std::cmp::Reverse(t.ns));
-        let best = candidates.first()?;
-        let rivals: HashSet<&Rc<str>> = candidates
-            .iter()
-            .map(|t| &t.host)
-            .filter(|h| **h != best.host)
+        let own = matches!(scope, Scope::Process(_));
+        let names = self.by_address.get_mut(&(scope, ip))?;
+        let mut candidates: Vec<&mut Told> = names
+            .iter_mut()
+            .filter(|t| t.ns <= ns && (own || t.convinces(dialler)))
             .collect();
-        let mut rival_names: Vec<Rival> = Vec::new();
-        for told in &candidates {
-            if rival_names.len() == MAX_RIVALS.min(rivals.len()) {
-                break;
-            }
-            if told.host != best.host && rival_names.iter().all(|r| r.host != told.host) {
-                rival_names.push(Rival {
-                    host: Rc::clone(&told.host),
-                    lookup: Some(told.lookup),
-                });
-            }
-        }
+        candidates.sort_by_key(|t| std::cmp::Reverse(t.ns));
+        let chosen = match source {
+            Source::Process => of_thread(&candidates, dialler.tid, ns),
+            _ => 0,
+        };
+        let best = candidates.get_mut(chosen)?;
+        best.dialled_by = Some(dialler.tid);
+        let host = Rc::clone(&best.host);
+        let (lookup, age_ms) = (best.lookup, (ns - best.ns) / 1_000_000);
+        let mut seen: HashSet<&Rc<str>> = HashSet::from([&host]);
+        let rivals: Vec<&&mut Told> = candidates.iter().filter(|t| seen.insert(&t.host)).collect();
+        let rival_names = rivals.iter().take(MAX_RIVALS).map(|told| Rival {
+            host: Rc::clone(&told.host),
+            lookup: Some(told.lookup),
+        });
         Some(Name {
-            host: Rc::clone(&best.host),
             source,
-            age_ms: Some((ns - best.ns) / 1_000_000),
-            lookup: Some(best.lookup),
+            age_ms: Some(age_ms),
+            lookup: Some(lookup),
             rivals: rivals.len(),
-            rival_names,
+            rival_names: rival_names.collect(),
+            host: Rc::clone(&host),
         })
+    }
+}
+
+/// How long after its own question a thread is expected to dial.
+const THREAD_PATIENCE_NS: u64 = 5_000_000_000;
+
+/// Which of a process' answers, the latest first, a thread dials with. Threads that each
+/// resolve and dial must not get each other's names; but many programs resolve on other
+/// threads than they dial on. So its own answer comes first while it waits to be used,
+/// and after that unless a later one was taken by nobody else.
+fn of_thread(latest_first: &[&mut Told], tid: u32, ns: u64) -> usize {
+    let position = |own: bool| {
+        latest_first
+            .iter()
+            .position(|t| (t.asker.tid == tid) == own)
+    };
+    let (Some(own), Some(other)) = (position(true), position(false)) else {
+        return 0;
+    };
+    let (mine, theirs) = (&latest_first[own], &latest_first[other]);
+    let waits = mine.dialled_by.is_none() && ns - mine.ns < THREAD_PATIENCE_NS;
+    let taken = theirs.dialled_by.is_some_and(|by| by != tid);
+    if own < other || waits || taken {
+        own
+    } else {
+        other
     }
 }
 
@@ -234,6 +259,7 @@ mod tests {
     fn party(pid: u32, uid: u32) -> Party {
         Party {
             process: (pid, 1),
+            tid: pid,
             group: None,
             contained: false,
             netns: 1,
@@ -318,6 +344,34 @@ mod tests {
         assert_eq!(
             (&*all.host, rivals),
             ("later.example", vec!["new.example", "old.example"])
+        );
+    }
+
+    #[test]
+    fn threads_that_resolve_and_dial_each_have_their_own() {
+        let mut w = World::new(100);
+        let thread = |tid| Party { tid, ..party(1, 0) };
+        let host = |w: &mut World, tid, ms| w.name(&thread(tid), "192.0.2.1", ms).unwrap().0;
+        w.told(&thread(11), "a.example", "192.0.2.1", 1);
+        w.told(&thread(12), "b.example", "192.0.2.1", 2);
+        assert_eq!(host(&mut w, 11, 3), "a.example");
+        assert_eq!(host(&mut w, 12, 4), "b.example");
+        assert_eq!(host(&mut w, 11, 5), "a.example", "again");
+        // a third one resolves for others
+        w.told(&thread(13), "c.example", "192.0.2.1", 6);
+        assert_eq!(host(&mut w, 11, 7), "c.example");
+        assert_eq!(host(&mut w, 14, 8), "c.example");
+    }
+
+    #[test]
+    fn what_a_thread_asked_long_ago_and_never_used_gives_way() {
+        let mut w = World::new(100);
+        let thread = |tid| Party { tid, ..party(1, 0) };
+        w.told(&thread(11), "old.example", "192.0.2.1", 1);
+        w.told(&thread(12), "new.example", "192.0.2.1", 60_000);
+        assert_eq!(
+            w.name(&thread(11), "192.0.2.1", 60_001).unwrap().0,
+            "new.example"
         );
     }
 

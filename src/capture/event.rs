@@ -26,7 +26,9 @@ plain!(
     egrets_dns,
     egrets_cgroup,
     egrets_flow,
-    egrets_flow_key
+    egrets_flow_key,
+    egrets_sock,
+    egrets_open
 );
 
 /// Process that owns a socket, read in its own context.
@@ -43,6 +45,7 @@ pub struct Owner {
     pub cgroup_id: u64,
     pub netns: u32,
     pub netns_cookie: u64,
+    pub mntns: u32,
     pub comm: String,
 }
 
@@ -93,18 +96,36 @@ pub struct FlowBytes {
     pub tx: u64,
     /// Payload received.
     pub rx: u64,
+    /// Datagrams sent.
+    pub tx_packets: u64,
+    /// Datagrams received.
+    pub rx_packets: u64,
     /// When its last packet passed, nanoseconds since boot.
     pub last_ns: u64,
 }
 
+/// A DNS message over UDP, or a segment of TCP with any part of such messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DnsMessage {
+pub struct Dns {
     pub owner: Owner,
     pub cookie: u64,
     pub server: Endpoint,
     pub ingress: bool,
-    /// The whole message, or nothing where it could not be copied.
+    /// None over UDP.
+    pub segment: Option<Segment>,
+    /// The whole message or segment, or nothing where it could not be copied.
     pub payload: Vec<u8>,
+}
+
+/// Where a segment belongs in its connection: sequence numbers, RFC 9293.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Of the first byte.
+    pub seq: u32,
+    /// Of the first byte that is expected from the other side.
+    pub ack: u32,
+    /// Bytes that it had, copied or not.
+    pub len: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,7 +156,7 @@ pub enum What {
     },
     Flow(Connect),
     FlowEnd(FlowEnd),
-    Dns(DnsMessage),
+    Dns(Dns),
     /// `hierarchy` is 0 for cgroup2.
     Cgroup {
         id: u64,
@@ -215,17 +236,24 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 bytes: FlowBytes {
                     tx: r.tx_bytes,
                     rx: r.rx_bytes,
+                    tx_packets: r.tx_packets,
+                    rx_packets: r.rx_packets,
                     last_ns: r.last_ts,
                 },
             })
         }
         kind::EGRETS_DNS => {
             let r: types::egrets_dns = fixed(bytes)?;
-            What::Dns(DnsMessage {
+            What::Dns(Dns {
                 owner: owner(&r.owner),
                 cookie: r.cookie,
                 server: endpoint(&r.server),
                 ingress: r.ingress != 0,
+                segment: (r.tcp != 0).then_some(Segment {
+                    seq: r.seq,
+                    ack: r.ack,
+                    len: r.wire_len,
+                }),
                 payload: tail::<types::egrets_dns>(bytes, 0, r.len)?.to_vec(),
             })
         }
@@ -272,7 +300,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn owner(o: &types::egrets_owner) -> Owner {
+pub fn owner(o: &types::egrets_owner) -> Owner {
     let comm = o.comm.split(|b| *b == 0).next().unwrap_or_default();
     Owner {
         pid: o.tgid,
@@ -283,6 +311,7 @@ fn owner(o: &types::egrets_owner) -> Owner {
         cgroup_id: o.cgroup_id,
         netns: o.netns,
         netns_cookie: o.netns_cookie,
+        mntns: o.mntns,
         comm: text(comm),
     }
 }
@@ -296,7 +325,7 @@ pub fn endpoint(e: &types::egrets_endpoint) -> Endpoint {
 }
 
 /// None while the kernel had not chosen the address or the port.
-fn source(e: &types::egrets_endpoint) -> Option<Endpoint> {
+pub fn source(e: &types::egrets_endpoint) -> Option<Endpoint> {
     let src = endpoint(e);
     (src.port != 0 && !matches!(src.ip, IpAddr::V4(v4) if v4.is_unspecified())).then_some(src)
 }

@@ -48,6 +48,8 @@ enum Attach {
     Syscall(&'static str),
     /// To a kernel function's return.
     Return(&'static str),
+    /// To nothing: it runs when it is read.
+    Iterator,
 }
 
 pub struct Hook {
@@ -73,7 +75,7 @@ impl Hook {
         purpose: &'static str,
     ) -> Hook {
         let set = match attach {
-            Attach::Cgroup | Attach::Trace => None,
+            Attach::Cgroup | Attach::Trace | Attach::Iterator => None,
             Attach::Syscall(_) => Some(HookSet::Portable),
             Attach::Return(_) => Some(HookSet::Kprobe),
         };
@@ -117,8 +119,8 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not followed;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub static HOOKS: [Hook; 19] = {
-    use Attach::{Cgroup, Return, Syscall, Trace};
+pub static HOOKS: [Hook; 20] = {
+    use Attach::{Cgroup, Iterator, Return, Syscall, Trace};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
     [
@@ -141,8 +143,11 @@ pub static HOOKS: [Hook; 19] = {
         Hook::new("egrets_sendmsg6", "cgroup/sendmsg6", Cgroup, "UDP destinations, IPv6"),
         Hook::new("egrets_connect4", "cgroup/connect4", Cgroup, "TCP attempts, IPv4"),
         Hook::new("egrets_connect6", "cgroup/connect6", Cgroup, "TCP attempts, IPv6"),
+        Hook::new(OPEN_SOCKETS, "iter/task_file", Iterator, "sockets that are open already").optional(),
     ]
 };
+
+const OPEN_SOCKETS: &str = "egrets_open_sockets";
 
 /// What a program is like, for those who watch it grow.
 #[derive(Debug, Clone, Copy)]
@@ -168,6 +173,8 @@ pub struct HookReport {
 pub struct Loaded {
     pub skel: skel::EgretsSkel<'static>,
     pub links: Vec<Link>,
+    /// Over the sockets that are open already.
+    pub iterator: Option<Link>,
     /// The cgroup whose processes are seen.
     pub cgroup: OwnedFd,
     /// Whether that is the root of all.
@@ -242,10 +249,14 @@ pub fn load(options: &Options) -> Result<Loaded> {
         },
     };
     attached.extend(object.attach(|hook| hook.set.is_none())?);
-    let mut links = Vec::new();
+    let (mut links, mut iterator) = (Vec::new(), None);
     let mut reports = Vec::new();
     for (hook, result) in attached {
         let error = match result {
+            Ok(own) if matches!(hook.attach, Attach::Iterator) => {
+                iterator = own.into_iter().next();
+                None
+            }
             Ok(own) => {
                 links.extend(own);
                 None
@@ -261,6 +272,7 @@ pub fn load(options: &Options) -> Result<Loaded> {
     Ok(Loaded {
         skel: object.skel,
         links,
+        iterator,
         cgroup: object.cgroup,
         whole,
         set,
@@ -415,6 +427,10 @@ fn configure(open: &mut skel::OpenEgretsSkel<'static>, options: &Options) -> Res
         .context("the BPF object has no settings")?;
     rodata.self_tgid = own_pid()?;
     rodata.wake_bytes = u64::from(ring_bytes / 4);
+    let free = rodata.dns_ports.iter_mut().skip(super::DNS_PORTS.len());
+    for (slot, port) in free.zip(&options.dns_ports) {
+        *slot = *port;
+    }
     Ok(())
 }
 
@@ -446,6 +462,7 @@ fn attach(
         links.push(match hook.attach {
             Attach::Cgroup => program.attach_cgroup(cgroup.as_raw_fd())?,
             Attach::Trace => program.attach_trace()?,
+            Attach::Iterator => program.attach()?,
             Attach::Syscall(name) => {
                 let event = kernel::open_tracepoint("syscalls", name)?;
                 // The link owns the descriptor from here on and closes it.

@@ -6,6 +6,7 @@
 pub mod event;
 pub mod hooks;
 mod kernel;
+pub mod open;
 pub mod preflight;
 
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
@@ -37,6 +38,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// None: the kprobe set where it is to be had, else the portable one.
     pub hooks: Option<HookSet>,
+    /// Ports that count as DNS beside [`DNS_PORTS`], at most [`MAX_OTHER_PORTS`].
+    pub dns_ports: Vec<u16>,
     /// Whether to find out what each program is like: [`hooks::Size`].
     pub sizes: bool,
 }
@@ -46,15 +49,21 @@ impl Default for Options {
         Options {
             ring_bytes: 16 << 20,
             hooks: None,
+            dns_ports: Vec::new(),
             sizes: false,
         }
     }
 }
 
+/// DNS, multicast DNS (RFC 6762) and LLMNR (RFC 4795).
+pub const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
+/// What `bpf/egrets.h` has room for beside those (EGRETS_DNS_PORTS).
+pub const MAX_OTHER_PORTS: usize = 5;
+
 /// Records that found no room in the ring buffer, by kind; "socket" counts the
-/// sockets that found none in the owner map, and "return" the calls whose return was
-/// not seen.
-pub const LOSS_KINDS: [(types::egrets_kind, &str); 15] = [
+/// sockets that found none in the owner map, "return" the calls whose return was not
+/// seen, and "dns_budget" the DNS messages of sockets that have too many.
+pub const LOSS_KINDS: [(types::egrets_kind, &str); 16] = [
     (types::egrets_kind::EGRETS_FORK, "fork"),
     (types::egrets_kind::EGRETS_EXEC, "exec"),
     (types::egrets_kind::EGRETS_EXIT, "exit"),
@@ -70,6 +79,7 @@ pub const LOSS_KINDS: [(types::egrets_kind, &str); 15] = [
     (types::egrets_kind::EGRETS_ATTACH, "attach"),
     (types::egrets_kind::EGRETS_OWNER, "socket"),
     (types::egrets_kind::EGRETS_RETURN, "return"),
+    (types::egrets_kind::EGRETS_BUDGET, "dns_budget"),
 ];
 
 /// A way to lose events.
@@ -96,6 +106,9 @@ pub struct Capture {
     inbox: Rc<RefCell<Vec<Event>>>,
     unreadable: Rc<RefCell<u64>>,
     cgroup: OwnedFd,
+    /// Ports that count as DNS.
+    pub dns_ports: Vec<u16>,
+    iterator: Option<Link>,
     /// Whether the processes of all cgroups are seen.
     pub whole: bool,
     pub hook_set: HookSet,
@@ -137,6 +150,8 @@ impl Capture {
             inbox,
             unreadable,
             cgroup: loaded.cgroup,
+            dns_ports: [&DNS_PORTS[..], &options.dns_ports].concat(),
+            iterator: loaded.iterator,
             whole: loaded.whole,
             hook_set: loaded.set,
             no_kprobes: loaded.no_kprobes,
@@ -214,6 +229,7 @@ impl Capture {
                 let why = match kind {
                     types::egrets_kind::EGRETS_OWNER => "owner map full",
                     types::egrets_kind::EGRETS_RETURN => "return of connect not seen",
+                    types::egrets_kind::EGRETS_BUDGET => "too much DNS on one socket",
                     types::egrets_kind::EGRETS_ESTABLISHED => "ring buffer full, or hook skipped",
                     _ => "ring buffer full",
                 };
@@ -268,6 +284,8 @@ impl Capture {
         let bytes = FlowBytes {
             tx: flow.tx_bytes,
             rx: flow.rx_bytes,
+            tx_packets: flow.tx_packets,
+            rx_packets: flow.rx_packets,
             last_ns: flow.last_ts,
         };
         Some((

@@ -101,29 +101,41 @@ fn nanos(clock: ClockId) -> i64 {
 impl Live {
     /// Joins what was started. `next` are the first connection's and lookup's ids.
     pub fn new(
-        capture: Capture,
+        mut capture: Capture,
         args: &LiveArgs,
         only_tracked: bool,
         next: (i64, i64),
         store: Option<Store>,
         printer: Option<Printer>,
     ) -> Live {
-        let attributor = Attributor::new(Settings {
+        let mut attributor = Attributor::new(Settings {
             max_names: args.max_names,
             exclude: args.exclude.clone(),
             only_tracked,
             next_connection: next.0,
             next_lookup: next.1,
             procfs: Namespace::Pid.is_initial(),
+            dns_ports: capture.dns_ports.clone(),
             cgroup_root: capture.cgroup_root(),
         });
         let now = Instant::now();
+        let seen = nanos(ClockId::Boottime);
+        attributor.clock_offset_ns = now_ts() - seen;
+        let mut records = Vec::new();
+        match capture.adopt_open_sockets() {
+            Ok(found) => {
+                for socket in &found {
+                    attributor.found(socket, seen as u64, &mut records);
+                }
+            }
+            Err(e) => log::warn!("connections that are open already are not shown: {e:#}"),
+        }
         Live {
             capture,
             attributor,
             store,
             printer,
-            records: Vec::new(),
+            records,
             told_lost: HashMap::new(),
             checked_ts: now_ts(),
             last_event: now,
@@ -131,7 +143,7 @@ impl Live {
             last_round: now,
             deaf: false,
             behind: false,
-            seen: nanos(ClockId::Boottime) as u64,
+            seen: seen as u64,
             totals: Totals::default(),
         }
     }
@@ -243,7 +255,8 @@ impl Live {
         for record in self.records.drain(..) {
             match &record {
                 Record::Opened(_) => self.totals.connections += 1,
-                Record::Lookup(_) => self.totals.lookups += 1,
+                // what stands for many is told again as it grows
+                Record::Lookup(l) if l.times == 1 => self.totals.lookups += 1,
                 _ => {}
             }
             if let Some(store) = &mut self.store {

@@ -31,7 +31,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         group: args.group.as_deref().map(store::group_id).transpose()?,
         own_directory: args.db.db.is_none(),
     };
-    let capture = Capture::start(&args.live.capture())?;
+    let capture = Capture::start(&args.live.capture()?)?;
     let attached: Vec<&str> = capture
         .hooks
         .iter()

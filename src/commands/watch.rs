@@ -11,7 +11,7 @@ use crate::print::{Format, Printer};
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let signal = Signalled::listen()?;
-    let capture = Capture::start(&args.live.capture())?;
+    let capture = Capture::start(&args.live.capture()?)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     let format = if args.json {
         Format::Json

@@ -91,6 +91,7 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("user", p.user.clone().or(Some(p.uid.to_string())))
         .known("exe", p.exe.as_ref())
         .known("parent", p.parent_comm.as_ref())
+        .known("already_open", c.already_open.then_some("yes"))
         .known("id", Some(c.id))
         .end(out)
 }
@@ -149,6 +150,11 @@ fn dns(line: Line, l: &Lookup) -> Line {
         .field("comm", &l.process.comm)
         .field("pid", &l.process.pid.to_string())
         .field("server", &l.server.to_string())
+        .known(
+            "transport",
+            Some(l.transport.as_str()).filter(|t| *t != "udp"),
+        )
+        .known("times", Some(l.times).filter(|n| *n > 1))
 }
 
 fn answer(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {

@@ -206,6 +206,15 @@ fn write_lookup(
     recording: i64,
     lookup: &Lookup,
 ) -> rusqlite::Result<()> {
+    // A row that stands for more messages than it did, with the records of the first.
+    if lookup.times > 1 {
+        let known = db
+            .prepare_cached("UPDATE lookup SET times = ?1 WHERE id = ?2")?
+            .execute(params![lookup.times as i64, lookup.id])?;
+        if known > 0 {
+            return Ok(());
+        }
+    }
     let process = intern.process(db, recording, &lookup.process)?;
     let server = intern.address(db, lookup.server.ip)?;
     let qname = lookup
@@ -216,8 +225,7 @@ fn write_lookup(
     db.prepare_cached(
         "INSERT INTO lookup (id, ts, process_id, server_id, server_port, transport, qname_id,
                              qtype, rcode, latency_us, status, times)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-         ON CONFLICT (id) DO UPDATE SET times = excluded.times",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         lookup.id,

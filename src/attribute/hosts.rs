@@ -1,0 +1,285 @@
+//! The names of /etc/hosts, as each process sees that file: a lookup in it sends
+//! nothing that could be captured. In comes a process and an address; out goes the
+//! name that the file of its mount namespace has for it, if any.
+//!
+//! The file is the process' own to choose: read on a thread of its own, with a time
+//! limit, from within the process' root, its first part only. Who is gone has the
+//! file that others of its mount namespace had.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use hashlink::LruCache;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::record::{MAX_RIVALS, Name, Rival, Source};
+
+/// How long an answer is waited for, at most. Files on a dead network file system
+/// cost names, and the events wait for them once.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Bytes of the file that are read.
+const MAX_BYTES: u64 = 1 << 20;
+/// Names of one file that are kept.
+const MAX_NAMES: usize = 4096;
+/// Mount namespaces whose file is kept: those used last.
+const MAX_NAMESPACES: usize = 256;
+
+/// What a file says: the names of each address, in their order.
+type Table = HashMap<IpAddr, Vec<String>>;
+
+/// Tells a changed file from the one that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+struct Question {
+    pid: u32,
+    mntns: u32,
+    known: Option<Stamp>,
+}
+
+/// What is to be known of a namespace's file. None: the same as before.
+type Reading = Option<(Stamp, Table)>;
+
+struct Answer {
+    mntns: u32,
+    reading: Result<Reading>,
+}
+
+#[derive(Default)]
+struct Known {
+    stamp: Option<Stamp>,
+    table: Table,
+    /// When it was last looked at, nanoseconds since boot.
+    checked_ns: u64,
+}
+
+pub struct Hosts {
+    ask: SyncSender<Question>,
+    answers: Receiver<Answer>,
+    /// A question that took too long and is still to be answered.
+    waiting: bool,
+    known: LruCache<u32, Known>,
+}
+
+impl Hosts {
+    pub fn start() -> Hosts {
+        let (ask, questions) = sync_channel::<Question>(1);
+        let (answer, answers) = sync_channel(1);
+        thread::spawn(move || {
+            for question in questions {
+                let reading = read(&question);
+                let mntns = question.mntns;
+                if answer.send(Answer { mntns, reading }).is_err() {
+                    return;
+                }
+            }
+        });
+        Hosts {
+            ask,
+            answers,
+            waiting: false,
+            known: LruCache::new(MAX_NAMESPACES),
+        }
+    }
+
+    /// A program was started: where its mount namespace is a new one, its file is
+    /// read while the process lives.
+    pub fn started(&mut self, pid: u32, mntns: u32) {
+        if mntns != 0 && !self.known.contains_key(&mntns) {
+            self.look(pid, mntns);
+        }
+    }
+
+    /// The name that the file of the process `pid` has for an address that it dialled
+    /// at `ns`, nanoseconds since boot.
+    pub fn name(&mut self, pid: u32, mntns: u32, ip: IpAddr, ns: u64) -> Option<Name> {
+        if mntns == 0 || ip.is_unspecified() {
+            return None;
+        }
+        // Looked at after the connection began, it is as the process saw it.
+        if self.known.get(&mntns).is_none_or(|k| k.checked_ns < ns) {
+            self.look(pid, mntns);
+        }
+        let names = self.known.get(&mntns)?.table.get(&ip)?;
+        let (first, others) = names.split_first()?;
+        let rival = |host: &String| Rival {
+            host: Rc::from(host.as_str()),
+            lookup: None,
+        };
+        Some(Name {
+            host: Rc::from(first.as_str()),
+            source: Source::Hosts,
+            age_ms: None,
+            lookup: None,
+            rivals: others.len(),
+            rival_names: others.iter().take(MAX_RIVALS).map(rival).collect(),
+        })
+    }
+
+    fn look(&mut self, pid: u32, mntns: u32) {
+        if self.waiting {
+            match self.answers.try_recv() {
+                Ok(late) => self.take(late),
+                Err(_) => return,
+            }
+        }
+        let known = self.known.get(&mntns).and_then(|known| known.stamp);
+        let question = Question { pid, mntns, known };
+        if self.ask.try_send(question).is_err() {
+            return;
+        }
+        self.waiting = true;
+        if let Ok(answer) = self.answers.recv_timeout(PATIENCE) {
+            self.take(answer);
+        }
+    }
+
+    fn take(&mut self, answer: Answer) {
+        self.waiting = false;
+        let now = clock_gettime(ClockId::Boottime);
+        let checked_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+        match answer.reading {
+            Ok(Some((stamp, table))) => {
+                let known = Known {
+                    stamp: Some(stamp),
+                    table,
+                    checked_ns,
+                };
+                self.known.insert(answer.mntns, known);
+            }
+            Ok(None) => {
+                if let Some(known) = self.known.get_mut(&answer.mntns) {
+                    known.checked_ns = checked_ns;
+                }
+            }
+            // Gone, or without such a file: what is known stays.
+            Err(e) => log::debug!("/etc/hosts of mount namespace {}: {e:#}", answer.mntns),
+        }
+    }
+}
+
+fn read(question: &Question) -> Result<Reading> {
+    let root = root_of(question)?;
+    // A link in the file's path leads where it leads the process, not egrets.
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = openat2(&root, "etc/hosts", flags, Mode::empty(), inside)?;
+    let file = File::from(file);
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        bail!("no regular file");
+    }
+    let stamp = Stamp {
+        device: meta.dev(),
+        inode: meta.ino(),
+        size: meta.size(),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+    };
+    if question.known == Some(stamp) {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(Some((stamp, parse(&String::from_utf8_lossy(&bytes)))))
+}
+
+/// The root directory of a process of the mount namespace.
+fn root_of(question: &Question) -> Result<rustix::fd::OwnedFd> {
+    let is_there = |pid: &str| {
+        let path = format!("/proc/{pid}/ns/mnt");
+        std::fs::metadata(path).is_ok_and(|m| m.ino() == u64::from(question.mntns))
+    };
+    let pid = question.pid.to_string();
+    // egrets itself outlives who was asked for.
+    let pid = ["self", &pid].into_iter().find(|pid| is_there(pid));
+    let path = format!("/proc/{}/root", pid.context("the process is gone")?);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// hosts(5): an address, its name, its aliases. Names as they are stored: lower case,
+/// no dot at the end.
+fn parse(text: &str) -> Table {
+    let mut table = Table::new();
+    let mut kept = 0;
+    for line in text.lines() {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_ascii_whitespace();
+        let ip = words
+            .next()
+            .and_then(|ip| ip.split('%').next()?.parse().ok());
+        let Some(ip) = ip.map(|ip: IpAddr| ip.to_canonical()) else {
+            continue;
+        };
+        for name in words.filter(|name| is_name(name)) {
+            let name = name.trim_end_matches('.').to_ascii_lowercase();
+            let names = table.entry(ip).or_default();
+            if kept < MAX_NAMES && !names.contains(&name) {
+                names.push(name);
+                kept += 1;
+            }
+        }
+    }
+    table
+}
+
+/// What can be a name: printable, and no longer than a DNS name in text.
+fn is_name(name: &str) -> bool {
+    name.len() <= 255 && name.bytes().all(|b| b.is_ascii_graphic()) && name != "."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_their_names_in_order_and_comments_are_none() {
+        let table = parse(
+            "# 192.0.2.9 no.example\n192.0.2.1\tDB.Example. db  # here\n\n192.0.2.1 other\nbad x\n\
+             ::ffff:192.0.2.2 six\nfe80::1%eth0 link\n192.0.2.3 e\u{1b}vil\n",
+        );
+        let names = |ip: &str| table.get(&ip.parse::<IpAddr>().unwrap()).cloned();
+        let expected = ["db.example", "db", "other"].map(String::from).to_vec();
+        assert_eq!(names("192.0.2.1"), Some(expected));
+        assert_eq!(names("192.0.2.2"), Some(vec!["six".to_string()]));
+        assert_eq!(names("fe80::1"), Some(vec!["link".to_string()]));
+        assert_eq!((names("192.0.2.3"), names("192.0.2.9")), (None, None));
+    }
+
+    #[test]
+    fn a_huge_file_keeps_a_bounded_number_of_names() {
+        let line = |i: u32| format!("10.{}.{}.1 h{i}.example\n", i / 256 % 256, i % 256);
+        let text: String = (0..20_000).map(line).collect();
+        let kept: usize = parse(&text).values().map(Vec::len).sum();
+        assert_eq!(kept, MAX_NAMES);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_or_of_another_namespace_has_no_file() {
+        let own = std::fs::metadata("/proc/self/ns/mnt").unwrap().ino() as u32;
+        let ask = |pid, mntns| {
+            read(&Question {
+                pid,
+                mntns,
+                known: None,
+            })
+        };
+        assert!(ask(u32::MAX, own).is_ok(), "egrets' own namespace");
+        assert!(ask(1, 1).is_err());
+        assert!(ask(u32::MAX, 1).is_err());
+    }
+}
