@@ -86,14 +86,18 @@ pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }
 
-/// Tries until it gives something, for half a minute.
+/// How long a test waits for what must come. Only a failed one waits so long: loading
+/// the BPF programs takes an emulated machine with all processors busy 30 s at times.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Tries until it gives something.
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = attempt() {
             return value;
         }
-        assert!(Instant::now() < end, "{what}: not within 30 s");
+        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -396,7 +400,7 @@ impl Recorder {
     /// Waits for a line on stderr that contains this.
     pub fn expect(&self, part: &str) -> String {
         loop {
-            match self.stderr.recv_timeout(Duration::from_secs(20)) {
+            match self.stderr.recv_timeout(PATIENCE) {
                 Ok(line) if line.contains(part) => return line,
                 Ok(_) => {}
                 Err(e) => panic!("no line with {part:?} on stderr: {e}"),
