@@ -229,7 +229,7 @@ executable() {
 	sed -nE "s|.*\"kind\":\[\"$1\"\].*\"name\":\"$2\".*\"test\":$3},\"features\".*\"executable\":\"([^\"]*)\".*|\1|p" <<<"$built"
 }
 egrets=$(executable bin egrets false)
-programs=("$egrets" "$(executable example dial false)")
+programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)")
 declare -A runners=()
 for test in $TESTS; do
 	runners[$test]=$(executable test "$test" true)

@@ -360,7 +360,7 @@ impl Attributor {
     /// reads a name there asks nobody.
     fn name(&mut self, who: &Who, owner: &Owner, dst: Endpoint, ns: u64) -> Option<Name> {
         let ancestors = who.node.ancestors();
-        let name = self.names.name(&who.party, &ancestors, dst.ip, ns);
+        let name = self.names.name(&who.party, &ancestors, dst, ns);
         let own = |n: &Name| matches!(n.source, Source::Process | Source::Ancestor);
         if name.as_ref().is_some_and(own) {
             return name;
@@ -470,16 +470,15 @@ impl Attributor {
         for asked in answered {
             if parsed.rcode == "NOERROR" {
                 let addresses = dns::addresses(&asked.question, &parsed.answers);
-                let host: Rc<str> = dns::host_of(&asked.question).into();
-                let trusted = self.resolvers.trusted(asked.server.ip, dns.owner.netns);
-                self.names.learn(
-                    &asked.party,
-                    &host,
-                    &addresses,
-                    passed.ns,
-                    asked.lookup,
-                    trusted,
-                );
+                let evidence = names::Answer {
+                    host: dns::host_of(&asked.question).into(),
+                    ns: passed.ns,
+                    lookup: asked.lookup,
+                    asker: Rc::clone(&asked.party),
+                    server: asked.server,
+                    trusted_resolver: self.resolvers.trusted(asked.server.ip, dns.owner.netns),
+                };
+                self.names.learn(evidence, &addresses);
             }
             if asked.wanted {
                 let mut lookup = self.lookup(&asked, Status::Answered);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::record::{MAX_RIVALS, Name, Rival, Source};
+use crate::record::{Endpoint, MAX_RIVALS, Name, Rival, Source};
 
 /// A process over its whole life: pid and start.
 pub type ProcessKey = (u32, u64);
@@ -41,22 +41,21 @@ pub struct Party {
     pub uid: u32,
 }
 
-/// An address that somebody was told for a name.
-#[derive(Debug, Clone)]
-struct Told {
-    host: Rc<str>,
+/// That somebody was told addresses for a name.
+#[derive(Debug)]
+pub struct Answer {
+    pub host: Rc<str>,
     /// Nanoseconds since boot.
-    ns: u64,
-    lookup: i64,
-    asker: Rc<Party>,
+    pub ns: u64,
+    pub lookup: i64,
+    pub asker: Rc<Party>,
+    pub server: Endpoint,
     /// The resolver is one that the host itself is configured with, and the
     /// asker could not have put another in its place.
-    trusted_resolver: bool,
-    /// The thread that dialled with it last.
-    dialled_by: Option<u32>,
+    pub trusted_resolver: bool,
 }
 
-impl Told {
+impl Answer {
     /// Whether the dialler may take the asker's word: only from somebody who
     /// could mislead it anyway. Anyone may run a DNS server and ask it lies.
     fn convinces(&self, dialler: &Party) -> bool {
@@ -66,6 +65,13 @@ impl Told {
                 || self.asker.uid == dialler.uid
                 || self.asker.uid <= SYS_UID_MAX)
     }
+}
+
+/// An answer as it counts for one address in one scope.
+struct Told {
+    answer: Rc<Answer>,
+    /// The thread that dialled with it last.
+    dialled_by: Option<u32>,
 }
 
 /// The last user id of root and the system's services, login.defs(5).
@@ -90,32 +96,17 @@ impl Names {
         }
     }
 
-    /// An answer was accepted: `host` was given these addresses.
-    pub fn learn(
-        &mut self,
-        asker: &Rc<Party>,
-        host: &Rc<str>,
-        addresses: &[IpAddr],
-        ns: u64,
-        lookup: i64,
-        trusted_resolver: bool,
-    ) {
+    /// An answer was accepted: its name was given these addresses.
+    pub fn learn(&mut self, answer: Answer, addresses: &[IpAddr]) {
+        let answer = Rc::new(answer);
         for ip in addresses {
             // A sinkhole's answer says nothing about the address.
             let sinkhole = ip.is_unspecified() || ip.is_loopback();
-            for scope in scopes(asker) {
+            for scope in scopes(&answer.asker) {
                 if sinkhole && !matches!(scope, Scope::Process(_)) {
                     continue;
                 }
-                let told = Told {
-                    host: Rc::clone(host),
-                    ns,
-                    lookup,
-                    asker: Rc::clone(asker),
-                    trusted_resolver,
-                    dialled_by: None,
-                };
-                self.keep((scope, *ip), told);
+                self.keep((scope, *ip), &answer);
             }
         }
         while self.held > self.cap
@@ -125,14 +116,14 @@ impl Names {
         }
     }
 
-    fn keep(&mut self, key: (Scope, IpAddr), told: Told) {
+    fn keep(&mut self, key: (Scope, IpAddr), answer: &Rc<Answer>) {
         let names = self.by_address.entry(key).or_insert_with(Vec::new);
         // The same name from a different user stays: each convinces others.
-        let again = names.iter().position(|n| {
-            n.host == told.host
-                && n.asker.uid == told.asker.uid
-                && n.asker.group == told.asker.group
-                && n.trusted_resolver == told.trusted_resolver
+        let again = names.iter().map(|told| &told.answer).position(|old| {
+            old.host == answer.host
+                && old.asker.uid == answer.asker.uid
+                && old.asker.group == answer.asker.group
+                && old.trusted_resolver == answer.trusted_resolver
         });
         if let Some(at) = again {
             names.remove(at);
@@ -141,16 +132,19 @@ impl Names {
             names.remove(0);
             self.held -= 1;
         }
-        names.push(told);
+        names.push(Told {
+            answer: Rc::clone(answer),
+            dialled_by: None,
+        });
         self.held += 1;
     }
 
-    /// The name of `ip` for a process that dials it at `ns`.
+    /// The name of `dst` for a process that dials it at `ns`.
     pub fn name(
         &mut self,
         dialler: &Party,
         ancestors: &[ProcessKey],
-        ip: IpAddr,
+        dst: Endpoint,
         ns: u64,
     ) -> Option<Name> {
         let groups = dialler.group.clone().map(Scope::Container);
@@ -167,7 +161,7 @@ impl Names {
                 (Scope::Host, Source::Host),
             ]);
         for (scope, source) in scopes {
-            let name = self.latest(scope, source, dialler, ip, ns);
+            let name = self.latest(scope, source, dialler, dst, ns);
             if name.is_some() {
                 return name;
             }
@@ -180,37 +174,42 @@ impl Names {
         scope: Scope,
         source: Source,
         dialler: &Party,
-        ip: IpAddr,
+        dst: Endpoint,
         ns: u64,
     ) -> Option<Name> {
         let own = matches!(scope, Scope::Process(_));
-        let names = self.by_address.get_mut(&(scope, ip))?;
-        let mut candidates: Vec<&mut Told> = names
-            .iter_mut()
-            .filter(|t| t.ns <= ns && (own || t.convinces(dialler)))
-            .collect();
-        candidates.sort_by_key(|t| std::cmp::Reverse(t.ns));
+        let names = self.by_address.get_mut(&(scope, dst.ip))?;
+        let counts = |answer: &Answer| {
+            // Who was asked for a name was known without it.
+            answer.ns <= ns && answer.server != dst && (own || answer.convinces(dialler))
+        };
+        let mut candidates: Vec<&mut Told> =
+            names.iter_mut().filter(|t| counts(&t.answer)).collect();
+        candidates.sort_by_key(|t| std::cmp::Reverse(t.answer.ns));
         let chosen = match source {
             Source::Process => of_thread(&candidates, dialler.tid, ns),
             _ => 0,
         };
         let best = candidates.get_mut(chosen)?;
         best.dialled_by = Some(dialler.tid);
-        let host = Rc::clone(&best.host);
-        let (lookup, age_ms) = (best.lookup, (ns - best.ns) / 1_000_000);
-        let mut seen: HashSet<&Rc<str>> = HashSet::from([&host]);
-        let rivals: Vec<&&mut Told> = candidates.iter().filter(|t| seen.insert(&t.host)).collect();
-        let rival_names = rivals.iter().take(MAX_RIVALS).map(|told| Rival {
-            host: Rc::clone(&told.host),
-            lookup: Some(told.lookup),
+        let answer = Rc::clone(&best.answer);
+        let mut seen: HashSet<&Rc<str>> = HashSet::from([&answer.host]);
+        let rivals: Vec<&Answer> = candidates
+            .iter()
+            .map(|told| &*told.answer)
+            .filter(|rival| seen.insert(&rival.host))
+            .collect();
+        let rival_names = rivals.iter().take(MAX_RIVALS).map(|rival| Rival {
+            host: Rc::clone(&rival.host),
+            lookup: Some(rival.lookup),
         });
         Some(Name {
             source,
-            age_ms: Some(age_ms),
-            lookup: Some(lookup),
+            age_ms: Some((ns - answer.ns) / 1_000_000),
+            lookup: Some(answer.lookup),
             rivals: rivals.len(),
             rival_names: rival_names.collect(),
-            host: Rc::clone(&host),
+            host: Rc::clone(&answer.host),
         })
     }
 }
@@ -226,13 +225,13 @@ fn of_thread(latest_first: &[&mut Told], tid: u32, ns: u64) -> usize {
     let position = |own: bool| {
         latest_first
             .iter()
-            .position(|t| (t.asker.tid == tid) == own)
+            .position(|t| (t.answer.asker.tid == tid) == own)
     };
     let (Some(own), Some(other)) = (position(true), position(false)) else {
         return 0;
     };
     let (mine, theirs) = (&latest_first[own], &latest_first[other]);
-    let waits = mine.dialled_by.is_none() && ns - mine.ns < THREAD_PATIENCE_NS;
+    let waits = mine.dialled_by.is_none() && ns - mine.answer.ns < THREAD_PATIENCE_NS;
     let taken = theirs.dialled_by.is_some_and(|by| by != tid);
     if own < other || waits || taken {
         own
@@ -267,8 +266,9 @@ mod tests {
         }
     }
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn to(ip: &str, port: u16) -> Endpoint {
+        let ip = ip.parse().unwrap();
+        Endpoint { ip, port }
     }
 
     struct World {
@@ -287,8 +287,15 @@ mod tests {
         fn told(&mut self, who: &Party, host: &str, at: &str, ms: u64) {
             self.lookups += 1;
             let who = Rc::new(who.clone());
-            self.names
-                .learn(&who, &host.into(), &[ip(at)], ms * MS, self.lookups, false);
+            let answer = Answer {
+                host: host.into(),
+                ns: ms * MS,
+                lookup: self.lookups,
+                asker: who,
+                server: to("192.0.2.53", 53),
+                trusted_resolver: false,
+            };
+            self.names.learn(answer, &[at.parse().unwrap()]);
         }
 
         fn name(&mut self, who: &Party, at: &str, ms: u64) -> Option<(String, Source, u64, usize)> {
@@ -302,7 +309,7 @@ mod tests {
             at: &str,
             ms: u64,
         ) -> Option<(String, Source, u64, usize)> {
-            let name = self.names.name(who, ancestors, ip(at), ms * MS)?;
+            let name = self.names.name(who, ancestors, to(at, 443), ms * MS)?;
             Some((
                 name.host.to_string(),
                 name.source,
@@ -339,7 +346,10 @@ mod tests {
             w.name(&a, "192.0.2.1", 7),
             Some(("new.example".into(), Source::Process, 2, 1))
         );
-        let all = w.names.name(&a, &[], ip("192.0.2.1"), 10 * MS).unwrap();
+        let all = w
+            .names
+            .name(&a, &[], to("192.0.2.1", 443), 10 * MS)
+            .unwrap();
         let rivals: Vec<&str> = all.rival_names.iter().map(|r| &*r.host).collect();
         assert_eq!(
             (&*all.host, rivals),
@@ -463,6 +473,16 @@ mod tests {
         w.told(&a, "ads.example", "127.0.0.1", 1);
         assert_eq!(w.name(&a, "127.0.0.1", 2).unwrap().0, "ads.example");
         assert_eq!(w.name(&party(2, 0), "127.0.0.1", 2), None);
+    }
+
+    #[test]
+    fn a_server_has_no_name_that_it_was_asked_for_itself() {
+        let mut w = World::new(100);
+        let a = party(1, 0);
+        w.told(&a, "router.example", "192.0.2.53", 1);
+        let mut host = |port| Some(w.names.name(&a, &[], to("192.0.2.53", port), MS)?.host);
+        assert_eq!(host(53), None);
+        assert_eq!(host(443).as_deref(), Some("router.example"));
     }
 
     #[test]

@@ -32,19 +32,24 @@ pub fn egrets() -> Command {
 
 /// The tests' own small client.
 pub fn dial() -> PathBuf {
+    tool("dial")
+}
+
+/// The client of tests/tools/ask.rs.
+pub fn ask() -> PathBuf {
+    tool("ask")
+}
+
+fn tool(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
-    let dial = exe
-        .parent()
-        .unwrap()
-        .parent()
-        .unwrap()
-        .join("examples/dial");
+    let tool = exe.parent().unwrap().parent().unwrap();
+    let tool = tool.join("examples").join(name);
     assert!(
-        dial.exists(),
+        tool.exists(),
         "{} is missing: run 'cargo build --examples'",
-        dial.display()
+        tool.display()
     );
-    dial
+    tool
 }
 
 /// How much a load test does: `full`, or the part of it that EGRETS_TEST_VOLUME
@@ -473,4 +478,77 @@ pub fn value<T: FromSql>(db: &Path, sql: &str) -> T {
     db.busy_timeout(Duration::from_secs(5)).unwrap();
     db.query_row(sql, [], |row| row.get(0))
         .unwrap_or_else(|e| panic!("{sql}: {e}"))
+}
+
+/// How often connections had the name that they should have. Its verdicts make the
+/// table of docs/naming.md.
+pub struct Rate {
+    case: &'static str,
+    right: u32,
+    missing: u32,
+    wrong: u32,
+    faults: Vec<String>,
+}
+
+impl Rate {
+    pub fn new(case: &'static str) -> Rate {
+        Rate {
+            case,
+            right: 0,
+            missing: 0,
+            wrong: 0,
+            faults: Vec::new(),
+        }
+    }
+
+    /// One connection: its name in the history, "" where it has none, and the true one.
+    pub fn count(&mut self, got: &str, truth: &str) {
+        match got {
+            _ if got == truth => self.right += 1,
+            "" => self.missing += 1,
+            _ => self.wrong += 1,
+        }
+        if got != truth {
+            self.faults.push(format!("{got:?} for {truth:?}"));
+        }
+    }
+
+    /// Every connection that `ask` has printed, found by its own port.
+    pub fn compare(&mut self, db: &Path, printed: &str) {
+        assert!(!printed.is_empty(), "nothing was dialled");
+        for line in printed.lines() {
+            let [name, port, ip] = line.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("{line}: no line of ask's");
+            };
+            let sql =
+                format!("SELECT host FROM egress WHERE src_port = {port} AND dst_ip = '{ip}'");
+            let rows = sqlite3(db, &sql);
+            let [[got]] = rows.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else {
+                panic!("{line}: {rows:?}");
+            };
+            self.count(got, name);
+        }
+    }
+
+    /// Says what came out, past libtest's capture; and nothing may be wrong or missing.
+    pub fn verdict(self) {
+        self.say();
+        assert_eq!((self.missing, self.wrong), (0, 0), "{:?}", self.faults);
+        assert_ne!(self.right, 0, "nothing was counted");
+    }
+
+    /// The same for a case where docs/naming.md explains why names may be missing.
+    pub fn verdict_some_missing(self) {
+        self.say();
+        assert_eq!(self.wrong, 0, "{:?}", self.faults);
+        assert_ne!(self.right + self.missing, 0, "nothing was counted");
+    }
+
+    fn say(&self) {
+        let line = format!(
+            "\nnaming: {} | {} | {} | {}\n",
+            self.case, self.right, self.missing, self.wrong
+        );
+        std::io::stdout().write_all(line.as_bytes()).unwrap();
+    }
 }
