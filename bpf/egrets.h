@@ -49,6 +49,7 @@ struct egrets_owner {
 	__u64 exec_id;	 /* counts its execs, and those of its ancestors before the forks */
 	__u64 cgroup_id; /* in the cgroup2 hierarchy */
 	__u64 netns_cookie;
+	__u64 mntns_id; /* unlike the inode number never used again */
 	__u32 tgid;
 	__u32 tid;
 	__u32 uid;   /* as the initial user namespace sees it */

@@ -14,6 +14,24 @@ static __always_inline __u32 current_tgid(void)
 	return bpf_get_current_pid_tgid() >> 32;
 }
 
+/* Until 6.17 a mount namespace had its number in a field of its own. */
+struct mnt_namespace___before_6_18 {
+	__u64 seq;
+};
+
+static __always_inline void fill_mount_namespace(struct egrets_owner *owner,
+						 struct task_struct *task)
+{
+	struct mnt_namespace *ns = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	struct mnt_namespace___before_6_18 *old = (void *)ns;
+
+	owner->mntns = BPF_CORE_READ(ns, ns.inum);
+	if (bpf_core_field_exists(old->seq))
+		owner->mntns_id = BPF_CORE_READ(old, seq);
+	else
+		owner->mntns_id = BPF_CORE_READ(ns, ns.ns_id);
+}
+
 /* All but the network namespace, which is the socket's. */
 static __always_inline void fill_owner(struct egrets_owner *owner)
 {
@@ -27,7 +45,7 @@ static __always_inline void fill_owner(struct egrets_owner *owner)
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = bpf_get_current_cgroup_id();
-	owner->mntns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	fill_mount_namespace(owner, task);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
 }
 
@@ -38,17 +56,17 @@ static __always_inline void fill_owner(struct egrets_owner *owner)
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
-	__type(key, __u32);
+	__type(key, __u64);
 	__type(value, __u8);
 } mount_namespaces SEC(".maps");
 
-static __always_inline bool is_new_namespace(__u32 mntns)
+static __always_inline bool is_new_namespace(__u64 mntns_id)
 {
 	__u8 one = 1;
 
-	if (bpf_map_lookup_elem(&mount_namespaces, &mntns))
+	if (bpf_map_lookup_elem(&mount_namespaces, &mntns_id))
 		return false;
-	bpf_map_update_elem(&mount_namespaces, &mntns, &one, BPF_ANY);
+	bpf_map_update_elem(&mount_namespaces, &mntns_id, &one, BPF_ANY);
 	return true;
 }
 
@@ -208,7 +226,7 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 
 	if (size > sizeof(*s))
 		size = sizeof(*s); /* for the verifier: it fits */
-	__u64 flags = is_new_namespace(exec->owner.mntns) ? BPF_RB_FORCE_WAKEUP : wake_flags();
+	__u64 flags = is_new_namespace(exec->owner.mntns_id) ? BPF_RB_FORCE_WAKEUP : wake_flags();
 
 	if (bpf_ringbuf_output(&events, s, size, flags))
 		count_lost(EGRETS_EXEC);

@@ -200,6 +200,11 @@ struct kernfs_node {
 
 struct ns_common {
 	unsigned int inum;
+	union {
+		struct {
+			u64 ns_id;
+		};
+	};
 };
 
 struct net {

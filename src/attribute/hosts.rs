@@ -21,6 +21,7 @@ use hashlink::LruCache;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::capture::event::MountNamespace;
 use crate::record::{MAX_RIVALS, Name, Rival, Source};
 
 /// How long an answer is waited for, at most. Files on a dead network file system
@@ -47,7 +48,7 @@ struct Stamp {
 
 struct Question {
     pid: u32,
-    mntns: u32,
+    mntns: MountNamespace,
     known: Option<Stamp>,
 }
 
@@ -55,7 +56,7 @@ struct Question {
 type Reading = Option<(Stamp, Table)>;
 
 struct Answer {
-    mntns: u32,
+    mntns: MountNamespace,
     reading: Result<Reading>,
 }
 
@@ -72,7 +73,7 @@ pub struct Hosts {
     answers: Receiver<Answer>,
     /// A question that took too long and is still to be answered.
     waiting: bool,
-    known: LruCache<u32, Known>,
+    known: LruCache<MountNamespace, Known>,
 }
 
 impl Hosts {
@@ -98,16 +99,16 @@ impl Hosts {
 
     /// A program was started: where its mount namespace is a new one, its file is
     /// read while the process lives.
-    pub fn started(&mut self, pid: u32, mntns: u32) {
-        if mntns != 0 && !self.known.contains_key(&mntns) {
+    pub fn started(&mut self, pid: u32, mntns: MountNamespace) {
+        if mntns.id != 0 && !self.known.contains_key(&mntns) {
             self.look(pid, mntns);
         }
     }
 
     /// The name that the file of the process `pid` has for an address that it dialled
     /// at `ns`, nanoseconds since boot.
-    pub fn name(&mut self, pid: u32, mntns: u32, ip: IpAddr, ns: u64) -> Option<Name> {
-        if mntns == 0 || ip.is_unspecified() {
+    pub fn name(&mut self, pid: u32, mntns: MountNamespace, ip: IpAddr, ns: u64) -> Option<Name> {
+        if mntns.id == 0 || ip.is_unspecified() {
             return None;
         }
         // Looked at after the connection began, it is as the process saw it.
@@ -130,7 +131,7 @@ impl Hosts {
         })
     }
 
-    fn look(&mut self, pid: u32, mntns: u32) {
+    fn look(&mut self, pid: u32, mntns: MountNamespace) {
         if self.waiting {
             match self.answers.try_recv() {
                 Ok(late) => self.take(late),
@@ -167,7 +168,10 @@ impl Hosts {
                 }
             }
             // Gone, or without such a file: what is known stays.
-            Err(e) => log::debug!("/etc/hosts of mount namespace {}: {e:#}", answer.mntns),
+            Err(e) => log::debug!(
+                "/etc/hosts of mount namespace {}: {e:#}",
+                answer.mntns.inode
+            ),
         }
     }
 }
@@ -201,7 +205,7 @@ fn read(question: &Question) -> Result<Reading> {
 fn root_of(question: &Question) -> Result<rustix::fd::OwnedFd> {
     let is_there = |pid: &str| {
         let path = format!("/proc/{pid}/ns/mnt");
-        std::fs::metadata(path).is_ok_and(|m| m.ino() == u64::from(question.mntns))
+        std::fs::metadata(path).is_ok_and(|m| m.ino() == u64::from(question.mntns.inode))
     };
     let pid = question.pid.to_string();
     // egrets itself outlives who was asked for.
@@ -271,10 +275,10 @@ mod tests {
     #[test]
     fn a_process_that_is_gone_or_of_another_namespace_has_no_file() {
         let own = std::fs::metadata("/proc/self/ns/mnt").unwrap().ino() as u32;
-        let ask = |pid, mntns| {
+        let ask = |pid, inode| {
             read(&Question {
                 pid,
-                mntns,
+                mntns: MountNamespace { id: 9, inode },
                 known: None,
             })
         };

@@ -362,11 +362,10 @@ impl Attributor {
         let ancestors = who.node.ancestors();
         let name = self.names.name(&who.party, &ancestors, dst, ns);
         let own = |n: &Name| matches!(n.source, Source::Process | Source::Ancestor);
-        if name.as_ref().is_some_and(own) {
-            return name;
+        // A DNS server is dialled by its address, whatever others call that.
+        if name.as_ref().is_some_and(own) || self.settings.dns_ports.contains(&dst.port) {
+            return name.filter(own);
         }
-        // A DNS server is dialled by its address, whatever others have asked it.
-        let name = name.filter(|_| !self.settings.dns_ports.contains(&dst.port));
         let file = self.settings.procfs;
         file.then(|| self.hosts.name(owner.pid, owner.mntns, dst.ip, ns))
             .flatten()

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::record::{Endpoint, MAX_RIVALS, Name, Rival, Source};
+use crate::record::{Endpoint, MAX_RIVALS, Name, Rival, Source, dst_scope};
 
 /// A process over its whole life: pid and start.
 pub type ProcessKey = (u32, u64);
@@ -161,6 +161,10 @@ impl Names {
                 (Scope::Host, Source::Host),
             ]);
         for (scope, source) in scopes {
+            // The same address is another host's in another network.
+            if source == Source::Host && dst_scope(dst.ip) != "public" {
+                continue;
+            }
             let name = self.latest(scope, source, dialler, dst, ns);
             if name.is_some() {
                 return name;
@@ -427,6 +431,20 @@ mod tests {
         w.told(&dialler, "own.example", "192.0.2.1", 5);
         let (host, source, ..) = w.named(&dialler, &[(4, 1)], "192.0.2.1", 9).unwrap();
         assert_eq!((host.as_str(), source), ("own.example", Source::Process));
+    }
+
+    #[test]
+    fn another_networks_private_addresses_are_other_hosts() {
+        let mut w = World::new(100);
+        let elsewhere = Party {
+            netns: 2,
+            ..party(1, 0)
+        };
+        for at in ["10.0.0.1", "fd00::1", "169.254.1.1", "100.64.0.1"] {
+            w.told(&elsewhere, "theirs.example", at, 1);
+            assert_eq!(w.name(&party(2, 0), at, 2), None, "{at}");
+            assert_eq!(w.name(&elsewhere, at, 2).unwrap().1, Source::Process);
+        }
     }
 
     #[test]

@@ -392,7 +392,7 @@ mod tests {
             cgroup_id: 1,
             netns: 2,
             netns_cookie: 3,
-            mntns: 4,
+            mntns: Default::default(),
             comm: comm.into(),
         }
     }

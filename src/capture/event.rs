@@ -31,6 +31,14 @@ plain!(
     egrets_open
 );
 
+/// Both 0 where it is not known: the process was ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct MountNamespace {
+    /// Never used again, as inode numbers are at once.
+    pub id: u64,
+    pub inode: u32,
+}
+
 /// Process that owns a socket, read in its own context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
@@ -45,7 +53,7 @@ pub struct Owner {
     pub cgroup_id: u64,
     pub netns: u32,
     pub netns_cookie: u64,
-    pub mntns: u32,
+    pub mntns: MountNamespace,
     pub comm: String,
 }
 
@@ -311,7 +319,10 @@ pub fn owner(o: &types::egrets_owner) -> Owner {
         cgroup_id: o.cgroup_id,
         netns: o.netns,
         netns_cookie: o.netns_cookie,
-        mntns: o.mntns,
+        mntns: MountNamespace {
+            id: o.mntns_id,
+            inode: o.mntns,
+        },
         comm: text(comm),
     }
 }

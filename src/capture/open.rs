@@ -179,7 +179,8 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
         tid: owner.tid,
         uid: owner.uid,
         netns: owner.netns,
-        mntns: owner.mntns,
+        mntns_id: owner.mntns.id,
+        mntns: owner.mntns.inode,
         comm,
         ..Default::default()
     }

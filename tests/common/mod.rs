@@ -248,11 +248,13 @@ impl Net {
             .spawn()
             .expect("dnsmasq");
         self.servers.push(Guard(child));
+        let port = options.iter().find_map(|o| o.strip_prefix("--port="));
         eventually("dnsmasq answers", || {
             let at = format!("@{FAR4}");
             let dig = self
                 .command("dig")
-                .args(["+tries=1", "+time=1", &at, "version.bind", "chaos", "txt"])
+                .args(["+tries=1", "+time=1", "-p", port.unwrap_or("53"), &at])
+                .args(["version.bind", "chaos", "txt"])
                 .output()
                 .unwrap();
             dig.status.success().then_some(())

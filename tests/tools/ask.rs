@@ -4,7 +4,8 @@
 //!
 //! `ask WAY SERVER:PORT DIAL NAME…` dials the last address of each name's answer. DIAL is
 //! a TCP port, or `udp:PORT` (connected) or `sendto:PORT`; 0 dials nothing. A line each:
-//! `NAME OWN_PORT ADDRESS`.
+//! `NAME OWN_PORT ADDRESS`. The ways `held` and `tcp-held` have their socket first, print
+//! `ready` and wait for a line on stdin.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
@@ -18,7 +19,7 @@ use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, TYPE}
 
 type Result<T> = std::io::Result<T>;
 
-const USAGE: &str = "usage: ask connected|sendto|sendmmsg|uring|edns|mixed|truncated|multicast|tcp|tcp-bytes|pipelined|threads SERVER:PORT DIAL NAME...";
+const USAGE: &str = "usage: ask connected|sendto|sendmmsg|uring|edns|mixed|truncated|multicast|mdns|held|tcp|tcp-bytes|tcp-held|pipelined|threads SERVER:PORT DIAL NAME...";
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -65,6 +66,20 @@ fn one(way: &str, server: SocketAddr, dial: &str, name: &str) -> Result<()> {
         "sendto" | "multicast" => sendto(server, &question)?,
         "sendmmsg" => sendmmsg(server, name)?,
         "uring" => uring(server, &question)?,
+        "mdns" => mdns(server, &question)?,
+        "held" => {
+            let socket = udp(server)?;
+            socket.connect(server)?;
+            ready()?;
+            socket.send(&question)?;
+            received(&question, |buffer| socket.recv(buffer))?
+        }
+        "tcp-held" => {
+            let mut stream = TcpStream::connect(server)?;
+            ready()?;
+            stream.write_all(&framed(&question))?;
+            next(&mut stream)?
+        }
         "edns" => connected(server, &query(name, TYPE::A, Some(65_000)))?,
         "mixed" => connected(server, &query(&mixed_case(name), TYPE::A, None))?,
         "truncated" => truncated(server, &question)?,
@@ -144,6 +159,27 @@ fn received(question: &[u8], mut recv: impl FnMut(&mut [u8]) -> Result<usize>) -
             return Ok(buffer[..length].to_vec());
         }
     }
+}
+
+/// Waits for a line, so that a recorder can be started meanwhile.
+fn ready() -> Result<()> {
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new()).map(drop)
+}
+
+/// As a multicast DNS resolver of its own right, RFC 6762 section 6: asked from port
+/// 5353 it is answered by multicast, without id and question.
+fn mdns(server: SocketAddr, question: &[u8]) -> Result<Vec<u8>> {
+    let SocketAddr::V4(group) = server else {
+        return Err(std::io::ErrorKind::Unsupported.into());
+    };
+    let socket = UdpSocket::bind(("0.0.0.0", group.port()))?;
+    socket.join_multicast_v4(group.ip(), &std::net::Ipv4Addr::UNSPECIFIED)?;
+    socket.set_multicast_loop_v4(false)?;
+    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let question = [&[0, 0], &question[2..]].concat();
+    socket.send_to(&question, server)?;
+    received(&question, |buffer| Ok(socket.recv_from(buffer)?.0))
 }
 
 /// As glibc does: A and AAAA leave in one call, their answers come in one.

@@ -19,13 +19,17 @@ fn main() {
         ["each", from, to, port] => each(number(from), number(to), port),
         ["child", host, port] => child(host, port),
         ["udp", ip, port, count, size] => udp(ip, port, number(count), number(size)),
+        ["udp-to", host, port, count, size] => udp_to(host, port, number(count), number(size)),
+        ["hold", ip, port] => hold(ip, port),
+        ["later", host, port] => later(host, port),
+        ["wait", host, port] => ready().and_then(|()| tcp(host, port)),
         ["udp-silent", ip, port] => udp_silent(ip, port),
         ["loop", ip, port, count] => connects(ip, port, number(count)),
         ["drip", ip, port] => drip(ip, port),
         ["try", way, ip, port] => attempt(way, ip, port),
         _ => {
             eprintln!(
-                "usage: dial tcp|get|child HOST PORT | each FROM TO PORT | udp IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT"
+                "usage: dial tcp|get|child|hold|later|wait HOST PORT | each FROM TO PORT | udp|udp-to IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT"
             );
             exit(2);
         }
@@ -109,6 +113,40 @@ fn udp(ip: &str, port: &str, count: usize, size: usize) -> std::io::Result<()> {
         socket.recv(&mut back)?;
     }
     Ok(())
+}
+
+/// The same over a socket that is not connected.
+fn udp_to(host: &str, port: &str, count: usize, size: usize) -> std::io::Result<()> {
+    let to = resolve(host, port)?;
+    let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+    socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let (data, mut back) = (vec![b'x'; size], vec![0; size]);
+    for _ in 0..count {
+        socket.send_to(&data, to)?;
+        socket.recv_from(&mut back)?;
+    }
+    Ok(())
+}
+
+/// Waits for a line, so that a recorder can be started meanwhile.
+fn ready() -> std::io::Result<()> {
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new()).map(drop)
+}
+
+/// Has a connection, and only later says something over it.
+fn hold(ip: &str, port: &str) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(resolve(ip, port)?)?;
+    ready()?;
+    stream.write_all(b"x")?;
+    stream.read_to_end(&mut Vec::new()).map(drop)
+}
+
+/// Resolves, and only later dials.
+fn later(host: &str, port: &str) -> std::io::Result<()> {
+    let to = resolve(host, port)?;
+    ready()?;
+    TcpStream::connect(to).map(drop)
 }
 
 /// A connected socket that never sends, as getaddrinfo makes to sort addresses.

@@ -1,0 +1,436 @@
+//! Names that come from elsewhere than a fresh answer of a name server on port 53:
+//! /etc/hosts, multicast DNS, LLMNR, other ports, hints in HTTPS records; and what
+//! began before the recorder did.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use common::*;
+use simple_dns::rdata::{A, RData};
+use simple_dns::{CLASS, Packet, ResourceRecord};
+
+fn rows(db: &Path, sql: &str) -> Vec<Vec<String>> {
+    sqlite3(db, sql)
+}
+
+const NONE: Vec<Vec<String>> = Vec::new();
+
+// --- /etc/hosts --------------------------------------------------------------
+
+fn write_hosts(net: &Net, lines: &str) {
+    std::fs::write(format!("/etc/netns/{}/hosts", net.near), lines).unwrap();
+}
+
+#[test]
+fn names_of_the_hosts_file_are_those_of_the_processs_own_mount_namespace() {
+    let nets = [Net::new(), Net::new()];
+    let ports = nets.each_ref().map(|net| net.http("x").to_string());
+    // "ip netns exec" has a mount namespace of its own, with this file in it
+    write_hosts(&nets[0], &format!("{FAR4}\tOne.test # a comment\n"));
+    write_hosts(&nets[1], &format!("#\n{FAR4} two.test\n{FAR6} two.test\n"));
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let mut rate = Rate::new("/etc/hosts, a file for each mount namespace");
+    for _ in 0..5 {
+        for (net, (name, port)) in nets.iter().zip(["one.test", "two.test"].iter().zip(&ports)) {
+            let output = net.command(dial()).args(["get", name, port]).output();
+            assert_eq!(code(&output.unwrap()), 0, "{name}");
+        }
+    }
+    recorder.stop();
+    let sql = "SELECT netns, host FROM egress WHERE protocol = 'tcp' AND dst_port > 1024
+               AND host_source IS 'hosts' AND lookup_id IS NULL AND host_age_ms IS NULL";
+    let inodes = nets.each_ref().map(|net| net.near_inode().to_string());
+    for row in rows(&db, sql) {
+        let of_first = row[0] == inodes[0];
+        rate.count(&row[1], if of_first { "one.test" } else { "two.test" });
+    }
+    assert_eq!(
+        value::<i64>(
+            &db,
+            &format!(
+                "SELECT count(*) FROM egress WHERE dst_port IN ({}, {})",
+                ports[0], ports[1]
+            )
+        ),
+        10
+    );
+    rate.verdict();
+}
+
+#[test]
+fn the_hosts_file_comes_before_what_others_asked_and_after_the_processs_own() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x").to_string();
+    write_hosts(&net, &format!("{FAR4} file.test alias.test\n"));
+    let (_dir, db) = history();
+    let get = |name: &str| {
+        let output = net.command(dial()).args(["get", name, &port]).output();
+        assert_eq!(code(&output.unwrap()), 0, "{name}");
+    };
+    let recorder = Recorder::start(&db, &[]);
+    get("asked.test");
+    get("file.test");
+    recorder.stop();
+    let sql = format!(
+        "SELECT host, host_source, host_rivals FROM egress WHERE dst_port = {port} ORDER BY id"
+    );
+    assert_eq!(
+        rows(&db, &sql),
+        [["asked.test", "process", "0"], ["file.test", "hosts", "1"]]
+    );
+    assert_eq!(
+        rows(&db, "SELECT host, lookup_id FROM rivals"),
+        [["alias.test", ""]]
+    );
+}
+
+#[test]
+fn a_hosts_file_made_to_harm_costs_names_and_nothing_else() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    run("mkfifo", &[&path("fifo")]);
+    std::os::unix::fs::symlink("/proc/kmsg", path("link")).unwrap();
+    let huge = format!("{FAR4} huge.test\n").repeat(1 << 16) + &"x".repeat(1 << 22);
+    std::fs::write(path("huge"), huge).unwrap();
+    let bytes = [
+        b"\xff\xfe\x00 \x1b[31m\n",
+        FAR4.as_bytes(),
+        b" \x1b]0;evil\x07\n",
+    ]
+    .concat();
+    std::fs::write(path("bytes"), bytes).unwrap();
+    let files = ["fifo", "bytes", "huge"].map(path);
+    let files = files.into_iter().chain(["/dev/zero".to_string()]);
+    let dial = format!("{} tcp {FAR4} {port}", dial().display());
+    let script: String = files
+        .map(|file| {
+            // an exec of its own, in a mount namespace of its own
+            format!("unshare -m sh -c 'mount --bind {file} /etc/hosts && exec {dial}' || exit; ")
+        })
+        .collect();
+    let output = net.record(&db, &["sh", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let sql = format!("SELECT coalesce(host, '-') FROM egress WHERE dst_port = {port} ORDER BY id");
+    let hosts = rows(&db, &sql).concat();
+    assert_eq!(hosts[0], "-", "a fifo");
+    assert!(!hosts[1].contains('\x1b'), "{hosts:?}");
+    // read in part, and given up where that takes long
+    assert!(["huge.test", "-"].contains(&hosts[2].as_str()), "{hosts:?}");
+    assert_eq!(hosts[3], "-", "/dev/zero");
+}
+
+// --- other ways to ask -------------------------------------------------------
+
+/// A neighbour that answers what is asked of a multicast group.
+fn neighbour(net: &Net, group: [u8; 4], port: u16, reply: fn(&Packet) -> (Vec<u8>, bool)) {
+    for ns in [&net.near, &net.far] {
+        run(
+            "ip",
+            &["-n", ns, "route", "add", "224.0.0.0/4", "dev", "up0"],
+        );
+    }
+    let socket = net.far(move || {
+        let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
+        let far = FAR4.parse().unwrap();
+        socket
+            .join_multicast_v4(&Ipv4Addr::from(group), &far)
+            .unwrap();
+        socket.set_multicast_loop_v4(false).unwrap();
+        socket
+    });
+    std::thread::spawn(move || {
+        let mut data = [0; 1500];
+        while let Ok((length, from)) = socket.recv_from(&mut data) {
+            let Ok(question) = Packet::parse(&data[..length]) else {
+                continue;
+            };
+            let (answer, to_all) = reply(&question);
+            let to = if to_all {
+                SocketAddr::from((group, port))
+            } else {
+                from
+            };
+            let _ = socket.send_to(&answer, to);
+        }
+    });
+}
+
+/// An answer as servers give it: with the id and the question.
+fn answered(question: &Packet) -> Packet<'static> {
+    let name = question.questions[0].qname.clone().into_owned();
+    let mut packet = Packet::new_reply(question.id());
+    packet
+        .questions
+        .push(question.questions[0].clone().into_owned());
+    let address = RData::A(A {
+        address: FAR4.parse::<Ipv4Addr>().unwrap().into(),
+    });
+    packet
+        .answers
+        .push(ResourceRecord::new(name, CLASS::IN, 60, address));
+    packet
+}
+
+fn ask_and_compare(
+    net: &Net,
+    case: &'static str,
+    options: &[&str],
+    args: &[&str],
+) -> (tempfile::TempDir, std::path::PathBuf) {
+    let (dir, db) = history();
+    let recorder = Recorder::start(&db, options);
+    let output = net.command(ask()).args(args).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    recorder.stop();
+    let mut rate = Rate::new(case);
+    rate.compare(&db, &text(&output.stdout));
+    rate.verdict();
+    (dir, db)
+}
+
+#[test]
+fn multicast_dns_is_matched_by_its_name_whoever_answers() {
+    let net = Net::new();
+    let port = net.farewell(false).to_string();
+    neighbour(&net, [224, 0, 0, 251], 5353, |question| {
+        // RFC 6762 section 6.7: who asks from another port is answered as by a server
+        let legacy = question.id() != 0;
+        let mut answer = answered(question);
+        if !legacy {
+            answer.questions.clear();
+        }
+        (answer.build_bytes_vec().unwrap(), !legacy)
+    });
+    for (case, way) in [
+        ("multicast DNS, answered by multicast", "mdns"),
+        ("multicast DNS, asked as of a server", "multicast"),
+    ] {
+        let names = ["printer.local", "scanner.local", "printer.local"];
+        let args = [&[way, "224.0.0.251:5353", &port][..], &names].concat();
+        let (_dir, db) = ask_and_compare(&net, case, &[], &args);
+        let sql = "SELECT DISTINCT status, qname, server_ip, server_port FROM dns WHERE comm = 'ask' ORDER BY qname";
+        let asked = ["answered", "printer.local", "224.0.0.251", "5353"];
+        assert_eq!(rows(&db, sql)[0], asked);
+    }
+}
+
+#[test]
+fn llmnr_is_matched_whoever_answers() {
+    let net = Net::new();
+    let port = net.farewell(false).to_string();
+    neighbour(&net, [224, 0, 0, 252], 5355, |question| {
+        (answered(question).build_bytes_vec().unwrap(), false)
+    });
+    let args = ["multicast", "224.0.0.252:5355", &port, "nas", "desk", "nas"];
+    let (_dir, db) = ask_and_compare(&net, "LLMNR", &[], &args);
+    let sql = "SELECT DISTINCT status, server_ip, server_port FROM dns WHERE comm = 'ask'";
+    assert_eq!(rows(&db, sql), [["answered", "224.0.0.252", "5355"]]);
+}
+
+#[test]
+fn name_servers_on_other_ports_are_read_where_they_are_named() {
+    let mut net = Net::new();
+    net.dnsmasq(&["--port=5453", &format!("--address=/test/{FAR4}")]);
+    let port = net.farewell(false).to_string();
+    for way in ["connected", "tcp"] {
+        let args = [way, "10.77.0.2:5453", &port, "a.test", "b.test"];
+        let case = "a name server on another port (--dns-port)";
+        ask_and_compare(&net, case, &["--dns-port", "5453"], &args);
+    }
+    // and elsewhere it is traffic like other traffic
+    let (_dir, db) = history();
+    let args = ["connected", "10.77.0.2:5453", &port, "a.test"];
+    let ask = ask();
+    let output = net.record(&db, &[&[ask.to_str().unwrap()][..], &args].concat());
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert_eq!(value::<i64>(&db, "SELECT count(*) FROM dns"), 0);
+}
+
+#[test]
+fn hints_in_https_records_are_addresses_too() {
+    let mut net = Net::new();
+    // RFC 9460: priority 1, target ".", ipv4hint (4), of four bytes
+    let hint = "0001 00 0004 0004 0a4d0002".replace(' ', "");
+    net.dnsmasq(&[&format!("--dns-rr=svc.test,65,{hint}"), "--local=/test/"]);
+    let port = net.farewell(false).to_string();
+    let (_dir, db) = history();
+    let script =
+        format!("dig +tries=1 @{FAR4} svc.test TYPE65 >/dev/null; exec 3<>/dev/tcp/{FAR4}/{port}");
+    let mut rate = Rate::new("address hints of HTTPS records");
+    let output = net.record(&db, &["bash", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let sql = format!("SELECT host FROM egress WHERE dst_port = {port}");
+    rate.count(&rows(&db, &sql)[0][0], "svc.test");
+    rate.verdict();
+}
+
+// --- what began before -------------------------------------------------------
+
+/// A client that has its socket, and waits.
+struct Waiting {
+    child: Child,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Waiting {
+    fn start(net: &Net, program: std::path::PathBuf, args: &[&str]) -> Waiting {
+        let mut child = net
+            .command(program)
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Waiting { child, stdout }
+    }
+
+    /// Lets it go on; what it says.
+    fn go(mut self) -> String {
+        self.child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut self.stdout, &mut said).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        said
+    }
+}
+
+#[test]
+fn sockets_open_before_the_recorder_are_listed_and_their_answers_count() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.farewell(false).to_string();
+    let held = [("held", "udp"), ("tcp-held", "tcp")].map(|(way, protocol)| {
+        let name = format!("{protocol}.test");
+        let args = [way, "10.77.0.2:53", &port, &name];
+        (Waiting::start(&net, ask(), &args), protocol)
+    });
+    let talking = Waiting::start(&net, dial(), &["hold", FAR4, &port]);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let mut rate = Rate::new("asked over a socket that is older than the recorder");
+    for (client, _) in held {
+        let said = client.go();
+        eventually("the row", || {
+            let sql = format!(
+                "SELECT count(*) FROM egress WHERE src_port = {}",
+                said.split(' ').nth(1)?
+            );
+            (value::<i64>(&db, &sql) == 1).then_some(())
+        });
+        rate.compare(&db, &said);
+    }
+    talking.go();
+    recorder.stop();
+    rate.verdict();
+
+    let near = net.near_inode();
+    let sql = format!(
+        "SELECT comm, protocol, dst_ip, dst_port, outcome, latency_us, exe LIKE '%/' || comm, cmdline LIKE '%' || comm || '%',
+            rx_bytes IS NOT NULL
+         FROM egress WHERE already_open AND netns = {near} ORDER BY protocol, comm"
+    );
+    assert_eq!(
+        rows(&db, &sql),
+        [
+            ["ask", "tcp", FAR4, "53", "connected", "", "1", "1", "1"],
+            ["dial", "tcp", FAR4, &port, "connected", "", "1", "1", "1"],
+            ["ask", "udp", FAR4, "53", "sent", "", "1", "1", "1"],
+        ]
+    );
+    // the other end of the same connections is in this machine too, and is no egress
+    let far = net.far_inode();
+    let sql =
+        format!("SELECT comm, dst_ip, dst_port FROM egress WHERE already_open AND netns = {far}");
+    assert_eq!(rows(&db, &sql), NONE);
+}
+
+#[test]
+fn what_was_resolved_before_the_recording_is_without_a_name_and_says_nothing_wrong() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.farewell(false).to_string();
+    let before = Waiting::start(&net, dial(), &["later", "old.test", &port]);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    before.go();
+    recorder.stop();
+    let mut rate = Rate::new("resolved before the recording");
+    let sql = format!("SELECT host FROM egress WHERE dst_port = {port}");
+    rate.count(&rows(&db, &sql)[0][0], "old.test");
+    rate.verdict_some_missing();
+}
+
+#[test]
+fn a_process_older_than_the_recorder_has_the_names_that_it_asks_for_later() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.farewell(false).to_string();
+    let before = Waiting::start(&net, dial(), &["wait", "new.test", &port]);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    before.go();
+    recorder.stop();
+    let mut rate = Rate::new("a process older than the recorder");
+    let sql = format!("SELECT host FROM egress WHERE dst_port = {port} AND exe LIKE '%/dial'");
+    rate.count(&rows(&db, &sql)[0][0], "new.test");
+    rate.verdict();
+}
+
+// --- flows and raw addresses -------------------------------------------------
+
+#[test]
+fn a_flow_of_datagrams_is_one_named_row_with_its_packets() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.echo().to_string();
+    let (_dir, db) = history();
+    let dial = dial().display().to_string();
+    let count = volume(300).to_string();
+    // as QUIC clients do: many datagrams over a connected or an unconnected socket
+    let script = format!(
+        "{dial} udp quic.test {port} {count} 1200 && {dial} udp-to quic.test {port} {count} 1200"
+    );
+    let output = net.record(&db, &["sh", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let sql = format!(
+        "SELECT host, tx_packets, rx_packets, tx_bytes, rx_bytes FROM egress WHERE dst_port = {port}"
+    );
+    let bytes = (volume(300) * 1200).to_string();
+    let flow = ["quic.test", &count, &count, &bytes, &bytes];
+    assert_eq!(rows(&db, &sql), [flow, flow]);
+    let mut rate = Rate::new("UDP flows, connected and unconnected");
+    for row in rows(&db, &sql) {
+        rate.count(&row[0], "quic.test");
+    }
+    rate.verdict();
+}
+
+#[test]
+fn a_raw_address_has_no_name() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.farewell(false).to_string();
+    let (_dir, db) = history();
+    let dial = dial().display().to_string();
+    // somebody else's name for another address of the same host does not count
+    let script = format!("{dial} tcp a.test {port}; {dial} tcp {FAR6} {port}");
+    let output = net.record(&db, &["sh", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let mut rate = Rate::new("no DNS at all: a raw address");
+    let sql =
+        format!("SELECT coalesce(host, 'none') FROM egress WHERE dst_port = {port} AND family = 6");
+    rate.count(&rows(&db, &sql)[0][0], "none");
+    rate.verdict();
+}
