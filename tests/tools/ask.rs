@@ -308,12 +308,12 @@ fn pipelined(server: SocketAddr, names: &[String]) -> Result<Vec<Vec<u8>>> {
 /// Dials the last address of an answer and says so.
 fn reach(name: &str, answer: &[u8], dial: &str) -> Result<()> {
     let packet = Packet::parse(answer).map_err(std::io::Error::other)?;
-    let addresses = packet.answers.iter().filter_map(|r| match &r.rdata {
+    let mut addresses = packet.answers.iter().filter_map(|r| match &r.rdata {
         RData::A(a) => Some(IpAddr::from(a.address.to_be_bytes())),
         RData::AAAA(a) => Some(IpAddr::from(a.address.to_be_bytes())),
         _ => None,
     });
-    let ip = addresses.last();
+    let ip = addresses.next_back();
     let ip = ip.ok_or_else(|| std::io::Error::other(format!("{name} has no address")))?;
     let (way, port) = dial.split_once(':').unwrap_or(("tcp", dial));
     let port: u16 = port.parse().map_err(std::io::Error::other)?;
