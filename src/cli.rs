@@ -145,17 +145,20 @@ pub struct DbArgs {
 #[command(after_help = "Questions:\n  \
     which processes|containers|users hit HOST\n  \
     what did PROCESS|pid N|container NAME|user NAME talk to\n  \
-    when did PROCESS|pid N|container NAME|user NAME hit HOST\n\
-    HOST is a name (with its subdomains), *.NAME (only those), an address or a network.\n\
+    when did PROCESS|pid N|container NAME|user NAME hit HOST\n  \
+    which names were resolved but never contacted\n  \
+    which lookups failed\n\
+    HOST is a name (with its subdomains), *.NAME (only those), an address, a network, or\n\
+    \"raw IPs\": addresses without a name.\n\
     Times: 10m, 2h ago, today, yesterday, 2026-11-23, \"2026-11-23 14:00\", RFC 3339.")]
 pub struct QueryArgs {
     /// e.g. "which processes hit example.com"
     #[arg(required = true, value_name = "QUESTION")]
     pub question: Vec<String>,
-    /// Only connections from this time on
+    /// Only connections and lookups from this time on
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Only connections before this time
+    /// Only connections and lookups before this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// Print one JSON object a line

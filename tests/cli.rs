@@ -22,11 +22,19 @@ fn query(db: &std::path::Path, args: &[&str]) -> Output {
 #[test]
 fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
     let mut net = Net::new();
-    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    net.dnsmasq(&[
+        &format!("--address=/test/{FAR4}"),
+        "--address=/other/192.0.2.1",
+        "--local=/nx/",
+    ]);
     let port = net.http("hello");
     let (_dir, db) = history();
     let url = format!("http://web.example.test:{port}/");
-    assert_eq!(code(&net.record(&db, &["curl", "-s4", &url])), 0);
+    let script = format!(
+        "curl -s4 {url}; curl -s 'http://[{FAR6}]:{port}/'
+         dig +tries=1 @{FAR4} unused.other gone.nx >/dev/null"
+    );
+    assert_eq!(code(&net.record(&db, &["sh", "-c", &script])), 0);
 
     let table = query(&db, &["which processes hit example.test"]);
     assert_eq!(code(&table), 0, "{}", text(&table.stderr));
@@ -74,6 +82,35 @@ fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
         ),
         0
     );
+
+    let unused = query(
+        &db,
+        &["which names were resolved but never contacted", "--csv"],
+    );
+    assert!(
+        text(&unused.stdout).contains("\r\nunused.other,dig,"),
+        "{}",
+        text(&unused.stdout)
+    );
+    assert!(!text(&unused.stdout).contains("web.example.test"));
+    let failed = query(&db, &["which lookups failed", "--json"]);
+    let failed: serde_json::Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!(
+        (&failed["qname"], &failed["result"], &failed["lookups"]),
+        (&"gone.nx".into(), &"NXDOMAIN".into(), &1.into())
+    );
+    let raw = query(&db, &["when did curl connect to raw IPs", "--json"]);
+    let raw: serde_json::Value = serde_json::from_slice(&raw.stdout).unwrap();
+    assert_eq!(raw["dst_ip"], FAR6);
+    // the SQL of every form is SQLite's own, and finds as much
+    for question in [
+        "which processes connected to raw IPs",
+        "which names were resolved but never contacted",
+        "which lookups failed",
+    ] {
+        let sql = text(&query(&db, &["--sql", "--since", "1h", question]).stdout);
+        assert_eq!(sqlite3(&db, &sql).len(), 1, "{question}");
+    }
 
     let nothing = query(&db, &["which processes hit elsewhere.test"]);
     assert_eq!((code(&nothing), text(&nothing.stdout).as_str()), (1, ""));

@@ -118,6 +118,35 @@ const EACH_CONNECTION: &[Column] = &[
     SENT,
     RECEIVED,
     Column("DURATION", Duration("duration_us")),
+    Column("ID", Number("id")),
+];
+
+const LOOKUPS: Column = Column("LOOKUPS", Number("lookups"));
+const ASKED_BY: Column = Column("ASKED BY", Only(&["comm"], "comms", "programs"));
+const ASKERS_PID: Column = Column("PID", OnlyNumber("pid", "pids", "pids"));
+const PLACE: Column = Column("CONTAINER", Only(&["container_name"], "places", "places"));
+
+const NEVER_CONTACTED: &[Column] = &[
+    Column("NAME", First(&["qname"])),
+    ASKED_BY,
+    ASKERS_PID,
+    PLACE,
+    LOOKUPS,
+    Column("ADDRESS", Only(&["ips"], "addresses", "addresses")),
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const FAILED_LOOKUPS: &[Column] = &[
+    Column("NAME", First(&["qname"])),
+    Column("TYPE", First(&["qtype"])),
+    Column("RESULT", First(&["result"])),
+    ASKED_BY,
+    ASKERS_PID,
+    PLACE,
+    LOOKUPS,
+    FIRST_SEEN,
+    LAST_SEEN,
 ];
 
 /// What an answer's rows are, for the line that counts them: one, many, and the
@@ -145,6 +174,17 @@ pub fn shape(question: &Question) -> (&'static [Column], &'static [Noun]) {
             &[Noun("destination", "destinations", None), CONNECTION],
         ),
         Question::Times { .. } => (EACH_CONNECTION, &[Noun("connection", "connections", None)]),
+        Question::NeverContacted => (
+            NEVER_CONTACTED,
+            &[
+                Noun("name", "names", None),
+                Noun("lookup", "lookups", Some("lookups")),
+            ],
+        ),
+        Question::FailedLookups => (
+            FAILED_LOOKUPS,
+            &[Noun("lookup", "lookups", Some("lookups"))],
+        ),
     }
 }
 
@@ -180,6 +220,7 @@ impl Show {
             known.next().transpose()
         };
         let only = |columns: &[&str], count: &str, noun: &str| match row.get::<_, i64>(count)? {
+            0 => Ok(None),
             1 => first(columns),
             n => Ok(Some(format!("{n} {noun}"))),
         };

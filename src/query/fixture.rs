@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use rusqlite::{Connection, params};
 
 use super::{Format, Request, parse};
+use crate::record::{dst_scope, mapped};
 use chrono::{DateTime, Utc};
 
 /// A second, in the nanoseconds that the history counts.
@@ -33,6 +34,9 @@ pub const CURL: By = By {
     user: Some("alice"),
     container: None,
 };
+
+/// A record of an answer: name, type, data, and seconds to live.
+pub type Answer<'a> = (&'a str, &'a str, &'a str, u32);
 
 pub struct History(pub Connection);
 
@@ -71,8 +75,78 @@ impl History {
             .unwrap();
     }
 
-    /// A connection to port 443 with an outcome, some seconds before now.
-    pub fn connect(&self, by: By, host: Option<&str>, ip: &str, outcome: &str, ago: i64) {
+    /// A connection to port 443 with an outcome, some seconds before now. Its id.
+    pub fn connect(&self, by: By, host: Option<&str>, ip: &str, outcome: &str, ago: i64) -> i64 {
+        self.connect_to(by, host, (ip, 443), outcome, ago)
+    }
+
+    /// The same to another port.
+    pub fn connect_to(
+        &self,
+        by: By,
+        host: Option<&str>,
+        (ip, port): (&str, u16),
+        outcome: &str,
+        ago: i64,
+    ) -> i64 {
+        let done = (outcome == "connected").then_some(1);
+        self.0
+            .execute(
+                "INSERT INTO connection (ts, process_id, tid, protocol, dst_id, dst_port, host_id, outcome, tx_bytes, rx_bytes, duration_us)
+                 VALUES (?1, ?2, ?3, 'tcp', ?4, ?5, ?6, ?7, 700 * ?8, 5300 * ?8, 125300 * ?8)",
+                params![
+                    NOW - ago * SECOND,
+                    self.process(by),
+                    by.pid,
+                    self.address(ip),
+                    port,
+                    host.map(|name| self.host(name)),
+                    outcome,
+                    done
+                ],
+            )
+            .unwrap();
+        self.0.last_insert_rowid()
+    }
+
+    /// A question to 192.0.2.53 some seconds before now, and its answer 3.2 ms
+    /// later; without an rcode there was none. Its id.
+    pub fn look_up(
+        &self,
+        by: By,
+        (qname, qtype): (&str, &str),
+        rcode: Option<&str>,
+        records: &[Answer],
+        ago: i64,
+    ) -> i64 {
+        let db = &self.0;
+        db.execute(
+            "INSERT INTO lookup (ts, process_id, server_id, server_port, transport, qname_id, qtype, rcode, latency_us, status)
+             VALUES (?1, ?2, ?3, 53, 'udp', ?4, ?5, ?6, ?7, ?8)",
+            params![
+                NOW - ago * SECOND,
+                self.process(by),
+                self.address("192.0.2.53"),
+                self.host(qname),
+                qtype,
+                rcode,
+                rcode.map(|_| 3210),
+                rcode.map_or("unanswered", |_| "answered"),
+            ],
+        )
+        .unwrap();
+        let lookup = db.last_insert_rowid();
+        for &(name, rtype, data, ttl) in records {
+            db.execute(
+                "INSERT INTO answer (lookup_id, name_id, type, data, ttl) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![lookup, self.host(name), rtype, data, ttl],
+            )
+            .unwrap();
+        }
+        lookup
+    }
+
+    fn process(&self, by: By) -> i64 {
         let db = &self.0;
         let container = by.container.map(|(id, name)| {
             db.execute(
@@ -80,8 +154,7 @@ impl History {
                 params![id, name],
             )
             .unwrap();
-            db.query_row("SELECT id FROM container WHERE container_id = ?1", [id], |row| row.get::<_, i64>(0))
-                .unwrap()
+            self.id("SELECT id FROM container WHERE container_id = ?1", id)
         });
         db.execute(
             "INSERT INTO process (recording_id, pid, start_ns, comm, exe, uid, user, container_id)
@@ -89,36 +162,29 @@ impl History {
             params![by.pid, by.comm, by.exe, by.uid, by.user, container],
         )
         .unwrap();
-        let process = db.last_insert_rowid();
-        let host = host.map(|name| {
-            db.execute("INSERT OR IGNORE INTO host (name) VALUES (?1)", [name])
-                .unwrap();
-            db.query_row("SELECT id FROM host WHERE name = ?1", [name], |row| {
-                row.get::<_, i64>(0)
-            })
-            .unwrap()
-        });
-        let addr = match ip.parse().unwrap() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
-        };
-        db.execute(
-            "INSERT OR IGNORE INTO address (addr, ip, scope) VALUES (?1, ?2, 'public')",
-            params![addr, ip],
-        )
-        .unwrap();
-        let dst: i64 = db
-            .query_row("SELECT id FROM address WHERE ip = ?1", [ip], |row| {
-                row.get(0)
-            })
+        db.last_insert_rowid()
+    }
+
+    fn host(&self, name: &str) -> i64 {
+        self.0
+            .execute("INSERT OR IGNORE INTO host (name) VALUES (?1)", [name])
             .unwrap();
-        let done = (outcome == "connected").then_some(1);
-        db.execute(
-            "INSERT INTO connection (ts, process_id, tid, protocol, dst_id, dst_port, host_id, outcome, tx_bytes, rx_bytes, duration_us)
-             VALUES (?1, ?2, ?3, 'tcp', ?4, 443, ?5, ?6, 700 * ?7, 5300 * ?7, 125300 * ?7)",
-            params![NOW - ago * SECOND, process, by.pid, dst, host, outcome, done],
-        )
-        .unwrap();
+        self.id("SELECT id FROM host WHERE name = ?1", name)
+    }
+
+    fn address(&self, ip: &str) -> i64 {
+        let addr: IpAddr = ip.parse().unwrap();
+        self.0
+            .execute(
+                "INSERT OR IGNORE INTO address (addr, ip, scope) VALUES (?1, ?2, ?3)",
+                params![mapped(addr), ip, dst_scope(addr)],
+            )
+            .unwrap();
+        self.id("SELECT id FROM address WHERE ip = ?1", ip)
+    }
+
+    fn id(&self, sql: &str, key: &str) -> i64 {
+        self.0.query_row(sql, [key], |row| row.get(0)).unwrap()
     }
 
     /// What is written to the output and to the notes.

@@ -1,4 +1,4 @@
-//! The HOST of a question: a name, an address or a network.
+//! The HOST of a question: a name, an address, a network, or what has no name.
 
 use std::net::IpAddr;
 
@@ -12,6 +12,9 @@ pub enum Host {
     /// Addresses from the first to the last, both included, as the view's
     /// `dst_addr` holds them: IPv4 as `::ffff:a.b.c.d`.
     Addresses { first: u128, last: u128 },
+    /// Every address that was dialled without a name; DNS servers and multicast
+    /// groups, which are never dialled by one, apart.
+    Raw,
 }
 
 impl Host {

@@ -2,7 +2,7 @@
 //!
 //! [`parse`] understands a question or says which word it does not; no file is
 //! needed for that, nor for [`Request::sql`]. [`Request::run`] reads the public
-//! views `egress`, `gaps` and `recordings`, and nothing else, of a history that
+//! views `egress`, `dns`, `gaps` and `recordings`, and nothing else, of a history that
 //! the caller opened. It fails where SQLite or the output fails; a closed pipe
 //! among these is for the caller to tell apart.
 
@@ -49,9 +49,9 @@ pub enum Format {
 #[derive(Debug, Clone)]
 pub struct Request<Tz: TimeZone> {
     pub question: Question,
-    /// Connections from this time on; nanoseconds since 1970.
+    /// Connections and lookups from this time on; nanoseconds since 1970.
     pub since: Option<i64>,
-    /// Connections before this time; nanoseconds since 1970.
+    /// Connections and lookups before this time; nanoseconds since 1970.
     pub until: Option<i64>,
     pub format: Format,
     /// The columns of the terminal; none where the table goes elsewhere, and
@@ -164,7 +164,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::fixture::{By, CURL, History, NOW, SECOND, request};
+    use super::fixture::{Answer, By, CURL, History, NOW, SECOND, request};
     use super::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -276,13 +276,164 @@ api.example.com  192.0.2.7  443/tcp      1       0  700 B   5.2 KiB  11-23 13:30
         assert_eq!(
             out,
             "\
-TIME (UTC)          PROCESS   PID  HOST             DESTINATION        PROTOCOL  OUTCOME     SENT  RECEIVED  DURATION
-11-23 13:58:59.000  curl     4242  api.example.com  [2001:db8::7]:443  tcp       refused        -         -         -
-11-23 13:59:00.000  curl     4242  api.example.com  192.0.2.7:443      tcp       connected  700 B   5.2 KiB   125.3ms
-11-23 13:59:30.000  curl     4300  example.com      192.0.2.8:443      tcp       connected  700 B   5.2 KiB   125.3ms
+TIME (UTC)          PROCESS   PID  HOST             DESTINATION        PROTOCOL  OUTCOME     SENT  RECEIVED  DURATION  ID
+11-23 13:58:59.000  curl     4242  api.example.com  [2001:db8::7]:443  tcp       refused        -         -         -   2
+11-23 13:59:00.000  curl     4242  api.example.com  192.0.2.7:443      tcp       connected  700 B   5.2 KiB   125.3ms   1
+11-23 13:59:30.000  curl     4300  example.com      192.0.2.8:443      tcp       connected  700 B   5.2 KiB   125.3ms   3
 "
         );
         assert_eq!(notes, "\n3 connections\n");
+    }
+
+    #[test]
+    fn which_processes_hit_raw_addresses() {
+        let history = history();
+        // DNS servers and multicast groups are never dialled by name
+        history.connect_to(CURL, None, ("192.0.2.53", 53), "connected", 1);
+        history.connect_to(CURL, None, ("192.0.2.53", 853), "connected", 1);
+        history.connect_to(CURL, None, ("224.0.0.251", 8000), "connected", 1);
+        history.connect_to(CURL, None, ("127.0.0.1", 8000), "connected", 1);
+        let (out, notes) = history.ask("which processes connected to raw IPs", Format::Table, None);
+        assert_eq!(
+            out,
+            "\
+PROCESS   PID  USER   CONTAINER  HOST       CONNS  FAILED   SENT  RECEIVED  FIRST SEEN (UTC)  LAST SEEN
+curl     4242  alice  -          127.0.0.1      1       0  700 B   5.2 KiB  11-23 13:59:59    11-23 13:59:59
+nginx     900  101    web-1      10.0.0.9       1       1      -         -  11-23 13:31:40    11-23 13:31:40
+"
+        );
+        assert_eq!(notes, "\n2 processes, 2 connections\n");
+        let (out, _) = history.ask("which containers hit raw IPs", Format::Csv, None);
+        assert_eq!(out.lines().count(), 2, "{out}");
+        let (out, _) = history.ask("when did curl hit raw IPs", Format::Csv, None);
+        assert_eq!(out.lines().count(), 2, "{out}");
+    }
+
+    /// Lookups of every fate, a minute to a few minutes before now.
+    fn lookups() -> History {
+        let history = history();
+        let ok = Some("NOERROR");
+        let look_up = |by, question, rcode, records: &[Answer], ago| {
+            history.look_up(by, question, rcode, records, ago);
+        };
+        let a = |name, data| (name, "A", data, 60);
+        // contacted, by somebody
+        look_up(
+            NGINX,
+            ("example.com", "A"),
+            ok,
+            &[a("example.com", "192.0.2.8")],
+            60,
+        );
+        // never: by two programs, with two addresses behind an alias; by a hint alone
+        let alias = ("cdn.test", "CNAME", "x.cdn.test", 60);
+        look_up(
+            CURL,
+            ("cdn.test", "A"),
+            ok,
+            &[alias, a("x.cdn.test", "192.0.2.1")],
+            120,
+        );
+        look_up(
+            NGINX,
+            ("cdn.test", "A"),
+            ok,
+            &[alias, a("x.cdn.test", "192.0.2.2")],
+            90,
+        );
+        let hint = "1 . alpn=h2 ipv4hint=192.0.2.3";
+        look_up(
+            CURL,
+            ("hint.test", "HTTPS"),
+            ok,
+            &[("hint.test", "HTTPS", hint, 60)],
+            70,
+        );
+        // no address: no record of the type, an alias to nothing, a service, an error
+        look_up(CURL, ("none.test", "AAAA"), ok, &[], 50);
+        look_up(
+            CURL,
+            ("lost.test", "A"),
+            ok,
+            &[("lost.test", "CNAME", "gone.test", 60)],
+            50,
+        );
+        look_up(
+            CURL,
+            ("_x._https.a.test", "HTTPS"),
+            ok,
+            &[("_x._https.a.test", "HTTPS", hint, 60)],
+            50,
+        );
+        look_up(CURL, ("nx.test", "A"), Some("NXDOMAIN"), &[], 40);
+        look_up(CURL, ("nx.test", "A"), Some("NXDOMAIN"), &[], 39);
+        look_up(
+            NGINX,
+            ("evil\x1b.test", "PTR"),
+            Some("SERVFAIL"),
+            &[a("a", "192.0.2.9"), a("b", "192.0.2.9")],
+            38,
+        );
+        look_up(CURL, ("nx.test", "A"), None, &[], 30);
+        history
+    }
+
+    #[test]
+    fn which_names_were_resolved_but_never_contacted() {
+        let question = "which names were resolved but never contacted";
+        let (out, notes) = lookups().ask(question, Format::Table, None);
+        assert_eq!(
+            out,
+            "\
+NAME       ASKED BY       PID  CONTAINER  LOOKUPS  ADDRESS      FIRST SEEN (UTC)  LAST SEEN
+hint.test  curl          4242  -                1  -            11-23 13:58:50    11-23 13:58:50
+cdn.test   2 programs  2 pids  2 places         2  2 addresses  11-23 13:58:00    11-23 13:58:30
+"
+        );
+        assert_eq!(notes, "\n2 names, 3 lookups\n");
+        let (out, _) = lookups().ask(question, Format::Json, Some(NOW - 25 * SECOND));
+        assert_eq!(out, "");
+    }
+
+    #[test]
+    fn contacts_outside_of_the_span_do_not_count() {
+        let question = "which names were resolved but never contacted";
+        let mut request = request(question, Format::Csv, Some(NOW - 65 * SECOND));
+        request.until = Some(NOW - 55 * SECOND);
+        let mut out = Vec::new();
+        request
+            .run(&lookups().0, &mut out, &mut Vec::new())
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "qname,comm,comms,pid,pids,container_name,places,ips,addresses,lookups,first_seen,last_seen\r\n\
+             example.com,nginx,1,900,1,web-1,1,192.0.2.8,1,1,2026-11-23T13:59:00.000Z,2026-11-23T13:59:00.000Z\r\n"
+        );
+    }
+
+    #[test]
+    fn which_lookups_failed() {
+        let history = lookups();
+        let unasked = "INSERT INTO lookup (ts, transport, rcode, status)
+                       VALUES (?1, 'udp', 'REFUSED', 'unsolicited'), (?1, 'udp', NULL, 'malformed')";
+        history.0.execute(unasked, [NOW - SECOND]).unwrap();
+        let (out, notes) = history.ask("which lookups failed", Format::Table, None);
+        assert_eq!(
+            out,
+            "\
+NAME           TYPE  RESULT      ASKED BY   PID  CONTAINER  LOOKUPS  FIRST SEEN (UTC)  LAST SEEN
+nx.test        A     unanswered  curl      4242  -                1  11-23 13:59:30    11-23 13:59:30
+evil\\x1b.test  PTR   SERVFAIL    nginx      900  web-1            1  11-23 13:59:22    11-23 13:59:22
+nx.test        A     NXDOMAIN    curl      4242  -                2  11-23 13:59:20    11-23 13:59:21
+"
+        );
+        assert_eq!(notes, "\n4 lookups\n");
+        let (out, _) = history.ask(
+            "which lookups failed",
+            Format::Json,
+            Some(NOW - 25 * SECOND),
+        );
+        assert_eq!(out, "");
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub enum Question {
     Destinations { of: Subject },
     /// When someone hit a host.
     Times { of: Subject, host: Host },
+    /// Which names were answered with an address, and then nobody went there.
+    NeverContacted,
+    /// Which questions had an error for an answer, or none.
+    FailedLookups,
 }
 
 /// Whom an answer lists.
@@ -52,6 +56,7 @@ const WHAT: Words = &["what"];
 const WHO: Words = &["who"];
 const WHEN: Words = &["when"];
 const AUXILIARIES: Words = &["did", "does", "do", "has", "have", "had"];
+const DID: Words = &["did", "do", "does"];
 const PROCESS: Words = &["process", "processes", "program", "programs"];
 const CONTAINER: Words = &["container", "containers"];
 const USER: Words = &["user", "users"];
@@ -76,6 +81,30 @@ const VERBS: Words = &[
     "calls",
 ];
 const PREPOSITIONS: Words = &["to", "with"];
+const RAW: Words = &["raw", "bare", "nameless", "unnamed"];
+const ADDRESSES: Words = &["addresses", "address", "ips", "ip"];
+const WITHOUT: Words = &["without"];
+const ANY: Words = &["any"];
+const NAMES: Words = &[
+    "names",
+    "name",
+    "hosts",
+    "host",
+    "hostnames",
+    "hostname",
+    "domains",
+    "domain",
+];
+const DNS: Words = &["dns"];
+const LOOKUPS: Words = &["lookups", "lookup", "queries", "query"];
+const BE: Words = &["were", "was", "are", "is", "have", "has", "had"];
+const BEEN: Words = &["been"];
+const RESOLVED: Words = &["resolved", "looked", "queried", "asked"];
+const UP: Words = &["up", "for"];
+const BUT: Words = &["but", "and", "yet"];
+const NEVER: Words = &["never", "not"];
+const FAILED: Words = &["failed", "fail"];
+const RESOLVE: Words = &["resolve"];
 
 /// Understands a question.
 ///
@@ -129,7 +158,12 @@ impl Parser<'_> {
         let question = if self.take(WHICH) {
             match self.actors() {
                 Some(actors) => self.who(actors)?,
-                None => return Err(self.refuse("processes, containers or users")),
+                None => match self.about_dns()? {
+                    Some(question) => question,
+                    None => {
+                        return Err(self.refuse("processes, containers, users, names or lookups"));
+                    }
+                },
             }
         } else if self.take(WHAT) {
             self.what()?
@@ -149,12 +183,63 @@ impl Parser<'_> {
     /// "what did SUBJECT talk to", "what processes hit HOST", "what hit HOST".
     fn what(&mut self) -> Result<Question, NotUnderstood> {
         if self.take(AUXILIARIES) {
-            let of = self.subject()?;
-            self.verb()?;
-            return Ok(Question::Destinations { of });
+            return self.destinations();
         }
-        let actors = self.actors().unwrap_or(Actors::Processes);
-        self.who(actors)
+        if let Some(actors) = self.actors() {
+            return self.who(actors);
+        }
+        match self.about_dns()? {
+            Some(question) => Ok(question),
+            None => self.who(Actors::Processes),
+        }
+    }
+
+    fn destinations(&mut self) -> Result<Question, NotUnderstood> {
+        let of = self.subject()?;
+        self.verb()?;
+        Ok(Question::Destinations { of })
+    }
+
+    /// "names were resolved but never contacted", "names failed to resolve",
+    /// "lookups failed"; none where it begins with none of these.
+    fn about_dns(&mut self) -> Result<Option<Question>, NotUnderstood> {
+        if self.take(NAMES) {
+            return self.names().map(Some);
+        }
+        let dns = self.take(DNS);
+        if !self.take(LOOKUPS) {
+            return match dns {
+                true => Err(self.refuse("lookups")),
+                false => Ok(None),
+            };
+        }
+        self.take(BE);
+        match self.take(FAILED) {
+            true => Ok(Some(Question::FailedLookups)),
+            false => Err(self.refuse("\"failed\"")),
+        }
+    }
+
+    fn names(&mut self) -> Result<Question, NotUnderstood> {
+        if self.take(DID) {
+            return self.destinations();
+        }
+        self.take(BE);
+        self.take(BEEN);
+        if self.take(FAILED) {
+            self.take(PREPOSITIONS);
+            self.take(RESOLVE);
+            return Ok(Question::FailedLookups);
+        }
+        if self.take(RESOLVED) {
+            self.take(UP);
+            self.take(BUT);
+        }
+        if !self.take(NEVER) {
+            return Err(self.refuse("\"resolved but never contacted\""));
+        }
+        self.verb()?;
+        Ok(Question::NeverContacted)
     }
 
     fn who(&mut self, actors: Actors) -> Result<Question, NotUnderstood> {
@@ -209,8 +294,36 @@ impl Parser<'_> {
     }
 
     fn host(&mut self) -> Result<Host, NotUnderstood> {
+        if self.raw()? {
+            return Ok(Host::Raw);
+        }
         let word = self.name("a host")?;
         Host::parse(&word.text, word.quoted).map_err(|why| self.refuse_word(word.at, Some(why)))
+    }
+
+    /// Takes "raw IPs" or "addresses without a name". A first word of these that
+    /// is the last one of the question is a host's name.
+    fn raw(&mut self) -> Result<bool, NotUnderstood> {
+        if self.next + 1 == self.words.len() {
+            return Ok(false);
+        }
+        if self.take(RAW) {
+            return match self.take(ADDRESSES) {
+                true => Ok(true),
+                false => Err(self.refuse("\"IPs\"")),
+            };
+        }
+        if !self.take(ADDRESSES) {
+            return Ok(false);
+        }
+        if !self.take(WITHOUT) {
+            return Err(self.refuse("\"without a name\""));
+        }
+        self.take(ANY);
+        match self.take(NAMES) {
+            true => Ok(true),
+            false => Err(self.refuse("\"a name\"")),
+        }
     }
 
     /// Takes the next word if it is one of `words`.
@@ -345,6 +458,7 @@ mod tests {
             ("what did curl talk to", process("curl")),
             ("what did the process curl reach?", process("curl")),
             ("what has curl contacted", process("curl")),
+            ("which hosts did curl talk to", process("curl")),
             (
                 "what did /usr/bin/curl connect to",
                 process("/usr/bin/curl"),
@@ -390,6 +504,68 @@ mod tests {
     }
 
     #[test]
+    fn raw_addresses_are_a_host_in_many_words() {
+        for (question, actors) in [
+            ("which processes connected to raw IPs", Actors::Processes),
+            ("which containers hit raw addresses?", Actors::Containers),
+            ("who talked to bare ips", Actors::Users),
+            ("what hit IPs without a name", Actors::Processes),
+            (
+                "which users reached the addresses without any hostname",
+                Actors::Users,
+            ),
+        ] {
+            let host = Host::Raw;
+            assert_eq!(
+                parse(question),
+                Ok(Question::Who { actors, host }),
+                "{question}"
+            );
+        }
+        let (of, host) = (process("curl"), Host::Raw);
+        assert_eq!(
+            parse("when did curl hit raw IPs"),
+            Ok(Question::Times { of, host })
+        );
+    }
+
+    #[test]
+    fn the_words_for_raw_addresses_can_be_names() {
+        for name in ["raw", "ips", "bare", "address"] {
+            let (actors, host) = (Actors::Users, domain(name));
+            assert_eq!(
+                parse(&format!("who hit {name}?")),
+                Ok(Question::Who { actors, host })
+            );
+        }
+        let (actors, host) = (Actors::Users, domain("raw ips"));
+        assert_eq!(
+            parse("who hit 'raw ips'"),
+            Ok(Question::Who { actors, host })
+        );
+    }
+
+    #[test]
+    fn what_became_of_lookups_is_understood() {
+        for question in [
+            "which names were resolved but never contacted",
+            "which names have been looked up and not connected to?",
+            "what hosts were asked for but never reached",
+            "which domains were never contacted",
+        ] {
+            assert_eq!(parse(question), Ok(Question::NeverContacted), "{question}");
+        }
+        for question in [
+            "which lookups failed",
+            "Which DNS queries have failed?",
+            "what lookups failed",
+            "which names failed to resolve",
+        ] {
+            assert_eq!(parse(question), Ok(Question::FailedLookups), "{question}");
+        }
+    }
+
+    #[test]
     fn an_article_at_the_end_is_a_name() {
         let host = domain("a");
         let actors = Actors::Users;
@@ -416,6 +592,32 @@ mod tests {
                 "a pid is a number\n",
             ),
             (
+                "which processes hit raw adresses",
+                "                        ^^^^^^^^",
+                "did you mean: addresses\n",
+            ),
+            (
+                "who hit ips witout a name",
+                "            ^^^^^^",
+                "did you mean: without\n",
+            ),
+            (
+                "which naems were never contacted",
+                "      ^^^^^",
+                "did you mean: names\n",
+            ),
+            (
+                "which names were resolved but nevr contacted",
+                "                              ^^^^",
+                "did you mean: never\n",
+            ),
+            (
+                "which lookups faild",
+                "              ^^^^^",
+                "did you mean: fail, failed\n",
+            ),
+            ("which dns servers", "          ^^^^^^^", ""),
+            (
                 "when did curl hit 10.0.0.0/40",
                 "                  ^^^^^^^^^^^",
                 "the prefix of an IPv4 network is a number from 0 to 32\n",
@@ -440,7 +642,15 @@ mod tests {
             ("who hit", "this question ends where I expected a host:\n"),
             (
                 "which",
-                "this question ends where I expected processes, containers or users:\n",
+                "this question ends where I expected processes, containers, users, names or lookups:\n",
+            ),
+            (
+                "which names were resolved but",
+                "this question ends where I expected \"resolved but never contacted\":\n",
+            ),
+            (
+                "which lookups",
+                "this question ends where I expected \"failed\":\n",
             ),
             ("what did", "this question ends where I expected a name:\n"),
             (
@@ -488,6 +698,7 @@ mod tests {
             words in prop::collection::vec(prop::sample::select(vec![
                 "which", "what", "who", "when", "did", "the", "a", "process", "pid", "1", "container",
                 "users", "hit", "talk", "to", "\"", "'x y'", "''", "x.org", "10.0.0.0/8", "?", "é",
+                "raw", "ips", "without", "names", "never", "resolved", "dns", "lookups", "failed",
             ]), 0..9)
         ) {
             if let Err(refused) = parse(&words.join(" ")) {

@@ -23,7 +23,10 @@ I know these forms:
   which processes|containers|users hit HOST
   what did NAME|pid N|container NAME|user NAME talk to
   when did NAME|pid N|container NAME|user NAME hit HOST
-HOST is a name (with the names below it), *.name, an address, or a network like 10.0.0.0/8;
+  which names were resolved but never contacted
+  which lookups failed
+HOST is a name (with the names below it), *.name, an address, a network like 10.0.0.0/8,
+or \"raw IPs\" (addresses without a name);
 a name with blanks, or one that is also a word of the question, goes in quotes.
   e.g. egrets query \"which processes hit example.com\" --since 2h";
 
@@ -61,7 +64,10 @@ I know these forms:
   which processes|containers|users hit HOST
   what did NAME|pid N|container NAME|user NAME talk to
   when did NAME|pid N|container NAME|user NAME hit HOST
-HOST is a name (with the names below it), *.name, an address, or a network like 10.0.0.0/8;
+  which names were resolved but never contacted
+  which lookups failed
+HOST is a name (with the names below it), *.name, an address, a network like 10.0.0.0/8,
+or \"raw IPs\" (addresses without a name);
 a name with blanks, or one that is also a word of the question, goes in quotes.
   e.g. egrets query \"which processes hit example.com\" --since 2h"
         );

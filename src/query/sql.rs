@@ -19,7 +19,28 @@ count(*) AS connections,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
        min(time) AS first_seen, max(time) AS last_seen";
 
-/// The statement that answers `question` for connections from `since` up to,
+/// Columns that say how often and when, for a group of lookups, which have a row
+/// for each record of their answers.
+const LOOKUPS: &str = "\
+count(DISTINCT id) AS lookups,
+       min(time) AS first_seen, max(time) AS last_seen";
+
+/// The address of a record that is one.
+const ADDRESS: &str = "CASE WHEN type IN ('A', 'AAAA') THEN data END";
+
+/// The condition that a record gives an address to the host that was asked for.
+/// The name in a service's question is another than its host's (RFC 9460 section 2.3).
+const GAVE_AN_ADDRESS: &str = "\
+(qtype IN ('A', 'AAAA') AND type = qtype
+       OR qtype = 'HTTPS' AND qname NOT LIKE '\\_%' ESCAPE '\\'
+          AND (type = 'HTTPS' AND (instr(data, 'ipv4hint=') OR instr(data, 'ipv6hint='))
+               OR type IN ('A', 'AAAA')))";
+
+/// Whom egrets takes for a DNS server, and whose names are not looked up: DNS, DNS
+/// over TLS, multicast DNS, LLMNR.
+const DNS_PORTS: &str = "53, 853, 5353, 5355";
+
+/// The statement that answers `question` for connections or lookups from `since` up to,
 /// not including, `until` (nanoseconds since 1970). No `;` at the end.
 pub fn statement(question: &Question, since: Option<i64>, until: Option<i64>) -> String {
     let mut conditions = match question {
@@ -32,9 +53,23 @@ pub fn statement(question: &Question, since: Option<i64>, until: Option<i64>) ->
         }
         Question::Destinations { of } => vec![by(of)],
         Question::Times { of, host } => vec![by(of), hit(host)],
+        Question::NeverContacted => vec![
+            "status = 'answered'".to_owned(),
+            "rcode = 'NOERROR'".to_owned(),
+            GAVE_AN_ADDRESS.to_owned(),
+            format!(
+                "NOT EXISTS (SELECT 1 FROM egress WHERE host = qname{})",
+                span("egress.ts", since, until)
+                    .map(|condition| format!(" AND {condition}"))
+                    .collect::<String>()
+            ),
+        ],
+        Question::FailedLookups => vec![
+            "status IN ('answered', 'unanswered')".to_owned(),
+            "rcode IS NOT 'NOERROR'".to_owned(),
+        ],
     };
-    conditions.extend(since.map(|ts| format!("ts >= {ts}")));
-    conditions.extend(until.map(|ts| format!("ts < {ts}")));
+    conditions.extend(span("ts", since, until));
     let filter = conditions.join("\n  AND ");
 
     match question {
@@ -58,6 +93,28 @@ GROUP BY host, CASE WHEN host IS NULL THEN dst_ip END, dst_port, protocol
 ORDER BY last_seen DESC, host, dst_ip, dst_port, protocol",
             address = if_one("dst_ip", "dst_ip", "dst_ip"),
         ),
+        Question::NeverContacted => format!(
+            "SELECT qname,
+       {asked},
+       group_concat(DISTINCT {ADDRESS}) AS ips,
+       count(DISTINCT {ADDRESS}) AS addresses,
+       {LOOKUPS}
+FROM dns
+WHERE {filter}
+GROUP BY qname
+ORDER BY last_seen DESC, qname",
+            asked = asked(),
+        ),
+        Question::FailedLookups => format!(
+            "SELECT qname, qtype, coalesce(rcode, status) AS result,
+       {asked},
+       {LOOKUPS}
+FROM dns
+WHERE {filter}
+GROUP BY qname, qtype, result
+ORDER BY last_seen DESC, qname, qtype, result",
+            asked = asked(),
+        ),
         Question::Who { actors, .. } => {
             let (columns, key) = group(*actors);
             format!(
@@ -75,6 +132,13 @@ ORDER BY last_seen DESC, {key}",
             )
         }
     }
+}
+
+/// The conditions that a time is in the span asked about.
+fn span(ts: &str, since: Option<i64>, until: Option<i64>) -> impl Iterator<Item = String> {
+    let from = since.map(|since| format!("{ts} >= {since}"));
+    let to = until.map(|until| format!("{ts} < {until}"));
+    from.into_iter().chain(to)
 }
 
 /// The columns that describe one of `actors`, and those that tell them apart.
@@ -112,6 +176,23 @@ fn group(actors: Actors) -> (String, &'static str) {
     }
 }
 
+/// The columns that say who asked, for a group of lookups. A place is a container, or
+/// the host outside of them.
+fn asked() -> String {
+    let comm = if_one("comm", "comm", "comm");
+    let pid = if_one("pid", "pid", "pid");
+    let place = "coalesce(container_name, '')";
+    let container = if_one(place, "container_name", "container_name");
+    format!(
+        "{comm},
+       count(DISTINCT comm) AS comms,
+       {pid},
+       count(DISTINCT pid) AS pids,
+       {container},
+       count(DISTINCT {place}) AS places"
+    )
+}
+
 /// `value` where all rows of the group agree on `key`, else NULL.
 fn if_one(key: &str, value: &str, name: &str) -> String {
     format!("CASE count(DISTINCT {key}) WHEN 1 THEN min({value}) END AS {name}")
@@ -135,6 +216,9 @@ fn hit(host: &Host) -> String {
                 false => range,
             }
         }
+        Host::Raw => format!(
+            "host IS NULL\n  AND dst_scope <> 'multicast'\n  AND dst_port NOT IN ({DNS_PORTS})"
+        ),
     }
 }
 
@@ -459,6 +543,7 @@ ORDER BY last_seen DESC, comm, exe, uid, container_id"
             "what did pid 7 talk to",
             "what did container web talk to",
             "when did user alice hit example.com",
+            "which names were resolved but never contacted",
         ] {
             let sql = statement(&super::super::parse(question).unwrap(), None, None);
             let mut plan = history
