@@ -33,6 +33,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Ask the history a question in plain English
     Query(QueryArgs),
+    /// Say why a connection has its name, or none
+    Explain(ExplainArgs),
     /// Say what this kernel allows, hook by hook
     Check(CheckArgs),
     /// Say whether a recorder runs, since when, and what the history holds
@@ -170,6 +172,23 @@ pub struct QueryArgs {
     /// Print the SQL instead of the answer
     #[arg(long)]
     pub sql: bool,
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The name, whose lookup it rests on, the records that lead to the address, and the\n\
+    other names that the connection could have had. 'egrets query \"when did NAME hit HOST\"'\n\
+    shows the ids of connections."
+)]
+pub struct ExplainArgs {
+    /// The connection: the id that query, the view egress and the live log show
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    pub id: i64,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub db: DbArgs,
 }

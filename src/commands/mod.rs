@@ -3,6 +3,7 @@
 
 pub mod check;
 mod child;
+pub mod explain;
 mod live;
 pub mod query;
 pub mod record;

@@ -89,7 +89,7 @@ pub fn json(rows: &mut Rows<'_>, out: &mut dyn Write) -> Result<bool> {
     Ok(found)
 }
 
-fn json_value(value: ValueRef<'_>) -> String {
+pub fn json_value(value: ValueRef<'_>) -> String {
     let text = plain(value);
     match (value, text) {
         (_, None) => "null".to_owned(),

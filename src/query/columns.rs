@@ -13,7 +13,7 @@ use super::table::Align;
 
 /// Hexadecimal digits of a container's id that are shown where it has no name,
 /// as the usual runtimes do.
-const SHORT_ID: usize = 12;
+pub const SHORT_ID: usize = 12;
 
 /// A column of the table: its title, and what it shows of a row.
 pub struct Column(pub &'static str, pub Show);

@@ -42,8 +42,13 @@ pub struct History(pub Connection);
 
 impl History {
     pub fn new() -> Self {
+        History::of_version(crate::store::MIGRATIONS.len())
+    }
+
+    /// A file that only this many of the migrations have been done on.
+    pub fn of_version(version: usize) -> Self {
         let db = Connection::open_in_memory().unwrap();
-        for migration in crate::store::MIGRATIONS {
+        for migration in &crate::store::MIGRATIONS[..version] {
             db.execute_batch(migration).unwrap();
         }
         History(db)
@@ -144,6 +149,33 @@ impl History {
             .unwrap();
         }
         lookup
+    }
+
+    /// What the name of a connection rests on: its source, a lookup and its answer's
+    /// age in ms, the rivals kept and how many there were.
+    pub fn rest_on(
+        &self,
+        connection: i64,
+        source: &str,
+        lookup: Option<(i64, i64)>,
+        rivals: &[(&str, Option<i64>)],
+        n: i64,
+    ) {
+        let (lookup, age) = lookup.unzip();
+        self.0
+            .execute(
+                "UPDATE connection SET host_source = ?1, lookup_id = ?2, host_age_ms = ?3, host_rivals = ?4 WHERE id = ?5",
+                params![source, lookup, age, n, connection],
+            )
+            .unwrap();
+        for (name, lookup) in rivals {
+            self.0
+                .execute(
+                    "INSERT INTO rival (connection_id, host_id, lookup_id) VALUES (?1, ?2, ?3)",
+                    params![connection, self.host(name), lookup],
+                )
+                .unwrap();
+        }
     }
 
     fn process(&self, by: By) -> i64 {

@@ -10,6 +10,7 @@ mod answer;
 mod clock;
 mod columns;
 mod coverage;
+mod explain;
 #[cfg(test)]
 mod fixture;
 mod host;
@@ -30,6 +31,7 @@ use rusqlite::Connection;
 use crate::when;
 pub use clock::zone_name;
 use coverage::Coverage;
+pub use explain::Explanation;
 pub use host::Host;
 pub use question::{Actors, Question, Subject, parse};
 pub use refusal::NotUnderstood;
