@@ -4,41 +4,375 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
 use common::*;
 
-/// Runs `ask` in the near namespace under a recorder; what it printed.
-fn asked(net: &Net, db: &std::path::Path, args: &[&str]) -> String {
-    let ask = ask();
-    let output = net.record(db, &[&[ask.to_str().unwrap()], args].concat());
+/// Records a script in the near namespace; what it printed.
+fn script(net: &Net, db: &std::path::Path, script: &str) -> String {
+    let output = net.record(db, &["sh", "-c", script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     text(&output.stdout)
 }
 
 const SERVER: &str = "10.77.0.2:53";
 
-#[test]
-fn two_names_of_one_process_for_one_address_one_after_the_other() {
+/// A far side with a name server where every name below test is the far side.
+fn one_address() -> (Net, String) {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.farewell(false).to_string();
+    (net, port)
+}
+
+/// A case in which `ask` asks and dials: all that it prints must have its name.
+fn case(case: &'static str, net: &Net, way: &str, dial: &str, names: &[&str]) {
     let (_dir, db) = history();
-    let mut rate = Rate::new("one process, two names, one address, in turn");
-    let names = ["a.test", "b.test"].repeat(10);
-    let args = [&["connected", SERVER, &port][..], &names].concat();
-    rate.compare(&db, &asked(&net, &db, &args));
+    let mut rate = Rate::new(case);
+    let (ask, names) = (ask().display().to_string(), names.join(" "));
+    let said = script(net, &db, &format!("{ask} {way} {SERVER} {dial} {names}"));
+    rate.compare(&db, &said);
     rate.verdict();
+}
+
+// --- one address, many names ---------------------------------------------------
+
+#[test]
+fn two_names_of_one_process_for_one_address_one_after_the_other() {
+    let (net, port) = one_address();
+    let names = ["a.test", "b.test"].repeat(10);
+    let what = "one process, two names, one address, in turn";
+    case(what, &net, "connected", &port, &names);
 }
 
 #[test]
 fn threads_of_one_process_each_resolve_and_dial_one_address() {
-    let mut net = Net::new();
-    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
-    let port = net.farewell(false).to_string();
-    let (_dir, db) = history();
-    let mut rate = Rate::new("one process, a name a thread, one address, at once");
+    let (net, port) = one_address();
     let names: Vec<String> = (0..20).map(|i| format!("n{i}.test")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let args = [&["threads", SERVER, &port][..], &names].concat();
-    rate.compare(&db, &asked(&net, &db, &args));
+    let what = "one process, a name a thread, one address, at once";
+    case(what, &net, "threads", &port, &names);
+}
+
+#[test]
+fn two_processes_with_a_name_each_for_one_address_at_once() {
+    let (net, port) = one_address();
+    let (_dir, db) = history();
+    let mut rate = Rate::new("two processes, two names, one address, at once");
+    let ask = format!("{} connected {SERVER} {port}", ask().display());
+    let (a, b) = ("a.test ".repeat(50), "b.test ".repeat(50));
+    let said = script(&net, &db, &format!("{ask} {a} & {ask} {b}; wait"));
+    rate.compare(&db, &said);
+    rate.verdict();
+}
+
+#[test]
+fn a_thousand_names_of_fifty_processes_for_one_address() {
+    let (net, port) = one_address();
+    let (_dir, db) = history();
+    let mut rate = Rate::new("1,000 names on one address, from 50 processes");
+    let ask = format!("{} connected {SERVER} {port}", ask().display());
+    let each = volume(20);
+    let all: String = (0..50)
+        .map(|p| {
+            let names: String = (0..each).map(|n| format!(" n{n}.p{p}.test")).collect();
+            format!("{ask}{names} & ")
+        })
+        .collect();
+    let said = script(&net, &db, &format!("{all} wait"));
+    assert_eq!(said.lines().count(), 50 * each);
+    rate.compare(&db, &said);
+    rate.verdict();
+}
+
+#[test]
+fn a_name_that_moves_from_one_address_to_another() {
+    let net = Net::new();
+    net.many_addresses();
+    let port = net.farewell(false).to_string();
+    let mut turn = 0;
+    // two names that change places with each answer
+    net.dns(move |query| {
+        turn += 1;
+        vec![addresses(query, &[Ipv4Addr::new(10, 77, 1, turn % 4)], 60)]
+    });
+    let names = ["here.test", "there.test", "here.test"].repeat(7);
+    let what = "names that move from one address to another";
+    case(what, &net, "connected", &port, &names);
+}
+
+// --- the form of questions and answers -----------------------------------------
+
+#[test]
+fn the_name_is_the_one_asked_for_and_not_its_aliases() {
+    let mut net = Net::new();
+    net.dnsmasq(&[
+        "--cname=www.test,cdn.test",
+        "--cname=cdn.test,edge.test",
+        "--cname=edge.test,host.test",
+        &format!("--host-record=host.test,{FAR4}"),
+    ]);
+    let port = net.farewell(false).to_string();
+    let names = ["www.test", "edge.test", "cdn.test"];
+    case("a chain of CNAMEs", &net, "connected", &port, &names);
+}
+
+#[test]
+fn names_asked_for_in_mixed_case() {
+    let (net, port) = one_address();
+    let names = ["mixed.test", "case.of.test"];
+    let what = "questions in mixed case (0x20)";
+    case(what, &net, "mixed", &port, &names);
+}
+
+#[test]
+fn names_of_other_scripts_and_the_longest_that_there_are() {
+    let (net, port) = one_address();
+    let label = "x".repeat(63);
+    // 255 bytes on the wire, RFC 1035 section 2.3.4
+    let longest = format!("{label}.{label}.{label}.{}.test", "y".repeat(56));
+    assert_eq!(longest.len() + 2, 255);
+    let names = ["xn--bcher-kva.test", &longest, "_under.score.test"];
+    let what = "IDN, and a name of 255 bytes";
+    case(what, &net, "connected", &port, &names);
+}
+
+#[test]
+fn bytes_of_a_name_that_do_not_print_are_escaped() {
+    let net = Net::new();
+    let port = net.farewell(false).to_string();
+    net.dns(|query| vec![addresses(query, &[FAR4.parse().unwrap()], 60)]);
+    let (_dir, db) = history();
+    let ask = format!("{} connected {SERVER} {port}", ask().display());
+    let named = "'tab\there.test' 'two words.test' 'q\"uote.test'";
+    let said = script(&net, &db, &format!("{ask} {named}"));
+    let mut rate = Rate::new("names with bytes that are escaped");
+    let truths = [r"tab\009here.test", r"two\032words.test", "q\"uote.test"];
+    assert_eq!(said.lines().count(), truths.len());
+    for (line, truth) in said.lines().zip(truths) {
+        let port = line.rsplit(' ').nth(2).unwrap();
+        rate.rows(
+            &db,
+            &format!("src_port = {port} AND protocol = 'tcp'"),
+            truth,
+        );
+    }
+    rate.verdict();
+}
+
+/// A name server whose answers have that many addresses, all of the far side.
+fn many_answers(count: u8) -> (Net, String) {
+    let mut net = Net::new();
+    net.many_addresses();
+    let records = (1..=count).map(|i| format!("--host-record=many.test,10.77.1.{i}"));
+    let records: Vec<String> = records.collect();
+    let mut options: Vec<&str> = records.iter().map(String::as_str).collect();
+    options.push("--edns-packet-max=65000");
+    net.dnsmasq(&options);
+    let port = net.farewell(false).to_string();
+    (net, port)
+}
+
+#[test]
+fn the_last_of_thirty_addresses() {
+    let (net, port) = many_answers(30);
+    let what = "EDNS answers with 30 addresses (of 500 bytes), the last dialled";
+    case(what, &net, "edns", &port, &["many.test"; 5]);
+}
+
+#[test]
+fn an_answer_in_fragments() {
+    let net = Net::new();
+    net.many_addresses();
+    let port = net.farewell(false).to_string();
+    // 300 records of 16 bytes, in four fragments of a veth's 1,500 bytes
+    net.dns(|query| {
+        let many: Vec<_> = (1..=300u16)
+            .map(|i| Ipv4Addr::new(10, 77, 1, (i % 254 + 1) as u8))
+            .collect();
+        let answer = addresses(query, &many, 60);
+        assert!(answer.len() > 4096, "{}", answer.len());
+        vec![answer]
+    });
+    let what = "answers over 4,096 bytes, in fragments";
+    case(what, &net, "edns", &port, &["a.test", "b.test", "a.test"]);
+}
+
+// --- DNS over TCP ----------------------------------------------------------------
+
+#[test]
+fn a_truncated_answer_and_then_tcp() {
+    let (net, port) = many_answers(100);
+    let what = "truncated over UDP, then over TCP";
+    case(what, &net, "truncated", &port, &["many.test"; 5]);
+}
+
+#[test]
+fn questions_over_tcp_whole_and_byte_by_byte() {
+    let (net, port) = one_address();
+    for way in ["tcp", "tcp-bytes"] {
+        let what = match way {
+            "tcp" => "over TCP",
+            _ => "over TCP, a byte a segment",
+        };
+        case(what, &net, way, &port, &["a.test", "b.test", "a.test"]);
+    }
+}
+
+/// A name server over TCP that gathers that many questions, and writes its answers in
+/// parts of so many bytes, the last question's first.
+fn tcp_server(net: &Net, questions: usize, part: usize) {
+    let listener = net.far(|| TcpListener::bind((FAR4, 53)).unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // who goes away early is not this server's concern
+            let _ = serve(stream, questions, part);
+        }
+    });
+}
+
+fn serve(mut stream: TcpStream, questions: usize, part: usize) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut answers = Vec::new();
+    for _ in 0..questions {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut query = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut query)?;
+        let answer = addresses(&query, &[FAR4.parse().unwrap()], 60);
+        let framed = [&(answer.len() as u16).to_be_bytes(), &answer[..]].concat();
+        answers.splice(0..0, framed);
+    }
+    for bytes in answers.chunks(part) {
+        stream.write_all(bytes)?;
+    }
+    stream.read_to_end(&mut Vec::new()).map(drop)
+}
+
+#[test]
+fn answers_over_tcp_in_any_order_glued_together_or_in_parts() {
+    let names: Vec<String> = (0..20).map(|i| format!("n{i}.test")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (part, what) in [
+        (usize::MAX, "pipelined over TCP, all answers in one segment"),
+        (1, "pipelined over TCP, a byte a segment"),
+        (97, "pipelined over TCP, in parts of 97 bytes"),
+    ] {
+        let net = Net::new();
+        let port = net.farewell(false).to_string();
+        tcp_server(&net, names.len(), part);
+        // dialled after the last: the names are told apart by their order
+        let (_dir, db) = history();
+        let ask = format!(
+            "{} pipelined {SERVER} 0 {}",
+            ask().display(),
+            names.join(" ")
+        );
+        let one = format!("{} tcp {FAR4} {port}", dial().display());
+        script(&net, &db, &format!("{ask} && {one}"));
+        let sql = "SELECT qname, status, data FROM dns WHERE transport = 'tcp' ORDER BY id";
+        let told = sqlite3(&db, sql);
+        let mut rate = Rate::new(what);
+        for (row, name) in told.iter().zip(&names) {
+            assert_eq!(row[1..], ["answered", FAR4], "{part}");
+            rate.count(&row[0], name);
+        }
+        assert_eq!(told.len(), names.len(), "{told:?}");
+        rate.verdict();
+    }
+}
+
+// --- the ways to ask -------------------------------------------------------------
+
+#[test]
+fn every_way_to_send_a_question() {
+    let (net, port) = one_address();
+    let echo = net.echo();
+    for (way, what) in [
+        ("connected", "a connected socket"),
+        ("sendto", "an unconnected socket"),
+        ("sendmmsg", "A and AAAA by sendmmsg, recvmmsg"),
+        ("uring", "io_uring"),
+    ] {
+        case(what, &net, way, &port, &["a.test", "b.test", "a.test"]);
+    }
+    for way in ["udp", "sendto"] {
+        let what = match way {
+            "udp" => "a connected UDP flow",
+            _ => "an unconnected UDP flow",
+        };
+        let dial = format!("{way}:{echo}");
+        case(what, &net, "connected", &dial, &["a.test", "b.test"]);
+    }
+}
+
+// --- between the answer and the connection -----------------------------------------
+
+#[test]
+fn an_answer_whose_time_to_live_is_over_still_names() {
+    let net = Net::new();
+    let port = net.farewell(false).to_string();
+    net.dns(|query| vec![addresses(query, &[FAR4.parse().unwrap()], 1)]);
+    let (_dir, db) = history();
+    let dial = dial().display().to_string();
+    script(&net, &db, &format!("{dial} stale old.test {port} 2"));
+    let mut rate = Rate::new("time to live over before the connection");
+    let row = format!("dst_port = {port} AND host_age_ms >= 1900");
+    rate.rows(&db, &row, "old.test");
+    rate.verdict();
+}
+
+#[test]
+fn resolved_by_the_parent_and_dialled_by_its_child() {
+    let (net, port) = one_address();
+    let dial = dial().display().to_string();
+    for (way, what) in [
+        ("fork", "resolved by the parent, dialled after fork"),
+        ("child", "resolved by the parent, dialled after exec"),
+    ] {
+        let (_dir, db) = history();
+        let names = (0..10).map(|i| format!("p{i}.test"));
+        let all: String = names
+            .map(|n| format!("{dial} {way} {n} {port} && "))
+            .collect();
+        script(&net, &db, &format!("{all} true"));
+        let mut rate = Rate::new(what);
+        let sql =
+            format!("SELECT host, host_source FROM egress WHERE dst_port = {port} ORDER BY id");
+        let rows = sqlite3(&db, &sql);
+        assert_eq!(rows.len(), 10);
+        for (i, row) in rows.iter().enumerate() {
+            assert_eq!(row[1], "ancestor", "{row:?}");
+            rate.count(&row[0], &format!("p{i}.test"));
+        }
+        rate.verdict();
+    }
+}
+
+#[test]
+fn every_attempt_of_happy_eyeballs_is_a_row_and_its_losers_are_told_apart() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--host-record=dual.test,{FAR4},{FAR6}")]);
+    let port = net.http("x").to_string();
+    // the first family tried is dropped on the far side, whichever it is
+    let drop = ["-p", "tcp", "--dport", &port, "-j", "DROP"];
+    let far = ["netns", "exec", &net.far];
+    let (_dir, db) = history();
+    let mut rate = Rate::new("Happy Eyeballs (RFC 8305): every attempt");
+    for filter in ["iptables", "ip6tables"] {
+        run("ip", &[&far[..], &[filter, "-A", "INPUT"], &drop].concat());
+        let url = format!("http://dual.test:{port}/");
+        let said = script(&net, &db, &format!("curl -s --max-time 30 {url}"));
+        assert_eq!(said, "x");
+        run("ip", &[&far[..], &[filter, "-F"]].concat());
+    }
+    rate.rows(&db, &format!("dst_port = {port}"), "dual.test");
+    let sql = format!(
+        "SELECT outcome, errno, count(*) FROM egress WHERE dst_port = {port} GROUP BY 1, 2 ORDER BY 1"
+    );
+    let outcomes = sqlite3(&db, &sql);
+    // one of the two runs had a loser: the one whose first family was dropped
+    assert_eq!(outcomes, [["connected", "", "2"], ["failed", "", "1"]]);
     rate.verdict();
 }

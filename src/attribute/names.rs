@@ -20,8 +20,9 @@ pub type ProcessKey = (u32, u64);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Scope {
     Process(ProcessKey),
-    /// A container's id, or a cgroup's where it is no container.
-    Container(Rc<str>),
+    /// A container's id, or a cgroup's where it is no container; and the network
+    /// namespace, in each of which an address may be another host's.
+    Container(Rc<str>, u64),
     Netns(u64),
     Host,
 }
@@ -147,7 +148,8 @@ impl Names {
         dst: Endpoint,
         ns: u64,
     ) -> Option<Name> {
-        let groups = dialler.group.clone().map(Scope::Container);
+        let groups = dialler.group.clone();
+        let groups = groups.map(|group| Scope::Container(group, dialler.netns));
         let scopes = [(Scope::Process(dialler.process), Source::Process)]
             .into_iter()
             .chain(
@@ -246,7 +248,8 @@ fn of_thread(latest_first: &[&mut Told], tid: u32, ns: u64) -> usize {
 
 /// The scopes in which an answer to this asker counts.
 fn scopes(asker: &Party) -> impl Iterator<Item = Scope> + use<> {
-    let group = asker.group.clone().map(Scope::Container);
+    let group = asker.group.clone();
+    let group = group.map(|group| Scope::Container(group, asker.netns));
     [Scope::Process(asker.process)]
         .into_iter()
         .chain(group)

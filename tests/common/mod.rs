@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::types::FromSql;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use simple_dns::rdata::{A, RData};
+use simple_dns::{CLASS, Packet, ResourceRecord};
 use socket2::SockRef;
 use tempfile::TempDir;
 
@@ -127,6 +129,8 @@ pub struct Net {
 pub const NEAR4: &str = "10.77.0.1";
 pub const FAR4: &str = "10.77.0.2";
 pub const FAR6: &str = "fd77::2";
+/// See [`Net::many_addresses`].
+const MANY4: &str = "10.77.1.0/24";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -318,10 +322,27 @@ impl Net {
         port
     }
 
+    /// All of 10.77.1.0/24 leads to the far side and is its own.
+    pub fn many_addresses(&self) {
+        let to_far = ["route", "add", MANY4, "via", FAR4];
+        run("ip", &[&["-n", &self.near][..], &to_far].concat());
+        let own = ["route", "add", "local", MANY4, "dev", "lo"];
+        run("ip", &[&["-n", &self.far][..], &own].concat());
+    }
+
     /// A DNS server of the test's own on the far side: it answers each message
     /// with those that `reply` makes of it.
-    pub fn dns(&self, reply: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) {
-        let socket = self.far(|| UdpSocket::bind((FAR4, 53)).unwrap());
+    pub fn dns(&self, reply: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static) {
+        self.dns_at(FAR4, reply);
+    }
+
+    /// The same at another of the far side's addresses.
+    pub fn dns_at(
+        &self,
+        ip: &'static str,
+        mut reply: impl FnMut(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
+    ) {
+        let socket = self.far(move || UdpSocket::bind((ip, 53)).unwrap());
         thread::spawn(move || {
             let mut data = [0; 4096];
             while let Ok((len, from)) = socket.recv_from(&mut data) {
@@ -331,6 +352,23 @@ impl Net {
             }
         });
     }
+}
+
+/// The answer to a query for an address, as name servers give it.
+pub fn addresses(query: &[u8], addresses: &[Ipv4Addr], ttl: u32) -> Vec<u8> {
+    let query = Packet::parse(query).unwrap();
+    let mut reply = Packet::new_reply(query.id());
+    for question in &query.questions {
+        for address in addresses {
+            let rdata = RData::A(A::from(*address));
+            let name = question.qname.clone();
+            reply
+                .answers
+                .push(ResourceRecord::new(name, CLASS::IN, ttl, rdata));
+        }
+    }
+    reply.questions = query.questions.clone();
+    reply.build_bytes_vec().unwrap()
 }
 
 fn answer(mut stream: std::net::TcpStream, body: &str) {
@@ -515,15 +553,25 @@ impl Rate {
         }
     }
 
+    /// The names of the rows of `egress` that fit, all of which should have this one.
+    pub fn rows(&mut self, db: &Path, filter: &str, truth: &str) {
+        let rows = sqlite3(db, &format!("SELECT host FROM egress WHERE {filter}"));
+        assert!(!rows.is_empty(), "no row where {filter}");
+        for row in rows {
+            self.count(&row[0], truth);
+        }
+    }
+
     /// Every connection that `ask` has printed, found by its own port.
     pub fn compare(&mut self, db: &Path, printed: &str) {
         assert!(!printed.is_empty(), "nothing was dialled");
         for line in printed.lines() {
-            let [name, port, ip] = line.split(' ').collect::<Vec<_>>()[..] else {
+            let [name, own, ip, port] = line.split(' ').collect::<Vec<_>>()[..] else {
                 panic!("{line}: no line of ask's");
             };
-            let sql =
-                format!("SELECT host FROM egress WHERE src_port = {port} AND dst_ip = '{ip}'");
+            let sql = format!(
+                "SELECT host FROM egress WHERE (src_port, dst_ip, dst_port) = ({own}, '{ip}', {port})"
+            );
             let rows = sqlite3(db, &sql);
             let [[got]] = rows.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else {
                 panic!("{line}: {rows:?}");

@@ -4,7 +4,7 @@
 //!
 //! `ask WAY SERVER:PORT DIAL NAME…` dials the last address of each name's answer. DIAL is
 //! a TCP port, or `udp:PORT` (connected) or `sendto:PORT`; 0 dials nothing. A line each:
-//! `NAME OWN_PORT ADDRESS`. The ways `held` and `tcp-held` have their socket first, print
+//! `NAME OWN_PORT ADDRESS PORT`. The ways `held` and `tcp-held` have their socket first, print
 //! `ready` and wait for a line on stdin.
 
 use std::io::{Read, Write};
@@ -150,13 +150,19 @@ fn sendto(server: SocketAddr, question: &[u8]) -> Result<Vec<u8>> {
     received(question, |buffer| Ok(socket.recv_from(buffer)?.0))
 }
 
-/// The first message with the question's id.
+/// The first answer with the question's id and the question, as resolvers check it; or
+/// one with neither, by multicast.
 fn received(question: &[u8], mut recv: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
     let mut buffer = vec![0; 65_536];
     loop {
         let length = recv(&mut buffer)?;
-        if length > 2 && (buffer[..2] == question[..2] || buffer[..2] == [0, 0]) {
-            return Ok(buffer[..length].to_vec());
+        let answer = &buffer[..length];
+        let name = question[12..].iter().position(|&b| b == 0).unwrap_or(0);
+        let asked = 12..12 + name + 5; // with type and class
+        let fits = answer.get(..2) == question.get(..2)
+            && answer.get(asked.clone()) == question.get(asked);
+        if length > 12 && answer[2] & 0x80 != 0 && (fits || answer[..2] == [0, 0]) {
+            return Ok(answer.to_vec());
         }
     }
 }
@@ -337,5 +343,5 @@ fn reach(name: &str, answer: &[u8], dial: &str) -> Result<()> {
         _ => return Err(std::io::Error::other(format!("{way} is no way to dial"))),
     };
     // Threads print at once: one write each.
-    std::io::stdout().write_all(format!("{name} {} {ip}\n", own.port()).as_bytes())
+    std::io::stdout().write_all(format!("{name} {} {ip} {port}\n", own.port()).as_bytes())
 }

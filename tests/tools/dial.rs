@@ -18,6 +18,8 @@ fn main() {
         ["get", host, port] => get(host, port),
         ["each", from, to, port] => each(number(from), number(to), port),
         ["child", host, port] => child(host, port),
+        ["fork", host, port] => fork(host, port),
+        ["stale", host, port, seconds] => stale(host, port, number(seconds)),
         ["udp", ip, port, count, size] => udp(ip, port, number(count), number(size)),
         ["udp-to", host, port, count, size] => udp_to(host, port, number(count), number(size)),
         ["hold", ip, port] => hold(ip, port),
@@ -29,7 +31,7 @@ fn main() {
         ["try", way, ip, port] => attempt(way, ip, port),
         _ => {
             eprintln!(
-                "usage: dial tcp|get|child|hold|later|wait HOST PORT | each FROM TO PORT | udp|udp-to IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT"
+                "usage: dial tcp|get|child|fork|hold|later|wait HOST PORT | stale HOST PORT SECONDS | each FROM TO PORT | udp|udp-to IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT"
             );
             exit(2);
         }
@@ -99,6 +101,29 @@ fn child(host: &str, port: &str) -> std::io::Result<()> {
         .args(["tcp", &to.ip().to_string(), port])
         .status()?;
     exit(status.code().unwrap_or(1));
+}
+
+/// The same without an exec between.
+fn fork(host: &str, port: &str) -> std::io::Result<()> {
+    let to = resolve(host, port)?;
+    // SAFETY: this process has one thread, so the child may do what it likes.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        exit(i32::from(TcpStream::connect(to).is_err()));
+    }
+    let mut status = 0;
+    // SAFETY: the status outlives the call.
+    if unsafe { libc::waitpid(child, &mut status, 0) } != child || status != 0 {
+        return Err(std::io::Error::other("the child could not connect"));
+    }
+    Ok(())
+}
+
+/// Dials an address that was resolved that long ago.
+fn stale(host: &str, port: &str, seconds: usize) -> std::io::Result<()> {
+    let to = resolve(host, port)?;
+    std::thread::sleep(Duration::from_secs(seconds as u64));
+    TcpStream::connect(to).map(drop)
 }
 
 /// Sends datagrams to an echo server, waiting for each one's return.
