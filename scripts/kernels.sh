@@ -28,7 +28,7 @@ MACHINES=2   # at a time
 # of the packages that the tests use, those whose programs go into the machine
 PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
 	curl dnsmasq-base bind9-dnsutils bind9-host sqlite3 iproute2 iptables nftables
-	docker.io containerd runc busybox-static netcat-openbsd libcap2-bin)
+	docker.io containerd runc busybox-static netcat-openbsd libcap2-bin aria2)
 # modules that the tests want: the rest would only take time to unpack
 MODULES=(kernel/net kernel/lib kernel/crypto kernel/arch/x86/crypto kernel/fs/overlayfs
 	kernel/drivers/net/veth.ko kernel/drivers/net/dummy.ko)
@@ -190,7 +190,8 @@ run() {
 		</dev/null 2>&1 | sed -u 's/\r$//' | tee "$work/$kernel.log" | awk -v kernel="$kernel" '
 			/^guest: set / { set = $3 }
 			/^guest: test / { test = $3 }
-			/^test .* \.\.\. [a-zA-Z]+/ { printf "%-4s  %-8s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }' || true
+			/^test .* \.\.\. [a-zA-Z]+/ { printf "%-4s  %-8s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }
+			/^naming: / { sub(/^naming: /, "naming: " kernel ", " set " | "); print; fflush() }' || true
 	! jobs -pr | grep -qx $watch || kill $watch
 }
 
@@ -219,6 +220,7 @@ judge() {
 }
 
 scripts/setup.sh root build test kernels
+scripts/tools.sh
 for kernel in $KERNELS; do
 	[ -n "${SUITES[$kernel]:-}" ] || fail "there is no kernel $kernel here; known are $ALL"
 done
@@ -229,7 +231,9 @@ executable() {
 	sed -nE "s|.*\"kind\":\[\"$1\"\].*\"name\":\"$2\".*\"test\":$3},\"features\".*\"executable\":\"([^\"]*)\".*|\1|p" <<<"$built"
 }
 egrets=$(executable bin egrets false)
-programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)")
+tools=$(realpath "${CARGO_TARGET_DIR:-target}/tmp") # where the tests look for them
+programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)"
+	"$tools/dial-musl" "$tools/nscd")
 declare -A runners=()
 for test in $TESTS; do
 	runners[$test]=$(executable test "$test" true)

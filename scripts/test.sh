@@ -1,14 +1,23 @@
 #!/bin/bash
 # Builds the tests as the user who called sudo, runs them as root, and adds up:
-# the last line is "N passed, N failed" over all runners.
+# the last line is "N passed, N failed" over all runners. Arguments name runners,
+# such as "naming"; none stand for all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh build test
+scripts/tools.sh
 
 built=$(scripts/cargo.sh test --no-run --message-format=json-render-diagnostics)
 # the artifacts that are tests, not the examples and the program that they use
 mapfile -t runners < <(sed -n 's/.*"test":true},"features":.*"executable":"\([^"]*\)".*/\1/p' <<<"$built")
-[ ${#runners[@]} -gt 0 ] || { echo "test.sh: cargo built no tests" >&2; exit 2; }
+wanted=()
+if [ $# -gt 0 ]; then
+	for name in "$@"; do
+		mapfile -t -O "${#wanted[@]}" wanted < <(printf '%s\n' "${runners[@]}" | grep -E "/$name-[0-9a-f]+\$")
+	done
+	runners=("${wanted[@]}")
+fi
+[ ${#runners[@]} -gt 0 ] || { echo "test.sh: there are no tests${1:+ called $*}" >&2; exit 2; }
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -253,6 +253,53 @@ fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_
 }
 
 #[test]
+fn dockers_own_name_server_names_its_clients_connections_and_has_rows_of_its_own() {
+    let mut docker = Docker::start();
+    docker.net.dnsmasq(&[
+        &format!("--listen-address={GATEWAY}"),
+        &format!("--listen-address={FAR4}"),
+        &format!("--address=/test/{GATEWAY}"),
+    ]);
+    let port = docker.net.http("hello").to_string();
+    ok(&mut docker.cli(&["network", "create", "shop"]));
+    let server = ["busybox", "httpd", "-f", "-p", "8080"];
+    ok(docker
+        .cli(&["run", "--rm", "--detach", "--network", "shop"])
+        .args(["--name", "backend", "img:1"])
+        .args(server));
+    let (_dir, db) = history();
+    let recorder = docker.record(&db);
+    for (name, port) in [("backend", "8080"), ("outside.test", &port)] {
+        let container = format!("to-{name}");
+        let client = ["--network", "shop", "--name", &container, "img:1"];
+        docker.run(&[&client[..], &["dial", "tcp", name, port]].concat());
+    }
+    assert_eq!(recorder.stop(), 0);
+    ok(&mut docker.cli(&["stop", "--time", "0", "backend"]));
+
+    let mut rate = Rate::new("Docker's name server, 127.0.0.11 (NAT on the way)");
+    for (name, port) in [("backend", "8080"), ("outside.test", &port)] {
+        let own = format!("container_name = 'to-{name}' AND dst_port = {port} AND comm = 'dial'");
+        rate.rows(&db, &own, name);
+    }
+    rate.verdict();
+    let asked = sqlite3(
+        &db,
+        "SELECT DISTINCT comm, qname, server_ip, server_port, status FROM dns
+         WHERE container_name LIKE 'to-%' AND qtype = 'A' ORDER BY qname",
+    );
+    let own = |name| ["dial", name, "127.0.0.11", "53", "answered"];
+    assert_eq!(asked, [own("backend"), own("outside.test")]);
+    // what it does not know itself the daemon asks on, for itself
+    let forwarded = sqlite3(
+        &db,
+        "SELECT DISTINCT comm, qname, server_ip, container_name FROM dns
+         WHERE comm = 'dockerd' AND qtype = 'A' AND status = 'answered'",
+    );
+    assert_eq!(forwarded, [["dockerd", "outside.test", GATEWAY, ""]]);
+}
+
+#[test]
 fn without_a_daemon_containers_cost_details_and_no_events() {
     let net = Net::new();
     let port = net.http("x").to_string();

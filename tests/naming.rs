@@ -372,7 +372,13 @@ fn every_attempt_of_happy_eyeballs_is_a_row_and_its_losers_are_told_apart() {
         "SELECT outcome, errno, count(*) FROM egress WHERE dst_port = {port} GROUP BY 1, 2 ORDER BY 1"
     );
     let outcomes = sqlite3(&db, &sql);
-    // one of the two runs had a loser: the one whose first family was dropped
-    assert_eq!(outcomes, [["connected", "", "2"], ["failed", "", "1"]]);
+    // one of the two runs had a loser, the one whose first family was dropped; on a slow
+    // machine the other family is tried too, and may get a connection that is not used
+    let [connected, lost] = &outcomes[..] else {
+        panic!("{outcomes:?}");
+    };
+    assert_eq!(connected[..2], ["connected", ""], "{outcomes:?}");
+    assert!(connected[2].parse::<u32>().unwrap() >= 2, "{outcomes:?}");
+    assert_eq!(lost[..2], ["failed", ""], "{outcomes:?}");
     rate.verdict();
 }

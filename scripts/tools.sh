@@ -1,0 +1,23 @@
+#!/bin/bash
+# Makes the tools of the tests that are no package's to install, in target/tmp:
+# a client built against musl, and nscd, unpacked only, since as an installed service
+# it would answer for the name servers of the tests and of the whole machine.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=${CARGO_TARGET_DIR:-target}/tmp
+mkdir -p "$tools"
+
+if [ tests/tools/dial-musl.c -nt "$tools/dial-musl" ]; then
+	musl-gcc -Wall -Werror -Os -static -o "$tools/dial-musl" tests/tools/dial-musl.c
+fi
+if [ ! -x "$tools/nscd" ]; then
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	chmod 755 "$work" # apt's own user may write nothing there, and warns
+	(cd "$work" && apt-get -q -o APT::Sandbox::User=root download nscd) >"$work/log" 2>&1 || {
+		echo "nscd could not be downloaded: $(tail -n 3 "$work/log")" >&2
+		exit 2
+	}
+	dpkg-deb -x "$work"/nscd_*.deb "$work"
+	cp "$work/usr/sbin/nscd" "$tools/nscd"
+fi
