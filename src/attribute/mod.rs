@@ -8,12 +8,12 @@ pub mod dns;
 mod docker;
 mod exclude;
 mod floods;
-mod hosts;
+pub mod hosts;
 mod lookups;
 pub mod names;
 mod processes;
 mod resolvers;
-mod stream;
+pub mod stream;
 mod users;
 
 use std::path::PathBuf;
@@ -475,7 +475,7 @@ impl Attributor {
                     lookup: asked.lookup,
                     asker: Rc::clone(&asked.party),
                     server: asked.server,
-                    trusted_resolver: self.resolvers.trusted(asked.server.ip, dns.owner.netns),
+                    trusted_resolver: self.resolvers.trusted(asked.server, dns.owner.netns),
                 };
                 self.names.learn(evidence, &addresses);
             }
