@@ -159,7 +159,7 @@ impl Attributor {
             }
             What::Exec(exec) => {
                 if self.settings.procfs {
-                    self.hosts.started(exec.owner.pid, exec.owner.mntns);
+                    self.hosts.started(&exec.owner);
                 }
                 self.processes.exec(exec);
             }
@@ -367,7 +367,7 @@ impl Attributor {
             return name.filter(own);
         }
         let file = self.settings.procfs;
-        file.then(|| self.hosts.name(owner.pid, owner.mntns, dst.ip, ns))
+        file.then(|| self.hosts.name(owner, dst.ip, ns))
             .flatten()
             .or(name)
     }
