@@ -247,8 +247,9 @@ pub fn parse(text: &str) -> Table {
         let Some(ip) = ip.map(|ip: IpAddr| ip.to_canonical()) else {
             continue;
         };
-        for name in words.filter(|name| is_name(name)) {
-            let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let names = words.map(|name| name.trim_end_matches('.'));
+        for name in names.filter(|name| is_name(name)) {
+            let name = name.to_ascii_lowercase();
             let names = table.entry(ip).or_default();
             if kept < MAX_NAMES && !names.contains(&name) {
                 names.push(name);
@@ -261,7 +262,7 @@ pub fn parse(text: &str) -> Table {
 
 /// What can be a name: printable, and no longer than a DNS name in text.
 fn is_name(name: &str) -> bool {
-    name.len() <= 255 && name.bytes().all(|b| b.is_ascii_graphic()) && name != "."
+    (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -272,7 +273,7 @@ mod tests {
     fn addresses_have_their_names_in_order_and_comments_are_none() {
         let table = parse(
             "# 192.0.2.9 no.example\n192.0.2.1\tDB.Example. db  # here\n\n192.0.2.1 other\nbad x\n\
-             ::ffff:192.0.2.2 six\nfe80::1%eth0 link\n192.0.2.3 e\u{1b}vil\n",
+             ::ffff:192.0.2.2 six\nfe80::1%eth0 link\n192.0.2.3 e\u{1b}vil . ..\n",
         );
         let names = |ip: &str| table.get(&ip.parse::<IpAddr>().unwrap()).cloned();
         let expected = ["db.example", "db", "other"].map(String::from).to_vec();
