@@ -29,5 +29,5 @@ for target in ${TARGETS:-dns stream hosts}; do
 	echo "== $target"
 	fuzz "$target" "$found" "$kept" -- -max_total_time="${SECONDS_EACH:-60}" \
 		-timeout=5 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
-	[ -z "${KEEP:-}" ] || fuzz "$target" "$kept" "$found" -- -merge=1 -max_len=200 -verbosity=0
+	[ -z "${KEEP:-}" ] || fuzz "$target" "$kept" "$found" -- -merge=1 -use_counters=0 -max_len=200 -verbosity=0
 done
