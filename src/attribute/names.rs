@@ -428,7 +428,7 @@ mod tests {
         assert_eq!(w.name(&dialler, "192.0.2.1", 9).unwrap().1, Source::Host);
         w.told(&group(2, "elsewhere", 7), "netns.example", "192.0.2.1", 2);
         assert_eq!(w.name(&dialler, "192.0.2.1", 9).unwrap().1, Source::Netns);
-        w.told(&group(3, "g", 9), "group.example", "192.0.2.1", 3);
+        w.told(&group(3, "g", 7), "group.example", "192.0.2.1", 3);
         assert_eq!(
             w.name(&dialler, "192.0.2.1", 9).unwrap().1,
             Source::Container
