@@ -5,7 +5,7 @@ bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build test test-kernels naming lint bench install uninstall vmlinux clean
+.PHONY: help run build test test-kernels naming fuzz lint bench install uninstall vmlinux clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-kernels: ## Run the capture tests on other kernels, in virtual machines; ne
 
 naming: ## Count how often names are right, here and on another kernel; needs sudo
 	@scripts/naming.sh
+
+fuzz: ## Fuzz what reads strangers' bytes, SECONDS_EACH=60 a target
+	@scripts/fuzz.sh
 
 lint: ## Check format and lints of the Rust, C and shell code
 	@scripts/lint.sh

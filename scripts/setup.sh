@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [test] [kernels] [lint] [vmlinux]
+#     setup.sh [root] [build] [test] [kernels] [fuzz] [lint] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -27,6 +27,7 @@ for part in "$@"; do
 			busybox-static netcat-openbsd util-linux procps libcap2-bin aria2 musl-tools)
 		;;
 	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;
+	fuzz) packages+=(g++) ;;
 	lint) packages+=(clang-format shellcheck) ;;
 	vmlinux) packages+=(bpftool) ;;
 	*) fail "setup.sh: what is \"$part\"?" ;;

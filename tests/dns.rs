@@ -350,6 +350,94 @@ fn a_message_of_any_bytes_is_counted_as_malformed() {
     );
 }
 
+/// Answers to a query that would give it the address 10.77.0.9, each broken in a way.
+fn broken_answers(query: &[u8]) -> Vec<Vec<u8>> {
+    let whole = answer(
+        query,
+        &[RData::A(A {
+            address: u32::from_be_bytes([10, 77, 0, 9]),
+        })],
+    );
+    let with = |at: usize, value: u8| {
+        let mut bytes = whole.clone();
+        bytes[at] = value;
+        bytes
+    };
+    let length_at = whole.len() - 5; // of the address: its low byte
+    let mut pointers = whole[..12].to_vec();
+    pointers[6..8].copy_from_slice(&[0xff, 0xff]);
+    while pointers.len() < 65_507 {
+        pointers.extend((0xc000 | (pointers.len() as u16 - 2) & 0x3fff).to_be_bytes());
+    }
+    pointers.truncate(65_507); // what UDP carries at most
+    vec![
+        whole[..whole.len() - 1].to_vec(),
+        whole[..whole.len() / 2].to_vec(),
+        whole[..13].to_vec(),
+        with(7, 200),       // records that are not there
+        with(6, 0xff),      // and very many
+        with(5, 9),         // questions
+        with(length_at, 3), // an address of three bytes
+        with(length_at, 255),
+        with(12, 0xff), // a name that leads out of the message
+        [&whole[..12], &[0xff; 65_495]].concat(),
+        pointers,
+    ]
+}
+
+#[test]
+fn broken_answers_name_nothing_and_the_next_honest_one_does() {
+    const CASES: usize = 11;
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    net.dns(|query| {
+        // bN.test or honest.test
+        match query[13] {
+            b'b' => {
+                let mut cases = broken_answers(query);
+                assert_eq!(cases.len(), CASES);
+                vec![cases.swap_remove(usize::from(query[14] - b'a'))]
+            }
+            _ => {
+                let [a, b, c, d] = FAR4.parse::<std::net::Ipv4Addr>().unwrap().octets();
+                vec![answer(
+                    query,
+                    &[RData::A(A {
+                        address: u32::from_be_bytes([a, b, c, d]),
+                    })],
+                )]
+            }
+        }
+    });
+    let (_dir, db) = history();
+    let letters: String = (b'a'..)
+        .take(CASES)
+        .map(|c| format!("{} ", c as char))
+        .collect();
+    record(
+        &net,
+        &db,
+        &format!(
+            "for c in {letters}; do dig +tries=1 +time=1 @{FAR4} b$c.test A >/dev/null & done; wait
+             {} tcp 10.77.0.9 80
+             curl -s4 --max-time 5 http://honest.test:{port}/",
+            dial().display()
+        ),
+    );
+    let count = |status: &str| {
+        value::<i64>(
+            &db,
+            &format!("SELECT count(*) FROM dns WHERE status = '{status}'"),
+        )
+    };
+    assert_eq!((count("malformed"), count("unanswered")), (11, 11));
+    let named = "SELECT dst_ip, host FROM egress WHERE protocol = 'tcp' ORDER BY id";
+    assert_eq!(
+        sqlite3(&db, named),
+        [["10.77.0.9", ""], [FAR4, "honest.test"]]
+    );
+}
+
 #[test]
 fn a_question_over_ipv6_is_seen_as_well() {
     let mut net = Net::new();

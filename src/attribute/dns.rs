@@ -69,10 +69,25 @@ impl Message {
 
 /// Questions of one message that are read.
 const MAX_QUESTIONS: usize = 32;
+/// Characters of names and data that are read. Two bytes can stand for a name of a
+/// thousand characters, and a message of 64 KiB for ten million. Without such tricks
+/// none comes near this.
+const MAX_TEXT: usize = 512 << 10;
+/// Pointers that may point to one another in a row: a compressor makes one.
+const MAX_POINTERS: u8 = 16;
 
 /// Reads one message.
 pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
+    if has_long_chain(bytes) {
+        return Err(Malformed);
+    }
     let packet = Packet::parse(bytes)?;
+    let mut text = 0;
+    let answers = packet.answers.iter().map(record).take_while(|record| {
+        text += record.name.len() + record.data.len();
+        text <= MAX_TEXT
+    });
+    let answers = answers.collect();
     let questions = packet.questions.iter().take(MAX_QUESTIONS);
     let questions = questions.map(|q| Question {
         name: name(&q.qname),
@@ -87,8 +102,27 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
         response: packet.has_flags(PacketFlag::RESPONSE),
         rcode: rcode(bytes),
         questions: questions.collect(),
-        answers: packet.answers.iter().map(record).collect(),
+        answers,
     })
+}
+
+/// Whether pointers (RFC 1035 section 4.1.4) lead to pointers, and so on: each name
+/// that begins at the end of such a chain would cost its whole length. They only lead
+/// back, so one pass tells.
+fn has_long_chain(bytes: &[u8]) -> bool {
+    const POINTER: u8 = 0xc0;
+    const REACH: usize = 1 << 14;
+    let mut depths = vec![0u8; bytes.len().min(REACH)];
+    for (at, pair) in bytes.windows(2).take(REACH).enumerate() {
+        let to = usize::from(u16::from_be_bytes([pair[0] & !POINTER, pair[1]]));
+        if pair[0] & POINTER == POINTER && to < at {
+            depths[at] = depths[to] + 1;
+            if depths[at] > MAX_POINTERS {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Name in lower case without the trailing dot; the root is ".".
@@ -324,6 +358,10 @@ fn wire_form(rdata: &RData<'_>) -> Option<Vec<u8>> {
 /// Aliases followed in one answer; resolvers give up sooner.
 const MAX_ALIASES: usize = 16;
 
+/// Addresses of one answer that count. Each takes room in every scope, which is
+/// everybody's: no program tries so many.
+const MAX_ADDRESSES: usize = 1024;
+
 /// Every address that an answer gives to the name that was asked for, through
 /// at most [`MAX_ALIASES`] aliases.
 pub fn addresses(question: &Question, answers: &[Record]) -> Vec<IpAddr> {
@@ -348,6 +386,7 @@ pub fn addresses(question: &Question, answers: &[Record]) -> Vec<IpAddr> {
     }
     found.sort_unstable();
     found.dedup();
+    found.truncate(MAX_ADDRESSES);
     found
 }
 
@@ -541,7 +580,115 @@ mod tests {
         }
     }
 
+    /// An answer with names that begin at `chain`'s end, behind a record of junk.
+    fn with_junk(junk: &[u8], name_at: usize, target: bool) -> Vec<u8> {
+        let mut bytes = vec![0, 7, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend([0, 0, 16, 0, 1, 0, 0, 0, 0]); // the root's TXT
+        bytes.extend((junk.len() as u16).to_be_bytes());
+        bytes.extend(junk);
+        let name = (0xc000 | name_at as u16).to_be_bytes();
+        let mut count = 1u16;
+        while bytes.len() < 65_000 {
+            bytes.extend(name);
+            bytes.extend([0, 5, 0, 1, 0, 0, 0, 60, 0, 2]);
+            bytes.extend(if target { name } else { [0xc0, 12] });
+            count += 1;
+        }
+        bytes[6..8].copy_from_slice(&count.to_be_bytes());
+        bytes
+    }
+
+    const JUNK_AT: usize = 12 + 11;
+
+    #[test]
+    fn pointers_to_pointers_end_the_reading_before_they_cost_anything() {
+        let pair = |i: usize| (0xc000 | (JUNK_AT + 2 * i) as u16).to_be_bytes();
+        let first = [0, 0];
+        let chain: Vec<u8> = first.into_iter().chain((0..8000).flat_map(pair)).collect();
+        let bytes = with_junk(&chain, JUNK_AT + chain.len() - 2, false);
+        let begun = std::time::Instant::now();
+        for _ in 0..100 {
+            assert_eq!(parse(&bytes), Err(Malformed));
+        }
+        let each = begun.elapsed() / 100;
+        assert!(each < std::time::Duration::from_millis(10), "{each:?}");
+    }
+
+    #[test]
+    fn a_message_of_pointers_to_one_long_name_comes_to_bounded_text() {
+        let label = [&[49], &[1u8; 49][..]].concat();
+        let long = [label.repeat(5), vec![0]].concat();
+        // in TXT the same bytes are five strings and an empty one
+        let m = parse(&with_junk(&long, JUNK_AT, true)).unwrap();
+        let text: usize = m.answers.iter().map(|r| r.name.len() + r.data.len()).sum();
+        assert!(m.answers.len() > 100, "{}", m.answers.len());
+        assert!(text <= MAX_TEXT, "{text}");
+    }
+
+    #[test]
+    fn counts_that_lie_and_bytes_behind_the_end_add_nothing() {
+        let record = |last| ("www.example.com", a([192, 0, 2, last]));
+        let whole = answer(vec![record(1), record(2)]);
+        let parsed = parse(&whole).unwrap();
+        for section in [4, 6, 8, 10] {
+            let mut more = whole.clone();
+            more[section + 1] += 1;
+            assert_eq!(parse(&more), Err(Malformed), "one more at {section}");
+        }
+        let mut fewer = whole.clone();
+        fewer[7] -= 1;
+        assert_eq!(parse(&fewer).unwrap().answers, parsed.answers[..1]);
+        assert_eq!(parse(&[whole, vec![0xff; 500]].concat()).unwrap(), parsed);
+    }
+
+    #[test]
+    fn a_name_of_255_bytes_is_a_name_and_one_of_256_is_none() {
+        let name_of = |last: usize| {
+            let labels = [63, 63, 63, last].map(|n| vec![b'x'; n]);
+            Name::new_with_labels(&labels.map(simple_dns::Label::new_unchecked))
+        };
+        let query = |last| {
+            let mut packet = Packet::new_query(7);
+            packet.questions.push(simple_dns::Question::new(
+                name_of(last),
+                TYPE::A.into(),
+                CLASS::IN.into(),
+                false,
+            ));
+            packet.build_bytes_vec().unwrap()
+        };
+        let longest = parse(&query(61)).unwrap();
+        assert_eq!(longest.question().unwrap().name.len(), 253);
+        assert_eq!(parse(&query(62)), Err(Malformed));
+    }
+
     proptest! {
+        #[test]
+        fn what_was_written_is_read_and_no_cut_of_it_names_another(
+            labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..10),
+            ips in prop::collection::vec(any::<[u8; 4]>(), 0..40),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let of = |b: &Vec<u8>| simple_dns::Label::new_unchecked(b.clone());
+            let owner = Name::new_with_labels(&labels.iter().map(of).collect::<Vec<_>>());
+            let mut packet = Packet::new_reply(7);
+            packet.questions.push(simple_dns::Question::new(
+                owner.clone(), TYPE::A.into(), CLASS::IN.into(), false,
+            ));
+            for ip in &ips {
+                packet.answers.push(ResourceRecord::new(owner.clone(), CLASS::IN, 60, a(*ip)));
+            }
+            let bytes = packet.build_bytes_vec_compressed().unwrap();
+            let m = parse(&bytes).unwrap();
+            let q = m.question().unwrap();
+            prop_assert_eq!(&q.name, &name(&owner));
+            let mut expected: Vec<IpAddr> = ips.iter().map(|ip| IpAddr::from(*ip)).collect();
+            expected.sort_unstable();
+            expected.dedup();
+            prop_assert_eq!(addresses(q, &m.answers), expected);
+            prop_assert_eq!(parse(&bytes[..cut.index(bytes.len())]), Err(Malformed));
+        }
+
         #[test]
         fn any_bytes_are_a_message_or_malformed(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             let _ = parse(&bytes);

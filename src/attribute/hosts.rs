@@ -4,12 +4,13 @@
 //!
 //! The file is the process' own to choose: read on a thread of its own, with a time
 //! limit, from within the process' root, its first part only. Who is gone has the
-//! file that others of its mount namespace had.
+//! file that others of its user, or root, had in its mount namespace.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -21,7 +22,7 @@ use hashlink::LruCache;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::capture::event::MountNamespace;
+use crate::capture::event::{MountNamespace, Owner};
 use crate::record::{MAX_RIVALS, Name, Rival, Source};
 
 /// How long an answer is waited for, at most. Files on a dead network file system
@@ -31,11 +32,13 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const MAX_BYTES: u64 = 1 << 20;
 /// Names of one file that are kept.
 const MAX_NAMES: usize = 4096;
-/// Mount namespaces whose file is kept: those used last.
-const MAX_NAMESPACES: usize = 256;
+/// Files that are kept: those used last.
+const MAX_FILES: usize = 256;
+
+const ROOT: u32 = 0;
 
 /// What a file says: the names of each address, in their order.
-type Table = HashMap<IpAddr, Vec<String>>;
+pub type Table = HashMap<IpAddr, Vec<String>>;
 
 /// Tells a changed file from the one that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +49,13 @@ struct Stamp {
     changed: (i64, i64),
 }
 
+/// Whose file it is. Any user may change the root of a process of theirs, in a user
+/// namespace, and so show another file: it must not name other users' connections.
+type Place = (MountNamespace, u32);
+
 struct Question {
     pid: u32,
-    mntns: MountNamespace,
+    place: Place,
     known: Option<Stamp>,
 }
 
@@ -56,7 +63,7 @@ struct Question {
 type Reading = Option<(Stamp, Table)>;
 
 struct Answer {
-    mntns: MountNamespace,
+    place: Place,
     reading: Result<Reading>,
 }
 
@@ -73,7 +80,7 @@ pub struct Hosts {
     answers: Receiver<Answer>,
     /// A question that took too long and is still to be answered.
     waiting: bool,
-    known: LruCache<MountNamespace, Known>,
+    known: LruCache<Place, Known>,
 }
 
 impl Hosts {
@@ -83,8 +90,8 @@ impl Hosts {
         thread::spawn(move || {
             for question in questions {
                 let reading = read(&question);
-                let mntns = question.mntns;
-                if answer.send(Answer { mntns, reading }).is_err() {
+                let place = question.place;
+                if answer.send(Answer { place, reading }).is_err() {
                     return;
                 }
             }
@@ -93,29 +100,36 @@ impl Hosts {
             ask,
             answers,
             waiting: false,
-            known: LruCache::new(MAX_NAMESPACES),
+            known: LruCache::new(MAX_FILES),
         }
     }
 
     /// A program was started: where its mount namespace is a new one, its file is
     /// read while the process lives.
-    pub fn started(&mut self, pid: u32, mntns: MountNamespace) {
-        if mntns.id != 0 && !self.known.contains_key(&mntns) {
-            self.look(pid, mntns);
+    pub fn started(&mut self, owner: &Owner) {
+        let place = (owner.mntns, owner.uid);
+        if owner.mntns.id != 0 && !self.known.contains_key(&place) {
+            self.look(owner.pid, place);
         }
     }
 
-    /// The name that the file of the process `pid` has for an address that it dialled
-    /// at `ns`, nanoseconds since boot.
-    pub fn name(&mut self, pid: u32, mntns: MountNamespace, ip: IpAddr, ns: u64) -> Option<Name> {
-        if mntns.id == 0 || ip.is_unspecified() {
+    /// The name that the file of a process has for an address that it dialled at `ns`,
+    /// nanoseconds since boot. Where it is gone and nobody of its user was seen there,
+    /// root's file counts.
+    pub fn name(&mut self, owner: &Owner, ip: IpAddr, ns: u64) -> Option<Name> {
+        if owner.mntns.id == 0 || ip.is_unspecified() {
             return None;
         }
+        let place = (owner.mntns, owner.uid);
         // Looked at after the connection began, it is as the process saw it.
-        if self.known.get(&mntns).is_none_or(|k| k.checked_ns < ns) {
-            self.look(pid, mntns);
+        if self.known.get(&place).is_none_or(|k| k.checked_ns < ns) {
+            self.look(owner.pid, place);
         }
-        let names = self.known.get(&mntns)?.table.get(&ip)?;
+        let place = match self.known.contains_key(&place) {
+            true => place,
+            false => (owner.mntns, ROOT),
+        };
+        let names = self.known.get(&place)?.table.get(&ip)?;
         let (first, others) = names.split_first()?;
         let rival = |host: &String| Rival {
             host: Rc::from(host.as_str()),
@@ -131,15 +145,15 @@ impl Hosts {
         })
     }
 
-    fn look(&mut self, pid: u32, mntns: MountNamespace) {
+    fn look(&mut self, pid: u32, place: Place) {
         if self.waiting {
             match self.answers.try_recv() {
                 Ok(late) => self.take(late),
                 Err(_) => return,
             }
         }
-        let known = self.known.get(&mntns).and_then(|known| known.stamp);
-        let question = Question { pid, mntns, known };
+        let known = self.known.get(&place).and_then(|known| known.stamp);
+        let question = Question { pid, place, known };
         if self.ask.try_send(question).is_err() {
             return;
         }
@@ -160,17 +174,17 @@ impl Hosts {
                     table,
                     checked_ns,
                 };
-                self.known.insert(answer.mntns, known);
+                self.known.insert(answer.place, known);
             }
             Ok(None) => {
-                if let Some(known) = self.known.get_mut(&answer.mntns) {
+                if let Some(known) = self.known.get_mut(&answer.place) {
                     known.checked_ns = checked_ns;
                 }
             }
             // Gone, or without such a file: what is known stays.
             Err(e) => log::debug!(
                 "/etc/hosts of mount namespace {}: {e:#}",
-                answer.mntns.inode
+                answer.place.0.inode
             ),
         }
     }
@@ -180,13 +194,17 @@ fn read(question: &Question) -> Result<Reading> {
     let root = root_of(question)?;
     // A link in the file's path leads where it leads the process, not egrets.
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = openat2(&root, "etc/hosts", flags, Mode::empty(), inside)?;
-    let file = File::from(file);
-    let meta = file.metadata()?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = File::from(openat2(&root, "etc/hosts", flags, Mode::empty(), inside)?);
+    let meta = found.metadata()?;
+    // Before it is opened: to open a device does something, a watchdog starts. Root in
+    // a container can make one, and only its own processes are kept from opening it.
     if !meta.is_file() {
         bail!("no regular file");
     }
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat(CWD, path, flags, Mode::empty())?);
     let stamp = Stamp {
         device: meta.dev(),
         inode: meta.ino(),
@@ -205,7 +223,7 @@ fn read(question: &Question) -> Result<Reading> {
 fn root_of(question: &Question) -> Result<rustix::fd::OwnedFd> {
     let is_there = |pid: &str| {
         let path = format!("/proc/{pid}/ns/mnt");
-        std::fs::metadata(path).is_ok_and(|m| m.ino() == u64::from(question.mntns.inode))
+        std::fs::metadata(path).is_ok_and(|m| m.ino() == u64::from(question.place.0.inode))
     };
     let pid = question.pid.to_string();
     // egrets itself outlives who was asked for.
@@ -217,7 +235,7 @@ fn root_of(question: &Question) -> Result<rustix::fd::OwnedFd> {
 
 /// hosts(5): an address, its name, its aliases. Names as they are stored: lower case,
 /// no dot at the end.
-fn parse(text: &str) -> Table {
+pub fn parse(text: &str) -> Table {
     let mut table = Table::new();
     let mut kept = 0;
     for line in text.lines() {
@@ -229,8 +247,9 @@ fn parse(text: &str) -> Table {
         let Some(ip) = ip.map(|ip: IpAddr| ip.to_canonical()) else {
             continue;
         };
-        for name in words.filter(|name| is_name(name)) {
-            let name = name.trim_end_matches('.').to_ascii_lowercase();
+        let names = words.map(|name| name.trim_end_matches('.'));
+        for name in names.filter(|name| is_name(name)) {
+            let name = name.to_ascii_lowercase();
             let names = table.entry(ip).or_default();
             if kept < MAX_NAMES && !names.contains(&name) {
                 names.push(name);
@@ -243,7 +262,7 @@ fn parse(text: &str) -> Table {
 
 /// What can be a name: printable, and no longer than a DNS name in text.
 fn is_name(name: &str) -> bool {
-    name.len() <= 255 && name.bytes().all(|b| b.is_ascii_graphic()) && name != "."
+    (1..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -254,7 +273,7 @@ mod tests {
     fn addresses_have_their_names_in_order_and_comments_are_none() {
         let table = parse(
             "# 192.0.2.9 no.example\n192.0.2.1\tDB.Example. db  # here\n\n192.0.2.1 other\nbad x\n\
-             ::ffff:192.0.2.2 six\nfe80::1%eth0 link\n192.0.2.3 e\u{1b}vil\n",
+             ::ffff:192.0.2.2 six\nfe80::1%eth0 link\n192.0.2.3 e\u{1b}vil . ..\n",
         );
         let names = |ip: &str| table.get(&ip.parse::<IpAddr>().unwrap()).cloned();
         let expected = ["db.example", "db", "other"].map(String::from).to_vec();
@@ -273,12 +292,44 @@ mod tests {
     }
 
     #[test]
+    fn a_users_file_names_nothing_for_others_in_the_same_namespace() {
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let mut hosts = Hosts::start();
+        let owner = |uid| Owner {
+            pid: u32::MAX, // gone
+            tid: 1,
+            uid,
+            start_ns: 1,
+            exec_id: 1,
+            cgroup_id: 1,
+            netns: 1,
+            netns_cookie: 1,
+            mntns: MountNamespace { id: 9, inode: 1 },
+            comm: "x".into(),
+        };
+        let seen = |hosts: &mut Hosts, uid, line: &str| {
+            let known = Known {
+                table: parse(line),
+                ..Known::default()
+            };
+            hosts.known.insert((owner(uid).mntns, uid), known);
+        };
+        let host = |hosts: &mut Hosts, uid| Some(hosts.name(&owner(uid), ip, 1)?.host);
+        seen(&mut hosts, 1000, "192.0.2.1 lie");
+        assert_eq!(host(&mut hosts, 1001), None);
+        assert_eq!(host(&mut hosts, ROOT), None);
+        seen(&mut hosts, ROOT, "192.0.2.1 true");
+        assert_eq!(host(&mut hosts, 1001).as_deref(), Some("true"));
+        assert_eq!(host(&mut hosts, 1000).as_deref(), Some("lie"));
+    }
+
+    #[test]
     fn a_process_that_is_gone_or_of_another_namespace_has_no_file() {
         let own = std::fs::metadata("/proc/self/ns/mnt").unwrap().ino() as u32;
         let ask = |pid, inode| {
             read(&Question {
                 pid,
-                mntns: MountNamespace { id: 9, inode },
+                place: (MountNamespace { id: 9, inode }, ROOT),
                 known: None,
             })
         };

@@ -33,6 +33,9 @@ pub struct Asked {
 const PATIENCE_NS: u64 = 10_000_000_000;
 /// Questions that wait at once; the oldest are given up first.
 const MAX_WAITING: usize = 65_536;
+/// Of one socket; each message is compared with all of them. A resolver's thousands
+/// are on thousands of sockets (RFC 5452 section 9.2).
+const MAX_OF_SOCKET: usize = 4096;
 
 #[derive(Default)]
 pub struct Lookups {
@@ -41,6 +44,8 @@ pub struct Lookups {
     /// In the order asked: number and cookie.
     order: VecDeque<(u64, u64)>,
     next: u64,
+    /// What waited longest where one socket had too many, for [`Lookups::expired`].
+    given_up: Vec<Asked>,
 }
 
 impl Lookups {
@@ -53,6 +58,11 @@ impl Lookups {
         };
         if waiting.iter().any(|(_, w)| same(w)) {
             return false;
+        }
+        if waiting.len() == MAX_OF_SOCKET {
+            // Half at once: each by itself would move all the others.
+            let oldest = waiting.drain(..MAX_OF_SOCKET / 2);
+            self.given_up.extend(oldest.map(|(_, asked)| asked));
         }
         waiting.push((self.next, asked));
         self.order.push_back((self.next, cookie));
@@ -92,7 +102,7 @@ impl Lookups {
 
     /// Those that have waited too long at `now_ns`, or are too many.
     pub fn expired(&mut self, now_ns: u64) -> Vec<Asked> {
-        let mut gone = Vec::new();
+        let mut gone = std::mem::take(&mut self.given_up);
         while let Some(&(number, cookie)) = self.order.front() {
             let found = self
                 .waiting
@@ -304,6 +314,17 @@ mod tests {
         assert_eq!(ids, [0, 2]);
         assert_eq!(l.abandoned(3, Some(server(1))).len(), 1);
         assert_eq!(l.rest().len(), 1);
+        assert!(l.waiting.is_empty() && l.order.is_empty());
+    }
+
+    #[test]
+    fn a_socket_with_too_many_questions_gives_the_oldest_up_and_loses_none() {
+        let mut l = Lookups::default();
+        for i in 0..2 * MAX_OF_SOCKET {
+            l.asked(1, asked(i as u16, "a.example", S));
+            assert!(l.waiting[&1].len() <= MAX_OF_SOCKET);
+        }
+        assert_eq!(l.rest().len(), 2 * MAX_OF_SOCKET);
         assert!(l.waiting.is_empty() && l.order.is_empty());
     }
 

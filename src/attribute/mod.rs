@@ -8,12 +8,12 @@ pub mod dns;
 mod docker;
 mod exclude;
 mod floods;
-mod hosts;
+pub mod hosts;
 mod lookups;
 pub mod names;
 mod processes;
 mod resolvers;
-mod stream;
+pub mod stream;
 mod users;
 
 use std::path::PathBuf;
@@ -159,7 +159,7 @@ impl Attributor {
             }
             What::Exec(exec) => {
                 if self.settings.procfs {
-                    self.hosts.started(exec.owner.pid, exec.owner.mntns);
+                    self.hosts.started(&exec.owner);
                 }
                 self.processes.exec(exec);
             }
@@ -367,7 +367,7 @@ impl Attributor {
             return name.filter(own);
         }
         let file = self.settings.procfs;
-        file.then(|| self.hosts.name(owner.pid, owner.mntns, dst.ip, ns))
+        file.then(|| self.hosts.name(owner, dst.ip, ns))
             .flatten()
             .or(name)
     }
@@ -475,7 +475,7 @@ impl Attributor {
                     lookup: asked.lookup,
                     asker: Rc::clone(&asked.party),
                     server: asked.server,
-                    trusted_resolver: self.resolvers.trusted(asked.server.ip, dns.owner.netns),
+                    trusted_resolver: self.resolvers.trusted(asked.server, dns.owner.netns),
                 };
                 self.names.learn(evidence, &addresses);
             }

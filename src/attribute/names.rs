@@ -78,7 +78,7 @@ struct Told {
 /// The last user id of root and the system's services, login.defs(5).
 const SYS_UID_MAX: u32 = 999;
 
-/// Names kept for one address in one scope; the oldest go first.
+/// Names kept for one address in one scope; the user's own oldest go first.
 const NAMES_PER_ADDRESS: usize = 256;
 
 /// Every answer that can still name a connection, `cap` of them in all.
@@ -101,10 +101,13 @@ impl Names {
     pub fn learn(&mut self, answer: Answer, addresses: &[IpAddr]) {
         let answer = Rc::new(answer);
         for ip in addresses {
-            // A sinkhole's answer says nothing about the address.
+            // A sinkhole's answer says nothing about the address. And whom a group
+            // is asked, anyone on the link may answer, any user of this host too: that
+            // names neighbours, and nothing on the Internet for others.
             let sinkhole = ip.is_unspecified() || ip.is_loopback();
+            let from_anyone = answer.server.ip.is_multicast() && dst_scope(*ip) == "public";
             for scope in scopes(&answer.asker) {
-                if sinkhole && !matches!(scope, Scope::Process(_)) {
+                if (sinkhole || from_anyone) && !matches!(scope, Scope::Process(_)) {
                     continue;
                 }
                 self.keep((scope, *ip), &answer);
@@ -130,7 +133,9 @@ impl Names {
             names.remove(at);
             self.held -= 1;
         } else if names.len() == NAMES_PER_ADDRESS {
-            names.remove(0);
+            // Who asks for many names must not push out what others were told.
+            let own = |told: &Told| told.answer.asker.uid == answer.asker.uid;
+            names.remove(names.iter().position(own).unwrap_or(0));
             self.held -= 1;
         }
         names.push(Told {
@@ -164,7 +169,9 @@ impl Names {
             ]);
         for (scope, source) in scopes {
             // The same address is another host's in another network.
-            if source == Source::Host && dst_scope(dst.ip) != "public" {
+            if source == Source::Host && dst_scope(dst.ip) != "public"
+                || source == Source::Netns && dialler.netns == UNKNOWN_NETNS
+            {
                 continue;
             }
             let name = self.latest(scope, source, dialler, dst, ns);
@@ -219,6 +226,9 @@ impl Names {
         })
     }
 }
+
+/// Of sockets older than the recording, where the kernel had made no cookie yet.
+const UNKNOWN_NETNS: u64 = 0;
 
 /// How long after its own question a thread is expected to dial.
 const THREAD_PATIENCE_NS: u64 = 5_000_000_000;
@@ -418,7 +428,7 @@ mod tests {
         assert_eq!(w.name(&dialler, "192.0.2.1", 9).unwrap().1, Source::Host);
         w.told(&group(2, "elsewhere", 7), "netns.example", "192.0.2.1", 2);
         assert_eq!(w.name(&dialler, "192.0.2.1", 9).unwrap().1, Source::Netns);
-        w.told(&group(3, "g", 9), "group.example", "192.0.2.1", 3);
+        w.told(&group(3, "g", 7), "group.example", "192.0.2.1", 3);
         assert_eq!(
             w.name(&dialler, "192.0.2.1", 9).unwrap().1,
             Source::Container
@@ -504,6 +514,52 @@ mod tests {
         let mut host = |port| Some(w.names.name(&a, &[], to("192.0.2.53", port), MS)?.host);
         assert_eq!(host(53), None);
         assert_eq!(host(443).as_deref(), Some("router.example"));
+    }
+
+    #[test]
+    fn many_names_of_one_user_push_out_no_one_elses() {
+        let mut w = World::new(10_000);
+        let (user, root) = (party(1, 1000), party(2, 0));
+        w.told(&root, "honest.example", "192.0.2.1", 1);
+        for i in 0..2 * NAMES_PER_ADDRESS {
+            w.told(&user, &format!("{i}.lie.example"), "192.0.2.1", 2);
+        }
+        let named = w.name(&party(3, 0), "192.0.2.1", 3).unwrap();
+        assert_eq!((named.0.as_str(), named.3), ("honest.example", 0));
+    }
+
+    #[test]
+    fn what_a_group_was_asked_names_nothing_public_for_others() {
+        let mut w = World::new(100);
+        let avahi = Rc::new(party(1, 100));
+        let mut told = |at: &str| {
+            let answer = Answer {
+                host: "lie.local".into(),
+                ns: MS,
+                lookup: 1,
+                asker: Rc::clone(&avahi),
+                server: to("224.0.0.251", 5353),
+                trusted_resolver: false,
+            };
+            w.names.learn(answer, &[at.parse().unwrap()]);
+        };
+        told("93.184.216.34");
+        told("10.0.0.7");
+        let other = party(2, 1000);
+        assert_eq!(w.name(&other, "93.184.216.34", 2), None);
+        assert_eq!(w.name(&avahi, "93.184.216.34", 2).unwrap().0, "lie.local");
+        assert_eq!(w.name(&other, "10.0.0.7", 2).unwrap().0, "lie.local");
+    }
+
+    #[test]
+    fn networks_that_are_not_known_are_not_the_same() {
+        let mut w = World::new(100);
+        let unknown = |pid| Party {
+            netns: UNKNOWN_NETNS,
+            ..party(pid, 0)
+        };
+        w.told(&unknown(1), "theirs.example", "10.0.0.1", 1);
+        assert_eq!(w.name(&unknown(2), "10.0.0.1", 2), None);
     }
 
     #[test]

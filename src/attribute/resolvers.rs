@@ -8,10 +8,15 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use crate::record::Endpoint;
+
 /// glibc's, and the servers behind systemd-resolved's stub.
 const FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 /// DHCP and VPNs change it while egrets runs.
 const REREAD: Duration = Duration::from_secs(10);
+
+/// The port that resolv.conf(5) means, which needs a privilege to serve.
+const DOMAIN: u16 = 53;
 
 #[derive(Default)]
 pub struct Resolvers {
@@ -22,15 +27,16 @@ pub struct Resolvers {
 
 impl Resolvers {
     /// Whether `server`, asked from the network namespace `netns` (inode), is one
-    /// of the host's own.
-    pub fn trusted(&mut self, server: IpAddr, netns: u32) -> bool {
+    /// of the host's own. On other ports of its address anyone may serve: a stub's is
+    /// on loopback.
+    pub fn trusted(&mut self, server: Endpoint, netns: u32) -> bool {
         if self.read_at.is_none_or(|at| at.elapsed() > REREAD) {
             self.read_at = Some(Instant::now());
             self.host_netns = fs::metadata("/proc/1/ns/net").ok().map(|m| m.ino() as u32);
             let texts = FILES.iter().filter_map(|f| fs::read_to_string(f).ok());
             self.servers = texts.flat_map(|t| nameservers(&t)).collect();
         }
-        self.host_netns == Some(netns) && self.servers.contains(&server)
+        server.port == DOMAIN && self.host_netns == Some(netns) && self.servers.contains(&server.ip)
     }
 }
 
@@ -61,8 +67,14 @@ mod tests {
             host_netns: Some(7),
             read_at: Some(Instant::now()),
         };
-        assert!(r.trusted([192, 0, 2, 1].into(), 7));
-        assert!(!r.trusted([192, 0, 2, 1].into(), 8));
-        assert!(!r.trusted([192, 0, 2, 2].into(), 7));
+        assert!(r.trusted(server(1, 53), 7));
+        assert!(!r.trusted(server(1, 53), 8));
+        assert!(!r.trusted(server(2, 53), 7));
+        assert!(!r.trusted(server(1, 5353), 7), "anyone's port");
+    }
+
+    fn server(last: u8, port: u16) -> Endpoint {
+        let ip = [192, 0, 2, last].into();
+        Endpoint { ip, port }
     }
 }

@@ -1,0 +1,33 @@
+#!/bin/bash
+# Fuzzes what reads strangers' bytes, each target for SECONDS_EACH seconds:
+#
+#     make fuzz [SECONDS_EACH=60] [TARGETS="dns stream hosts"] [KEEP=1]
+#
+# It begins with fuzz/corpus. KEEP=1 adds short inputs that reach new code to it, for
+# tests/corpus.rs to play again. What breaks a target is left in fuzz/artifacts.
+# cargo-fuzz and all inputs found so far are kept in the user's cache.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh build fuzz
+
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/egrets-fuzz
+tools=$cache/bin
+if [ ! -x "$tools/cargo-fuzz" ]; then
+	scripts/cargo.sh install --quiet --locked --root "$cache" cargo-fuzz@0.13.2
+fi
+# Its flags are a nightly compiler's, but for the sanitizers, which need one.
+export RUSTC_BOOTSTRAP=1 PATH=$PATH:$tools
+
+# fuzz TARGET CORPUS… [-- OPTION…]
+fuzz() {
+	nice -n 10 scripts/cargo.sh fuzz run --sanitizer none "$@"
+}
+
+for target in ${TARGETS:-dns stream hosts}; do
+	found=$cache/$target kept=fuzz/corpus/$target
+	mkdir -p "$found"
+	echo "== $target"
+	fuzz "$target" "$found" "$kept" -- -max_total_time="${SECONDS_EACH:-60}" \
+		-timeout=5 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
+	[ -z "${KEEP:-}" ] || fuzz "$target" "$kept" "$found" -- -merge=1 -use_counters=0 -max_len=200 -verbosity=0
+done
