@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
 KERNELS=${KERNELS:-$ALL}
-CAPTURE='hooks record dns loss docker'
+CAPTURE='hooks record dns loss coverage docker'
 TESTS=${TESTS:-$CAPTURE}
 SETS=${SETS:-kprobe portable}
 VOLUME=${VOLUME:-0.3} # of the load tests: emulated, everything takes its time
@@ -229,7 +229,7 @@ executable() {
 	sed -nE "s|.*\"kind\":\[\"$1\"\].*\"name\":\"$2\".*\"test\":$3},\"features\".*\"executable\":\"([^\"]*)\".*|\1|p" <<<"$built"
 }
 egrets=$(executable bin egrets false)
-programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)")
+programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)" "$(executable example send false)")
 declare -A runners=()
 for test in $TESTS; do
 	runners[$test]=$(executable test "$test" true)

@@ -2,8 +2,9 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -116,4 +117,106 @@ fn a_downloads_bytes_are_there_while_it_lasts_and_all_of_them_when_the_recorder_
     thread::sleep(Duration::from_millis(300)); // until it has all come
     assert_eq!(recorder.stop(), 0);
     assert_eq!(sqlite3(&db, &rows(FIRST + SECOND)), both);
+}
+
+/// A server of the far side that gives back what it got, once all has come.
+fn mirror(net: &Net) -> u16 {
+    let listener = net.far(|| TcpListener::bind("[::]:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut data = Vec::new();
+                let _ = stream.read_to_end(&mut data);
+                let _ = stream.write_all(&data);
+            });
+        }
+    });
+    port
+}
+
+/// The kernel's version.
+fn linux() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut parts = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse().ok());
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
+/// The row of a run of `send`: its bytes and datagrams both ways, as SQL prints them.
+fn carried(db: &Path, run: &str) -> Vec<Vec<String>> {
+    sqlite3(
+        db,
+        &format!(
+            "SELECT comm, protocol, tx_bytes, rx_bytes, tx_packets, rx_packets FROM egress
+             WHERE cmdline LIKE '%/send {run}'"
+        ),
+    )
+}
+
+#[test]
+fn every_way_to_send_over_tcp_is_its_processs_and_exact() {
+    const WAYS: [&str; 11] = [
+        "write", "writev", "send", "sendmsg", "sendmmsg", "zerocopy", "sendfile", "splice",
+        "vmsplice", "uring", "uring-zc",
+    ];
+    let net = Net::new();
+    let port = mirror(&net);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // no way of zero copy in io_uring before Linux 6.0
+    let ways = WAYS
+        .iter()
+        .filter(|way| **way != "uring-zc" || linux() >= (6, 0));
+    let runs: Vec<String> = ways
+        .map(|way| format!("{way} {FAR4} {port} 13 70001"))
+        .collect();
+    for run in &runs {
+        ok(net.command(send()).args(run.split(' ')));
+    }
+    recorder.stop();
+    for run in &runs {
+        let bytes = (13 * 70_001).to_string();
+        assert_eq!(
+            carried(&db, run),
+            [["send", "tcp", &bytes, &bytes, "", ""]],
+            "{run}"
+        );
+    }
+}
+
+#[test]
+fn every_way_to_send_over_udp_is_its_processs_and_exact() {
+    let net = Net::new();
+    let port = net.echo();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // the last: datagrams that the path has to carry in fragments
+    let ways = [
+        ("udp-send", 40, 1200),
+        ("udp-write", 40, 1200),
+        ("udp-sendmmsg", 40, 700),
+        ("udp-gso", 40, 700),
+        ("udp-empty", 5, 0),
+        ("udp-send", 7, 40_000),
+    ];
+    let runs: Vec<(String, usize, usize)> = ways
+        .map(|(way, count, size)| {
+            let run = format!("{way} {FAR4} {port} {count} {size}");
+            (run, count, count * size)
+        })
+        .into();
+    for (run, ..) in &runs {
+        ok(net.command(send()).args(run.split(' ')));
+    }
+    recorder.stop();
+    for (run, count, bytes) in &runs {
+        let (count, bytes) = (count.to_string(), bytes.to_string());
+        assert_eq!(
+            carried(&db, run),
+            [["send", "udp", &bytes, &bytes, &count, &count]],
+            "{run}"
+        );
+    }
 }
