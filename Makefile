@@ -5,7 +5,7 @@ bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build test test-kernels lint bench install uninstall vmlinux clean
+.PHONY: help run build test test-kernels coverage lint bench install uninstall vmlinux clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: ## Run every test; needs sudo
 
 test-kernels: ## Run the capture tests on other kernels, in virtual machines; needs sudo
 	@scripts/kernels.sh
+
+coverage: ## Measure the ways out and write docs/coverage.md anew; needs sudo
+	@scripts/coverage.sh
 
 lint: ## Check format and lints of the Rust, C and shell code
 	@scripts/lint.sh
