@@ -5,7 +5,7 @@ bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build test test-kernels naming fuzz lint bench install uninstall vmlinux clean
+.PHONY: help run build test test-kernels naming coverage fuzz lint bench install uninstall vmlinux clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ naming: ## Count how often names are right, here and on another kernel; needs su
 
 fuzz: ## Fuzz what reads strangers' bytes, SECONDS_EACH=60 a target
 	@scripts/fuzz.sh
+
+coverage: ## Measure the ways out and write docs/coverage.md anew; needs sudo
+	@scripts/coverage.sh
 
 lint: ## Check format and lints of the Rust, C and shell code
 	@scripts/lint.sh

@@ -29,6 +29,7 @@
 #include "socket.h"
 #include "packet.h"
 #include "open.h"
+#include "carried.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -49,6 +50,7 @@ EXPORT(egrets_flow_key);
 EXPORT(egrets_flow);
 EXPORT(egrets_sock);
 EXPORT(egrets_open);
+EXPORT(egrets_carried);
 const enum egrets_kind *unused_kind __attribute__((unused));
 
 /* Destinations, in the context of the process that names them. 1: allowed. */
@@ -126,6 +128,19 @@ int egrets_open_sockets(struct bpf_iter__task_file *ctx)
 
 	if (task && file)
 		write_open(ctx->meta->seq, task, file, ctx->fd);
+	return 0;
+}
+
+/* The bytes of TCP so far, when userspace reads the iterator. */
+
+SEC("iter/bpf_map_elem")
+int egrets_tcp_bytes(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const __u64 *cookie = ctx->key;
+	const struct egrets_sock *s = ctx->value;
+
+	if (cookie && s)
+		write_carried(ctx->meta->seq, cookie, s);
 	return 0;
 }
 

@@ -191,6 +191,13 @@ struct egrets_open {
 	__u8 pad[7];
 };
 
+/* What a TCP connection has carried so far: what the iterator over `socks` writes. */
+struct egrets_carried {
+	__u64 cookie;
+	__u64 tx_bytes; /* payload, without retransmissions */
+	__u64 rx_bytes;
+};
+
 /* The values of the maps that userspace reads or writes too. */
 
 /* A socket: whose it is, and where it leads to. */
@@ -198,6 +205,7 @@ struct egrets_sock {
 	struct egrets_owner owner;
 	struct egrets_endpoint last; /* the newest UDP destination named, a DNS server's over TCP */
 	struct egrets_endpoint head; /* the newest flow of the list */
+	__u64 sk;		     /* TCP: its struct sock, once there is a connection */
 	__u64 budget_ts;	     /* since when dns_bytes are counted */
 	__u32 dns_bytes;
 	__u32 flows;	  /* how many there are */

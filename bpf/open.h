@@ -68,6 +68,10 @@ static __always_inline void write_open(struct seq_file *seq, struct task_struct 
 		return;
 	fill_owner_of(&e.owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	e.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &e.cookie);
+
+	if (s)
+		s->sk = (__u64)sk; /* entered by userspace, which does not know it */
 	e.inode = BPF_CORE_READ(inode, i_ino);
 	e.fd = fd;
 	e.src.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));

@@ -287,9 +287,34 @@ static __always_inline void release(struct bpf_sock *ctx)
 	bpf_map_delete_elem(&socks, &cookie);
 }
 
-static __always_inline void state_changed(const struct sock *sk, int old_state, int new_state)
+/*
+ * The kernel's own counters of a connection's payload, without retransmissions.
+ * False where it has none: MPTCP's came with 6.5.
+ */
+static __always_inline bool carried(const struct sock *sk, __u64 *tx, __u64 *rx)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+	const struct mptcp_sock *msk = (const struct mptcp_sock *)sk;
+
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
+		/* bytes_received counts the peer's FIN, which sets SOCK_DONE (tcp_fin) */
+		__u64 fin = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE) & 1;
+		__u64 received = BPF_CORE_READ(tp, bytes_received);
+
+		*tx = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+		*rx = received > fin ? received - fin : 0;
+		return true;
+	}
+	if (!bpf_core_field_exists(msk->bytes_sent))
+		return false;
+	/* bytes_sent is without what was sent again (mptcp_update_post_push) */
+	*tx = BPF_CORE_READ(msk, bytes_sent);
+	*rx = BPF_CORE_READ(msk, bytes_received);
+	return true;
+}
+
+static __always_inline void state_changed(const struct sock *sk, int old_state, int new_state)
+{
 	__u32 kind = new_state == BPF_TCP_CLOSE ? EGRETS_CLOSE : EGRETS_ESTABLISHED;
 	struct egrets_state *e;
 
@@ -311,6 +336,7 @@ static __always_inline void state_changed(const struct sock *sk, int old_state, 
 	if (kind == EGRETS_CLOSE && was_open && !s->established)
 		count_lost(EGRETS_ESTABLISHED); /* skipped by the kernel, with all copies */
 	s->established = 1;
+	s->sk = (__u64)sk;
 	e = RESERVE(struct egrets_state, kind);
 	if (e) {
 		e->cookie = cookie;
@@ -322,16 +348,7 @@ static __always_inline void state_changed(const struct sock *sk, int old_state, 
 			set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 		else
 			BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
-		if (protocol == IPPROTO_TCP) {
-			/* bytes_received counts the peer's FIN, which sets SOCK_DONE (tcp_fin) */
-			__u64 fin = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE) & 1;
-			__u64 received = BPF_CORE_READ(tp, bytes_received);
-
-			e->has_bytes = 1;
-			e->tx_bytes =
-				BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
-			e->rx_bytes = received > fin ? received - fin : 0;
-		}
+		e->has_bytes = carried(sk, &e->tx_bytes, &e->rx_bytes);
 		submit(e);
 	}
 	/* all is told; should its process try again, connect makes a new entry */

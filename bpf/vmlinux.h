@@ -300,6 +300,18 @@ struct bpf_iter__task_file {
 	};
 };
 
+struct bpf_iter__bpf_map_elem {
+	union {
+		struct bpf_iter_meta *meta;
+	};
+	union {
+		void *key;
+	};
+	union {
+		void *value;
+	};
+};
+
 struct bpf_sock_addr {
 	__u32 user_ip4;
 	__u32 user_ip6[4];
@@ -329,6 +341,11 @@ struct tcp_sock {
 	u64 bytes_sent;
 	u64 bytes_received;
 	u64 bytes_retrans;
+};
+
+struct mptcp_sock {
+	u64 bytes_sent;
+	u64 bytes_received;
 };
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX

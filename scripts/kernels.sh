@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
 KERNELS=${KERNELS:-$ALL}
-CAPTURE='hooks record dns loss docker'
+CAPTURE='hooks record dns loss coverage docker'
 TESTS=${TESTS:-$CAPTURE}
 SETS=${SETS:-kprobe portable}
 VOLUME=${VOLUME:-0.3} # of the load tests: emulated, everything takes its time
@@ -233,7 +233,7 @@ executable() {
 egrets=$(executable bin egrets false)
 tools=$(realpath "${CARGO_TARGET_DIR:-target}/tmp") # where the tests look for them
 programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)"
-	"$tools/dial-musl" "$tools/nscd")
+	"$(executable example send false)" "$tools/dial-musl" "$tools/nscd")
 declare -A runners=()
 for test in $TESTS; do
 	runners[$test]=$(executable test "$test" true)

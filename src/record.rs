@@ -290,6 +290,16 @@ pub struct Lookup {
     pub times: u64,
 }
 
+/// How far a connection that is open has come.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    pub connection: Connection,
+    /// When its bytes were read.
+    pub ts: i64,
+    /// Whether it is time for a line of it in the live log.
+    pub due: bool,
+}
+
 /// What the sinks are told, in the order in which it happened.
 #[derive(Debug)]
 pub enum Record {
@@ -301,8 +311,8 @@ pub enum Record {
     Opened(Connection),
     /// An attempt's outcome is known.
     Outcome(Connection),
-    /// A flow's bytes have grown; nothing else has changed.
-    Progress(Connection),
+    /// The bytes of a connection or a flow have grown; nothing else has changed.
+    Progress(Progress),
     /// A connection or a flow has ended.
     Closed(Connection),
     /// A container's details have come.

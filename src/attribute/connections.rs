@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::capture::event::{Connect, FlowBytes, State};
+use crate::capture::event::{Carried, Connect, FlowBytes, State};
 use crate::capture::open::OpenSocket;
-use crate::record::{Connection, Endpoint, Name, Outcome, Process, Protocol, Record};
+use crate::record::{Connection, Endpoint, Name, Outcome, Process, Progress, Protocol, Record};
 
 /// Open ones that are followed. One whose end was lost goes out at last.
 const MAX_OPEN: usize = 262_144;
@@ -22,6 +22,8 @@ struct Open {
     /// When it began, nanoseconds since boot.
     ns: u64,
     established: bool,
+    /// How many lines of progress were due by now.
+    lines: u64,
 }
 
 pub struct Connections {
@@ -40,6 +42,14 @@ pub struct Begun {
     pub ts: i64,
     pub process: Rc<Process>,
     pub name: Option<Name>,
+}
+
+/// A moment, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Nanoseconds since boot.
+    pub ns: u64,
+    pub ts: i64,
 }
 
 impl Connections {
@@ -188,18 +198,36 @@ impl Connections {
         }
     }
 
+    /// New counters of an open flow, read at `now`.
     pub fn flow_progress(
         &mut self,
         cookie: u64,
         dst: Endpoint,
         bytes: FlowBytes,
+        now: Now,
         out: &mut Vec<Record>,
     ) {
         if let Some(open) = self.udp.get_mut(&(cookie, dst))
             && open.count(bytes)
         {
-            out.push(Record::Progress(open.connection.clone()));
+            out.push(open.progress(now));
         }
+    }
+
+    /// New counters of an open TCP connection, read at `now`.
+    pub fn carried(&mut self, carried: Carried, now: Now, out: &mut Vec<Record>) {
+        if let Some(open) = self.tcp.get_mut(&carried.cookie) {
+            let c = &mut open.connection;
+            let new = (Some(carried.tx), Some(carried.rx));
+            if open.established && (c.tx_bytes, c.rx_bytes) != new {
+                (c.tx_bytes, c.rx_bytes) = new;
+                out.push(open.progress(now));
+            }
+        }
+    }
+
+    pub fn any_tcp(&self) -> bool {
+        !self.tcp.is_empty()
     }
 
     pub fn open_flows(&self) -> Vec<(u64, Endpoint)> {
@@ -244,11 +272,23 @@ impl Connections {
             },
             ns: begun.ns,
             established: false,
+            lines: 0,
         }
     }
 }
 
 impl Open {
+    fn progress(&mut self, now: Now) -> Record {
+        let due = lines_due(now.ns.saturating_sub(self.ns) / 1_000_000_000);
+        let more = due > self.lines;
+        self.lines = due;
+        Record::Progress(Progress {
+            connection: self.connection.clone(),
+            ts: now.ts,
+            due: more,
+        })
+    }
+
     /// A flow's counters; whether they have changed.
     fn count(&mut self, bytes: FlowBytes) -> bool {
         let c = &mut self.connection;
@@ -263,6 +303,30 @@ impl Open {
     }
 }
 
+/// Lines of progress that the live log has of a connection this many seconds old:
+/// soon at first, after 2, 4, 8 seconds and so on, and then one a minute.
+fn lines_due(seconds: u64) -> u64 {
+    const MINUTE: u64 = 64;
+    match seconds {
+        0 => 0,
+        1..MINUTE => u64::from(seconds.ilog2()),
+        _ => u64::from(MINUTE.ilog2()) + (seconds - MINUTE) / 60,
+    }
+}
+
 fn micros(from_ns: u64, to_ns: u64) -> i64 {
     (to_ns.saturating_sub(from_ns) / 1000) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_connection_has_a_line_soon_and_then_one_a_minute() {
+        let lines: Vec<u64> = (1..=200)
+            .filter(|s| lines_due(*s) > lines_due(s - 1))
+            .collect();
+        assert_eq!(lines, [2, 4, 8, 16, 32, 64, 124, 184]);
+    }
 }

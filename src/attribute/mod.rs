@@ -21,13 +21,13 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::capture::event::{Dns, Event, FlowBytes, Owner, What};
+use crate::capture::event::{Carried, Dns, Event, FlowBytes, Owner, What};
 use crate::capture::open::OpenSocket;
 use crate::record::{
     Answer, Container, Details, Endpoint, Lookup, Name, Process, Protocol, Record, Source, Status,
     Transport,
 };
-use connections::Connections;
+use connections::{Connections, Now};
 use docker::Docker;
 use floods::{Floods, RECORDS_KEPT};
 use hosts::Hosts;
@@ -244,15 +244,28 @@ impl Attributor {
         self.connections.open_flows()
     }
 
-    /// New counters of an open flow.
+    /// New counters of an open flow, read at `ns`.
     pub fn flow_progress(
         &mut self,
         cookie: u64,
         dst: Endpoint,
         bytes: FlowBytes,
+        ns: u64,
         out: &mut Vec<Record>,
     ) {
-        self.connections.flow_progress(cookie, dst, bytes, out);
+        let now = self.moment(ns);
+        self.connections.flow_progress(cookie, dst, bytes, now, out);
+    }
+
+    /// Whether there are TCP connections to ask the kernel side for.
+    pub fn any_tcp(&self) -> bool {
+        self.connections.any_tcp()
+    }
+
+    /// New counters of a TCP connection, read at `ns`.
+    pub fn carried(&mut self, carried: Carried, ns: u64, out: &mut Vec<Record>) {
+        let now = self.moment(ns);
+        self.connections.carried(carried, now, out);
     }
 
     /// A flow has ended with its socket.
@@ -274,6 +287,13 @@ impl Attributor {
         self.streams.ended(cookie);
         for asked in self.lookups.abandoned(cookie, None) {
             self.unanswered(asked, out);
+        }
+    }
+
+    fn moment(&self, ns: u64) -> Now {
+        Now {
+            ns,
+            ts: self.wall(ns),
         }
     }
 

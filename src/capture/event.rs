@@ -28,7 +28,8 @@ plain!(
     egrets_flow,
     egrets_flow_key,
     egrets_sock,
-    egrets_open
+    egrets_open,
+    egrets_carried
 );
 
 /// Both 0 where it is not known: the process was ending.
@@ -134,6 +135,16 @@ pub struct Segment {
     pub ack: u32,
     /// Bytes that it had, copied or not.
     pub len: u32,
+}
+
+/// What a TCP connection has carried so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    pub cookie: u64,
+    /// Payload sent, without retransmissions.
+    pub tx: u64,
+    /// Payload received.
+    pub rx: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -50,6 +50,8 @@ enum Attach {
     Return(&'static str),
     /// To nothing: it runs when it is read.
     Iterator,
+    /// The same, once for each element of the owner map.
+    OwnerIterator,
 }
 
 pub struct Hook {
@@ -75,7 +77,7 @@ impl Hook {
         purpose: &'static str,
     ) -> Hook {
         let set = match attach {
-            Attach::Cgroup | Attach::Trace | Attach::Iterator => None,
+            Attach::Cgroup | Attach::Trace | Attach::Iterator | Attach::OwnerIterator => None,
             Attach::Syscall(_) => Some(HookSet::Portable),
             Attach::Return(_) => Some(HookSet::Kprobe),
         };
@@ -119,8 +121,8 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not followed;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub static HOOKS: [Hook; 20] = {
-    use Attach::{Cgroup, Iterator, Return, Syscall, Trace};
+pub static HOOKS: [Hook; 21] = {
+    use Attach::{Cgroup, Iterator, OwnerIterator, Return, Syscall, Trace};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
     [
@@ -144,6 +146,7 @@ pub static HOOKS: [Hook; 20] = {
         Hook::new("egrets_connect4", "cgroup/connect4", Cgroup, "TCP attempts, IPv4"),
         Hook::new("egrets_connect6", "cgroup/connect6", Cgroup, "TCP attempts, IPv6"),
         Hook::new(OPEN_SOCKETS, "iter/task_file", Iterator, "sockets that are open already").optional(),
+        Hook::new("egrets_tcp_bytes", "iter/bpf_map_elem", OwnerIterator, "TCP bytes while connections are open").optional(),
     ]
 };
 
@@ -175,6 +178,8 @@ pub struct Loaded {
     pub links: Vec<Link>,
     /// Over the sockets that are open already.
     pub iterator: Option<Link>,
+    /// Over the owner map, for the bytes of TCP.
+    pub carried: Option<Link>,
     /// The cgroup whose processes are seen.
     pub cgroup: OwnedFd,
     /// Whether that is the root of all.
@@ -249,12 +254,16 @@ pub fn load(options: &Options) -> Result<Loaded> {
         },
     };
     attached.extend(object.attach(|hook| hook.set.is_none())?);
-    let (mut links, mut iterator) = (Vec::new(), None);
+    let (mut links, mut iterator, mut carried) = (Vec::new(), None, None);
     let mut reports = Vec::new();
     for (hook, result) in attached {
         let error = match result {
             Ok(own) if matches!(hook.attach, Attach::Iterator) => {
                 iterator = own.into_iter().next();
+                None
+            }
+            Ok(own) if matches!(hook.attach, Attach::OwnerIterator) => {
+                carried = own.into_iter().next();
                 None
             }
             Ok(own) => {
@@ -273,6 +282,7 @@ pub fn load(options: &Options) -> Result<Loaded> {
         skel: object.skel,
         links,
         iterator,
+        carried,
         cgroup: object.cgroup,
         whole,
         set,
@@ -453,6 +463,7 @@ fn attach(
     cgroup: &OwnedFd,
 ) -> Result<Vec<Link>> {
     let mut links = Vec::new();
+    let owners = skel.maps.socks.as_fd().try_clone_to_owned()?;
     for name in hook.programs() {
         let program: ProgramMut<'_> = skel
             .object_mut()
@@ -463,6 +474,7 @@ fn attach(
             Attach::Cgroup => program.attach_cgroup(cgroup.as_raw_fd())?,
             Attach::Trace => program.attach_trace()?,
             Attach::Iterator => program.attach()?,
+            Attach::OwnerIterator => program.attach_iter(owners.as_fd())?,
             Attach::Syscall(name) => {
                 let event = kernel::open_tracepoint("syscalls", name)?;
                 // The link owns the descriptor from here on and closes it.

@@ -109,6 +109,7 @@ pub struct Capture {
     /// Ports that count as DNS.
     pub dns_ports: Vec<u16>,
     iterator: Option<Link>,
+    carried: Option<Link>,
     /// Whether the processes of all cgroups are seen.
     pub whole: bool,
     pub hook_set: HookSet,
@@ -152,6 +153,7 @@ impl Capture {
             cgroup: loaded.cgroup,
             dns_ports: [&DNS_PORTS[..], &options.dns_ports].concat(),
             iterator: loaded.iterator,
+            carried: loaded.carried,
             whole: loaded.whole,
             hook_set: loaded.set,
             no_kprobes: loaded.no_kprobes,

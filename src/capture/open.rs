@@ -1,4 +1,5 @@
-//! Sockets that were open before egrets. The kernel lists them with their processes,
+//! What is read from iterators: the bytes of open TCP connections, and the sockets
+//! that were open before egrets. The kernel lists them with their processes,
 //! in every namespace; those that lead out are entered where connect would have
 //! entered them, so that their packets and their end find their owner.
 
@@ -7,10 +8,10 @@ use std::io::Read;
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Iter, MapCore, MapFlags};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::event::{Owner, endpoint, owner, source};
+use super::event::{Carried, Owner, endpoint, owner, source};
 use super::skel::types;
 use super::{Capture, flow_key};
 use crate::record::{Endpoint, Protocol};
@@ -58,22 +59,23 @@ impl Capture {
     }
 
     fn read_open(&self) -> Result<Vec<types::egrets_open>> {
-        let Some(link) = &self.iterator else {
-            return Ok(Vec::new());
-        };
-        let mut bytes = Vec::new();
-        Iter::new(link)
-            .context("the list of open sockets")?
-            .read_to_end(&mut bytes)
-            .context("the list of open sockets can't be read")?;
-        let records = bytes.chunks_exact(size_of::<types::egrets_open>());
-        Ok(records
-            .filter_map(|record| {
-                let mut raw = types::egrets_open::default();
-                plain::copy_from_bytes(&mut raw, record).ok()?;
-                Some(raw)
-            })
-            .collect())
+        read_all(self.iterator.as_ref()).context("the list of open sockets can't be read")
+    }
+
+    /// What each TCP connection that is open has carried so far, by the kernel's own
+    /// counters.
+    ///
+    /// # Errors
+    /// The iterator can't be read.
+    pub fn carried(&self) -> Result<Vec<Carried>> {
+        let raw: Vec<types::egrets_carried> = read_all(self.carried.as_ref())
+            .context("the bytes of open connections can't be read")?;
+        let carried = raw.iter().map(|raw| Carried {
+            cookie: raw.cookie,
+            tx: raw.tx_bytes,
+            rx: raw.rx_bytes,
+        });
+        Ok(carried.collect())
     }
 
     /// Whether it was entered: not where a hook has been quicker.
@@ -112,6 +114,23 @@ impl Capture {
         let _ = maps.socks.delete(&socket.cookie.to_ne_bytes());
         let _ = maps.flows.delete(&flow_key(socket.cookie, socket.dst));
     }
+}
+
+/// All that an iterator writes; nothing where this kernel has it not.
+fn read_all<T: plain::Plain + Default>(iterator: Option<&Link>) -> Result<Vec<T>> {
+    let Some(link) = iterator else {
+        return Ok(Vec::new());
+    };
+    let mut bytes = Vec::new();
+    Iter::new(link)?.read_to_end(&mut bytes)?;
+    let records = bytes.chunks_exact(size_of::<T>());
+    Ok(records
+        .filter_map(|record| {
+            let mut raw = T::default();
+            plain::copy_from_bytes(&mut raw, record).ok()?;
+            Some(raw)
+        })
+        .collect())
 }
 
 /// Asks for the socket's cookie, which makes the kernel give it one: getsockopt

@@ -27,8 +27,10 @@ const LOOK_IN: Duration = Duration::from_millis(100);
 const TRAFFIC: Duration = Duration::from_millis(500);
 /// How often the recorder says that it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How often the bytes of open UDP flows are read.
-const FLOW_ROUND: Duration = Duration::from_secs(5);
+/// How often the bytes of what is open are read.
+const ROUND: Duration = Duration::from_secs(2);
+/// And how much of the time that may take: one part in so many.
+const ROUND_SHARE: u32 = 50;
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
 /// How soon to look again while a line waits for its container's details.
@@ -45,6 +47,8 @@ pub struct Live {
     last_event: Instant,
     last_beat: Instant,
     last_round: Instant,
+    /// Until the next.
+    round: Duration,
     /// Nobody reads the live log any more.
     deaf: bool,
     /// The ring buffer holds more already.
@@ -141,6 +145,7 @@ impl Live {
             last_event: now,
             last_beat: now,
             last_round: now,
+            round: ROUND,
             deaf: false,
             behind: false,
             seen: seen as u64,
@@ -191,8 +196,8 @@ impl Live {
         if drained.events > 0 {
             self.last_event = Instant::now();
         }
-        if self.last_round.elapsed() >= FLOW_ROUND {
-            self.read_flows();
+        if self.last_round.elapsed() >= self.round {
+            self.read_bytes();
         }
         self.attributor.tick(self.seen, &mut self.records);
         self.deliver()
@@ -223,7 +228,7 @@ impl Live {
         while self.behind && Instant::now() < end {
             self.step()?;
         }
-        self.read_flows();
+        self.read_bytes();
         let boot = nanos(ClockId::Boottime) as u64;
         if self.behind {
             log::warn!("the last events were not read in time: the recording ends before them");
@@ -239,14 +244,26 @@ impl Live {
         Ok(self.totals)
     }
 
-    fn read_flows(&mut self) {
-        self.last_round = Instant::now();
-        for (cookie, dst) in self.attributor.open_flows() {
+    /// The bytes of everything that is open.
+    fn read_bytes(&mut self) {
+        let begun = Instant::now();
+        let ns = nanos(ClockId::Boottime) as u64;
+        let (attributor, records) = (&mut self.attributor, &mut self.records);
+        for (cookie, dst) in attributor.open_flows() {
             if let Some(bytes) = self.capture.flow_bytes(cookie, dst) {
-                self.attributor
-                    .flow_progress(cookie, dst, bytes, &mut self.records);
+                attributor.flow_progress(cookie, dst, bytes, ns, records);
             }
         }
+        if attributor.any_tcp() {
+            match self.capture.carried() {
+                Ok(all) => all
+                    .into_iter()
+                    .for_each(|carried| attributor.carried(carried, ns, records)),
+                Err(e) => log::warn!("{e:#}"),
+            }
+        }
+        self.last_round = Instant::now();
+        self.round = ROUND.max((self.last_round - begun) * ROUND_SHARE);
     }
 
     fn deliver(&mut self) -> Result<()> {

@@ -15,6 +15,7 @@ pub fn write(out: &mut dyn Write, record: &Record) -> io::Result<()> {
         Record::Opened(c) => connection(out, "connect", c),
         Record::Outcome(c) => connection(out, "outcome", c),
         Record::Closed(c) => connection(out, "close", c),
+        Record::Progress(p) if p.due => connection(out, "progress", &p.connection),
         Record::Progress(_) | Record::Container(_) => Ok(()),
     }
 }

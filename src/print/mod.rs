@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use crate::record::{Process, Record};
+use crate::record::{Process, Progress, Record};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -81,9 +81,10 @@ fn is_pending(record: &Record) -> bool {
 fn process_of(record: &Record) -> Option<&Process> {
     match record {
         Record::Query(l) | Record::Lookup(l) => Some(&l.process),
-        Record::Opened(c) | Record::Outcome(c) | Record::Progress(c) | Record::Closed(c) => {
-            Some(&c.process)
-        }
+        Record::Opened(c)
+        | Record::Outcome(c)
+        | Record::Progress(Progress { connection: c, .. })
+        | Record::Closed(c) => Some(&c.process),
         Record::Container(_) => None,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::record::{Connection, Lookup, Outcome, Protocol, Record, Status, errno_name};
+use crate::record::{Connection, Lookup, Outcome, Progress, Protocol, Record, Status, errno_name};
 use crate::text::printable;
 
 /// Writes a record's lines; some have none.
@@ -14,6 +14,7 @@ pub fn write(out: &mut dyn Write, record: &Record, start_ts: i64) -> io::Result<
         Record::Opened(connection) => opened(out, connection, start_ts),
         Record::Outcome(connection) => outcome(out, connection, start_ts),
         Record::Closed(connection) => closed(out, connection, start_ts),
+        Record::Progress(p) if p.due => progress(out, p, start_ts),
         Record::Progress(_) | Record::Container(_) => Ok(()),
     }
 }
@@ -118,6 +119,17 @@ fn outcome(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()>
     .known("duration", c.duration_us.map(millis))
     .known("id", Some(c.id))
     .end(out)
+}
+
+fn progress(out: &mut dyn Write, p: &Progress, start_ts: i64) -> io::Result<()> {
+    let c = &p.connection;
+    let age_us = (p.ts - c.ts).max(0) / 1000;
+    follow_up("process.progress", c, start_ts, Some(age_us))
+        .known("tx_bytes", c.tx_bytes)
+        .known("rx_bytes", c.rx_bytes)
+        .known("duration", Some(millis(age_us)))
+        .known("id", Some(c.id))
+        .end(out)
 }
 
 fn closed(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {

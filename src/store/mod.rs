@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, TransactionBehavior, params};
 
-use crate::record::{Connection, Lookup, Record, errno_name};
+use crate::record::{Connection, Lookup, Progress, Record, errno_name};
 use intern::Interner;
 
 pub use file::{Access, MIGRATIONS, group_id, open_reader, recorder_runs};
@@ -94,7 +94,10 @@ impl Store {
     /// Takes a record into the batch.
     pub fn add(&mut self, record: &Record) {
         match record {
-            Record::Opened(c) | Record::Outcome(c) | Record::Progress(c) | Record::Closed(c) => {
+            Record::Opened(c)
+            | Record::Outcome(c)
+            | Record::Progress(Progress { connection: c, .. })
+            | Record::Closed(c) => {
                 if self.batch.connections.insert(c.id, c.clone()).is_none() {
                     self.batch.order.push(c.id);
                 }

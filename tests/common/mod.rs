@@ -42,6 +42,11 @@ pub fn ask() -> PathBuf {
     tool("ask")
 }
 
+/// The client of tests/tools/send.rs.
+pub fn send() -> PathBuf {
+    tool("send")
+}
+
 fn tool(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let tool = exe.parent().unwrap().parent().unwrap();
