@@ -52,6 +52,10 @@ pub struct Settings {
     pub next_lookup: i64,
     /// Whether /proc shows the kernel side's pids.
     pub procfs: bool,
+    /// Keep no arguments of processes.
+    pub no_args: bool,
+    /// Wall clock minus boot clock, in nanoseconds.
+    pub clock_offset_ns: i64,
     /// Where DNS servers are.
     pub dns_ports: Vec<u16>,
     /// Directory of the topmost cgroup that is seen.
@@ -103,15 +107,19 @@ struct Who {
 impl Attributor {
     /// Begins with the processes and cgroups that there are.
     pub fn new(settings: Settings) -> Attributor {
-        let mut processes = Processes::new(settings.procfs);
+        let mut processes = Processes::new(processes::Options {
+            procfs: settings.procfs,
+            no_args: settings.no_args,
+            clock_offset_ns: settings.clock_offset_ns,
+        });
         processes.seed();
         let mut cgroups = cgroups::Cgroups::default();
         cgroups.seed(&settings.cgroup_root);
         Attributor {
             names: Names::new(settings.max_names),
             connections: Connections::new(settings.next_connection),
+            clock_offset_ns: settings.clock_offset_ns,
             settings,
-            clock_offset_ns: 0,
             processes,
             cgroups,
             containers: LruCache::new(MAX_CONTAINERS),

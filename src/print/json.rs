@@ -72,6 +72,13 @@ struct Egress<'a> {
     already_open: u8,
     tx_packets: Option<u64>,
     rx_packets: Option<u64>,
+    start: String,
+    start_ts: i64,
+    login_uid: Option<u32>,
+    login_user: Option<&'a str>,
+    pod_namespace: Option<&'a str>,
+    outer_container_id: Option<&'a str>,
+    outer_container_name: Option<String>,
 }
 
 fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()> {
@@ -124,6 +131,13 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         already_open: c.already_open.into(),
         tx_packets: c.tx_packets,
         rx_packets: c.rx_packets,
+        start: iso(p.start_ts),
+        start_ts: p.start_ts,
+        login_uid: p.login_uid,
+        login_user: p.login_user.as_deref(),
+        pod_namespace: None,
+        outer_container_id: None,
+        outer_container_name: None,
     };
     line(out, &egress)
 }
@@ -229,8 +243,12 @@ mod tests {
             .collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["comm"], "a\nb\u{1b}");
-        // the binary form of dst_ip is for SQL alone
-        for column in view.column_names().filter(|c| *c != "dst_addr") {
+        // the binary form of dst_ip and the key of ancestors are for SQL alone
+        let sql_only = ["dst_addr", "process_id"];
+        for column in view.column_names() {
+            if sql_only.contains(&column) {
+                continue;
+            }
             assert!(lines[0].get(column).is_some(), "{column}");
         }
         assert_eq!(lines[1]["answers"][0]["data"], "192.0.2.1");
