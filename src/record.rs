@@ -73,6 +73,8 @@ pub struct Ancestor {
 pub struct Container {
     pub id: String,
     pub runtime: Option<&'static str>,
+    /// The container that it runs in.
+    pub outer: Option<Rc<Container>>,
     /// What its runtime says of it; comes later than its first event may.
     pub details: RefCell<Details>,
 }
@@ -92,9 +94,22 @@ pub struct ContainerDetails {
     pub image: Option<String>,
     pub hostname: Option<String>,
     pub ip: Option<String>,
+    /// Of Kubernetes.
+    pub pod: Option<String>,
+    pub pod_namespace: Option<String>,
+    /// Whose files these details are from, where the cgroup's path did not tell.
+    pub runtime: Option<&'static str>,
 }
 
 impl Container {
+    /// As its cgroup's path tells, or else its files.
+    pub fn runtime(&self) -> Option<&'static str> {
+        self.runtime.or_else(|| match &*self.details.borrow() {
+            Details::Known(details) => details.runtime,
+            _ => None,
+        })
+    }
+
     pub fn is_pending(&self) -> bool {
         *self.details.borrow() == Details::Pending
     }

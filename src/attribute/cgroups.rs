@@ -72,6 +72,8 @@ impl Cgroups {
 pub struct ContainerPath<'a> {
     pub runtime: Option<&'static str>,
     pub id: &'a str,
+    /// The part of the path above it, where an outer container may be.
+    pub above: &'a str,
 }
 
 /// The innermost container of a cgroup path.
@@ -101,7 +103,12 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
             (None, Some((_, id))) => (Some("containerd"), id),
             (None, None) => (bare_runtime(parent), name),
         };
-        is_id(id).then_some(ContainerPath { runtime, id })
+        let above = parts[..i].iter().map(|p| p.len() + 1).sum::<usize>();
+        is_id(id).then(|| ContainerPath {
+            runtime,
+            id,
+            above: &path[..above.saturating_sub(1)],
+        })
     })
 }
 
@@ -112,6 +119,14 @@ fn bare_runtime(parent: &str) -> Option<&'static str> {
         "libpod_parent" => Some("podman"),
         _ => None,
     }
+}
+
+/// The user whose service manager a cgroup is below: `user@UID.service`, systemd's.
+pub fn user(path: &str) -> Option<u32> {
+    let unit = path
+        .split('/')
+        .find_map(|part| part.strip_prefix("user@"))?;
+    unit.strip_suffix(".service")?.parse().ok()
 }
 
 /// 64 hexadecimal digits, as every OCI runtime's manager makes them.
@@ -172,18 +187,18 @@ mod tests {
             ("/kubepods/burstable/pod1/{}", None),
         ] {
             let path = path.replace("{}", ID);
-            assert_eq!(
-                container(&path),
-                Some(ContainerPath { runtime, id: ID }),
-                "{path}"
-            );
+            let found = container(&path).map(|c| (c.runtime, c.id));
+            assert_eq!(found, Some((runtime, ID)), "{path}");
         }
     }
 
     #[test]
     fn the_innermost_container_wins_and_monitors_are_none() {
         let nested = format!("/docker/{ID}/docker/{INNER}/init");
-        assert_eq!(container(&nested).map(|c| c.id), Some(INNER));
+        let inner = container(&nested).unwrap();
+        assert_eq!(inner.id, INNER);
+        assert_eq!(inner.above, format!("/docker/{ID}/docker"));
+        assert_eq!(container(inner.above).map(|c| c.id), Some(ID));
         assert_eq!(
             container(&format!("/machine.slice/libpod-conmon-{ID}.scope")),
             None
@@ -216,15 +231,20 @@ mod tests {
             Some("app-x.scope")
         );
         assert_eq!(unit("/system.slice"), None);
+        assert_eq!(
+            user("/user.slice/user-1000.slice/user@1000.service/x"),
+            Some(1000)
+        );
+        assert_eq!(user("/system.slice"), None);
     }
 
     proptest! {
         #[test]
         fn any_path_is_survived(path in ".{0,300}") {
             if let Some(found) = container(&path) {
-                prop_assert!(is_id(found.id));
+                prop_assert!(is_id(found.id) && path.starts_with(found.above));
             }
-            let _ = (unit(&path), v1_container_path(&path));
+            let _ = (unit(&path), user(&path), v1_container_path(&path));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! typed events in order; out go [`Record`]s for the sinks. It knows no BPF and
 //! no SQL, and nothing in it fails: what cannot be found out is left unknown.
 
+mod bundles;
 pub mod cgroups;
 mod connections;
 pub mod dns;
@@ -334,12 +335,17 @@ impl Attributor {
         if let Some(container) = self.containers.get(found.id) {
             return Some(Rc::clone(container));
         }
-        // Runtimes without a prefix of their own may be Docker's too.
-        let dockers = matches!(found.runtime, Some("docker") | None);
-        let pending = dockers && self.docker.ask(found.id);
+        let pending = self.docker.ask(docker::Question {
+            id: found.id.to_string(),
+            runtime: found.runtime,
+            home: cgroups::user(path).and_then(users::home),
+        });
+        // Each call is on a shorter path.
+        let outer = self.container_of(found.above);
         let container = Rc::new(Container {
             id: found.id.to_string(),
             runtime: found.runtime,
+            outer,
             details: std::cell::RefCell::new(if pending {
                 Details::Pending
             } else {

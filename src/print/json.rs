@@ -64,7 +64,7 @@ struct Egress<'a> {
     container_runtime: Option<&'a str>,
     container_hostname: Option<String>,
     container_ip: Option<String>,
-    pod: Option<&'a str>,
+    pod: Option<String>,
     netns: Option<u32>,
     cgroup: Option<&'a str>,
     lookup_id: Option<i64>,
@@ -76,7 +76,7 @@ struct Egress<'a> {
     start_ts: i64,
     login_uid: Option<u32>,
     login_user: Option<&'a str>,
-    pod_namespace: Option<&'a str>,
+    pod_namespace: Option<String>,
     outer_container_id: Option<&'a str>,
     outer_container_name: Option<String>,
 }
@@ -85,6 +85,7 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
     let p = &c.process;
     let container = p.container.as_deref();
     let details = container.and_then(|k| k.details()).unwrap_or_default();
+    let outer = container.and_then(|k| k.outer.as_deref());
     let name = c.name.as_ref();
     let egress = Egress {
         event,
@@ -121,10 +122,10 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         container_id: container.map(|k| k.id.as_str()),
         container_name: details.name,
         container_image: details.image,
-        container_runtime: container.and_then(|k| k.runtime),
+        container_runtime: container.and_then(|k| k.runtime()),
         container_hostname: details.hostname,
         container_ip: details.ip,
-        pod: None,
+        pod: details.pod,
         netns: p.netns,
         cgroup: p.cgroup.as_deref(),
         lookup_id: name.and_then(|n| n.lookup),
@@ -135,9 +136,9 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         start_ts: p.start_ts,
         login_uid: p.login_uid,
         login_user: p.login_user.as_deref(),
-        pod_namespace: None,
-        outer_container_id: None,
-        outer_container_name: None,
+        pod_namespace: details.pod_namespace,
+        outer_container_id: outer.map(|k| k.id.as_str()),
+        outer_container_name: outer.and_then(|k| k.details()).and_then(|d| d.name),
     };
     line(out, &egress)
 }

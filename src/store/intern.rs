@@ -67,26 +67,40 @@ impl Interner {
     /// The container's row, with the details that are known by now.
     pub fn container(&mut self, db: &Db, container: &Container) -> rusqlite::Result<i64> {
         let details = container.details().unwrap_or_default();
+        let outer = match &container.outer {
+            Some(outer) => Some(match self.containers.get(&outer.id) {
+                Some(id) => *id,
+                None => self.container(db, outer)?,
+            }),
+            None => None,
+        };
         let id = db
             .prepare_cached(
-                "INSERT INTO container (container_id, runtime, name, image, hostname, ip)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO container (container_id, runtime, name, image, hostname, ip,
+                                        pod, pod_namespace, outer_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (container_id) DO UPDATE SET
                      runtime = COALESCE(excluded.runtime, runtime),
                      name = COALESCE(excluded.name, name),
                      image = COALESCE(excluded.image, image),
                      hostname = COALESCE(excluded.hostname, hostname),
-                     ip = COALESCE(excluded.ip, ip)
+                     ip = COALESCE(excluded.ip, ip),
+                     pod = COALESCE(excluded.pod, pod),
+                     pod_namespace = COALESCE(excluded.pod_namespace, pod_namespace),
+                     outer_id = COALESCE(excluded.outer_id, outer_id)
                  RETURNING id",
             )?
             .query_row(
                 params![
                     container.id,
-                    container.runtime,
+                    container.runtime(),
                     details.name,
                     details.image,
                     details.hostname,
-                    details.ip
+                    details.ip,
+                    details.pod,
+                    details.pod_namespace,
+                    outer
                 ],
                 |row| row.get(0),
             )?;
