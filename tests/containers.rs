@@ -56,7 +56,10 @@ fn id(mark: char) -> String {
 
 /// Dials from inside a cgroup, in the near namespace.
 fn dial_in(net: &Net, cgroup: &Path, port: &str) {
-    let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", cgroup.display());
+    let script = format!(
+        "echo $$ > \"{}/cgroup.procs\"; exec \"$@\"",
+        cgroup.display()
+    );
     let dialled = Command::new("nsenter")
         .arg(format!("--net=/run/netns/{}", net.near))
         .args(["sh", "-ec", &script, "sh"])
@@ -191,4 +194,26 @@ fn hostile_files_and_names_break_nothing() {
         .map(|b| format!("{b:02X}"))
         .collect();
     assert_eq!(row, [name.as_str(), "1"]);
+}
+
+#[test]
+fn system_containers_have_their_name() {
+    // LXC: src/lxc/cgroups/cgfsng.c; systemd: src/nspawn/nspawn-cgroup.c
+    let mut laid = Laid::default();
+    let me = std::process::id();
+    for (cgroup, runtime, name) in [
+        (
+            format!("/lxc.payload.box{me}/system.slice"),
+            "lxc",
+            format!("box{me}"),
+        ),
+        (
+            format!("/machine.slice/systemd-nspawn@my\\x2dbox{me}.service/payload"),
+            "systemd-nspawn",
+            format!("my-box{me}"),
+        ),
+    ] {
+        let columns = "container_runtime, container_name";
+        assert_eq!(row_of(&cgroup, &mut laid, columns), [runtime, &name]);
+    }
 }

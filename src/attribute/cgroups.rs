@@ -103,13 +103,69 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
             (None, Some((_, id))) => (Some("containerd"), id),
             (None, None) => (bare_runtime(parent), name),
         };
+        let found = match is_id(id) {
+            true => (runtime, id),
+            false => machine(path, parts[i], parent, parts.get(i + 1).copied())?,
+        };
         let above = parts[..i].iter().map(|p| p.len() + 1).sum::<usize>();
-        is_id(id).then(|| ContainerPath {
-            runtime,
-            id,
+        Some(ContainerPath {
+            runtime: found.0,
+            id: found.1,
             above: &path[..above.saturating_sub(1)],
         })
     })
+}
+
+/// A system container, which has a name for its id: LXC's `lxc.payload.NAME` or
+/// `lxc/NAME` (src/lxc/cgroups/cgfsng.c), and systemd-nspawn's service or scope with its
+/// `payload` below (src/nspawn/nspawn-cgroup.c), beside which its supervisor is.
+///
+/// A user may make such a directory in the cgroups that are delegated to them, and a name,
+/// unlike an id, is guessed: there it is none.
+fn machine<'a>(
+    path: &str,
+    part: &'a str,
+    parent: &str,
+    below: Option<&str>,
+) -> Option<(Option<&'static str>, &'a str)> {
+    let nspawn = || {
+        let service = part.strip_prefix("systemd-nspawn@");
+        let service = service.and_then(|name| name.strip_suffix(".service"));
+        let scope = part.strip_prefix("machine-");
+        service.or_else(|| scope.and_then(|name| name.strip_suffix(".scope")))
+    };
+    let (runtime, name) = if let Some(name) = part.strip_prefix("lxc.payload.") {
+        ("lxc", name)
+    } else if parent == "lxc" {
+        ("lxc", part)
+    } else if below == Some("payload") {
+        ("systemd-nspawn", nspawn()?)
+    } else {
+        return None;
+    };
+    let delegated = path.starts_with("/user.slice/");
+    (!delegated && !name.is_empty()).then_some((Some(runtime), name))
+}
+
+/// A name as systemd writes it into a unit's (systemd.unit(5)): `\x2d` is a `-`.
+pub fn unescaped(name: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = rest.strip_prefix(b"\\x").and_then(|hex| hex.get(..2));
+        let code = hex.and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(code) => {
+                bytes.push(code);
+                rest = &rest[4..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whose the bare ids below a directory are.
@@ -212,6 +268,47 @@ mod tests {
     }
 
     #[test]
+    fn system_containers_have_names_and_their_monitors_are_none() {
+        for (path, found) in [
+            ("/lxc.payload.web", Some(("lxc", "web"))),
+            (
+                "/lxc.payload.web/system.slice/nginx.service",
+                Some(("lxc", "web")),
+            ),
+            ("/lxc.monitor.web", None),
+            ("/lxc/web/init.scope", Some(("lxc", "web"))),
+            (
+                "/machine.slice/systemd-nspawn@my\\x2dbox.service/payload/init.scope",
+                Some(("systemd-nspawn", "my\\x2dbox")),
+            ),
+            (
+                "/machine.slice/machine-box.scope/payload",
+                Some(("systemd-nspawn", "box")),
+            ),
+            ("/machine.slice/machine-box.scope/supervisor", None),
+            (
+                "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator",
+                None,
+            ),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/lxc.payload.web",
+                None,
+            ),
+            ("/lxc.payload.", None),
+        ] {
+            let got = container(path).and_then(|c| Some((c.runtime?, c.id)));
+            assert_eq!(got, found, "{path}");
+        }
+        assert_eq!(unescaped("my\\x2dbox"), "my-box");
+        assert_eq!(unescaped("a\\x\\xzz\\x2"), "a\\x\\xzz\\x2");
+        let nested = format!("/lxc.payload.web/docker/{ID}");
+        assert_eq!(
+            container(container(&nested).unwrap().above).unwrap().id,
+            "web"
+        );
+    }
+
+    #[test]
     fn a_hybrid_proc_file_gives_the_first_path_with_a_container() {
         let text = format!("12:pids:/user\n3:cpu,cpuacct:/docker/{ID}\n0::/\n");
         assert_eq!(
@@ -242,9 +339,9 @@ mod tests {
         #[test]
         fn any_path_is_survived(path in ".{0,300}") {
             if let Some(found) = container(&path) {
-                prop_assert!(is_id(found.id) && path.starts_with(found.above));
+                prop_assert!(!found.id.is_empty() && path.starts_with(found.above));
             }
-            let _ = (unit(&path), user(&path), v1_container_path(&path));
+            let _ = (unescaped(&path), unit(&path), user(&path), v1_container_path(&path));
         }
     }
 }

@@ -25,8 +25,8 @@ use hashlink::LruCache;
 use crate::capture::event::{Dns, Event, FlowBytes, Owner, What};
 use crate::capture::open::OpenSocket;
 use crate::record::{
-    Answer, Container, Details, Endpoint, Lookup, Name, Process, Protocol, Record, Source, Status,
-    Transport,
+    Answer, Container, ContainerDetails, Details, Endpoint, Lookup, Name, Process, Protocol,
+    Record, Source, Status, Transport,
 };
 use connections::Connections;
 use docker::Docker;
@@ -335,26 +335,39 @@ impl Attributor {
         if let Some(container) = self.containers.get(found.id) {
             return Some(Rc::clone(container));
         }
-        let pending = self.docker.ask(docker::Question {
-            id: found.id.to_string(),
-            runtime: found.runtime,
-            home: cgroups::user(path).and_then(users::home),
-        });
+        let details = match found.runtime {
+            // Their name is all that they are known by.
+            Some("lxc" | "systemd-nspawn") => Details::Known(ContainerDetails {
+                name: Some(cgroups::unescaped(found.id)),
+                ..ContainerDetails::default()
+            }),
+            runtime => self.ask_about(found.id, runtime, path),
+        };
         // Each call is on a shorter path.
         let outer = self.container_of(found.above);
         let container = Rc::new(Container {
             id: found.id.to_string(),
             runtime: found.runtime,
             outer,
-            details: std::cell::RefCell::new(if pending {
-                Details::Pending
-            } else {
-                Details::Unknown
-            }),
+            details: std::cell::RefCell::new(details),
         });
         self.containers
             .insert(found.id.to_string(), Rc::clone(&container));
         Some(container)
+    }
+
+    /// The details of a container while its answer is to come.
+    fn ask_about(&self, id: &str, runtime: Option<&'static str>, path: &str) -> Details {
+        let asked = self.docker.ask(docker::Question {
+            id: id.to_string(),
+            runtime,
+            home: cgroups::user(path).and_then(users::home),
+        });
+        if asked {
+            Details::Pending
+        } else {
+            Details::Unknown
+        }
     }
 
     /// What is known of a connection when it begins; None where it is not wanted.
