@@ -320,5 +320,9 @@ fn process(i: u64) -> Rc<Process> {
         unit: None,
         container: None,
         netns: Some(4_026_531_840),
+        start_ts: 0,
+        login_uid: None,
+        login_user: None,
+        parent: None,
     })
 }

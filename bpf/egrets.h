@@ -16,6 +16,9 @@
 #define EGRETS_PATH_MAX 1024 /* bytes of a cgroup's path kept */
 #define EGRETS_DNS_PORTS 8   /* DNS ports that can be configured */
 
+/* Nobody logged in: AUDIT_UID_UNSET, include/uapi/linux/audit.h. */
+#define EGRETS_NO_LOGIN 0xffffffff
+
 enum egrets_kind {
 	EGRETS_NONE,
 	EGRETS_FORK,	    /* struct egrets_fork */
@@ -52,10 +55,10 @@ struct egrets_owner {
 	__u64 mntns_id; /* unlike the inode number never used again */
 	__u32 tgid;
 	__u32 tid;
-	__u32 uid;   /* as the initial user namespace sees it */
-	__u32 netns; /* inode number */
-	__u32 mntns; /* inode number */
-	__u32 pad;
+	__u32 uid;		    /* as the initial user namespace sees it */
+	__u32 netns;		    /* inode number */
+	__u32 mntns;		    /* inode number */
+	__u32 login_uid;	    /* audit's; EGRETS_NO_LOGIN: nobody logged in, or no audit */
 	__u8 comm[EGRETS_COMM_LEN]; /* of the leader: threads rename themselves */
 };
 

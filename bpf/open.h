@@ -38,6 +38,7 @@ static __always_inline void fill_owner_of(struct egrets_owner *owner, struct tas
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	owner->login_uid = login_uid(task);
 	fill_mount_namespace(owner, task);
 	owner->netns = BPF_CORE_READ(net, ns.inum);
 	owner->netns_cookie = netns_cookie(net);

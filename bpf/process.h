@@ -32,6 +32,14 @@ static __always_inline void fill_mount_namespace(struct egrets_owner *owner,
 		owner->mntns_id = BPF_CORE_READ(ns, ns.ns_id);
 }
 
+/* Who had logged in, whatever user the process has become since: audit's loginuid. */
+static __always_inline __u32 login_uid(struct task_struct *task)
+{
+	if (!bpf_core_field_exists(task->loginuid))
+		return EGRETS_NO_LOGIN;
+	return BPF_CORE_READ(task, loginuid.val);
+}
+
 /* All but the network namespace, which is the socket's. */
 static __always_inline void fill_owner(struct egrets_owner *owner)
 {
@@ -45,6 +53,7 @@ static __always_inline void fill_owner(struct egrets_owner *owner)
 	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
 	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = bpf_get_current_cgroup_id();
+	owner->login_uid = login_uid(task);
 	fill_mount_namespace(owner, task);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
 }

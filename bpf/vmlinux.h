@@ -92,6 +92,10 @@ struct signal_struct;
 
 struct css_set;
 
+typedef struct {
+	uid_t val;
+} kuid_t;
+
 struct task_struct {
 	struct mm_struct *mm;
 	pid_t pid;
@@ -106,6 +110,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	u64 self_exec_id;
 	struct css_set *cgroups;
+	kuid_t loginuid;
 };
 
 struct pt_regs {
@@ -121,10 +126,6 @@ struct mm_struct {
 		struct file *exe_file;
 	};
 };
-
-typedef struct {
-	uid_t val;
-} kuid_t;
 
 struct cred {
 	kuid_t uid;

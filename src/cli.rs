@@ -63,6 +63,9 @@ pub struct LiveArgs {
     /// DNS answers remembered at most, to name connections by
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = at_least_one)]
     pub max_names: usize,
+    /// Keep only the program of each command line: arguments may hold secrets
+    #[arg(long)]
+    pub no_args: bool,
     /// Size of the kernel's event buffer, e.g. 64K, 16M; a power of two of pages
     #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = ring_bytes)]
     pub ring_size: u32,

@@ -45,12 +45,36 @@ pub struct Process {
     pub container: Option<Rc<Container>>,
     /// Inode number, as lsns(8) shows it.
     pub netns: Option<u32>,
+    /// When it was started; by one offset for a whole recording, so that two rows of a
+    /// process have the same.
+    pub start_ts: i64,
+    /// Who had logged in, as audit keeps it.
+    pub login_uid: Option<u32>,
+    pub login_user: Option<String>,
+    /// What started it.
+    pub parent: Option<Rc<Ancestor>>,
+}
+
+/// A program that started others: a process between two execs.
+#[derive(Debug)]
+pub struct Ancestor {
+    /// Tells it from every other one of the run.
+    pub serial: u64,
+    pub pid: u32,
+    /// As [`Process::start_ts`].
+    pub start_ts: i64,
+    pub comm: String,
+    pub exe: Option<String>,
+    pub cmdline: Option<String>,
+    pub parent: Option<Rc<Ancestor>>,
 }
 
 #[derive(Debug)]
 pub struct Container {
     pub id: String,
     pub runtime: Option<&'static str>,
+    /// The container that it runs in.
+    pub outer: Option<Rc<Container>>,
     /// What its runtime says of it; comes later than its first event may.
     pub details: RefCell<Details>,
 }
@@ -70,9 +94,22 @@ pub struct ContainerDetails {
     pub image: Option<String>,
     pub hostname: Option<String>,
     pub ip: Option<String>,
+    /// Of Kubernetes.
+    pub pod: Option<String>,
+    pub pod_namespace: Option<String>,
+    /// Whose files these details are from, where the cgroup's path did not tell.
+    pub runtime: Option<&'static str>,
 }
 
 impl Container {
+    /// As its cgroup's path tells, or else its files.
+    pub fn runtime(&self) -> Option<&'static str> {
+        self.runtime.or_else(|| match &*self.details.borrow() {
+            Details::Known(details) => details.runtime,
+            _ => None,
+        })
+    }
+
     pub fn is_pending(&self) -> bool {
         *self.details.borrow() == Details::Pending
     }

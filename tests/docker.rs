@@ -149,7 +149,7 @@ fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_
         "hello"
     );
     // One after the other, then at once: each is gone within milliseconds.
-    let half = volume(5);
+    let (half, crowd) = (volume(5), volume(20));
     for i in 0..half {
         docker.run(&[
             "--name",
@@ -163,7 +163,7 @@ fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_
             &port,
         ]);
     }
-    let at_once: Vec<_> = (0..half)
+    let at_once: Vec<_> = (0..crowd)
         .map(|i| {
             let (name, host, target) = (format!("p{i}"), format!("hp{i}"), format!("p{i}.test"));
             let args = [
@@ -228,7 +228,7 @@ fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_
     let short = format!(
         "SELECT count(*) FROM egress WHERE {tcp}{port} AND comm = 'dial' AND exe = '/bin/dial' AND host = container_name || '.test' AND container_hostname = 'h' || container_name AND container_image = 'img:1' AND container_ip = src_ip AND outcome = 'connected'"
     );
-    assert_eq!(value::<i64>(&db, &short), 2 * half as i64);
+    assert_eq!(value::<i64>(&db, &short), (half + crowd) as i64);
     let onhost = sqlite3(
         &db,
         &format!(
@@ -335,4 +335,59 @@ fn without_a_daemon_containers_cost_details_and_no_events() {
         rows,
         [[id.as_str(), "docker", "", &format!("/docker/{id}")]]
     );
+}
+
+#[test]
+fn a_daemon_that_hangs_in_mid_run_costs_no_event_and_its_late_answers_still_count() {
+    let mut docker = Docker::start();
+    docker.net.dnsmasq(&[&format!("--listen-address={FAR4}")]);
+    let port = docker.net.http("hello").to_string();
+    let (_dir, db) = history();
+    ok(&mut docker.cli(&["network", "create", "own"]));
+    // Started before the recording, they dial when the daemon is stopped.
+    let dial = ["img:1", "busybox", "sh", "-c"];
+    let script = format!(
+        "while [ ! -e /go/now ]; do busybox sleep 0.1; done; dial tcp {FAR4} {port}; busybox sleep 600"
+    );
+    let go = docker.dir.path().join("go");
+    fs::create_dir(&go).unwrap();
+    let volume = format!("{}:/go", go.display());
+    for (name, options) in [
+        ("bridged", ["--network", "bridge"]),
+        ("user-defined", ["--network", "own"]),
+        ("hostpid", ["--pid", "host"]),
+    ] {
+        let mut command = docker.cli(&["run", "-d", "--name", name, "-v", &volume]);
+        ok(command.args(options).args(dial).arg(&script));
+    }
+    let recorder = docker.record(&db);
+    // SIGSTOP: it accepts, and never answers.
+    let pid = fs::read_to_string(docker.dir.path().join("pid")).unwrap();
+    run("kill", &["-STOP", pid.trim()]);
+    fs::write(go.join("now"), "").unwrap();
+    let written = format!("SELECT count(*) FROM egress WHERE dst_port = {port}");
+    eventually("three rows", || {
+        (value::<i64>(&db, &written) == 3).then_some(())
+    });
+    run("kill", &["-CONT", pid.trim()]);
+    let named = format!("{written} AND container_name IS NOT NULL");
+    eventually("three names", || {
+        (value::<i64>(&db, &named) == 3).then_some(())
+    });
+    assert_eq!(recorder.stop(), 0);
+    assert_eq!(
+        sqlite3(
+            &db,
+            &format!(
+                "SELECT container_name, container_image, container_ip = src_ip, outcome FROM egress WHERE dst_port = {port} ORDER BY 1"
+            )
+        ),
+        [
+            ["bridged", "img:1", "1", "connected"],
+            ["hostpid", "img:1", "1", "connected"],
+            ["user-defined", "img:1", "1", "connected"]
+        ]
+    );
+    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+    ok(&mut docker.cli(&["rm", "-f", "bridged", "hostpid", "user-defined"]));
 }

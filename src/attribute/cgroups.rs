@@ -72,6 +72,8 @@ impl Cgroups {
 pub struct ContainerPath<'a> {
     pub runtime: Option<&'static str>,
     pub id: &'a str,
+    /// The part of the path above it, where an outer container may be.
+    pub above: &'a str,
 }
 
 /// The innermost container of a cgroup path.
@@ -101,8 +103,69 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
             (None, Some((_, id))) => (Some("containerd"), id),
             (None, None) => (bare_runtime(parent), name),
         };
-        is_id(id).then_some(ContainerPath { runtime, id })
+        let found = match is_id(id) {
+            true => (runtime, id),
+            false => machine(path, parts[i], parent, parts.get(i + 1).copied())?,
+        };
+        let above = parts[..i].iter().map(|p| p.len() + 1).sum::<usize>();
+        Some(ContainerPath {
+            runtime: found.0,
+            id: found.1,
+            above: &path[..above.saturating_sub(1)],
+        })
     })
+}
+
+/// A system container, which has a name for its id: LXC's `lxc.payload.NAME` or
+/// `lxc/NAME` (src/lxc/cgroups/cgfsng.c), and systemd-nspawn's service or scope with its
+/// `payload` below (src/nspawn/nspawn-cgroup.c), beside which its supervisor is.
+///
+/// A user may make such a directory in the cgroups that are delegated to them, and a name,
+/// unlike an id, is guessed: there it is none.
+fn machine<'a>(
+    path: &str,
+    part: &'a str,
+    parent: &str,
+    below: Option<&str>,
+) -> Option<(Option<&'static str>, &'a str)> {
+    let nspawn = || {
+        let service = part.strip_prefix("systemd-nspawn@");
+        let service = service.and_then(|name| name.strip_suffix(".service"));
+        let scope = part.strip_prefix("machine-");
+        service.or_else(|| scope.and_then(|name| name.strip_suffix(".scope")))
+    };
+    let (runtime, name) = if let Some(name) = part.strip_prefix("lxc.payload.") {
+        ("lxc", name)
+    } else if parent == "lxc" {
+        ("lxc", part)
+    } else if below == Some("payload") {
+        ("systemd-nspawn", nspawn()?)
+    } else {
+        return None;
+    };
+    let delegated = path.starts_with("/user.slice/");
+    (!delegated && !name.is_empty()).then_some((Some(runtime), name))
+}
+
+/// A name as systemd writes it into a unit's (systemd.unit(5)): `\x2d` is a `-`.
+pub fn unescaped(name: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = rest.strip_prefix(b"\\x").and_then(|hex| hex.get(..2));
+        let code = hex.and_then(|hex| std::str::from_utf8(hex).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(code) => {
+                bytes.push(code);
+                rest = &rest[4..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whose the bare ids below a directory are.
@@ -112,6 +175,14 @@ fn bare_runtime(parent: &str) -> Option<&'static str> {
         "libpod_parent" => Some("podman"),
         _ => None,
     }
+}
+
+/// The user whose service manager a cgroup is below: `user@UID.service`, systemd's.
+pub fn user(path: &str) -> Option<u32> {
+    let unit = path
+        .split('/')
+        .find_map(|part| part.strip_prefix("user@"))?;
+    unit.strip_suffix(".service")?.parse().ok()
 }
 
 /// 64 hexadecimal digits, as every OCI runtime's manager makes them.
@@ -172,18 +243,18 @@ mod tests {
             ("/kubepods/burstable/pod1/{}", None),
         ] {
             let path = path.replace("{}", ID);
-            assert_eq!(
-                container(&path),
-                Some(ContainerPath { runtime, id: ID }),
-                "{path}"
-            );
+            let found = container(&path).map(|c| (c.runtime, c.id));
+            assert_eq!(found, Some((runtime, ID)), "{path}");
         }
     }
 
     #[test]
     fn the_innermost_container_wins_and_monitors_are_none() {
         let nested = format!("/docker/{ID}/docker/{INNER}/init");
-        assert_eq!(container(&nested).map(|c| c.id), Some(INNER));
+        let inner = container(&nested).unwrap();
+        assert_eq!(inner.id, INNER);
+        assert_eq!(inner.above, format!("/docker/{ID}/docker"));
+        assert_eq!(container(inner.above).map(|c| c.id), Some(ID));
         assert_eq!(
             container(&format!("/machine.slice/libpod-conmon-{ID}.scope")),
             None
@@ -194,6 +265,47 @@ mod tests {
         );
         assert_eq!(container(&format!("/docker/{}", &ID[1..])), None);
         assert_eq!(container(&format!("/docker/{}", ID.to_uppercase())), None);
+    }
+
+    #[test]
+    fn system_containers_have_names_and_their_monitors_are_none() {
+        for (path, found) in [
+            ("/lxc.payload.web", Some(("lxc", "web"))),
+            (
+                "/lxc.payload.web/system.slice/nginx.service",
+                Some(("lxc", "web")),
+            ),
+            ("/lxc.monitor.web", None),
+            ("/lxc/web/init.scope", Some(("lxc", "web"))),
+            (
+                "/machine.slice/systemd-nspawn@my\\x2dbox.service/payload/init.scope",
+                Some(("systemd-nspawn", "my\\x2dbox")),
+            ),
+            (
+                "/machine.slice/machine-box.scope/payload",
+                Some(("systemd-nspawn", "box")),
+            ),
+            ("/machine.slice/machine-box.scope/supervisor", None),
+            (
+                "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope/libvirt/emulator",
+                None,
+            ),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/lxc.payload.web",
+                None,
+            ),
+            ("/lxc.payload.", None),
+        ] {
+            let got = container(path).and_then(|c| Some((c.runtime?, c.id)));
+            assert_eq!(got, found, "{path}");
+        }
+        assert_eq!(unescaped("my\\x2dbox"), "my-box");
+        assert_eq!(unescaped("a\\x\\xzz\\x2"), "a\\x\\xzz\\x2");
+        let nested = format!("/lxc.payload.web/docker/{ID}");
+        assert_eq!(
+            container(container(&nested).unwrap().above).unwrap().id,
+            "web"
+        );
     }
 
     #[test]
@@ -216,15 +328,20 @@ mod tests {
             Some("app-x.scope")
         );
         assert_eq!(unit("/system.slice"), None);
+        assert_eq!(
+            user("/user.slice/user-1000.slice/user@1000.service/x"),
+            Some(1000)
+        );
+        assert_eq!(user("/system.slice"), None);
     }
 
     proptest! {
         #[test]
         fn any_path_is_survived(path in ".{0,300}") {
             if let Some(found) = container(&path) {
-                prop_assert!(is_id(found.id));
+                prop_assert!(!found.id.is_empty() && path.starts_with(found.above));
             }
-            let _ = (unit(&path), v1_container_path(&path));
+            let _ = (unescaped(&path), unit(&path), user(&path), v1_container_path(&path));
         }
     }
 }

@@ -1,9 +1,10 @@
-//! What Docker says of a container, asked over its socket on a thread of its own:
-//! a slow or dead daemon costs a container's details, never an event.
+//! What is said of a container: by its files or, over its socket, by Docker. Both are
+//! asked on threads of their own: a slow or dead daemon costs a container's details,
+//! never an event.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::bundles;
 use crate::record::{ContainerDetails, Details};
 
 /// A daemon that holds a container's lock while it starts answers after that.
@@ -22,16 +24,51 @@ const MAX_ANSWER: u64 = 4 << 20;
 /// Threads that ask at once: one container that hangs must not stop the others.
 const ASKERS: usize = 4;
 
-/// The daemon's answers, by container id.
+/// A container to find out about.
+pub struct Question {
+    pub id: String,
+    /// As its cgroup's path tells; runtimes without a prefix there may be Docker's too.
+    pub runtime: Option<&'static str>,
+    /// Of the user whose container it may be.
+    pub home: Option<PathBuf>,
+}
+
+impl Question {
+    /// Docker's daemon knows its containers' addresses best, and their names when they
+    /// have been renamed; files need nobody who answers.
+    fn answer(&self, socket: &PathBuf) -> Details {
+        let files = || bundles::describe(Path::new("/"), &self.id, self.home.as_deref());
+        let inspected = match self.runtime {
+            Some("docker") => inspect(socket, &self.id),
+            Some(_) => return files().map_or(Details::Unknown, Details::Known),
+            None => match files() {
+                Some(details) => return Details::Known(details),
+                None => inspect(socket, &self.id),
+            },
+        };
+        match inspected {
+            Ok(details) => Details::Known(details),
+            Err(e) => files().map_or_else(
+                || {
+                    log::warn!("container {:.12}: no details: {e:#}", self.id);
+                    Details::Unknown
+                },
+                Details::Known,
+            ),
+        }
+    }
+}
+
+/// The answers, by container id.
 pub struct Docker {
-    ask: SyncSender<String>,
+    ask: SyncSender<Question>,
     answers: Receiver<(String, Details)>,
 }
 
 impl Docker {
     /// Starts asking. `DOCKER_HOST` names another socket (`unix://PATH`).
     pub fn start() -> Docker {
-        let (ask, questions) = sync_channel::<String>(QUEUE);
+        let (ask, questions) = sync_channel::<Question>(QUEUE);
         let (answer, answers) = sync_channel(QUEUE);
         let socket = socket_path(std::env::var("DOCKER_HOST").ok());
         let questions = std::sync::Arc::new(std::sync::Mutex::new(questions));
@@ -40,15 +77,9 @@ impl Docker {
             thread::spawn(move || {
                 loop {
                     let next = questions.lock().map(|q| q.recv());
-                    let Ok(Ok(id)) = next else { return };
-                    let details = match inspect(&socket, &id) {
-                        Ok(details) => Details::Known(details),
-                        Err(e) => {
-                            log::warn!("container {:.12}: no details: {e:#}", id);
-                            Details::Unknown
-                        }
-                    };
-                    if answer.send((id, details)).is_err() {
+                    let Ok(Ok(question)) = next else { return };
+                    let details = question.answer(&socket);
+                    if answer.send((question.id, details)).is_err() {
                         return;
                     }
                 }
@@ -59,11 +90,8 @@ impl Docker {
 
     /// Asks about a container; the answer comes through [`Docker::answered`].
     /// False where too many wait already.
-    pub fn ask(&self, id: &str) -> bool {
-        !matches!(
-            self.ask.try_send(id.to_string()),
-            Err(TrySendError::Full(_))
-        )
+    pub fn ask(&self, question: Question) -> bool {
+        !matches!(self.ask.try_send(question), Err(TrySendError::Full(_)))
     }
 
     /// Answers that have come since.
@@ -103,9 +131,10 @@ fn inspect(socket: &PathBuf, id: &str) -> Result<ContainerDetails> {
     parse(&answer)
 }
 
+/// An inspect's answer; the file that Docker keeps of a container has the same keys.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Inspect {
+pub struct Inspect {
     name: Option<String>,
     config: Option<Config>,
     network_settings: Option<NetworkSettings>,
@@ -148,23 +177,30 @@ fn parse(answer: &[u8]) -> Result<ContainerDetails> {
     }
     let inspect: Inspect =
         serde_json::from_slice(answer.get(body..).unwrap_or_default()).context("not JSON")?;
-    let given = |text: Option<String>| text.filter(|t| !t.is_empty());
-    let config = inspect.config;
-    let (hostname, image) = config.map_or((None, None), |c| (c.hostname, c.image));
-    let ip = inspect.network_settings.and_then(|n| {
-        given(n.ip_address).or_else(|| {
-            let networks = n.networks.unwrap_or_default();
-            networks
-                .into_values()
-                .find_map(|n| given(n.ip_address).or(given(n.ipv6_address)))
-        })
-    });
-    Ok(ContainerDetails {
-        name: given(inspect.name).map(|n| n.trim_start_matches('/').to_string()),
-        image: given(image),
-        hostname: given(hostname),
-        ip,
-    })
+    Ok(inspect.details())
+}
+
+impl Inspect {
+    pub fn details(self) -> ContainerDetails {
+        let given = |text: Option<String>| text.filter(|t| !t.is_empty());
+        let (hostname, image) = self.config.map_or((None, None), |c| (c.hostname, c.image));
+        let ip = self.network_settings.and_then(|n| {
+            given(n.ip_address).or_else(|| {
+                let networks = n.networks.unwrap_or_default();
+                networks
+                    .into_values()
+                    .find_map(|n| given(n.ip_address).or(given(n.ipv6_address)))
+            })
+        });
+        ContainerDetails {
+            name: given(self.name).map(|n| n.trim_start_matches('/').to_string()),
+            image: given(image),
+            hostname: given(hostname),
+            ip,
+            runtime: Some("docker"),
+            ..ContainerDetails::default()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +222,8 @@ mod tests {
             image: Some("img:1".into()),
             hostname: Some("h".into()),
             ip: Some("172.17.0.2".into()),
+            runtime: Some("docker"),
+            ..ContainerDetails::default()
         };
         assert_eq!(parse(&old).unwrap(), expected);
         assert_eq!(parse(&new).unwrap(), expected);

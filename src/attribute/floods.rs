@@ -101,6 +101,10 @@ mod tests {
             unit: None,
             container: None,
             netns: None,
+            start_ts: 0,
+            login_uid: None,
+            login_user: None,
+            parent: None,
         };
         Lookup {
             id,

@@ -209,6 +209,10 @@ mod tests {
             unit: None,
             container: None,
             netns: None,
+            start_ts: 0,
+            login_uid: None,
+            login_user: None,
+            parent: None,
         };
         let party = Party {
             process: (1, 1),

@@ -2,6 +2,7 @@
 //! typed events in order; out go [`Record`]s for the sinks. It knows no BPF and
 //! no SQL, and nothing in it fails: what cannot be found out is left unknown.
 
+mod bundles;
 pub mod cgroups;
 mod connections;
 pub mod dns;
@@ -24,8 +25,8 @@ use hashlink::LruCache;
 use crate::capture::event::{Carried, Dns, Event, FlowBytes, Owner, What};
 use crate::capture::open::OpenSocket;
 use crate::record::{
-    Answer, Container, Details, Endpoint, Lookup, Name, Process, Protocol, Record, Source, Status,
-    Transport,
+    Answer, Container, ContainerDetails, Details, Endpoint, Lookup, Name, Process, Protocol,
+    Record, Source, Status, Transport,
 };
 use connections::{Connections, Now};
 use docker::Docker;
@@ -52,6 +53,10 @@ pub struct Settings {
     pub next_lookup: i64,
     /// Whether /proc shows the kernel side's pids.
     pub procfs: bool,
+    /// Keep no arguments of processes.
+    pub no_args: bool,
+    /// Wall clock minus boot clock, in nanoseconds.
+    pub clock_offset_ns: i64,
     /// Where DNS servers are.
     pub dns_ports: Vec<u16>,
     /// Directory of the topmost cgroup that is seen.
@@ -103,15 +108,19 @@ struct Who {
 impl Attributor {
     /// Begins with the processes and cgroups that there are.
     pub fn new(settings: Settings) -> Attributor {
-        let mut processes = Processes::new(settings.procfs);
+        let mut processes = Processes::new(processes::Options {
+            procfs: settings.procfs,
+            no_args: settings.no_args,
+            clock_offset_ns: settings.clock_offset_ns,
+        });
         processes.seed();
         let mut cgroups = cgroups::Cgroups::default();
         cgroups.seed(&settings.cgroup_root);
         Attributor {
             names: Names::new(settings.max_names),
             connections: Connections::new(settings.next_connection),
+            clock_offset_ns: settings.clock_offset_ns,
             settings,
-            clock_offset_ns: 0,
             processes,
             cgroups,
             containers: LruCache::new(MAX_CONTAINERS),
@@ -346,21 +355,39 @@ impl Attributor {
         if let Some(container) = self.containers.get(found.id) {
             return Some(Rc::clone(container));
         }
-        // Runtimes without a prefix of their own may be Docker's too.
-        let dockers = matches!(found.runtime, Some("docker") | None);
-        let pending = dockers && self.docker.ask(found.id);
+        let details = match found.runtime {
+            // Their name is all that they are known by.
+            Some("lxc" | "systemd-nspawn") => Details::Known(ContainerDetails {
+                name: Some(cgroups::unescaped(found.id)),
+                ..ContainerDetails::default()
+            }),
+            runtime => self.ask_about(found.id, runtime, path),
+        };
+        // Each call is on a shorter path.
+        let outer = self.container_of(found.above);
         let container = Rc::new(Container {
             id: found.id.to_string(),
             runtime: found.runtime,
-            details: std::cell::RefCell::new(if pending {
-                Details::Pending
-            } else {
-                Details::Unknown
-            }),
+            outer,
+            details: std::cell::RefCell::new(details),
         });
         self.containers
             .insert(found.id.to_string(), Rc::clone(&container));
         Some(container)
+    }
+
+    /// The details of a container while its answer is to come.
+    fn ask_about(&self, id: &str, runtime: Option<&'static str>, path: &str) -> Details {
+        let asked = self.docker.ask(docker::Question {
+            id: id.to_string(),
+            runtime,
+            home: cgroups::user(path).and_then(users::home),
+        });
+        if asked {
+            Details::Pending
+        } else {
+            Details::Unknown
+        }
     }
 
     /// What is known of a connection when it begins; None where it is not wanted.

@@ -5,15 +5,17 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs;
+use std::io::Read;
 use std::rc::Rc;
 
+use hashlink::LruCache;
 use procfs::process as proc;
 
 use super::cgroups;
 use super::names::ProcessKey;
 use super::users::Users;
-use crate::capture::event::{Exec, Owner};
-use crate::record::{Container, Process};
+use crate::capture::event::{Exec, Owner, arguments};
+use crate::record::{Ancestor, Container, Process};
 
 /// What an exec gives a process, and fork hands on.
 #[derive(Debug, Default)]
@@ -31,6 +33,8 @@ pub struct Node {
     pub key: ProcessKey,
     pub ppid: Option<u32>,
     parent: Option<Rc<Node>>,
+    /// What its parent ran when it started this one.
+    born_of: Option<Rc<Image>>,
     depth: usize,
     image: RefCell<Rc<Image>>,
     /// Whether this run records it: with `record -- CMD`, CMD's descendants.
@@ -41,6 +45,8 @@ pub struct Node {
     v1_asked: Cell<bool>,
     /// The identity that its last event had.
     last: RefCell<Option<(Identity, Rc<Process>)>>,
+    /// What it is to those that it starts with its newest such program.
+    ancestor: RefCell<Option<(Rc<Image>, Rc<Ancestor>)>>,
 }
 
 /// What makes a new [`Process`] row when it changes.
@@ -48,6 +54,7 @@ pub struct Node {
 struct Identity {
     comm: String,
     uid: u32,
+    login_uid: Option<u32>,
     cgroup: Option<Rc<str>>,
     netns: u32,
     /// What it runs: an exec makes a new one.
@@ -58,20 +65,49 @@ impl PartialEq for Identity {
     fn eq(&self, other: &Identity) -> bool {
         // Held, so that no later image can have the same address.
         Rc::ptr_eq(&self.image, &other.image)
-            && (&self.comm, self.uid, &self.cgroup, self.netns)
-                == (&other.comm, other.uid, &other.cgroup, other.netns)
+            && (
+                &self.comm,
+                self.uid,
+                self.login_uid,
+                &self.cgroup,
+                self.netns,
+            ) == (
+                &other.comm,
+                other.uid,
+                other.login_uid,
+                &other.cgroup,
+                other.netns,
+            )
     }
 }
 
 /// How far up a process' ancestors are followed, and kept when they are gone.
 const MAX_DEPTH: usize = 64;
 
+/// Processes remembered that have ended: those that something came of last. A socket
+/// may outlive the process that owns it, in one that inherited it.
+const MAX_ENDED: usize = 4096;
+
+/// Bytes of a command line that are kept, as the kernel side keeps them.
+const ARGV_MAX: usize = 4096;
+
+/// How the table is filled.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Whether /proc shows the kernel side's pids.
+    pub procfs: bool,
+    /// Keep no arguments: command lines hold secrets.
+    pub no_args: bool,
+    /// Wall clock minus boot clock, in nanoseconds, when the run began.
+    pub clock_offset_ns: i64,
+}
+
 pub struct Processes {
     live: HashMap<u32, Rc<Node>>,
+    ended: LruCache<ProcessKey, Rc<Node>>,
     serial: u64,
     users: Users,
-    /// Whether /proc shows the kernel side's pids.
-    procfs: bool,
+    options: Options,
     /// The process to track as soon as it is seen.
     root: Option<u32>,
 }
@@ -83,20 +119,21 @@ pub struct Place {
 }
 
 impl Processes {
-    /// An empty table; `procfs` says whether /proc can be asked.
-    pub fn new(procfs: bool) -> Processes {
+    /// An empty table.
+    pub fn new(options: Options) -> Processes {
         Processes {
             live: HashMap::new(),
+            ended: LruCache::new(MAX_ENDED),
             serial: 0,
             users: Users::default(),
-            procfs,
+            options,
             root: None,
         }
     }
 
     /// Every process that runs now, parents before children.
     pub fn seed(&mut self) {
-        if !self.procfs {
+        if !self.options.procfs {
             return;
         }
         let Ok(all) = proc::all_processes() else {
@@ -117,7 +154,7 @@ impl Processes {
         if self.known(pid, start_ns).is_some() {
             return; // it was found in /proc, or is told twice
         }
-        let parent = self.known(ppid, parent_start_ns);
+        let parent = self.remembered(ppid, parent_start_ns);
         let node = match &parent {
             Some(parent) => Node::child(parent, (pid, start_ns)),
             None => Node::orphan((pid, start_ns), Some(ppid)),
@@ -145,12 +182,8 @@ impl Processes {
                 }
             }
         };
-        let mut cmdline = exec.argv.join(" ");
-        if exec.argv_cut > 0 {
-            cmdline.push('…');
-        }
+        let cmdline = self.cmdline(&exec.argv, exec.argv_cut > 0);
         let exe = exec.exe.or_else(|| node.image.borrow().exe.clone());
-        let cmdline = (!cmdline.is_empty()).then_some(cmdline);
         *node.image.borrow_mut() = Rc::new(Image {
             comm: exec.owner.comm,
             exe,
@@ -160,9 +193,22 @@ impl Processes {
     }
 
     pub fn exit(&mut self, pid: u32, start_ns: u64) {
-        if self.known(pid, start_ns).is_some() {
+        if let Some(node) = self.known(pid, start_ns) {
             self.live.remove(&pid);
+            self.ended.insert((pid, start_ns), node);
         }
+    }
+
+    /// A command line as it is kept.
+    fn cmdline(&self, argv: &[String], cut: bool) -> Option<String> {
+        if self.options.no_args {
+            return argv.first().filter(|program| !program.is_empty()).cloned();
+        }
+        let mut cmdline = argv.join(" ");
+        if cut {
+            cmdline.push('…');
+        }
+        (!cmdline.is_empty()).then_some(cmdline)
     }
 
     /// A process was moved to this path of a cgroup v1 hierarchy.
@@ -184,19 +230,25 @@ impl Processes {
 
     /// The process of an event, read from /proc where its fork was not seen.
     pub fn node(&mut self, owner: &Owner) -> Rc<Node> {
-        if let Some(node) = self.known(owner.pid, owner.start_ns) {
+        if let Some(node) = self.remembered(owner.pid, owner.start_ns) {
             let known = node.image.borrow().exec_id;
             if known.is_some_and(|known| known != owner.exec_id) {
                 *node.image.borrow_mut() = Rc::new(self.image_now(owner));
             }
             return node;
         }
-        let node = self
+        let key = (owner.pid, owner.start_ns);
+        let read = self
             .read_one(owner.pid)
-            .filter(|node| same_start(node.key.1, owner.start_ns))
-            .map(|node| Rc::new(node.renamed((owner.pid, owner.start_ns))))
-            .unwrap_or_else(|| Rc::new(Node::orphan((owner.pid, owner.start_ns), None)));
-        self.insert(Rc::clone(&node));
+            .filter(|node| same_start(node.key.1, owner.start_ns));
+        if let Some(node) = read {
+            let node = Rc::new(node.renamed(key));
+            self.insert(Rc::clone(&node));
+            return node;
+        }
+        // It has ended, or can't be looked up. Its pid may be another one's by now.
+        let node = Rc::new(Node::orphan(key, None));
+        self.ended.insert(key, Rc::clone(&node));
         node
     }
 
@@ -221,6 +273,7 @@ impl Processes {
         let identity = Identity {
             comm: owner.comm.clone(),
             uid: owner.uid,
+            login_uid: owner.login_uid,
             cgroup: place.cgroup.clone(),
             netns: owner.netns,
             image: Rc::clone(&image),
@@ -232,6 +285,7 @@ impl Processes {
         }
         self.serial += 1;
         let cgroup = place.cgroup.as_deref();
+        let parent = self.started_by(node);
         let process = Rc::new(Process {
             serial: self.serial,
             pid: owner.pid,
@@ -247,9 +301,49 @@ impl Processes {
             unit: cgroup.and_then(cgroups::unit).map(str::to_string),
             container: place.container,
             netns: (owner.netns != 0).then_some(owner.netns),
+            start_ts: self.wall(owner.start_ns),
+            login_uid: owner.login_uid,
+            login_user: owner.login_uid.and_then(|uid| self.users.name(uid)),
+            parent,
         });
         *node.last.borrow_mut() = Some((identity, Rc::clone(&process)));
         process
+    }
+
+    /// The program that started a process, with those above it.
+    fn started_by(&mut self, node: &Node) -> Option<Rc<Ancestor>> {
+        let mut missing = Vec::new();
+        let mut found = None;
+        let mut at = (node.parent.as_ref(), node.born_of.as_ref());
+        while let (Some(parent), Some(image)) = at {
+            if let Some((of, ancestor)) = &*parent.ancestor.borrow()
+                && Rc::ptr_eq(of, image)
+            {
+                found = Some(Rc::clone(ancestor));
+                break;
+            }
+            missing.push((parent, image));
+            at = (parent.parent.as_ref(), parent.born_of.as_ref());
+        }
+        for (parent, image) in missing.into_iter().rev() {
+            self.serial += 1;
+            let ancestor = Rc::new(Ancestor {
+                serial: self.serial,
+                pid: parent.key.0,
+                start_ts: self.wall(parent.key.1),
+                comm: image.comm.clone(),
+                exe: image.exe.clone(),
+                cmdline: image.cmdline.clone(),
+                parent: found,
+            });
+            *parent.ancestor.borrow_mut() = Some((Rc::clone(image), Rc::clone(&ancestor)));
+            found = Some(ancestor);
+        }
+        found
+    }
+
+    fn wall(&self, ns: u64) -> i64 {
+        (ns as i64).saturating_add(self.options.clock_offset_ns)
     }
 
     /// Its cgroup v1 path that names a container, told by an event or, asked once,
@@ -269,7 +363,10 @@ impl Processes {
 
     fn proc_cgroup(&self, node: &Node) -> Option<String> {
         let path = format!("/proc/{}/cgroup", node.key.0);
-        self.procfs.then(|| fs::read_to_string(path).ok()).flatten()
+        self.options
+            .procfs
+            .then(|| fs::read_to_string(path).ok())
+            .flatten()
     }
 
     fn known(&self, pid: u32, start_ns: u64) -> Option<Rc<Node>> {
@@ -279,8 +376,14 @@ impl Processes {
             .cloned()
     }
 
+    /// A process that runs, or ran.
+    fn remembered(&mut self, pid: u32, start_ns: u64) -> Option<Rc<Node>> {
+        self.known(pid, start_ns)
+            .or_else(|| self.ended.get(&(pid, start_ns)).cloned())
+    }
+
     fn read_one(&self, pid: u32) -> Option<Node> {
-        if !self.procfs {
+        if !self.options.procfs {
             return None;
         }
         let process = proc::Process::new(i32::try_from(pid).ok()?).ok()?;
@@ -295,11 +398,11 @@ impl Processes {
             Some(parent) => Node::child(parent, key),
             None => Node::orphan(key, (ppid != 0).then_some(ppid)),
         };
-        let argv = process.cmdline().unwrap_or_default();
+        let (argv, cut) = read_argv(key.0);
         *node.image.borrow_mut() = Rc::new(Image {
             comm: stat.comm.clone(),
             exe: process.exe().ok().map(|p| p.to_string_lossy().into_owned()),
-            cmdline: (!argv.is_empty()).then(|| argv.join(" ")),
+            cmdline: self.cmdline(&argv, cut),
             exec_id: None,
         });
         Rc::new(node)
@@ -312,12 +415,14 @@ impl Node {
             key,
             ppid,
             parent: None,
+            born_of: None,
             depth: 0,
             image: RefCell::default(),
             tracked: Cell::new(false),
             v1_path: RefCell::default(),
             v1_asked: Cell::new(false),
             last: RefCell::default(),
+            ancestor: RefCell::default(),
         }
     }
 
@@ -334,12 +439,14 @@ impl Node {
             } else {
                 Rc::clone(parent)
             }),
+            born_of: Some(Rc::clone(&parent.image.borrow())),
             depth: if cut { 1 } else { parent.depth + 1 },
             image: RefCell::new(Rc::clone(&parent.image.borrow())),
             tracked: Cell::new(parent.tracked.get()),
             v1_path: RefCell::new(parent.v1_path.borrow().clone()),
             v1_asked: Cell::new(parent.v1_asked.get()),
             last: RefCell::default(),
+            ancestor: RefCell::default(),
         }
     }
 
@@ -368,6 +475,18 @@ impl Node {
     }
 }
 
+/// The arguments of a process that runs, and whether they were cut. Its owner may have
+/// written anything there, of any length.
+fn read_argv(pid: u32) -> (Vec<String>, bool) {
+    let mut bytes = Vec::new();
+    if let Ok(file) = fs::File::open(format!("/proc/{pid}/cmdline")) {
+        let _ = file.take(ARGV_MAX as u64 + 1).read_to_end(&mut bytes);
+    }
+    let cut = bytes.len() > ARGV_MAX;
+    bytes.truncate(ARGV_MAX);
+    (arguments(&bytes), cut)
+}
+
 /// Clock ticks since boot (proc_pid_stat(5), field 22) in nanoseconds.
 fn ticks_to_ns(ticks: u64) -> u64 {
     ticks.saturating_mul(1_000_000_000 / procfs::ticks_per_second().max(1))
@@ -387,6 +506,7 @@ mod tests {
             pid,
             tid: pid,
             uid: 0,
+            login_uid: None,
             start_ns,
             exec_id: 7,
             cgroup_id: 1,
@@ -419,7 +539,7 @@ mod tests {
 
     #[test]
     fn a_child_that_does_not_exec_runs_its_parents_program() {
-        let mut table = Processes::new(false);
+        let mut table = Processes::new(Options::default());
         table.fork(10, S, 1, 0);
         table.exec(exec(10, S, &["bash", "-c", "x"]));
         table.fork(11, 2 * S, 10, S);
@@ -437,7 +557,7 @@ mod tests {
 
     #[test]
     fn an_identity_lasts_until_something_of_it_changes() {
-        let mut table = Processes::new(false);
+        let mut table = Processes::new(Options::default());
         table.fork(10, S, 1, 0);
         let bash = owner(10, S, "bash");
         let node = table.node(&bash);
@@ -456,7 +576,7 @@ mod tests {
 
     #[test]
     fn an_exec_that_no_event_saw_leaves_nothing_of_the_program_before() {
-        let mut table = Processes::new(false);
+        let mut table = Processes::new(Options::default());
         let who = owner(10, S, "bash");
         table.fork(10, S, 1, 0);
         table.exec(exec(10, S, &["bash", "one"]));
@@ -470,7 +590,7 @@ mod tests {
 
     #[test]
     fn a_process_whose_exec_was_lost_has_not_the_program_before() {
-        let mut table = Processes::new(false);
+        let mut table = Processes::new(Options::default());
         table.fork(10, S, 1, 0);
         table.exec(exec(10, S, &["bash", "script"]));
         let curl = Owner {
@@ -485,7 +605,7 @@ mod tests {
 
     #[test]
     fn a_pid_used_again_is_another_process() {
-        let mut table = Processes::new(false);
+        let mut table = Processes::new(Options::default());
         table.fork(10, S, 1, 0);
         table.exec(exec(10, S, &["curl"]));
         let again = owner(10, 9 * S, "wget");
@@ -496,12 +616,12 @@ mod tests {
             ("wget", None)
         );
         table.exit(10, S); // the first one's, late
-        assert!(table.known(10, 9 * S).is_some());
+        assert!(table.remembered(10, 9 * S).is_some());
     }
 
     #[test]
     fn what_a_tracked_process_starts_is_tracked() {
-        let mut table = Processes::new(false);
+        let mut table = Processes::new(Options::default());
         table.track(10);
         table.fork(10, S, 1, 0);
         table.fork(11, 2 * S, 10, S);
@@ -515,8 +635,76 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_has_ended_is_still_known_and_its_pid_free_for_another() {
+        let mut table = Processes::new(Options::default());
+        table.track(10);
+        table.fork(10, S, 1, 0);
+        table.exec(exec(10, S, &["curl", "x"]));
+        table.exit(10, S);
+        table.fork(10, 5 * S, 1, 0);
+        let late = owner(10, S, "curl");
+        let node = table.node(&late);
+        assert!(node.tracked.get());
+        let process = table.identify(&node, &late, nowhere());
+        assert_eq!(process.cmdline.as_deref(), Some("curl x"));
+        assert!(!table.any_tracked());
+        // one that was never seen takes nobody's place
+        table.node(&owner(10, 3 * S, "x"));
+        assert!(table.known(10, 5 * S).is_some());
+        for pid in 0..2 * MAX_ENDED as u32 {
+            table.fork(pid, 9 * S, 1, 0);
+            table.exit(pid, 9 * S);
+        }
+        assert_eq!(table.ended.len(), MAX_ENDED);
+    }
+
+    #[test]
+    fn ancestors_are_what_they_were_when_they_started_the_next() {
+        let mut table = Processes::new(Options::default());
+        table.fork(10, S, 1, 0);
+        table.exec(exec(10, S, &["bash", "build.sh"]));
+        table.fork(11, 2 * S, 10, S);
+        table.exec(exec(11, 2 * S, &["make"]));
+        table.fork(12, 3 * S, 11, 2 * S);
+        table.fork(13, 3 * S, 11, 2 * S);
+        table.exec(exec(11, 2 * S, &["true"]));
+        table.exit(11, 2 * S);
+        let mut chain = |pid| {
+            let who = owner(pid, 3 * S, "curl");
+            let node = table.node(&who);
+            let mut at = table.identify(&node, &who, nowhere()).parent.clone();
+            let mut chain = Vec::new();
+            while let Some(ancestor) = at {
+                chain.push((ancestor.pid, ancestor.comm.clone(), ancestor.serial));
+                at = ancestor.parent.clone();
+            }
+            chain
+        };
+        let first = chain(12);
+        let comms: Vec<_> = first
+            .iter()
+            .map(|(pid, comm, _)| (*pid, comm.as_str()))
+            .collect();
+        assert_eq!(comms, [(11, "make"), (10, "bash")]);
+        assert_eq!(chain(13), first);
+    }
+
+    #[test]
+    fn without_arguments_only_the_program_is_kept() {
+        let mut table = Processes::new(Options {
+            no_args: true,
+            ..Options::default()
+        });
+        table.exec(exec(10, S, &["curl", "-u", "me:secret"]));
+        let who = owner(10, S, "curl");
+        let node = table.node(&who);
+        let process = table.identify(&node, &who, nowhere());
+        assert_eq!(process.cmdline.as_deref(), Some("curl"));
+    }
+
+    #[test]
     fn a_chain_of_forks_and_exits_stays_bounded() {
-        let mut table = Processes::new(false);
+        let mut table = Processes::new(Options::default());
         table.fork(1, S, 0, 0);
         for i in 1..2000u32 {
             table.fork(i + 1, u64::from(i + 1) * S, i, u64::from(i) * S);
@@ -532,7 +720,10 @@ mod tests {
 
     #[test]
     fn this_process_is_found_in_proc() {
-        let mut table = Processes::new(true);
+        let mut table = Processes::new(Options {
+            procfs: true,
+            ..Options::default()
+        });
         table.seed();
         let pid = std::process::id();
         let node = table.live.get(&pid).cloned().unwrap();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 #[derive(Default)]
@@ -37,6 +38,16 @@ fn parse(passwd: &str) -> HashMap<u32, String> {
         }
     }
     names
+}
+
+/// The home directory of a user id, as /etc/passwd has it.
+pub fn home(uid: u32) -> Option<PathBuf> {
+    let passwd = fs::read_to_string(PASSWD).ok()?;
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let own = fields.next()?.parse() == Ok(uid);
+        own.then(|| fields.nth(2)).flatten().map(PathBuf::from)
+    })
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ plain!(
     egrets_carried
 );
 
+/// AUDIT_UID_UNSET, include/uapi/linux/audit.h.
+const NO_LOGIN: u32 = u32::MAX;
+
 /// Both 0 where it is not known: the process was ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct MountNamespace {
@@ -46,6 +49,8 @@ pub struct Owner {
     pub pid: u32,
     pub tid: u32,
     pub uid: u32,
+    /// Who had logged in, as audit keeps it; None where nobody had.
+    pub login_uid: Option<u32>,
     /// Nanoseconds since boot.
     pub start_ns: u64,
     /// Counts its execs, and those of its ancestors before the forks.
@@ -325,6 +330,7 @@ pub fn owner(o: &types::egrets_owner) -> Owner {
         pid: o.tgid,
         tid: o.tid,
         uid: o.uid,
+        login_uid: (o.login_uid != NO_LOGIN).then_some(o.login_uid),
         start_ns: o.start_ns,
         exec_id: o.exec_id,
         cgroup_id: o.cgroup_id,
@@ -409,7 +415,8 @@ fn path_of(names: &[u8]) -> Option<String> {
     Some(path)
 }
 
-fn arguments(argv: &[u8]) -> Vec<String> {
+/// The arguments of a process, each ended by a NUL.
+pub fn arguments(argv: &[u8]) -> Vec<String> {
     if argv.is_empty() {
         return Vec::new();
     }

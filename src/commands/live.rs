@@ -112,6 +112,7 @@ impl Live {
         store: Option<Store>,
         printer: Option<Printer>,
     ) -> Live {
+        let seen = nanos(ClockId::Boottime);
         let mut attributor = Attributor::new(Settings {
             max_names: args.max_names,
             exclude: args.exclude.clone(),
@@ -120,11 +121,11 @@ impl Live {
             next_lookup: next.1,
             procfs: Namespace::Pid.is_initial(),
             dns_ports: capture.dns_ports.clone(),
+            no_args: args.no_args,
+            clock_offset_ns: now_ts() - seen,
             cgroup_root: capture.cgroup_root(),
         });
         let now = Instant::now();
-        let seen = nanos(ClockId::Boottime);
-        attributor.clock_offset_ns = now_ts() - seen;
         let mut records = Vec::new();
         match capture.adopt_open_sockets() {
             Ok(found) => {

@@ -65,7 +65,7 @@ struct Egress<'a> {
     container_runtime: Option<&'a str>,
     container_hostname: Option<String>,
     container_ip: Option<String>,
-    pod: Option<&'a str>,
+    pod: Option<String>,
     netns: Option<u32>,
     cgroup: Option<&'a str>,
     lookup_id: Option<i64>,
@@ -73,12 +73,20 @@ struct Egress<'a> {
     already_open: u8,
     tx_packets: Option<u64>,
     rx_packets: Option<u64>,
+    start: String,
+    start_ts: i64,
+    login_uid: Option<u32>,
+    login_user: Option<&'a str>,
+    pod_namespace: Option<String>,
+    outer_container_id: Option<&'a str>,
+    outer_container_name: Option<String>,
 }
 
 fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()> {
     let p = &c.process;
     let container = p.container.as_deref();
     let details = container.and_then(|k| k.details()).unwrap_or_default();
+    let outer = container.and_then(|k| k.outer.as_deref());
     let name = c.name.as_ref();
     let egress = Egress {
         event,
@@ -115,16 +123,23 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         container_id: container.map(|k| k.id.as_str()),
         container_name: details.name,
         container_image: details.image,
-        container_runtime: container.and_then(|k| k.runtime),
+        container_runtime: container.and_then(|k| k.runtime()),
         container_hostname: details.hostname,
         container_ip: details.ip,
-        pod: None,
+        pod: details.pod,
         netns: p.netns,
         cgroup: p.cgroup.as_deref(),
         lookup_id: name.and_then(|n| n.lookup),
         already_open: c.already_open.into(),
         tx_packets: c.tx_packets,
         rx_packets: c.rx_packets,
+        start: iso(p.start_ts),
+        start_ts: p.start_ts,
+        login_uid: p.login_uid,
+        login_user: p.login_user.as_deref(),
+        pod_namespace: details.pod_namespace,
+        outer_container_id: outer.map(|k| k.id.as_str()),
+        outer_container_name: outer.and_then(|k| k.details()).and_then(|d| d.name),
     };
     line(out, &egress)
 }
@@ -230,8 +245,12 @@ mod tests {
             .collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["comm"], "a\nb\u{1b}");
-        // the binary form of dst_ip is for SQL alone
-        for column in view.column_names().filter(|c| *c != "dst_addr") {
+        // the binary form of dst_ip and the key of ancestors are for SQL alone
+        let sql_only = ["dst_addr", "process_id"];
+        for column in view.column_names() {
+            if sql_only.contains(&column) {
+                continue;
+            }
             assert!(lines[0].get(column).is_some(), "{column}");
         }
         assert_eq!(lines[1]["answers"][0]["data"], "192.0.2.1");

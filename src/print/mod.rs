@@ -110,6 +110,10 @@ mod tests_support {
             unit: None,
             container: None,
             netns: None,
+            start_ts: 0,
+            login_uid: None,
+            login_user: None,
+            parent: None,
         })
     }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use hashlink::LruCache;
 use rusqlite::{Connection as Db, OptionalExtension, ToSql, params};
 
-use crate::record::{Container, Process, dst_scope, mapped};
+use crate::record::{Ancestor, Container, Process, dst_scope, mapped};
 
 /// Ids remembered of each kind. What is forgotten is looked up in the file.
 const REMEMBERED: usize = 16_384;
@@ -17,6 +17,8 @@ pub struct Interner {
     /// By [`Process::serial`]; one forgotten gets a second row, which says the
     /// same.
     processes: LruCache<u64, i64>,
+    /// By [`Ancestor::serial`], like those.
+    ancestors: LruCache<u64, i64>,
     containers: LruCache<String, i64>,
     hosts: LruCache<String, i64>,
     addresses: LruCache<IpAddr, i64>,
@@ -26,6 +28,7 @@ impl Default for Interner {
     fn default() -> Self {
         Interner {
             processes: LruCache::new(REMEMBERED),
+            ancestors: LruCache::new(REMEMBERED),
             containers: LruCache::new(REMEMBERED),
             hosts: LruCache::new(REMEMBERED),
             addresses: LruCache::new(REMEMBERED),
@@ -64,26 +67,40 @@ impl Interner {
     /// The container's row, with the details that are known by now.
     pub fn container(&mut self, db: &Db, container: &Container) -> rusqlite::Result<i64> {
         let details = container.details().unwrap_or_default();
+        let outer = match &container.outer {
+            Some(outer) => Some(match self.containers.get(&outer.id) {
+                Some(id) => *id,
+                None => self.container(db, outer)?,
+            }),
+            None => None,
+        };
         let id = db
             .prepare_cached(
-                "INSERT INTO container (container_id, runtime, name, image, hostname, ip)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO container (container_id, runtime, name, image, hostname, ip,
+                                        pod, pod_namespace, outer_id)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT (container_id) DO UPDATE SET
                      runtime = COALESCE(excluded.runtime, runtime),
                      name = COALESCE(excluded.name, name),
                      image = COALESCE(excluded.image, image),
                      hostname = COALESCE(excluded.hostname, hostname),
-                     ip = COALESCE(excluded.ip, ip)
+                     ip = COALESCE(excluded.ip, ip),
+                     pod = COALESCE(excluded.pod, pod),
+                     pod_namespace = COALESCE(excluded.pod_namespace, pod_namespace),
+                     outer_id = COALESCE(excluded.outer_id, outer_id)
                  RETURNING id",
             )?
             .query_row(
                 params![
                     container.id,
-                    container.runtime,
+                    container.runtime(),
                     details.name,
                     details.image,
                     details.hostname,
-                    details.ip
+                    details.ip,
+                    details.pod,
+                    details.pod_namespace,
+                    outer
                 ],
                 |row| row.get(0),
             )?;
@@ -102,10 +119,15 @@ impl Interner {
             }),
             None => None,
         };
+        let parent = match &p.parent {
+            Some(parent) => Some(self.ancestor(db, recording, parent)?),
+            None => None,
+        };
         db.prepare_cached(
             "INSERT INTO process (recording_id, pid, start_ns, ppid, parent_comm, comm, exe, cmdline,
-                                  uid, user, cgroup, unit, container_id, netns)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                                  uid, user, cgroup, unit, container_id, netns, start_ts,
+                                  login_uid, login_user, parent_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             recording,
@@ -121,11 +143,50 @@ impl Interner {
             p.cgroup,
             p.unit,
             container,
-            p.netns
+            p.netns,
+            p.start_ts,
+            p.login_uid,
+            p.login_user,
+            parent
         ])?;
         let id = db.last_insert_rowid();
         self.processes.insert(p.serial, id);
         Ok(id)
+    }
+
+    /// The row of a program that started others, and its lineage.
+    fn ancestor(&mut self, db: &Db, recording: i64, of: &Ancestor) -> rusqlite::Result<i64> {
+        let mut missing = Vec::new();
+        let mut above = None;
+        let mut at = Some(of);
+        while let Some(ancestor) = at {
+            if let Some(id) = self.ancestors.get(&ancestor.serial) {
+                above = Some(*id);
+                break;
+            }
+            missing.push(ancestor);
+            at = ancestor.parent.as_deref();
+        }
+        for a in missing.into_iter().rev() {
+            db.prepare_cached(
+                "INSERT INTO ancestor (recording_id, pid, start_ts, comm, exe, cmdline)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                recording, a.pid, a.start_ts, a.comm, a.exe, a.cmdline
+            ])?;
+            let id = db.last_insert_rowid();
+            db.prepare_cached(
+                "INSERT INTO lineage (ancestor_id, depth, above_id)
+                 SELECT ?1, 0, ?1 UNION ALL
+                 SELECT ?1, depth + 1, above_id FROM lineage WHERE ancestor_id = ?2",
+            )?
+            .execute(params![id, above])?;
+            self.ancestors.insert(a.serial, id);
+            above = Some(id);
+        }
+        // There is at least `of` itself, found or made.
+        above.ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
 }
 

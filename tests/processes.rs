@@ -1,0 +1,225 @@
+//! Who it was: real processes of milliseconds, scripts and what they start, sockets
+//! that outlive their process.
+
+mod common;
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use common::*;
+
+#[test]
+fn five_thousand_processes_of_milliseconds_all_have_their_program_and_arguments() {
+    let net = Net::new();
+    let (dir, db) = history();
+    // Programs of many names, so that one taken for another shows.
+    let programs: Vec<_> = (0..10)
+        .map(|i| dir.path().join(format!("dial-{i}")))
+        .collect();
+    for program in &programs {
+        fs::copy(dial(), program).unwrap();
+    }
+    let count = volume(5_000);
+    let recorder = Recorder::start(&db, &["--exclude", "53"]);
+    let runs: Vec<_> = (0..4)
+        .map(|part| {
+            let programs = programs.clone();
+            let near = format!("/run/netns/{}", net.near);
+            thread::spawn(move || {
+                let near = fs::File::open(near).unwrap();
+                rustix::thread::move_into_link_name_space(
+                    std::os::fd::AsFd::as_fd(&near),
+                    Some(rustix::thread::LinkNameSpaceType::Network),
+                )
+                .unwrap();
+                for i in (part..count).step_by(4) {
+                    // The address says which process it has to be; nobody listens.
+                    let ip = format!("127.{}.{}.{}", 1 + i % 10, 1 + i / 250, 1 + i % 250);
+                    let status = Command::new(&programs[i % 10])
+                        .args(["tcp", &ip, "7"])
+                        .stderr(Stdio::null())
+                        .status()
+                        .unwrap();
+                    assert_eq!(status.code(), Some(1));
+                }
+            })
+        })
+        .collect();
+    for run in runs {
+        run.join().unwrap();
+    }
+    assert_eq!(recorder.stop(), 0);
+    let me = std::process::id();
+    let dials = format!(
+        "FROM egress WHERE dst_port = 7 AND netns = {}",
+        net.near_inode()
+    );
+    assert_eq!(
+        value::<i64>(&db, &format!("SELECT count(*) {dials}")),
+        count as i64
+    );
+    let right = format!(
+        "SELECT count(*) {dials} AND cmdline = exe || ' tcp ' || dst_ip || ' 7'
+         AND exe = '{0}/dial-' || (substr(dst_ip, 5, instr(substr(dst_ip, 5), '.') - 1) - 1)
+         AND ppid = {me} AND outcome = 'refused' AND start_ts <= ts AND ts - start_ts < 60000000000",
+        dir.path().display()
+    );
+    assert_eq!(value::<i64>(&db, &right), count as i64);
+    let lives = format!("SELECT count(*) FROM (SELECT DISTINCT pid, start_ts {dials})");
+    assert_eq!(value::<i64>(&db, &lives), count as i64);
+    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn what_a_script_and_all_below_it_caused_is_one_query() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    let script = dir.path().join("build.sh");
+    let dial = dial();
+    // a child, a grandchild whose parent is gone by then, and one in a new session
+    let lines = format!(
+        "d={}\n$d tcp {FAR4} {port}\nsh -c \"(sleep 0.3; $d tcp {FAR4} {port}) & exit\"\nsetsid sh -c \"$d tcp {FAR4} {port}; :\"\nsleep 0.6\n",
+        dial.display()
+    );
+    fs::write(&script, lines).unwrap();
+    let recorder = Recorder::start(&db, &[]);
+    for args in [
+        vec!["bash", script.to_str().unwrap()],
+        vec![dial.to_str().unwrap(), "tcp", FAR4, &port],
+    ] {
+        assert!(
+            net.command(args[0])
+                .args(&args[1..])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    assert_eq!(recorder.stop(), 0);
+    assert_eq!(
+        value::<i64>(
+            &db,
+            &format!("SELECT count(*) FROM egress WHERE dst_port = {port}")
+        ),
+        4
+    );
+    let caused = format!(
+        "SELECT DISTINCT e.id FROM egress e JOIN ancestors a USING (process_id)
+         WHERE a.comm = 'bash' AND a.cmdline = 'bash {}'",
+        script.display()
+    );
+    assert_eq!(sqlite3(&db, &caused).len(), 3);
+    let pid: i64 = value(
+        &db,
+        &format!(
+            "SELECT DISTINCT pid FROM ancestors WHERE cmdline = 'bash {}'",
+            script.display()
+        ),
+    );
+    let children = format!(
+        "SELECT DISTINCT e.id FROM egress e JOIN ancestors a USING (process_id) WHERE a.pid = {pid}"
+    );
+    assert_eq!(sqlite3(&db, &children).len(), 3);
+    // up to this test and beyond, in order
+    let me = std::process::id();
+    let depths: i64 = value(
+        &db,
+        &format!(
+            "SELECT count(DISTINCT e.id) FROM egress e JOIN ancestors a USING (process_id) WHERE e.dst_port = {port} AND a.pid = {me} AND a.depth <= 4"
+        ),
+    );
+    assert_eq!(depths, 4);
+    let again = "SELECT count(*) FROM egress e JOIN ancestors a USING (process_id)
+        WHERE a.depth = 1 AND (a.pid <> e.ppid OR a.comm <> e.parent_comm) AND e.comm = 'dial'";
+    assert_eq!(value::<i64>(&db, again), 0);
+}
+
+#[test]
+fn a_socket_that_outlives_its_process_is_still_that_process_and_tracked() {
+    let net = Net::new();
+    let port = net.echo().to_string();
+    let (_dir, db) = history();
+    // bash connects the socket, its child sends on it when bash is gone
+    let script = format!("exec 3<>/dev/udp/{FAR4}/{port}; (sleep 0.4; echo late >&3) & exit 0");
+    let output = net.record(&db, &["bash", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let rows = sqlite3(
+        &db,
+        &format!(
+            "SELECT comm, exe LIKE '%/bash', instr(cmdline, 'echo late') > 0, parent_comm IS NOT NULL, tx_bytes FROM egress WHERE dst_port = {port}"
+        ),
+    );
+    assert_eq!(rows, [["bash", "1", "1", "1", "5"]]);
+}
+
+#[test]
+fn arguments_are_left_out_on_request() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let mut egrets = egrets();
+    egrets
+        .args(["record", "--no-args", "--json", "--db"])
+        .arg(&db);
+    egrets.args(["--", "ip", "netns", "exec", &net.near, "bash", "-c"]);
+    egrets.arg(format!("exec 3<>/dev/tcp/{FAR4}/{port}; : topsecret"));
+    let output = ok(&mut egrets);
+    assert_eq!(sqlite3(&db, "SELECT cmdline FROM egress"), [["bash"]]);
+    assert!(!output.contains("topsecret"), "{output}");
+    let file = fs::read(&db).unwrap();
+    assert!(!file.windows(9).any(|bytes| bytes == b"topsecret"));
+}
+
+#[test]
+fn hostile_arguments_stay_in_their_line_and_their_field() {
+    use std::os::unix::ffi::OsStrExt;
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let hostile = std::ffi::OsStr::from_bytes(b"a\nINFO[0000] fake\x1b[2J\xff\xfe\"',--");
+    let mut egrets = egrets();
+    egrets.args(["record", "--json", "--db"]).arg(&db);
+    egrets.args(["--", "ip", "netns", "exec", &net.near, "bash", "-c"]);
+    // the shell dials, so its arguments are those of the row
+    egrets.arg(format!("exec 3<>/dev/tcp/{FAR4}/{port}"));
+    egrets.arg(hostile);
+    let output = ok(&mut egrets);
+    let lines: Vec<serde_json::Value> = output
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(lines.iter().any(|l| {
+        l["event"] == "connect"
+            && l["cmdline"]
+                .as_str()
+                .is_some_and(|c| c.ends_with("a\nINFO[0000] fake\u{1b}[2J\u{fffd}\u{fffd}\"',--"))
+    }));
+    assert!(!output.contains('\u{1b}'));
+    let table = ok(common::egrets()
+        .args(["query", "what did bash talk to", "--db"])
+        .arg(&db));
+    assert!(!table.contains('\u{1b}'), "{table}");
+}
+
+#[test]
+fn a_process_has_who_had_logged_in() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    // Without audit the kernel has no such file, and the column is NULL.
+    let set = fs::metadata("/proc/self/loginuid").is_ok();
+    let script = format!(
+        "[ {} = 0 ] || echo 0 > /proc/self/loginuid; exec 3<>/dev/tcp/{FAR4}/{port}",
+        u8::from(set)
+    );
+    let output = net.record(&db, &["bash", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let expected = if set { ["0", "root"] } else { ["", ""] };
+    assert_eq!(
+        sqlite3(&db, "SELECT login_uid, login_user FROM egress"),
+        [expected]
+    );
+}
