@@ -145,14 +145,16 @@ pub struct DbArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Questions:\n  \
-    which processes|containers|users hit HOST\n  \
-    what did PROCESS|pid N|container NAME|user NAME talk to\n  \
-    when did PROCESS|pid N|container NAME|user NAME hit HOST\n  \
+    which processes|containers|images|users|units hit HOST\n  \
+    what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to\n  \
+    when did PROCESS hit HOST; which connections failed; which IPs, which ports\n  \
+    which processes resolved NAME; what did PROCESS resolve; which lookups failed\n  \
     which names were resolved but never contacted\n  \
-    which lookups failed\n\
+    how many connections did PROCESS make; how much did PROCESS send; top 10 hosts\n\
+    with \"on port 443\", \"over udp\", \"refused\", \"since yesterday\", \"in the last 2 hours\", ...\n\
     HOST is a name (with its subdomains), *.NAME (only those), an address, a network, or\n\
-    \"raw IPs\": addresses without a name.\n\
-    Times: 10m, 2h ago, today, yesterday, 2026-11-23, \"2026-11-23 14:00\", RFC 3339.")]
+    \"raw IPs\": addresses without a name. docs/questions.md has the whole grammar.\n\
+    Times: 10m, 2h ago, today, yesterday, monday, 2026-11-23, \"2026-11-23 14:00\", RFC 3339.")]
 pub struct QueryArgs {
     /// e.g. "which processes hit example.com"
     #[arg(required = true, value_name = "QUESTION")]

@@ -11,9 +11,10 @@ use anyhow::{Context, Result, bail};
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
 
 /// The schema's versions, oldest first: `PRAGMA user_version` counts those done.
-pub const MIGRATIONS: [&str; 2] = [
+pub const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_evidence.sql"),
+    include_str!("../../migrations/0005_lookups.sql"),
 ];
 
 /// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".
