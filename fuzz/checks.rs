@@ -92,6 +92,8 @@ impl Run {
             next_connection: 1,
             next_lookup: 1,
             procfs: false,
+            no_args: false,
+            clock_offset_ns: 0,
             dns_ports: vec![53],
             cgroup_root: "/nonexistent".into(),
         });
@@ -153,6 +155,7 @@ fn owner() -> Owner {
         pid: 10,
         tid: 10,
         uid: 1000,
+        login_uid: None,
         start_ns: 1,
         exec_id: 1,
         cgroup_id: 1,

@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
 KERNELS=${KERNELS:-$ALL}
-CAPTURE='hooks record dns loss coverage docker'
+CAPTURE='hooks record dns loss coverage processes containers docker'
 TESTS=${TESTS:-$CAPTURE}
 SETS=${SETS:-kprobe portable}
 VOLUME=${VOLUME:-0.3} # of the load tests: emulated, everything takes its time
@@ -99,7 +99,8 @@ put() {
 # make_root ROOT: the disk of every machine: programs, their libraries, the tests
 make_root() {
 	local root=$1 package file files
-	mkdir -p "$root"/{dev,proc,sys,tmp,run,root,etc,var/lib,usr/{bin,sbin,lib,lib64}}
+	mkdir -p "$root"/{dev,proc,sys,tmp,run,root,etc,var/{lib,cache},usr/{bin,sbin,lib,lib64}}
+	ln -s ../run "$root/var/run"
 	for dir in bin sbin lib lib64; do
 		ln -s "usr/$dir" "$root/$dir"
 	done

@@ -127,6 +127,12 @@ pub struct RecordArgs {
     /// Print them as JSON, one object a line (implies --print)
     #[arg(long)]
     pub json: bool,
+    /// Remove what is older than this, e.g. 30d [default: nothing is too old]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub keep: Option<Duration>,
+    /// Remove the oldest where the history grows beyond this, e.g. 500M, 2G; none: never
+    #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = max_size)]
+    pub max_size: MaxSize,
     /// Let this group read the history
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
@@ -148,14 +154,16 @@ pub struct DbArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Questions:\n  \
-    which processes|containers|users hit HOST\n  \
-    what did PROCESS|pid N|container NAME|user NAME talk to\n  \
-    when did PROCESS|pid N|container NAME|user NAME hit HOST\n  \
+    which processes|containers|images|users|units hit HOST\n  \
+    what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to\n  \
+    when did PROCESS hit HOST; which connections failed; which IPs, which ports\n  \
+    which processes resolved NAME; what did PROCESS resolve; which lookups failed\n  \
     which names were resolved but never contacted\n  \
-    which lookups failed\n\
+    how many connections did PROCESS make; how much did PROCESS send; top 10 hosts\n\
+    with \"on port 443\", \"over udp\", \"refused\", \"since yesterday\", \"in the last 2 hours\", ...\n\
     HOST is a name (with its subdomains), *.NAME (only those), an address, a network, or\n\
-    \"raw IPs\": addresses without a name.\n\
-    Times: 10m, 2h ago, today, yesterday, 2026-11-23, \"2026-11-23 14:00\", RFC 3339.")]
+    \"raw IPs\": addresses without a name. docs/questions.md has the whole grammar.\n\
+    Times: 10m, 2h ago, today, yesterday, monday, 2026-11-23, \"2026-11-23 14:00\", RFC 3339.")]
 pub struct QueryArgs {
     /// e.g. "which processes hit example.com"
     #[arg(required = true, value_name = "QUESTION")]
@@ -227,6 +235,28 @@ fn at_least_one(text: &str) -> Result<usize> {
     }
 }
 
+/// `--max-size`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxSize(pub Option<u64>);
+
+/// A size from 1M on, `M` or `MiB`, `G` or `GiB`; or "none".
+fn max_size(text: &str) -> Result<MaxSize> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(MaxSize(None));
+    }
+    let upper = text.to_ascii_uppercase();
+    let number = upper.trim_end_matches("IB");
+    let (number, unit) = match (number.strip_suffix('M'), number.strip_suffix('G')) {
+        (Some(number), _) => (number, 1 << 20),
+        (_, Some(number)) => (number, 1 << 30),
+        _ => ("", 1),
+    };
+    match number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
+        Some(bytes) if bytes > 0 => Ok(MaxSize(Some(bytes))),
+        _ => bail!("expected a size like 500M or 2GiB, or none"),
+    }
+}
+
 /// 4K to 1G, what a ring buffer can be.
 fn ring_bytes(text: &str) -> Result<u32> {
     let (number, unit) = match text.strip_suffix(['K', 'k']) {
@@ -262,6 +292,12 @@ mod tests {
         assert_eq!(ring_bytes("16M").unwrap(), 16 << 20);
         for bad in ["", "1", "5G", "4294967296", "-1", "M", "2000M"] {
             assert!(ring_bytes(bad).is_err(), "{bad}");
+        }
+        assert_eq!(max_size("2GiB").unwrap(), MaxSize(Some(2 << 30)));
+        assert_eq!(max_size("500m").unwrap(), MaxSize(Some(500 << 20)));
+        assert_eq!(max_size("none").unwrap(), MaxSize(None));
+        for bad in ["", "0M", "2", "-1G", "99999999999G", "GiB"] {
+            assert!(max_size(bad).is_err(), "{bad}");
         }
         assert_eq!(duration("1m 30s").unwrap(), Duration::from_secs(90));
         for bad in ["", "0s", "10", "soon"] {

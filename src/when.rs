@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use chrono::{
     DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
-    TimeZone, Utc,
+    TimeZone, Utc, Weekday,
 };
 
 const EXAMPLES: &str = "10m, 2h 30m ago, now, today, yesterday, 14:00, \
@@ -16,7 +16,8 @@ const CLOCKS: [&str; 2] = ["%H:%M:%S%.f", "%H:%M"];
 /// own.
 ///
 /// A duration (`10m`, `2h 30m`, with or without `ago`) is that long before
-/// `now`; a date alone is its first moment; a time alone is today's; a date
+/// `now`; a date alone is its first moment, and so is a day of the week, the last
+/// such day; a time alone is today's; a date
 /// without a year (`11-23 14:00`, as the tables show it) is this year's. Where
 /// the clocks were set back, a local time that came twice is the first; where
 /// they were put forward, one that never came is as far after the jump as it
@@ -72,7 +73,12 @@ fn relative<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Read {
         "now" => return Some(Some(now.to_utc())),
         "today" => return midnight(Some(now.date_naive())),
         "yesterday" => return midnight(now.date_naive().checked_sub_days(Days::new(1))),
-        _ => {}
+        day => {
+            if let Ok(weekday) = day.parse::<Weekday>() {
+                let back = now.weekday().days_since(weekday);
+                return midnight(now.date_naive().checked_sub_days(Days::new(back.into())));
+            }
+        }
     }
     let duration = text.strip_suffix("ago").unwrap_or(text).trim_end();
     match humantime::parse_duration(duration) {

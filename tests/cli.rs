@@ -107,6 +107,11 @@ fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
         "which processes connected to raw IPs",
         "which names were resolved but never contacted",
         "which lookups failed",
+        "how many connections did curl make",
+        "how many lookups did dig make",
+        "top 1 host by bytes",
+        "top 1 process by bytes today",
+        "which processes resolved gone.nx",
     ] {
         let sql = text(&query(&db, &["--sql", "--since", "1h", question]).stdout);
         assert_eq!(sqlite3(&db, &sql).len(), 1, "{question}");
@@ -150,7 +155,7 @@ fn what_is_not_understood_is_said_with_examples() {
             vec![
                 "\"frobnicated\"",
                 "^^^^^^^^^^^",
-                "which processes|containers|users hit HOST",
+                "which processes|containers|images|users|units hit HOST",
             ],
         ),
         (
@@ -159,7 +164,7 @@ fn what_is_not_understood_is_said_with_examples() {
         ),
         (
             vec!["who hit x.test", "--since", "1h", "--until", "2h"],
-            vec!["since"],
+            vec!["before its end"],
         ),
     ] {
         let output = query(&db, &args);

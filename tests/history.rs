@@ -264,3 +264,39 @@ fn an_idle_recorder_still_says_that_it_is_there() {
     assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(recorder.stop(), 0);
 }
+
+#[test]
+fn what_is_removed_is_told_with_the_answer() {
+    let (_dir, db) = history();
+    let once = |port: &str| {
+        let mut egrets = egrets();
+        egrets.args(["record", "--keep", "1s", "--db"]).arg(&db);
+        egrets
+            .arg("--")
+            .arg(dial())
+            .args(["tcp", "127.0.0.1", port]);
+        egrets.output().unwrap();
+    };
+    once("9");
+    assert_eq!(
+        value::<i64>(&db, "SELECT count(*) FROM egress WHERE dst_port = 9"),
+        1
+    );
+    thread::sleep(Duration::from_millis(1100));
+    once("7");
+    let ports = sqlite3(&db, "SELECT dst_port FROM egress");
+    assert_eq!(ports, [["7"]], "the older one is gone");
+    let gap = "SELECT lost FROM gaps WHERE kind = 'retention'";
+    assert!(value::<i64>(&db, gap) >= 1);
+    let answer = egrets()
+        .args(["query", "which connections on port 9", "--db"])
+        .arg(&db)
+        .output()
+        .unwrap();
+    assert_eq!(code(&answer), 1);
+    let said = text(&answer.stderr);
+    assert!(
+        said.contains("not seeing everything") && said.contains("removed"),
+        "{said}"
+    );
+}

@@ -174,7 +174,7 @@ fn resolved_by_nscd_which_hands_the_address_over_a_unix_socket() {
         "mkdir -p /run/nscd && mount -t tmpfs none /run/nscd && cd /run/nscd || exit
          printf 'enable-cache hosts yes\\npersistent hosts no\\nshared hosts no\\n' > conf
          {} --foreground --config-file conf & nscd=$!
-         until [ -S socket ]; do sleep 0.1; done
+         until [ -S socket ]; do kill -0 $nscd || exit 1; sleep 0.1; done
          {names} kill $nscd; wait; true",
         tool("nscd")
     );

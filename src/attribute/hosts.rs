@@ -299,6 +299,7 @@ mod tests {
             pid: u32::MAX, // gone
             tid: 1,
             uid,
+            login_uid: None,
             start_ns: 1,
             exec_id: 1,
             cgroup_id: 1,

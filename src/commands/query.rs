@@ -13,7 +13,7 @@ use crate::when;
 
 pub fn run(args: &QueryArgs) -> Result<ExitCode> {
     let now = Local::now();
-    let question = query::parse(&args.question.join(" "))?;
+    let question = query::parse(&args.question.join(" "), &now)?;
     let request = Request {
         question,
         since: time(args.since.as_deref(), "--since", &now)?,

@@ -13,7 +13,7 @@ use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
 use crate::print::{Format, Printer};
 use crate::query::human;
-use crate::store::{self, Access, Recording, Store};
+use crate::store::{self, Access, Keep, Recording, Store};
 
 /// How long a command's last connections have to close after its end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -43,7 +43,11 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         hook_set: capture.hook_set.to_string(),
         hooks: attached.join(" "),
     };
-    let store = Store::open(&path, &access, &recording)?;
+    let mut store = Store::open(&path, &access, &recording)?;
+    store.keep = Keep {
+        age: args.keep,
+        bytes: args.max_size.0,
+    };
     let next = store.next_ids()?;
     let printer = (args.print || args.json).then(|| {
         let format = if args.json {

@@ -90,7 +90,7 @@ fn process_of(record: &Record) -> Option<&Process> {
 }
 
 #[cfg(test)]
-mod tests_support {
+pub(crate) mod tests_support {
     use crate::record::*;
     use std::rc::Rc;
 

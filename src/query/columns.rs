@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 
 use super::clock::Clock;
 use super::human;
-use super::question::{Actors, Question};
+use super::question::{Actors, From, List, Question};
 use super::table::Align;
 
 /// Hexadecimal digits of a container's id that are shown where it has no name,
@@ -107,6 +107,75 @@ const BY_DESTINATION: &[Column] = &[
     LAST_SEEN,
 ];
 
+const UNIT: Column = Column("UNIT", First(&["unit"]));
+
+const BY_IMAGE: &[Column] = &[
+    Column("IMAGE", First(&["container_image"])),
+    Column("CONTAINERS", Number("containers")),
+    PROCESSES,
+    HOST,
+    CONNECTIONS,
+    FAILED,
+    SENT,
+    RECEIVED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const BY_UNIT: &[Column] = &[
+    UNIT,
+    PROCESSES,
+    HOST,
+    CONNECTIONS,
+    FAILED,
+    SENT,
+    RECEIVED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const BY_ADDRESS: &[Column] = &[
+    Column("ADDRESS", First(&["dst_ip"])),
+    HOST,
+    CONNECTIONS,
+    FAILED,
+    SENT,
+    RECEIVED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const BY_PORT: &[Column] = &[
+    Column("PORT", Service),
+    PROCESSES,
+    CONNECTIONS,
+    FAILED,
+    SENT,
+    RECEIVED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const COUNTED: &[Column] = &[
+    Column("NUMBER", Number("number")),
+    CONNECTIONS,
+    FAILED,
+    SENT,
+    RECEIVED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const BYTES: &[Column] = &[
+    Column("BYTES", Bytes("bytes")),
+    CONNECTIONS,
+    FAILED,
+    SENT,
+    RECEIVED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
 const EACH_CONNECTION: &[Column] = &[
     Column("TIME", PreciseTime("time")),
     Column("PROCESS", First(&["comm"])),
@@ -125,6 +194,82 @@ const LOOKUPS: Column = Column("LOOKUPS", Number("lookups"));
 const ASKED_BY: Column = Column("ASKED BY", Only(&["comm"], "comms", "programs"));
 const ASKERS_PID: Column = Column("PID", OnlyNumber("pid", "pids", "pids"));
 const PLACE: Column = Column("CONTAINER", Only(&["container_name"], "places", "places"));
+
+const QNAME: Column = Column("NAME", Only(&["qname"], "qnames", "names"));
+
+const ASKING_PROCESSES: &[Column] = &[
+    Column("PROCESS", First(&["comm"])),
+    Column("PID", OnlyNumber("pid", "pids", "pids")),
+    USER,
+    CONTAINER,
+    QNAME,
+    LOOKUPS,
+    FAILED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const ASKING_CONTAINERS: &[Column] = &[
+    CONTAINER,
+    Column("IMAGE", First(&["container_image"])),
+    PROCESSES,
+    QNAME,
+    LOOKUPS,
+    FAILED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const ASKING_IMAGES: &[Column] = &[
+    Column("IMAGE", First(&["container_image"])),
+    Column("CONTAINERS", Number("containers")),
+    PROCESSES,
+    QNAME,
+    LOOKUPS,
+    FAILED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const ASKING_USERS: &[Column] = &[
+    USER, PROCESSES, QNAME, LOOKUPS, FAILED, FIRST_SEEN, LAST_SEEN,
+];
+
+const ASKING_UNITS: &[Column] = &[
+    UNIT, PROCESSES, QNAME, LOOKUPS, FAILED, FIRST_SEEN, LAST_SEEN,
+];
+
+const BY_QNAME: &[Column] = &[
+    Column("NAME", First(&["qname"])),
+    ASKED_BY,
+    ASKERS_PID,
+    PLACE,
+    LOOKUPS,
+    FAILED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const EACH_LOOKUP: &[Column] = &[
+    Column("TIME", PreciseTime("time")),
+    Column("PROCESS", First(&["comm"])),
+    Column("PID", First(&["pid"])),
+    CONTAINER,
+    Column("NAME", First(&["qname"])),
+    Column("TYPE", First(&["qtype"])),
+    Column("RESULT", First(&["result"])),
+    Column("SERVER", First(&["server_ip"])),
+    Column("LATENCY", Duration("latency_us")),
+    Column("ID", Number("id")),
+];
+
+const COUNTED_LOOKUPS: &[Column] = &[
+    Column("NUMBER", Number("number")),
+    LOOKUPS,
+    FAILED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
 
 const NEVER_CONTACTED: &[Column] = &[
     Column("NAME", First(&["qname"])),
@@ -155,10 +300,12 @@ pub struct Noun(pub &'static str, pub &'static str, pub Option<&'static str>);
 
 const CONNECTION: Noun = Noun("connection", "connections", Some("connections"));
 
+const LOOKUP: Noun = Noun("lookup", "lookups", Some("lookups"));
+
 /// How a question's answer is shown to people.
 pub fn shape(question: &Question) -> (&'static [Column], &'static [Noun]) {
-    match question {
-        Question::Who { actors, .. } => match actors {
+    match (question.list, question.from) {
+        (List::Actors(actors), From::Connections) => match actors {
             Actors::Processes => (
                 BY_PROCESS,
                 &[Noun("process", "processes", Some("pids")), CONNECTION],
@@ -167,24 +314,42 @@ pub fn shape(question: &Question) -> (&'static [Column], &'static [Noun]) {
                 BY_CONTAINER,
                 &[Noun("container", "containers", None), CONNECTION],
             ),
+            Actors::Images => (BY_IMAGE, &[Noun("image", "images", None), CONNECTION]),
             Actors::Users => (BY_USER, &[Noun("user", "users", None), CONNECTION]),
+            Actors::Units => (BY_UNIT, &[Noun("unit", "units", None), CONNECTION]),
         },
-        Question::Destinations { .. } => (
+        (List::Actors(actors), From::Lookups) => match actors {
+            Actors::Processes => (
+                ASKING_PROCESSES,
+                &[Noun("process", "processes", Some("pids")), LOOKUP],
+            ),
+            Actors::Containers => (
+                ASKING_CONTAINERS,
+                &[Noun("container", "containers", None), LOOKUP],
+            ),
+            Actors::Images => (ASKING_IMAGES, &[Noun("image", "images", None), LOOKUP]),
+            Actors::Users => (ASKING_USERS, &[Noun("user", "users", None), LOOKUP]),
+            Actors::Units => (ASKING_UNITS, &[Noun("unit", "units", None), LOOKUP]),
+        },
+        (List::Destinations, From::Connections) => (
             BY_DESTINATION,
             &[Noun("destination", "destinations", None), CONNECTION],
         ),
-        Question::Times { .. } => (EACH_CONNECTION, &[Noun("connection", "connections", None)]),
-        Question::NeverContacted => (
-            NEVER_CONTACTED,
-            &[
-                Noun("name", "names", None),
-                Noun("lookup", "lookups", Some("lookups")),
-            ],
+        (List::Destinations, From::Lookups) => (BY_QNAME, &[Noun("name", "names", None), LOOKUP]),
+        (List::Addresses, _) => (
+            BY_ADDRESS,
+            &[Noun("address", "addresses", None), CONNECTION],
         ),
-        Question::FailedLookups => (
-            FAILED_LOOKUPS,
-            &[Noun("lookup", "lookups", Some("lookups"))],
-        ),
+        (List::Ports, _) => (BY_PORT, &[Noun("port", "ports", None), CONNECTION]),
+        (List::Each, From::Connections) => {
+            (EACH_CONNECTION, &[Noun("connection", "connections", None)])
+        }
+        (List::Each, From::Lookups) => (EACH_LOOKUP, &[Noun("lookup", "lookups", None)]),
+        (List::Count(_), From::Connections) => (COUNTED, &[CONNECTION]),
+        (List::Count(_), From::Lookups) => (COUNTED_LOOKUPS, &[LOOKUP]),
+        (List::Bytes, _) => (BYTES, &[CONNECTION]),
+        (List::NeverContacted, _) => (NEVER_CONTACTED, &[Noun("name", "names", None), LOOKUP]),
+        (List::FailedLookups, _) => (FAILED_LOOKUPS, &[LOOKUP]),
     }
 }
 

@@ -73,6 +73,10 @@ impl Coverage {
                 "{} unreadable in this span",
                 human::count(*n, "event", "events")
             ),
+            "retention" => format!(
+                "{} of this span removed, as older or more than is kept",
+                human::count(*n, "connection or lookup", "connections and lookups")
+            ),
             kind => {
                 let (one, many) = (format!("{kind} event"), format!("{kind} events"));
                 format!("{} lost in this span", human::count(*n, &one, &many))

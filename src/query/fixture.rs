@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use rusqlite::{Connection, params};
 
-use super::{Format, Request, parse};
+use super::{Format, Question, Request, parse};
 use crate::record::{dst_scope, mapped};
 use chrono::{DateTime, Utc};
 
@@ -236,11 +236,16 @@ impl History {
 
 pub fn request(question: &str, format: Format, since: Option<i64>) -> Request<Utc> {
     Request {
-        question: parse(question).unwrap(),
+        question: parsed(question),
         since,
         until: None,
         format,
         width: None,
         now: DateTime::from_timestamp_nanos(NOW),
     }
+}
+
+/// A question as it is understood at [`NOW`].
+pub fn parsed(question: &str) -> Question {
+    parse(question, &DateTime::<Utc>::from_timestamp_nanos(NOW)).unwrap()
 }

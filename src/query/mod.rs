@@ -12,6 +12,8 @@ mod columns;
 mod coverage;
 mod explain;
 #[cfg(test)]
+mod fifty;
+#[cfg(test)]
 mod fixture;
 mod host;
 pub mod human;
@@ -33,7 +35,8 @@ pub use clock::zone_name;
 use coverage::Coverage;
 pub use explain::Explanation;
 pub use host::Host;
-pub use question::{Actors, Question, Subject, parse};
+use question::From;
+pub use question::{Question, parse};
 pub use refusal::NotUnderstood;
 
 /// How an answer is written.
@@ -81,13 +84,21 @@ where
     /// When `since` is not before `until`, SQLite's, and those of the writers.
     pub fn run(&self, db: &Connection, out: &mut dyn Write, notes: &mut dyn Write) -> Result<bool> {
         let now = when::to_ns(self.now.to_utc());
+        let (since, until) = self.question.span(self.since, self.until);
         ensure!(
-            self.since
-                .is_none_or(|since| since < self.until.unwrap_or(now)),
-            "the time asked about ends before it begins: --since has to lie before --until, and before now"
+            since.is_none_or(|since| since < until.unwrap_or(now)),
+            "the time asked about ends before it begins: its beginning has to lie before its end, and before now"
         );
         // One snapshot, so that the notes are about the rows.
         let db = db.unchecked_transaction()?;
+        if self.question.from == From::Lookups {
+            let view = "SELECT 1 FROM sqlite_schema WHERE name = 'lookups'";
+            ensure!(
+                db.prepare(view)?.exists([])?,
+                "an older egrets wrote this history, and it can't be asked about lookups yet: \
+                 'sudo egrets record --for 1s' brings it up to date"
+            );
+        }
         let mut statement = db.prepare(&self.sql())?;
         let mut rows = statement.query([])?;
         match self.format {
@@ -97,7 +108,7 @@ where
                 let counted = answer::table(&self.question, &mut rows, &self.now, self.width, out)?;
                 // Both may go to one terminal: the table comes first.
                 out.flush()?;
-                let coverage = Coverage::read(&db, self.since, self.until, now)?;
+                let coverage = Coverage::read(&db, since, until, now)?;
                 self.note(counted.as_deref(), &coverage, notes)?;
                 Ok(counted.is_some())
             }
@@ -597,6 +608,54 @@ nx.test        A     NXDOMAIN    curl      4242  -                2  11-23 13:59
         assert!(run(&request).is_err());
         request.until = Some(NOW + 1);
         assert_eq!(run(&request).ok(), Some(false));
+    }
+
+    #[test]
+    fn a_history_without_the_view_says_how_to_bring_it_up_to_date() {
+        let old = History::of_version(2);
+        let run = |question| {
+            request(question, Format::Table, None).run(&old.0, &mut Vec::new(), &mut Vec::new())
+        };
+        let refused = run("what did curl resolve").unwrap_err().to_string();
+        assert!(refused.contains("brings it up to date"), "{refused}");
+        assert_eq!(run("what did curl talk to").ok(), Some(false));
+    }
+
+    #[test]
+    fn the_times_of_a_question_and_of_the_command_line_both_hold() {
+        let history = history();
+        let lines = |question, since| history.ask(question, Format::Json, since).0.lines().count();
+        assert_eq!(lines("when did curl hit example.com", None), 3);
+        assert_eq!(
+            lines("when did curl hit example.com in the last 45s", None),
+            1
+        );
+        let since = Some(NOW - 60 * SECOND);
+        assert_eq!(lines("when did curl hit example.com since 2h", since), 2);
+    }
+
+    #[test]
+    fn the_most_bytes_are_those_of_all_connections() {
+        let history = History::recording();
+        let big = By {
+            comm: "big",
+            exe: None,
+            ..CURL
+        };
+        for ago in 1..4 {
+            history.connect(big, Some("x.org"), "192.0.2.1", "connected", ago);
+        }
+        history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", 9);
+        let (out, _) = history.ask("top 1 process by bytes", Format::Json, None);
+        assert!(out.starts_with("{\"comm\":\"big\""), "{out}");
+        assert_eq!(
+            history
+                .ask("top 1 connection by bytes", Format::Json, None)
+                .0
+                .lines()
+                .count(),
+            1
+        );
     }
 
     #[test]

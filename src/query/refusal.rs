@@ -19,16 +19,19 @@ pub struct NotUnderstood {
 
 /// What would be understood.
 pub(super) const FORMS: &str = "\
-I know these forms:
-  which processes|containers|users hit HOST
-  what did NAME|pid N|container NAME|user NAME talk to
-  when did NAME|pid N|container NAME|user NAME hit HOST
+I know questions like these:
+  which processes|containers|images|users|units hit HOST
+  what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to
+  when did PROCESS hit HOST; which connections failed; which IPs, which ports
+  which processes resolved NAME; what did PROCESS resolve; which lookups failed
   which names were resolved but never contacted
-  which lookups failed
+  how many connections did PROCESS make; how much did PROCESS send to HOST; top 10 hosts
+and, in any place: on port 443, over udp, refused, timed out, named by SOURCE, today,
+in the last 2 hours, since yesterday, between 9:00 and 10:30.
 HOST is a name (with the names below it), *.name, an address, a network like 10.0.0.0/8,
 or \"raw IPs\" (addresses without a name);
 a name with blanks, or one that is also a word of the question, goes in quotes.
-  e.g. egrets query \"which processes hit example.com\" --since 2h";
+  e.g. egrets query \"which processes hit example.com since 9:00\"";
 
 impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,23 +56,29 @@ mod tests {
     #[test]
     fn the_word_at_fault_is_shown_where_it_stands() {
         assert_eq!(
-            super::super::parse(" which processes frobnicated example.com")
-                .unwrap_err()
-                .to_string(),
+            super::super::parse(
+                " which processes frobnicated example.com",
+                &chrono::Utc::now()
+            )
+            .unwrap_err()
+            .to_string(),
             "\
 I don't understand \"frobnicated\" in this question:
   which processes frobnicated example.com
                   ^^^^^^^^^^^
-I know these forms:
-  which processes|containers|users hit HOST
-  what did NAME|pid N|container NAME|user NAME talk to
-  when did NAME|pid N|container NAME|user NAME hit HOST
+I know questions like these:
+  which processes|containers|images|users|units hit HOST
+  what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to
+  when did PROCESS hit HOST; which connections failed; which IPs, which ports
+  which processes resolved NAME; what did PROCESS resolve; which lookups failed
   which names were resolved but never contacted
-  which lookups failed
+  how many connections did PROCESS make; how much did PROCESS send to HOST; top 10 hosts
+and, in any place: on port 443, over udp, refused, timed out, named by SOURCE, today,
+in the last 2 hours, since yesterday, between 9:00 and 10:30.
 HOST is a name (with the names below it), *.name, an address, a network like 10.0.0.0/8,
 or \"raw IPs\" (addresses without a name);
 a name with blanks, or one that is also a word of the question, goes in quotes.
-  e.g. egrets query \"which processes hit example.com\" --since 2h"
+  e.g. egrets query \"which processes hit example.com since 9:00\""
         );
     }
 }

@@ -2,7 +2,7 @@
 //! that what `--sql` shows is what was run and runs in any SQLite.
 
 use super::host::Host;
-use super::question::{Actors, Question, Subject};
+use super::question::{Actors, Counted, From, List, Only, Pick, Question, Subject};
 use crate::text::printable;
 
 /// The first of the addresses that stand for IPv4: `::ffff:0.0.0.0`.
@@ -17,6 +17,19 @@ const TOTALS: &str = "\
 count(*) AS connections,
        sum(outcome IN ('refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed')) AS failed,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
+       min(time) AS first_seen, max(time) AS last_seen";
+
+/// Bytes there and back. Not by the names of the sums: in an expression SQLite takes
+/// those for the view's columns.
+const BOTH_WAYS: &str = "coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0)";
+const SUM_BOTH_WAYS: &str = "sum(coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0))";
+
+/// The outcomes that are failures.
+const FAILURES: &str = "'refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed'";
+
+/// The same for a group of lookups.
+const LOOKUP_TOTALS: &str = "\
+count(*) AS lookups, sum(rcode IS NOT 'NOERROR') AS failed,
        min(time) AS first_seen, max(time) AS last_seen";
 
 /// Columns that say how often and when, for a group of lookups, which have a row
@@ -41,96 +54,273 @@ const GAVE_AN_ADDRESS: &str = "\
 const DNS_PORTS: &str = "53, 853, 5353, 5355";
 
 /// The statement that answers `question` for connections or lookups from `since` up to,
-/// not including, `until` (nanoseconds since 1970). No `;` at the end.
+/// not including, `until` (nanoseconds since 1970), besides its own times. No `;` at
+/// the end.
 pub fn statement(question: &Question, since: Option<i64>, until: Option<i64>) -> String {
-    let mut conditions = match question {
-        Question::Who { actors, host } => {
-            let mut conditions = vec![hit(host)];
-            if *actors == Actors::Containers {
-                conditions.push("container_id IS NOT NULL".to_owned());
-            }
-            conditions
-        }
-        Question::Destinations { of } => vec![by(of)],
-        Question::Times { of, host } => vec![by(of), hit(host)],
-        Question::NeverContacted => vec![
-            "status = 'answered'".to_owned(),
-            "rcode = 'NOERROR'".to_owned(),
-            GAVE_AN_ADDRESS.to_owned(),
-            format!(
-                "NOT EXISTS (SELECT 1 FROM egress WHERE host = qname{})",
-                span("egress.ts", since, until)
-                    .map(|condition| format!(" AND {condition}"))
-                    .collect::<String>()
-            ),
-        ],
-        Question::FailedLookups => vec![
-            "status IN ('answered', 'unanswered')".to_owned(),
-            "rcode IS NOT 'NOERROR'".to_owned(),
-        ],
+    let (since, until) = question.span(since, until);
+    let mut conditions = question
+        .only
+        .iter()
+        .map(|only| condition(question.from, only))
+        .collect::<Vec<_>>();
+    let view = match (question.list, question.from) {
+        (List::NeverContacted, _) => "dns",
+        (_, From::Connections) => "egress",
+        (_, From::Lookups) => "lookups",
     };
+    match question.list {
+        List::Actors(actors) | List::Count(Counted::Actors(actors)) => {
+            conditions.extend(known(actors, question.from));
+        }
+        List::NeverContacted => {
+            // Only `lookups` says all of who asked.
+            if !conditions.is_empty() {
+                let asked = conditions.join("\n    AND ");
+                conditions = vec![format!("id IN (SELECT id FROM lookups WHERE {asked})")];
+            }
+            conditions.extend([
+                "status = 'answered'".to_owned(),
+                "rcode = 'NOERROR'".to_owned(),
+                GAVE_AN_ADDRESS.to_owned(),
+                format!(
+                    "NOT EXISTS (SELECT 1 FROM egress WHERE host = qname{})",
+                    span("egress.ts", since, until)
+                        .map(|condition| format!(" AND {condition}"))
+                        .collect::<String>()
+                ),
+            ]);
+        }
+        _ => {}
+    }
+    if view == "lookups" {
+        conditions.push("status IN ('answered', 'unanswered')".to_owned());
+    }
     conditions.extend(span("ts", since, until));
-    let filter = conditions.join("\n  AND ");
+    let filter = match conditions.is_empty() {
+        true => String::new(),
+        false => format!("\nWHERE {}", conditions.join("\n  AND ")),
+    };
+    let Answer { columns, key, ties } = answer(question);
+    let group = match key {
+        // One row for all, and none where nothing is found.
+        "" if ties.is_empty() => "\nHAVING count(*) > 0".to_owned(),
+        "" => String::new(),
+        key => format!("\nGROUP BY {key}"),
+    };
+    let (order, limit) = order(question, ties);
+    format!("SELECT {columns}\nFROM {view}{filter}{group}{order}{limit}")
+}
 
-    match question {
-        Question::Times { .. } => format!(
-            "SELECT id, time, comm, exe, pid, uid, user, container_id, container_name,
+/// The columns of an answer, what its rows are grouped by, and what orders rows that
+/// are as good as each other.
+struct Answer {
+    columns: String,
+    key: &'static str,
+    ties: &'static str,
+}
+
+fn answer(question: &Question) -> Answer {
+    let totals = match question.from {
+        From::Connections => TOTALS,
+        From::Lookups => LOOKUP_TOTALS,
+    };
+    let grouped = |columns: String, key, ties| Answer { columns, key, ties };
+    let address = if_one("dst_ip", "dst_ip", "dst_ip");
+    match (question.list, question.from) {
+        (List::Each, From::Connections) => grouped(
+            "id, time, comm, exe, pid, uid, user, container_id, container_name,
        host, dst_ip, dst_port, protocol, outcome, errno, latency_us,
-       tx_bytes, rx_bytes, duration_us
-FROM egress
-WHERE {filter}
-ORDER BY ts, id"
+       tx_bytes, rx_bytes, duration_us"
+                .to_owned(),
+            "",
+            "id",
         ),
-        Question::Destinations { .. } => format!(
-            "SELECT host,
+        (List::Each, From::Lookups) => grouped(
+            "id, time, comm, exe, pid, uid, user, container_id, container_name,
+       qname, qtype, coalesce(rcode, status) AS result, server_ip, latency_us"
+                .to_owned(),
+            "",
+            "id",
+        ),
+        (List::Destinations, From::Connections) => grouped(
+            format!(
+                "host,
        {address},
        count(DISTINCT dst_ip) AS addresses,
        dst_port, protocol,
-       {TOTALS}
-FROM egress
-WHERE {filter}
-GROUP BY host, CASE WHEN host IS NULL THEN dst_ip END, dst_port, protocol
-ORDER BY last_seen DESC, host, dst_ip, dst_port, protocol",
-            address = if_one("dst_ip", "dst_ip", "dst_ip"),
+       {totals}"
+            ),
+            "host, CASE WHEN host IS NULL THEN dst_ip END, dst_port, protocol",
+            "host, dst_ip, dst_port, protocol",
         ),
-        Question::NeverContacted => format!(
-            "SELECT qname,
+        (List::Destinations, From::Lookups) => grouped(
+            format!("qname,\n       {},\n       {totals}", asked()),
+            "qname",
+            "qname",
+        ),
+        (List::Addresses, _) => grouped(
+            format!(
+                "dst_ip, dst_scope,
+       {host},
+       count(DISTINCT coalesce(host, dst_ip)) AS hosts,
+       {totals}",
+                host = if_one("coalesce(host, dst_ip)", "host", "host"),
+            ),
+            "dst_ip",
+            "dst_ip",
+        ),
+        (List::Ports, _) => grouped(
+            format!(
+                "dst_port, protocol,
+       {comm},
+       count(DISTINCT comm) AS comms,
+       {totals}",
+                comm = if_one("comm", "comm", "comm"),
+            ),
+            "dst_port, protocol",
+            "dst_port, protocol",
+        ),
+        (List::NeverContacted, _) => grouped(
+            format!(
+                "qname,
        {asked},
        group_concat(DISTINCT {ADDRESS}) AS ips,
        count(DISTINCT {ADDRESS}) AS addresses,
-       {LOOKUPS}
-FROM dns
-WHERE {filter}
-GROUP BY qname
-ORDER BY last_seen DESC, qname",
-            asked = asked(),
+       {LOOKUPS}",
+                asked = asked(),
+            ),
+            "qname",
+            "qname",
         ),
-        Question::FailedLookups => format!(
-            "SELECT qname, qtype, coalesce(rcode, status) AS result,
-       {asked},
-       {LOOKUPS}
-FROM dns
-WHERE {filter}
-GROUP BY qname, qtype, result
-ORDER BY last_seen DESC, qname, qtype, result",
-            asked = asked(),
-        ),
-        Question::Who { actors, .. } => {
-            let (columns, key) = group(*actors);
+        (List::FailedLookups, _) => grouped(
             format!(
-                "SELECT {columns},
+                "qname, qtype, coalesce(rcode, status) AS result,
+       {asked},
+       {LOOKUPS}",
+                asked = asked(),
+            ),
+            "qname, qtype, result",
+            "qname, qtype, result",
+        ),
+        (List::Count(counted), from) => {
+            let rows = match from {
+                From::Connections => "count(*)",
+                From::Lookups => "count(DISTINCT id)",
+            };
+            let number = match counted {
+                Counted::Rows => rows.to_owned(),
+                Counted::Actors(actors) => format!(
+                    "count(DISTINCT {})",
+                    match actors {
+                        Actors::Processes => "coalesce(exe, comm)",
+                        Actors::Containers => "container_id",
+                        Actors::Images => "container_image",
+                        Actors::Users => "uid",
+                        Actors::Units => "unit",
+                    }
+                ),
+                Counted::Hosts if from == From::Lookups => "count(DISTINCT qname)".to_owned(),
+                Counted::Hosts => "count(DISTINCT coalesce(host, dst_ip))".to_owned(),
+                Counted::Addresses => "count(DISTINCT dst_ip)".to_owned(),
+                Counted::Ports => "count(DISTINCT protocol || dst_port)".to_owned(),
+            };
+            grouped(
+                format!("{number} AS number,\n       {totals}"),
+                "1 = 1 HAVING count(*) > 0",
+                "",
+            )
+        }
+        (List::Bytes, _) => grouped(
+            format!(
+                "sum(coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0)) AS bytes,\n       {totals}"
+            ),
+            "",
+            "",
+        ),
+        (List::Actors(actors), From::Connections) => {
+            let (columns, key) = group(actors);
+            grouped(
+                format!(
+                    "{columns},
        {host},
        {address},
        count(DISTINCT coalesce(host, dst_ip)) AS hosts,
-       {TOTALS}
-FROM egress
-WHERE {filter}
-GROUP BY {key}
-ORDER BY last_seen DESC, {key}",
-                host = if_one("coalesce(host, dst_ip)", "host", "host"),
-                address = if_one("dst_ip", "dst_ip", "dst_ip"),
+       {totals}",
+                    host = if_one("coalesce(host, dst_ip)", "host", "host"),
+                ),
+                key,
+                key,
             )
         }
+        (List::Actors(actors), From::Lookups) => {
+            let (columns, key) = group(actors);
+            grouped(
+                format!(
+                    "{columns},
+       {qname},
+       count(DISTINCT qname) AS qnames,
+       {totals}",
+                    qname = if_one("qname", "qname", "qname"),
+                ),
+                key,
+                key,
+            )
+        }
+    }
+}
+
+/// ORDER BY and LIMIT: the newest first, but each row on its own in order of time.
+fn order(question: &Question, ties: &str) -> (String, String) {
+    let each = question.list == List::Each;
+    let many = match question.from {
+        From::Connections => "connections",
+        From::Lookups => "lookups",
+    };
+    let (first, n) = match question.pick {
+        _ if ties.is_empty() => return (String::new(), String::new()),
+        None if each => ("ts", None),
+        None => ("last_seen DESC", None),
+        Some(Pick::First(n)) => (if each { "ts" } else { "first_seen" }, Some(n)),
+        Some(Pick::Last(n)) if each => ("ts DESC", Some(n)),
+        Some(Pick::Last(n)) => ("last_seen DESC", Some(n)),
+        Some(Pick::Most(n)) if each => ("ts DESC", Some(n)),
+        Some(Pick::Most(n)) => (many, Some(n)),
+        Some(Pick::MostBytes(n)) if each => (BOTH_WAYS, Some(n)),
+        Some(Pick::MostBytes(n)) => (SUM_BOTH_WAYS, Some(n)),
+    };
+    let descending = match question.pick {
+        Some(Pick::MostBytes(_)) => " DESC",
+        Some(Pick::Most(_)) if !each => " DESC",
+        _ => "",
+    };
+    let limit = n.map_or_else(String::new, |n| format!("\nLIMIT {n}"));
+    (format!("\nORDER BY {first}{descending}, {ties}"), limit)
+}
+
+/// The condition that a row says which of `actors` it is of.
+fn known(actors: Actors, from: From) -> Option<String> {
+    let column = match actors {
+        Actors::Containers => "container_id",
+        Actors::Images => "container_image",
+        Actors::Units => "unit",
+        Actors::Processes | Actors::Users if from == From::Lookups => "uid",
+        Actors::Processes | Actors::Users => return None,
+    };
+    Some(format!("{column} IS NOT NULL"))
+}
+
+/// A condition of a question as one of SQL.
+fn condition(from: From, only: &Only) -> String {
+    match (only, from) {
+        (Only::By(subject), _) => by(subject),
+        (Only::To(host), From::Connections) => hit(host, "host"),
+        (Only::To(host), From::Lookups) => hit(host, "qname"),
+        (Only::Failed, From::Connections) => format!("outcome IN ({FAILURES})"),
+        (Only::Failed, From::Lookups) => "rcode IS NOT 'NOERROR'".to_owned(),
+        (Only::Port(port), _) => format!("dst_port = {port}"),
+        (Only::Protocol(protocol), _) => format!("protocol = '{protocol}'"),
+        (Only::Outcome(outcome), _) => format!("outcome = '{outcome}'"),
+        (Only::Source(source), _) => format!("host_source = '{source}'"),
     }
 }
 
@@ -165,6 +355,23 @@ fn group(actors: Actors) -> (String, &'static str) {
             ),
             "container_id",
         ),
+        Actors::Images => (
+            format!(
+                "container_image,
+       count(DISTINCT container_id) AS containers,
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "container_image",
+        ),
+        Actors::Units => (
+            format!(
+                "unit,
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "unit",
+        ),
         Actors::Users => (
             format!(
                 "uid, max(user) AS user,
@@ -198,14 +405,17 @@ fn if_one(key: &str, value: &str, name: &str) -> String {
     format!("CASE count(DISTINCT {key}) WHEN 1 THEN min({value}) END AS {name}")
 }
 
-/// The condition that a connection went to `host`.
-fn hit(host: &Host) -> String {
+/// The condition that a row's name in `column`, or its destination, is `host`.
+fn hit(host: &Host, column: &str) -> String {
     match host {
         Host::Domain(name) => {
             let itself = literal(name);
-            rare_of("host", &format!("host = {itself} OR {}", below(name)))
+            rare_of(
+                column,
+                &format!("{column} = {itself} OR {}", below(column, name)),
+            )
         }
-        Host::Subdomains(name) => rare_of("host", &below(name)),
+        Host::Subdomains(name) => rare_of(column, &below(column, name)),
         Host::Addresses { first, last } if first == last => format!("dst_addr = x'{first:032x}'"),
         Host::Addresses { first, last } => {
             let range = format!("dst_addr BETWEEN x'{first:032x}' AND x'{last:032x}'");
@@ -236,12 +446,15 @@ fn rare_of(column: &str, condition: &str) -> String {
 }
 
 /// The condition that a name is below this one.
-fn below(name: &str) -> String {
+fn below(column: &str, name: &str) -> String {
     let escaped = name
         .replace('\\', r"\\")
         .replace('%', r"\%")
         .replace('_', r"\_");
-    format!("host LIKE {} ESCAPE '\\'", literal(&format!("%.{escaped}")))
+    format!(
+        "{column} LIKE {} ESCAPE '\\'",
+        literal(&format!("%.{escaped}"))
+    )
 }
 
 /// The condition that a connection was made by `subject`.
@@ -264,6 +477,22 @@ fn by(subject: &Subject) -> String {
                 "container_id",
                 &format!("container_name = {exact} OR container_id = {exact}{id_prefix}"),
             )
+        }
+        Subject::Image(name) => {
+            let image = literal(name);
+            let tag = literal(&format!("{name}:"));
+            let any_tag = format!(
+                "substr(container_image, 1, {}) = {tag}",
+                name.chars().count() + 1
+            );
+            rare_of(
+                "container_image",
+                &format!("container_image = {image} OR {any_tag}"),
+            )
+        }
+        Subject::Unit(name) => {
+            let service = literal(&format!("{name}.service"));
+            rare_of("unit", &format!("unit IN ({}, {service})", literal(name)))
         }
         Subject::User(name) => {
             let uid = name.parse::<u32>().map(|uid| format!(" OR uid = {uid}"));
@@ -313,15 +542,20 @@ fn literal(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{By, CURL, History, NOW, SECOND};
+    use super::super::fixture::{By, CURL, History, NOW, SECOND, parsed};
     use super::*;
     use proptest::prelude::*;
 
-    fn who(host: Host) -> Question {
-        Question::Who {
-            actors: Actors::Processes,
-            host,
+    fn question(list: List, only: Vec<Only>) -> Question {
+        Question {
+            list,
+            only,
+            ..parsed("which connections")
         }
+    }
+
+    fn who(host: Host) -> Question {
+        question(List::Actors(Actors::Processes), vec![Only::To(host)])
     }
 
     fn host(text: &str) -> Host {
@@ -343,7 +577,11 @@ mod tests {
 
     /// How many connections a subject made.
     fn made(history: &History, of: Subject) -> i64 {
-        let sql = statement(&Question::Destinations { of }, None, None);
+        let sql = statement(
+            &question(List::Destinations, vec![Only::By(of)]),
+            None,
+            None,
+        );
         let total = format!("SELECT coalesce(sum(connections), 0) FROM ({sql})");
         history.0.query_row(&total, [], |row| row.get(0)).unwrap()
     }
@@ -545,7 +783,7 @@ ORDER BY last_seen DESC, comm, exe, uid, container_id"
             "when did user alice hit example.com",
             "which names were resolved but never contacted",
         ] {
-            let sql = statement(&super::super::parse(question).unwrap(), None, None);
+            let sql = statement(&parsed(question), None, None);
             let mut plan = history
                 .0
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
@@ -563,10 +801,10 @@ ORDER BY last_seen DESC, comm, exe, uid, container_id"
     #[test]
     fn the_span_holds_its_beginning_and_not_its_end() {
         let history = connected(&[CURL]);
-        let question = Question::Times {
-            of: process("curl"),
-            host: host("192.0.2.1"),
-        };
+        let question = question(
+            List::Each,
+            vec![Only::By(process("curl")), Only::To(host("192.0.2.1"))],
+        );
         let at = NOW - SECOND;
         for (since, until, found) in [
             (None, None, true),
@@ -582,9 +820,10 @@ ORDER BY last_seen DESC, comm, exe, uid, container_id"
     #[test]
     fn a_statement_never_holds_a_raw_control_character() {
         let sql = statement(
-            &Question::Destinations {
-                of: process("a\n\x1b[2J';--\0"),
-            },
+            &question(
+                List::Destinations,
+                vec![Only::By(process("a\n\x1b[2J';--\0"))],
+            ),
             None,
             None,
         );

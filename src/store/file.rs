@@ -11,10 +11,12 @@ use anyhow::{Context, Result, bail};
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
 
 /// The schema's versions, oldest first: `PRAGMA user_version` counts those done.
-pub const MIGRATIONS: [&str; 3] = [
+pub const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_evidence.sql"),
-    include_str!("../../migrations/0004_identity.sql"),
+    include_str!("../../migrations/0003_identity.sql"),
+    include_str!("../../migrations/0004_lookups.sql"),
+    include_str!("../../migrations/0005_retention.sql"),
 ];
 
 /// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".
@@ -100,12 +102,15 @@ pub fn open_writer(path: &Path) -> Result<Db> {
     // WAL: readers go on while egrets writes. NORMAL: a commit is not synced, so a
     // power cut may take the last ones, and never the file (sqlite.org/wal.html).
     let set = |name: &str, value: &str| db.pragma_update(None, name, value);
-    set("journal_mode", "WAL")
+    // First, as it holds only for a file that has nothing in it yet: what retention
+    // frees can be given back.
+    set("auto_vacuum", "INCREMENTAL")
+        .and_then(|()| set("journal_mode", "WAL"))
         .and_then(|()| set("synchronous", "NORMAL"))
         .and_then(|()| set("foreign_keys", "ON"))
         .with_context(|| cannot_write(path))?;
     persist_wal(&db).with_context(|| cannot_write(path))?;
-    db.set_prepared_statement_cache_capacity(32);
+    db.set_prepared_statement_cache_capacity(64);
     Ok(db)
 }
 

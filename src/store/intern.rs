@@ -190,6 +190,16 @@ impl Interner {
     }
 }
 
+impl Interner {
+    /// These rows are no more: what comes of their processes gets new ones.
+    pub fn forget_processes(&mut self, ids: &[i64]) {
+        if !ids.is_empty() {
+            self.processes
+                .retain(|_, id| ids.binary_search(id).is_err());
+        }
+    }
+}
+
 /// The remembered id of a key, or what `make` gives.
 fn once<K, Q>(
     known: &mut LruCache<K, i64>,

@@ -5,6 +5,7 @@
 
 mod file;
 mod intern;
+mod retention;
 mod status;
 
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use crate::record::{Connection, Lookup, Progress, Record, errno_name};
 use intern::Interner;
 
 pub use file::{Access, MIGRATIONS, group_id, open_reader, recorder_runs};
+pub use retention::Keep;
 pub use status::Status;
 
 /// What is told of a recording when it begins.
@@ -37,6 +39,8 @@ pub struct Store {
     recording: i64,
     intern: Interner,
     batch: Batch,
+    /// Enforced at each commit.
+    pub keep: Keep,
 }
 
 /// What has come since the last commit. A connection that changes twice in a
@@ -78,6 +82,7 @@ impl Store {
             recording: id,
             intern: Interner::default(),
             batch: Batch::default(),
+            keep: Keep::default(),
         })
     }
 
@@ -122,7 +127,9 @@ impl Store {
     /// Writes the batch; `now` is until when the recording has seen everything.
     pub fn commit(&mut self, now: i64) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
-        write(&mut self.db, &mut self.intern, self.recording, &batch, now)
+        let (db, intern) = (&mut self.db, &mut self.intern);
+        write(db, intern, self.recording, &batch, now)
+            .and_then(|()| retention::enforce(db, intern, self.recording, self.keep, now))
             .with_context(|| file::cannot_write(&self.path))
     }
 

@@ -36,7 +36,7 @@ impl Status {
                 recordings: number("SELECT count(*) FROM recording")?,
                 connections: number("SELECT count(*) FROM connection")?,
                 lookups: number("SELECT count(*) FROM lookup")?,
-                lost: number("SELECT COALESCE(sum(lost), 0) FROM gap")?,
+                lost: number("SELECT COALESCE(sum(lost), 0) FROM gap WHERE kind <> 'retention'")?,
                 file_bytes: size(path, "") + size(path, "-wal"),
                 last: db
                     .query_row(

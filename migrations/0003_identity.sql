@@ -1,4 +1,4 @@
--- egrets history, version 4: who started a process, since when it runs, who had logged
+-- egrets history, version 3: who started a process, since when it runs, who had logged
 -- in; what a container is in.
 
 -- A program that started others: a process between two execs. Rows that name the same

@@ -1,0 +1,197 @@
+//! Fifty questions with their SQL and their answers, and more that are refused, as
+//! snapshots to be read: `src/query/snapshots/`.
+
+use std::fmt::Write as _;
+
+use super::fixture::{By, CURL, History, NOW, SECOND, parsed, request};
+use super::*;
+
+const NGINX: By = By {
+    comm: "nginx",
+    exe: Some("/usr/sbin/nginx"),
+    pid: 900,
+    uid: 33,
+    user: Some("www-data"),
+    container: Some((
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        Some("web"),
+    )),
+};
+
+const ASKED: [&str; 50] = [
+    "which processes hit example.com",
+    "which containers hit example.com",
+    "which images hit example.com",
+    "which users reached 192.0.2.0/24",
+    "which units talked to example.com",
+    "who contacted *.example.com",
+    "what hit 192.0.2.7",
+    "what did curl talk to",
+    "what did pid 4242 talk to",
+    "what did container web talk to",
+    "what did image nginx talk to",
+    "what did user alice reach",
+    "what did unit nginx.service reach",
+    "when did curl hit example.com",
+    "when did curl first hit example.com",
+    "when did curl last hit example.com",
+    "when was example.com contacted by nginx",
+    "which hosts were contacted by curl",
+    "which IPs did curl reach",
+    "which ports did nginx connect to",
+    "which processes connected to raw IPs",
+    "which raw IPs were contacted by nginx",
+    "which connections failed",
+    "which connections were refused",
+    "which connections timed out yesterday",
+    "which connections did curl make on port 443 over tcp",
+    "which connections were named by host",
+    "which processes resolved cdn.test",
+    "what did curl resolve",
+    "what did unit nginx.service resolve",
+    "which names did user alice look up",
+    "which containers asked for cdn.test",
+    "which lookups failed",
+    "which lookups failed in container web",
+    "which names were resolved but never contacted",
+    "which names were resolved by unit nginx but never contacted",
+    "how many connections did curl make",
+    "how many hosts did nginx reach",
+    "how many processes hit example.com today",
+    "how many lookups did curl make",
+    "how much did curl send to example.com",
+    "how much data did container web send in the last hour",
+    "top 3 hosts",
+    "top processes by bytes",
+    "top 2 containers since yesterday",
+    "top 5 names resolved",
+    "last 2 connections from curl",
+    "which users hit example.com between 13:00 and 13:45",
+    "which processes hit example.com over udp",
+    "which processes hit 'a%_.example.com'",
+];
+
+const REFUSED: [&str; 16] = [
+    "which proceses hit example.com",
+    "which processes hti example.com",
+    "what did curl",
+    "who hit",
+    "which processes hit example.com sicne yesterday",
+    "which processes hit example.com since soom",
+    "what did pid curl talk to",
+    "which connections on port https",
+    "which processes resolved 10.0.0.1",
+    "who hit 10.0.0.0/40",
+    "who hit https://example.com/x",
+    "top 0 hosts",
+    "tell me a joke",
+    "who hit 'example.com",
+    "which lookups over tcp",
+    "who hit x'; DROP TABLE connection; --",
+];
+
+/// A day of traffic of a person's curl and a service's nginx in a container.
+fn history() -> History {
+    let history = History::new();
+    history.record(NOW - 86_400 * SECOND, None, NOW - SECOND);
+    let api = Some("api.example.com");
+    history.connect(CURL, Some("example.com"), "192.0.2.8", "connected", 7200);
+    history.connect(CURL, api, "192.0.2.7", "connected", 60);
+    history.connect(CURL, api, "2001:db8::7", "refused", 61);
+    let named = history.connect(CURL, Some("cdn.test"), "192.0.2.20", "connected", 50);
+    history.rest_on(named, "host", None, &[], 2);
+    history.connect(NGINX, api, "192.0.2.7", "connected", 1800);
+    history.connect(
+        NGINX,
+        Some("a%_.example.com"),
+        "192.0.2.9",
+        "connected",
+        2700,
+    );
+    history.connect_to(NGINX, None, ("10.0.0.9", 5432), "timeout", 50_400 + 60);
+    let a = |name, data| (name, "A", data, 60);
+    let ok = Some("NOERROR");
+    history.look_up(
+        CURL,
+        ("cdn.test", "A"),
+        ok,
+        &[a("cdn.test", "192.0.2.20")],
+        51,
+    );
+    history.look_up(
+        NGINX,
+        ("cdn.test", "A"),
+        ok,
+        &[a("cdn.test", "192.0.2.20")],
+        40,
+    );
+    history.look_up(
+        NGINX,
+        ("idle.test", "A"),
+        ok,
+        &[a("idle.test", "192.0.2.21")],
+        30,
+    );
+    history.look_up(CURL, ("nx.test", "A"), Some("NXDOMAIN"), &[], 20);
+    history.look_up(NGINX, ("nx.test", "AAAA"), None, &[], 10);
+    history
+        .0
+        .execute(
+            "UPDATE process SET unit = 'nginx.service' WHERE comm = 'nginx'",
+            [],
+        )
+        .unwrap();
+    history
+}
+
+#[test]
+fn fifty_questions_have_these_answers() {
+    let history = history();
+    let mut shown = String::new();
+    for question in ASKED {
+        let (out, notes) = history.ask(question, Format::Table, None);
+        let sql = request(question, Format::Table, None).sql();
+        _ = writeln!(
+            shown,
+            "### {question}\n{sql}\n\n{out}{}\n",
+            notes.trim_start()
+        );
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn what_is_not_understood_is_refused_like_this() {
+    let now = DateTime::<Utc>::from_timestamp_nanos(NOW);
+    let mut shown = String::new();
+    for question in REFUSED {
+        let refused = parse(question, &now).unwrap_err().to_string();
+        let refused = refused.strip_suffix(refusal::FORMS).unwrap();
+        _ = writeln!(shown, "{refused}");
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn no_question_about_somebody_goes_through_every_row() {
+    let history = history();
+    let about = ASKED.iter().filter(|question| {
+        let question = parsed(question);
+        let selective = |only: &question::Only| matches!(only, question::Only::By(_));
+        question.from == question::From::Connections && question.only.iter().any(selective)
+    });
+    for question in about {
+        let sql = request(question, Format::Table, None).sql();
+        let mut plan = history
+            .0
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let mut steps = plan
+            .query_map([], |row| row.get::<_, String>("detail"))
+            .unwrap();
+        assert!(
+            !steps.any(|step| step.unwrap().starts_with("SCAN c")),
+            "{question}"
+        );
+    }
+}

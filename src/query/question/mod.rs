@@ -1,0 +1,130 @@
+//! The question language (docs/questions.md): plain English to a [`Question`].
+//!
+//! A question begins with what it wants listed; then come clauses in any order:
+//! who, where to, when, how it went. The parser takes a word or leaves it, and
+//! remembers what it would have taken: when none fits, that is what it can suggest.
+
+mod grammar;
+mod span;
+#[cfg(test)]
+mod tests;
+mod vocabulary;
+
+use super::host::Host;
+pub use grammar::parse;
+
+/// What is asked: which rows are looked at, and what is made of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    pub list: List,
+    pub from: From,
+    /// All of these hold for a row that counts.
+    pub only: Vec<Only>,
+    /// Nanoseconds since 1970: from this time on, ...
+    pub since: Option<i64>,
+    /// ... and before this one.
+    pub until: Option<i64>,
+    pub pick: Option<Pick>,
+}
+
+/// What an answer lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// Who it was.
+    Actors(Actors),
+    /// Hosts with their ports; of lookups, the names asked for.
+    Destinations,
+    Addresses,
+    Ports,
+    /// Each connection or lookup.
+    Each,
+    /// How many of these there are.
+    Count(Counted),
+    /// How many bytes went there and back.
+    Bytes,
+    /// Which names were answered with an address, and then nobody went there.
+    NeverContacted,
+    /// Which questions had an error for an answer, or none.
+    FailedLookups,
+}
+
+/// The rows that are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    Connections,
+    Lookups,
+}
+
+/// Whom an answer lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actors {
+    Processes,
+    Containers,
+    Images,
+    Users,
+    Units,
+}
+
+/// What "how many" counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    Actors(Actors),
+    Hosts,
+    Addresses,
+    Ports,
+    Rows,
+}
+
+/// Who is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// By its short name, its executable's name, or its executable's path.
+    Process(String),
+    Pid(u32),
+    /// By its name, its id, or the beginning of its id.
+    Container(String),
+    /// With or without its tag.
+    Image(String),
+    /// By name or uid.
+    User(String),
+    /// A systemd unit, with or without `.service`.
+    Unit(String),
+}
+
+/// A condition on the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Only {
+    By(Subject),
+    To(Host),
+    Port(u16),
+    /// `tcp`, `udp`.
+    Protocol(&'static str),
+    /// One of the outcomes of the view.
+    Outcome(&'static str),
+    /// Any outcome that is a failure.
+    Failed,
+    /// Where the name came from: a `host_source`.
+    Source(&'static str),
+}
+
+/// Which of the rows are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pick {
+    /// Those with most connections or lookups.
+    Most(u32),
+    /// Those with most bytes.
+    MostBytes(u32),
+    First(u32),
+    Last(u32),
+}
+
+impl Question {
+    /// The times asked about, where the command line's bound them too.
+    pub fn span(&self, since: Option<i64>, until: Option<i64>) -> (Option<i64>, Option<i64>) {
+        let until = match (self.until, until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        (self.since.max(since), until)
+    }
+}

@@ -1,0 +1,142 @@
+//! The times of a question: "since yesterday", "in the last 2 hours", "between 9:00
+//! and 10:30", "on Monday".
+
+use chrono::{DateTime, Days, TimeZone, Utc};
+
+use super::super::refusal::NotUnderstood;
+use super::grammar::Parser;
+use super::vocabulary::*;
+use crate::when;
+
+/// Words that a time has at most: "2 h 30 m ago".
+const LONGEST: usize = 5;
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Takes a clause about the time; whether there was one.
+    pub(super) fn time(&mut self) -> Result<bool, NotUnderstood> {
+        if self.take(SINCE) {
+            let time = self.moment()?;
+            self.begin(time);
+        } else if self.take(UNTIL) {
+            let time = self.moment()?;
+            self.end(time);
+        } else if self.take(BETWEEN) {
+            let from = self.moment()?;
+            if !self.take(AND) {
+                return Err(self.refuse("\"and\""));
+            }
+            let to = self.moment()?;
+            self.begin(from);
+            self.end(to);
+        } else if self.take(TODAY) {
+            self.day("today");
+        } else if self.take(YESTERDAY) {
+            self.day("yesterday");
+        } else {
+            return self.last_or_on();
+        }
+        Ok(true)
+    }
+
+    /// "in the last 2 hours", "last week", "on Monday": none where the words go on
+    /// otherwise.
+    fn last_or_on(&mut self) -> Result<bool, NotUnderstood> {
+        let start = self.next;
+        let tried = |parser: &mut Self| parser.next = start;
+        if self.take(ON) {
+            match self.longest() {
+                Some((words, text, _)) if !text.contains(':') => {
+                    (0..words).for_each(|_| self.advance());
+                    self.day(&text);
+                    return Ok(true);
+                }
+                _ => {
+                    tried(self);
+                    return Ok(false);
+                }
+            }
+        }
+        self.take(IN);
+        if self.take(PAST) {
+            let next = self.words.get(self.next).map(|word| word.text.as_str());
+            // "the last hour" is one; in a number "1 " would be one more digit
+            let unit = next.filter(|text| text.starts_with(char::is_alphabetic));
+            if let Some(text) = unit.map(|unit| format!("1 {unit}"))
+                && let Ok(time) = when::parse(&text, self.now)
+            {
+                self.advance();
+                self.begin(time);
+                return Ok(true);
+            }
+            if let Some((words, _, time)) = self.longest() {
+                (0..words).for_each(|_| self.advance());
+                self.begin(time);
+                return Ok(true);
+            }
+        }
+        tried(self);
+        Ok(false)
+    }
+
+    fn moment(&mut self) -> Result<DateTime<Utc>, NotUnderstood> {
+        match self.longest() {
+            Some((words, _, time)) => {
+                (0..words).for_each(|_| self.advance());
+                Ok(time)
+            }
+            None => match self.words.get(self.next) {
+                Some(word) => {
+                    let why = when::parse(&word.text, self.now).err();
+                    let why = why.map(|why| why.to_string());
+                    Err(self.refuse_word(word.at.clone(), why))
+                }
+                None => Err(self.refuse("a time")),
+            },
+        }
+    }
+
+    /// The longest row of words from here that is a time: how many, they, and when.
+    fn longest(&mut self) -> Option<(usize, String, DateTime<Utc>)> {
+        let rest = &self.words[self.next.min(self.words.len())..];
+        (1..=LONGEST.min(rest.len())).rev().find_map(|n| {
+            let texts = rest[..n].iter().map(|word| word.text.as_str());
+            let mut text = texts.collect::<Vec<_>>().join(" ");
+            for article in ["an ", "a "] {
+                if let Some(unit) = text.strip_prefix(article) {
+                    text = format!("1 {unit}");
+                }
+            }
+            when::parse(&text, self.now)
+                .ok()
+                .map(|time| (n, text, time))
+        })
+    }
+
+    /// All of the day that `text` begins.
+    fn day(&mut self, text: &str) {
+        let Ok(from) = when::parse(text, self.now) else {
+            return;
+        };
+        self.begin(from);
+        let zone = self.now.timezone();
+        let next = from
+            .with_timezone(&zone)
+            .date_naive()
+            .checked_add_days(Days::new(1))
+            .map(|date| when::parse(&date.format("%Y-%m-%d").to_string(), self.now));
+        if let Some(Ok(to)) = next
+            && to <= self.now.to_utc()
+        {
+            self.end(to);
+        }
+    }
+
+    fn begin(&mut self, time: DateTime<Utc>) {
+        self.since = self.since.max(Some(when::to_ns(time)));
+    }
+
+    fn end(&mut self, time: DateTime<Utc>) {
+        let time = when::to_ns(time);
+        self.until = Some(self.until.map_or(time, |until| until.min(time)));
+    }
+}
