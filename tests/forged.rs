@@ -204,7 +204,7 @@ fn a_flood_of_forged_answers_changes_no_name_and_is_a_number_in_the_history() {
     );
     let lost: i64 = value(
         &db,
-        "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind IN ('dns', 'budget')",
+        "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind IN ('dns', 'dns_budget')",
     );
     assert_eq!(told + lost, arrived, "told and lost are what arrived");
     let rows: i64 = value(&db, "SELECT count(*) FROM dns");
