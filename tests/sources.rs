@@ -49,10 +49,13 @@ fn names_of_the_hosts_file_are_those_of_the_processs_own_mount_namespace() {
         }
     }
     recorder.stop();
-    let sql = "SELECT netns, host FROM egress WHERE protocol = 'tcp' AND dst_port > 1024
-               AND host_source IS 'hosts' AND lookup_id IS NULL AND host_age_ms IS NULL";
     let inodes = nets.each_ref().map(|net| net.near_inode().to_string());
-    for row in rows(&db, sql) {
+    let sql = format!(
+        "SELECT netns, host FROM egress WHERE protocol = 'tcp' AND dst_port > 1024 AND netns IN ({})
+         AND host_source IS 'hosts' AND lookup_id IS NULL AND host_age_ms IS NULL",
+        inodes.join(", ")
+    );
+    for row in rows(&db, &sql) {
         let of_first = row[0] == inodes[0];
         rate.count(&row[1], if of_first { "one.test" } else { "two.test" });
     }
