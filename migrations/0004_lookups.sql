@@ -18,7 +18,8 @@ SELECT
     p.unit,
     k.container_id,
     k.name                                                         AS container_name,
-    k.image                                                        AS container_image
+    k.image                                                        AS container_image,
+    l.process_id
 FROM lookup l
 LEFT JOIN process p   ON p.id = l.process_id
 LEFT JOIN container k ON k.id = p.container_id

@@ -112,6 +112,8 @@ fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
         "top 1 host by bytes",
         "top 1 process by bytes today",
         "which processes resolved gone.nx",
+        "which children of sh hit example.test",
+        "how many lookups did children of sh make",
     ] {
         let sql = text(&query(&db, &["--sql", "--since", "1h", question]).stdout);
         assert_eq!(sqlite3(&db, &sql).len(), 1, "{question}");

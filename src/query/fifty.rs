@@ -1,5 +1,5 @@
-//! Fifty questions with their SQL and their answers, and more that are refused, as
-//! snapshots to be read: `src/query/snapshots/`.
+//! Fifty questions with their SQL and their answers, those about descendants, and more
+//! that are refused, as snapshots to be read: `src/query/snapshots/`.
 
 use std::fmt::Write as _;
 
@@ -71,7 +71,23 @@ const ASKED: [&str; 50] = [
     "which processes hit 'a%_.example.com'",
 ];
 
-const REFUSED: [&str; 16] = [
+/// Below curl there is a shell, and make above that; nginx has its own master.
+const BELOW: [&str; 12] = [
+    "what did the children of pid 1234 talk to",
+    "what did the children of bash talk to",
+    "what did children of bash resolve",
+    "which hosts did descendants of make hit",
+    "which children of make hit example.com",
+    "which containers did descendants of nginx use",
+    "when did children of /usr/bin/make hit example.com",
+    "how many connections did children of process bash make on port 443",
+    "which lookups from children of make failed",
+    "which names were resolved by children of nginx but never contacted",
+    "top 1 host by bytes by descendants of make",
+    "what did children of curl talk to",
+];
+
+const REFUSED: [&str; 18] = [
     "which proceses hit example.com",
     "which processes hti example.com",
     "what did curl",
@@ -88,6 +104,8 @@ const REFUSED: [&str; 16] = [
     "who hit 'example.com",
     "which lookups over tcp",
     "who hit x'; DROP TABLE connection; --",
+    "what did children of container web talk to",
+    "what did children fo bash talk to",
 ];
 
 /// A day of traffic of a person's curl and a service's nginx in a container.
@@ -141,14 +159,25 @@ fn history() -> History {
             [],
         )
         .unwrap();
+    let bash = (1234, "bash", "/usr/bin/bash");
+    history.descend("curl", &[bash, (1200, "make", "/usr/bin/make")]);
+    history.descend("nginx", &[(899, "nginx", "/usr/sbin/nginx")]);
     history
 }
 
 #[test]
 fn fifty_questions_have_these_answers() {
-    let history = history();
+    insta::assert_snapshot!(answers(&history(), &ASKED));
+}
+
+#[test]
+fn questions_about_descendants_have_these_answers() {
+    insta::assert_snapshot!(answers(&history(), &BELOW));
+}
+
+fn answers(history: &History, questions: &[&str]) -> String {
     let mut shown = String::new();
-    for question in ASKED {
+    for question in questions {
         let (out, notes) = history.ask(question, Format::Table, None);
         let sql = request(question, Format::Table, None).sql();
         _ = writeln!(
@@ -157,7 +186,7 @@ fn fifty_questions_have_these_answers() {
             notes.trim_start()
         );
     }
-    insta::assert_snapshot!(shown);
+    shown
 }
 
 #[test]
@@ -175,7 +204,7 @@ fn what_is_not_understood_is_refused_like_this() {
 #[test]
 fn no_question_about_somebody_goes_through_every_row() {
     let history = history();
-    let about = ASKED.iter().filter(|question| {
+    let about = ASKED.iter().chain(&BELOW).filter(|question| {
         let question = parsed(question);
         let selective = |only: &question::Only| matches!(only, question::Only::By(_));
         question.from == question::From::Connections && question.only.iter().any(selective)

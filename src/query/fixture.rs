@@ -197,6 +197,34 @@ impl History {
         db.last_insert_rowid()
     }
 
+    /// Lets every process so far that is called `comm` descend from these: their pid,
+    /// name and executable, its parent first.
+    pub fn descend(&self, comm: &str, from: &[(u32, &str, &str)]) {
+        let db = &self.0;
+        let mut above: Vec<i64> = Vec::new();
+        for (pid, name, exe) in from.iter().rev() {
+            db.execute(
+                "INSERT INTO ancestor (recording_id, pid, start_ts, comm, exe) VALUES (1, ?1, 0, ?2, ?3)",
+                params![pid, name, exe],
+            )
+            .unwrap();
+            let itself = db.last_insert_rowid();
+            above.insert(0, itself);
+            for (depth, id) in (0_i64..).zip(&above) {
+                db.execute(
+                    "INSERT INTO lineage (ancestor_id, depth, above_id) VALUES (?1, ?2, ?3)",
+                    params![itself, depth, id],
+                )
+                .unwrap();
+            }
+        }
+        db.execute(
+            "UPDATE process SET parent_id = ?1 WHERE comm = ?2",
+            params![above.first(), comm],
+        )
+        .unwrap();
+    }
+
     fn host(&self, name: &str) -> i64 {
         self.0
             .execute("INSERT OR IGNORE INTO host (name) VALUES (?1)", [name])

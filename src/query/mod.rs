@@ -2,9 +2,9 @@
 //!
 //! [`parse`] understands a question or says which word it does not; no file is
 //! needed for that, nor for [`Request::sql`]. [`Request::run`] reads the public
-//! views `egress`, `dns`, `gaps` and `recordings`, and nothing else, of a history that
-//! the caller opened. It fails where SQLite or the output fails; a closed pipe
-//! among these is for the caller to tell apart.
+//! views (docs/schema.md), and nothing else, of a history that the caller opened. It
+//! fails where SQLite or the output fails; a closed pipe among these is for the caller
+//! to tell apart.
 
 mod answer;
 mod clock;
@@ -91,11 +91,18 @@ where
         );
         // One snapshot, so that the notes are about the rows.
         let db = db.unchecked_transaction()?;
-        if self.question.from == From::Lookups {
-            let view = "SELECT 1 FROM sqlite_schema WHERE name = 'lookups'";
+        for (asked, view, about) in [
+            (self.question.from == From::Lookups, "lookups", "lookups"),
+            (
+                self.question.about_descendants(),
+                "ancestors",
+                "descendants",
+            ),
+        ] {
+            let has = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
             ensure!(
-                db.prepare(view)?.exists([])?,
-                "an older egrets wrote this history, and it can't be asked about lookups yet: \
+                !asked || db.prepare(has)?.exists([view])?,
+                "an older egrets wrote this history, and it can't be asked about {about} yet: \
                  'sudo egrets record --for 1s' brings it up to date"
             );
         }
@@ -618,7 +625,20 @@ nx.test        A     NXDOMAIN    curl      4242  -                2  11-23 13:59
         };
         let refused = run("what did curl resolve").unwrap_err().to_string();
         assert!(refused.contains("brings it up to date"), "{refused}");
+        for question in [
+            "what did children of bash talk to",
+            "who hit x.org by children of bash",
+        ] {
+            let refused = run(question).unwrap_err().to_string();
+            assert!(
+                refused.contains("descendants yet") && refused.contains("brings it up to date"),
+                "{refused}"
+            );
+        }
         assert_eq!(run("what did curl talk to").ok(), Some(false));
+        let without_lookups = History::of_version(3);
+        let (out, _) = without_lookups.ask("what did children of bash hit", Format::Table, None);
+        assert_eq!(out, "");
     }
 
     #[test]

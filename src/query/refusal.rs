@@ -22,6 +22,7 @@ pub(super) const FORMS: &str = "\
 I know questions like these:
   which processes|containers|images|users|units hit HOST
   what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to
+  what did children of PROCESS|pid N talk to (all below it, at any depth)
   when did PROCESS hit HOST; which connections failed; which IPs, which ports
   which processes resolved NAME; what did PROCESS resolve; which lookups failed
   which names were resolved but never contacted
@@ -69,6 +70,7 @@ I don't understand \"frobnicated\" in this question:
 I know questions like these:
   which processes|containers|images|users|units hit HOST
   what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to
+  what did children of PROCESS|pid N talk to (all below it, at any depth)
   when did PROCESS hit HOST; which connections failed; which IPs, which ports
   which processes resolved NAME; what did PROCESS resolve; which lookups failed
   which names were resolved but never contacted

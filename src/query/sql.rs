@@ -461,7 +461,9 @@ fn below(column: &str, name: &str) -> String {
 fn by(subject: &Subject) -> String {
     match subject {
         Subject::Process(name) => process(name),
-        Subject::Pid(pid) => rare(&format!("pid = {pid}")),
+        Subject::Pid(pid) => pid_is(*pid),
+        Subject::BelowProcess(name) => below_process(&process(name)),
+        Subject::BelowPid(pid) => below_process(&pid_is(*pid)),
         Subject::Container(name) => {
             let exact = literal(name);
             let digits = name.len();
@@ -503,6 +505,16 @@ fn by(subject: &Subject) -> String {
             ))
         }
     }
+}
+
+fn pid_is(pid: u32) -> String {
+    rare(&format!("pid = {pid}"))
+}
+
+/// The condition that something above a process, at any depth, meets `condition`. By IN:
+/// the few that do are then looked for first, and not those above each connection.
+fn below_process(condition: &str) -> String {
+    format!("process_id IN (SELECT process_id FROM ancestors WHERE {condition})")
 }
 
 /// The condition that a process is called `name`: by the kernel's short name,

@@ -237,6 +237,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     fn at_noun(&mut self) -> bool {
         self.skip_article();
+        if self.at_descendants() {
+            return true;
+        }
         [
             PROCESS,
             CONTAINER,
@@ -263,6 +266,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// What is to be listed.
     fn noun(&mut self) -> Result<(List, From), NotUnderstood> {
         while self.outcome() {}
+        if self.at_descendants() {
+            let of = self.subject()?;
+            self.only.push(Only::By(of));
+            return Ok((List::Actors(Actors::Processes), From::Connections));
+        }
         if let Some(actors) = self.actors() {
             return Ok((List::Actors(actors), From::Connections));
         }
@@ -469,7 +477,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let word = self.name("a host")?;
             let host = self.host(&word)?;
             self.only.push(Only::To(host));
-        } else if self.next_is(PID) || self.kinds() {
+        } else if self.next_is(PID) || self.at_descendants() || self.kinds() {
             let of = self.subject()?;
             self.only.push(Only::By(of));
         } else {
@@ -510,7 +518,28 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         .find_map(|(words, actors)| self.take(words).then_some(actors))
     }
 
+    /// Whether "children of" comes next; "children" alone can be a name.
+    fn at_descendants(&mut self) -> bool {
+        self.skip_article();
+        self.tried.extend(DESCENDANTS);
+        self.next_is(DESCENDANTS) && self.word_is(self.next + 1, OF)
+    }
+
     fn subject(&mut self) -> Result<Subject, NotUnderstood> {
+        if self.at_descendants() {
+            self.next += 1;
+            self.advance();
+            let start = self.next;
+            return match self.subject()? {
+                Subject::Process(name) => Ok(Subject::BelowProcess(name)),
+                Subject::Pid(pid) => Ok(Subject::BelowPid(pid)),
+                _ => {
+                    let hint = "only a process or a pid has children";
+                    let at = self.words[start].at.clone();
+                    Err(self.refuse_word(at, Some(hint.to_owned())))
+                }
+            };
+        }
         if self.take(PID) {
             let pid = self.name("a pid")?;
             return match pid.text.parse() {
@@ -670,11 +699,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     pub(super) fn next_is(&self, words: Words) -> bool {
-        self.words.get(self.next).is_some_and(|next| {
-            !next.quoted
+        self.word_is(self.next, words)
+    }
+
+    fn word_is(&self, at: usize, words: Words) -> bool {
+        self.words.get(at).is_some_and(|word| {
+            !word.quoted
                 && words
                     .iter()
-                    .any(|word| next.text.eq_ignore_ascii_case(word))
+                    .any(|known| word.text.eq_ignore_ascii_case(known))
         })
     }
 

@@ -81,6 +81,9 @@ pub enum Subject {
     /// By its short name, its executable's name, or its executable's path.
     Process(String),
     Pid(u32),
+    /// All that descends from a process by that name, at any depth; not itself.
+    BelowProcess(String),
+    BelowPid(u32),
     /// By its name, its id, or the beginning of its id.
     Container(String),
     /// With or without its tag.
@@ -118,7 +121,20 @@ pub enum Pick {
     Last(u32),
 }
 
+impl Subject {
+    /// Whether it is known by what its processes descend from.
+    pub fn is_below(&self) -> bool {
+        matches!(self, Subject::BelowProcess(_) | Subject::BelowPid(_))
+    }
+}
+
 impl Question {
+    /// Whether it is about what descends from a process.
+    pub fn about_descendants(&self) -> bool {
+        let below = |only: &Only| matches!(only, Only::By(subject) if subject.is_below());
+        self.only.iter().any(below)
+    }
+
     /// The times asked about, where the command line's bound them too.
     pub fn span(&self, since: Option<i64>, until: Option<i64>) -> (Option<i64>, Option<i64>) {
         let until = match (self.until, until) {

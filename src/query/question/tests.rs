@@ -116,6 +116,23 @@ fn what_someone_talked_to_is_understood() {
             "what did unit nginx.service reach",
             Subject::Unit("nginx.service".into()),
         ),
+        ("what did children talk to", process("children")),
+        (
+            "what did the children of bash talk to",
+            Subject::BelowProcess("bash".into()),
+        ),
+        (
+            "which hosts did descendants of the process make hit",
+            Subject::BelowProcess("make".into()),
+        ),
+        (
+            "which hosts were contacted by a child of 'pid'",
+            Subject::BelowProcess("pid".into()),
+        ),
+        (
+            "what did the children of pid 1234 talk to",
+            Subject::BelowPid(1234),
+        ),
     ] {
         mean(&[question], &only(List::Destinations, vec![Only::By(of)]));
     }
@@ -463,7 +480,7 @@ proptest! {
         words in prop::collection::vec(prop::sample::select(vec![
             "which", "what", "who", "when", "did", "the", "a", "process", "pid", "1", "container",
             "users", "hit", "talk", "to", "\"", "'x y'", "''", "x.org", "10.0.0.0/8", "?", "é",
-            "raw", "ips", "without", "names", "never", "resolved", "dns", "lookups", "failed", "how", "many", "much", "top", "10", "last", "since", "between", "and", "today", "port", "443", "image", "unit", "by", "bytes", "in", "on", "tcp", "but", "look", "up", "named", "ask", "for", "was",
+            "raw", "ips", "without", "names", "never", "resolved", "dns", "lookups", "failed", "how", "many", "much", "top", "10", "last", "since", "between", "and", "today", "port", "443", "image", "unit", "by", "bytes", "in", "on", "tcp", "children", "of", "but", "look", "up", "named", "ask", "for", "was",
         ]), 0..9)
     ) {
         if let Err(refused) = understood(&words.join(" ")) {

@@ -29,6 +29,9 @@ pub const IMAGE: Words = &["image", "images"];
 pub const USER: Words = &["user", "users"];
 pub const UNIT: Words = &["unit", "units", "service", "services"];
 pub const PID: Words = &["pid"];
+/// Before "of" and a process.
+pub const DESCENDANTS: Words = &["children", "child", "descendants", "descendant"];
+pub const OF: Words = &["of"];
 pub const NAMES: Words = &[
     "names",
     "name",
