@@ -5,6 +5,8 @@
 
 mod file;
 mod intern;
+#[cfg(test)]
+mod recipes;
 mod retention;
 mod status;
 

@@ -1,0 +1,154 @@
+//! The recipes of docs/schema.md, run on a history in which each finds something.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::{Access, Recording, Store, open_reader};
+use crate::print::tests_support::{connection, lookup};
+use crate::record::*;
+
+const SCHEMA: &str = include_str!("../../docs/schema.md");
+
+/// In 10.0.0.0/8, which a recipe asks for.
+const PRIVATE: &str = "10.1.2.3";
+const PUBLIC: &str = "198.51.100.7";
+
+/// The SQL of the recipes, each with the words before it.
+fn recipes() -> Vec<(&'static str, &'static str)> {
+    let section = SCHEMA
+        .split("\n## ")
+        .find_map(|s| s.strip_prefix("Recipes"));
+    section
+        .unwrap()
+        .split("```\n")
+        .filter_map(|part| part.split_once("```sql\n"))
+        .map(|(words, sql)| (words.trim(), sql))
+        .collect()
+}
+
+fn ancestor(serial: u64, comm: &str, cmdline: &str, parent: Option<Rc<Ancestor>>) -> Rc<Ancestor> {
+    Rc::new(Ancestor {
+        serial,
+        pid: 1000 + serial as u32,
+        start_ts: 0,
+        comm: comm.to_owned(),
+        exe: None,
+        cmdline: Some(cmdline.to_owned()),
+        parent,
+    })
+}
+
+/// A connection that another process makes, once this was changed.
+fn connect(
+    store: &mut Store,
+    now: i64,
+    ip: &str,
+    change: impl FnOnce(&mut Connection, &mut Process),
+) {
+    let mut c = connection("curl");
+    c.id = store.batch.order.len() as i64 + 1;
+    c.ts = now;
+    c.dst.ip = ip.parse().unwrap();
+    c.outcome = Outcome::Connected;
+    (c.tx_bytes, c.rx_bytes) = (Some(700), Some(5300));
+    let mut process =
+        Rc::into_inner(std::mem::replace(&mut c.process, connection("").process)).unwrap();
+    process.serial = 100 + c.id as u64;
+    change(&mut c, &mut process);
+    c.process = Rc::new(process);
+    store.add(&Record::Opened(c));
+}
+
+fn look_up(store: &mut Store, ts: i64, server: IpAddr, rcode: &str, comm: &str) -> i64 {
+    let mut l = lookup("web.test", PRIVATE);
+    (l.id, l.ts) = (store.batch.lookups.len() as i64 + 1, ts);
+    let process = Rc::get_mut(&mut l.process).unwrap();
+    process.comm = comm.to_owned();
+    process.serial = 200 + l.id as u64;
+    l.server.ip = server;
+    l.rcode = Some(rcode.to_owned());
+    let id = l.id;
+    store.add(&Record::Lookup(l));
+    id
+}
+
+fn fill(store: &mut Store, now: i64) {
+    let stub = "127.0.0.53".parse().unwrap();
+    let asked = look_up(store, now, stub, "NOERROR", "curl");
+    look_up(
+        store,
+        now + 1000,
+        [192, 0, 2, 53].into(),
+        "NOERROR",
+        "systemd-resolve",
+    );
+    look_up(store, now, stub, "NXDOMAIN", "curl");
+
+    let make = ancestor(1, "make", "make all", None);
+    let script = ancestor(2, "bash", "bash ./build.sh", Some(make));
+    // one of the recipes is about the seventeenth
+    for _ in 0..17 {
+        let rival = Rival {
+            host: "other.test".into(),
+            lookup: Some(asked),
+        };
+        connect(store, now, PRIVATE, |c, process| {
+            process.parent = Some(script.clone());
+            process.unit = Some("build.service".to_owned());
+            process.login_user = Some("alice".to_owned());
+            c.name = Some(Name {
+                host: "web.test".into(),
+                source: Source::Container,
+                age_ms: Some(5),
+                lookup: Some(asked),
+                rivals: 1,
+                rival_names: vec![rival],
+            });
+        });
+    }
+    connect(store, now, PUBLIC, |c, _| {
+        c.outcome = Outcome::Refused;
+        c.errno = Some(libc::ECONNREFUSED);
+        c.duration_us = Some(300);
+    });
+    let container = Container {
+        id: "0123456789abcdef".repeat(4),
+        runtime: Some("containerd"),
+        outer: None,
+        details: Details::Known(ContainerDetails {
+            pod: Some("web-0".to_owned()),
+            pod_namespace: Some("shop".to_owned()),
+            ..ContainerDetails::default()
+        })
+        .into(),
+    };
+    connect(store, now, PRIVATE, |_, process| {
+        process.container = Some(Rc::new(container));
+    });
+    store.gap(now - 1000, now, "dns", 3, "the ring buffer was full");
+    store.gap(now - 1000, now, "retention", 20, "older than is kept");
+    store.commit(now).unwrap();
+}
+
+#[test]
+fn every_recipe_of_the_documentation_runs_and_finds_something() {
+    let now = crate::when::to_ns(chrono::Utc::now());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("e.db");
+    let recording = Recording {
+        start_ts: now,
+        hook_set: "kprobe".to_owned(),
+        hooks: String::new(),
+    };
+    let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+    fill(&mut store, now);
+    let db = open_reader(&path).unwrap();
+    let recipes = recipes();
+    assert_eq!(recipes.len(), SCHEMA.matches("```sql").count());
+    for (words, sql) in recipes {
+        let mut statement = db.prepare(sql).unwrap_or_else(|e| panic!("{words}\n{e}"));
+        assert!(statement.exists([]).unwrap(), "nothing found: {words}");
+        // the shell is given it in double quotes
+        assert!(!sql.contains(['"', '$', '`', '\\', '!']), "{words}");
+    }
+}
