@@ -46,6 +46,8 @@ fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
         "{shown}"
     );
     assert!(lines[1].contains("web.example.test"), "{shown}");
+    let said = text(&table.stderr);
+    assert!(said.contains("1 process, 1 connection; took "), "{said}");
     // words need no quotes
     assert_eq!(
         text(&query(&db, &["which", "processes", "hit", "example.test"]).stdout),
@@ -53,6 +55,7 @@ fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
     );
 
     let json = query(&db, &["--json", "what did curl talk to"]);
+    assert!(!text(&json.stderr).contains("took"));
     let hosts: Vec<String> = text(&json.stdout)
         .lines()
         .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["host"].to_string())

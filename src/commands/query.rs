@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use chrono::{DateTime, Local};
@@ -12,6 +13,7 @@ use crate::store;
 use crate::when;
 
 pub fn run(args: &QueryArgs) -> Result<ExitCode> {
+    let begun = Some(Instant::now());
     let now = Local::now();
     let question = query::parse(&args.question.join(" "), &now)?;
     let request = Request {
@@ -25,6 +27,7 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         },
         width: width(),
         now,
+        begun,
     };
     let mut out = BufWriter::new(std::io::stdout());
     if args.sql {

@@ -18,19 +18,17 @@ use super::question::Question;
 use super::table::Table;
 use crate::text::{is_printable, printable};
 
-/// Writes the rows as a table, times in the zone of `now`, and gives the line
-/// that counts them; none where there are none.
+/// Reads the rows into a table, times in the zone of `now`, with the line that counts
+/// them; none where there are none.
 ///
 /// # Errors
 ///
-/// SQLite's, and those of `out`.
+/// SQLite's.
 pub fn table<Tz: TimeZone>(
     question: &Question,
     rows: &mut Rows<'_>,
     now: &DateTime<Tz>,
-    columns: Option<usize>,
-    out: &mut dyn Write,
-) -> Result<Option<String>>
+) -> rusqlite::Result<Option<(Table, String)>>
 where
     Tz::Offset: Display,
 {
@@ -59,12 +57,11 @@ where
     if let Some(first) = shown.iter().position(|Column(_, show)| show.is_time()) {
         table.extend_title(first, &format!(" ({})", clock.zone()));
     }
-    table.write(columns, out)?;
     let counts = counts
         .iter()
         .zip(nouns)
         .map(|(n, Noun(one, many, _))| human::count(*n, one, many));
-    Ok(Some(counts.collect::<Vec<_>>().join(", ")))
+    Ok(Some((table, counts.collect::<Vec<_>>().join(", "))))
 }
 
 /// Writes each row as a JSON object on a line of its own, as it comes. Keys are

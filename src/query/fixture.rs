@@ -270,6 +270,7 @@ pub fn request(question: &str, format: Format, since: Option<i64>) -> Request<Ut
         format,
         width: None,
         now: DateTime::from_timestamp_nanos(NOW),
+        begun: None,
     }
 }
 

@@ -25,6 +25,7 @@ mod words;
 
 use std::fmt::Display;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Offset, TimeZone, Utc};
@@ -64,6 +65,8 @@ pub struct Request<Tz: TimeZone> {
     pub width: Option<usize>,
     /// The time of asking, in the zone in which times are shown.
     pub now: DateTime<Tz>,
+    /// Since when the one who asks has waited; none where nobody is told how long.
+    pub begun: Option<Instant>,
 }
 
 impl<Tz: TimeZone> Request<Tz>
@@ -76,8 +79,8 @@ where
     }
 
     /// Writes the answer to `out`, and beside a table what it is worth to
-    /// `notes`: how much was found, and what egrets did not see. Whether
-    /// anything was found.
+    /// `notes`: how much was found, in what time, and what egrets did not see.
+    /// Whether anything was found.
     ///
     /// # Errors
     ///
@@ -112,12 +115,18 @@ where
             Format::Json => answer::json(&mut rows, out),
             Format::Csv => answer::csv(&mut rows, out),
             Format::Table => {
-                let counted = answer::table(&self.question, &mut rows, &self.now, self.width, out)?;
+                let found = answer::table(&self.question, &mut rows, &self.now)?;
+                // Not with the time that a pager takes to read it.
+                let took = self.begun.map(|begun| begun.elapsed());
+                if let Some((table, _)) = &found {
+                    table.write(self.width, out)?;
+                }
                 // Both may go to one terminal: the table comes first.
                 out.flush()?;
                 let coverage = Coverage::read(&db, since, until, now)?;
-                self.note(counted.as_deref(), &coverage, notes)?;
-                Ok(counted.is_some())
+                let counted = found.as_ref().map(|(_, counted)| counted.as_str());
+                self.note(counted, took, &coverage, notes)?;
+                Ok(found.is_some())
             }
         }
     }
@@ -126,28 +135,28 @@ where
     fn note(
         &self,
         counted: Option<&str>,
+        took: Option<Duration>,
         coverage: &Coverage,
         notes: &mut dyn Write,
     ) -> Result<()> {
         match counted {
-            Some(counted) => writeln!(notes, "\n{counted}")?,
+            Some(counted) => write!(notes, "\n{counted}")?,
             None if !coverage.any_recording => {
-                writeln!(notes, "nothing found: this history holds no recording")?;
+                write!(notes, "nothing found: this history holds no recording")?;
             }
             None => {
                 let span = self.span(coverage);
-                match (coverage.is_void(), coverage.is_complete()) {
-                    (true, _) => writeln!(notes, "nothing found: egrets was not recording {span}")?,
-                    (_, true) => writeln!(
-                        notes,
-                        "nothing found: egrets was watching all the time {span}"
-                    )?,
-                    _ => writeln!(
-                        notes,
-                        "nothing found, but egrets was not seeing everything {span}"
-                    )?,
-                }
+                let what = match (coverage.is_void(), coverage.is_complete()) {
+                    (true, _) => "nothing found: egrets was not recording",
+                    (_, true) => "nothing found: egrets was watching all the time",
+                    _ => "nothing found, but egrets was not seeing everything",
+                };
+                write!(notes, "{what} {span}")?;
             }
+        }
+        match took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX)) {
+            Some(us) => writeln!(notes, "; took {}", human::duration(us))?,
+            None => writeln!(notes)?,
         }
         // Where nothing was recorded, all is said.
         if counted.is_some() || !coverage.is_void() {
@@ -540,6 +549,7 @@ nx.test        A     NXDOMAIN    curl      4242  -                2  11-23 13:59
             format: Format::Table,
             width: None,
             now: utc.now.with_timezone(&zone),
+            begun: None,
         };
         let mut out = Vec::new();
         request.run(&history.0, &mut out, &mut Vec::new()).unwrap();
@@ -564,6 +574,28 @@ nx.test        A     NXDOMAIN    curl      4242  -                2  11-23 13:59
              note: not recording for 1h of this span\n\
              note: 120 tcp events lost in this span\n"
         );
+    }
+
+    #[test]
+    fn people_are_told_how_long_it_took_and_programs_are_not() {
+        let notes = |question, format| {
+            let mut request = request(question, format, None);
+            request.begun = Instant::now().checked_sub(Duration::from_secs(7200));
+            let mut notes = Vec::new();
+            request
+                .run(&history().0, &mut Vec::new(), &mut notes)
+                .unwrap();
+            String::from_utf8(notes).unwrap()
+        };
+        assert_eq!(
+            notes("when did curl hit example.com", Format::Table),
+            "\n3 connections; took 2h\n"
+        );
+        let nothing = notes("who hit nowhere.org", Format::Table);
+        assert!(nothing.ends_with("(UTC); took 2h\n"), "{nothing}");
+        for format in [Format::Json, Format::Csv] {
+            assert_eq!(notes("when did curl hit example.com", format), "");
+        }
     }
 
     #[test]
