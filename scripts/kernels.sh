@@ -17,12 +17,12 @@ cd "$(dirname "$0")/.."
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
 KERNELS=${KERNELS:-$ALL}
-CAPTURE='hooks record dns loss coverage processes containers docker'
+CAPTURE='hooks record dns loss coverage docker'
 TESTS=${TESTS:-$CAPTURE}
 SETS=${SETS:-kprobe portable}
 VOLUME=${VOLUME:-0.3} # of the load tests: emulated, everything takes its time
 CACHE=${EGRETS_KERNELS:-/var/cache/egrets-kernels}
-LIMIT=1200   # seconds that a machine may take
+LIMIT=2400   # seconds that a machine may take
 BOOT=90      # and until it is up
 MACHINES=2   # at a time
 # of the packages that the tests use, those whose programs go into the machine

@@ -21,8 +21,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const QUEUE: usize = 1024;
 /// An inspect's answer is some 10 KiB; no honest one comes near this.
 const MAX_ANSWER: u64 = 4 << 20;
-/// Threads that ask at once: one container that hangs must not stop the others.
-const ASKERS: usize = 4;
+/// Threads that ask at once: Docker answers for a container when that has started, and
+/// those that start with it must be asked for before they are gone.
+const ASKERS: usize = 32;
+const ASKERS_STACK: usize = 256 << 10;
 
 /// A container to find out about.
 pub struct Question {
@@ -74,7 +76,7 @@ impl Docker {
         let questions = std::sync::Arc::new(std::sync::Mutex::new(questions));
         for _ in 0..ASKERS {
             let (questions, answer, socket) = (questions.clone(), answer.clone(), socket.clone());
-            thread::spawn(move || {
+            let asker = move || {
                 loop {
                     let next = questions.lock().map(|q| q.recv());
                     let Ok(Ok(question)) = next else { return };
@@ -83,7 +85,12 @@ impl Docker {
                         return;
                     }
                 }
-            });
+            };
+            let thread = thread::Builder::new().stack_size(ASKERS_STACK);
+            if let Err(e) = thread.spawn(asker) {
+                log::warn!("fewer containers can be asked about at once: {e}");
+                break;
+            }
         }
         Docker { ask, answers }
     }
