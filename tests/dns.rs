@@ -418,7 +418,7 @@ fn broken_answers_name_nothing_and_the_next_honest_one_does() {
         &net,
         &db,
         &format!(
-            "for c in {letters}; do dig +tries=1 +time=1 @{FAR4} b$c.test A >/dev/null & done; wait
+            "for c in {letters}; do dig +tries=1 +time=8 @{FAR4} b$c.test A >/dev/null & done; wait
              {} tcp 10.77.0.9 80
              curl -s4 --max-time 5 http://honest.test:{port}/",
             dial().display()

@@ -144,6 +144,11 @@ fn docker(root: &Path, id: &str) -> Option<ContainerDetails> {
     let data_root = daemon.and_then(|d| d.data_root);
     let data_root = data_root.unwrap_or_else(|| "/var/lib/docker".into());
     let data_root = root.join(data_root.strip_prefix("/").unwrap_or(&data_root));
+    docker_file(&data_root, id)
+}
+
+/// The same below a data root that is known.
+pub fn docker_file(data_root: &Path, id: &str) -> Option<ContainerDetails> {
     let inspect: Inspect = read(&data_root.join("containers").join(id).join("config.v2.json"))?;
     Some(inspect.details())
 }

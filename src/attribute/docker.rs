@@ -6,11 +6,13 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::bundles;
 use crate::record::{ContainerDetails, Details};
@@ -37,26 +39,21 @@ pub struct Question {
 
 impl Question {
     /// Docker's daemon knows its containers' addresses best, and their names when they
-    /// have been renamed; files need nobody who answers.
-    fn answer(&self, socket: &PathBuf) -> Details {
-        let files = || bundles::describe(Path::new("/"), &self.id, self.home.as_deref());
-        let inspected = match self.runtime {
-            Some("docker") => inspect(socket, &self.id),
-            Some(_) => return files().map_or(Details::Unknown, Details::Known),
-            None => match files() {
-                Some(details) => return Details::Known(details),
-                None => inspect(socket, &self.id),
-            },
+    /// have been renamed; files need nobody who answers. They are read first: the daemon
+    /// answers when the container has started, and then it may be gone.
+    fn answer(&self, daemon: &Daemon) -> Details {
+        let files = bundles::describe(Path::new("/"), &self.id, self.home.as_deref());
+        let files = match (self.runtime, files) {
+            (Some("docker"), files) => files.or_else(|| daemon.file_of(&self.id)),
+            (None, None) => None,
+            (_, files) => return files.map_or(Details::Unknown, Details::Known),
         };
-        match inspected {
-            Ok(details) => Details::Known(details),
-            Err(e) => files().map_or_else(
-                || {
-                    log::warn!("container {:.12}: no details: {e:#}", self.id);
-                    Details::Unknown
-                },
-                Details::Known,
-            ),
+        match (daemon.inspect(&self.id), files) {
+            (Ok(details), _) | (Err(_), Some(details)) => Details::Known(details),
+            (Err(e), None) => {
+                log::warn!("container {:.12}: no details: {e:#}", self.id);
+                Details::Unknown
+            }
         }
     }
 }
@@ -72,15 +69,18 @@ impl Docker {
     pub fn start() -> Docker {
         let (ask, questions) = sync_channel::<Question>(QUEUE);
         let (answer, answers) = sync_channel(QUEUE);
-        let socket = socket_path(std::env::var("DOCKER_HOST").ok());
-        let questions = std::sync::Arc::new(std::sync::Mutex::new(questions));
+        let daemon = Arc::new(Daemon {
+            socket: socket_path(std::env::var("DOCKER_HOST").ok()),
+            data_root: OnceLock::new(),
+        });
+        let questions = Arc::new(Mutex::new(questions));
         for _ in 0..ASKERS {
-            let (questions, answer, socket) = (questions.clone(), answer.clone(), socket.clone());
+            let (questions, answer, daemon) = (questions.clone(), answer.clone(), daemon.clone());
             let asker = move || {
                 loop {
                     let next = questions.lock().map(|q| q.recv());
                     let Ok(Ok(question)) = next else { return };
-                    let details = question.answer(&socket);
+                    let details = question.answer(&daemon);
                     if answer.send((question.id, details)).is_err() {
                         return;
                     }
@@ -118,24 +118,53 @@ fn socket_path(docker_host: Option<String>) -> PathBuf {
     }
 }
 
-/// `GET /containers/ID/json` of the Docker Engine API. Without a version in the
-/// path the daemon answers in its own newest.
-fn inspect(socket: &PathBuf, id: &str) -> Result<ContainerDetails> {
-    let mut stream = UnixStream::connect(socket)
-        .with_context(|| format!("Docker's socket {}", socket.display()))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    // HTTP/1.0: the answer ends with the connection, in one piece.
-    write!(
-        stream,
-        "GET /containers/{id}/json HTTP/1.0\r\nHost: docker\r\n\r\n"
-    )?;
-    let mut answer = Vec::new();
-    stream
-        .take(MAX_ANSWER)
-        .read_to_end(&mut answer)
-        .context("Docker's answer")?;
-    parse(&answer)
+/// The Docker Engine API, on a socket.
+struct Daemon {
+    socket: PathBuf,
+    /// Where it keeps its containers' files, once it has said so.
+    data_root: OnceLock<PathBuf>,
+}
+
+impl Daemon {
+    fn inspect(&self, id: &str) -> Result<ContainerDetails> {
+        let answer = self.get(&format!("/containers/{id}/json"))?;
+        Ok(parse::<Inspect>(&answer)?.details())
+    }
+
+    /// What the container's file in the daemon's own data root says.
+    fn file_of(&self, id: &str) -> Option<ContainerDetails> {
+        let data_root = match self.data_root.get() {
+            Some(known) => known,
+            None => {
+                let answer = self.get("/info").ok()?;
+                let info: Info = parse(&answer).ok()?;
+                self.data_root.get_or_init(|| info.docker_root_dir)
+            }
+        };
+        bundles::docker_file(data_root, id)
+    }
+
+    /// Without a version in the path the daemon answers in its own newest.
+    fn get(&self, path: &str) -> Result<Vec<u8>> {
+        let mut stream = UnixStream::connect(&self.socket)
+            .with_context(|| format!("Docker's socket {}", self.socket.display()))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        // HTTP/1.0: the answer ends with the connection, in one piece.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream
+            .take(MAX_ANSWER)
+            .read_to_end(&mut answer)
+            .context("Docker's answer")?;
+        Ok(answer)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    docker_root_dir: PathBuf,
 }
 
 /// An inspect's answer; the file that Docker keeps of a container has the same keys.
@@ -171,7 +200,7 @@ struct Network {
     ipv6_address: Option<String>,
 }
 
-fn parse(answer: &[u8]) -> Result<ContainerDetails> {
+fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(body) = response.parse(answer).context("not HTTP")? else {
@@ -182,9 +211,7 @@ fn parse(answer: &[u8]) -> Result<ContainerDetails> {
         Some(404) => bail!("Docker does not know it"),
         code => bail!("Docker answers {}", code.unwrap_or_default()),
     }
-    let inspect: Inspect =
-        serde_json::from_slice(answer.get(body..).unwrap_or_default()).context("not JSON")?;
-    Ok(inspect.details())
+    serde_json::from_slice(answer.get(body..).unwrap_or_default()).context("not JSON")
 }
 
 impl Inspect {
@@ -218,6 +245,10 @@ mod tests {
         format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{body}").into_bytes()
     }
 
+    fn details(answer: &[u8]) -> ContainerDetails {
+        parse::<Inspect>(answer).unwrap().details()
+    }
+
     #[test]
     fn a_container_is_read_from_old_and_new_daemons() {
         let old = ok(r#"{"Name":"/web","Config":{"Hostname":"h","Image":"img:1"},
@@ -232,8 +263,8 @@ mod tests {
             runtime: Some("docker"),
             ..ContainerDetails::default()
         };
-        assert_eq!(parse(&old).unwrap(), expected);
-        assert_eq!(parse(&new).unwrap(), expected);
+        assert_eq!(details(&old), expected);
+        assert_eq!(details(&new), expected);
     }
 
     #[test]
@@ -241,13 +272,13 @@ mod tests {
         let host = ok(
             r#"{"Name":"/x","NetworkSettings":{"IPAddress":"","Networks":{"host":{"IPAddress":""}}}}"#,
         );
-        let details = parse(&host).unwrap();
+        let details = details(&host);
         assert_eq!((details.ip, details.hostname), (None, None));
     }
 
     #[test]
     fn a_refusal_and_nonsense_are_errors_that_say_so() {
-        let error = |bytes: &[u8]| format!("{:#}", parse(bytes).unwrap_err());
+        let error = |bytes: &[u8]| format!("{:#}", parse::<Inspect>(bytes).map(drop).unwrap_err());
         assert_eq!(
             error(b"HTTP/1.0 404 Not Found\r\n\r\n{}"),
             "Docker does not know it"
