@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-export KERNELS=${KERNELS:-6.12} SETS=kprobe SKIP= TESTS='naming forged resolvers sources docker'
+export KERNELS=${KERNELS:-6.12} SETS=kprobe SKIP='' TESTS='naming forged resolvers sources docker'
 here=$(uname -r | cut -d . -f 1,2)
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
