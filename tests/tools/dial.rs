@@ -268,6 +268,9 @@ fn nonblocking(socket: &Socket, to: &SockAddr) -> std::io::Result<()> {
     if unsafe { libc::poll(&mut poll, 1, 30_000) } != 1 {
         return Err(std::io::Error::other("no outcome within 30 s"));
     }
+    // Linux before 6.10 wakes who polls before it closes a socket that timed out
+    // (tcp_write_err), and to read the error clears it: docs/limitations.md.
+    std::thread::sleep(Duration::from_millis(100));
     socket.set_nonblocking(false)?;
     socket.take_error()?.map_or(Ok(()), Err)
 }
