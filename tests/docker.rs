@@ -59,6 +59,19 @@ impl Docker {
         docker
     }
 
+    /// One whose bridge has a name server, where every name below test is the bridge's
+    /// own address; and the port of an HTTP server there.
+    fn with_names() -> (Docker, String) {
+        let mut docker = Docker::start();
+        docker.net.dnsmasq(&[
+            &format!("--listen-address={GATEWAY}"),
+            &format!("--listen-address={FAR4}"),
+            &format!("--address=/test/{GATEWAY}"),
+        ]);
+        let port = docker.net.http("hello").to_string();
+        (docker, port)
+    }
+
     fn host(&self) -> String {
         format!("unix://{}", self.dir.path().join("d.sock").display())
     }
@@ -124,13 +137,7 @@ impl Drop for Docker {
 
 #[test]
 fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_milliseconds() {
-    let mut docker = Docker::start();
-    docker.net.dnsmasq(&[
-        &format!("--listen-address={GATEWAY}"),
-        &format!("--listen-address={FAR4}"),
-        &format!("--address=/test/{GATEWAY}"),
-    ]);
-    let port = docker.net.http("hello").to_string();
+    let (docker, port) = Docker::with_names();
     let (_dir, db) = history();
     let recorder = docker.record(&db);
 
@@ -263,13 +270,7 @@ fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_
 
 #[test]
 fn dockers_own_name_server_names_its_clients_connections_and_has_rows_of_its_own() {
-    let mut docker = Docker::start();
-    docker.net.dnsmasq(&[
-        &format!("--listen-address={GATEWAY}"),
-        &format!("--listen-address={FAR4}"),
-        &format!("--address=/test/{GATEWAY}"),
-    ]);
-    let port = docker.net.http("hello").to_string();
+    let (docker, port) = Docker::with_names();
     ok(&mut docker.cli(&["network", "create", "shop"]));
     let server = ["busybox", "httpd", "-f", "-p", "8080"];
     ok(docker
