@@ -11,8 +11,9 @@ use chrono::{DateTime, TimeZone};
 use rusqlite::Rows;
 use rusqlite::types::ValueRef;
 
+use super::cell::plain;
 use super::clock::Clock;
-use super::columns::{Column, Noun, plain, shape};
+use super::columns::{Column, Noun, Shape, shape};
 use super::human;
 use super::question::Question;
 use super::table::Table;
@@ -32,7 +33,10 @@ pub fn table<Tz: TimeZone>(
 where
     Tz::Offset: Display,
 {
-    let (shown, nouns) = shape(question);
+    let Shape {
+        columns: shown,
+        nouns,
+    } = shape(question);
     let mut table = Table::new(
         shown
             .iter()
@@ -47,7 +51,7 @@ where
             .iter()
             .map(|Column(_, show)| show.cell(row, &mut clock));
         table.push(cells.collect::<rusqlite::Result<Vec<_>>>()?);
-        for (count, Noun(_, _, per_row)) in counts.iter_mut().zip(nouns) {
+        for (count, Noun(_, _, per_row)) in counts.iter_mut().zip(&nouns) {
             *count += per_row.map_or(Ok(1), |column| row.get::<_, i64>(column))?;
         }
     }
@@ -59,7 +63,7 @@ where
     }
     let counts = counts
         .iter()
-        .zip(nouns)
+        .zip(&nouns)
         .map(|(n, Noun(one, many, _))| human::count(*n, one, many));
     Ok(Some((table, counts.collect::<Vec<_>>().join(", "))))
 }

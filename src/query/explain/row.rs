@@ -22,7 +22,7 @@ impl Row {
     /// A column's value as text; none for NULL, and where there is no such column.
     pub fn text(&self, column: &str) -> Option<String> {
         self.get(column)
-            .and_then(|value| super::super::columns::plain(value.into()))
+            .and_then(|value| super::super::cell::plain(value.into()))
     }
 
     pub fn int(&self, column: &str) -> Option<i64> {

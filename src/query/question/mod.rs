@@ -4,14 +4,18 @@
 //! who, where to, when, how it went. The parser takes a word or leaves it, and
 //! remembers what it would have taken: when none fits, that is what it can suggest.
 
-mod grammar;
+mod clause;
+mod head;
+mod manner;
+mod parser;
 mod span;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod vocabulary;
 
 use super::host::Host;
-pub use grammar::parse;
+pub use parser::parse;
 
 /// What is asked: which rows are looked at, and what is made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]

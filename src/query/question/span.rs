@@ -4,7 +4,7 @@
 use chrono::{DateTime, Days, TimeZone, Utc};
 
 use super::super::refusal::NotUnderstood;
-use super::grammar::Parser;
+use super::parser::Parser;
 use super::vocabulary::*;
 use crate::when;
 

@@ -1,0 +1,215 @@
+//! The clauses of a question, in any order: who, where to, over what, how it went.
+
+use chrono::TimeZone;
+
+use super::super::host::Host;
+use super::super::refusal::NotUnderstood;
+use super::super::words::Word;
+use super::parser::{Open, Parser};
+use super::vocabulary::*;
+use super::{From, List, Only};
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Takes "but never contacted", "were never contacted".
+    pub(super) fn never(&mut self) -> Result<bool, NotUnderstood> {
+        let start = self.next;
+        let but = self.verb.is_some() && self.take(BUT);
+        if !self.take(NEVER) {
+            self.next = start;
+            return match but && self.next + 1 >= self.words.len() {
+                true => {
+                    self.advance();
+                    Err(self.refuse("\"never contacted\""))
+                }
+                false if but => {
+                    self.advance();
+                    self.tried.extend(NEVER);
+                    Err(self.refuse("\"never contacted\""))
+                }
+                false => Ok(false),
+            };
+        }
+        while self.take(BEEN) {}
+        if !self.take(VERBS) {
+            return Err(self.refuse("\"hit\" or \"talked to\""));
+        }
+        self.take(PREPOSITIONS);
+        self.verb = Some(From::Lookups);
+        self.open = Open::Nothing;
+        self.waits = None;
+        Ok(true)
+    }
+
+    pub(super) fn clause(&mut self, list: List) -> Result<(), NotUnderstood> {
+        // "have failed": nobody is named after this auxiliary.
+        if self.outcome() {
+            if self.open == Open::Subject {
+                self.open = Open::Nothing;
+            }
+            self.waits = None;
+            return Ok(());
+        }
+        if self.time()? || self.named()? {
+            self.waits = self.waits.filter(|_| self.open == Open::Subject);
+            return Ok(());
+        }
+        if self.open == Open::Subject {
+            if self.picked()? {
+                return Ok(());
+            }
+            return self.subject_clause();
+        }
+        if self.verb.is_none() && self.take(ACTIVE) {
+            // "have been resolved"
+            if self.take(BEEN) {
+                return Ok(());
+            }
+            (self.open, self.waits) = match list {
+                List::Destinations
+                | List::Addresses
+                | List::Ports
+                | List::Each
+                | List::Bytes
+                | List::Count(_) => (Open::Subject, Some("a name")),
+                _ => (Open::Nothing, Some("\"hit\" or \"talked to\"")),
+            };
+            return Ok(());
+        }
+        if self.verb.is_none() && self.take(PASSIVE) {
+            self.waits = None;
+            if matches!(list, List::Each) {
+                self.open = Open::Object;
+            }
+            return Ok(());
+        }
+        if self.take(BEEN) || self.take(FILLERS) || self.take(FOR) {
+            return Ok(());
+        }
+        if self.by_or_from()? {
+            return Ok(());
+        }
+        if self.take(IN) || self.take(ON) {
+            return match self.outcome() {
+                true => Ok(()),
+                false => self.keyword(list),
+            };
+        }
+        if self.take(PREPOSITIONS) {
+            self.open = Open::Object;
+            return Ok(());
+        }
+        if self.open == Open::Object && self.object()? {
+            return Ok(());
+        }
+        if self.verb.is_none() && self.verb() {
+            self.waits = None;
+            self.open = match list {
+                List::Destinations | List::Addresses | List::Ports => Open::Nothing,
+                _ => Open::Object,
+            };
+            return Ok(());
+        }
+        if self.picked()? {
+            return Ok(());
+        }
+        self.keyword(list)
+    }
+
+    /// Who acts, after "did".
+    fn subject_clause(&mut self) -> Result<(), NotUnderstood> {
+        let of = self.subject()?;
+        self.only.push(Only::By(of));
+        self.open = Open::Nothing;
+        self.waits = Some("\"hit\" or \"talked to\"");
+        Ok(())
+    }
+
+    fn by_or_from(&mut self) -> Result<bool, NotUnderstood> {
+        if !self.take(BY) {
+            return Ok(false);
+        }
+        if self.next_is(TRAFFIC) {
+            self.by_bytes = self.words.get(self.next).map(|word| word.at.clone());
+            self.advance();
+            return Ok(true);
+        }
+        let of = self.subject()?;
+        self.only.push(Only::By(of));
+        self.open = Open::Nothing;
+        Ok(true)
+    }
+
+    /// What is acted on, directly after its verb.
+    fn object(&mut self) -> Result<bool, NotUnderstood> {
+        let last = self.next + 1 == self.words.len();
+        if self.raw()? {
+            self.only.push(Only::To(Host::Raw));
+        } else if !last && self.at_keyword() {
+            return Ok(false);
+        } else {
+            if !last {
+                self.take(HOST);
+                self.take(ADDRESS);
+            }
+            let word = self.name("a host")?;
+            let host = self.host(&word)?;
+            self.only.push(Only::To(host));
+        }
+        self.open = Open::Nothing;
+        Ok(true)
+    }
+
+    fn host(&self, word: &Word) -> Result<Host, NotUnderstood> {
+        Host::parse(&word.text, word.quoted)
+            .map_err(|why| self.refuse_word(word.at.clone(), Some(why)))
+    }
+
+    fn at_keyword(&self) -> bool {
+        [
+            PROCESS, CONTAINER, IMAGE, USER, UNIT, PID, PORT, LAST, FIRST,
+        ]
+        .iter()
+        .any(|words| self.next_is(words))
+    }
+
+    /// A condition that begins with its own word: "port 443", "container web".
+    fn keyword(&mut self, list: List) -> Result<(), NotUnderstood> {
+        if self.take(PORT) {
+            let word = self.name("a port")?;
+            let port = word.text.parse().map_err(|_| {
+                self.refuse_word(word.at, Some("a port is a number up to 65535".to_owned()))
+            })?;
+            self.only.push(Only::Port(port));
+        } else if self.take(HOST) || self.take(ADDRESS) {
+            let word = self.name("a host")?;
+            let host = self.host(&word)?;
+            self.only.push(Only::To(host));
+        } else if self.next_is(PID) || self.at_descendants() || self.kinds() {
+            let of = self.subject()?;
+            self.only.push(Only::By(of));
+        } else {
+            let wanted = match (self.waits, list) {
+                (Some(wanted), _) => wanted,
+                _ => "the end",
+            };
+            if self.verb.is_none() {
+                self.tried.extend(VERBS);
+                self.tried.extend(RESOLVE);
+            }
+            self.tried.extend(PID);
+            return Err(self.refuse(wanted));
+        }
+        self.open = Open::Nothing;
+        self.waits = self
+            .waits
+            .filter(|_| self.verb.is_none() && !matches!(list, List::Actors(_)));
+        Ok(())
+    }
+
+    fn kinds(&mut self) -> bool {
+        let kinds = [PROCESS, CONTAINER, IMAGE, USER, UNIT];
+        let found = kinds.iter().any(|words| self.next_is(words));
+        self.tried.extend(kinds.concat());
+        found
+    }
+}

@@ -1,0 +1,156 @@
+//! The head of a question: what is to be listed.
+
+use chrono::TimeZone;
+
+use super::super::host::Host;
+use super::super::refusal::NotUnderstood;
+use super::parser::Parser;
+use super::vocabulary::*;
+use super::{Actors, Counted, From, List, Only, Pick};
+
+/// Rows of a "top" that says no number.
+const TOP_ROWS: u32 = 10;
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    pub(super) fn head(&mut self) -> Result<(List, From), NotUnderstood> {
+        if self.take(WHO) {
+            self.waits = Some("\"hit\" or \"talked to\"");
+            return Ok((List::Actors(Actors::Users), From::Connections));
+        }
+        if self.take(WHEN) {
+            self.waits = Some("\"did\"");
+            return Ok((List::Each, From::Connections));
+        }
+        if self.take(HOW) {
+            if self.take(MUCH) {
+                self.take(TRAFFIC);
+                self.waits = Some("\"did\"");
+                return Ok((List::Bytes, From::Connections));
+            }
+            if !self.take(MANY) {
+                return Err(self.refuse("\"many\" or \"much\""));
+            }
+            if self.take(TRAFFIC) {
+                return Ok((List::Bytes, From::Connections));
+            }
+            let (list, from) = self.noun()?;
+            let counted = match list {
+                List::Actors(actors) => Counted::Actors(actors),
+                List::Addresses => Counted::Addresses,
+                List::Ports => Counted::Ports,
+                List::Destinations => Counted::Hosts,
+                _ => Counted::Rows,
+            };
+            return Ok((List::Count(counted), from));
+        }
+        if self.take(WHAT) {
+            if self.next_is(ACTIVE) {
+                return Ok((List::Destinations, From::Connections));
+            }
+            if !self.at_noun() {
+                self.waits = Some("\"did\", \"hit\" or what to list");
+                return Ok((List::Actors(Actors::Processes), From::Connections));
+            }
+            return self.noun();
+        }
+        let asked = self.take(WHICH);
+        while asked && self.take(FILLERS) {}
+        if self.picked()? || asked {
+            return self.noun();
+        }
+        Err(self.refuse("a question"))
+    }
+
+    /// Takes "top 10", "first 3", "last": whether there was one.
+    pub(super) fn picked(&mut self) -> Result<bool, NotUnderstood> {
+        let (pick, default): (fn(u32) -> Pick, _) = if self.take(TOP) {
+            (Pick::Most, TOP_ROWS)
+        } else if self.take(FIRST) {
+            (Pick::First, 1)
+        } else if self.take(LAST) {
+            (Pick::Last, 1)
+        } else {
+            return Ok(false);
+        };
+        let number = match self.words.get(self.next) {
+            Some(word) if !word.quoted => word.text.parse::<u32>().ok(),
+            _ => None,
+        };
+        if number == Some(0) {
+            return Err(self.refuse("a number from 1 on"));
+        }
+        if number.is_some() {
+            self.advance();
+        }
+        self.pick = Some(pick(number.unwrap_or(default)));
+        Ok(true)
+    }
+
+    fn at_noun(&mut self) -> bool {
+        self.skip_article();
+        if self.at_descendants() {
+            return true;
+        }
+        [
+            PROCESS,
+            CONTAINER,
+            IMAGE,
+            USER,
+            UNIT,
+            NAMES,
+            ADDRESSES,
+            PORTS,
+            CONNECTIONS,
+            DNS,
+            LOOKUPS,
+            RAW,
+        ]
+        .iter()
+        .any(|words| {
+            self.next_is(words) || {
+                self.tried.extend(*words);
+                false
+            }
+        })
+    }
+
+    /// What is to be listed.
+    pub(super) fn noun(&mut self) -> Result<(List, From), NotUnderstood> {
+        while self.outcome() {}
+        if self.at_descendants() {
+            let of = self.subject()?;
+            self.only.push(Only::By(of));
+            return Ok((List::Actors(Actors::Processes), From::Connections));
+        }
+        if let Some(actors) = self.actors() {
+            return Ok((List::Actors(actors), From::Connections));
+        }
+        let dns = self.take(DNS);
+        if self.take(LOOKUPS) {
+            return Ok((List::Each, From::Lookups));
+        }
+        if dns {
+            return Err(self.refuse("lookups"));
+        }
+        let raw = self.take(RAW);
+        let list = if self.take(ADDRESSES) {
+            List::Addresses
+        } else if raw {
+            return Err(self.refuse("\"IPs\""));
+        } else if self.take(NAMES) {
+            List::Destinations
+        } else if self.take(PORTS) {
+            List::Ports
+        } else if self.take(CONNECTIONS) {
+            List::Each
+        } else {
+            return Err(self.refuse(
+                "processes, containers, images, users, units, hosts, names, IPs, ports, connections or lookups",
+            ));
+        };
+        if raw {
+            self.only.push(Only::To(Host::Raw));
+        }
+        Ok((list, From::Connections))
+    }
+}

@@ -1,0 +1,109 @@
+//! What was done, and how it went: verbs, outcomes, protocols, sources of names.
+
+use chrono::TimeZone;
+
+use super::super::refusal::NotUnderstood;
+use super::parser::Parser;
+use super::vocabulary::*;
+use super::{From, Only};
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Takes a verb with the words that belong to it.
+    pub(super) fn verb(&mut self) -> bool {
+        let start = self.next;
+        let from = if self.take(VERBS) {
+            self.take(PREPOSITIONS);
+            Some(From::Connections)
+        } else if self.take(MAKE) {
+            None
+        } else if self.take(RESOLVE)
+            || self.take(LOOK) && self.take(UP)
+            || self.take(ASK) && self.take(FOR)
+        {
+            Some(From::Lookups)
+        } else {
+            self.next = start;
+            return false;
+        };
+        self.verb = self.verb.or(from);
+        true
+    }
+
+    /// Takes "failed", "refused", "timed out"; whether there was one.
+    pub(super) fn outcome(&mut self) -> bool {
+        if self.take(FAILED) {
+            // "failed to resolve", "failed lookups"
+            let next = self.next;
+            if !(self.take(PREPOSITIONS) && self.take(RESOLVE)) {
+                self.next = next;
+            } else {
+                self.verb = Some(From::Lookups);
+            }
+            self.only.push(Only::Failed);
+            return true;
+        }
+        if self.take(TIMED) {
+            self.take(OUT);
+            self.only.push(Only::Outcome("timeout"));
+            return true;
+        }
+        for (words, only) in [
+            (OUTCOMES, Only::Outcome as fn(&'static str) -> Only),
+            (PROTOCOLS, Only::Protocol),
+        ] {
+            if let Some(word) = self.take_one(words) {
+                self.only.push(only(word));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes "named by SOURCE".
+    pub(super) fn named(&mut self) -> Result<bool, NotUnderstood> {
+        if !self.take(NAMED) {
+            return Ok(false);
+        }
+        self.take(BY);
+        match self.take_one(SOURCES) {
+            Some(source) => self.only.push(Only::Source(source)),
+            None => return Err(self.refuse("where the name came from")),
+        }
+        Ok(true)
+    }
+
+    /// Takes "raw IPs" or "addresses without a name". A first word of these that
+    /// is the last one of the question is a host's name.
+    pub(super) fn raw(&mut self) -> Result<bool, NotUnderstood> {
+        if self.next + 1 == self.words.len() {
+            return Ok(false);
+        }
+        if self.take(RAW) {
+            return match self.take(ADDRESSES) {
+                true => Ok(true),
+                false => Err(self.refuse("\"IPs\"")),
+            };
+        }
+        let start = self.next;
+        if !self.take(ADDRESSES) {
+            return Ok(false);
+        }
+        // "the IP 192.0.2.1"
+        if self
+            .words
+            .get(self.next)
+            .is_some_and(|word| word.text.parse::<std::net::IpAddr>().is_ok())
+        {
+            self.next = start;
+            return Ok(false);
+        }
+        if !self.take(WITHOUT) {
+            return Err(self.refuse("\"without a name\""));
+        }
+        self.take(ANY);
+        match self.take(NAMES) {
+            true => Ok(true),
+            false => Err(self.refuse("\"a name\"")),
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The parser: it takes a word or leaves it, and remembers what it would have taken.
+
+use std::ops::Range;
+
+use chrono::{DateTime, TimeZone};
+
+use super::super::host::Host;
+use super::super::refusal::NotUnderstood;
+use super::super::words::{self, Word};
+use super::vocabulary::*;
+use super::{From, List, Only, Pick, Question};
+
+/// The longest question that is read, in characters.
+const LONGEST: usize = 1000;
+
+/// Understands a question asked at `now`, whose zone its times are in.
+///
+/// # Errors
+///
+/// The word that it could not understand.
+pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Question, NotUnderstood> {
+    let length = question.chars().count();
+    if length > LONGEST {
+        return Err(NotUnderstood {
+            problem: format!("this question has {length} characters; I read at most {LONGEST}"),
+            place: None,
+            hint: None,
+        });
+    }
+    let question = question.trim();
+    let refuse = |problem: &str, at| NotUnderstood {
+        problem: problem.to_owned(),
+        place: Some((question.to_owned(), at)),
+        hint: None,
+    };
+    // SQL text ends at a NUL, and no name that the kernel reports holds one.
+    if let Some(at) = question.find('\0') {
+        return Err(refuse(
+            "there is a NUL character in this question:",
+            at..at + 1,
+        ));
+    }
+    let words =
+        words::split(question).map_err(|at| refuse("this quote is never closed:", at..at + 1))?;
+    Parser {
+        text: question,
+        now,
+        words,
+        next: 0,
+        tried: Vec::new(),
+        open: Open::Nothing,
+        verb: None,
+        waits: None,
+        only: Vec::new(),
+        pick: None,
+        by_bytes: None,
+        since: None,
+        until: None,
+    }
+    .question()
+}
+
+/// What a word that is none of the grammar's would name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Open {
+    Nothing,
+    Subject,
+    Object,
+}
+
+pub(super) struct Parser<'a, Tz: TimeZone> {
+    pub(super) text: &'a str,
+    pub(super) now: &'a DateTime<Tz>,
+    pub(super) words: Vec<Word>,
+    /// The word to be read.
+    pub(super) next: usize,
+    /// What that word was compared with so far.
+    pub(super) tried: Vec<&'static str>,
+    pub(super) open: Open,
+    /// Whether somebody contacted something or looked it up, once that is said.
+    pub(super) verb: Option<From>,
+    /// What has to come yet.
+    pub(super) waits: Option<&'static str>,
+    pub(super) only: Vec<Only>,
+    pub(super) pick: Option<Pick>,
+    /// Where it says "by bytes".
+    pub(super) by_bytes: Option<Range<usize>>,
+    pub(super) since: Option<i64>,
+    pub(super) until: Option<i64>,
+}
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    fn question(mut self) -> Result<Question, NotUnderstood> {
+        let (mut list, mut from) = self.head()?;
+        while self.next < self.words.len() {
+            if matches!(list, List::Destinations | List::FailedLookups) && self.never()? {
+                list = List::NeverContacted;
+                continue;
+            }
+            self.clause(list)?;
+        }
+        if let Some(wanted) = self.waits {
+            return Err(self.refuse(wanted));
+        }
+        let nothing_said = self.only.is_empty() && self.since.is_none() && self.until.is_none();
+        if self.open == Open::Object && nothing_said && matches!(list, List::Actors(_) | List::Each)
+        {
+            return Err(self.refuse("a host"));
+        }
+        from = self.verb.unwrap_or(from);
+        if from == From::Lookups {
+            list = self.about_lookups(list)?;
+        }
+        if let Some(at) = self.by_bytes.take() {
+            self.pick = match self.pick {
+                Some(Pick::Most(n)) if from == From::Connections => Some(Pick::MostBytes(n)),
+                _ => {
+                    let hint =
+                        "bytes order a \"top\" of connections, as in \"top 10 hosts by bytes\"";
+                    return Err(self.refuse_word(at, Some(hint.to_owned())));
+                }
+            };
+        }
+        Ok(Question {
+            list,
+            from,
+            only: self.only,
+            since: self.since,
+            until: self.until,
+            pick: self.pick,
+        })
+    }
+
+    /// What the answer lists of lookups, and whether what is asked of them can be.
+    fn about_lookups(&mut self, list: List) -> Result<List, NotUnderstood> {
+        for only in &self.only {
+            let problem = match only {
+                Only::By(_) | Only::Failed | Only::To(Host::Domain(_) | Host::Subdomains(_)) => {
+                    continue;
+                }
+                Only::To(_) => {
+                    "a lookup is of a name, not of an address: say \"hit\" for connections"
+                }
+                _ => {
+                    "a lookup has no port, protocol or outcome but \"failed\": say \"hit\" for connections"
+                }
+            };
+            return Err(self.refuse_all(problem));
+        }
+        Ok(match list {
+            List::Destinations | List::Each if self.only.contains(&Only::Failed) => {
+                List::FailedLookups
+            }
+            List::Addresses | List::Ports | List::Bytes => {
+                return Err(self.refuse_all("lookups are of names: ask which names were resolved"));
+            }
+            list => list,
+        })
+    }
+
+    /// Takes the next word if it is one of `words`.
+    pub(super) fn take(&mut self, words: Words) -> bool {
+        self.take_one(words).is_some()
+    }
+
+    /// The same, and says which.
+    pub(super) fn take_one(&mut self, words: Words) -> Option<&'static str> {
+        self.skip_article();
+        let taken = self
+            .words
+            .get(self.next)
+            .filter(|next| !next.quoted)
+            .and_then(|next| {
+                let same = |word: &&&str| next.text.eq_ignore_ascii_case(word);
+                words.iter().find(same).copied()
+            });
+        match taken {
+            Some(_) => self.advance(),
+            None => self.tried.extend(words),
+        }
+        taken
+    }
+
+    /// Takes the next word as the name of something, whatever it is.
+    pub(super) fn name(&mut self, what: &str) -> Result<Word, NotUnderstood> {
+        self.skip_article();
+        match self.words.get(self.next).cloned() {
+            Some(word) if !word.text.is_empty() => {
+                self.advance();
+                Ok(word)
+            }
+            _ => Err(self.refuse(what)),
+        }
+    }
+
+    /// An article says nothing, unless it is the last word: then it is a name.
+    pub(super) fn skip_article(&mut self) {
+        if self.next + 1 < self.words.len() && self.next_is(ARTICLES) {
+            self.advance();
+        }
+    }
+
+    pub(super) fn next_is(&self, words: Words) -> bool {
+        self.word_is(self.next, words)
+    }
+
+    pub(super) fn word_is(&self, at: usize, words: Words) -> bool {
+        self.words.get(at).is_some_and(|word| {
+            !word.quoted
+                && words
+                    .iter()
+                    .any(|known| word.text.eq_ignore_ascii_case(known))
+        })
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.next += 1;
+        self.tried.clear();
+    }
+
+    /// Refuses the next word, or its absence, where `wanted` should have been.
+    pub(super) fn refuse(&self, wanted: &str) -> NotUnderstood {
+        match self.words.get(self.next) {
+            Some(word) => {
+                let near = words::nearest(&word.text, &self.tried);
+                let hint = (!near.is_empty()).then(|| format!("did you mean: {}", near.join(", ")));
+                self.refuse_word(word.at.clone(), hint)
+            }
+            None if self.words.is_empty() => NotUnderstood {
+                problem: "there is no question".to_owned(),
+                place: None,
+                hint: None,
+            },
+            None => NotUnderstood {
+                problem: format!("this question ends where I expected {wanted}:"),
+                place: Some((self.text.to_owned(), self.text.len()..self.text.len())),
+                hint: None,
+            },
+        }
+    }
+
+    pub(super) fn refuse_word(&self, at: Range<usize>, hint: Option<String>) -> NotUnderstood {
+        NotUnderstood {
+            problem: format!(
+                "I don't understand \"{}\" in this question:",
+                &self.text[at.clone()]
+            ),
+            place: Some((self.text.to_owned(), at)),
+            hint,
+        }
+    }
+
+    /// Refuses what the question means as a whole.
+    pub(super) fn refuse_all(&self, why: &str) -> NotUnderstood {
+        NotUnderstood {
+            problem: "I can't answer this question:".to_owned(),
+            place: Some((self.text.to_owned(), 0..self.text.len())),
+            hint: Some(why.to_owned()),
+        }
+    }
+}

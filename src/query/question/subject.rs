@@ -1,0 +1,61 @@
+//! Who acts: a process, a container, what a process started.
+
+use chrono::TimeZone;
+
+use super::super::refusal::NotUnderstood;
+use super::parser::Parser;
+use super::vocabulary::*;
+use super::{Actors, Subject};
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    pub(super) fn actors(&mut self) -> Option<Actors> {
+        [
+            (PROCESS, Actors::Processes),
+            (CONTAINER, Actors::Containers),
+            (IMAGE, Actors::Images),
+            (USER, Actors::Users),
+            (UNIT, Actors::Units),
+        ]
+        .into_iter()
+        .find_map(|(words, actors)| self.take(words).then_some(actors))
+    }
+
+    /// Whether "children of" comes next; "children" alone can be a name.
+    pub(super) fn at_descendants(&mut self) -> bool {
+        self.skip_article();
+        self.tried.extend(DESCENDANTS);
+        self.next_is(DESCENDANTS) && self.word_is(self.next + 1, OF)
+    }
+
+    pub(super) fn subject(&mut self) -> Result<Subject, NotUnderstood> {
+        if self.at_descendants() {
+            self.next += 1;
+            self.advance();
+            let start = self.next;
+            return match self.subject()? {
+                Subject::Process(name) => Ok(Subject::BelowProcess(name)),
+                Subject::Pid(pid) => Ok(Subject::BelowPid(pid)),
+                _ => {
+                    let hint = "only a process or a pid has children";
+                    let at = self.words[start].at.clone();
+                    Err(self.refuse_word(at, Some(hint.to_owned())))
+                }
+            };
+        }
+        if self.take(PID) {
+            let pid = self.name("a pid")?;
+            return match pid.text.parse() {
+                Ok(number) => Ok(Subject::Pid(number)),
+                Err(_) => Err(self.refuse_word(pid.at, Some("a pid is a number".to_owned()))),
+            };
+        }
+        let kind = match self.actors() {
+            Some(Actors::Containers) => Subject::Container,
+            Some(Actors::Images) => Subject::Image,
+            Some(Actors::Users) => Subject::User,
+            Some(Actors::Units) => Subject::Unit,
+            Some(Actors::Processes) | None => Subject::Process,
+        };
+        self.name("a name").map(|name| kind(name.text))
+    }
+}

@@ -1,0 +1,259 @@
+//! What a statement selects: the columns of each kind of answer.
+
+use super::super::question::{Actors, Counted, From, List, Question};
+
+/// Columns that say how often, how much and when, for a group of connections.
+const TOTALS: &str = "\
+count(*) AS connections,
+       sum(outcome IN ('refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed')) AS failed,
+       sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
+       min(time) AS first_seen, max(time) AS last_seen";
+
+/// The same for a group of lookups.
+const LOOKUP_TOTALS: &str = "\
+count(*) AS lookups, sum(rcode IS NOT 'NOERROR') AS failed,
+       min(time) AS first_seen, max(time) AS last_seen";
+
+/// Bytes there and back. Not by the names of the sums: in an expression SQLite takes
+/// those for the view's columns.
+pub const BOTH_WAYS: &str = "coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0)";
+pub const SUM_BOTH_WAYS: &str = "sum(coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0))";
+
+/// Columns that say how often and when, for a group of lookups, which have a row
+/// for each record of their answers.
+const LOOKUPS: &str = "\
+count(DISTINCT id) AS lookups,
+       min(time) AS first_seen, max(time) AS last_seen";
+
+/// The address of a record that is one.
+const ADDRESS: &str = "CASE WHEN type IN ('A', 'AAAA') THEN data END";
+
+/// The columns of an answer, what its rows are grouped by, and what orders rows that
+/// are as good as each other.
+pub struct Answer {
+    pub columns: String,
+    pub key: &'static str,
+    pub ties: &'static str,
+}
+
+pub fn answer(question: &Question) -> Answer {
+    let totals = match question.from {
+        From::Connections => TOTALS,
+        From::Lookups => LOOKUP_TOTALS,
+    };
+    let grouped = |columns: String, key, ties| Answer { columns, key, ties };
+    let address = if_one("dst_ip", "dst_ip", "dst_ip");
+    match (question.list, question.from) {
+        (List::Each, From::Connections) => grouped(
+            "id, time, comm, exe, pid, uid, user, container_id, container_name,
+       host, dst_ip, dst_port, protocol, outcome, errno, latency_us,
+       tx_bytes, rx_bytes, duration_us"
+                .to_owned(),
+            "",
+            "id",
+        ),
+        (List::Each, From::Lookups) => grouped(
+            "id, time, comm, exe, pid, uid, user, container_id, container_name,
+       qname, qtype, coalesce(rcode, status) AS result, server_ip, latency_us"
+                .to_owned(),
+            "",
+            "id",
+        ),
+        (List::Destinations, From::Connections) => grouped(
+            format!(
+                "host,
+       {address},
+       count(DISTINCT dst_ip) AS addresses,
+       dst_port, protocol,
+       {totals}"
+            ),
+            "host, CASE WHEN host IS NULL THEN dst_ip END, dst_port, protocol",
+            "host, dst_ip, dst_port, protocol",
+        ),
+        (List::Destinations, From::Lookups) => grouped(
+            format!("qname,\n       {},\n       {totals}", asked()),
+            "qname",
+            "qname",
+        ),
+        (List::Addresses, _) => grouped(
+            format!(
+                "dst_ip, dst_scope,
+       {host},
+       count(DISTINCT coalesce(host, dst_ip)) AS hosts,
+       {totals}",
+                host = if_one("coalesce(host, dst_ip)", "host", "host"),
+            ),
+            "dst_ip",
+            "dst_ip",
+        ),
+        (List::Ports, _) => grouped(
+            format!(
+                "dst_port, protocol,
+       {comm},
+       count(DISTINCT comm) AS comms,
+       {totals}",
+                comm = if_one("comm", "comm", "comm"),
+            ),
+            "dst_port, protocol",
+            "dst_port, protocol",
+        ),
+        (List::NeverContacted, _) => grouped(
+            format!(
+                "qname,
+       {asked},
+       group_concat(DISTINCT {ADDRESS}) AS ips,
+       count(DISTINCT {ADDRESS}) AS addresses,
+       {LOOKUPS}",
+                asked = asked(),
+            ),
+            "qname",
+            "qname",
+        ),
+        (List::FailedLookups, _) => grouped(
+            format!(
+                "qname, qtype, coalesce(rcode, status) AS result,
+       {asked},
+       {LOOKUPS}",
+                asked = asked(),
+            ),
+            "qname, qtype, result",
+            "qname, qtype, result",
+        ),
+        (List::Count(counted), from) => {
+            let rows = match from {
+                From::Connections => "count(*)",
+                From::Lookups => "count(DISTINCT id)",
+            };
+            let number = match counted {
+                Counted::Rows => rows.to_owned(),
+                Counted::Actors(actors) => format!(
+                    "count(DISTINCT {})",
+                    match actors {
+                        Actors::Processes => "coalesce(exe, comm)",
+                        Actors::Containers => "container_id",
+                        Actors::Images => "container_image",
+                        Actors::Users => "uid",
+                        Actors::Units => "unit",
+                    }
+                ),
+                Counted::Hosts if from == From::Lookups => "count(DISTINCT qname)".to_owned(),
+                Counted::Hosts => "count(DISTINCT coalesce(host, dst_ip))".to_owned(),
+                Counted::Addresses => "count(DISTINCT dst_ip)".to_owned(),
+                Counted::Ports => "count(DISTINCT protocol || dst_port)".to_owned(),
+            };
+            grouped(
+                format!("{number} AS number,\n       {totals}"),
+                "1 = 1 HAVING count(*) > 0",
+                "",
+            )
+        }
+        (List::Bytes, _) => grouped(
+            format!("{SUM_BOTH_WAYS} AS bytes,\n       {totals}"),
+            "",
+            "",
+        ),
+        (List::Actors(actors), From::Connections) => {
+            let (columns, key) = group(actors);
+            grouped(
+                format!(
+                    "{columns},
+       {host},
+       {address},
+       count(DISTINCT coalesce(host, dst_ip)) AS hosts,
+       {totals}",
+                    host = if_one("coalesce(host, dst_ip)", "host", "host"),
+                ),
+                key,
+                key,
+            )
+        }
+        (List::Actors(actors), From::Lookups) => {
+            let (columns, key) = group(actors);
+            grouped(
+                format!(
+                    "{columns},
+       {qname},
+       count(DISTINCT qname) AS qnames,
+       {totals}",
+                    qname = if_one("qname", "qname", "qname"),
+                ),
+                key,
+                key,
+            )
+        }
+    }
+}
+
+/// The columns that describe one of `actors`, and those that tell them apart.
+fn group(actors: Actors) -> (String, &'static str) {
+    let pid = if_one("pid", "pid", "pid");
+    let comm = if_one("comm", "comm", "comm");
+    match actors {
+        Actors::Processes => (
+            format!(
+                "comm, exe,
+       {pid},
+       count(DISTINCT pid) AS pids,
+       uid, max(user) AS user,
+       container_id, max(container_name) AS container_name"
+            ),
+            "comm, exe, uid, container_id",
+        ),
+        Actors::Containers => (
+            format!(
+                "container_id, max(container_name) AS container_name,
+       max(container_image) AS container_image,
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "container_id",
+        ),
+        Actors::Images => (
+            format!(
+                "container_image,
+       count(DISTINCT container_id) AS containers,
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "container_image",
+        ),
+        Actors::Units => (
+            format!(
+                "unit,
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "unit",
+        ),
+        Actors::Users => (
+            format!(
+                "uid, max(user) AS user,
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "uid",
+        ),
+    }
+}
+
+/// The columns that say who asked, for a group of lookups. A place is a container, or
+/// the host outside of them.
+fn asked() -> String {
+    let comm = if_one("comm", "comm", "comm");
+    let pid = if_one("pid", "pid", "pid");
+    let place = "coalesce(container_name, '')";
+    let container = if_one(place, "container_name", "container_name");
+    format!(
+        "{comm},
+       count(DISTINCT comm) AS comms,
+       {pid},
+       count(DISTINCT pid) AS pids,
+       {container},
+       count(DISTINCT {place}) AS places"
+    )
+}
+
+/// `value` where all rows of the group agree on `key`, else NULL.
+fn if_one(key: &str, value: &str, name: &str) -> String {
+    format!("CASE count(DISTINCT {key}) WHEN 1 THEN min({value}) END AS {name}")
+}

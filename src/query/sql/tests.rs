@@ -1,0 +1,341 @@
+use super::super::fixture::{By, CURL, History, NOW, SECOND, parsed};
+use super::super::host::Host;
+use super::super::question::{Actors, Only, Subject};
+use super::condition::COMM_BYTES;
+use super::*;
+use crate::text::printable;
+use proptest::prelude::*;
+
+fn question(list: List, only: Vec<Only>) -> Question {
+    Question {
+        list,
+        only,
+        ..parsed("which connections")
+    }
+}
+
+fn who(host: Host) -> Question {
+    question(List::Actors(Actors::Processes), vec![Only::To(host)])
+}
+
+fn host(text: &str) -> Host {
+    Host::parse(text, false).unwrap()
+}
+
+/// The processes, by name, that hit a host.
+fn hitters(history: &History, host: Host) -> Vec<String> {
+    let sql = statement(&who(host), None, None);
+    let mut statement = history.0.prepare(&sql).unwrap();
+    let mut names = statement
+        .query_map([], |row| row.get("comm"))
+        .unwrap()
+        .collect::<Result<Vec<String>, _>>()
+        .unwrap();
+    names.sort();
+    names
+}
+
+/// How many connections a subject made.
+fn made(history: &History, of: Subject) -> i64 {
+    let sql = statement(
+        &question(List::Destinations, vec![Only::By(of)]),
+        None,
+        None,
+    );
+    let total = format!("SELECT coalesce(sum(connections), 0) FROM ({sql})");
+    history.0.query_row(&total, [], |row| row.get(0)).unwrap()
+}
+
+fn process(name: &str) -> Subject {
+    Subject::Process(name.to_owned())
+}
+
+/// A history in which each of these processes connected once.
+fn connected(by: &[By]) -> History {
+    let history = History::recording();
+    for &by in by {
+        history.connect(by, None, "192.0.2.1", "connected", 1);
+    }
+    history
+}
+
+fn called<'a>(comm: &'a str, exe: Option<&'a str>) -> By<'a> {
+    By { comm, exe, ..CURL }
+}
+
+#[test]
+fn a_statement_reads_as_written_by_hand() {
+    let sql = statement(&who(host("it's.example.com")), Some(5), Some(9));
+    assert_eq!(
+        sql,
+        "\
+SELECT comm, exe,
+       CASE count(DISTINCT pid) WHEN 1 THEN min(pid) END AS pid,
+       count(DISTINCT pid) AS pids,
+       uid, max(user) AS user,
+       container_id, max(container_name) AS container_name,
+       CASE count(DISTINCT coalesce(host, dst_ip)) WHEN 1 THEN min(host) END AS host,
+       CASE count(DISTINCT dst_ip) WHEN 1 THEN min(dst_ip) END AS dst_ip,
+       count(DISTINCT coalesce(host, dst_ip)) AS hosts,
+       count(*) AS connections,
+       sum(outcome IN ('refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed')) AS failed,
+       sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
+       min(time) AS first_seen, max(time) AS last_seen
+FROM egress
+WHERE host IS NOT NULL
+  AND likelihood(host = 'it''s.example.com' OR host LIKE '%.it''s.example.com' ESCAPE '\\', 0.001)
+  AND ts >= 5
+  AND ts < 9
+GROUP BY comm, exe, uid, container_id
+ORDER BY last_seen DESC, comm, exe, uid, container_id"
+    );
+}
+
+#[test]
+fn a_name_finds_itself_and_what_is_below_it() {
+    let history = History::recording();
+    for (comm, host) in [
+        ("apex", "example.com"),
+        ("www", "www.example.com"),
+        ("deep", "a.b.example.com"),
+        ("other", "notexample.com"),
+        ("longer", "example.com.evil.org"),
+    ] {
+        history.connect(called(comm, None), Some(host), "192.0.2.1", "connected", 1);
+    }
+    assert_eq!(
+        hitters(&history, host("example.com")),
+        ["apex", "deep", "www"]
+    );
+    assert_eq!(hitters(&history, host("*.example.com")), ["deep", "www"]);
+}
+
+#[test]
+fn underscores_and_percents_in_a_name_stand_for_themselves() {
+    let history = History::recording();
+    for (comm, host) in [
+        ("one", "x._a%.org"),
+        ("two", "x.ba%.org"),
+        ("three", "x._abc.org"),
+        ("four", r"x.\_a%.org"),
+    ] {
+        history.connect(called(comm, None), Some(host), "192.0.2.1", "connected", 1);
+    }
+    assert_eq!(hitters(&history, host("_a%.org")), ["one"]);
+    assert_eq!(hitters(&history, host(r"\_a%.org")), ["four"]);
+}
+
+#[test]
+fn networks_find_their_addresses_and_no_other_family() {
+    let history = History::recording();
+    for (comm, ip) in [
+        ("ten", "10.255.0.1"),
+        ("eleven", "11.0.0.0"),
+        ("six", "2001:db8::5"),
+    ] {
+        history.connect(called(comm, None), None, ip, "connected", 1);
+    }
+    assert_eq!(hitters(&history, host("10.0.0.0/8")), ["ten"]);
+    assert_eq!(hitters(&history, host("11.0.0.0")), ["eleven"]);
+    assert_eq!(hitters(&history, host("0.0.0.0/0")), ["eleven", "ten"]);
+    assert_eq!(hitters(&history, host("2001:DB8::/32")), ["six"]);
+    assert_eq!(hitters(&history, host("::/0")), ["six"]);
+    assert_eq!(hitters(&history, host("::ffff:10.255.0.1")), ["ten"]);
+}
+
+#[test]
+fn a_process_is_found_by_its_name_its_executable_and_its_path() {
+    let history = connected(&[
+        called("curl", Some("/usr/bin/curl")),
+        called("worker-1", Some("/opt/x/python3.13")),
+        called("other", Some("/usr/bin/notcurl")),
+        called("unknown", None),
+    ]);
+    for (name, n) in [
+        ("curl", 1),
+        ("Curl", 0),
+        ("python3.13", 1),
+        ("python3_13", 0),
+        ("x/python3.13", 1),
+        ("/opt/x/python3.13", 1),
+        ("/python3.13", 0),
+        ("worker-1", 1),
+        ("unknown", 1),
+        ("", 0),
+    ] {
+        assert_eq!(made(&history, process(name)), n, "{name}");
+    }
+}
+
+#[test]
+fn a_long_name_is_found_by_what_the_kernel_keeps_of_it() {
+    let history = connected(&[
+        called("kube-controller", Some("/usr/bin/kube-controller-manager")),
+        called("kube-controller", Some("/usr/bin/kube-controller-other")),
+        called("kube-controller", None),
+        called("my-long-script-", Some("/usr/bin/python3.13")),
+    ]);
+    assert_eq!(made(&history, process("kube-controller-manager")), 2);
+    assert_eq!(made(&history, process("kube-controller")), 3);
+    assert_eq!(made(&history, process("my-long-script-name.py")), 1);
+}
+
+#[test]
+fn a_container_is_found_by_name_id_and_a_beginning_of_the_id() {
+    let id = "0123456789abcdef".repeat(4);
+    let history = connected(&[
+        By {
+            container: Some((&id, Some("web"))),
+            ..CURL
+        },
+        By {
+            container: Some(("0123456789ab-not-hex", Some("Web"))),
+            ..CURL
+        },
+        CURL,
+    ]);
+    for (name, n) in [
+        ("web", 1),
+        (&*id, 1),
+        ("0123456789abc", 1),
+        ("0123456789ABC", 1),
+        ("0123456789ab", 2),
+        ("0123456789a", 0),
+        ("0123456789ab%", 0),
+    ] {
+        assert_eq!(
+            made(&history, Subject::Container(name.to_owned())),
+            n,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_user_is_found_by_name_and_number_and_a_process_by_pid() {
+    let history = connected(&[
+        CURL,
+        By {
+            pid: 7,
+            uid: 0,
+            user: None,
+            ..CURL
+        },
+    ]);
+    assert_eq!(made(&history, Subject::User("alice".to_owned())), 1);
+    assert_eq!(made(&history, Subject::User("1000".to_owned())), 1);
+    assert_eq!(made(&history, Subject::User("0".to_owned())), 1);
+    assert_eq!(made(&history, Subject::Pid(7)), 1);
+    assert_eq!(made(&history, Subject::Pid(8)), 0);
+}
+
+#[test]
+fn no_question_needs_to_go_through_every_connection() {
+    let history = History::new();
+    for question in [
+        "which processes hit example.com",
+        "which containers hit *.example.com",
+        "who hit 192.0.2.0/24",
+        "what did curl talk to",
+        "what did /usr/bin/curl talk to",
+        "what did pid 7 talk to",
+        "what did container web talk to",
+        "when did user alice hit example.com",
+        "which names were resolved but never contacted",
+    ] {
+        let sql = statement(&parsed(question), None, None);
+        let mut plan = history
+            .0
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let mut steps = plan
+            .query_map([], |row| row.get::<_, String>("detail"))
+            .unwrap();
+        assert!(
+            !steps.any(|step| step.unwrap().starts_with("SCAN c")),
+            "{question}"
+        );
+    }
+}
+
+#[test]
+fn the_span_holds_its_beginning_and_not_its_end() {
+    let history = connected(&[CURL]);
+    let question = question(
+        List::Each,
+        vec![Only::By(process("curl")), Only::To(host("192.0.2.1"))],
+    );
+    let at = NOW - SECOND;
+    for (since, until, found) in [
+        (None, None, true),
+        (Some(at), Some(at + 1), true),
+        (Some(at + 1), None, false),
+        (None, Some(at), false),
+    ] {
+        let sql = statement(&question, since, until);
+        assert_eq!(history.0.prepare(&sql).unwrap().exists([]).unwrap(), found);
+    }
+}
+
+#[test]
+fn a_statement_never_holds_a_raw_control_character() {
+    let sql = statement(
+        &question(
+            List::Destinations,
+            vec![Only::By(process("a\n\x1b[2J';--\0"))],
+        ),
+        None,
+        None,
+    );
+    assert!(sql.lines().all(|line| printable(line) == line));
+    assert!(sql.contains("CAST(x'610a1b5b324a273b2d2d00' AS TEXT)"));
+}
+
+/// Text that is hard on quoting: SQL's and LIKE's own characters often.
+fn hostile() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[-'\"\\\\%_;.* \n\x1baé]{1,12}",
+        "\\PC{1,24}",
+        "[^\0]{1,24}"
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_host_that_is_accepted_makes_a_statement_that_sqlite_prepares(
+        text in any::<String>(), literal in any::<bool>()
+    ) {
+        if let Ok(host) = Host::parse(&text, literal) {
+            let history = History::new();
+            prop_assert!(history.0.prepare(&statement(&who(host), None, None)).is_ok());
+        }
+    }
+
+    #[test]
+    fn any_name_finds_exactly_its_own_row(name in hostile()) {
+        let (other, lower) = (format!("{name}x"), name.to_ascii_lowercase());
+        let history = History::recording();
+        // An id and a uid that none of the names can be.
+        for (comm, id) in [(&name, "1".repeat(64)), (&other, "2".repeat(64))] {
+            let id = id.as_str();
+            let by = By { comm, exe: None, pid: 1, uid: u32::MAX, user: Some(comm), container: Some((id, Some(comm))) };
+            history.connect(by, Some(&comm.to_ascii_lowercase()), "192.0.2.1", "connected", 1);
+        }
+        prop_assert_eq!(hitters(&history, Host::Domain(lower)), [name.clone()]);
+        prop_assert_eq!(made(&history, Subject::Container(name.clone())), 1);
+        prop_assert_eq!(made(&history, Subject::User(name.clone())), 1);
+        if other.len() <= COMM_BYTES {
+            prop_assert_eq!(made(&history, process(&name)), 1);
+        }
+    }
+
+    #[test]
+    fn any_name_finds_exactly_what_is_below_it(base in hostile()) {
+        let base = base.to_ascii_lowercase();
+        let history = History::recording();
+        history.connect(called("below", None), Some(&format!("a.{base}")), "192.0.2.1", "connected", 1);
+        history.connect(called("beside", None), Some(&format!("a.b{base}")), "192.0.2.1", "connected", 1);
+        history.connect(called("itself", None), Some(&base), "192.0.2.1", "connected", 1);
+        prop_assert_eq!(hitters(&history, Host::Subdomains(base)), ["below"]);
+    }
+}
