@@ -158,8 +158,9 @@ pub struct DbArgs {
     what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to\n  \
     when did PROCESS hit HOST; which connections failed; which IPs, which ports\n  \
     which processes resolved NAME; what did PROCESS resolve; which lookups failed\n  \
-    which names were resolved but never contacted\n  \
-    how many connections did PROCESS make; how much did PROCESS send; top 10 hosts\n\
+    which names were resolved but never contacted; which hosts are new since monday\n  \
+    how many connections did PROCESS make; how much did PROCESS send; top 10 hosts\n  \
+    connections per hour today\n\
     with \"on port 443\", \"over udp\", \"refused\", \"since yesterday\", \"in the last 2 hours\", ...\n\
     HOST is a name (with its subdomains), *.NAME (only those), an address, a network, or\n\
     \"raw IPs\": addresses without a name. docs/questions.md has the whole grammar.\n\

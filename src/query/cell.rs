@@ -32,6 +32,10 @@ pub enum Show {
     Time(&'static str),
     /// The same, shown to the millisecond.
     PreciseTime(&'static str),
+    /// The beginning of a span of time, ISO 8601, shown in this form.
+    Span(&'static str, &'static str),
+    /// A day, `2026-11-23`.
+    Date(&'static str),
     /// The container's name, else its short id.
     Container,
     /// The destination's address and port.
@@ -48,13 +52,13 @@ impl Show {
         match self {
             First(_) | Only(..) | Container => Align::Left,
             OnlyNumber(..) | Number(_) | Bytes(_) | Duration(_) => Align::Right,
-            Time(_) | PreciseTime(_) | Destination | Service => Align::Whole,
+            Time(_) | PreciseTime(_) | Span(..) | Date(_) | Destination | Service => Align::Whole,
         }
     }
 
     /// Whether it is a time, in the zone that the title names.
     pub fn is_time(&self) -> bool {
-        matches!(self, Time(_) | PreciseTime(_))
+        matches!(self, Time(_) | PreciseTime(_) | Span(..) | Date(_))
     }
 
     /// The cell of a row; none where what it shows is not known.
@@ -87,6 +91,8 @@ impl Show {
             Duration(column) => number(column)?.map(human::duration),
             Time(column) => text(row, column)?.map(|time| clock.show(&time, "%H:%M:%S")),
             PreciseTime(column) => text(row, column)?.map(|time| clock.show(&time, "%H:%M:%S%.3f")),
+            Span(column, form) => text(row, column)?.map(|time| clock.show(&time, form)),
+            Date(column) => text(row, column)?.map(|date| clock.date(&date)),
             Container => match text(row, "container_name")? {
                 Some(name) if !name.is_empty() => Some(name),
                 _ => text(row, "container_id")?.map(|id| id.chars().take(SHORT_ID).collect()),

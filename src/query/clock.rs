@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use chrono::{DateTime, Datelike, Offset, TimeZone};
+use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone};
 
 /// Turns the history's times into those of a clock on the wall.
 pub struct Clock<'a, Tz: TimeZone> {
@@ -38,6 +38,19 @@ where
             "%Y-%m-%d"
         };
         time.format(&format!("{date} {clock}")).to_string()
+    }
+
+    /// A day of this zone, with the name that it has in the week.
+    pub fn date(&mut self, date: &str) -> String {
+        let Ok(day) = NaiveDate::parse_from_str(date, "%Y-%m-%d") else {
+            return date.to_owned();
+        };
+        // The zone is that of its noon: clocks change at night.
+        if let Some(noon) = day.and_hms_opt(12, 0, 0) {
+            let offset = self.now.timezone().offset_from_utc_datetime(&noon);
+            self.offsets.insert(offset.fix().local_minus_utc());
+        }
+        day.format("%Y-%m-%d %a").to_string()
     }
 
     /// The zone of all the times shown.

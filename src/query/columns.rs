@@ -1,7 +1,7 @@
 //! What the table shows for each question.
 
 use super::cell::Show::{self, *};
-use super::question::{Actors, Counted, From, List, Question};
+use super::question::{Actors, Counted, From, List, Per, Question};
 
 /// A column of the table: its title, and what it shows of a row.
 #[derive(Clone, Copy)]
@@ -140,9 +140,38 @@ pub fn shape(question: &Question) -> Shape {
         List::Actors(_) => what,
         _ => &[],
     };
+    let Some(per) = question.per else {
+        return Shape {
+            columns: [own, what, totals].concat(),
+            nouns: noun.into_iter().chain([counted]).collect(),
+        };
+    };
+    // The first and the last within an hour are near enough to it.
+    let totals = totals
+        .split_last_chunk::<2>()
+        .map_or(totals, |(totals, _)| totals);
+    let (span, spans) = by_time(per);
     Shape {
-        columns: [own, what, totals].concat(),
-        nouns: noun.into_iter().chain([counted]).collect(),
+        columns: [&[span], own, what, totals].concat(),
+        nouns: match noun {
+            // A line for each.
+            None => vec![spans, counted],
+            Some(_) => vec![counted],
+        },
+    }
+}
+
+fn by_time(per: Per) -> (Column, Noun) {
+    match per {
+        Per::Minute => (
+            Column("MINUTE", Span("minute", "%H:%M")),
+            Noun("minute", "minutes", None),
+        ),
+        Per::Hour => (
+            Column("HOUR", Span("hour", "%H:%M")),
+            Noun("hour", "hours", None),
+        ),
+        Per::Day => (Column("DAY", Date("day")), Noun("day", "days", None)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whether egrets was watching: what an empty answer is worth.
 
+use std::fmt;
+
 use anyhow::Result;
 use rusqlite::Connection;
 
@@ -83,6 +85,54 @@ impl Coverage {
             }
         });
         unwatched.into_iter().chain(lost).collect()
+    }
+}
+
+/// What something new is compared with: what was recorded before a time.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// How much of the time before was recorded, in nanoseconds.
+    watched: i64,
+    /// How many rows of that time, and maybe later ones, are no longer there.
+    removed: i64,
+}
+
+impl Compared {
+    /// Reads what was recorded before `since`, seen at `now`.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn read(db: &Connection, since: i64, now: i64) -> Result<Self> {
+        let recordings = recordings(db, now)?;
+        let first = recordings
+            .first()
+            .map_or(since, |&(start, _)| start)
+            .min(since);
+        let removed = lost(db, first, since)?;
+        let removed = removed.iter().filter(|(kind, _)| kind == "retention");
+        Ok(Compared {
+            watched: (since - first) - unwatched(&recordings, first, since),
+            removed: removed.map(|(_, n)| n).sum(),
+        })
+    }
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.watched == 0 {
+            return f.write_str("nothing was recorded before that, so all of it is new");
+        }
+        let length = human::duration(self.watched / 1000);
+        write!(f, "compared with {length} of recording before that")?;
+        match self.removed {
+            0 => Ok(()),
+            n => write!(
+                f,
+                ", {} of which removed as older or more than is kept",
+                human::count(n, "connection or lookup", "connections and lookups")
+            ),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Fifty questions with their SQL and their answers, those about descendants, and more
-//! that are refused, as snapshots to be read: `src/query/snapshots/`.
+//! Fifty questions with their SQL and their answers, those about descendants, about
+//! what is new and what happened per hour, and those that are refused, as snapshots to be read: `src/query/snapshots/`.
 
 use std::fmt::Write as _;
 
@@ -87,7 +87,29 @@ const BELOW: [&str; 12] = [
     "what did children of curl talk to",
 ];
 
-const REFUSED: [&str; 18] = [
+/// What was never seen before a time, and what happened in each hour.
+const BY_TIME: [&str; 18] = [
+    "new since 13:40",
+    "which hosts are new since 13:10",
+    "what new hosts did curl hit today",
+    "new domains since yesterday",
+    "how many new hosts since 13:10",
+    "which programs are new since 13:00",
+    "which containers were never seen before 13:00",
+    "which IPs are new since 13:59",
+    "which new ports did nginx use today",
+    "new names resolved since 13:59:30",
+    "connections per hour today",
+    "how much did curl send per day",
+    "how many hosts per hour did nginx reach since yesterday",
+    "lookups per minute in the last hour",
+    "failed lookups per hour",
+    "which processes hit example.com per hour",
+    "traffic per day by container web",
+    "connections per minute to nowhere.test",
+];
+
+const REFUSED: [&str; 24] = [
     "which proceses hit example.com",
     "which processes hti example.com",
     "what did curl",
@@ -106,6 +128,12 @@ const REFUSED: [&str; 18] = [
     "who hit x'; DROP TABLE connection; --",
     "what did children of container web talk to",
     "what did children fo bash talk to",
+    "which hosts are new",
+    "new hosts per day since Monday",
+    "which hosts are enw since Monday",
+    "connections per fortnight",
+    "top 3 hosts per hour",
+    "which new names were resolved but never contacted since Monday",
 ];
 
 /// A day of traffic of a person's curl and a service's nginx in a container.
@@ -175,6 +203,11 @@ fn questions_about_descendants_have_these_answers() {
     insta::assert_snapshot!(answers(&history(), &BELOW));
 }
 
+#[test]
+fn questions_about_what_is_new_and_about_hours_have_these_answers() {
+    insta::assert_snapshot!(answers(&history(), &BY_TIME));
+}
+
 fn answers(history: &History, questions: &[&str]) -> String {
     let mut shown = String::new();
     for question in questions {
@@ -204,11 +237,15 @@ fn what_is_not_understood_is_refused_like_this() {
 #[test]
 fn no_question_about_somebody_goes_through_every_row() {
     let history = history();
-    let about = ASKED.iter().chain(&BELOW).filter(|question| {
-        let question = parsed(question);
-        let selective = |only: &question::Only| matches!(only, question::Only::By(_));
-        question.from == question::From::Connections && question.only.iter().any(selective)
-    });
+    let about = ASKED
+        .iter()
+        .chain(&BELOW)
+        .chain(&BY_TIME)
+        .filter(|question| {
+            let question = parsed(question);
+            let selective = |only: &question::Only| matches!(only, question::Only::By(_));
+            question.from == question::From::Connections && question.only.iter().any(selective)
+        });
     for question in about {
         let sql = request(question, Format::Table, None).sql();
         let mut plan = history

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 pub enum Host {
     /// This name and every name below it; lower case, no trailing dot.
     Domain(String),
+    /// This name alone.
+    Exact(String),
     /// Every name below this one.
     Subdomains(String),
     /// Addresses from the first to the last, both included, as the view's

@@ -25,6 +25,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod words;
+mod zone;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -36,12 +37,13 @@ use rusqlite::Connection;
 
 use crate::when;
 pub use clock::zone_name;
-use coverage::Coverage;
+use coverage::{Compared, Coverage};
 pub use explain::Explanation;
 pub use host::Host;
 use question::From;
 pub use question::{Question, parse};
 pub use refusal::NotUnderstood;
+use zone::Zone;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +80,9 @@ where
 {
     /// The SQL that answers the question, to be run as it is by any SQLite.
     pub fn sql(&self) -> String {
-        sql::statement(&self.question, self.since, self.until) + ";"
+        let (since, until) = self.question.span(self.since, self.until);
+        let zone = Zone::over(&self.now, since, until);
+        sql::statement(&self.question, since, until, &zone) + ";"
     }
 
     /// Writes the answer to `out`, and beside a table what it is worth to
@@ -129,6 +133,9 @@ where
                 let coverage = Coverage::read(&db, since, until, now)?;
                 let counted = found.as_ref().map(|(_, counted)| counted.as_str());
                 self.note(counted, took, &coverage, notes)?;
+                if let Some(since) = since.filter(|_| self.question.new && coverage.any_recording) {
+                    writeln!(notes, "note: {}", Compared::read(&db, since, now)?)?;
+                }
                 Ok(found.is_some())
             }
         }

@@ -25,10 +25,11 @@ I know questions like these:
   what did children of PROCESS|pid N talk to (all below it, at any depth)
   when did PROCESS hit HOST; which connections failed; which IPs, which ports
   which processes resolved NAME; what did PROCESS resolve; which lookups failed
-  which names were resolved but never contacted
+  which names were resolved but never contacted; which hosts are new since Monday
   how many connections did PROCESS make; how much did PROCESS send to HOST; top 10 hosts
+  connections per hour today
 and, in any place: on port 443, over udp, refused, timed out, named by SOURCE, today,
-in the last 2 hours, since yesterday, between 9:00 and 10:30.
+in the last 2 hours, since yesterday, between 9:00 and 10:30, per day.
 HOST is a name (with the names below it), *.name, an address, a network like 10.0.0.0/8,
 or \"raw IPs\" (addresses without a name);
 a name with blanks, or one that is also a word of the question, goes in quotes.
@@ -73,10 +74,11 @@ I know questions like these:
   what did children of PROCESS|pid N talk to (all below it, at any depth)
   when did PROCESS hit HOST; which connections failed; which IPs, which ports
   which processes resolved NAME; what did PROCESS resolve; which lookups failed
-  which names were resolved but never contacted
+  which names were resolved but never contacted; which hosts are new since Monday
   how many connections did PROCESS make; how much did PROCESS send to HOST; top 10 hosts
+  connections per hour today
 and, in any place: on port 443, over udp, refused, timed out, named by SOURCE, today,
-in the last 2 hours, since yesterday, between 9:00 and 10:30.
+in the last 2 hours, since yesterday, between 9:00 and 10:30, per day.
 HOST is a name (with the names below it), *.name, an address, a network like 10.0.0.0/8,
 or \"raw IPs\" (addresses without a name);
 a name with blanks, or one that is also a word of the question, goes in quotes.

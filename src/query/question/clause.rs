@@ -4,12 +4,48 @@ use chrono::TimeZone;
 
 use super::super::host::Host;
 use super::super::refusal::NotUnderstood;
-use super::super::words::Word;
 use super::parser::{Open, Parser};
 use super::vocabulary::*;
 use super::{From, List, Only};
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Takes "new", "first seen", "never seen before Monday".
+    pub(super) fn newness(&mut self) -> Result<bool, NotUnderstood> {
+        let last = self.next + 1 == self.words.len();
+        // "who hit new": a host
+        if self.open == Open::Object && last {
+            return Ok(false);
+        }
+        let start = self.next;
+        let taken = |parser: &mut Self| {
+            parser.take(PASSIVE);
+            parser.take(NEW) || parser.take(FIRST) && parser.take(SEEN)
+        };
+        if taken(self) {
+            self.new = true;
+        } else {
+            self.next = start;
+            if !self.take(NEVER) {
+                return Ok(false);
+            }
+            while self.take(BEEN) {}
+            if !self.take(SEEN) {
+                self.next = start;
+                return Ok(false);
+            }
+            self.new = true;
+            if self.take(UNTIL) {
+                let time = self.moment()?;
+                self.begin(time);
+            }
+        }
+        // "have never been seen": nobody is named after this auxiliary
+        if self.open == Open::Subject {
+            (self.open, self.waits) = (Open::Nothing, None);
+        }
+        Ok(true)
+    }
+
     /// Takes "but never contacted", "were never contacted".
     pub(super) fn never(&mut self) -> Result<bool, NotUnderstood> {
         let start = self.next;
@@ -23,7 +59,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 }
                 false if but => {
                     self.advance();
-                    self.tried.extend(NEVER);
+                    self.tried.push(NEVER);
                     Err(self.refuse("\"never contacted\""))
                 }
                 false => Ok(false),
@@ -49,7 +85,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.waits = None;
             return Ok(());
         }
-        if self.time()? || self.named()? {
+        if self.time()? || self.named()? || self.per()? {
             self.waits = self.waits.filter(|_| self.open == Open::Subject);
             return Ok(());
         }
@@ -89,7 +125,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         if self.take(IN) || self.take(ON) {
-            return match self.outcome() {
+            return match self.outcome() || self.per()? {
                 true => Ok(()),
                 false => self.keyword(list),
             };
@@ -133,6 +169,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             return Ok(true);
         }
+        if self.span_of() {
+            return Ok(true);
+        }
         let of = self.subject()?;
         self.only.push(Only::By(of));
         self.open = Open::Nothing;
@@ -144,6 +183,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let last = self.next + 1 == self.words.len();
         if self.raw()? {
             self.only.push(Only::To(Host::Raw));
+        } else if let Some(scope) = self.scope() {
+            self.only.push(scope);
+            // "IPs", "hosts"
+            self.advance();
         } else if !last && self.at_keyword() {
             return Ok(false);
         } else {
@@ -151,17 +194,23 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 self.take(HOST);
                 self.take(ADDRESS);
             }
-            let word = self.name("a host")?;
-            let host = self.host(&word)?;
+            let host = self.host()?;
             self.only.push(Only::To(host));
         }
         self.open = Open::Nothing;
         Ok(true)
     }
 
-    fn host(&self, word: &Word) -> Result<Host, NotUnderstood> {
-        Host::parse(&word.text, word.quoted)
-            .map_err(|why| self.refuse_word(word.at.clone(), Some(why)))
+    fn host(&mut self) -> Result<Host, NotUnderstood> {
+        let last = self.next + 1 == self.words.len();
+        let exactly = !last && self.take(EXACTLY);
+        let word = self.name("a host")?;
+        let host = Host::parse(&word.text, word.quoted)
+            .map_err(|why| self.refuse_word(word.at.clone(), Some(why)))?;
+        Ok(match host {
+            Host::Domain(name) if exactly => Host::Exact(name),
+            host => host,
+        })
     }
 
     fn at_keyword(&self) -> bool {
@@ -181,8 +230,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             })?;
             self.only.push(Only::Port(port));
         } else if self.take(HOST) || self.take(ADDRESS) {
-            let word = self.name("a host")?;
-            let host = self.host(&word)?;
+            let host = self.host()?;
             self.only.push(Only::To(host));
         } else if self.next_is(PID) || self.at_descendants() || self.kinds() {
             let of = self.subject()?;
@@ -193,10 +241,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 _ => "the end",
             };
             if self.verb.is_none() {
-                self.tried.extend(VERBS);
-                self.tried.extend(RESOLVE);
+                self.tried.extend([VERBS, RESOLVE]);
             }
-            self.tried.extend(PID);
+            self.tried.push(PID);
             return Err(self.refuse(wanted));
         }
         self.open = Open::Nothing;
@@ -209,7 +256,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     fn kinds(&mut self) -> bool {
         let kinds = [PROCESS, CONTAINER, IMAGE, USER, UNIT];
         let found = kinds.iter().any(|words| self.next_is(words));
-        self.tried.extend(kinds.concat());
+        self.tried.extend(kinds);
         found
     }
 }

@@ -4,9 +4,10 @@ use chrono::TimeZone;
 
 use super::super::host::Host;
 use super::super::refusal::NotUnderstood;
-use super::parser::Parser;
+use super::super::words::Word;
+use super::parser::{Open, Parser};
 use super::vocabulary::*;
-use super::{Actors, Counted, From, List, Only, Pick};
+use super::{Actors, From, List, Only, Pick};
 
 /// Rows of a "top" that says no number.
 const TOP_ROWS: u32 = 10;
@@ -34,20 +35,19 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 return Ok((List::Bytes, From::Connections));
             }
             let (list, from) = self.noun()?;
-            let counted = match list {
-                List::Actors(actors) => Counted::Actors(actors),
-                List::Addresses => Counted::Addresses,
-                List::Ports => Counted::Ports,
-                List::Destinations => Counted::Hosts,
-                _ => Counted::Rows,
-            };
-            return Ok((List::Count(counted), from));
+            return Ok((List::Count(list.counted()), from));
+        }
+        if self.take(WHATS) || self.next_is(WHAT) && self.word_is(self.next + 1, PASSIVE) {
+            if self.take(WHAT) {
+                self.take(PASSIVE);
+            }
+            return self.what_is();
         }
         if self.take(WHAT) {
             if self.next_is(ACTIVE) {
                 return Ok((List::Destinations, From::Connections));
             }
-            if !self.at_noun() {
+            if !self.next_is(NEW) && !self.at_noun() {
                 self.waits = Some("\"did\", \"hit\" or what to list");
                 return Ok((List::Actors(Actors::Processes), From::Connections));
             }
@@ -58,7 +58,49 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.picked()? || asked {
             return self.noun();
         }
+        self.bare = true;
+        while self.take(FILLERS) {}
+        if self.take(TRAFFIC) {
+            return Ok((List::Bytes, From::Connections));
+        }
+        while self.adjective() {}
+        if self.at_noun() {
+            return self.noun();
+        }
+        if self.new {
+            return Ok((List::Destinations, From::Connections));
+        }
         Err(self.refuse("a question"))
+    }
+
+    /// The rest of "what is new", "what are the top hosts", "what is talking to HOST" and
+    /// "what is curl talking to".
+    fn what_is(&mut self) -> Result<(List, From), NotUnderstood> {
+        let doing = |word: &Word| !word.quoted && word.text.to_lowercase().ends_with(DOING);
+        if self.take(NEW) {
+            self.new = true;
+            return Ok((List::Destinations, From::Connections));
+        }
+        if self.next_is(VERBS) && self.words.get(self.next).is_some_and(doing) {
+            return Ok((List::Actors(Actors::Processes), From::Connections));
+        }
+        self.skip_article();
+        let one = self.next_is(SINGULAR) || self.at_descendants();
+        if !one && (self.picked()? || self.at_noun()) {
+            return self.noun();
+        }
+        self.tried.extend([NEW, VERBS]);
+        (self.open, self.waits) = (Open::Subject, Some("a name"));
+        Ok((List::Destinations, From::Connections))
+    }
+
+    /// Takes what may stand before a noun: "failed", "new", "hourly".
+    fn adjective(&mut self) -> bool {
+        if self.take(NEW) {
+            self.new = true;
+            return true;
+        }
+        self.outcome() || self.adverb()
     }
 
     /// Takes "top 10", "first 3", "last": whether there was one.
@@ -108,15 +150,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         .iter()
         .any(|words| {
             self.next_is(words) || {
-                self.tried.extend(*words);
+                self.tried.push(words);
                 false
             }
-        })
+        }) || self.at_scope()
     }
 
     /// What is to be listed.
     pub(super) fn noun(&mut self) -> Result<(List, From), NotUnderstood> {
-        while self.outcome() {}
+        while self.adjective() {}
         if self.at_descendants() {
             let of = self.subject()?;
             self.only.push(Only::By(of));
@@ -133,6 +175,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Err(self.refuse("lookups"));
         }
         let raw = self.take(RAW);
+        if let Some(scope) = self.scope() {
+            self.only.push(scope);
+        }
         let list = if self.take(ADDRESSES) {
             List::Addresses
         } else if raw {

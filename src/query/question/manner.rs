@@ -5,7 +5,7 @@ use chrono::TimeZone;
 use super::super::refusal::NotUnderstood;
 use super::parser::Parser;
 use super::vocabulary::*;
-use super::{From, Only};
+use super::{From, Only, Per};
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Takes a verb with the words that belong to it.
@@ -47,16 +47,73 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.only.push(Only::Outcome("timeout"));
             return true;
         }
-        for (words, only) in [
-            (OUTCOMES, Only::Outcome as fn(&'static str) -> Only),
-            (PROTOCOLS, Only::Protocol),
-        ] {
-            if let Some(word) = self.take_one(words) {
-                self.only.push(only(word));
-                return true;
-            }
+        if self.take(SUCCEEDED) {
+            self.only.push(Only::Succeeded);
+            return true;
         }
-        false
+        if let Some(word) = self.take_one(OUTCOMES) {
+            self.only.push(Only::Outcome(match word {
+                "rejected" => "refused",
+                "blocked" => "denied",
+                word => word,
+            }));
+            return true;
+        }
+        match self.take_one(PROTOCOLS) {
+            Some(word) => {
+                self.only.push(Only::Protocol(word));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes "per hour", "hourly".
+    pub(super) fn per(&mut self) -> Result<bool, NotUnderstood> {
+        match self.take(PER) {
+            false => Ok(self.adverb()),
+            true if self.span_of() => Ok(true),
+            true => Err(self.refuse("minute, hour or day")),
+        }
+    }
+
+    /// Takes "hourly".
+    pub(super) fn adverb(&mut self) -> bool {
+        self.one_per([(HOURLY, Per::Hour), (DAILY, Per::Day)])
+    }
+
+    /// Takes the "hour" of "per hour".
+    pub(super) fn span_of(&mut self) -> bool {
+        self.one_per([(MINUTE, Per::Minute), (HOUR, Per::Hour), (DAY, Per::Day)])
+    }
+
+    fn one_per<const N: usize>(&mut self, known: [(Words, Per); N]) -> bool {
+        let mut known = known.into_iter();
+        let per = known.find_map(|(words, per)| self.take(words).then_some(per));
+        self.per = per.or(self.per);
+        per.is_some()
+    }
+
+    /// Whether "public IPs" or the like comes next.
+    pub(super) fn at_scope(&mut self) -> bool {
+        self.skip_article();
+        self.tried.push(SCOPES);
+        self.next_is(SCOPES)
+            && (self.word_is(self.next + 1, ADDRESSES) || self.word_is(self.next + 1, NAMES))
+    }
+
+    /// Takes the first word of it.
+    pub(super) fn scope(&mut self) -> Option<Only> {
+        if !self.at_scope() {
+            return None;
+        }
+        self.take_one(SCOPES).map(|word| {
+            Only::Scope(match word {
+                "external" => "public",
+                "internal" => "private",
+                word => word,
+            })
+        })
     }
 
     /// Takes "named by SOURCE".

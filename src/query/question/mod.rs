@@ -29,6 +29,10 @@ pub struct Question {
     /// ... and before this one.
     pub until: Option<i64>,
     pub pick: Option<Pick>,
+    /// Only what the same question would not have found before `since`, which is known.
+    pub new: bool,
+    /// A row for each of these.
+    pub per: Option<Per>,
 }
 
 /// What an answer lists.
@@ -79,6 +83,14 @@ pub enum Counted {
     Rows,
 }
 
+/// The spans of local time that an answer is split into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    Minute,
+    Hour,
+    Day,
+}
+
 /// Who is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -110,8 +122,25 @@ pub enum Only {
     Outcome(&'static str),
     /// Any outcome that is a failure.
     Failed,
+    /// Any outcome that is none, once it is known.
+    Succeeded,
+    /// Where the destination is: a `dst_scope`.
+    Scope(&'static str),
     /// Where the name came from: a `host_source`.
     Source(&'static str),
+}
+
+impl List {
+    /// What "how many" of these counts.
+    pub fn counted(self) -> Counted {
+        match self {
+            List::Actors(actors) => Counted::Actors(actors),
+            List::Destinations => Counted::Hosts,
+            List::Addresses => Counted::Addresses,
+            List::Ports => Counted::Ports,
+            _ => Counted::Rows,
+        }
+    }
 }
 
 /// Which of the rows are shown.

@@ -8,7 +8,7 @@ use super::super::host::Host;
 use super::super::refusal::NotUnderstood;
 use super::super::words::{self, Word};
 use super::vocabulary::*;
-use super::{From, List, Only, Pick, Question};
+use super::{From, List, Only, Per, Pick, Question};
 
 /// The longest question that is read, in characters.
 const LONGEST: usize = 1000;
@@ -56,6 +56,9 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
         by_bytes: None,
         since: None,
         until: None,
+        new: false,
+        per: None,
+        bare: false,
     }
     .question()
 }
@@ -75,7 +78,7 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     /// The word to be read.
     pub(super) next: usize,
     /// What that word was compared with so far.
-    pub(super) tried: Vec<&'static str>,
+    pub(super) tried: Vec<Words>,
     pub(super) open: Open,
     /// Whether somebody contacted something or looked it up, once that is said.
     pub(super) verb: Option<From>,
@@ -87,12 +90,19 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) by_bytes: Option<Range<usize>>,
     pub(super) since: Option<i64>,
     pub(super) until: Option<i64>,
+    pub(super) new: bool,
+    pub(super) per: Option<Per>,
+    /// It begins with what it wants: "connections per hour".
+    pub(super) bare: bool,
 }
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     fn question(mut self) -> Result<Question, NotUnderstood> {
         let (mut list, mut from) = self.head()?;
         while self.next < self.words.len() {
+            if self.newness()? {
+                continue;
+            }
             if matches!(list, List::Destinations | List::FailedLookups) && self.never()? {
                 list = List::NeverContacted;
                 continue;
@@ -111,6 +121,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if from == From::Lookups {
             list = self.about_lookups(list)?;
         }
+        if self.new && list == List::NeverContacted {
+            return Err(self.refuse_all("I can't say which of the names never contacted are new"));
+        }
+        if self.new && self.since.is_none() {
+            return Err(self.refuse("a time: new since when"));
+        }
+        if self.per.is_some() {
+            list = self.split(list)?;
+        }
         if let Some(at) = self.by_bytes.take() {
             self.pick = match self.pick {
                 Some(Pick::Most(n)) if from == From::Connections => Some(Pick::MostBytes(n)),
@@ -128,6 +147,25 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             since: self.since,
             until: self.until,
             pick: self.pick,
+            new: self.new,
+            per: self.per,
+        })
+    }
+
+    /// What the answer lists for each hour or day, and whether it can.
+    fn split(&mut self, list: List) -> Result<List, NotUnderstood> {
+        if self.new || list == List::NeverContacted {
+            let why = "I can't say per hour or day what is new or never contacted";
+            return Err(self.refuse_all(why));
+        }
+        if self.pick.is_some() {
+            return Err(self.refuse_all("I can't pick the top, first or last of each hour or day"));
+        }
+        Ok(match list {
+            List::Count(_) | List::Bytes => list,
+            List::Each | List::FailedLookups => List::Count(list.counted()),
+            list if self.bare => List::Count(list.counted()),
+            list => list,
         })
     }
 
@@ -135,14 +173,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     fn about_lookups(&mut self, list: List) -> Result<List, NotUnderstood> {
         for only in &self.only {
             let problem = match only {
-                Only::By(_) | Only::Failed | Only::To(Host::Domain(_) | Host::Subdomains(_)) => {
+                Only::By(_)
+                | Only::Failed
+                | Only::Succeeded
+                | Only::To(Host::Domain(_) | Host::Subdomains(_) | Host::Exact(_)) => {
                     continue;
                 }
                 Only::To(_) => {
                     "a lookup is of a name, not of an address: say \"hit\" for connections"
                 }
                 _ => {
-                    "a lookup has no port, protocol or outcome but \"failed\": say \"hit\" for connections"
+                    "a lookup has no port, protocol or address, and may only have failed or succeeded: say \"hit\" for connections"
                 }
             };
             return Err(self.refuse_all(problem));
@@ -176,7 +217,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             });
         match taken {
             Some(_) => self.advance(),
-            None => self.tried.extend(words),
+            None => self.tried.push(words),
         }
         taken
     }
@@ -222,7 +263,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn refuse(&self, wanted: &str) -> NotUnderstood {
         match self.words.get(self.next) {
             Some(word) => {
-                let near = words::nearest(&word.text, &self.tried);
+                let near = words::nearest(&word.text, &self.tried.concat());
                 let hint = (!near.is_empty()).then(|| format!("did you mean: {}", near.join(", ")));
                 self.refuse_word(word.at.clone(), hint)
             }

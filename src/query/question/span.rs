@@ -17,6 +17,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.take(SINCE) {
             let time = self.moment()?;
             self.begin(time);
+        } else if self.next_is(FROM) && self.time_at(self.next + 1).is_some() {
+            self.advance();
+            let from = self.moment()?;
+            self.begin(from);
+            if self.next_is(TO) && self.time_at(self.next + 1).is_some() {
+                self.advance();
+                let to = self.moment()?;
+                self.end(to);
+            }
+        } else if self.next_is(THIS) && self.time_at(self.next).is_some() {
+            let from = self.moment()?;
+            self.begin(from);
         } else if self.take(UNTIL) {
             let time = self.moment()?;
             self.end(time);
@@ -78,7 +90,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         Ok(false)
     }
 
-    fn moment(&mut self) -> Result<DateTime<Utc>, NotUnderstood> {
+    pub(super) fn moment(&mut self) -> Result<DateTime<Utc>, NotUnderstood> {
         match self.longest() {
             Some((words, _, time)) => {
                 (0..words).for_each(|_| self.advance());
@@ -96,8 +108,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     /// The longest row of words from here that is a time: how many, they, and when.
-    fn longest(&mut self) -> Option<(usize, String, DateTime<Utc>)> {
-        let rest = &self.words[self.next.min(self.words.len())..];
+    fn longest(&self) -> Option<(usize, String, DateTime<Utc>)> {
+        self.time_at(self.next)
+    }
+
+    /// The same from a word on.
+    fn time_at(&self, word: usize) -> Option<(usize, String, DateTime<Utc>)> {
+        let rest = &self.words[word.min(self.words.len())..];
         (1..=LONGEST.min(rest.len())).rev().find_map(|n| {
             let texts = rest[..n].iter().map(|word| word.text.as_str());
             let mut text = texts.collect::<Vec<_>>().join(" ");
@@ -131,7 +148,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
     }
 
-    fn begin(&mut self, time: DateTime<Utc>) {
+    pub(super) fn begin(&mut self, time: DateTime<Utc>) {
         self.since = self.since.max(Some(when::to_ns(time)));
     }
 

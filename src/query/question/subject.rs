@@ -23,7 +23,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Whether "children of" comes next; "children" alone can be a name.
     pub(super) fn at_descendants(&mut self) -> bool {
         self.skip_article();
-        self.tried.extend(DESCENDANTS);
+        self.tried.push(DESCENDANTS);
         self.next_is(DESCENDANTS) && self.word_is(self.next + 1, OF)
     }
 

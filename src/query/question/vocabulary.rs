@@ -1,10 +1,12 @@
-//! The words that the grammar knows.
+//! The words that the grammar knows. The first of each row is the one that is offered
+//! where nothing is typed yet.
 
 pub type Words = &'static [&'static str];
 
 pub const ARTICLES: Words = &["the", "a", "an"];
 pub const WHICH: Words = &["which", "list", "show"];
 pub const WHAT: Words = &["what"];
+pub const WHATS: Words = &["what's", "whats"];
 pub const WHO: Words = &["who"];
 pub const WHEN: Words = &["when"];
 pub const HOW: Words = &["how"];
@@ -15,7 +17,18 @@ pub const FIRST: Words = &["first", "earliest"];
 pub const LAST: Words = &["last", "latest"];
 pub const PAST: Words = &["past", "last"];
 /// What may stand between a question word and its noun, and says nothing.
-pub const FILLERS: Words = &["me", "all", "ever", "also", "it", "there", "any", "that"];
+pub const FILLERS: Words = &[
+    "me",
+    "all",
+    "ever",
+    "also",
+    "it",
+    "there",
+    "any",
+    "that",
+    "anything",
+    "currently",
+];
 
 /// Auxiliaries after which the one who acts is named.
 pub const ACTIVE: Words = &["did", "does", "do", "has", "have", "had"];
@@ -23,86 +36,184 @@ pub const ACTIVE: Words = &["did", "does", "do", "has", "have", "had"];
 pub const PASSIVE: Words = &["was", "were", "is", "are"];
 pub const BEEN: Words = &["been"];
 
-pub const PROCESS: Words = &["process", "processes", "program", "programs"];
-pub const CONTAINER: Words = &["container", "containers"];
-pub const IMAGE: Words = &["image", "images"];
-pub const USER: Words = &["user", "users"];
-pub const UNIT: Words = &["unit", "units", "service", "services"];
+/// What a SUBJECT begins with, and a list does not.
+pub const SINGULAR: Words = &[
+    "process",
+    "program",
+    "pid",
+    "container",
+    "image",
+    "user",
+    "unit",
+    "service",
+];
+pub const PROCESS: Words = &[
+    "processes",
+    "process",
+    "programs",
+    "program",
+    "executables",
+    "executable",
+    "binaries",
+    "binary",
+];
+pub const CONTAINER: Words = &["containers", "container"];
+pub const IMAGE: Words = &["images", "image"];
+pub const USER: Words = &["users", "user"];
+pub const UNIT: Words = &["units", "unit", "services", "service"];
 pub const PID: Words = &["pid"];
 /// Before "of" and a process.
 pub const DESCENDANTS: Words = &["children", "child", "descendants", "descendant"];
 pub const OF: Words = &["of"];
 pub const NAMES: Words = &[
-    "names",
-    "name",
     "hosts",
     "host",
+    "names",
+    "name",
     "hostnames",
     "hostname",
     "domains",
     "domain",
     "destinations",
+    "destination",
+    "sites",
+    "site",
+    "servers",
+    "server",
+    "endpoints",
+    "endpoint",
 ];
 /// The same before a host's own name.
 pub const HOST: Words = &["host", "hostname", "domain", "name"];
-pub const ADDRESSES: Words = &["addresses", "address", "ips", "ip"];
-pub const ADDRESS: Words = &["address", "ip", "network", "subnet"];
+pub const ADDRESSES: Words = &["IPs", "IP", "addresses", "address"];
+pub const ADDRESS: Words = &["IP", "address", "network", "subnet"];
 pub const PORTS: Words = &["ports", "port"];
 pub const PORT: Words = &["port", "ports"];
 pub const CONNECTIONS: Words = &["connections", "connection", "flows", "flow"];
-pub const DNS: Words = &["dns"];
+pub const DNS: Words = &["DNS"];
 pub const LOOKUPS: Words = &["lookups", "lookup", "queries", "query"];
 pub const TRAFFIC: Words = &["bytes", "data", "traffic"];
+pub const NEW: Words = &["new", "unseen"];
+pub const SEEN: Words = &["seen"];
 
 pub const VERBS: Words = &[
     "hit",
     "hits",
+    "hitting",
     "reach",
     "reached",
     "reaches",
+    "reaching",
     "talk",
     "talked",
     "talks",
+    "talking",
     "contact",
     "contacted",
     "contacts",
+    "contacting",
     "connect",
     "connected",
     "connects",
+    "connecting",
     "call",
     "called",
     "calls",
+    "calling",
     "dial",
+    "dialed",
     "dialled",
     "dials",
+    "dialing",
+    "dialling",
     "send",
     "sent",
     "sends",
+    "sending",
+    "access",
+    "accessed",
+    "accesses",
+    "accessing",
+    "visit",
+    "visited",
+    "visits",
+    "visiting",
+    "speak",
+    "spoke",
+    "spoken",
+    "speaks",
+    "speaking",
+    "communicate",
+    "communicated",
+    "communicates",
+    "communicating",
 ];
+/// "hitting": what is doing it now.
+pub const DOING: &str = "ing";
 /// Verbs that name nobody and nothing: "how many connections did curl make".
 pub const MAKE: Words = &[
-    "make", "made", "open", "opened", "use", "used", "receive", "received", "happen", "happened",
+    "make",
+    "made",
+    "making",
+    "open",
+    "opened",
+    "opening",
+    "use",
+    "used",
+    "receive",
+    "received",
+    "receiving",
+    "happen",
+    "happened",
 ];
-pub const RESOLVE: Words = &["resolve", "resolved", "resolves", "queried"];
-pub const LOOK: Words = &["look", "looked", "looks"];
+pub const RESOLVE: Words = &[
+    "resolve",
+    "resolved",
+    "resolves",
+    "resolving",
+    "query",
+    "queried",
+    "querying",
+];
+pub const LOOK: Words = &["look", "looked", "looks", "looking"];
 pub const UP: Words = &["up"];
-pub const ASK: Words = &["ask", "asked", "asks"];
+pub const ASK: Words = &["ask", "asked", "asks", "asking"];
 pub const FOR: Words = &["for"];
 pub const PREPOSITIONS: Words = &["to", "with"];
 pub const BY: Words = &["by", "from"];
+/// Before a host: it alone, and not the names below it.
+pub const EXACTLY: Words = &["exactly", "just"];
 pub const IN: Words = &["in", "inside", "within", "during"];
 pub const ON: Words = &["on", "over", "via", "using", "through", "at", "of"];
 
 pub const RAW: Words = &["raw", "bare", "nameless", "unnamed"];
+/// Where an address is, before "IPs" or "hosts".
+pub const SCOPES: Words = &[
+    "public",
+    "private",
+    "loopback",
+    "multicast",
+    "external",
+    "internal",
+];
 pub const WITHOUT: Words = &["without"];
 pub const ANY: Words = &["any"];
 pub const BUT: Words = &["but", "and", "yet"];
 pub const NEVER: Words = &["never", "not"];
 
-pub const FAILED: Words = &["failed", "fail"];
+pub const FAILED: Words = &["failed", "fail", "failing"];
+pub const SUCCEEDED: Words = &["succeeded", "succeed", "successful", "established"];
 pub const TIMED: Words = &["timed"];
 pub const OUT: Words = &["out"];
-pub const OUTCOMES: Words = &["refused", "timeout", "unreachable", "reset", "denied"];
+pub const OUTCOMES: Words = &[
+    "refused",
+    "timeout",
+    "unreachable",
+    "reset",
+    "denied",
+    "rejected",
+    "blocked",
+];
 pub const PROTOCOLS: Words = &["tcp", "udp"];
 pub const NAMED: Words = &["named"];
 pub const SOURCES: Words = &[
@@ -122,3 +233,14 @@ pub const BETWEEN: Words = &["between"];
 pub const AND: Words = &["and"];
 pub const TODAY: Words = &["today"];
 pub const YESTERDAY: Words = &["yesterday"];
+pub const THIS: Words = &["this"];
+/// "from 9:00 to 10:30"
+pub const FROM: Words = &["from"];
+pub const TO: Words = &["to", "until", "till"];
+
+pub const PER: Words = &["per", "each", "every"];
+pub const MINUTE: Words = &["minute", "minutes"];
+pub const HOUR: Words = &["hour", "hours"];
+pub const DAY: Words = &["day", "days"];
+pub const HOURLY: Words = &["hourly"];
+pub const DAILY: Words = &["daily"];

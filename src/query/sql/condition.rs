@@ -26,6 +26,9 @@ pub fn condition(from: From, only: &Only) -> String {
         (Only::To(host), From::Lookups) => hit(host, "qname"),
         (Only::Failed, From::Connections) => format!("outcome IN ({FAILURES})"),
         (Only::Failed, From::Lookups) => "rcode IS NOT 'NOERROR'".to_owned(),
+        (Only::Succeeded, From::Connections) => "outcome IN ('connected', 'sent')".to_owned(),
+        (Only::Succeeded, From::Lookups) => "rcode = 'NOERROR'".to_owned(),
+        (Only::Scope(scope), _) => format!("dst_scope = '{scope}'"),
         (Only::Port(port), _) => format!("dst_port = {port}"),
         (Only::Protocol(protocol), _) => format!("protocol = '{protocol}'"),
         (Only::Outcome(outcome), _) => format!("outcome = '{outcome}'"),
@@ -55,6 +58,7 @@ fn hit(host: &Host, column: &str) -> String {
                 &format!("{column} = {itself} OR {}", below(column, name)),
             )
         }
+        Host::Exact(name) => rare_of(column, &format!("{column} = {}", literal(name))),
         Host::Subdomains(name) => rare_of(column, &below(column, name)),
         Host::Addresses { first, last } if first == last => format!("dst_addr = x'{first:032x}'"),
         Host::Addresses { first, last } => {

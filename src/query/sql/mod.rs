@@ -1,12 +1,15 @@
 //! A question as SQL text over the public views, with nothing left to bind, so
 //! that what `--sql` shows is what was run and runs in any SQLite.
 
+mod bucket;
 mod condition;
+mod fresh;
 mod select;
 #[cfg(test)]
 mod tests;
 
 use super::question::{Counted, From, List, Pick, Question};
+use super::zone::Zone;
 use condition::{condition, known};
 use select::{Answer, BOTH_WAYS, SUM_BOTH_WAYS, answer};
 
@@ -19,10 +22,14 @@ const GAVE_AN_ADDRESS: &str = "\
                OR type IN ('A', 'AAAA')))";
 
 /// The statement that answers `question` for connections or lookups from `since` up to,
-/// not including, `until` (nanoseconds since 1970), besides its own times. No `;` at
-/// the end.
-pub fn statement(question: &Question, since: Option<i64>, until: Option<i64>) -> String {
-    let (since, until) = question.span(since, until);
+/// not including, `until` (nanoseconds since 1970); hours and days are those of `zone`. No
+/// `;` at the end.
+pub fn statement(
+    question: &Question,
+    since: Option<i64>,
+    until: Option<i64>,
+    zone: &Zone,
+) -> String {
     let mut conditions = question
         .only
         .iter()
@@ -60,31 +67,72 @@ pub fn statement(question: &Question, since: Option<i64>, until: Option<i64>) ->
     if view == "lookups" {
         conditions.push("status IN ('answered', 'unanswered')".to_owned());
     }
+    let unseen = match since.filter(|_| question.new) {
+        Some(since) => fresh::unseen(question, since, view, &conditions),
+        None => None,
+    };
     conditions.extend(span("ts", since, until));
-    let filter = match conditions.is_empty() {
-        true => String::new(),
-        false => format!("\nWHERE {}", conditions.join("\n  AND ")),
-    };
     let Answer { columns, key, ties } = answer(question);
-    let group = match key {
+    let mut having = Vec::new();
+    match (unseen, key) {
         // One row for all, and none where nothing is found.
-        "" if ties.is_empty() => "\nHAVING count(*) > 0".to_owned(),
-        "" => String::new(),
-        key => format!("\nGROUP BY {key}"),
+        (unseen, "") if ties.is_empty() => {
+            conditions.extend(unseen);
+            if question.per.is_none() {
+                having.push("count(*) > 0".to_owned());
+            }
+        }
+        (unseen, _) => having.extend(unseen),
+    }
+    let per = question.per.map(|per| (per.label(zone), per.key(zone)));
+    let columns = match &per {
+        Some((label, _)) => format!("{label},\n       {columns}"),
+        None => columns,
     };
-    let (order, limit) = order(question, ties);
-    format!("SELECT {columns}\nFROM {view}{filter}{group}{order}{limit}")
+    let group = per.iter().map(|(_, key)| key.as_str());
+    let group = group
+        .chain((!key.is_empty()).then_some(key))
+        .collect::<Vec<_>>();
+    let clause = |word: &str, parts: &[String], and: &str| match parts.is_empty() {
+        true => String::new(),
+        false => format!("\n{word} {}", parts.join(and)),
+    };
+    let filter = clause("WHERE", &conditions, "\n  AND ");
+    let group = match group.is_empty() {
+        true => String::new(),
+        false => format!("\nGROUP BY {}", group.join(", ")),
+    };
+    let having = clause("HAVING", &having, "\n  AND ");
+    let order = match &per {
+        Some((_, span)) => by_span(question, span, ties),
+        None => order(question, ties),
+    };
+    format!("SELECT {columns}\nFROM {view}{filter}{group}{having}{order}")
+}
+
+/// ORDER BY of an answer that is split by time: in order of time, and in each span those
+/// with most connections or lookups first.
+fn by_span(question: &Question, span: &str, ties: &str) -> String {
+    match ties {
+        "" => format!("\nORDER BY {span}"),
+        ties => format!("\nORDER BY {span}, {} DESC, {ties}", rows(question)),
+    }
+}
+
+/// The column that counts a group's rows.
+fn rows(question: &Question) -> &'static str {
+    match question.from {
+        From::Connections => "connections",
+        From::Lookups => "lookups",
+    }
 }
 
 /// ORDER BY and LIMIT: the newest first, but each row on its own in order of time.
-fn order(question: &Question, ties: &str) -> (String, String) {
+fn order(question: &Question, ties: &str) -> String {
     let each = question.list == List::Each;
-    let many = match question.from {
-        From::Connections => "connections",
-        From::Lookups => "lookups",
-    };
+    let many = rows(question);
     let (first, n) = match question.pick {
-        _ if ties.is_empty() => return (String::new(), String::new()),
+        _ if ties.is_empty() => return String::new(),
         None if each => ("ts", None),
         None => ("last_seen DESC", None),
         Some(Pick::First(n)) => (if each { "ts" } else { "first_seen" }, Some(n)),
@@ -101,7 +149,7 @@ fn order(question: &Question, ties: &str) -> (String, String) {
         _ => "",
     };
     let limit = n.map_or_else(String::new, |n| format!("\nLIMIT {n}"));
-    (format!("\nORDER BY {first}{descending}, {ties}"), limit)
+    format!("\nORDER BY {first}{descending}, {ties}{limit}")
 }
 
 /// The conditions that a time is in the span asked about.

@@ -141,11 +141,7 @@ pub fn answer(question: &Question) -> Answer {
                 Counted::Addresses => "count(DISTINCT dst_ip)".to_owned(),
                 Counted::Ports => "count(DISTINCT protocol || dst_port)".to_owned(),
             };
-            grouped(
-                format!("{number} AS number,\n       {totals}"),
-                "1 = 1 HAVING count(*) > 0",
-                "",
-            )
+            grouped(format!("{number} AS number,\n       {totals}"), "", "")
         }
         (List::Bytes, _) => grouped(
             format!("{SUM_BOTH_WAYS} AS bytes,\n       {totals}"),

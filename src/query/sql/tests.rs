@@ -14,6 +14,15 @@ fn question(list: List, only: Vec<Only>) -> Question {
     }
 }
 
+/// In UTC.
+fn statement(question: &Question, since: Option<i64>, until: Option<i64>) -> String {
+    let utc = Zone {
+        before: Vec::new(),
+        last: 0,
+    };
+    super::statement(question, since, until, &utc)
+}
+
 fn who(host: Host) -> Question {
     question(List::Actors(Actors::Processes), vec![Only::To(host)])
 }

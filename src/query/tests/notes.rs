@@ -1,7 +1,8 @@
 //! What stands beside an answer, and the times asked about.
 
-use super::super::fixture::{History, NOW, SECOND, request};
+use super::super::fixture::{By, CURL, History, NOW, SECOND, request};
 use super::*;
+use crate::when::berlin::Berlin;
 
 #[test]
 fn what_is_missing_from_an_answer_is_noted() {
@@ -129,4 +130,121 @@ fn the_times_of_a_question_and_of_the_command_line_both_hold() {
     );
     let since = Some(NOW - 60 * SECOND);
     assert_eq!(lines("when did curl hit example.com since 2h", since), 2);
+}
+
+#[test]
+fn what_is_new_says_what_it_was_compared_with() {
+    let history = History::recording();
+    history.connect(CURL, Some("old.test"), "192.0.2.1", "connected", 1800);
+    history.connect(CURL, Some("old.test"), "192.0.2.1", "connected", 60);
+    history.connect(CURL, Some("new.test"), "192.0.2.2", "connected", 50);
+    let ask = |question| history.ask(question, Format::Csv, None).0;
+    let notes = |question| history.ask(question, Format::Table, None).1;
+    assert_eq!(ask("new hosts since 10m").lines().count(), 2);
+    assert!(ask("new hosts since 10m").contains("new.test"));
+    assert_eq!(
+        notes("new hosts since 10m"),
+        "\n1 destination, 1 connection\nnote: compared with 50m of recording before that\n"
+    );
+    assert!(notes("new hosts since 2h").ends_with(
+        "note: not recording for 1h of this span\n\
+         note: nothing was recorded before that, so all of it is new\n"
+    ));
+    // what was removed might have had it
+    history.lose("retention", 7, NOW - 3000 * SECOND, NOW - 2000 * SECOND);
+    assert!(notes("new hosts since 30s").ends_with(
+        "note: compared with 59m 30s of recording before that, \
+         7 connections and lookups of which removed as older or more than is kept\n"
+    ));
+}
+
+#[test]
+fn what_is_new_is_new_to_the_question() {
+    let history = History::recording();
+    let wget = By {
+        comm: "wget",
+        exe: Some("/usr/bin/wget"),
+        ..CURL
+    };
+    history.connect(wget, Some("a.test"), "192.0.2.1", "connected", 1800);
+    history.connect(CURL, Some("a.test"), "192.0.2.1", "connected", 60);
+    history.connect(CURL, None, "192.0.2.9", "connected", 1900);
+    history.connect(CURL, None, "192.0.2.9", "connected", 50);
+    history.connect(CURL, None, "192.0.2.10", "connected", 40);
+    let found = |question| history.ask(question, Format::Json, None).0.lines().count();
+    assert_eq!(found("new hosts since 10m"), 1, "192.0.2.10");
+    assert_eq!(
+        found("what new hosts did curl hit since 10m"),
+        2,
+        "a.test too"
+    );
+    assert_eq!(found("new programs since 10m"), 0);
+    assert_eq!(found("new programs since 1850s"), 1, "wget");
+    assert_eq!(
+        found("which programs hit a.test that are new since 10m"),
+        1,
+        "curl"
+    );
+}
+
+/// The hours of a night in which clocks were put back, and the days around it.
+#[test]
+fn hours_and_days_are_those_of_the_clock_on_the_wall() {
+    let history = History::recording();
+    // 2026-10-25T01:00:00Z, when it was 03:00 in Berlin and became 02:00
+    let change = 1_792_890_000;
+    for (second, n) in [
+        (-10_801, 1),
+        (-1, 1),
+        (1, 2),
+        (3600, 3),
+        (79_199, 4),
+        (79_200, 5),
+    ] {
+        for _ in 0..n {
+            let ago = NOW / SECOND - change - second;
+            history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", ago);
+        }
+    }
+    let ask = |question, format| {
+        let utc = request(question, format, None);
+        let request = Request {
+            now: utc.now.with_timezone(&Berlin),
+            question: utc.question,
+            since: None,
+            until: None,
+            format,
+            width: None,
+            begun: None,
+        };
+        let mut out = Vec::new();
+        request.run(&history.0, &mut out, &mut Vec::new()).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let table = ask("connections per hour", Format::Table);
+    let hours = table.lines().map(|line| {
+        let cells = line.split_whitespace().collect::<Vec<_>>();
+        cells[..3].join(" ")
+    });
+    assert_eq!(
+        hours.collect::<Vec<_>>(),
+        [
+            "HOUR (local time)",
+            "10-24 23:00 1",
+            "10-25 02:00 1",
+            "10-25 02:00 2",
+            "10-25 03:00 3",
+            "10-25 23:00 4",
+            "10-26 00:00 5",
+        ]
+    );
+    let hours = ask("connections per hour", Format::Csv);
+    assert!(hours.contains("\n2026-10-25T02:00:00+02:00,1,"), "{hours}");
+    assert!(hours.contains("\n2026-10-25T02:00:00+01:00,2,"), "{hours}");
+    let days = ask("connections per day", Format::Csv);
+    let days = days.lines().skip(1).map(|line| line.get(..13).unwrap());
+    assert_eq!(
+        days.collect::<Vec<_>>(),
+        ["2026-10-24,1,", "2026-10-25,10", "2026-10-26,5,"]
+    );
 }

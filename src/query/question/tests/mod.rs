@@ -3,6 +3,9 @@ use proptest::prelude::*;
 
 use super::super::fixture::{NOW, SECOND};
 use super::super::refusal::{FORMS, NotUnderstood};
+mod refused;
+mod times;
+
 use super::*;
 
 const MINUTE: i64 = 60 * SECOND;
@@ -22,6 +25,8 @@ fn only(list: List, only: Vec<Only>) -> Question {
         since: None,
         until: None,
         pick: None,
+        new: false,
+        per: None,
     }
 }
 
@@ -208,66 +213,6 @@ fn the_most_are_picked() {
 }
 
 #[test]
-fn times_are_understood() {
-    let span = |since, until| Question {
-        since,
-        until,
-        ..only(List::Actors(Actors::Users), vec![to("x.org")])
-    };
-    for (question, since, until) in [
-        (
-            "who hit x.org since yesterday",
-            Some(TODAY - 24 * HOUR),
-            None,
-        ),
-        ("who hit x.org today", Some(TODAY), None),
-        (
-            "who hit x.org yesterday",
-            Some(TODAY - 24 * HOUR),
-            Some(TODAY),
-        ),
-        ("who today hit x.org", Some(TODAY), None),
-        (
-            "who hit x.org in the last 2 hours",
-            Some(NOW - 2 * HOUR),
-            None,
-        ),
-        (
-            "who hit x.org in the last 90s",
-            Some(NOW - 90 * SECOND),
-            None,
-        ),
-        ("who hit x.org in the past hour", Some(NOW - HOUR), None),
-        ("who hit x.org since an hour ago", Some(NOW - HOUR), None),
-        (
-            "who hit x.org since 2h 30m ago",
-            Some(NOW - 150 * MINUTE),
-            None,
-        ),
-        ("who hit x.org before 9:00", None, Some(TODAY + 9 * HOUR)),
-        (
-            "who hit x.org between 9:00 and 10:30",
-            Some(TODAY + 9 * HOUR),
-            Some(TODAY + 10 * HOUR + 30 * MINUTE),
-        ),
-        (
-            "who hit x.org on 2026-11-20",
-            Some(TODAY - 72 * HOUR),
-            Some(TODAY - 48 * HOUR),
-        ),
-        (
-            "who hit x.org since 2026-11-20 14:00 until yesterday",
-            Some(TODAY - 58 * HOUR),
-            Some(TODAY - 24 * HOUR),
-        ),
-        ("who hit x.org since Sunday", Some(TODAY - 24 * HOUR), None),
-        ("who hit x.org since monday", Some(TODAY), None),
-    ] {
-        mean(&[question], &span(since, until));
-    }
-}
-
-#[test]
 fn raw_addresses_are_a_host_in_many_words() {
     let hit = |actors| only(List::Actors(actors), vec![Only::To(Host::Raw)]);
     mean(
@@ -358,139 +303,75 @@ fn who_asked_for_what_is_understood() {
 }
 
 #[test]
-fn a_slip_is_answered_with_the_words_that_would_have_fitted_there() {
-    for (question, at, hint) in [
-        ("wich processes hit x.org", "^^^^", "did you mean: which\n"),
-        (
-            "which proceses hit x.org",
-            "      ^^^^^^^^",
-            "did you mean: process, processes\n",
-        ),
-        (
-            "what did curl tlak to",
-            "              ^^^^",
-            "did you mean: talk\n",
-        ),
-        (
-            "what did pid curl hit",
-            "             ^^^^",
-            "a pid is a number\n",
-        ),
-        (
-            "which processes hit raw adresses",
-            "                        ^^^^^^^^",
-            "did you mean: addresses\n",
-        ),
-        (
-            "who hit ips witout a name",
-            "            ^^^^^^",
-            "did you mean: without\n",
-        ),
-        (
-            "which naems were never contacted",
-            "      ^^^^^",
-            "did you mean: names\n",
-        ),
-        (
-            "which names were resolved but nevr contacted",
-            "                              ^^^^",
-            "did you mean: never\n",
-        ),
-        (
-            "which lookups faild",
-            "              ^^^^^",
-            "did you mean: fail, failed\n",
-        ),
-        ("which dns servers", "          ^^^^^^^", ""),
-        (
-            "when did curl hit 10.0.0.0/40",
-            "                  ^^^^^^^^^^^",
-            "the prefix of an IPv4 network is a number from 0 to 32\n",
-        ),
-        ("who hit x.org since soom", "                    ^^^^", "\"soom\" is not a time I know; try one of: 10m, 2h 30m ago, now, today, yesterday, 14:00, 2026-11-23, 2026-11-23 14:00, 2026-11-23T14:00:05Z
-"),
-        ("who hit", "       ^", ""),
-        ("when did", "        ^", ""),
-        ("who hit 'x.org", "        ^", ""),
-    ] {
-        let (_, rest) = refusal(question)
-            .split_once('\n')
-            .map(|(a, b)| (a.to_owned(), b.to_owned()))
-            .unwrap();
-        assert_eq!(rest, format!("  {question}\n  {at}\n{hint}"));
-    }
-}
-
-#[test]
-fn what_is_missing_is_named() {
-    for (question, problem) in [
-        ("", "there is no question\n"),
-        ("who hit", "this question ends where I expected a host:\n"),
-        (
-            "which",
-            "this question ends where I expected processes, containers, images, users, units, hosts, names, IPs, ports, connections or lookups:\n",
-        ),
-        (
-            "which names were resolved but",
-            "this question ends where I expected \"never contacted\":\n",
-        ),
-        ("what did", "this question ends where I expected a name:\n"),
-        (
-            "what did pid",
-            "this question ends where I expected a pid:\n",
-        ),
-        (
-            "what did curl",
-            "this question ends where I expected \"hit\" or \"talked to\":\n",
-        ),
-        ("when", "this question ends where I expected \"did\":\n"),
-    ] {
-        assert!(refusal(question).starts_with(problem), "{question}");
-    }
-}
-
-#[test]
-fn a_hostile_question_is_echoed_harmless_with_the_caret_in_place() {
-    assert_eq!(
-        refusal("who \u{202e}\x1b[2J x"),
-        "I don't understand \"\\u{202e}\\x1b[2J\" in this question:\n  \
-         who \\u{202e}\\x1b[2J x\n      ^^^^^^^^^^^^^^^\n"
+fn what_is_going_on_is_understood() {
+    mean(
+        &[
+            "what is talking to example.com",
+            "which processes are connecting to example.com",
+            "processes talking to example.com",
+            "what's hitting example.com",
+        ],
+        &only(List::Actors(Actors::Processes), vec![to("example.com")]),
+    );
+    mean(
+        &["who is accessing example.com", "who visited example.com"],
+        &only(List::Actors(Actors::Users), vec![to("example.com")]),
+    );
+    let web = || Only::By(Subject::Container("web".to_owned()));
+    mean(
+        &[
+            "what is container web talking to",
+            "what was the container web connecting to",
+            "what are the hosts that container web contacted",
+            "hosts contacted by container web",
+        ],
+        &only(List::Destinations, vec![web()]),
+    );
+    mean(
+        &["what is curl resolving", "what names did curl query"],
+        &lookups(List::Destinations, vec![Only::By(process("curl"))]),
     );
 }
 
 #[test]
-fn a_huge_question_is_refused_without_an_echo() {
-    assert_eq!(
-        refusal(&"x".repeat(10_000)),
-        "this question has 10000 characters; I read at most 1000\n"
+fn a_host_can_be_meant_alone_and_addresses_by_where_they_are() {
+    let exact = Only::To(Host::Exact("example.com".to_owned()));
+    mean(
+        &[
+            "which processes hit exactly example.com",
+            "what hit just example.com",
+        ],
+        &only(List::Actors(Actors::Processes), vec![exact]),
+    );
+    mean(
+        &["who hit exactly"],
+        &only(List::Actors(Actors::Users), vec![to("exactly")]),
+    );
+    mean(
+        &["who hit public IPs", "which users talked to external hosts"],
+        &only(List::Actors(Actors::Users), vec![Only::Scope("public")]),
+    );
+    mean(
+        &["which private addresses did curl reach"],
+        &only(
+            List::Addresses,
+            vec![Only::Scope("private"), Only::By(process("curl"))],
+        ),
+    );
+    mean(
+        &["who hit public"],
+        &only(List::Actors(Actors::Users), vec![to("public")]),
     );
 }
 
-proptest! {
-    #[test]
-    fn no_text_panics_and_no_refusal_shows_a_raw_control(question in any::<String>()) {
-        if let Err(refused) = understood(&question) {
-            let shown = refused.to_string();
-            prop_assert!(shown.lines().all(|line| line.chars().all(crate::text::is_printable)));
-        }
-    }
-
-    #[test]
-    fn no_row_of_known_words_panics(
-        words in prop::collection::vec(prop::sample::select(vec![
-            "which", "what", "who", "when", "did", "the", "a", "process", "pid", "1", "container",
-            "users", "hit", "talk", "to", "\"", "'x y'", "''", "x.org", "10.0.0.0/8", "?", "é",
-            "raw", "ips", "without", "names", "never", "resolved", "dns", "lookups", "failed", "how", "many", "much", "top", "10", "last", "since", "between", "and", "today", "port", "443", "image", "unit", "by", "bytes", "in", "on", "tcp", "children", "of", "but", "look", "up", "named", "ask", "for", "was",
-        ]), 0..9)
-    ) {
-        if let Err(refused) = understood(&words.join(" ")) {
-            prop_assert!(refused.to_string().contains("I know questions like these"));
-        }
-    }
-
-    #[test]
-    fn any_name_can_be_asked_about_in_quotes(name in "[^\0]{1,40}") {
-        let question = format!("what did '{}' talk to", name.replace('\'', "''"));
-        prop_assert_eq!(understood(&question), Ok(only(List::Destinations, vec![Only::By(process(&name))])));
+#[test]
+fn outcomes_have_other_words_too() {
+    for (question, outcome) in [
+        ("which connections succeeded", Only::Succeeded),
+        ("list successful connections", Only::Succeeded),
+        ("which connections were rejected", Only::Outcome("refused")),
+        ("blocked connections", Only::Outcome("denied")),
+    ] {
+        mean(&[question], &only(List::Each, vec![outcome]));
     }
 }
