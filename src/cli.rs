@@ -6,10 +6,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use chrono::{DateTime, Local};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::attribute::Exclude;
 use crate::capture::{self, HookSet, MAX_OTHER_PORTS};
+use crate::query::{Form, View};
+use crate::when;
 
 /// Which process, in which container, talked to which hostname, when, how much.
 #[derive(Debug, Parser)]
@@ -33,6 +36,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Ask the history a question in plain English
     Query(QueryArgs),
+    /// Write the history's rows as JSON lines or CSV, for other engines
+    Export(ExportArgs),
     /// Say why a connection has its name, or none
     Explain(ExplainArgs),
     /// Say what this kernel allows, hook by hook
@@ -169,12 +174,8 @@ pub struct QueryArgs {
     /// e.g. "which processes hit example.com"
     #[arg(required = true, value_name = "QUESTION")]
     pub question: Vec<String>,
-    /// Only connections and lookups from this time on
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
-    /// Only connections and lookups before this time
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
+    #[command(flatten)]
+    pub span: SpanArgs,
     /// Print one JSON object a line
     #[arg(long, conflicts_with_all = ["csv", "sql"])]
     pub json: bool,
@@ -184,6 +185,73 @@ pub struct QueryArgs {
     /// Print the SQL instead of the answer
     #[arg(long)]
     pub sql: bool,
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SpanArgs {
+    /// Only connections and lookups from this time on
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only connections and lookups before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+impl SpanArgs {
+    /// Nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// What is no time.
+    pub fn between(&self, now: &DateTime<Local>) -> Result<(Option<i64>, Option<i64>)> {
+        let time = |text: &Option<String>, option| {
+            let text = text.as_deref();
+            text.map(|text| when::parse(text, now).map(when::to_ns))
+                .transpose()
+                .context(option)
+        };
+        Ok((time(&self.since, "--since")?, time(&self.until, "--until")?))
+    }
+}
+
+/// What rows are split by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    Day,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without a question all rows are written; with one, those that it is about:\n  \
+    egrets export --output all.jsonl\n  \
+    egrets export --what dns --since yesterday --output - | jq .qname\n  \
+    egrets export --output curl.csv what did curl talk to today\n  \
+    egrets export --split day --output exported --since 2026-11-01\n\
+    The columns are those of the view, as docs/schema.md describes them. docs/engines.md shows\n\
+    what other engines make of it."
+)]
+pub struct ExportArgs {
+    /// Only the rows that this question is about, e.g. "what did curl talk to"
+    #[arg(value_name = "QUESTION")]
+    pub question: Vec<String>,
+    /// Whose rows [default: egress, or what the question is about]
+    #[arg(long = "what", value_name = "VIEW")]
+    pub view: Option<View>,
+    /// How rows are written [default: csv for a PATH that ends so, else jsonl]
+    #[arg(long = "format", value_name = "FORMAT")]
+    pub form: Option<Form>,
+    /// The file to write; - is standard output
+    #[arg(long, short, value_name = "PATH")]
+    pub output: PathBuf,
+    /// Write a file for each day (of UTC) into the directory PATH
+    #[arg(long, value_name = "BY")]
+    pub split: Option<Split>,
+    /// Replace files that are there already
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub span: SpanArgs,
     #[command(flatten)]
     pub db: DbArgs,
 }

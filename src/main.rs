@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         Some(Command::Watch(args)) => commands::watch::run(&args),
         Some(Command::Record(args)) => commands::record::run(&args),
         Some(Command::Query(args)) => commands::query::run(&args),
+        Some(Command::Export(args)) => commands::export::run(&args),
         Some(Command::Explain(args)) => commands::explain::run(&args),
         Some(Command::Check(args)) => commands::check::run(&args),
         Some(Command::Status(args)) => commands::status::run(&args),

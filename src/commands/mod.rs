@@ -4,6 +4,7 @@
 pub mod check;
 mod child;
 pub mod explain;
+pub mod export;
 mod live;
 pub mod query;
 pub mod record;

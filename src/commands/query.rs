@@ -4,22 +4,22 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
-use chrono::{DateTime, Local};
+use anyhow::Result;
+use chrono::Local;
 
 use crate::cli::QueryArgs;
 use crate::query::{self, Format, Request};
 use crate::store;
-use crate::when;
 
 pub fn run(args: &QueryArgs) -> Result<ExitCode> {
     let begun = Some(Instant::now());
     let now = Local::now();
     let question = query::parse(&args.question.join(" "), &now)?;
+    let (since, until) = args.span.between(&now)?;
     let request = Request {
         question,
-        since: time(args.since.as_deref(), "--since", &now)?,
-        until: time(args.until.as_deref(), "--until", &now)?,
+        since,
+        until,
         format: match (args.json, args.csv) {
             (true, _) => Format::Json,
             (_, true) => Format::Csv,
@@ -44,12 +44,6 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
     } else {
         ExitCode::from(1)
     })
-}
-
-fn time(text: Option<&str>, option: &str, now: &DateTime<Local>) -> Result<Option<i64>> {
-    text.map(|text| when::parse(text, now).map(when::to_ns))
-        .transpose()
-        .with_context(|| option.to_string())
 }
 
 /// The terminal's columns; none where the output goes elsewhere.

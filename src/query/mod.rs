@@ -12,12 +12,14 @@ mod clock;
 mod columns;
 mod coverage;
 mod explain;
+mod export;
 #[cfg(test)]
 mod fifty;
 #[cfg(test)]
 mod fixture;
 mod host;
 pub mod human;
+mod lines;
 mod question;
 mod refusal;
 mod sql;
@@ -39,7 +41,9 @@ use crate::when;
 pub use clock::zone_name;
 use coverage::{Compared, Coverage};
 pub use explain::Explanation;
+pub use export::{Export, Sink, View};
 pub use host::Host;
+pub use lines::Form;
 use question::From;
 pub use question::{Question, parse};
 pub use refusal::NotUnderstood;
@@ -95,32 +99,15 @@ where
     pub fn run(&self, db: &Connection, out: &mut dyn Write, notes: &mut dyn Write) -> Result<bool> {
         let now = when::to_ns(self.now.to_utc());
         let (since, until) = self.question.span(self.since, self.until);
-        ensure!(
-            since.is_none_or(|since| since < until.unwrap_or(now)),
-            "the time asked about ends before it begins: its beginning has to lie before its end, and before now"
-        );
+        check_span(since, until, now)?;
         // One snapshot, so that the notes are about the rows.
         let db = db.unchecked_transaction()?;
-        for (asked, view, about) in [
-            (self.question.from == From::Lookups, "lookups", "lookups"),
-            (
-                self.question.about_descendants(),
-                "ancestors",
-                "descendants",
-            ),
-        ] {
-            let has = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
-            ensure!(
-                !asked || db.prepare(has)?.exists([view])?,
-                "an older egrets wrote this history, and it can't be asked about {about} yet: \
-                 'sudo egrets record --for 1s' brings it up to date"
-            );
-        }
+        check_views(&db, Some(&self.question))?;
         let mut statement = db.prepare(&self.sql())?;
         let mut rows = statement.query([])?;
         match self.format {
-            Format::Json => answer::json(&mut rows, out),
-            Format::Csv => answer::csv(&mut rows, out),
+            Format::Json => lines::all(Form::Json, &mut rows, out),
+            Format::Csv => lines::all(Form::Csv, &mut rows, out),
             Format::Table => {
                 let found = answer::table(&self.question, &mut rows, &self.now)?;
                 // Not with the time that a pager takes to read it.
@@ -199,4 +186,43 @@ where
         let [from, to] = times.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string());
         format!("from {from} to {to} ({})", zone_name(offsets))
     }
+}
+
+/// Refuses a span that holds no time.
+fn check_span(since: Option<i64>, until: Option<i64>, now: i64) -> Result<()> {
+    ensure!(
+        since.is_none_or(|since| since < until.unwrap_or(now)),
+        "the time asked about ends before it begins: its beginning has to lie before its end, and before now"
+    );
+    Ok(())
+}
+
+/// A view that an older egrets did not make, and what is asked with it.
+type Needed = (&'static str, &'static str);
+
+const NEEDS_LOOKUPS: Needed = ("lookups", "lookups");
+const NEEDS_ANCESTORS: Needed = ("ancestors", "descendants");
+
+/// Refuses a history that lacks the views which a question is about.
+fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
+    let Some(question) = question else {
+        return Ok(());
+    };
+    if question.from == From::Lookups {
+        check_view(db, NEEDS_LOOKUPS)?;
+    }
+    if question.about_descendants() {
+        check_view(db, NEEDS_ANCESTORS)?;
+    }
+    Ok(())
+}
+
+fn check_view(db: &Connection, (view, about): Needed) -> Result<()> {
+    let has = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
+    ensure!(
+        db.prepare(has)?.exists([view])?,
+        "an older egrets wrote this history, and it can't be asked about {about} yet: \
+         'sudo egrets record --for 1s' brings it up to date"
+    );
+    Ok(())
 }

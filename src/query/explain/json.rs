@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 
 use super::row::Row;
 use super::{Explanation, Rival};
-use crate::query::answer::json_value;
+use crate::query::lines::json_value;
 
 impl Explanation {
     /// Writes one object on a line: the columns of `egress`, then `lookup`,

@@ -21,6 +21,9 @@ const GAVE_AN_ADDRESS: &str = "\
           AND (type = 'HTTPS' AND (instr(data, 'ipv4hint=') OR instr(data, 'ipv6hint='))
                OR type IN ('A', 'AAAA')))";
 
+/// The condition that a lookup is one, and no message that nobody asked for.
+const ASKED_FOR: &str = "status IN ('answered', 'unanswered')";
+
 /// The statement that answers `question` for connections or lookups from `since` up to,
 /// not including, `until` (nanoseconds since 1970); hours and days are those of `zone`. No
 /// `;` at the end.
@@ -30,42 +33,32 @@ pub fn statement(
     until: Option<i64>,
     zone: &Zone,
 ) -> String {
-    let mut conditions = question
-        .only
-        .iter()
-        .map(|only| condition(question.from, only))
-        .collect::<Vec<_>>();
+    let mut conditions = conditions(question);
     let view = match (question.list, question.from) {
         (List::NeverContacted, _) => "dns",
         (_, From::Connections) => "egress",
         (_, From::Lookups) => "lookups",
     };
-    match question.list {
-        List::Actors(actors) | List::Count(Counted::Actors(actors)) => {
-            conditions.extend(known(actors, question.from));
+    if question.list == List::NeverContacted {
+        // Only `lookups` says all of who asked.
+        if !conditions.is_empty() {
+            let asked = conditions.join("\n    AND ");
+            conditions = vec![format!("id IN (SELECT id FROM lookups WHERE {asked})")];
         }
-        List::NeverContacted => {
-            // Only `lookups` says all of who asked.
-            if !conditions.is_empty() {
-                let asked = conditions.join("\n    AND ");
-                conditions = vec![format!("id IN (SELECT id FROM lookups WHERE {asked})")];
-            }
-            conditions.extend([
-                "status = 'answered'".to_owned(),
-                "rcode = 'NOERROR'".to_owned(),
-                GAVE_AN_ADDRESS.to_owned(),
-                format!(
-                    "NOT EXISTS (SELECT 1 FROM egress WHERE host = qname{})",
-                    span("egress.ts", since, until)
-                        .map(|condition| format!(" AND {condition}"))
-                        .collect::<String>()
-                ),
-            ]);
-        }
-        _ => {}
+        conditions.extend([
+            "status = 'answered'".to_owned(),
+            "rcode = 'NOERROR'".to_owned(),
+            GAVE_AN_ADDRESS.to_owned(),
+            format!(
+                "NOT EXISTS (SELECT 1 FROM egress WHERE host = qname{})",
+                span("egress.ts", since, until)
+                    .map(|condition| format!(" AND {condition}"))
+                    .collect::<String>()
+            ),
+        ]);
     }
     if view == "lookups" {
-        conditions.push("status IN ('answered', 'unanswered')".to_owned());
+        conditions.push(ASKED_FOR.to_owned());
     }
     let unseen = match since.filter(|_| question.new) {
         Some(since) => fresh::unseen(question, since, view, &conditions),
@@ -93,16 +86,12 @@ pub fn statement(
     let group = group
         .chain((!key.is_empty()).then_some(key))
         .collect::<Vec<_>>();
-    let clause = |word: &str, parts: &[String], and: &str| match parts.is_empty() {
-        true => String::new(),
-        false => format!("\n{word} {}", parts.join(and)),
-    };
-    let filter = clause("WHERE", &conditions, "\n  AND ");
     let group = match group.is_empty() {
         true => String::new(),
         false => format!("\nGROUP BY {}", group.join(", ")),
     };
-    let having = clause("HAVING", &having, "\n  AND ");
+    let filter = all_of("WHERE", &conditions);
+    let having = all_of("HAVING", &having);
     let order = match &per {
         Some((_, span)) => by_span(question, span, ties),
         None => order(question, ties),
@@ -110,17 +99,65 @@ pub fn statement(
     format!("SELECT {columns}\nFROM {view}{filter}{group}{having}{order}")
 }
 
+/// The statement that reads these columns of the rows of a view, all or those that a
+/// question is about, from `since` up to `until`, in order of time.
+pub fn rows(
+    view: &str,
+    columns: &[String],
+    question: Option<&Question>,
+    since: Option<i64>,
+    until: Option<i64>,
+) -> String {
+    let mut conditions = question.map_or_else(Vec::new, conditions);
+    if question.is_some() && view != "egress" {
+        conditions.push(ASKED_FOR.to_owned());
+    }
+    if view == "dns" && !conditions.is_empty() {
+        // Only `lookups` says all of who asked.
+        let asked = conditions.join("\n    AND ");
+        conditions = vec![format!("id IN (SELECT id FROM lookups WHERE {asked})")];
+    }
+    conditions.extend(span("ts", since, until));
+    let filter = all_of("WHERE", &conditions);
+    format!(
+        "SELECT {}\nFROM {view}{filter}\nORDER BY ts, id",
+        columns.join(", ")
+    )
+}
+
+/// The conditions that say which rows a question is about, but for its times.
+fn conditions(question: &Question) -> Vec<String> {
+    let mut conditions = Vec::from_iter(
+        question
+            .only
+            .iter()
+            .map(|only| condition(question.from, only)),
+    );
+    if let List::Actors(actors) | List::Count(Counted::Actors(actors)) = question.list {
+        conditions.extend(known(actors, question.from));
+    }
+    conditions
+}
+
+/// A clause of conditions that all hold; nothing where there is none.
+fn all_of(clause: &str, conditions: &[String]) -> String {
+    match conditions.is_empty() {
+        true => String::new(),
+        false => format!("\n{clause} {}", conditions.join("\n  AND ")),
+    }
+}
+
 /// ORDER BY of an answer that is split by time: in order of time, and in each span those
 /// with most connections or lookups first.
 fn by_span(question: &Question, span: &str, ties: &str) -> String {
     match ties {
         "" => format!("\nORDER BY {span}"),
-        ties => format!("\nORDER BY {span}, {} DESC, {ties}", rows(question)),
+        ties => format!("\nORDER BY {span}, {} DESC, {ties}", number(question)),
     }
 }
 
 /// The column that counts a group's rows.
-fn rows(question: &Question) -> &'static str {
+fn number(question: &Question) -> &'static str {
     match question.from {
         From::Connections => "connections",
         From::Lookups => "lookups",
@@ -130,7 +167,7 @@ fn rows(question: &Question) -> &'static str {
 /// ORDER BY and LIMIT: the newest first, but each row on its own in order of time.
 fn order(question: &Question, ties: &str) -> String {
     let each = question.list == List::Each;
-    let many = rows(question);
+    let many = number(question);
     let (first, n) = match question.pick {
         _ if ties.is_empty() => return String::new(),
         None if each => ("ts", None),

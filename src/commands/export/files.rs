@@ -1,0 +1,231 @@
+//! Where exported rows go: a file, a file for each day, or standard output. Files have
+//! their names only once all of them are written.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, Utc};
+use tempfile::TempPath;
+
+use crate::query::{Form, Sink};
+
+/// Bytes that are collected before they are written.
+const BUFFER: usize = 1 << 16;
+
+/// Where rows go.
+pub enum Target {
+    Stdout,
+    File(PathBuf),
+    /// Files called `NAME-2026-11-23.jsonl` in a directory that is made where it is missing.
+    Days {
+        directory: PathBuf,
+        name: &'static str,
+        form: Form,
+    },
+}
+
+/// Files being written.
+pub struct Files {
+    target: Target,
+    /// Whether a file that is there already may be replaced.
+    force: bool,
+    /// The day whose rows are being written, and where.
+    open: Option<(i64, BufWriter<Counter>)>,
+    /// Files of their names to be: removed unless they get those.
+    unnamed: Vec<(TempPath, PathBuf)>,
+    bytes: u64,
+}
+
+/// What was written.
+pub struct Written {
+    pub files: i64,
+    pub bytes: i64,
+}
+
+impl Files {
+    /// # Errors
+    ///
+    /// A file that is there already, unless `force`; a directory that can't be made.
+    pub fn new(target: Target, force: bool) -> Result<Files> {
+        match &target {
+            Target::Stdout => {}
+            Target::File(path) => check(path, force)?,
+            Target::Days { directory, .. } => fs::create_dir_all(directory)
+                .with_context(|| format!("the directory {} can't be made", directory.display()))?,
+        }
+        Ok(Files {
+            target,
+            force,
+            open: None,
+            unnamed: Vec::new(),
+            bytes: 0,
+        })
+    }
+
+    /// Gives the files their names.
+    ///
+    /// # Errors
+    ///
+    /// What can't be written, such as to a full disk; then none of it is left.
+    pub fn finish(mut self) -> Result<Written> {
+        self.close()?;
+        let files = self.unnamed.len();
+        for (unnamed, path) in self.unnamed.drain(..) {
+            let named = match self.force {
+                true => unnamed.persist(&path),
+                false => unnamed.persist_noclobber(&path),
+            };
+            named
+                .map_err(|e| e.error)
+                .with_context(|| cannot_write(&path))?;
+        }
+        Ok(Written {
+            files: i64::try_from(files).unwrap_or(i64::MAX),
+            bytes: i64::try_from(self.bytes).unwrap_or(i64::MAX),
+        })
+    }
+
+    /// Ends the file that is being written.
+    fn close(&mut self) -> Result<()> {
+        let Some((_, out)) = self.open.take() else {
+            return Ok(());
+        };
+        let out = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        self.bytes += out.save()?;
+        Ok(())
+    }
+
+    /// Begins the file for the rows of a day.
+    fn begin(&mut self, day: i64) -> Result<Counter> {
+        let path = match &self.target {
+            Target::Stdout => return Ok(Counter::new(Out::Stdout(io::stdout()))),
+            Target::File(path) => path.clone(),
+            Target::Days {
+                directory,
+                name,
+                form,
+            } => {
+                let extension = match form {
+                    Form::Json => "jsonl",
+                    Form::Csv => "csv",
+                };
+                let date = DateTime::<Utc>::from_timestamp(day * 86_400, 0);
+                let date = date
+                    .context("a time beyond the calendar")?
+                    .format("%Y-%m-%d");
+                directory.join(format!("{name}-{date}.{extension}"))
+            }
+        };
+        check(&path, self.force)?;
+        let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
+        // Readable by its owner alone, as the history is.
+        let file = tempfile::Builder::new()
+            .prefix(".egrets-export-")
+            .tempfile_in(directory.unwrap_or(Path::new(".")))
+            .with_context(|| cannot_write(&path))?;
+        let (file, unnamed) = file.into_parts();
+        self.unnamed.push((unnamed, path.clone()));
+        Ok(Counter::new(Out::File(file, path)))
+    }
+}
+
+impl Sink for Files {
+    fn at(&mut self, day: i64) -> Result<(&mut dyn Write, bool)> {
+        let days = matches!(self.target, Target::Days { .. });
+        let (open, empty) = match self.open.take() {
+            Some(open) if !days || open.0 == day => (open, false),
+            before => {
+                self.open = before;
+                self.close()?;
+                let out = BufWriter::with_capacity(BUFFER, self.begin(day)?);
+                ((day, out), true)
+            }
+        };
+        Ok((&mut self.open.insert(open).1, empty))
+    }
+
+    fn wants_head(&self) -> bool {
+        !matches!(self.target, Target::Days { .. })
+    }
+}
+
+/// A file or standard output, with the number of bytes that went there.
+struct Counter {
+    out: Out,
+    bytes: u64,
+}
+
+enum Out {
+    Stdout(io::Stdout),
+    /// With the name that it is to get.
+    File(File, PathBuf),
+}
+
+impl Out {
+    /// What one of these does to it; an error names the file.
+    fn each<T>(
+        &mut self,
+        stdout: impl FnOnce(&mut io::Stdout) -> io::Result<T>,
+        file: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self {
+            Out::Stdout(out) => stdout(out),
+            Out::File(out, path) => file(out)
+                .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", cannot_write(path)))),
+        }
+    }
+}
+
+impl Counter {
+    fn new(out: Out) -> Counter {
+        Counter { out, bytes: 0 }
+    }
+
+    /// Sees to it that all of it is on the disk; how many bytes.
+    fn save(mut self) -> io::Result<u64> {
+        self.out.each(io::Stdout::flush, |file| file.sync_all())?;
+        Ok(self.bytes)
+    }
+}
+
+impl Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self
+            .out
+            .each(|out| out.write(bytes), |file| file.write(bytes))?;
+        self.bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.each(io::Stdout::flush, File::flush)
+    }
+}
+
+/// Refuses a path that must not be replaced.
+fn check(path: &Path, force: bool) -> Result<()> {
+    // A link is itself what would be replaced.
+    let Ok(there) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    ensure!(
+        there.is_file() || there.is_symlink(),
+        "{} is no file: give --output a file, a directory with --split day, or - for standard output",
+        path.display()
+    );
+    ensure!(
+        force,
+        "{} is there already: --force replaces it",
+        path.display()
+    );
+    Ok(())
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!(
+        "{} can't be written, and nothing is left of it",
+        path.display()
+    )
+}

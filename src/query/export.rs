@@ -1,0 +1,190 @@
+//! The rows themselves, for other engines: a view's columns, a question's conditions.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+use rusqlite::Connection;
+
+use super::coverage::Coverage;
+use super::lines::{Form, Lines};
+use super::question::{From, List, Question};
+use super::{NEEDS_LOOKUPS, check_span, check_views, sql};
+
+/// A column that neither JSON nor CSV can hold: 16 bytes.
+const BINARY: &str = "dst_addr";
+
+/// Nanoseconds of a day of UTC.
+const DAY: i64 = 86_400_000_000_000;
+
+/// Rows between two looks at whether to stop.
+const LOOK: u64 = 1024;
+
+/// The view whose rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum View {
+    /// Connections and flows
+    Egress,
+    /// Records of answers
+    Dns,
+    /// Questions
+    Lookups,
+}
+
+impl View {
+    /// Its name in the history.
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Egress => "egress",
+            View::Dns => "dns",
+            View::Lookups => "lookups",
+        }
+    }
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub struct Export {
+    view: View,
+    question: Option<Question>,
+    /// Nanoseconds since 1970: from this time on, ...
+    since: Option<i64>,
+    /// ... and before this one.
+    until: Option<i64>,
+    form: Form,
+}
+
+/// Where rows go.
+pub trait Sink {
+    /// The writer for the rows of a day, which is the one before or a later one, and
+    /// whether nothing was written to it yet. Days since 1970, of UTC.
+    ///
+    /// # Errors
+    ///
+    /// What it says to the user.
+    fn at(&mut self, day: i64) -> Result<(&mut dyn Write, bool)>;
+
+    /// Whether there is something to write to where there are no rows.
+    fn wants_head(&self) -> bool;
+}
+
+impl Export {
+    /// The rows of `view`, else of the one that the question is about, that meet the
+    /// question's conditions.
+    ///
+    /// # Errors
+    ///
+    /// A question whose answer is more than a choice of rows, or about another view.
+    pub fn new(
+        view: Option<View>,
+        question: Option<Question>,
+        (since, until): (Option<i64>, Option<i64>),
+        form: Form,
+    ) -> Result<Export> {
+        let Some(question) = question else {
+            let view = view.unwrap_or(View::Egress);
+            return Ok(Export {
+                view,
+                question: None,
+                since,
+                until,
+                form,
+            });
+        };
+        ensure!(
+            question.pick.is_none()
+                && question.per.is_none()
+                && !question.new
+                && question.list != List::NeverContacted,
+            "export writes the rows that a question is about, and this one asks for a choice or a sum of them: \
+             'egrets query --json' answers it"
+        );
+        let view = match (question.from, view) {
+            (From::Connections, None | Some(View::Egress)) => View::Egress,
+            (From::Lookups, None | Some(View::Dns)) => View::Dns,
+            (From::Lookups, Some(View::Lookups)) => View::Lookups,
+            (From::Connections, Some(view)) => bail!(
+                "this question is about connections, and the rows of {} are lookups: ask what was resolved",
+                view.name()
+            ),
+            (From::Lookups, Some(View::Egress)) => {
+                bail!("this question is about lookups, and the rows of egress are connections")
+            }
+        };
+        let (since, until) = question.span(since, until);
+        Ok(Export {
+            view,
+            question: Some(question),
+            since,
+            until,
+            form,
+        })
+    }
+
+    /// The view whose rows these are.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
+    /// Writes the rows, in order of time, of one snapshot of the history at `now`
+    /// (nanoseconds since 1970). How many there were, and what may be missing of them, a
+    /// sentence each.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, those of the sink, and when it was told to stop.
+    pub fn run(
+        &self,
+        db: &Connection,
+        now: i64,
+        sink: &mut dyn Sink,
+        stop: &AtomicBool,
+    ) -> Result<(u64, Vec<String>)> {
+        check_span(self.since, self.until, now)?;
+        let db = db.unchecked_transaction()?;
+        check_views(&db, self.question.as_ref())?;
+        if self.view == View::Lookups {
+            super::check_view(&db, NEEDS_LOOKUPS)?;
+        }
+        let names = self.columns(&db)?;
+        let sql = sql::rows(
+            self.view.name(),
+            &names,
+            self.question.as_ref(),
+            self.since,
+            self.until,
+        );
+        let mut statement = db.prepare(&sql)?;
+        let ts = statement.column_index("ts")?;
+        let mut lines = Lines::new(self.form, names);
+        let mut rows = statement.query([])?;
+        let mut written = 0;
+        while let Some(row) = rows.next()? {
+            if written % LOOK == 0 && stop.load(Ordering::Relaxed) {
+                bail!("stopped by a signal after {written} rows");
+            }
+            let (out, empty) = sink.at(row.get::<_, i64>(ts)?.div_euclid(DAY))?;
+            if empty {
+                lines.head(out)?;
+            }
+            lines.row(row, out)?;
+            written += 1;
+        }
+        if written == 0 && sink.wants_head() {
+            lines.head(sink.at(0)?.0)?;
+        }
+        let coverage = Coverage::read(&db, self.since, self.until, now)?;
+        Ok((written, coverage.notes()))
+    }
+
+    /// The columns of the view, whichever version of egrets made it.
+    fn columns(&self, db: &Connection) -> Result<Vec<String>> {
+        let statement = db.prepare(&format!("SELECT * FROM {}", self.view.name()))?;
+        let names = statement.column_names();
+        Ok(names
+            .filter(|name| *name != BINARY)
+            .map(str::to_owned)
+            .collect())
+    }
+}

@@ -1,0 +1,331 @@
+//! `egrets export`: the rows of the views as files, whatever else goes on.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use common::*;
+
+fn export(db: &Path, args: &[&str]) -> Output {
+    let mut command = egrets();
+    command.arg("export").arg("--db").arg(db).args(args);
+    command.output().unwrap()
+}
+
+/// What it writes to standard output.
+fn exported(db: &Path, args: &[&str]) -> Vec<serde_json::Value> {
+    let output = export(db, &[&["--output", "-"], args].concat());
+    assert!(code(&output) <= 1, "{}", text(&output.stderr));
+    let lines = text(&output.stdout);
+    let lines = lines.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// A history of some connections and lookups of curl and dig.
+fn recorded() -> (tempfile::TempDir, std::path::PathBuf) {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}"), "--local=/nx/"]);
+    let port = net.http("hello");
+    let (dir, db) = history();
+    let script = format!(
+        "for n in 1 2 3; do curl -s4 http://web$n.test:{port}/; done
+         dig +tries=1 @{FAR4} gone.nx other.test >/dev/null; :"
+    );
+    assert_eq!(code(&net.record(&db, &["sh", "-c", &script])), 0);
+    (dir, db)
+}
+
+/// Adds `n` more connections like the first, a second apart.
+fn multiply(db: &Path, n: usize) {
+    let db = rusqlite::Connection::open(db).unwrap();
+    db.execute_batch(&format!(
+        "CREATE TEMP TABLE one AS SELECT * FROM connection ORDER BY id LIMIT 1;
+             UPDATE one SET id = NULL;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {n})
+             INSERT INTO connection SELECT one.* FROM one, n;
+             UPDATE connection SET ts = ts + id * 1000000000;"
+    ))
+    .unwrap();
+}
+
+#[test]
+fn the_rows_are_those_of_the_view_with_all_that_text_can_hold() {
+    let (dir, db) = recorded();
+    for (view, columns) in [("egress", 50), ("dns", 25), ("lookups", 20)] {
+        let rows = exported(&db, &["--what", view]);
+        let n: i64 = value(&db, &format!("SELECT count(*) FROM {view}"));
+        assert_eq!(rows.len() as i64, n, "{view}");
+        assert!(n > 2, "{view}");
+        // every column, and its very value
+        let names = sqlite3(
+            &db,
+            &format!("SELECT name FROM pragma_table_info('{view}') WHERE name <> 'dst_addr'"),
+        );
+        assert!(names.len() >= columns, "{view} has {}", names.len());
+        for name in names.iter().map(|name| name[0].as_str()) {
+            let there = sqlite3(
+                &db,
+                &format!("SELECT json_array(\"{name}\") FROM {view} ORDER BY ts, id"),
+            );
+            for (row, there) in rows.iter().zip(there) {
+                let there: serde_json::Value = serde_json::from_str(&there[0]).unwrap();
+                assert_eq!(row[name], there[0], "{view}.{name}");
+            }
+        }
+    }
+    let csv = dir.path().join("e.csv");
+    let output = export(&db, &["-o", csv.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    let rows = exported(&db, &[]);
+    assert!(
+        said.starts_with(&format!("{} rows in 1 file, ", rows.len())),
+        "{said}"
+    );
+    let written = fs::read_to_string(&csv).unwrap();
+    assert!(written.starts_with("id,time,ts,pid,tid,comm,exe,cmdline,"));
+    assert_eq!(written.lines().count(), rows.len() + 1);
+    let mode = fs::metadata(&csv).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+}
+
+#[test]
+fn a_question_and_times_choose_the_rows() {
+    let (_dir, db) = recorded();
+    let hosts = |args: &[&str]| {
+        let rows = exported(&db, args);
+        let mut hosts = Vec::from_iter(rows.iter().map(|row| row["host"].clone()));
+        hosts.dedup();
+        hosts
+    };
+    assert_eq!(hosts(&["which processes hit web2.test"]), ["web2.test"]);
+    assert_eq!(
+        hosts(&["what", "did", "curl", "talk", "to", "on", "port", "9"]),
+        [serde_json::Value::Null; 0]
+    );
+    assert_eq!(exported(&db, &["--until", "2001-01-01"]).len(), 0);
+    assert_eq!(
+        exported(&db, &["--since", "1h"]).len(),
+        exported(&db, &[]).len()
+    );
+    let asked = exported(&db, &["which lookups failed"]);
+    assert!(!asked.is_empty() && asked.iter().all(|row| row["qname"] == "gone.nx"));
+    let asked = exported(&db, &["--what", "lookups", "what did dig resolve"]);
+    assert_eq!(asked.len(), 2);
+    assert!(asked.iter().all(|row| row["comm"] == "dig"));
+    for (args, words) in [
+        (&["top 3 hosts"][..], "a choice or a sum"),
+        (&["connections per hour"], "a choice or a sum"),
+        (&["new hosts since today"], "a choice or a sum"),
+        (&["--what", "dns", "who hit x.test"], "about connections"),
+        (
+            &["--what", "egress", "what did dig resolve"],
+            "about lookups",
+        ),
+        (&["--since", "now"], "ends before it begins"),
+        (&["who hti x.test"], "did you mean: hit"),
+    ] {
+        let output = export(&db, &[&["-o", "-"], args].concat());
+        assert_eq!(code(&output), 2, "{args:?}");
+        assert!(text(&output.stderr).contains(words), "{args:?}");
+        assert!(output.stdout.is_empty());
+    }
+    // nothing found is no error, and a header alone is CSV
+    let output = export(&db, &["-o", "-", "--format", "csv", "who hit nowhere.test"]);
+    assert_eq!(
+        (code(&output), text(&output.stdout).lines().count()),
+        (1, 1)
+    );
+}
+
+#[test]
+fn a_file_for_each_day_holds_the_rows_of_that_day() {
+    let (dir, db) = recorded();
+    multiply(&db, 200_000);
+    let out = dir.path().join("days");
+    let output = export(&db, &["--split", "day", "-o", out.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let mut total = 0;
+    let mut files = 0;
+    for entry in fs::read_dir(&out).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let day = name.strip_prefix("egress-").unwrap();
+        for line in BufReader::new(fs::File::open(&path).unwrap()).lines() {
+            let line = line.unwrap();
+            assert!(line.contains(&format!("\"time\":\"{day}T")), "{line}");
+            total += 1;
+        }
+        files += 1;
+    }
+    assert_eq!(
+        total,
+        value::<i64>(&db, "SELECT count(*) FROM egress"),
+        "no row is lost or written twice"
+    );
+    assert!((3..=4).contains(&files), "{files}");
+    // one day that is there already: nothing is written
+    let one = fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
+    for entry in fs::read_dir(&out).unwrap() {
+        let path = entry.unwrap().path();
+        if path != one {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let output = export(&db, &["--split", "day", "-o", out.to_str().unwrap()]);
+    assert_eq!(code(&output), 2);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_there_is_replaced_only_by_force_and_never_if_it_is_no_file() {
+    let (dir, db) = recorded();
+    let path = dir.path().join("e.jsonl");
+    let out = path.to_str().unwrap();
+    fs::write(&path, "mine").unwrap();
+    let output = export(&db, &["-o", out]);
+    assert_eq!(code(&output), 2);
+    assert!(text(&output.stderr).contains("--force"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+    assert_eq!(code(&export(&db, &["-o", out, "--force"])), 0);
+    assert!(fs::read_to_string(&path).unwrap().starts_with("{\"id\":1,"));
+    // a link is replaced, and not what it leads to
+    let link = dir.path().join("link");
+    symlink(&path, &link).unwrap();
+    let before = fs::read(&path).unwrap();
+    let to_link = ["-o", link.to_str().unwrap(), "--what", "dns", "--force"];
+    assert_eq!(code(&export(&db, &to_link)), 0);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(fs::symlink_metadata(&link).unwrap().is_file());
+    for path in ["/dev/null", dir.path().to_str().unwrap()] {
+        let output = export(&db, &["-o", path, "--force"]);
+        assert_eq!(code(&output), 2, "{path}");
+        assert!(text(&output.stderr).contains("is no file"), "{path}");
+    }
+    let left = fs::read_dir(dir.path()).unwrap();
+    let left = left.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_str().unwrap().starts_with(".egrets-export")
+    });
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_full_disk_and_a_signal_leave_nothing_behind() {
+    let (dir, db) = recorded();
+    multiply(&db, 100_000);
+    let mount = tempfile::tempdir().unwrap();
+    let disk = mount.path().to_str().unwrap();
+    run("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]);
+    let output = export(&db, &["-o", &format!("{disk}/e.jsonl")]);
+    let left = fs::read_dir(disk).unwrap().count();
+    run("umount", &[disk]);
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), 2, "{said}");
+    assert!(
+        said.contains("e.jsonl can't be written") && said.contains("No space left"),
+        "{said}"
+    );
+    assert_eq!(left, 0);
+
+    let out = dir.path().join("signal");
+    fs::create_dir(&out).unwrap();
+    let mut command = egrets();
+    command.arg("export").arg("--db").arg(&db);
+    command.arg("-o").arg(out.join("e.jsonl"));
+    let mut child = Guard(command.stderr(Stdio::piped()).spawn().unwrap());
+    eventually("the export has begun", || {
+        fs::read_dir(&out).unwrap().next()?.ok()
+    });
+    run("kill", &["-TERM", &child.0.id().to_string()]);
+    assert_eq!(child.0.wait().unwrap().code(), Some(2));
+    let mut said = String::new();
+    let mut stderr = child.0.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(said.contains("stopped by a signal"), "{said}");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+}
+
+#[test]
+fn memory_does_not_grow_with_the_rows_and_a_closed_pipe_is_no_error() {
+    let (_dir, db) = recorded();
+    // how much it had at most, in KiB, when this many rows were read of it
+    let peak = |rows: usize| {
+        let mut command = egrets();
+        command.arg("export").arg("--db").arg(&db).args(["-o", "-"]);
+        let mut child = Guard(
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        );
+        let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+        for _ in 0..rows {
+            lines.next().unwrap().unwrap();
+        }
+        let status = fs::read_to_string(format!("/proc/{}/status", child.0.id())).unwrap();
+        let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+        let peak = peak.unwrap().trim().trim_end_matches(" kB").parse::<i64>();
+        drop(lines);
+        assert_eq!(child.0.wait().unwrap().code(), Some(0));
+        let mut said = String::new();
+        let mut stderr = child.0.stderr.take().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "");
+        peak.unwrap()
+    };
+    multiply(&db, 100_000);
+    let (few, many) = (peak(5_000), peak(90_000));
+    assert!(many < few + 2_048, "{few} KiB, then {many} KiB");
+}
+
+#[test]
+fn an_export_is_one_moment_of_a_history_that_grows() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let mut load = Guard(
+        net.command(dial())
+            .args(["loop", FAR4, &port, "3000"])
+            .spawn()
+            .unwrap(),
+    );
+    let count = || value::<i64>(&db, "SELECT count(*) FROM egress");
+    eventually("rows are there", || (count() > 100).then_some(()));
+    for _ in 0..5 {
+        let before = count();
+        let rows = exported(&db, &[]);
+        let mut ids = Vec::from_iter(rows.iter().map(|row| row["id"].as_i64().unwrap()));
+        assert!((before..=count()).contains(&(ids.len() as i64)));
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), rows.len());
+        assert_eq!(ids.last(), Some(&(ids.len() as i64)), "none is left out");
+    }
+    load.0.wait().unwrap();
+    assert_eq!(recorder.stop(), 0);
+}
+
+#[test]
+fn who_may_not_read_the_history_may_not_export_it() {
+    let (_dir, db) = recorded();
+    let output = Command::new("setpriv")
+        .args(["--reuid=nobody", "--clear-groups"])
+        .arg(env!("CARGO_BIN_EXE_egrets"))
+        .arg("export")
+        .arg("--db")
+        .arg(&db)
+        .args(["-o", "-"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(output.stdout.is_empty());
+}
