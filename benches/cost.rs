@@ -324,5 +324,6 @@ fn process(i: u64) -> Rc<Process> {
         login_uid: None,
         login_user: None,
         parent: None,
+        session: None,
     })
 }

@@ -74,6 +74,8 @@ struct egrets_fork {
 	__u64 parent_start_ns;
 	__u32 tgid;
 	__u32 parent_tgid;
+	__u32 session; /* pid of its session's leader, setsid(2) */
+	__u32 pad;
 };
 
 /*
@@ -89,6 +91,8 @@ struct egrets_exec {
 	__u32 argv_total; /* argv's length before it was cut */
 	__u32 argv_len;
 	__u32 exe_len;
+	__u32 session; /* as in struct egrets_fork */
+	__u32 pad;
 	__u8 data[];
 };
 

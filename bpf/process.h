@@ -40,6 +40,12 @@ static __always_inline __u32 login_uid(struct task_struct *task)
 	return BPF_CORE_READ(task, loginuid.val);
 }
 
+/* The leader of its session: what setsid(2) made one, such as a login shell. */
+static __always_inline __u32 session_leader(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, signal, pids[PIDTYPE_SID], numbers[0].nr);
+}
+
 /* All but the network namespace, which is the socket's. */
 static __always_inline void fill_owner(struct egrets_owner *owner)
 {
@@ -228,6 +234,7 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 	fill_owner(&exec->owner);
 	exec->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
 	exec->parent_start_ns = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
+	exec->session = session_leader(task);
 	exec->argv_len = read_argv(exec, mm);
 	read_exe(exec, task, mm);
 
@@ -256,6 +263,7 @@ static __always_inline void report_fork(struct task_struct *child)
 	fork->start_ns = BPF_CORE_READ(child, start_boottime);
 	fork->parent_tgid = BPF_CORE_READ(child, real_parent, tgid);
 	fork->parent_start_ns = BPF_CORE_READ(child, real_parent, group_leader, start_boottime);
+	fork->session = session_leader(child);
 	submit(fork);
 }
 

@@ -48,6 +48,9 @@ enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
 /* include/linux/net.h */
 enum sock_type { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
 
+/* include/linux/pid_types.h, enum pid_type */
+enum { PIDTYPE_SID = 3 };
+
 /* include/net/sock.h, enum sock_flags */
 enum { SOCK_DONE = 1 };
 
@@ -82,6 +85,10 @@ typedef struct {
 	s64 counter;
 } atomic64_t;
 
+typedef struct {
+	uid_t val;
+} kuid_t;
+
 struct mm_struct;
 
 struct fs_struct;
@@ -91,10 +98,6 @@ struct nsproxy;
 struct signal_struct;
 
 struct css_set;
-
-typedef struct {
-	uid_t val;
-} kuid_t;
 
 struct task_struct {
 	struct mm_struct *mm;
@@ -108,9 +111,9 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	kuid_t loginuid;
 	u64 self_exec_id;
 	struct css_set *cgroups;
-	kuid_t loginuid;
 };
 
 struct pt_regs {
@@ -127,6 +130,14 @@ struct mm_struct {
 	};
 };
 
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[0];
+};
+
 struct cred {
 	kuid_t uid;
 };
@@ -139,6 +150,7 @@ struct nsproxy {
 
 struct signal_struct {
 	atomic_t live;
+	struct pid *pids[4];
 };
 
 struct cgroup;

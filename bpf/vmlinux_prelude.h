@@ -44,6 +44,9 @@ enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
 /* include/linux/net.h */
 enum sock_type { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
 
+/* include/linux/pid_types.h, enum pid_type */
+enum { PIDTYPE_SID = 3 };
+
 /* include/net/sock.h, enum sock_flags */
 enum { SOCK_DONE = 1 };
 

@@ -53,6 +53,8 @@ pub struct Process {
     pub login_user: Option<String>,
     /// What started it.
     pub parent: Option<Rc<Ancestor>>,
+    /// Pid of its session's leader, setsid(2).
+    pub session: Option<u32>,
 }
 
 /// A program that started others: a process between two execs.
@@ -69,8 +71,11 @@ pub struct Ancestor {
     pub parent: Option<Rc<Ancestor>>,
 }
 
+/// A container between two changes of what its runtime says of it.
 #[derive(Debug)]
 pub struct Container {
+    /// Tells it from every other one of the run.
+    pub serial: u64,
     pub id: String,
     pub runtime: Option<&'static str>,
     /// The container that it runs in.
@@ -101,6 +106,31 @@ pub struct ContainerDetails {
     pub runtime: Option<&'static str>,
 }
 
+impl ContainerDetails {
+    /// These, and what only the older ones have.
+    pub fn or(self, older: &ContainerDetails) -> ContainerDetails {
+        let or = |new: Option<String>, old: &Option<String>| new.or_else(|| old.clone());
+        ContainerDetails {
+            name: or(self.name, &older.name),
+            image: or(self.image, &older.image),
+            hostname: or(self.hostname, &older.hostname),
+            ip: or(self.ip, &older.ip),
+            pod: or(self.pod, &older.pod),
+            pod_namespace: or(self.pod_namespace, &older.pod_namespace),
+            runtime: self.runtime.or(older.runtime),
+        }
+    }
+
+    /// Whether both can't be true of one container at one time.
+    pub fn contradicts(&self, older: &ContainerDetails) -> bool {
+        let differ = |new: &Option<String>, old: &Option<String>| matches!((new, old), (Some(new), Some(old)) if new != old);
+        differ(&self.name, &older.name)
+            || differ(&self.image, &older.image)
+            || differ(&self.hostname, &older.hostname)
+            || differ(&self.ip, &older.ip)
+    }
+}
+
 impl Container {
     /// As its cgroup's path tells, or else its files.
     pub fn runtime(&self) -> Option<&'static str> {
@@ -108,6 +138,12 @@ impl Container {
             Details::Known(details) => details.runtime,
             _ => None,
         })
+    }
+
+    /// Its name, or its id where it has none.
+    pub fn called(&self) -> String {
+        let name = self.details().and_then(|d| d.name);
+        name.unwrap_or_else(|| self.id.clone())
     }
 
     pub fn is_pending(&self) -> bool {

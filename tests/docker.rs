@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const GATEWAY: &str = "172.17.0.1";
 
 struct Docker {
     dir: TempDir,
-    _daemon: Guard,
+    daemon: Guard,
     net: Net,
 }
 
@@ -25,38 +25,57 @@ impl Docker {
     fn start() -> Docker {
         let net = Net::new();
         let dir = tempfile::tempdir().unwrap();
-        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let daemon = Guard(Docker::daemon(&dir, &net));
+        let docker = Docker { dir, daemon, net };
+        docker.is_up();
+        docker.make_image();
+        docker
+    }
+
+    /// Containers go on when it has gone.
+    fn daemon(dir: &TempDir, net: &Net) -> Child {
+        let at = |name: &str| dir.path().join(name);
+        let mut log = fs::File::options();
+        let log = log.create(true).append(true).open(at("log")).unwrap();
         // Not 'ip netns exec': that hides /sys/fs/cgroup.
-        let daemon = Command::new("nsenter")
+        Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", net.far))
-            .arg("dockerd")
-            .arg("--data-root")
-            .arg(dir.path().join("data"))
+            .args(["dockerd", "--live-restore", "--data-root"])
+            .arg(at("data"))
             .arg("--exec-root")
-            .arg(dir.path().join("exec"))
+            .arg(at("exec"))
             .arg("--pidfile")
-            .arg(dir.path().join("pid"))
+            .arg(at("pid"))
             .arg("--host")
-            .arg(format!("unix://{}", dir.path().join("d.sock").display()))
+            .arg(format!("unix://{}", at("d.sock").display()))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("dockerd: install docker.io");
-        let docker = Docker {
-            dir,
-            _daemon: Guard(daemon),
-            net,
-        };
+            .expect("dockerd: install docker.io")
+    }
+
+    fn is_up(&self) {
         for tries in 0.. {
-            if docker.cli(&["info"]).output().unwrap().status.success() {
+            if self.cli(&["info"]).output().unwrap().status.success() {
                 break;
             }
-            let log = fs::read_to_string(docker.dir.path().join("log")).unwrap();
+            let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
             assert!(tries < 300, "dockerd does not come up:\n{log}");
             thread::sleep(Duration::from_millis(100));
         }
-        docker.make_image();
-        docker
+    }
+
+    /// Its daemon gets this signal, and is waited for.
+    fn end_daemon(&mut self, signal: &str) {
+        run("kill", &[signal, &self.daemon.0.id().to_string()]);
+        self.daemon.0.wait().unwrap();
+        // Killed, it takes its containerd along, which the next one is not to wait for.
+        let _ = fs::remove_file(self.dir.path().join("exec/containerd/containerd.pid"));
+    }
+
+    fn restart_daemon(&mut self) {
+        self.daemon = Guard(Docker::daemon(&self.dir, &self.net));
+        self.is_up();
     }
 
     /// One whose bridge has a name server, where every name below test is the bridge's
@@ -125,10 +144,13 @@ impl Docker {
 
 impl Drop for Docker {
     fn drop(&mut self) {
-        // Ended kindly, so that it takes its containers and mounts along.
-        let pid = fs::read_to_string(self.dir.path().join("pid")).unwrap_or_default();
-        let _ = Command::new("kill").arg(pid.trim()).output();
-        let _ = self._daemon.0.wait();
+        let ids = self.cli(&["ps", "--all", "--quiet"]).output();
+        let ids = ids.map_or(String::new(), |ids| text(&ids.stdout));
+        let _ = self.cli(&["rm", "--force"]).args(ids.lines()).output();
+        // Ended kindly, so that it takes its mounts along.
+        let pid = self.daemon.0.id().to_string();
+        let _ = Command::new("kill").arg(pid).output();
+        let _ = self.daemon.0.wait();
         let _ = Command::new("umount")
             .arg(self.dir.path().join("exec/netns/default"))
             .output();
@@ -232,9 +254,8 @@ fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_
             "1"
         ]]
     );
-    // the address is the first that Docker forgets when one is gone: docs/containers.md
     let short = format!(
-        "SELECT count(*) FROM egress WHERE {tcp}{port} AND comm = 'dial' AND exe = '/bin/dial' AND host = container_name || '.test' AND container_hostname = 'h' || container_name AND container_image = 'img:1' AND coalesce(container_ip, src_ip) = src_ip AND outcome = 'connected'"
+        "SELECT count(*) FROM egress WHERE {tcp}{port} AND comm = 'dial' AND exe = '/bin/dial' AND host = container_name || '.test' AND container_hostname = 'h' || container_name AND container_image = 'img:1' AND container_ip = src_ip AND outcome = 'connected'"
     );
     let rows = format!(
         "SELECT comm, exe, host, container_name, container_hostname, container_image, container_ip, src_ip, outcome FROM egress WHERE {tcp}{port}"
@@ -321,7 +342,7 @@ fn without_a_daemon_containers_cost_details_and_no_events() {
     let recorder = Recorder::start_with(&db, &[], egrets);
     let cgroup = cgroup2().join("docker").join(&id);
     fs::create_dir_all(&cgroup).unwrap();
-    recorder.expect("no details");
+    recorder.expect("until it answers");
     let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", cgroup.display());
     let dialled = Command::new("nsenter")
         .arg(format!("--net=/run/netns/{}", net.near))
@@ -372,14 +393,14 @@ fn a_daemon_that_hangs_in_mid_run_costs_no_event_and_its_late_answers_still_coun
     }
     let recorder = docker.record(&db);
     // SIGSTOP: it accepts, and never answers.
-    let pid = fs::read_to_string(docker.dir.path().join("pid")).unwrap();
-    run("kill", &["-STOP", pid.trim()]);
+    let pid = docker.daemon.0.id().to_string();
+    run("kill", &["-STOP", &pid]);
     fs::write(go.join("now"), "").unwrap();
     let written = format!("SELECT count(*) FROM egress WHERE dst_port = {port}");
     eventually("three rows", || {
         (value::<i64>(&db, &written) == 3).then_some(())
     });
-    run("kill", &["-CONT", pid.trim()]);
+    run("kill", &["-CONT", &pid]);
     let named = format!("{written} AND container_name IS NOT NULL");
     eventually("three names", || {
         (value::<i64>(&db, &named) == 3).then_some(())
@@ -399,5 +420,121 @@ fn a_daemon_that_hangs_in_mid_run_costs_no_event_and_its_late_answers_still_coun
         ]
     );
     assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
-    ok(&mut docker.cli(&["rm", "-f", "bridged", "hostpid", "user-defined"]));
+}
+
+#[test]
+fn a_container_is_shown_as_it_was_called_then_and_with_the_address_that_it_had() {
+    let docker = Docker::start();
+    let port = docker.net.http("hello").to_string();
+    let (_dir, db) = history();
+    let recorder = docker.record(&db);
+    let sleep = ["img:1", "busybox", "sleep", "600"];
+    let start = |name: &str| ok(docker.cli(&["run", "--detach", "--name", name]).args(sleep));
+    let dial = |name: &str| ok(&mut docker.cli(&["exec", name, "dial", "tcp", GATEWAY, &port]));
+    start("web");
+    dial("web");
+    ok(&mut docker.cli(&["rename", "web", "shop"]));
+    dial("shop");
+    // another one takes its address meanwhile, and its name
+    ok(&mut docker.cli(&["stop", "--time", "0", "shop"]));
+    start("web");
+    ok(&mut docker.cli(&["start", "shop"]));
+    dial("shop");
+    dial("web");
+    ok(&mut docker.cli(&["rm", "--force", "shop", "web"]));
+    assert_eq!(recorder.stop(), 0);
+    let rows = sqlite3(
+        &db,
+        &format!(
+            "SELECT container_name, container_image, container_ip = src_ip, src_ip, dense_rank() OVER (ORDER BY container_id IN (SELECT container_id FROM egress WHERE container_name = 'shop')) FROM egress WHERE dst_port = {port} ORDER BY id"
+        ),
+    );
+    let row = |name, ip, which| [name, "img:1", "1", ip, which];
+    let (first, second) = ("172.17.0.2", "172.17.0.3");
+    assert_eq!(
+        rows,
+        [
+            row("web", first, "2"),
+            row("shop", first, "2"),
+            row("shop", second, "2"),
+            row("web", first, "1"),
+        ]
+    );
+    for name in ["web", "shop"] {
+        let question = format!("how many connections did container {name} make");
+        let answer = ok(egrets()
+            .args(["query", "--json", &question, "--db"])
+            .arg(&db));
+        let row: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(row["connections"], 2, "{name}: {answer}");
+    }
+}
+
+#[test]
+fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked_up_again() {
+    let mut docker = Docker::start();
+    let port = docker.net.http("hello").to_string();
+    let (_dir, db) = history();
+    let (_late_dir, late_db) = history();
+    let go = docker.dir.path().join("go");
+    fs::create_dir(&go).unwrap();
+    let mount = format!("{}:/go", go.display());
+    let script = format!(
+        "for n in 1 2 3 4; do while [ ! -e /go/$n ]; do busybox sleep 0.1; done; dial tcp {GATEWAY} {port}; done; busybox sleep 600"
+    );
+    let options = ["run", "--detach", "--name", "before", "--volume", &mount];
+    ok(docker
+        .cli(&options)
+        .args(["img:1", "busybox", "sh", "-c", &script]));
+    let dials = |db: &Path, n: i64| {
+        let sql = format!("SELECT count(*) FROM egress WHERE dst_port = {port}");
+        eventually("its row", || (value::<i64>(db, &sql) == n).then_some(()));
+    };
+    let recorder = docker.record(&db);
+    fs::write(go.join("1"), "").unwrap();
+    dials(&db, 1);
+
+    docker.end_daemon("-KILL");
+    recorder.expect("Docker's daemon has gone");
+    // one that begins now finds no daemon, nor what the container is called
+    let late = docker.record(&late_db);
+    fs::write(go.join("2"), "").unwrap();
+    dials(&db, 2);
+    dials(&late_db, 1);
+    let unnamed =
+        "SELECT count(*) FROM egress WHERE container_id IS NOT NULL AND container_name IS NULL";
+    assert_eq!(value::<i64>(&late_db, unnamed), 1);
+
+    docker.restart_daemon();
+    recorder.expect("Docker's daemon answers again");
+    late.expect("Docker's daemon answers again");
+    eventually("the name that was not known", || {
+        (value::<i64>(&late_db, unnamed) == 0).then_some(())
+    });
+    ok(&mut docker.cli(&["rename", "before", "again"]));
+    fs::write(go.join("3"), "").unwrap();
+    dials(&db, 3);
+    ok(docker
+        .cli(&["run", "--rm", "--name", "new", "img:1", "dial"])
+        .args(["tcp", GATEWAY, &port]));
+    dials(&db, 4);
+
+    // kindly, this time
+    docker.end_daemon("-TERM");
+    recorder.expect("Docker's daemon has gone");
+    fs::write(go.join("4"), "").unwrap();
+    dials(&db, 5);
+    docker.restart_daemon();
+    let warnings = late.said();
+    assert_eq!((recorder.stop(), late.stop()), (0, 0));
+    let names = format!(
+        "SELECT container_name, container_image, container_ip = src_ip FROM egress WHERE dst_port = {port} ORDER BY id"
+    );
+    let row = |name| [name, "img:1", "1"];
+    let names_of_all = ["before", "before", "again", "new", "again"].map(row);
+    assert_eq!(sqlite3(&db, &names), names_of_all);
+    assert_eq!(sqlite3(&late_db, &names)[0], row("before"));
+    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+    let away = warnings.iter().filter(|l| l.contains("until it answers"));
+    assert_eq!(away.count(), 1, "{warnings:?}");
 }

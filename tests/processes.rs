@@ -86,7 +86,7 @@ fn what_a_script_and_all_below_it_caused_is_one_query() {
     fs::write(&script, lines).unwrap();
     let recorder = Recorder::start(&db, &[]);
     for args in [
-        vec!["bash", script.to_str().unwrap()],
+        vec!["setsid", "-w", "bash", script.to_str().unwrap()],
         vec![dial.to_str().unwrap(), "tcp", FAR4, &port],
     ] {
         assert!(
@@ -131,6 +131,16 @@ fn what_a_script_and_all_below_it_caused_is_one_query() {
         ),
     );
     assert_eq!(depths, 4);
+    // the script leads its session, and not that of what it started with setsid
+    let leads = |leader: &str| {
+        let sql = format!(
+            "SELECT count(DISTINCT e.id) FROM egress e JOIN ancestors a USING (process_id)
+             WHERE e.dst_port = {port} AND a.session_leader AND a.cmdline LIKE '{leader}%'"
+        );
+        value::<i64>(&db, &sql)
+    };
+    let script = format!("bash {}", script.display());
+    assert_eq!((leads(&script), leads("sh -c ")), (2, 1));
     let again = "SELECT count(*) FROM egress e JOIN ancestors a USING (process_id)
         WHERE a.depth = 1 AND (a.pid <> e.ppid OR a.comm <> e.parent_comm) AND e.comm = 'dial'";
     assert_eq!(value::<i64>(&db, again), 0);

@@ -105,6 +105,7 @@ mod tests {
             login_uid: None,
             login_user: None,
             parent: None,
+            session: None,
         };
         Lookup {
             id,

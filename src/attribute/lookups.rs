@@ -213,6 +213,7 @@ mod tests {
             login_uid: None,
             login_user: None,
             parent: None,
+            session: None,
         };
         let party = Party {
             process: (1, 1),

@@ -5,6 +5,7 @@
 mod bundles;
 pub mod cgroups;
 mod connections;
+mod containers;
 pub mod dns;
 mod docker;
 mod exclude;
@@ -20,16 +21,13 @@ mod users;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use hashlink::LruCache;
-
 use crate::capture::event::{Carried, Dns, Event, FlowBytes, Owner, What};
 use crate::capture::open::OpenSocket;
 use crate::record::{
-    Answer, Container, ContainerDetails, Details, Endpoint, Lookup, Name, Process, Protocol,
-    Record, Source, Status, Transport,
+    Answer, Endpoint, Lookup, Name, Process, Protocol, Record, Source, Status, Transport,
 };
 use connections::{Connections, Now};
-use docker::Docker;
+use containers::Containers;
 use floods::{Floods, RECORDS_KEPT};
 use hosts::Hosts;
 use lookups::{Asked, Lookups};
@@ -63,17 +61,13 @@ pub struct Settings {
     pub cgroup_root: PathBuf,
 }
 
-/// Containers remembered: those with traffic last.
-const MAX_CONTAINERS: usize = 4096;
-
 pub struct Attributor {
     settings: Settings,
     /// Wall clock minus boot clock, in nanoseconds; taken anew for each batch.
     pub clock_offset_ns: i64,
     processes: Processes,
     cgroups: cgroups::Cgroups,
-    containers: LruCache<String, Rc<Container>>,
-    docker: Docker,
+    containers: Containers,
     names: Names,
     lookups: Lookups,
     connections: Connections,
@@ -123,8 +117,7 @@ impl Attributor {
             settings,
             processes,
             cgroups,
-            containers: LruCache::new(MAX_CONTAINERS),
-            docker: Docker::start(),
+            containers: Containers::start(),
             lookups: Lookups::default(),
             resolvers: Resolvers::default(),
             hosts: Hosts::start(),
@@ -155,16 +148,24 @@ impl Attributor {
         self.processes.any_tracked() || self.connections.any_open()
     }
 
+    /// Takes in what was told of containers, before the events that come after that.
+    pub fn listen(&mut self, out: &mut Vec<Record>) {
+        self.containers.listen(out);
+    }
+
     pub fn handle(&mut self, event: Event, out: &mut Vec<Record>) {
         let ns = event.ns;
+        self.containers.change_until(self.wall(ns), out);
         match event.what {
             What::Fork {
                 pid,
                 start_ns,
                 ppid,
                 parent_start_ns,
+                session,
             } => {
                 self.processes.fork(pid, start_ns, ppid, parent_start_ns);
+                self.processes.joined(pid, start_ns, session);
             }
             What::Exec(exec) => {
                 if self.settings.procfs {
@@ -205,7 +206,7 @@ impl Attributor {
                     self.cgroups.add(id, &path);
                 }
                 // Asked for before its first process connects.
-                self.container_of(&path);
+                self.containers.of(&path);
             }
             What::Attach {
                 pid,
@@ -215,7 +216,7 @@ impl Attributor {
             } => {
                 if hierarchy != 0 && cgroups::container(&path).is_some() {
                     self.processes.moved(pid, start_ns, &path);
-                    self.container_of(&path);
+                    self.containers.of(&path);
                 }
             }
         }
@@ -232,12 +233,8 @@ impl Attributor {
             self.floods_told_ns = seen_ns;
             out.extend(self.floods.grown().into_iter().map(Record::Lookup));
         }
-        for (id, details) in self.docker.answered() {
-            if let Some(container) = self.containers.get(&id) {
-                *container.details.borrow_mut() = details;
-                out.push(Record::Container(Rc::clone(container)));
-            }
-        }
+        self.containers.listen(out);
+        self.containers.change_until(self.wall(seen_ns), out);
     }
 
     /// The recording ends: what waits for an answer got none.
@@ -313,7 +310,7 @@ impl Attributor {
     fn who(&mut self, owner: &Owner) -> Who {
         let node = self.processes.node(owner);
         let cgroup = self.cgroup(&node, owner.cgroup_id);
-        let container = cgroup.as_deref().and_then(|path| self.container_of(path));
+        let container = cgroup.as_deref().and_then(|path| self.containers.of(path));
         let group = match &container {
             Some(container) => Some(Rc::from(container.id.as_str())),
             None => cgroup.clone(),
@@ -347,47 +344,6 @@ impl Attributor {
         let path = self.processes.v2_path(node)?;
         self.cgroups.add(id, &path);
         Some(path)
-    }
-
-    /// The container that a cgroup path names; its details are asked for once.
-    fn container_of(&mut self, path: &str) -> Option<Rc<Container>> {
-        let found = cgroups::container(path)?;
-        if let Some(container) = self.containers.get(found.id) {
-            return Some(Rc::clone(container));
-        }
-        let details = match found.runtime {
-            // Their name is all that they are known by.
-            Some("lxc" | "systemd-nspawn") => Details::Known(ContainerDetails {
-                name: Some(cgroups::unescaped(found.id)),
-                ..ContainerDetails::default()
-            }),
-            runtime => self.ask_about(found.id, runtime, path),
-        };
-        // Each call is on a shorter path.
-        let outer = self.container_of(found.above);
-        let container = Rc::new(Container {
-            id: found.id.to_string(),
-            runtime: found.runtime,
-            outer,
-            details: std::cell::RefCell::new(details),
-        });
-        self.containers
-            .insert(found.id.to_string(), Rc::clone(&container));
-        Some(container)
-    }
-
-    /// The details of a container while its answer is to come.
-    fn ask_about(&self, id: &str, runtime: Option<&'static str>, path: &str) -> Details {
-        let asked = self.docker.ask(docker::Question {
-            id: id.to_string(),
-            runtime,
-            home: cgroups::user(path).and_then(users::home),
-        });
-        if asked {
-            Details::Pending
-        } else {
-            Details::Unknown
-        }
     }
 
     /// What is known of a connection when it begins; None where it is not wanted.

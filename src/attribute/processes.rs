@@ -37,6 +37,8 @@ pub struct Node {
     born_of: Option<Rc<Image>>,
     depth: usize,
     image: RefCell<Rc<Image>>,
+    /// Pid of its session's leader, as its last fork or exec told; 0 where none has.
+    session: Cell<u32>,
     /// Whether this run records it: with `record -- CMD`, CMD's descendants.
     pub tracked: Cell<bool>,
     /// Its cgroup v1 path, where that names a container.
@@ -56,6 +58,7 @@ struct Identity {
     uid: u32,
     login_uid: Option<u32>,
     cgroup: Option<Rc<str>>,
+    container: Option<Rc<Container>>,
     netns: u32,
     /// What it runs: an exec makes a new one.
     image: Rc<Image>,
@@ -63,8 +66,10 @@ struct Identity {
 
 impl PartialEq for Identity {
     fn eq(&self, other: &Identity) -> bool {
+        let container = |of: &Identity| of.container.as_ref().map(|c| c.serial);
         // Held, so that no later image can have the same address.
         Rc::ptr_eq(&self.image, &other.image)
+            && container(self) == container(other)
             && (
                 &self.comm,
                 self.uid,
@@ -184,12 +189,20 @@ impl Processes {
         };
         let cmdline = self.cmdline(&exec.argv, exec.argv_cut > 0);
         let exe = exec.exe.or_else(|| node.image.borrow().exe.clone());
+        node.session.set(exec.session);
         *node.image.borrow_mut() = Rc::new(Image {
             comm: exec.owner.comm,
             exe,
             cmdline,
             exec_id: Some(exec.owner.exec_id),
         });
+    }
+
+    /// A process is in the session that this one leads.
+    pub fn joined(&mut self, pid: u32, start_ns: u64, session: u32) {
+        if let Some(node) = self.known(pid, start_ns) {
+            node.session.set(session);
+        }
     }
 
     pub fn exit(&mut self, pid: u32, start_ns: u64) {
@@ -275,6 +288,7 @@ impl Processes {
             uid: owner.uid,
             login_uid: owner.login_uid,
             cgroup: place.cgroup.clone(),
+            container: place.container.clone(),
             netns: owner.netns,
             image: Rc::clone(&image),
         };
@@ -305,6 +319,7 @@ impl Processes {
             login_uid: owner.login_uid,
             login_user: owner.login_uid.and_then(|uid| self.users.name(uid)),
             parent,
+            session: Some(node.session.get()).filter(|pid| *pid != 0),
         });
         *node.last.borrow_mut() = Some((identity, Rc::clone(&process)));
         process
@@ -398,6 +413,8 @@ impl Processes {
             Some(parent) => Node::child(parent, key),
             None => Node::orphan(key, (ppid != 0).then_some(ppid)),
         };
+        node.session
+            .set(u32::try_from(stat.session).unwrap_or_default());
         let (argv, cut) = read_argv(key.0);
         *node.image.borrow_mut() = Rc::new(Image {
             comm: stat.comm.clone(),
@@ -418,6 +435,7 @@ impl Node {
             born_of: None,
             depth: 0,
             image: RefCell::default(),
+            session: Cell::new(0),
             tracked: Cell::new(false),
             v1_path: RefCell::default(),
             v1_asked: Cell::new(false),
@@ -442,6 +460,7 @@ impl Node {
             born_of: Some(Rc::clone(&parent.image.borrow())),
             depth: if cut { 1 } else { parent.depth + 1 },
             image: RefCell::new(Rc::clone(&parent.image.borrow())),
+            session: parent.session.clone(),
             tracked: Cell::new(parent.tracked.get()),
             v1_path: RefCell::new(parent.v1_path.borrow().clone()),
             v1_asked: Cell::new(parent.v1_asked.get()),
@@ -522,6 +541,7 @@ mod tests {
             owner: owner(pid, start_ns, argv[0]),
             ppid: 1,
             parent_start_ns: 0,
+            session: 10,
             exe: Some(format!("/bin/{}", argv[0])),
             argv: argv.iter().map(|a| a.to_string()).collect(),
             argv_cut: 0,

@@ -68,6 +68,8 @@ pub struct Exec {
     pub owner: Owner,
     pub ppid: u32,
     pub parent_start_ns: u64,
+    /// Pid of its session's leader, setsid(2).
+    pub session: u32,
     /// Absolute, as the process' own root shows it.
     pub exe: Option<String>,
     pub argv: Vec<String>,
@@ -159,6 +161,8 @@ pub enum What {
         start_ns: u64,
         ppid: u32,
         parent_start_ns: u64,
+        /// As [`Exec::session`].
+        session: u32,
     },
     Exec(Exec),
     Exit {
@@ -224,6 +228,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 start_ns: r.start_ns,
                 ppid: r.parent_tgid,
                 parent_start_ns: r.parent_start_ns,
+                session: r.session,
             }
         }
         kind::EGRETS_EXEC => What::Exec(exec(bytes)?),
@@ -393,6 +398,7 @@ fn exec(bytes: &[u8]) -> Result<Exec, Unreadable> {
         owner: owner(&r.owner),
         ppid: r.parent_tgid,
         parent_start_ns: r.parent_start_ns,
+        session: r.session,
         exe: path_of(exe),
         argv: arguments(argv),
         argv_cut: r.argv_total.saturating_sub(r.argv_len),

@@ -173,6 +173,7 @@ impl Live {
         let mut newest = self.seen;
         let mut leftovers = Vec::new();
         let (attributor, records) = (&mut self.attributor, &mut self.records);
+        attributor.listen(records);
         let drained = self.capture.drain(LOOK_IN, |event| {
             if let crate::capture::event::What::Release {
                 cookie,

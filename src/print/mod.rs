@@ -114,6 +114,7 @@ pub(crate) mod tests_support {
             login_uid: None,
             login_user: None,
             parent: None,
+            session: None,
         })
     }
 

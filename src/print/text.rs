@@ -68,11 +68,9 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         (Protocol::Udp, false) => "process.udp_v6",
     };
     let p = &c.process;
-    let details = p
-        .container
-        .as_ref()
-        .and_then(|k| k.details())
-        .unwrap_or_default();
+    let container = p.container.as_deref();
+    let details = container.and_then(|k| k.details()).unwrap_or_default();
+    let outer = container.and_then(|k| k.outer.as_deref());
     let or_none = |value: &Option<String>| value.clone().unwrap_or("none".into());
     Line::new(event, c.ts, start_ts)
         .field("comm", &p.comm)
@@ -94,6 +92,9 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("parent", p.parent_comm.as_ref())
         .known("already_open", c.already_open.then_some("yes"))
         .known("id", Some(c.id))
+        .known("pod", details.pod)
+        .known("pod_namespace", details.pod_namespace)
+        .known("container.outer", outer.map(|k| k.called()))
         .end(out)
 }
 

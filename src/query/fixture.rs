@@ -182,7 +182,8 @@ impl History {
         let db = &self.0;
         let container = by.container.map(|(id, name)| {
             db.execute(
-                "INSERT OR IGNORE INTO container (container_id, name, image) VALUES (?1, ?2, 'nginx:1.29')",
+                "INSERT INTO container (container_id, name, image) SELECT ?1, ?2, 'nginx:1.29'
+                 WHERE NOT EXISTS (SELECT 1 FROM container WHERE container_id = ?1)",
                 params![id, name],
             )
             .unwrap();

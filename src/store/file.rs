@@ -11,12 +11,13 @@ use anyhow::{Context, Result, bail};
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
 
 /// The schema's versions, oldest first: `PRAGMA user_version` counts those done.
-pub const MIGRATIONS: [&str; 5] = [
+pub const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_evidence.sql"),
     include_str!("../../migrations/0003_identity.sql"),
     include_str!("../../migrations/0004_lookups.sql"),
     include_str!("../../migrations/0005_retention.sql"),
+    include_str!("../../migrations/0006_sessions.sql"),
 ];
 
 /// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".
@@ -275,4 +276,50 @@ pub fn group_id(name: &str) -> Result<u32> {
         .with_context(|| format!("there is no group {name}: see 'getent group'"))?
         .gid
         .as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_containers_is_brought_up_to_date_and_keeps_every_reference() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.db");
+        let mut db = Db::open(&path).unwrap();
+        // the version in which a container's id was unique
+        for migration in &MIGRATIONS[..5] {
+            db.execute_batch(migration).unwrap();
+        }
+        db.execute_batch(
+            "PRAGMA user_version = 5;
+             INSERT INTO recording (id, start_ts, seen_ts, hostname, kernel, version, pid, hook_set, hooks)
+             VALUES (1, 0, 0, 'h', 'k', 'v', 1, 's', 'h');
+             INSERT INTO container (id, container_id, name) VALUES (3, 'outer', 'o');
+             INSERT INTO container (id, container_id, name, outer_id) VALUES (7, 'inner', 'web', 3);
+             INSERT INTO process (recording_id, pid, start_ns, comm, uid, container_id)
+             VALUES (1, 1, 0, 'curl', 0, 7);",
+        )
+        .unwrap();
+        migrate(&mut db, &path).unwrap();
+        let row = |sql: &str| db.query_row(sql, [], |row| row.get::<_, String>(0));
+        let names = "SELECT c.name || ' in ' || o.name FROM process p
+            JOIN container c ON c.id = p.container_id JOIN container o ON o.id = c.outer_id";
+        assert_eq!(row(names).unwrap(), "web in o");
+        let broken: i64 = db
+            .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(broken, 0);
+        assert_eq!(row("PRAGMA integrity_check").unwrap(), "ok");
+        let again = "INSERT INTO container (container_id, name) VALUES ('inner', 'renamed')";
+        assert_eq!(db.execute(again, []).unwrap(), 1);
+        let orphan = "INSERT INTO process (recording_id, pid, start_ns, comm, uid, container_id)
+            VALUES (1, 1, 0, 'x', 0, 99)";
+        assert!(
+            db.execute(orphan, []).is_err(),
+            "references are checked as before"
+        );
+    }
 }

@@ -19,7 +19,8 @@ pub struct Interner {
     processes: LruCache<u64, i64>,
     /// By [`Ancestor::serial`], like those.
     ancestors: LruCache<u64, i64>,
-    containers: LruCache<String, i64>,
+    /// By [`Container::serial`], like those.
+    containers: LruCache<u64, i64>,
     hosts: LruCache<String, i64>,
     addresses: LruCache<IpAddr, i64>,
 }
@@ -64,48 +65,45 @@ impl Interner {
         })
     }
 
-    /// The container's row, with the details that are known by now.
-    pub fn container(&mut self, db: &Db, container: &Container) -> rusqlite::Result<i64> {
-        let details = container.details().unwrap_or_default();
+    /// The container's row.
+    fn container(&mut self, db: &Db, container: &Container) -> rusqlite::Result<i64> {
+        if let Some(id) = self.containers.get(&container.serial) {
+            return Ok(*id);
+        }
         let outer = match &container.outer {
-            Some(outer) => Some(match self.containers.get(&outer.id) {
-                Some(id) => *id,
-                None => self.container(db, outer)?,
-            }),
+            Some(outer) => Some(self.container(db, outer)?),
             None => None,
         };
-        let id = db
-            .prepare_cached(
-                "INSERT INTO container (container_id, runtime, name, image, hostname, ip,
-                                        pod, pod_namespace, outer_id)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT (container_id) DO UPDATE SET
-                     runtime = COALESCE(excluded.runtime, runtime),
-                     name = COALESCE(excluded.name, name),
-                     image = COALESCE(excluded.image, image),
-                     hostname = COALESCE(excluded.hostname, hostname),
-                     ip = COALESCE(excluded.ip, ip),
-                     pod = COALESCE(excluded.pod, pod),
-                     pod_namespace = COALESCE(excluded.pod_namespace, pod_namespace),
-                     outer_id = COALESCE(excluded.outer_id, outer_id)
-                 RETURNING id",
-            )?
-            .query_row(
-                params![
-                    container.id,
-                    container.runtime(),
-                    details.name,
-                    details.image,
-                    details.hostname,
-                    details.ip,
-                    details.pod,
-                    details.pod_namespace,
-                    outer
-                ],
-                |row| row.get(0),
-            )?;
-        self.containers.insert(container.id.clone(), id);
+        db.prepare_cached("INSERT INTO container (container_id, outer_id) VALUES (?1, ?2)")?
+            .execute(params![container.id, outer])?;
+        let id = db.last_insert_rowid();
+        self.containers.insert(container.serial, id);
+        self.container_details(db, container)?;
         Ok(id)
+    }
+
+    /// The details that are known by now, into the container's row if it has one.
+    pub fn container_details(&mut self, db: &Db, container: &Container) -> rusqlite::Result<()> {
+        let Some(id) = self.containers.get(&container.serial) else {
+            return Ok(());
+        };
+        let details = container.details().unwrap_or_default();
+        db.prepare_cached(
+            "UPDATE container SET runtime = ?2, name = ?3, image = ?4, hostname = ?5, ip = ?6,
+                                  pod = ?7, pod_namespace = ?8
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            id,
+            container.runtime(),
+            details.name,
+            details.image,
+            details.hostname,
+            details.ip,
+            details.pod,
+            details.pod_namespace,
+        ])?;
+        Ok(())
     }
 
     pub fn process(&mut self, db: &Db, recording: i64, p: &Process) -> rusqlite::Result<i64> {
@@ -113,10 +111,7 @@ impl Interner {
             return Ok(*id);
         }
         let container = match &p.container {
-            Some(container) => Some(match self.containers.get(&container.id) {
-                Some(id) => *id,
-                None => self.container(db, container)?,
-            }),
+            Some(container) => Some(self.container(db, container)?),
             None => None,
         };
         let parent = match &p.parent {
@@ -126,8 +121,8 @@ impl Interner {
         db.prepare_cached(
             "INSERT INTO process (recording_id, pid, start_ns, ppid, parent_comm, comm, exe, cmdline,
                                   uid, user, cgroup, unit, container_id, netns, start_ts,
-                                  login_uid, login_user, parent_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                                  login_uid, login_user, parent_id, session)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             recording,
@@ -147,7 +142,8 @@ impl Interner {
             p.start_ts,
             p.login_uid,
             p.login_user,
-            parent
+            parent,
+            p.session
         ])?;
         let id = db.last_insert_rowid();
         self.processes.insert(p.serial, id);

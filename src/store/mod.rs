@@ -183,7 +183,7 @@ fn write(
     // somebody else has written in between, and waits for nothing.
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for container in &batch.containers {
-        intern.container(&tx, container)?;
+        intern.container_details(&tx, container)?;
     }
     for lookup in &batch.lookups {
         write_lookup(&tx, intern, recording, lookup)?;

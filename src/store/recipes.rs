@@ -94,6 +94,7 @@ fn fill(store: &mut Store, now: i64) {
         };
         connect(store, now, PRIVATE, |c, process| {
             process.parent = Some(script.clone());
+            process.session = Some(script.pid);
             process.unit = Some("build.service".to_owned());
             process.login_user = Some("alice".to_owned());
             c.name = Some(Name {
@@ -112,6 +113,7 @@ fn fill(store: &mut Store, now: i64) {
         c.duration_us = Some(300);
     });
     let container = Container {
+        serial: 1,
         id: "0123456789abcdef".repeat(4),
         runtime: Some("containerd"),
         outer: None,

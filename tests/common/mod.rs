@@ -458,6 +458,11 @@ impl Recorder {
         }
     }
 
+    /// What it has said on stderr since, as far as no [`Recorder::expect`] took it.
+    pub fn said(&self) -> Vec<String> {
+        self.stderr.try_iter().collect()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }

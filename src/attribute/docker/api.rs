@@ -1,111 +1,27 @@
-//! What is said of a container: by its files or, over its socket, by Docker. Both are
-//! asked on threads of their own: a slow or dead daemon costs a container's details,
-//! never an event.
+//! The Docker Engine API over the daemon's socket: what is asked, and its answers in
+//! egrets' terms. A path without a version is answered in the daemon's own newest.
 
-use std::io::{Read, Write};
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::bundles;
-use crate::record::{ContainerDetails, Details};
+use crate::attribute::bundles;
+use crate::record::ContainerDetails;
 
 /// A daemon that holds a container's lock while it starts answers after that.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Containers that wait to be asked about; more stay without details.
-const QUEUE: usize = 1024;
+/// Of a response's head.
+const MAX_HEAD: usize = 16 << 10;
 /// An inspect's answer is some 10 KiB; no honest one comes near this.
 const MAX_ANSWER: u64 = 4 << 20;
-/// Threads that ask at once: Docker answers for a container when that has started, and
-/// those that start with it must be asked for before they are gone.
-const ASKERS: usize = 32;
-const ASKERS_STACK: usize = 256 << 10;
-
-/// A container to find out about.
-pub struct Question {
-    pub id: String,
-    /// As its cgroup's path tells; runtimes without a prefix there may be Docker's too.
-    pub runtime: Option<&'static str>,
-    /// Of the user whose container it may be.
-    pub home: Option<PathBuf>,
-}
-
-impl Question {
-    /// Docker's daemon knows its containers' addresses best, and their names when they
-    /// have been renamed; files need nobody who answers. They are read first: the daemon
-    /// answers when the container has started, and then it may be gone.
-    fn answer(&self, daemon: &Daemon) -> Details {
-        let files = bundles::describe(Path::new("/"), &self.id, self.home.as_deref());
-        let files = match (self.runtime, files) {
-            (Some("docker"), files) => files.or_else(|| daemon.file_of(&self.id)),
-            (None, None) => None,
-            (_, files) => return files.map_or(Details::Unknown, Details::Known),
-        };
-        match (daemon.inspect(&self.id), files) {
-            (Ok(details), _) | (Err(_), Some(details)) => Details::Known(details),
-            (Err(e), None) => {
-                log::warn!("container {:.12}: no details: {e:#}", self.id);
-                Details::Unknown
-            }
-        }
-    }
-}
-
-/// The answers, by container id.
-pub struct Docker {
-    ask: SyncSender<Question>,
-    answers: Receiver<(String, Details)>,
-}
-
-impl Docker {
-    /// Starts asking. `DOCKER_HOST` names another socket (`unix://PATH`).
-    pub fn start() -> Docker {
-        let (ask, questions) = sync_channel::<Question>(QUEUE);
-        let (answer, answers) = sync_channel(QUEUE);
-        let daemon = Arc::new(Daemon {
-            socket: socket_path(std::env::var("DOCKER_HOST").ok()),
-            data_root: OnceLock::new(),
-        });
-        let questions = Arc::new(Mutex::new(questions));
-        for _ in 0..ASKERS {
-            let (questions, answer, daemon) = (questions.clone(), answer.clone(), daemon.clone());
-            let asker = move || {
-                loop {
-                    let next = questions.lock().map(|q| q.recv());
-                    let Ok(Ok(question)) = next else { return };
-                    let details = question.answer(&daemon);
-                    if answer.send((question.id, details)).is_err() {
-                        return;
-                    }
-                }
-            };
-            let thread = thread::Builder::new().stack_size(ASKERS_STACK);
-            if let Err(e) = thread.spawn(asker) {
-                log::warn!("fewer containers can be asked about at once: {e}");
-                break;
-            }
-        }
-        Docker { ask, answers }
-    }
-
-    /// Asks about a container; the answer comes through [`Docker::answered`].
-    /// False where too many wait already.
-    pub fn ask(&self, question: Question) -> bool {
-        !matches!(self.ask.try_send(question), Err(TrySendError::Full(_)))
-    }
-
-    /// Answers that have come since.
-    pub fn answered(&self) -> impl Iterator<Item = (String, Details)> + '_ {
-        self.answers.try_iter()
-    }
-}
 
 /// Debian's and Docker's place, or the one that `DOCKER_HOST` names.
 fn socket_path(docker_host: Option<String>) -> PathBuf {
@@ -119,53 +35,133 @@ fn socket_path(docker_host: Option<String>) -> PathBuf {
 }
 
 /// The Docker Engine API, on a socket.
-struct Daemon {
+pub struct Daemon {
     socket: PathBuf,
     /// Where it keeps its containers' files, once it has said so.
     data_root: OnceLock<PathBuf>,
+    /// That nobody answers there was said, and that somebody does has not been since.
+    away: AtomicBool,
 }
 
 impl Daemon {
-    fn inspect(&self, id: &str) -> Result<ContainerDetails> {
-        let answer = self.get(&format!("/containers/{id}/json"))?;
-        Ok(parse::<Inspect>(&answer)?.details())
+    /// The one that `DOCKER_HOST` names (`unix://PATH`), or the usual one.
+    pub fn new() -> Daemon {
+        Daemon {
+            socket: socket_path(std::env::var("DOCKER_HOST").ok()),
+            data_root: OnceLock::new(),
+            away: AtomicBool::new(false),
+        }
+    }
+
+    pub fn inspect(&self, id: &str) -> Result<ContainerDetails> {
+        Ok(self
+            .get::<Inspect>(&format!("/containers/{id}/json"))?
+            .details())
+    }
+
+    /// The container's address in a network. Unlike the container's own, that answer
+    /// does not wait until it has started.
+    pub fn address(&self, network: &str, id: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Network {
+            containers: Option<BTreeMap<String, Endpoint>>,
+        }
+        #[derive(Deserialize)]
+        struct Endpoint {
+            #[serde(rename = "IPv4Address")]
+            v4: Option<String>,
+            #[serde(rename = "IPv6Address")]
+            v6: Option<String>,
+        }
+        let network: Network = self.get(&format!("/networks/{network}")).ok()?;
+        let endpoint = network.containers?.remove(id)?;
+        let address = given(endpoint.v4).or(given(endpoint.v6))?;
+        address.split('/').next().map(str::to_string)
     }
 
     /// What the container's file in the daemon's own data root says.
-    fn file_of(&self, id: &str) -> Option<ContainerDetails> {
+    pub fn file_of(&self, id: &str) -> Option<ContainerDetails> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Info {
+            docker_root_dir: PathBuf,
+        }
         let data_root = match self.data_root.get() {
             Some(known) => known,
             None => {
-                let answer = self.get("/info").ok()?;
-                let info: Info = parse(&answer).ok()?;
+                let info: Info = self.get("/info").ok()?;
                 self.data_root.get_or_init(|| info.docker_root_dir)
             }
         };
         bundles::docker_file(data_root, id)
     }
 
-    /// Without a version in the path the daemon answers in its own newest.
-    fn get(&self, path: &str) -> Result<Vec<u8>> {
-        let mut stream = UnixStream::connect(&self.socket)
-            .with_context(|| format!("Docker's socket {}", self.socket.display()))?;
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let mut stream = self.request(path)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        // HTTP/1.0: the answer ends with the connection, in one piece.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
         let mut answer = Vec::new();
-        stream
+        (&mut stream)
             .take(MAX_ANSWER)
             .read_to_end(&mut answer)
             .context("Docker's answer")?;
-        Ok(answer)
+        parse(&answer)
+    }
+
+    /// The events of containers and networks from `since` on (seconds since 1970), as they
+    /// come, after the answer's head: no time limit. What is older than the daemon itself
+    /// it has forgotten.
+    pub fn events(&self, since: i64) -> Result<BufReader<UnixStream>> {
+        // {"type":["container","network"]}
+        let filters = "%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D";
+        let stream = self.request(&format!("/events?since={since}&filters={filters}"))?;
+        let mut stream = BufReader::new(stream);
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            if head.len() > MAX_HEAD || stream.read(&mut byte)? == 0 {
+                bail!("Docker's answer breaks off");
+            }
+            head.push(byte[0]);
+        }
+        body_of(&head)?;
+        Ok(stream)
+    }
+
+    fn request(&self, path: &str) -> Result<UnixStream> {
+        let mut stream = UnixStream::connect(&self.socket)
+            .with_context(|| format!("Docker's socket {}", self.socket.display()))
+            .map_err(|e| Unreachable(format!("{e:#}")))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        // HTTP/1.0: the answer ends with the connection, in one piece.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n")?;
+        Ok(stream)
+    }
+
+    /// Says that nobody answers, once until somebody does.
+    pub fn is_away(&self, why: &str) {
+        if !self.away.swap(true, Ordering::Relaxed) {
+            log::warn!("{why}: until it answers, containers have what their files say");
+        }
+    }
+
+    /// It answers; whether it did not before.
+    pub fn is_back(&self) -> bool {
+        self.away.swap(false, Ordering::Relaxed)
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Info {
-    docker_root_dir: PathBuf,
+/// There is no daemon to ask.
+#[derive(Debug)]
+pub struct Unreachable(pub String);
+
+impl std::fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
+
+impl std::error::Error for Unreachable {}
 
 /// An inspect's answer; the file that Docker keeps of a container has the same keys.
 #[derive(Deserialize)]
@@ -189,7 +185,7 @@ struct NetworkSettings {
     /// Gone since API 1.52.
     #[serde(rename = "IPAddress")]
     ip_address: Option<String>,
-    networks: Option<std::collections::BTreeMap<String, Network>>,
+    networks: Option<BTreeMap<String, Network>>,
 }
 
 #[derive(Deserialize)]
@@ -200,23 +196,31 @@ struct Network {
     ipv6_address: Option<String>,
 }
 
-fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T> {
+fn given(text: Option<String>) -> Option<String> {
+    text.filter(|t| !t.is_empty())
+}
+
+/// Where a response's body begins: an error unless it is a good one.
+fn body_of(answer: &[u8]) -> Result<usize> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(body) = response.parse(answer).context("not HTTP")? else {
         bail!("Docker's answer breaks off");
     };
     match response.code {
-        Some(200) => {}
+        Some(200) => Ok(body),
         Some(404) => bail!("Docker does not know it"),
         code => bail!("Docker answers {}", code.unwrap_or_default()),
     }
+}
+
+fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T> {
+    let body = body_of(answer)?;
     serde_json::from_slice(answer.get(body..).unwrap_or_default()).context("not JSON")
 }
 
 impl Inspect {
     pub fn details(self) -> ContainerDetails {
-        let given = |text: Option<String>| text.filter(|t| !t.is_empty());
         let (hostname, image) = self.config.map_or((None, None), |c| (c.hostname, c.image));
         let ip = self.network_settings.and_then(|n| {
             given(n.ip_address).or_else(|| {
