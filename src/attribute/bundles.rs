@@ -25,6 +25,9 @@ const CONTAINERD: &str = "run/containerd/io.containerd.runtime.v2.task";
 /// containers/storage's directories (podman's and CRI-O's): run root, and graph root.
 const STORAGE: [&str; 2] = ["run/containers/storage", "var/lib/containers/storage"];
 
+/// Of containers/storage (storage/drivers): each has a directory of its own.
+const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
+
 /// The part of the OCI runtime specification's config.json that is read.
 #[derive(Deserialize)]
 struct Bundle {
@@ -102,7 +105,8 @@ fn annotated(bundle: &Bundle) -> ContainerDetails {
 fn storage(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
     let own = home.map(|home| below(root, home).join(".local/share/containers/storage"));
     let dirs = STORAGE.iter().map(|dir| root.join(dir)).chain(own);
-    for dir in dirs.map(|dir| dir.join("overlay-containers")) {
+    let of_driver = |dir: PathBuf| DRIVERS.map(|driver| dir.join(format!("{driver}-containers")));
+    for dir in dirs.flat_map(of_driver) {
         let bundle: Option<Bundle> = read(&dir.join(id).join("userdata/config.json"));
         let stored: Option<Vec<Stored>> = read(&dir.join("containers.json"));
         let stored = stored.and_then(|all| all.into_iter().find(|c| c.id == id));
