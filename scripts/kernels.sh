@@ -30,7 +30,7 @@ MACHINES=2   # at a time
 # of the packages that the tests use, those whose programs go into the machine
 PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
 	curl dnsmasq-base bind9-dnsutils bind9-host sqlite3 iproute2 iptables nftables
-	docker.io containerd runc busybox-static netcat-openbsd libcap2-bin aria2)
+	docker.io containerd runc podman conmon busybox-static netcat-openbsd libcap2-bin aria2)
 # modules that the tests want: the rest would only take time to unpack
 MODULES=(kernel/net kernel/lib kernel/crypto kernel/arch/x86/crypto kernel/fs/overlayfs
 	kernel/drivers/net/veth.ko kernel/drivers/net/dummy.ko)
@@ -101,7 +101,7 @@ put() {
 # make_root ROOT: the disk of every machine: programs, their libraries, the tests
 make_root() {
 	local root=$1 package file files
-	mkdir -p "$root"/{dev,proc,sys,tmp,run,root,etc,var/{lib,cache},usr/{bin,sbin,lib,lib64}}
+	mkdir -p "$root"/{dev,proc,sys,tmp,run,root,etc,var/{lib,cache,tmp},usr/{bin,sbin,lib,lib64}}
 	ln -s ../run "$root/var/run"
 	for dir in bin sbin lib lib64; do
 		ln -s "usr/$dir" "$root/$dir"
@@ -110,7 +110,7 @@ make_root() {
 		mapfile -t files < <(dpkg -L "$package" | grep -E '^/(usr/)?s?bin/.')
 		put "$root" "${files[@]}"
 	done
-	put "$root" /usr/sbin/{iptables,ip6tables} /usr/lib/x86_64-linux-gnu/xtables \
+	put "$root" /etc/containers /usr/share/containers /usr/sbin/{iptables,ip6tables} /usr/lib/x86_64-linux-gnu/xtables \
 		/etc/{passwd,group,nsswitch.conf,protocols,services}
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
 	: >"$root/etc/resolv.conf"

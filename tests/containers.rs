@@ -1,13 +1,16 @@
 //! Containers of runtimes that no daemon is asked about: real cgroups and bundles, laid
-//! out as those runtimes do it, and real processes in them.
+//! out as those runtimes do it, and real processes in them. `tests/runtimes.rs` and
+//! `tests/docker.rs` run the runtimes themselves.
 
 mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::*;
+use tempfile::TempDir;
 
 /// Files and directories of the test's own, taken away with it.
 #[derive(Default)]
@@ -49,60 +52,186 @@ impl Drop for Laid {
 }
 
 /// An id that no other container has.
-fn id(mark: char) -> String {
-    let text = format!("{:x}{mark}", std::process::id());
-    format!("{text:0>64}")
+fn id() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let next = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:056x}{next:08x}", std::process::id())
 }
 
-/// Dials from inside a cgroup, in the near namespace.
-fn dial_in(net: &Net, cgroup: &Path, port: &str) {
-    let script = format!(
-        "echo $$ > \"{}/cgroup.procs\"; exec \"$@\"",
-        cgroup.display()
-    );
-    let dialled = Command::new("nsenter")
-        .arg(format!("--net=/run/netns/{}", net.near))
-        .args(["sh", "-ec", &script, "sh"])
-        .arg(dial())
-        .args(["tcp", FAR4, port])
-        .output()
-        .unwrap();
-    assert!(dialled.status.success(), "{}", text(&dialled.stderr));
+/// A recording of processes in cgroups of the test's own, which dial the far side. No
+/// Docker answers.
+struct Scene {
+    net: Net,
+    /// Of a server on the far side.
+    port: String,
+    recorder: Recorder,
+    dir: TempDir,
+    laid: Laid,
 }
 
-/// Records one connection from this cgroup; `columns` of its row.
-fn row_of(cgroup: &str, laid: &mut Laid, columns: &str) -> Vec<String> {
-    let net = Net::new();
-    let port = net.http("x").to_string();
-    let (_dir, db) = history();
-    let mut egrets = egrets();
-    egrets.env("DOCKER_HOST", "unix:///no/such/docker.sock");
-    let recorder = Recorder::start_with(&db, &[], egrets);
-    let path = cgroup2().join(cgroup.trim_start_matches('/'));
-    laid.dir(&path);
-    dial_in(&net, &path, &port);
-    let written = format!("SELECT count(*) FROM egress WHERE dst_port = {port}");
-    eventually("the row is written", || {
-        (value::<i64>(&db, &written) > 0).then_some(())
-    });
-    assert_eq!(recorder.stop(), 0);
-    let mut rows = sqlite3(
-        &db,
-        &format!("SELECT {columns} FROM egress WHERE dst_port = {port}"),
-    );
+impl Scene {
+    fn new() -> Scene {
+        Scene::recorded_with(&[])
+    }
+
+    fn recorded_with(args: &[&str]) -> Scene {
+        let mut net = Net::new();
+        net.dnsmasq(&[
+            &format!("--listen-address={FAR4}"),
+            &format!("--address=/test/{FAR4}"),
+        ]);
+        let port = net.http("x").to_string();
+        let (dir, db) = history();
+        let mut egrets = egrets();
+        egrets.env("DOCKER_HOST", "unix:///no/such/docker.sock");
+        egrets.stdout(fs::File::create(dir.path().join("printed")).unwrap());
+        let recorder = Recorder::start_with(&db, args, egrets);
+        Scene {
+            net,
+            port,
+            recorder,
+            dir,
+            laid: Laid::default(),
+        }
+    }
+
+    /// A command in a cgroup of the cgroup2 hierarchy, in the near network.
+    fn command(&mut self, cgroup: &str, command: &[&str]) -> Command {
+        let path = cgroup2().join(cgroup.trim_start_matches('/'));
+        self.laid.dir(&path);
+        self.command_in(&path, command)
+    }
+
+    /// The same in any hierarchy's cgroup.
+    fn command_in(&self, cgroup: &Path, command: &[&str]) -> Command {
+        let script = r#"echo $$ > "$0/cgroup.procs"; exec "$@""#;
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", script]).arg(cgroup);
+        shell.args(["ip", "netns", "exec", &self.net.near]);
+        shell.args(command);
+        shell
+    }
+
+    /// Dials once.
+    fn dial(&mut self, cgroup: &str) {
+        let (dial, port) = (dial(), self.port.clone());
+        ok(&mut self.command(cgroup, &[dial.to_str().unwrap(), "tcp", FAR4, &port]));
+    }
+
+    fn db(&self) -> PathBuf {
+        self.dir.path().join("e.db")
+    }
+
+    /// Ends the recording once it has this many connections; these columns of them.
+    fn rows(self, columns: &str, count: i64) -> Vec<Vec<String>> {
+        let (db, port) = (self.db(), self.port.clone());
+        let (_dir, _laid) = self.end(count);
+        let sql = format!("SELECT {columns} FROM egress WHERE dst_port = {port} ORDER BY id");
+        sqlite3(&db, &sql)
+    }
+
+    /// The same; what the test has made stays until these go.
+    fn end(self, count: i64) -> (TempDir, Laid) {
+        let written = format!("SELECT count(*) FROM egress WHERE dst_port = {}", self.port);
+        eventually("the rows are written", || {
+            (value::<i64>(&self.db(), &written) == count).then_some(())
+        });
+        assert_eq!(self.recorder.stop(), 0);
+        (self.dir, self.laid)
+    }
+}
+
+/// One connection from this cgroup; these columns of its row.
+fn row_of(cgroup: &str, columns: &str) -> Vec<String> {
+    let mut scene = Scene::new();
+    scene.dial(cgroup);
+    let mut rows = scene.rows(columns, 1);
     assert_eq!(rows.len(), 1);
     rows.remove(0)
 }
 
 const COLUMNS: &str = "container_runtime, container_name, container_image, container_hostname, pod_namespace, pod, coalesce(outer_container_id, '')";
 
+/// containerd: core/runtime/v2/bundle.go
+fn bundle(namespace: &str, id: &str) -> String {
+    format!("/run/containerd/io.containerd.runtime.v2.task/{namespace}/{id}/config.json")
+}
+
+/// What Docker keeps of a container: moby, daemon/container/container.go, ToDisk.
+fn docker_file(id: &str, name: &str) -> String {
+    format!(
+        r#"{{"ID":"{id}","Name":"/{name}","Config":{{"Hostname":"h-{name}","Image":"img:1"}},
+            "NetworkSettings":{{"Networks":{{"bridge":{{"IPAddress":""}}}}}}}}"#
+    )
+}
+
+#[test]
+fn dockers_containers_are_told_by_their_files_with_every_driver_and_cgroup_parent() {
+    // moby: daemon/oci_linux.go, WithCgroups; GitHub's runner images: /actions_job
+    let (me, mut laid) = (id(), Laid::default());
+    let file = docker_file(&me, "web");
+    laid.file(
+        &format!("/var/lib/docker/containers/{me}/config.v2.json"),
+        &file,
+    );
+    for cgroup in [
+        format!("/docker/{me}"),
+        format!("/system.slice/docker-{me}.scope"),
+        format!("/actions_job/{me}"),
+        format!("/own.slice/docker-{me}.scope"),
+    ] {
+        assert_eq!(
+            row_of(&cgroup, COLUMNS),
+            ["docker", "web", "img:1", "h-web", "", "", ""],
+            "{cgroup}"
+        );
+    }
+}
+
+#[test]
+fn a_users_containers_of_rootless_docker_and_podman_are_told_by_the_files_in_their_home() {
+    // systemd delegates user@UID.service; moby: daemon/oci_linux.go; podman:
+    // libpod/container_internal_linux.go; containers/storage: containers.go
+    let (docker, podman, mut laid) = (id(), id(), Laid::default());
+    // www-data's home, as Debian has it
+    let share = "/var/www/.local/share";
+    laid.file(
+        &format!("{share}/docker/containers/{docker}/config.v2.json"),
+        &docker_file(&docker, "mine"),
+    );
+    let storage = format!("{share}/containers/storage/overlay-containers");
+    let containers = format!(
+        r#"[{{"id":"{podman}","names":["own"],"metadata":"{{\"image-name\":\"quay.io/img:2\",\"name\":\"own\"}}"}}]"#
+    );
+    laid.file(&format!("{storage}/containers.json"), &containers);
+    laid.file(
+        &format!("{storage}/{podman}/userdata/config.json"),
+        r#"{"hostname":"h-own","annotations":{"io.container.manager":"libpod"}}"#,
+    );
+    let user = "/user.slice/user-33.slice/user@33.service/user.slice";
+    let rootless = |scope: &str| row_of(&format!("{user}/{scope}"), COLUMNS);
+    assert_eq!(
+        rootless(&format!("docker-{docker}.scope")),
+        ["docker", "mine", "img:1", "h-mine", "", "", ""]
+    );
+    assert_eq!(
+        rootless(&format!("libpod-{podman}.scope/container")),
+        ["podman", "own", "quay.io/img:2", "h-own", "", "", ""]
+    );
+    // What a user's files say is that user's word: it names nobody else's container.
+    assert_eq!(
+        row_of(&format!("/machine.slice/libpod-{podman}.scope"), COLUMNS),
+        ["podman", "", "", "", "", "", ""]
+    );
+}
+
 #[test]
 fn a_kubernetes_pod_of_containerd_has_namespace_pod_container_and_image() {
-    // containerd: core/runtime/v2/bundle.go, internal/cri/annotations/annotations.go;
+    // containerd: internal/cri/annotations/annotations.go;
     // kubelet: pkg/kubelet/cm/pod_container_manager_linux.go
-    let (id, mut laid) = (id('a'), Laid::default());
+    let (id, mut laid) = (id(), Laid::default());
     laid.file(
-        &format!("/run/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json"),
+        &bundle("k8s.io", &id),
         r#"{"ociVersion":"1.2.0","hostname":"web-0","annotations":{
             "io.kubernetes.cri.container-name":"nginx","io.kubernetes.cri.container-type":"container",
             "io.kubernetes.cri.image-name":"docker.io/library/nginx:1.27",
@@ -111,27 +240,47 @@ fn a_kubernetes_pod_of_containerd_has_namespace_pod_container_and_image() {
     for cgroup in [
         format!("/kubepods.slice/kubepods-pod{id}.slice/cri-containerd-{id}.scope"),
         format!("/kubepods/burstable/pod{id}/{id}"),
+        format!("/system.slice/containerd.service/kubepods-pod{id}.slice:cri-containerd:{id}"),
     ] {
+        let expected = [
+            "nginx",
+            "docker.io/library/nginx:1.27",
+            "web-0",
+            "shop",
+            "web-0",
+        ];
         assert_eq!(
-            row_of(&cgroup, &mut laid, COLUMNS),
-            [
-                "containerd",
-                "nginx",
-                "docker.io/library/nginx:1.27",
-                "web-0",
-                "shop",
-                "web-0",
-                ""
-            ],
+            row_of(&cgroup, COLUMNS),
+            [&["containerd"], &expected[..], &[""]].concat(),
             "{cgroup}"
         );
     }
 }
 
 #[test]
+fn a_container_of_nerdctl_has_its_name_and_one_in_dockers_is_in_that() {
+    // nerdctl: pkg/cmd/container/run_cgroup_linux.go, pkg/labels/labels.go
+    let (outer, inner, mut laid) = (id(), id(), Laid::default());
+    laid.file(
+        &format!("/var/lib/docker/containers/{outer}/config.v2.json"),
+        &docker_file(&outer, "runner"),
+    );
+    laid.file(
+        &bundle("default", &inner),
+        r#"{"hostname":"h-job","annotations":{"nerdctl/name":"job"}}"#,
+    );
+    let cgroup = format!("/system.slice/docker-{outer}.scope/system.slice/nerdctl-{inner}.scope");
+    let columns = format!("{COLUMNS}, outer_container_name");
+    assert_eq!(
+        row_of(&cgroup, &columns),
+        ["containerd", "job", "", "h-job", "", "", &outer, "runner"]
+    );
+}
+
+#[test]
 fn a_pod_of_crio_and_a_container_of_podman_in_another_are_told_by_their_files() {
-    // CRI-O: internal/storage, pkg/annotations; containers/storage: containers.go
-    let (pod, inner, mut laid) = (id('b'), id('c'), Laid::default());
+    // CRI-O: internal/config/cgmgr, pkg/annotations; containers/storage: containers.go
+    let (pod, inner, mut laid) = (id(), id(), Laid::default());
     laid.file(
         &format!("/run/containers/storage/overlay-containers/{pod}/userdata/config.json"),
         r#"{"hostname":"api-1","annotations":{"io.kubernetes.container.name":"api",
@@ -143,63 +292,51 @@ fn a_pod_of_crio_and_a_container_of_podman_in_another_are_told_by_their_files() 
         r#"{"hostname":"4f1d","annotations":{"io.container.manager":"libpod"}}"#,
     );
     let outer = format!("/kubepods.slice/kubepods-pod{pod}.slice/crio-{pod}.scope");
-    assert_eq!(
-        row_of(&outer, &mut laid, COLUMNS),
-        [
-            "crio",
-            "api",
-            "quay.io/shop/api:2",
-            "api-1",
-            "default",
-            "api-1",
-            ""
-        ]
-    );
+    for cgroup in [
+        outer.clone(),
+        format!("/kubepods/burstable/pod{pod}/crio-{pod}"),
+    ] {
+        assert_eq!(
+            row_of(&cgroup, COLUMNS),
+            [
+                "crio",
+                "api",
+                "quay.io/shop/api:2",
+                "api-1",
+                "default",
+                "api-1",
+                ""
+            ],
+            "{cgroup}"
+        );
+    }
     let nested = format!("{outer}/machine.slice/libpod-{inner}.scope/container");
-    let mut columns = COLUMNS.to_string();
-    columns.push_str(", outer_container_name");
+    let mut scene = Scene::recorded_with(&["--print"]);
+    scene.dial(&nested);
+    scene.dial(&outer);
+    let (db, port) = (scene.db(), scene.port.clone());
+    let (dir, _cgroups) = scene.end(2);
+    let sql = format!(
+        "SELECT {COLUMNS}, outer_container_name FROM egress WHERE dst_port = {port} ORDER BY id LIMIT 1"
+    );
     assert_eq!(
-        row_of(&nested, &mut laid, &columns),
-        ["podman", "", "", "4f1d", "", "", &pod, "api"]
+        sqlite3(&db, &sql),
+        [["podman", "", "", "4f1d", "", "", &pod, "api"]]
     );
-}
-
-#[test]
-fn hostile_files_and_names_break_nothing() {
-    let (big, evil, mut laid) = (id('d'), id('e'), Laid::default());
-    let bundle =
-        |id: &str| format!("/run/containerd/io.containerd.runtime.v2.task/k8s.io/{id}/config.json");
-    laid.file(&bundle(&big), "");
-    fs::File::options()
-        .write(true)
-        .open(bundle(&big))
-        .unwrap()
-        .set_len(100 << 20)
-        .unwrap();
-    let cgroup = |id: &str| format!("/kubepods.slice/cri-containerd-{id}.scope");
-    assert_eq!(
-        row_of(&cgroup(&big), &mut laid, COLUMNS),
-        ["containerd", "", "", "", "", "", ""]
+    let printed = fs::read_to_string(dir.path().join("printed")).unwrap();
+    let line = |part: &str| printed.lines().find(|line| line.contains(part));
+    let nested = line("container.hostname=4f1d").unwrap();
+    assert!(nested.contains("container.image=none ") && nested.ends_with(" container.outer=api"));
+    let outer = line("container.name=api").unwrap();
+    assert!(
+        outer.ends_with(" pod=api-1 pod_namespace=default"),
+        "{outer}"
     );
-    laid.file(
-        &bundle(&evil),
-        r#"{"annotations":{"io.kubernetes.cri.container-name":"a\u001b[2J\n', --"}}"#,
-    );
-    // A path of many levels: beyond what the kernel side keeps, it names no container.
-    let deep = format!("{}/{}", cgroup(&evil), vec!["d".repeat(200); 3].join("/"));
-    let columns = "hex(container_name), length(cgroup) > 600";
-    let row = row_of(&deep, &mut laid, columns);
-    let name: String = b"a\x1b[2J\n', --"
-        .iter()
-        .map(|b| format!("{b:02X}"))
-        .collect();
-    assert_eq!(row, [name.as_str(), "1"]);
 }
 
 #[test]
 fn system_containers_have_their_name() {
     // LXC: src/lxc/cgroups/cgfsng.c; systemd: src/nspawn/nspawn-cgroup.c
-    let mut laid = Laid::default();
     let me = std::process::id();
     for (cgroup, runtime, name) in [
         (
@@ -214,6 +351,249 @@ fn system_containers_have_their_name() {
         ),
     ] {
         let columns = "container_runtime, container_name";
-        assert_eq!(row_of(&cgroup, &mut laid, columns), [runtime, &name]);
+        assert_eq!(row_of(&cgroup, columns), [runtime, &name]);
+    }
+}
+
+/// A cgroup v1 hierarchy of the test's own, without controllers: cgroups(7), "named
+/// hierarchies". A process in its cgroups is in cgroup2's root, as on v1 alone.
+struct V1(TempDir);
+
+impl V1 {
+    fn mount(name: &str) -> V1 {
+        let dir = tempfile::tempdir().unwrap();
+        let options = format!("none,name={name}{}", std::process::id());
+        run(
+            "mount",
+            &[
+                "-t",
+                "cgroup",
+                "-o",
+                &options,
+                "cgroup",
+                dir.path().to_str().unwrap(),
+            ],
+        );
+        V1(dir)
+    }
+}
+
+impl Drop for V1 {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn on_cgroup_v1_alone_every_runtimes_path_names_its_container() {
+    let v1 = V1::mount("egt");
+    let (docker, pod, podman, mut laid) = (id(), id(), id(), Laid::default());
+    laid.file(
+        &format!("/var/lib/docker/containers/{docker}/config.v2.json"),
+        &docker_file(&docker, "web"),
+    );
+    laid.file(
+        &bundle("k8s.io", &pod),
+        r#"{"annotations":{"io.kubernetes.cri.container-name":"nginx",
+            "io.kubernetes.cri.sandbox-name":"web-0","io.kubernetes.cri.sandbox-namespace":"shop"}}"#,
+    );
+    laid.file(
+        &format!("/run/containers/storage/overlay-containers/{podman}/userdata/config.json"),
+        r#"{"hostname":"h","annotations":{"io.container.manager":"libpod"}}"#,
+    );
+    let scene = Scene::new();
+    let dial = dial();
+    // A process of milliseconds, the child of one that moves, and one that stays a while.
+    for cgroup in [
+        format!("docker/{docker}"),
+        format!("kubepods/burstable/pod1/{pod}"),
+        format!("libpod_parent/libpod-{podman}"),
+    ] {
+        let path = v1.0.path().join(cgroup);
+        fs::create_dir_all(&path).unwrap();
+        let script = format!("{} tcp {FAR4} {}; :", dial.display(), scene.port);
+        ok(&mut scene.command_in(&path, &["sh", "-c", &script]));
+    }
+    let rows = scene.rows(
+        "container_runtime, container_name, pod, container_hostname, container_id",
+        3,
+    );
+    assert_eq!(
+        rows,
+        [
+            ["docker", "web", "", "h-web", &docker],
+            ["containerd", "nginx", "web-0", "", &pod],
+            ["podman", "", "", "h", &podman],
+        ]
+    );
+}
+
+#[test]
+fn a_cgroups_path_of_4_kib_still_names_its_container() {
+    // beyond the 1,024 bytes that the kernel's tracepoints have of a path
+    let (outer, inner) = (id(), id());
+    let deep = vec!["d".repeat(255); 14].join("/");
+    let top = format!("/docker/{outer}");
+    let cgroup = format!("{top}/{deep}/docker-{inner}.scope");
+    let mut scene = Scene::new();
+    let (dial, port) = (dial(), scene.port.clone());
+    let waiting = [dial.to_str().unwrap(), "hold", FAR4, &port];
+    let mut command = scene.command(&cgroup, &waiting);
+    let held = Guard(command.stdin(Stdio::piped()).spawn().unwrap());
+    let sql = format!("SELECT count(*) FROM egress WHERE dst_port = {port}");
+    let db = scene.db();
+    eventually("its row", || (value::<i64>(&db, &sql) == 1).then_some(()));
+    drop(held);
+    let rows = scene.rows("container_id, outer_container_id, length(cgroup) > 3600", 1);
+    assert_eq!(rows, [[inner.as_str(), &outer, "1"]]);
+}
+
+#[test]
+fn hostile_files_and_names_break_no_line_table_json_csv_or_terminal() {
+    let (big, broken, evil, mut laid) = (id(), id(), id(), Laid::default());
+    laid.file(&bundle("k8s.io", &big), "");
+    let sparse = fs::File::options().write(true).open(bundle("k8s.io", &big));
+    sparse.unwrap().set_len(100 << 20).unwrap();
+    laid.file(&bundle("k8s.io", &broken), r#"{"annotations":{"#);
+    let name = "a\x1b[2J\n', --\"\u{202e}\u{feff}=x";
+    let annotations = serde_json::json!({"hostname": name, "annotations": {
+        "io.kubernetes.cri.container-name": name, "io.kubernetes.cri.image-name": name,
+        "io.kubernetes.cri.sandbox-name": name, "io.kubernetes.cri.sandbox-namespace": name}});
+    laid.file(&bundle("k8s.io", &evil), &annotations.to_string());
+    let mut scene = Scene::recorded_with(&["--print"]);
+    let cgroup = |id: &str| format!("/kubepods.slice/cri-containerd-{id}.scope");
+    for id in [&big, &broken, &evil] {
+        scene.dial(&cgroup(id));
+    }
+    // a path of many levels, and one that is no UTF-8
+    let levels = vec!["d".repeat(200); 3].join("/");
+    scene.dial(&format!("{}/{levels}", cgroup(&evil)));
+    let (db, port) = (scene.db(), scene.port.clone());
+    let (dir, _cgroups) = scene.end(4);
+
+    let sql = format!(
+        "SELECT container_runtime, hex(container_name), length(cgroup) > 600 FROM egress WHERE dst_port = {port} ORDER BY id"
+    );
+    let hex: String = name.bytes().map(|b| format!("{b:02X}")).collect();
+    let row = |name, long| ["containerd", name, long];
+    assert_eq!(
+        sqlite3(&db, &sql),
+        [row("", "0"), row("", "0"), row(&hex, "0"), row(&hex, "1")]
+    );
+    let harmless = |output: &str| {
+        let bad = |c: char| c.is_control() && c != '\n' || matches!(c, '\u{202e}' | '\u{feff}');
+        assert!(!output.contains(bad), "{output:?}");
+    };
+    let printed = fs::read_to_string(dir.path().join("printed")).unwrap();
+    harmless(&printed);
+    let tcp: Vec<_> = printed
+        .lines()
+        .filter(|line| line.contains("process.tcp_v4") && line.contains(&format!(":{port} ")))
+        .collect();
+    assert_eq!(tcp.len(), 4, "{printed}");
+    assert!(
+        printed.lines().all(|line| line.starts_with("INFO[")),
+        "{printed}"
+    );
+    let question = format!("which containers connected on port {port}");
+    let ask = |form: &[&str]| {
+        let mut query = egrets();
+        ok(query.args(["query", &question, "--db"]).arg(&db).args(form))
+    };
+    let table = ask(&[]);
+    harmless(&table);
+    assert_eq!(table.lines().count(), 4, "{table}");
+    let json = ask(&["--json"]);
+    assert!(!json.contains('\x1b'));
+    let rows: Vec<serde_json::Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        rows.iter().any(|row| row["container_name"] == name),
+        "{json}"
+    );
+    let csv = ask(&["--csv"]);
+    harmless(&csv.replace("\r\n", "\n"));
+    assert_eq!(csv.lines().count(), 4, "{csv:?}");
+}
+
+#[test]
+fn the_questions_about_who_it_was_have_their_answers() {
+    let (web, mut laid) = (id(), Laid::default());
+    laid.file(
+        &format!("/var/lib/docker/containers/{web}/config.v2.json"),
+        &docker_file(&web, "web"),
+    );
+    let mut scene = Scene::new();
+    let (dial, port) = (dial().display().to_string(), scene.port.clone());
+    let tcp = |host| [dial.as_str(), "tcp", host, &port];
+    let docker = format!("/system.slice/docker-{web}.scope");
+    ok(&mut scene.command(&docker, &tcp("shop.example.test")));
+    let unit = "/system.slice/egt-nginx.service";
+    ok(&mut scene.command(unit, &tcp("upstream.test")));
+    let www = [
+        "setpriv",
+        "--reuid=www-data",
+        "--regid=www-data",
+        "--clear-groups",
+    ];
+    ok(&mut scene.command(unit, &[&www[..], &tcp("files.test")].concat()));
+    // The parent is gone when its child dials.
+    let script = format!("(sleep 0.3; {dial} tcp late.test {port}) & exit");
+    // bash by another name: the tests themselves may be children of a bash
+    let bash = scene.dir.path().join("egt-bash");
+    fs::copy("/bin/bash", &bash).unwrap();
+    let command = [bash.to_str().unwrap(), "-c", &script];
+    let mut parent = scene.command("/egt.slice/session-1.scope", &command);
+    let mut parent = parent.spawn().unwrap();
+    let pid = parent.id().to_string();
+    parent.wait().unwrap();
+    let db = scene.db();
+    let (_dir, _cgroups) = scene.end(4);
+    let answer = |question: &str, column: &str| {
+        let json = ok(egrets()
+            .args(["query", question, "--json", "--db"])
+            .arg(&db));
+        let mut got: Vec<_> = json
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|row| row[column].as_str().unwrap_or_default().to_string())
+            .collect();
+        got.sort();
+        got.dedup();
+        got.join(" ")
+    };
+    for (question, column, expected) in [
+        (
+            "what did container web talk to on port PORT",
+            "host",
+            "shop.example.test",
+        ),
+        ("which containers hit example.test", "container_name", "web"),
+        (
+            "what did unit egt-nginx.service resolve",
+            "qname",
+            "files.test upstream.test",
+        ),
+        (
+            "what did user www-data reach on port PORT",
+            "host",
+            "files.test",
+        ),
+        (
+            "what did the children of egt-bash talk to on port PORT",
+            "host",
+            "late.test",
+        ),
+        (
+            "what did the children of pid PARENT talk to on port PORT",
+            "host",
+            "late.test",
+        ),
+    ] {
+        let question = question.replace("PORT", &port);
+        let question = question.replace("PARENT", &pid);
+        assert_eq!(answer(&question, column), expected, "{question}");
     }
 }

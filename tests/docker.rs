@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -105,34 +105,9 @@ impl Docker {
         ok(self.cli(&["run", "--rm", "--dns", GATEWAY]).args(args))
     }
 
-    /// An image of busybox, curl and dial with the libraries they want.
     fn make_image(&self) {
-        let root = self.dir.path().join("root");
-        let copy = |from: &Path| {
-            let to = root.join(from.strip_prefix("/").unwrap());
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(from, to).unwrap_or_else(|e| panic!("{}: {e}", from.display()));
-        };
-        let dial = dial();
-        fs::create_dir_all(root.join("bin")).unwrap();
-        fs::copy(&dial, root.join("bin/dial")).unwrap();
-        copy(Path::new("/bin/busybox"));
-        copy(Path::new("/usr/bin/curl"));
-        for program in [dial.as_path(), Path::new("/usr/bin/curl")] {
-            for word in ok(Command::new("ldd").arg(program)).split_whitespace() {
-                if word.starts_with('/') {
-                    copy(&PathBuf::from(word));
-                }
-            }
-        }
-        let archive = self.dir.path().join("image.tar");
-        ok(Command::new("tar")
-            .arg("-C")
-            .arg(&root)
-            .arg("-cf")
-            .arg(&archive)
-            .arg("."));
-        ok(&mut self.cli(&["import", archive.to_str().unwrap(), "img:1"]));
+        let tar = image::tar(self.dir.path(), &["/usr/bin/curl"]);
+        ok(&mut self.cli(&["import", tar.to_str().unwrap(), "img:1"]));
     }
 
     fn record(&self, db: &Path) -> Recorder {

@@ -25,6 +25,9 @@ const CONTAINERD: &str = "run/containerd/io.containerd.runtime.v2.task";
 /// containers/storage's directories (podman's and CRI-O's): run root, and graph root.
 const STORAGE: [&str; 2] = ["run/containers/storage", "var/lib/containers/storage"];
 
+/// Of containers/storage (storage/drivers): each has a directory of its own.
+const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
+
 /// The part of the OCI runtime specification's config.json that is read.
 #[derive(Deserialize)]
 struct Bundle {
@@ -53,19 +56,17 @@ struct StoredMetadata {
 pub fn describe(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
     containerd(root, id)
         .or_else(|| storage(root, id, home))
-        .or_else(|| docker(root, id))
+        .or_else(|| docker(root, id, home))
 }
 
 fn containerd(root: &Path, id: &str) -> Option<ContainerDetails> {
     let namespaces = fs::read_dir(root.join(CONTAINERD)).ok()?;
     let bundle: Bundle = namespaces
         .flatten()
+        // Docker's own containers are bundles of containerd's too, which say nothing.
+        .filter(|namespace| namespace.file_name() != "moby")
         .take(MAX_NAMESPACES)
         .find_map(|namespace| read(&namespace.path().join(id).join("config.json")))?;
-    // Docker's own containers are bundles of containerd's too, which say nothing.
-    if bundle.annotations.is_empty() {
-        return None;
-    }
     let mut details = annotated(&bundle);
     details.runtime = Some("containerd");
     Some(details)
@@ -102,12 +103,10 @@ fn annotated(bundle: &Bundle) -> ContainerDetails {
 
 /// podman's, of root or of a user, and CRI-O's.
 fn storage(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
-    let own = home.map(|home| {
-        let home = home.strip_prefix("/").unwrap_or(home);
-        root.join(home).join(".local/share/containers/storage")
-    });
+    let own = home.map(|home| below(root, home).join(".local/share/containers/storage"));
     let dirs = STORAGE.iter().map(|dir| root.join(dir)).chain(own);
-    for dir in dirs.map(|dir| dir.join("overlay-containers")) {
+    let of_driver = |dir: PathBuf| DRIVERS.map(|driver| dir.join(format!("{driver}-containers")));
+    for dir in dirs.flat_map(of_driver) {
         let bundle: Option<Bundle> = read(&dir.join(id).join("userdata/config.json"));
         let stored: Option<Vec<Stored>> = read(&dir.join("containers.json"));
         let stored = stored.and_then(|all| all.into_iter().find(|c| c.id == id));
@@ -133,8 +132,14 @@ fn storage(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetail
     None
 }
 
-/// Docker's own file, below the data root that /etc/docker/daemon.json may set.
-fn docker(root: &Path, id: &str) -> Option<ContainerDetails> {
+/// An absolute path as `root` has it.
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Docker's own file, below the data root that /etc/docker/daemon.json may set, or the
+/// usual one of a user's rootless Docker.
+fn docker(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
     #[derive(Deserialize)]
     struct Daemon {
         #[serde(rename = "data-root")]
@@ -143,8 +148,10 @@ fn docker(root: &Path, id: &str) -> Option<ContainerDetails> {
     let daemon: Option<Daemon> = read(&root.join("etc/docker/daemon.json"));
     let data_root = daemon.and_then(|d| d.data_root);
     let data_root = data_root.unwrap_or_else(|| "/var/lib/docker".into());
-    let data_root = root.join(data_root.strip_prefix("/").unwrap_or(&data_root));
-    docker_file(&data_root, id)
+    docker_file(&below(root, &data_root), id).or_else(|| {
+        let own = below(root, home?).join(".local/share/docker");
+        docker_file(&own, id)
+    })
 }
 
 /// The same below a data root that is known.

@@ -80,8 +80,8 @@ pub struct ContainerPath<'a> {
 ///
 /// The layouts are the runtimes' own: Docker and containerd with the cgroupfs
 /// driver (`/docker/<id>`, `…/<id>`), with the systemd driver
-/// (`docker-<id>.scope`, `cri-containerd-<id>.scope`, `:cri-containerd:<id>`),
-/// CRI-O (`crio-<id>.scope`) and podman (`libpod-<id>.scope`, `libpod-<id>`).
+/// (`docker-<id>.scope`, `cri-containerd-<id>.scope`, `:cri-containerd:<id>`,
+/// `nerdctl-<id>.scope`), CRI-O (`crio-<id>.scope`) and podman (`libpod-<id>.scope`, `libpod-<id>`).
 pub fn container(path: &str) -> Option<ContainerPath<'_>> {
     let parts: Vec<&str> = path.split('/').collect();
     parts.iter().enumerate().rev().find_map(|(i, part)| {
@@ -93,6 +93,7 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
         let prefixed = [
             ("docker-", "docker"),
             ("cri-containerd-", "containerd"),
+            ("nerdctl-", "containerd"),
             ("crio-", "crio"),
             ("libpod-", "podman"),
         ]
@@ -171,7 +172,8 @@ pub fn unescaped(name: &str) -> String {
 /// Whose the bare ids below a directory are.
 fn bare_runtime(parent: &str) -> Option<&'static str> {
     match parent {
-        "docker" => Some("docker"),
+        // the second is what GitHub's runners set as Docker's cgroup-parent
+        "docker" | "actions_job" => Some("docker"),
         "libpod_parent" => Some("podman"),
         _ => None,
     }
@@ -225,6 +227,10 @@ mod tests {
         for (path, runtime) in [
             ("/docker/{}", Some("docker")),
             ("/system.slice/docker-{}.scope", Some("docker")),
+            ("/actions_job/{}", Some("docker")),
+            ("/system.slice/nerdctl-{}.scope", Some("containerd")),
+            ("/libpod_parent/libpod-{}", Some("podman")),
+            ("/kubepods/burstable/pod1/crio-{}", Some("crio")),
             ("/machine.slice/libpod-{}.scope", Some("podman")),
             ("/machine.slice/libpod-{}.scope/container", Some("podman")),
             ("/libpod_parent/{}", Some("podman")),

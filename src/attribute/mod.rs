@@ -202,6 +202,7 @@ impl Attributor {
                 hierarchy,
                 path,
             } => {
+                let Some(path) = path else { return };
                 if hierarchy == 0 {
                     self.cgroups.add(id, &path);
                 }
@@ -214,9 +215,8 @@ impl Attributor {
                 hierarchy,
                 path,
             } => {
-                if hierarchy != 0 && cgroups::container(&path).is_some() {
-                    self.processes.moved(pid, start_ns, &path);
-                    self.containers.of(&path);
+                if hierarchy != 0 && self.processes.moved(pid, start_ns, path.as_deref()) {
+                    path.and_then(|path| self.containers.of(&path));
                 }
             }
         }

@@ -224,11 +224,21 @@ impl Processes {
         (!cmdline.is_empty()).then_some(cmdline)
     }
 
-    /// A process was moved to this path of a cgroup v1 hierarchy.
-    pub fn moved(&mut self, pid: u32, start_ns: u64, path: &str) {
+    /// A process was moved to this path of a cgroup v1 hierarchy, or to one that is too
+    /// long; whether it names a container.
+    pub fn moved(&mut self, pid: u32, start_ns: u64, path: Option<&str>) -> bool {
+        let contained = path.is_some_and(|path| cgroups::container(path).is_some());
         if let Some(node) = self.known(pid, start_ns) {
-            *node.v1_path.borrow_mut() = Some(path.into());
+            match path {
+                Some(path) if contained => *node.v1_path.borrow_mut() = Some(path.into()),
+                Some(_) => {}
+                None => {
+                    *node.v1_path.borrow_mut() = None;
+                    node.v1_asked.set(false);
+                }
+            }
         }
+        contained
     }
 
     /// Marks a process whose fork is still to be told, and all that it starts.

@@ -32,6 +32,10 @@ plain!(
     egrets_carried
 );
 
+/// EGRETS_PATH_MAX of bpf/egrets.h, which is as much as the kernel's tracepoints have
+/// (TRACE_CGROUP_PATH_LEN, kernel/cgroup/cgroup-internal.h).
+const PATH_MAX: usize = 1024;
+
 /// AUDIT_UID_UNSET, include/uapi/linux/audit.h.
 const NO_LOGIN: u32 = u32::MAX;
 
@@ -185,17 +189,17 @@ pub enum What {
     Flow(Connect),
     FlowEnd(FlowEnd),
     Dns(Dns),
-    /// `hierarchy` is 0 for cgroup2.
+    /// `hierarchy` is 0 for cgroup2; no path where it was too long.
     Cgroup {
         id: u64,
         hierarchy: u32,
-        path: String,
+        path: Option<String>,
     },
     Attach {
         pid: u32,
         start_ns: u64,
         hierarchy: u32,
-        path: String,
+        path: Option<String>,
     },
 }
 
@@ -384,10 +388,12 @@ fn state(bytes: &[u8]) -> Result<State, Unreadable> {
     })
 }
 
-fn cgroup(bytes: &[u8]) -> Result<(types::egrets_cgroup, String), Unreadable> {
+fn cgroup(bytes: &[u8]) -> Result<(types::egrets_cgroup, Option<String>), Unreadable> {
     let r: types::egrets_cgroup = fixed(bytes)?;
-    let path = text(tail::<types::egrets_cgroup>(bytes, 0, r.path_len)?);
-    Ok((r, path))
+    let path = tail::<types::egrets_cgroup>(bytes, 0, r.path_len)?;
+    // A cut one would name what is above the cgroup.
+    let whole = path.len() < PATH_MAX - 1;
+    Ok((r, whole.then(|| text(path))))
 }
 
 fn exec(bytes: &[u8]) -> Result<Exec, Unreadable> {
