@@ -4,12 +4,12 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use common::coverage::{compare, linux};
 use common::*;
 
 /// A server of the far side that hands its connections to the test.
@@ -133,50 +133,6 @@ fn mirror(net: &Net) -> u16 {
         }
     });
     port
-}
-
-/// The kernel's version.
-fn linux() -> (u32, u32) {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut parts = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse().ok());
-    (parts.next().unwrap(), parts.next().unwrap())
-}
-
-/// Compares a run of `send` with its row, says what came out, for docs/coverage.md and
-/// past libtest's capture, and wants all of it right. The columns are `tx_bytes`,
-/// `rx_bytes`, and with `datagrams` their number both ways.
-fn compare(db: &Path, protocol: &str, run: &str, bytes: usize, datagrams: Option<usize>) {
-    let way = run.split(' ').next().unwrap();
-    let columns = "comm, tx_bytes, rx_bytes, tx_packets, rx_packets";
-    let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/send {run}'");
-    let rows = sqlite3(db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
-    let [row] = &rows[..] else {
-        say(&format!("{way} | @ | {protocol} | no | - | -"));
-        panic!("{run}: {rows:?}");
-    };
-    let off = |column: &String| {
-        let got: f64 = column.parse().unwrap_or(0.0);
-        (got - bytes as f64).abs() / bytes.max(1) as f64 * 100.0
-    };
-    let error = off(&row[1]).max(off(&row[2]));
-    let own = if row[0] == "send" { "yes" } else { "no" };
-    say(&format!(
-        "{way} | @ | {protocol} | yes | {own} | {error:.2}"
-    ));
-    let (bytes, datagrams) = (bytes.to_string(), datagrams.map(|n| n.to_string()));
-    let datagrams = datagrams.unwrap_or_default();
-    assert_eq!(
-        row,
-        &["send", &bytes, &bytes, &datagrams, &datagrams],
-        "{run}"
-    );
-}
-
-fn say(line: &str) {
-    let line = format!("\ncoverage: {line}\n");
-    std::io::stdout().write_all(line.as_bytes()).unwrap();
 }
 
 #[test]

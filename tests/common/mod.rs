@@ -3,6 +3,8 @@
 //! Needs root; a part that is missing fails the test that wants it.
 #![allow(dead_code)] // each test file uses its own part of it
 
+pub mod coverage;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, UdpSocket};
