@@ -82,6 +82,10 @@ typedef struct {
 	s64 counter;
 } atomic64_t;
 
+typedef struct {
+	uid_t val;
+} kuid_t;
+
 struct mm_struct;
 
 struct fs_struct;
@@ -91,10 +95,6 @@ struct nsproxy;
 struct signal_struct;
 
 struct css_set;
-
-typedef struct {
-	uid_t val;
-} kuid_t;
 
 struct task_struct {
 	struct mm_struct *mm;
@@ -108,9 +108,9 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
+	kuid_t loginuid;
 	u64 self_exec_id;
 	struct css_set *cgroups;
-	kuid_t loginuid;
 };
 
 struct pt_regs {
@@ -338,10 +338,43 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct inet_connection_sock {
+	void *icsk_ulp_ops;
+	void *icsk_ulp_data;
+};
+
+struct tcp_ulp_ops {
+	char name[16];
+};
+
 struct tcp_sock {
 	u64 bytes_sent;
 	u64 bytes_received;
 	u64 bytes_retrans;
+};
+
+struct tls_crypto_info {
+	__u16 cipher_type;
+};
+
+struct tls_prot_info {
+	u16 overhead_size;
+};
+
+struct cipher_context {
+	char rec_seq[8];
+};
+
+union tls_crypto_context {
+	struct tls_crypto_info info;
+};
+
+struct tls_context {
+	struct tls_prot_info prot_info;
+	struct cipher_context tx;
+	struct cipher_context rx;
+	union tls_crypto_context crypto_send;
+	union tls_crypto_context crypto_recv;
 };
 
 struct mptcp_sock {
