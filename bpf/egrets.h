@@ -151,7 +151,7 @@ struct egrets_flow_end {
 	struct egrets_endpoint dst;
 };
 
-/* A message over UDP, or a segment of TCP: any part of the stream of messages. */
+/* Messages over UDP, or a segment of TCP: any part of the stream of messages. */
 struct egrets_dns {
 	struct egrets_header h;
 	struct egrets_owner owner;
@@ -163,7 +163,8 @@ struct egrets_dns {
 	__u32 ack;		       /* TCP: the first byte expected of the other side */
 	__u8 ingress;		       /* 1: came in, 0: went out */
 	__u8 tcp;
-	__u8 pad[6];
+	__u16 each; /* UDP: 0, or the length of each message but the last: they came as one packet */
+	__u8 pad[4];
 	__u8 payload[];
 };
 

@@ -286,6 +286,7 @@ struct __sk_buff {
 	union {
 		struct bpf_sock *sk;
 	};
+	__u32 gso_size;
 };
 
 struct bpf_iter__task_file {
