@@ -26,13 +26,15 @@ test-kernels: ## Run the capture tests on other kernels, in virtual machines; ne
 	@scripts/kernels.sh
 
 naming: ## Count how often names are right, here and on another kernel; needs sudo
-	@scripts/naming.sh
+	@SETS=kprobe scripts/measure.sh naming naming forged resolvers sources docker
 
 fuzz: ## Fuzz what reads strangers' bytes, SECONDS_EACH=60 a target
 	@scripts/fuzz.sh
 
-coverage: ## Measure the ways out and write docs/coverage.md anew; needs sudo
-	@scripts/coverage.sh
+# the tests that have rows of its table; a drip of three minutes
+coverage: ## Measure the ways out, here and on another kernel; needs sudo
+	@EGRETS_TEST_DRIP=180 scripts/measure.sh coverage \
+		$$(grep -lw common::coverage tests/*.rs | xargs basename -as .rs)
 
 lint: ## Check format and lints of the Rust, C and shell code
 	@scripts/lint.sh

@@ -15,7 +15,7 @@ static __always_inline void write_carried(struct seq_file *seq, const __u64 *key
 	struct egrets_carried e = {.cookie = *key};
 
 	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) != e.cookie ||
-	    !carried(sk, &e.tx_bytes, &e.rx_bytes) ||
+	    !carried(sk, s, &e.tx_bytes, &e.rx_bytes) ||
 	    BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) != e.cookie)
 		return;
 	bpf_seq_write(seq, &e, sizeof(e));

@@ -26,6 +26,7 @@
 #include "ring.h"
 #include "calls.h"
 #include "process.h"
+#include "ktls.h"
 #include "socket.h"
 #include "packet.h"
 #include "open.h"

@@ -155,7 +155,7 @@ struct egrets_flow_end {
 	struct egrets_endpoint dst;
 };
 
-/* A message over UDP, or a segment of TCP: any part of the stream of messages. */
+/* Messages over UDP, or a segment of TCP: any part of the stream of messages. */
 struct egrets_dns {
 	struct egrets_header h;
 	struct egrets_owner owner;
@@ -167,7 +167,8 @@ struct egrets_dns {
 	__u32 ack;		       /* TCP: the first byte expected of the other side */
 	__u8 ingress;		       /* 1: came in, 0: went out */
 	__u8 tcp;
-	__u8 pad[6];
+	__u16 each; /* UDP: 0, or the length of each message but the last: they came as one packet */
+	__u8 pad[4];
 	__u8 payload[];
 };
 
@@ -207,18 +208,27 @@ struct egrets_carried {
 
 /* The values of the maps that userspace reads or writes too. */
 
+/* Bytes that TLS in the kernel has added to the application's. */
+struct egrets_added {
+	__u64 tx;
+	__u64 rx;
+};
+
 /* A socket: whose it is, and where it leads to. */
 struct egrets_sock {
 	struct egrets_owner owner;
 	struct egrets_endpoint last; /* the newest UDP destination named, a DNS server's over TCP */
 	struct egrets_endpoint head; /* the newest flow of the list */
 	__u64 sk;		     /* TCP: its struct sock, once there is a connection */
+	struct egrets_added added;   /* TCP: when that was last looked at */
 	__u64 budget_ts;	     /* since when dns_bytes are counted */
 	__u32 dns_bytes;
 	__u32 flows;	  /* how many there are */
 	__u8 dns;	  /* named a DNS port: a DNS client */
 	__u8 established; /* TCP: that was told */
-	__u8 pad[6];
+	__u8 released;	  /* its process has let go of it */
+	__u8 closed;	  /* TLS: that is told when its process lets go of it */
+	__u32 err;	  /* TLS: sk_err when it was closed */
 };
 
 struct egrets_flow_key {

@@ -180,6 +180,7 @@ static __always_inline bool is_affordable(struct egrets_sock *s, __u32 len)
 		e->server = *server;                                                               \
 		e->ingress = ingress;                                                              \
 		e->tcp = tcp;                                                                      \
+		e->each = tcp ? 0 : skb->gso_size;                                                 \
 		e->seq = p->seq;                                                                   \
 		e->ack = p->ack;                                                                   \
 		e->wire_len = len;                                                                 \

@@ -146,7 +146,9 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	struct egrets_sock *s = own(cookie, &owner);
 
 	if (s) {
-		s->established = 0; /* of an earlier attempt, whose end was not seen */
+		/* of an earlier attempt, whose end was not seen */
+		s->established = 0;
+		s->closed = 0;
 		s->dns = is_dns_port(dst->port);
 		s->last = *dst;
 	}
@@ -270,28 +272,12 @@ static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
 		report_release(cookie, &at);
 }
 
-/* The process lets go of its socket. TCP may go on closing without it. */
-static __always_inline void release(struct bpf_sock *ctx)
-{
-	__u64 cookie = bpf_get_socket_cookie(ctx);
-	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
-
-	if (!s)
-		return;
-	if (ctx->protocol == IPPROTO_UDP)
-		end_flows(cookie, s);
-	else if (ctx->state == BPF_TCP_CLOSE)
-		report_release(cookie, NULL);
-	else
-		return; /* its CLOSE is still to come */
-	bpf_map_delete_elem(&socks, &cookie);
-}
-
 /*
- * The kernel's own counters of a connection's payload, without retransmissions.
- * False where it has none: MPTCP's came with 6.5.
+ * The kernel's own counters of a connection's payload, without retransmissions and
+ * what TLS adds. False where it has none: MPTCP's came with 6.5.
  */
-static __always_inline bool carried(const struct sock *sk, __u64 *tx, __u64 *rx)
+static __always_inline bool carried(const struct sock *sk, const struct egrets_sock *s, __u64 *tx,
+				    __u64 *rx)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
 	const struct mptcp_sock *msk = (const struct mptcp_sock *)sk;
@@ -300,9 +286,12 @@ static __always_inline bool carried(const struct sock *sk, __u64 *tx, __u64 *rx)
 		/* bytes_received counts the peer's FIN, which sets SOCK_DONE (tcp_fin) */
 		__u64 fin = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE) & 1;
 		__u64 received = BPF_CORE_READ(tp, bytes_received);
+		__u64 sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+		struct egrets_added added = s->added;
 
-		*tx = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
-		*rx = received > fin ? received - fin : 0;
+		tls_added(sk, &added);
+		*tx = sent > added.tx ? sent - added.tx : 0;
+		*rx = received > fin + added.rx ? received - fin - added.rx : 0;
 		return true;
 	}
 	if (!bpf_core_field_exists(msk->bytes_sent))
@@ -313,10 +302,30 @@ static __always_inline bool carried(const struct sock *sk, __u64 *tx, __u64 *rx)
 	return true;
 }
 
+/* EGRETS_ESTABLISHED or EGRETS_CLOSE. */
+static __always_inline void report_state(__u32 kind, const struct sock *sk, __u64 cookie,
+					 const struct egrets_sock *s, __u32 err, bool was_open)
+{
+	struct egrets_state *e = RESERVE(struct egrets_state, kind);
+
+	if (!e)
+		return;
+	e->cookie = cookie;
+	e->err = err;
+	e->was_open = was_open;
+	/* skc_num is 0 already at CLOSE */
+	e->src.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
+		set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+	else
+		BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
+	e->has_bytes = carried(sk, s, &e->tx_bytes, &e->rx_bytes);
+	submit(e);
+}
+
 static __always_inline void state_changed(const struct sock *sk, int old_state, int new_state)
 {
 	__u32 kind = new_state == BPF_TCP_CLOSE ? EGRETS_CLOSE : EGRETS_ESTABLISHED;
-	struct egrets_state *e;
 
 	/* before anything is read: most changes are others */
 	if (new_state != BPF_TCP_ESTABLISHED && new_state != BPF_TCP_CLOSE)
@@ -337,23 +346,43 @@ static __always_inline void state_changed(const struct sock *sk, int old_state, 
 		count_lost(EGRETS_ESTABLISHED); /* skipped by the kernel, with all copies */
 	s->established = 1;
 	s->sk = (__u64)sk;
-	e = RESERVE(struct egrets_state, kind);
-	if (e) {
-		e->cookie = cookie;
-		e->err = BPF_CORE_READ(sk, sk_err);
-		e->was_open = was_open;
-		/* skc_num is 0 already at CLOSE */
-		e->src.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
-		if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
-			set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
-		else
-			BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
-		e->has_bytes = carried(sk, &e->tx_bytes, &e->rx_bytes);
-		submit(e);
+	__u32 err = BPF_CORE_READ(sk, sk_err);
+
+	/* of what came in TLS knows no more than its process has read */
+	if (kind == EGRETS_CLOSE && !s->released && tls_added(sk, &s->added)) {
+		s->err = err;
+		s->closed = 1;
+		return;
 	}
+	report_state(kind, sk, cookie, s, err, was_open);
 	/* all is told; should its process try again, connect makes a new entry */
 	if (new_state == BPF_TCP_CLOSE)
 		bpf_map_delete_elem(&socks, &cookie);
+}
+
+/* The process lets go of its socket. TCP may go on closing without it. */
+static __always_inline void release(struct bpf_sock *ctx)
+{
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (!s)
+		return;
+	const struct sock *sk = (const struct sock *)s->sk;
+
+	s->released = 1;
+	if (ctx->protocol == IPPROTO_UDP) {
+		end_flows(cookie, s);
+	} else if (sk && s->closed) {
+		report_state(EGRETS_CLOSE, sk, cookie, s, s->err, true);
+	} else if (ctx->state == BPF_TCP_CLOSE) {
+		report_release(cookie, NULL);
+	} else { /* its CLOSE is still to come */
+		if (sk)
+			tls_added(sk, &s->added);
+		return;
+	}
+	bpf_map_delete_elem(&socks, &cookie);
 }
 
 #endif

@@ -298,6 +298,7 @@ struct __sk_buff {
 	union {
 		struct bpf_sock *sk;
 	};
+	__u32 gso_size;
 };
 
 struct bpf_iter__task_file {
@@ -350,10 +351,43 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct inet_connection_sock {
+	void *icsk_ulp_ops;
+	void *icsk_ulp_data;
+};
+
+struct tcp_ulp_ops {
+	char name[16];
+};
+
 struct tcp_sock {
 	u64 bytes_sent;
 	u64 bytes_received;
 	u64 bytes_retrans;
+};
+
+struct tls_crypto_info {
+	__u16 cipher_type;
+};
+
+struct tls_prot_info {
+	u16 overhead_size;
+};
+
+struct cipher_context {
+	char rec_seq[8];
+};
+
+union tls_crypto_context {
+	struct tls_crypto_info info;
+};
+
+struct tls_context {
+	struct tls_prot_info prot_info;
+	struct cipher_context tx;
+	struct cipher_context rx;
+	union tls_crypto_context crypto_send;
+	union tls_crypto_context crypto_recv;
 };
 
 struct mptcp_sock {

@@ -134,6 +134,7 @@ impl Run {
                 ingress,
                 segment: None,
                 payload,
+                each: None,
             }));
         }
     }

@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
 KERNELS=${KERNELS:-$ALL}
-CAPTURE='hooks record dns loss coverage docker'
+CAPTURE='hooks record dns loss coverage shapes docker'
 TESTS=${TESTS:-$CAPTURE}
 SETS=${SETS:-kprobe portable}
 # what Docker's daemon decides and no kernel changes
@@ -194,7 +194,7 @@ run() {
 			/^guest: set / { set = $3 }
 			/^guest: test / { test = $3 }
 			/^test .* \.\.\. [a-zA-Z]+/ { printf "%-4s  %-8s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }
-			/^naming: / { sub(/^naming: /, "naming: " kernel ", " set " | "); print; fflush() }' || true
+			/^(naming|coverage): / { sub(/: /, ": " kernel ", " set " | "); print; fflush() }' || true
 	! jobs -pr | grep -qx $watch || kill $watch
 }
 
@@ -277,8 +277,7 @@ if [ "$failed" = 0 ] && [ "$KERNELS $TESTS" = "$ALL $CAPTURE" ]; then
 		logs+=("$work/$kernel.log")
 	done
 	awk -f scripts/kernels.awk "${logs[@]}" >"$work/tables"
-	sed -i -e "/^<!-- what follows/,/^<!-- up to here/{/^<!--/!d}" \
-		-e "/^<!-- what follows/r $work/tables" docs/kernels.md
+	scripts/page.sh docs/kernels.md "$work/tables"
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

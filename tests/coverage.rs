@@ -1,236 +1,206 @@
-//! Bytes and ways out: what clients sent and got, who knew exactly what that was.
+//! Ways to send and to receive: what clients sent and got, who knew exactly what that
+//! was, against their rows, and against what a firewall counted.
 
 mod common;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
 
+use common::agreed::{ANSWERS, answer, back};
+use common::coverage::{Carried, compare_both, say};
+use common::peer::{Answers, Firewall, Peer};
 use common::*;
 
-/// A server of the far side that hands its connections to the test.
-fn handed_over(net: &Net) -> (u16, Receiver<TcpStream>) {
-    let listener = net.far(|| TcpListener::bind("[::]:0").unwrap());
-    let port = listener.local_addr().unwrap().port();
-    let (to, streams) = channel();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let _ = to.send(stream);
+/// A run of `send`, and what it has to come to.
+struct Run {
+    args: String,
+    protocol: &'static str,
+    out: Carried,
+    back: Carried,
+}
+
+fn tcp(way: &str, ip: &str, port: u16, count: usize, size: usize) -> Run {
+    Run {
+        args: format!("{way} {ip} {port} {count} {size}"),
+        protocol: "tcp",
+        out: Carried::bytes(count * size),
+        back: Carried::bytes(back(count * size)),
+    }
+}
+
+fn udp(way: &str, ip: &str, port: u16, count: usize, size: usize) -> Run {
+    Run {
+        args: format!("udp-{way} {ip} {port} {count} {size}"),
+        protocol: "udp",
+        out: Carried::datagrams(count, size),
+        back: Carried::datagrams(ANSWERS * count, answer(size)),
+    }
+}
+
+/// Runs each; those that the kernel does not have are said to be absent, and left out.
+fn run_all(net: &Net, runs: Vec<Run>) -> Vec<Run> {
+    let there = |run: &Run| {
+        let absent = ok(net.command(send()).args(run.args.split(' '))) == "absent\n";
+        if absent {
+            let way = run.args.split(' ').next().unwrap();
+            say(&format!("{way} | {} | absent | - | -", run.protocol));
         }
-    });
-    (port, streams)
+        !absent
+    };
+    runs.into_iter().filter(there).collect()
 }
 
-/// A client that has a connection, and does nothing until it is told to.
-fn hold(net: &Net, port: u16, way: &str) -> Guard {
-    let mut child = net
-        .command(dial())
-        .args([way, FAR4, &port.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let stdout = child.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
-    Guard(child)
+fn compare_all(db: &Path, runs: &[Run]) {
+    for run in runs {
+        compare_both(db, run.protocol, &run.args, run.out, run.back);
+    }
 }
 
-/// The lines that watch prints, as they come.
-fn lines_of(watch: &mut Child) -> Receiver<String> {
-    let (to, lines) = channel();
-    let stdout = BufReader::new(watch.stdout.take().unwrap());
-    thread::spawn(move || {
-        for line in stdout.lines().map_while(Result::ok) {
-            let _ = to.send(line);
-        }
-    });
-    lines
-}
-
-#[test]
-fn a_downloads_bytes_are_there_while_it_lasts_and_all_of_them_when_the_recorder_stops() {
-    // the clients do not read: it has to fit into their buffers
-    const FIRST: usize = 30_000;
-    const SECOND: usize = 7_001;
-    let net = Net::new();
-    let (port, streams) = handed_over(&net);
-    let mut open = Vec::new();
-    let _older = hold(&net, port, "hold");
-    open.push(streams.recv().unwrap());
+/// Records them.
+fn record(net: &Net, runs: Vec<Run>) -> Vec<Run> {
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
-    let mut watch = Guard(
-        egrets()
-            .args(["watch", "--json"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    let lines = lines_of(&mut watch.0);
-    eventually("watch sees what is dialled", || {
-        ok(net.command(dial()).args(["tcp", FAR4, &port.to_string()]));
-        drop(streams.recv().unwrap());
-        lines
-            .try_iter()
-            .any(|line| line.contains("\"event\":\"close\""))
-            .then_some(())
-    });
-    let _newer = hold(&net, port, "hold");
-    open.push(streams.recv().unwrap());
-    for stream in &mut open {
-        stream.write_all(&vec![b'x'; FIRST]).unwrap();
-    }
-    let of_port = format!("\"dst_port\":{port}");
-    let got = format!("\"rx_bytes\":{FIRST}");
-    eventually("the live log tells of it", || {
-        let parts = [
-            "\"event\":\"progress\"",
-            &of_port,
-            &got,
-            "\"outcome\":\"connected\"",
-        ];
-        lines
-            .try_iter()
-            .any(|line| parts.iter().all(|part| line.contains(part)))
-            .then_some(())
-    });
-
-    let rows = |rx: usize| {
-        format!(
-            "SELECT already_open, tx_bytes, outcome, duration_us FROM egress
-             WHERE dst_port = {port} AND rx_bytes = {rx} ORDER BY already_open"
-        )
-    };
-    let both = [["0", "0", "connected", ""], ["1", "0", "connected", ""]];
-    eventually("the bytes are in the file", || {
-        (sqlite3(&db, &rows(FIRST)) == both).then_some(())
-    });
-    for stream in &mut open {
-        stream.write_all(&vec![b'x'; SECOND]).unwrap();
-    }
-    thread::sleep(Duration::from_millis(300)); // until it has all come
-    assert_eq!(recorder.stop(), 0);
-    assert_eq!(sqlite3(&db, &rows(FIRST + SECOND)), both);
-}
-
-/// A server of the far side that gives back what it got, once all has come.
-fn mirror(net: &Net) -> u16 {
-    let listener = net.far(|| TcpListener::bind("[::]:0").unwrap());
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            thread::spawn(move || {
-                let mut data = Vec::new();
-                let _ = stream.read_to_end(&mut data);
-                let _ = stream.write_all(&data);
-            });
-        }
-    });
-    port
-}
-
-/// The kernel's version.
-fn linux() -> (u32, u32) {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut parts = release
-        .split(['.', '-'])
-        .map_while(|part| part.parse().ok());
-    (parts.next().unwrap(), parts.next().unwrap())
-}
-
-/// Compares a run of `send` with its row, says what came out, for docs/coverage.md and
-/// past libtest's capture, and wants all of it right. The columns are `tx_bytes`,
-/// `rx_bytes`, and with `datagrams` their number both ways.
-fn compare(db: &Path, protocol: &str, run: &str, bytes: usize, datagrams: Option<usize>) {
-    let way = run.split(' ').next().unwrap();
-    let columns = "comm, tx_bytes, rx_bytes, tx_packets, rx_packets";
-    let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/send {run}'");
-    let rows = sqlite3(db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
-    let [row] = &rows[..] else {
-        say(&format!("{way} | @ | {protocol} | no | - | -"));
-        panic!("{run}: {rows:?}");
-    };
-    let off = |column: &String| {
-        let got: f64 = column.parse().unwrap_or(0.0);
-        (got - bytes as f64).abs() / bytes.max(1) as f64 * 100.0
-    };
-    let error = off(&row[1]).max(off(&row[2]));
-    let own = if row[0] == "send" { "yes" } else { "no" };
-    say(&format!(
-        "{way} | @ | {protocol} | yes | {own} | {error:.2}"
-    ));
-    let (bytes, datagrams) = (bytes.to_string(), datagrams.map(|n| n.to_string()));
-    let datagrams = datagrams.unwrap_or_default();
-    assert_eq!(
-        row,
-        &["send", &bytes, &bytes, &datagrams, &datagrams],
-        "{run}"
-    );
-}
-
-fn say(line: &str) {
-    let line = format!("\ncoverage: {line}\n");
-    std::io::stdout().write_all(line.as_bytes()).unwrap();
-}
-
-#[test]
-fn every_way_to_send_over_tcp_is_its_processs_and_exact() {
-    const WAYS: [&str; 11] = [
-        "write", "writev", "send", "sendmsg", "sendmmsg", "zerocopy", "sendfile", "splice",
-        "vmsplice", "uring", "uring-zc",
-    ];
-    let net = Net::new();
-    let port = mirror(&net);
-    let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
-    // no way of zero copy in io_uring before Linux 6.0
-    let ways = WAYS
-        .iter()
-        .filter(|way| **way != "uring-zc" || linux() >= (6, 0));
-    let runs: Vec<String> = ways
-        .map(|way| format!("{way} {FAR4} {port} 13 70001"))
-        .collect();
-    for run in &runs {
-        ok(net.command(send()).args(run.split(' ')));
-    }
+    let runs = run_all(net, runs);
     recorder.stop();
-    for run in &runs {
-        compare(&db, "tcp", run, 13 * 70_001, None);
-    }
+    compare_all(&db, &runs);
+    runs
 }
 
-#[test]
-fn every_way_to_send_over_udp_is_its_processs_and_exact() {
-    let net = Net::new();
-    let port = net.echo();
-    let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
-    // the last: datagrams that the path has to carry in fragments
-    let ways = [
-        ("udp-send", 40, 1200),
-        ("udp-write", 40, 1200),
-        ("udp-sendmmsg", 40, 700),
-        ("udp-gso", 40, 700),
-        ("udp-empty", 5, 0),
-        ("udp-send", 7, 40_000),
-    ];
-    let runs: Vec<(String, usize, usize)> = ways
-        .map(|(way, count, size)| {
-            let run = format!("{way} {FAR4} {port} {count} {size}");
-            (run, count, count * size)
+/// What the rows have to add up to, of one family: out and back.
+fn sums(runs: &[Run], colon: bool) -> (usize, usize) {
+    runs.iter()
+        .filter(|run| run.args.contains(':') == colon)
+        .fold((0, 0), |(out, back), run| {
+            (out + run.out.bytes, back + run.back.bytes)
         })
-        .into();
-    for (run, ..) in &runs {
-        ok(net.command(send()).args(run.split(' ')));
+}
+
+#[test]
+fn every_way_over_tcp_is_its_processs_and_exact_and_within_what_the_firewall_counted() {
+    const WAYS: [&str; 26] = [
+        "write",
+        "writev",
+        "send",
+        "sendmsg",
+        "sendmmsg",
+        "zerocopy",
+        "sendfile",
+        "splice",
+        "vmsplice",
+        "uring",
+        "uring-write",
+        "uring-sendmsg",
+        "uring-zc",
+        "uring-sendmsg-zc",
+        "in-read",
+        "in-readv",
+        "in-recv",
+        "in-recvfrom",
+        "in-recvmsg",
+        "in-recvmmsg",
+        "in-peek",
+        "in-splice",
+        "in-uring",
+        "in-uring-read",
+        "in-uring-recvmsg",
+        "in-uring-multishot",
+    ];
+    let net = Net::new();
+    let peer = Peer::start(&net, Answers::Plain);
+    let firewall = Firewall::count(&net, peer.port);
+    let runs = WAYS
+        .iter()
+        .flat_map(|way| [FAR4, FAR6].map(|ip| tcp(way, ip, peer.port, 5, 70_001)));
+    let runs = record(&net, runs.collect());
+    // A TCP header has 20 to 60 bytes, so packets give a lower and an upper bound.
+    for (family, ip_header) in [("ipv4", 20), ("ipv6", 40)] {
+        let (out, back) = sums(&runs, family == "ipv6");
+        for (end, bytes) in [("dport", out), ("sport", back)] {
+            let (packets, counted) = firewall.counted("tcp", family, end);
+            let least = counted.saturating_sub(packets * (ip_header + 60));
+            let most = counted - packets * (ip_header + 20);
+            assert!(
+                (least..=most).contains(&bytes),
+                "{family}, {end}: {bytes} is not within {least} and {most}"
+            );
+        }
     }
-    recorder.stop();
-    for (run, count, bytes) in &runs {
-        compare(&db, "udp", run, *bytes, Some(*count));
+}
+
+#[test]
+fn what_the_kernel_encrypts_is_counted_as_the_application_counts_it() {
+    let net = Net::new();
+    let mut runs = Vec::new();
+    for (way, tls13) in [("ktls", false), ("ktls-1.3", true)] {
+        let peer = Peer::start(&net, Answers::Encrypted { tls13 });
+        // large records, and small ones, of which much is not the application's
+        runs.push(tcp(way, FAR4, peer.port, 5, 70_001));
+        runs.push(tcp(way, FAR6, peer.port, 200, 100));
     }
+    record(&net, runs);
+}
+
+#[test]
+fn every_way_over_udp_is_its_processs_and_what_the_firewall_counted() {
+    const WAYS: [&str; 28] = [
+        "send",
+        "write",
+        "writev",
+        "sendto",
+        "sendmsg",
+        "sendmmsg",
+        "zerocopy",
+        "sendfile",
+        "splice",
+        "vmsplice",
+        "gso",
+        "uring",
+        "uring-write",
+        "uring-sendmsg",
+        "uring-zc",
+        "uring-sendmsg-zc",
+        "in-read",
+        "in-readv",
+        "in-recv",
+        "in-recvfrom",
+        "in-recvmsg",
+        "in-recvmmsg",
+        "in-peek",
+        "in-splice",
+        "in-uring",
+        "in-uring-read",
+        "in-uring-recvmsg",
+        "in-uring-multishot",
+    ];
+    let net = Net::new();
+    let peer = Peer::start(&net, Answers::Plain);
+    let firewall = Firewall::count(&net, peer.port);
+    let mut runs = Vec::new();
+    for ip in [FAR4, FAR6] {
+        runs.extend(WAYS.map(|way| udp(way, ip, peer.port, 20, 1200)));
+        runs.push(udp("empty", ip, peer.port, 5, 0));
+    }
+    let runs = record(&net, runs);
+    for (family, headers) in [("ipv4", 20 + 8), ("ipv6", 40 + 8)] {
+        let (out, back) = sums(&runs, family == "ipv6");
+        for (end, bytes) in [("dport", out), ("sport", back)] {
+            let (packets, counted) = firewall.counted("udp", family, end);
+            assert_eq!(counted - packets * headers, bytes, "{family}, {end}");
+        }
+    }
+}
+
+#[test]
+fn datagrams_that_come_in_one_packet_or_in_many_fragments_are_counted_one_by_one() {
+    let net = Net::new();
+    let (plain, together) = (Answers::Plain, Answers::Together);
+    let [plain, together] = [plain, together].map(|answers| Peer::start(&net, answers).port);
+    let runs = [FAR4, FAR6].map(|ip| {
+        [
+            udp("in-gro", ip, together, 20, 600),
+            // a socket that did not ask for it gets each by itself
+            udp("in-recv", ip, together, 20, 600),
+            udp("fragments", ip, plain, 7, 30_000),
+        ]
+    });
+    record(&net, runs.into_iter().flatten().collect());
 }

@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 
 use common::*;
 use simple_dns::rdata::{A, HTTPS, NS, RData, SOA, SVCB};
-use simple_dns::{CLASS, Name, Packet, ResourceRecord};
+use simple_dns::{CLASS, Name, Packet, QCLASS, QTYPE, Question, ResourceRecord, TYPE};
 
 /// Records what `script` does in the near namespace.
 fn record(net: &Net, db: &Path, script: &str) {
@@ -474,5 +475,51 @@ fn a_big_answer_is_whole() {
     assert_eq!(
         (value::<i64>(&db, count), value::<i64>(&db, distinct)),
         (200, 200)
+    );
+}
+
+#[test]
+fn messages_that_share_a_packet_are_read_one_by_one() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    net.far(|| {
+        let server = UdpSocket::bind((FAR4, 53)).unwrap();
+        let client = UdpSocket::bind((FAR4, 0)).unwrap();
+        client.connect((FAR4, 53)).unwrap();
+        let option = |socket, name, value: usize| {
+            agreed::option(socket, libc::SOL_UDP, name, &(value as i32)).unwrap()
+        };
+        let queries = ["one.test", "two.test"].map(|name| {
+            let mut query = Packet::new_query(u16::from(name.as_bytes()[0]));
+            let (name, class) = (Name::new(name).unwrap(), QCLASS::CLASS(CLASS::IN));
+            let question = Question::new(name, QTYPE::TYPE(TYPE::A), class, false);
+            query.questions.push(question);
+            query.build_bytes_vec().unwrap()
+        });
+        option(&client, libc::UDP_SEGMENT, queries[0].len());
+        client.send(&queries.concat()).unwrap();
+        let mut room = [0; 4096];
+        let answers = [1, 2].map(|last| {
+            let (len, from) = server.recv_from(&mut room).unwrap();
+            assert_eq!(from, client.local_addr().unwrap());
+            addresses(&room[..len], &[Ipv4Addr::new(192, 0, 2, last)], 60)
+        });
+        option(&client, libc::UDP_GRO, 1);
+        option(&server, libc::UDP_SEGMENT, answers[0].len());
+        let together = answers.concat();
+        server
+            .send_to(&together, client.local_addr().unwrap())
+            .unwrap();
+        assert_eq!(client.recv(&mut room).unwrap(), together.len());
+    });
+    recorder.stop();
+    let got = rows(&db, "qname, status, data");
+    assert_eq!(
+        got,
+        [
+            ["one.test", "answered", "192.0.2.1"],
+            ["two.test", "answered", "192.0.2.2"]
+        ]
     );
 }

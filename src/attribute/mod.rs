@@ -399,13 +399,15 @@ impl Attributor {
 
     fn dns(&mut self, dns: &Dns, ns: u64, out: &mut Vec<Record>) {
         let Some(segment) = dns.segment else {
-            let passed = Passed {
-                dns,
-                transport: Transport::Udp,
-                bytes: &dns.payload,
-                ns,
-            };
-            self.message(&passed, out);
+            for bytes in dns.messages() {
+                let passed = Passed {
+                    dns,
+                    transport: Transport::Udp,
+                    bytes,
+                    ns,
+                };
+                self.message(&passed, out);
+            }
             return;
         };
         let complete = self

@@ -2,6 +2,7 @@
 //! too short or of no known kind is an error, never a panic.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 
 use super::skel::types;
 use crate::record::{Endpoint, unmapped};
@@ -124,7 +125,7 @@ pub struct FlowBytes {
     pub last_ns: u64,
 }
 
-/// A DNS message over UDP, or a segment of TCP with any part of such messages.
+/// DNS messages over UDP, or a segment of TCP with any part of such messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dns {
     pub owner: Owner,
@@ -133,8 +134,20 @@ pub struct Dns {
     pub ingress: bool,
     /// None over UDP.
     pub segment: Option<Segment>,
-    /// The whole message or segment, or nothing where it could not be copied.
+    /// The whole packet or segment, or nothing where it could not be copied.
     pub payload: Vec<u8>,
+    /// Over UDP: of each message but the last, where the packet is one of several
+    /// (UDP_SEGMENT, UDP_GRO).
+    pub each: Option<NonZeroUsize>,
+}
+
+impl Dns {
+    /// The messages of a packet over UDP.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        let each = self.each.map_or(self.payload.len(), NonZeroUsize::get);
+        let (first, rest) = self.payload.split_at(each.min(self.payload.len()));
+        std::iter::once(first).chain(rest.chunks(each.max(1)))
+    }
 }
 
 /// Where a segment belongs in its connection: sequence numbers, RFC 9293.
@@ -288,6 +301,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                     len: r.wire_len,
                 }),
                 payload: tail::<types::egrets_dns>(bytes, 0, r.len)?.to_vec(),
+                each: NonZeroUsize::new(r.each.into()),
             })
         }
         kind::EGRETS_CGROUP => {
@@ -468,6 +482,24 @@ mod tests {
         let len_at = std::mem::offset_of!(types::egrets_dns, len);
         bytes[len_at] = 1;
         assert_eq!(decode(&bytes), Err(Unreadable));
+    }
+
+    #[test]
+    fn a_packet_of_many_messages_is_each_of_them() {
+        let mut bytes = vec![0u8; size_of::<types::egrets_dns>()];
+        bytes[8] = types::egrets_kind::EGRETS_DNS.0 as u8;
+        bytes.extend(b"onetwo3");
+        let len_at = std::mem::offset_of!(types::egrets_dns, len);
+        bytes[len_at] = 7;
+        let messages = |bytes: &[u8]| match decode(bytes).unwrap().what {
+            What::Dns(dns) => dns.messages().map(<[u8]>::to_vec).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(messages(&bytes), [b"onetwo3"]);
+        bytes[std::mem::offset_of!(types::egrets_dns, each)] = 3;
+        assert_eq!(messages(&bytes), [&b"one"[..], b"two", b"3"]);
+        bytes[len_at] = 0;
+        assert_eq!(messages(&bytes), [b""]);
     }
 
     proptest! {

@@ -36,6 +36,10 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
             ),
         };
         line("recorder", state)?;
+        let which = if running { "this" } else { "the last" };
+        let (sent, received) = (human::bytes(last.tx_bytes), human::bytes(last.rx_bytes));
+        let traffic = format!("{sent} sent, {received} received in {which} recording");
+        line("traffic", traffic)?;
     }
     line("recordings", status.recordings.to_string())?;
     line("connections", status.connections.to_string())?;

@@ -26,6 +26,9 @@ pub struct LastRecording {
     pub pid: u32,
     pub hook_set: String,
     pub clean: bool,
+    /// Payload, of what is open too.
+    pub tx_bytes: i64,
+    pub rx_bytes: i64,
 }
 
 impl Status {
@@ -38,26 +41,32 @@ impl Status {
                 lookups: number("SELECT count(*) FROM lookup")?,
                 lost: number("SELECT COALESCE(sum(lost), 0) FROM gap WHERE kind <> 'retention'")?,
                 file_bytes: size(path, "") + size(path, "-wal"),
-                last: db
-                    .query_row(
-                        "SELECT start_ts, COALESCE(end_ts, seen_ts), pid, hook_set, clean
-                         FROM recording ORDER BY id DESC LIMIT 1",
-                        [],
-                        |row| {
-                            Ok(LastRecording {
-                                start_ts: row.get(0)?,
-                                end_ts: row.get(1)?,
-                                pid: row.get(2)?,
-                                hook_set: row.get(3)?,
-                                clean: row.get(4)?,
-                            })
-                        },
-                    )
-                    .optional()?,
+                last: last(db)?,
             })
         };
         read().with_context(|| cannot_read(path))
     }
+}
+
+fn last(db: &Db) -> rusqlite::Result<Option<LastRecording>> {
+    let sql =
+        "SELECT recording.start_ts, COALESCE(end_ts, seen_ts), recording.pid, hook_set, clean,
+                      COALESCE(sum(tx_bytes), 0), COALESCE(sum(rx_bytes), 0)
+               FROM recording LEFT JOIN process ON process.recording_id = recording.id
+                    LEFT JOIN connection ON connection.process_id = process.id
+               WHERE recording.id = (SELECT max(id) FROM recording) GROUP BY recording.id";
+    db.query_row(sql, [], |row| {
+        Ok(LastRecording {
+            start_ts: row.get(0)?,
+            end_ts: row.get(1)?,
+            pid: row.get(2)?,
+            hook_set: row.get(3)?,
+            clean: row.get(4)?,
+            tx_bytes: row.get(5)?,
+            rx_bytes: row.get(6)?,
+        })
+    })
+    .optional()
 }
 
 fn size(path: &Path, suffix: &str) -> u64 {

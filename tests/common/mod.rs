@@ -3,7 +3,11 @@
 //! Needs root; a part that is missing fails the test that wants it.
 #![allow(dead_code)] // each test file uses its own part of it
 
+#[path = "../tools/send/agreed.rs"]
+pub mod agreed;
+pub mod coverage;
 pub mod image;
+pub mod peer;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -44,7 +48,7 @@ pub fn ask() -> PathBuf {
     tool("ask")
 }
 
-/// The client of tests/tools/send.rs.
+/// The client of tests/tools/send/main.rs.
 pub fn send() -> PathBuf {
     tool("send")
 }

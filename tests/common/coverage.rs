@@ -1,0 +1,99 @@
+//! What a client sent, against the row that egrets has of it: the table of
+//! docs/coverage.md.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::sqlite3;
+
+/// The kernel's version.
+pub fn linux() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut parts = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse().ok());
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
+/// What went one way.
+#[derive(Clone, Copy)]
+pub struct Carried {
+    pub bytes: usize,
+    /// Where it counts: not over TCP.
+    pub datagrams: Option<usize>,
+}
+
+impl Carried {
+    pub fn bytes(bytes: usize) -> Carried {
+        Carried {
+            bytes,
+            datagrams: None,
+        }
+    }
+
+    pub fn datagrams(count: usize, size: usize) -> Carried {
+        Carried {
+            bytes: count * size,
+            datagrams: Some(count),
+        }
+    }
+}
+
+/// Compares a run of `send` with its row, says what came out, for docs/coverage.md and
+/// past libtest's capture, and wants all of it right. The columns are `tx_bytes`,
+/// `rx_bytes`, and with `datagrams` their number both ways.
+pub fn compare(db: &Path, protocol: &str, run: &str, bytes: usize, datagrams: Option<usize>) {
+    let both = Carried { bytes, datagrams };
+    compare_both(db, protocol, run, both, both);
+}
+
+/// The same, where another number comes back than went out.
+pub fn compare_both(db: &Path, protocol: &str, run: &str, out: Carried, back: Carried) {
+    let way = run.split(' ').next().unwrap();
+    let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/send {run}'");
+    compare_rows(db, way, protocol, &filter, 1, out, back);
+}
+
+/// The same for the sum of so many rows.
+pub fn compare_rows(
+    db: &Path,
+    way: &str,
+    protocol: &str,
+    filter: &str,
+    rows: usize,
+    out: Carried,
+    back: Carried,
+) {
+    let columns = "count(*), coalesce(sum(comm = 'send'), 0), sum(tx_bytes), sum(rx_bytes),
+                   sum(tx_packets), sum(rx_packets)";
+    let sql = format!("SELECT {columns} FROM egress WHERE {filter}");
+    let row = sqlite3(db, &sql).remove(0);
+    let number = |column: usize| row[column].parse::<usize>().ok();
+    if number(0) != Some(rows) {
+        say(&format!("{way} | {protocol} | no | - | -"));
+        panic!("{way}: not {rows} rows where {filter}: {row:?}");
+    }
+    let off = |column, wanted: usize| {
+        let got = number(column).unwrap_or(0) as f64;
+        (got - wanted as f64).abs() / wanted.max(1) as f64 * 100.0
+    };
+    let error = off(2, out.bytes).max(off(3, back.bytes));
+    let own = if row[1] == row[0] { "yes" } else { "no" };
+    say(&format!("{way} | {protocol} | yes | {own} | {error:.2}"));
+    assert_eq!(own, "yes", "{filter}: {row:?}");
+    let got = (number(2), number(3), number(4), number(5));
+    let wanted = (
+        Some(out.bytes),
+        Some(back.bytes),
+        out.datagrams,
+        back.datagrams,
+    );
+    assert_eq!(got, wanted, "{filter}");
+}
+
+/// A row of docs/coverage.md: way, protocol, whether it was seen, whether
+/// the process is right, and how far the bytes are off.
+pub fn say(line: &str) {
+    let line = format!("\ncoverage: {line}\n");
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+}

@@ -1,0 +1,404 @@
+//! Shapes of traffic: short and long, few and many, alone and at once, from everywhere,
+//! and what is known of their bytes while they last.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use common::agreed::{ANSWERS, answer, back, meanwhile};
+use common::coverage::{Carried, compare_both, compare_rows};
+use common::peer::{Answers, Peer};
+use common::*;
+use egrets::query::human;
+
+/// A server of the far side that hands its connections to the test.
+fn handed_over(net: &Net) -> (u16, Receiver<TcpStream>) {
+    let listener = net.far(|| TcpListener::bind("[::]:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    let (to, streams) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let _ = to.send(stream);
+        }
+    });
+    (port, streams)
+}
+
+/// A client that has a connection, and does nothing until it is told to.
+fn hold(net: &Net, port: u16, way: &str) -> Guard {
+    let mut child = net
+        .command(dial())
+        .args([way, FAR4, &port.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = child.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    Guard(child)
+}
+
+/// The lines that watch prints, as they come.
+fn lines_of(watch: &mut Child) -> Receiver<String> {
+    let (to, lines) = channel();
+    let stdout = BufReader::new(watch.stdout.take().unwrap());
+    thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            let _ = to.send(line);
+        }
+    });
+    lines
+}
+
+#[test]
+fn a_downloads_bytes_are_there_while_it_lasts_and_all_of_them_when_the_recorder_stops() {
+    // the clients do not read: it has to fit into their buffers
+    const FIRST: usize = 30_000;
+    const SECOND: usize = 7_001;
+    let net = Net::new();
+    let (port, streams) = handed_over(&net);
+    let mut open = Vec::new();
+    let _older = hold(&net, port, "hold");
+    open.push(streams.recv().unwrap());
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let mut watch = Guard(
+        egrets()
+            .args(["watch", "--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let lines = lines_of(&mut watch.0);
+    eventually("watch sees what is dialled", || {
+        ok(net.command(dial()).args(["tcp", FAR4, &port.to_string()]));
+        drop(streams.recv().unwrap());
+        lines
+            .try_iter()
+            .any(|line| line.contains("\"event\":\"close\""))
+            .then_some(())
+    });
+    let _newer = hold(&net, port, "hold");
+    open.push(streams.recv().unwrap());
+    for stream in &mut open {
+        stream.write_all(&vec![b'x'; FIRST]).unwrap();
+    }
+    let of_port = format!("\"dst_port\":{port}");
+    let got = format!("\"rx_bytes\":{FIRST}");
+    eventually("the live log tells of it", || {
+        let parts = [
+            "\"event\":\"progress\"",
+            &of_port,
+            &got,
+            "\"outcome\":\"connected\"",
+        ];
+        lines
+            .try_iter()
+            .any(|line| parts.iter().all(|part| line.contains(part)))
+            .then_some(())
+    });
+
+    let rows = |rx: usize| {
+        format!(
+            "SELECT already_open, tx_bytes, outcome, duration_us FROM egress
+             WHERE dst_port = {port} AND rx_bytes = {rx} ORDER BY already_open"
+        )
+    };
+    let both = [["0", "0", "connected", ""], ["1", "0", "connected", ""]];
+    eventually("the bytes are in the file", || {
+        (sqlite3(&db, &rows(FIRST)) == both).then_some(())
+    });
+    // others' traffic goes on meanwhile
+    eventually("status shows their sum", || {
+        let sum = || value::<i64>(&db, "SELECT sum(rx_bytes) FROM egress");
+        let before = sum();
+        let status = ok(egrets().args(["status", "--db"]).arg(&db));
+        let received = format!(" {} received in this recording", human::bytes(before));
+        (sum() == before && status.contains(&received)).then_some(())
+    });
+    for stream in &mut open {
+        stream.write_all(&vec![b'x'; SECOND]).unwrap();
+    }
+    thread::sleep(Duration::from_millis(300)); // until it has all come
+    assert_eq!(recorder.stop(), 0);
+    assert_eq!(sqlite3(&db, &rows(FIRST + SECOND)), both);
+}
+
+/// A command in a namespace of this name.
+fn within(netns: &str, args: &str) -> Command {
+    let mut command = Command::new("ip");
+    command
+        .args(["netns", "exec", netns])
+        .arg(send())
+        .args(args.split(' '));
+    command
+}
+
+#[test]
+fn thousands_of_short_connections_have_a_row_each_with_its_own_bytes() {
+    let count = volume(4000);
+    let net = Net::new();
+    let port = Peer::start(&net, Answers::Plain).port;
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    ok(&mut within(
+        &net.near,
+        &format!("many {FAR4} {port} {count} 1"),
+    ));
+    recorder.stop();
+    // 1, 2, 3 … bytes
+    let out = count * (count + 1) / 2;
+    let filter = format!("dst_port = {port} AND protocol = 'tcp'");
+    let (way, back) = ("many short connections", 2 * out + 7 * count);
+    compare_rows(
+        &db,
+        way,
+        "tcp",
+        &filter,
+        count,
+        Carried::bytes(out),
+        Carried::bytes(back),
+    );
+    let own = format!(
+        "SELECT count(DISTINCT tx_bytes), min(tx_bytes), max(tx_bytes),
+                sum(rx_bytes <> 2 * tx_bytes + 7) FROM egress WHERE {filter}"
+    );
+    let count = count.to_string();
+    assert_eq!(sqlite3(&db, &own), [[&count[..], "1", &count, "0"]]);
+}
+
+#[test]
+fn a_burst_over_many_sockets_has_each_ones_own_bytes() {
+    const TURNS: usize = 10;
+    const SIZE: usize = 1000;
+    let count = volume(300);
+    let net = Net::new();
+    let port = Peer::start(&net, Answers::Plain).port;
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    ok(&mut within(
+        &net.near,
+        &format!("burst {FAR4} {port} {count} {SIZE}"),
+    ));
+    recorder.stop();
+    let sent = count * SIZE * TURNS + count * (count - 1) / 2;
+    let tcp = [sent, 2 * sent + 7 * count].map(Carried::bytes);
+    // an answer is longer by the same for each
+    let longer = answer(1) - 1;
+    let datagrams = TURNS * count;
+    let udp = [(1, 0), (ANSWERS, longer)].map(|(times, longer)| Carried {
+        bytes: times * (sent + longer * datagrams),
+        datagrams: Some(times * datagrams),
+    });
+    for (protocol, [out, back]) in [("tcp", tcp), ("udp", udp)] {
+        let filter = format!("dst_port = {port} AND protocol = '{protocol}'");
+        compare_rows(&db, "burst of sockets", protocol, &filter, count, out, back);
+        let each = format!("SELECT count(DISTINCT tx_bytes) FROM egress WHERE {filter}");
+        assert_eq!(value::<i64>(&db, &each), count as i64);
+    }
+}
+
+#[test]
+fn a_drip_is_in_the_file_while_it_lasts_and_all_of_it_at_its_end() {
+    const SIZE: usize = 5;
+    // 8 s of it; `make coverage` has minutes
+    let seconds = std::env::var("EGRETS_TEST_DRIP").map_or(8, |n| n.parse().unwrap());
+    let count = 2 * seconds;
+    let net = Net::new();
+    let peer = Peer::start(&net, Answers::Plain);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let args = format!("drip {FAR4} {} {count} {SIZE}", peer.port);
+    let mut drip = Guard(within(&net.near, &args).spawn().unwrap());
+    let mut seen: [BTreeSet<i64>; 2] = Default::default();
+    while drip.0.try_wait().unwrap().is_none() {
+        for (seen, protocol) in seen.iter_mut().zip(["tcp", "udp"]) {
+            let sql = format!(
+                "SELECT tx_bytes FROM egress
+                 WHERE protocol = '{protocol}' AND dst_port = {} AND tx_bytes > 0",
+                peer.port
+            );
+            seen.extend(
+                sqlite3(&db, &sql)
+                    .iter()
+                    .map(|row| -> i64 { row[0].parse().unwrap() }),
+            );
+        }
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert!(drip.0.wait().unwrap().success());
+    recorder.stop();
+    for seen in &seen {
+        // a look every 2 s or so; an emulated machine with its processors busy has fewer
+        assert!(seen.len() >= (seconds / 4).max(2), "{seen:?}");
+        assert!(
+            seen.iter().all(|bytes| bytes % SIZE as i64 == 0),
+            "{seen:?}"
+        );
+    }
+    let out = count * SIZE;
+    compare_both(
+        &db,
+        "tcp",
+        &args,
+        Carried::bytes(out),
+        Carried::bytes(back(out)),
+    );
+    let back = Carried::datagrams(ANSWERS * count, answer(SIZE));
+    compare_both(&db, "udp", &args, Carried::datagrams(count, SIZE), back);
+}
+
+#[test]
+fn what_goes_over_loopback_alone_is_counted_once() {
+    let net = Net::new();
+    let port = Peer::start(&net, Answers::Plain).port;
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    for (ip, way) in [("127.0.0.1", "write"), ("::1", "write")] {
+        ok(&mut within(&net.far, &format!("{way} {ip} {port} 5 70001")));
+        ok(&mut within(
+            &net.far,
+            &format!("udp-send {ip} {port} 20 9000"),
+        ));
+    }
+    recorder.stop();
+    let (out, come) = (2 * 5 * 70_001, 2 * back(5 * 70_001));
+    let filter = |protocol| format!("dst_port = {port} AND protocol = '{protocol}'");
+    compare_rows(
+        &db,
+        "loopback",
+        "tcp",
+        &filter("tcp"),
+        2,
+        Carried::bytes(out),
+        Carried::bytes(come),
+    );
+    let (out, come) = (
+        Carried::datagrams(40, 9000),
+        Carried::datagrams(80, answer(9000)),
+    );
+    compare_rows(&db, "loopback", "udp", &filter("udp"), 2, out, come);
+}
+
+#[test]
+fn both_ways_at_once_are_counted_apart() {
+    let (count, size) = (volume(500), 70_001);
+    let net = Net::new();
+    let answers = Answers::Meanwhile(meanwhile(count * size));
+    let port = Peer::start(&net, answers).port;
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let args = format!("duplex {FAR4} {port} {count} {size}");
+    ok(&mut within(&net.near, &args));
+    recorder.stop();
+    let out = count * size;
+    compare_both(
+        &db,
+        "tcp",
+        &args,
+        Carried::bytes(out),
+        Carried::bytes(meanwhile(out)),
+    );
+}
+
+#[test]
+fn what_a_killed_process_had_sent_is_counted() {
+    let net = Net::new();
+    let peer = Peer::start(&net, Answers::Plain);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let args = format!("until-killed {FAR4} {} 1 70001", peer.port);
+    let mut client = Guard(within(&net.near, &args).spawn().unwrap());
+    eventually("a part has come", || {
+        (peer.got.tcp() > 1_000_000).then_some(())
+    });
+    client.0.kill().unwrap();
+    client.0.wait().unwrap();
+    // the kernel still delivers what it had taken
+    let closed = format!(
+        "SELECT count(*) FROM egress WHERE dst_port = {} AND duration_us IS NOT NULL",
+        peer.port
+    );
+    eventually("it is closed", || {
+        (value::<i64>(&db, &closed) == 1).then_some(())
+    });
+    recorder.stop();
+    // the peer answers what a dead process can't take: nothing of that is received
+    compare_both(
+        &db,
+        "tcp",
+        &args,
+        Carried::bytes(peer.got.tcp()),
+        Carried::bytes(0),
+    );
+}
+
+#[test]
+fn a_recorder_that_stops_in_the_middle_has_what_was_sent_until_then() {
+    let net = Net::new();
+    let peer = Peer::start(&net, Answers::Plain);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let args = format!("drip {FAR4} {} 1000 700", peer.port);
+    let _drip = Guard(within(&net.near, &args).spawn().unwrap());
+    eventually("some has come", || (peer.got.udp() > 1_400).then_some(()));
+    let before = [peer.got.tcp(), peer.got.udp()];
+    assert_eq!(recorder.stop(), 0);
+    let after = [peer.got.tcp(), peer.got.udp()];
+    for (i, protocol) in ["tcp", "udp"].iter().enumerate() {
+        let sql = format!(
+            "SELECT tx_bytes FROM egress
+             WHERE protocol = '{protocol}' AND cmdline LIKE '%/send {args}'"
+        );
+        let got = value::<i64>(&db, &sql) as usize;
+        let between = before[i]..=after[i];
+        assert!(between.contains(&got), "{protocol}: {got}, {between:?}");
+    }
+}
+
+#[test]
+fn what_leaves_a_container_is_counted_and_its_own() {
+    let id = format!("{:0>64x}", std::process::id());
+    let cgroup = cgroup2().join("docker").join(&id);
+    let parent_is_ours = !cgroup.parent().unwrap().exists();
+    fs::create_dir_all(&cgroup).unwrap();
+    let net = Net::new();
+    let port = Peer::start(&net, Answers::Plain).port;
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    for args in [
+        format!("write {FAR4} {port} 5 70001"),
+        format!("udp-sendmmsg {FAR6} {port} 20 1200"),
+    ] {
+        // not 'ip netns exec': that hides /sys/fs/cgroup
+        let procs = cgroup.join("cgroup.procs");
+        let script = format!("echo $$ >{}; exec \"$@\"", procs.display());
+        ok(Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{}", net.near))
+            .args(["sh", "-ec", &script, "sh"])
+            .arg(send())
+            .args(args.split(' ')));
+    }
+    recorder.stop();
+    fs::remove_dir(&cgroup).unwrap();
+    if parent_is_ours {
+        let _ = fs::remove_dir(cgroup.parent().unwrap());
+    }
+    let filter = |protocol| format!("container_id = '{id}' AND protocol = '{protocol}'");
+    let tcp = [5 * 70_001, back(5 * 70_001)].map(Carried::bytes);
+    let out = Carried::datagrams(20, 1200);
+    let udp = [out, Carried::datagrams(20 * ANSWERS, answer(1200))];
+    for (protocol, [out, back]) in [("tcp", tcp), ("udp", udp)] {
+        let filter = filter(protocol);
+        compare_rows(&db, "from a container", protocol, &filter, 1, out, back);
+    }
+}
