@@ -167,7 +167,7 @@ struct egrets_dns {
 	__u32 ack;		       /* TCP: the first byte expected of the other side */
 	__u8 ingress;		       /* 1: came in, 0: went out */
 	__u8 tcp;
-	__u16 each; /* UDP: 0, or the length of each message but the last: they came as one packet */
+	__u16 each; /* UDP: of each message but the last where they are one packet, else 0 */
 	__u8 pad[4];
 	__u8 payload[];
 };
