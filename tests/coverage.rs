@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::Path;
+use std::process::Command;
 
 use common::agreed::{ANSWERS, answer, back};
 use common::coverage::{Carried, compare_both, say};
@@ -39,14 +40,14 @@ fn udp(way: &str, ip: &str, port: u16, count: usize, size: usize) -> Run {
 /// Runs each; those that the kernel does not have are said to be absent, and left out.
 fn run_all(net: &Net, runs: Vec<Run>) -> Vec<Run> {
     let there = |run: &Run| {
-        let absent = ok(net.command(send()).args(run.args.split(' '))) == "absent\n";
+        let absent = ok(Command::new(send()).args(run.args.split(' '))) == "absent\n";
         if absent {
             let way = run.args.split(' ').next().unwrap();
             say(&format!("{way} | {} | absent | - | -", run.protocol));
         }
         !absent
     };
-    runs.into_iter().filter(there).collect()
+    net.near(|| runs.into_iter().filter(there).collect())
 }
 
 fn compare_all(db: &Path, runs: &[Run]) {

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::sqlite3;
+use rusqlite::{Connection, OpenFlags};
 
 /// The kernel's version.
 pub fn linux() -> (u32, u32) {
@@ -64,31 +64,30 @@ pub fn compare_rows(
     out: Carried,
     back: Carried,
 ) {
-    let columns = "count(*), coalesce(sum(comm = 'send'), 0), sum(tx_bytes), sum(rx_bytes),
+    let columns = "count(*), sum(comm = 'send'), sum(tx_bytes), sum(rx_bytes),
                    sum(tx_packets), sum(rx_packets)";
     let sql = format!("SELECT {columns} FROM egress WHERE {filter}");
-    let row = sqlite3(db, &sql).remove(0);
-    let number = |column: usize| row[column].parse::<usize>().ok();
-    if number(0) != Some(rows) {
+    // not through a sqlite3 of its own: there are hundreds
+    let db = Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    let row: Vec<Option<i64>> = db
+        .query_row(&sql, [], |row| (0..6).map(|i| row.get(i)).collect())
+        .unwrap();
+    if row[0] != Some(rows as i64) {
         say(&format!("{way} | {protocol} | no | - | -"));
         panic!("{way}: not {rows} rows where {filter}: {row:?}");
     }
-    let off = |column, wanted: usize| {
-        let got = number(column).unwrap_or(0) as f64;
+    let off = |got: Option<i64>, wanted: usize| {
+        let got = got.unwrap_or(0) as f64;
         (got - wanted as f64).abs() / wanted.max(1) as f64 * 100.0
     };
-    let error = off(2, out.bytes).max(off(3, back.bytes));
+    let error = off(row[2], out.bytes).max(off(row[3], back.bytes));
     let own = if row[1] == row[0] { "yes" } else { "no" };
     say(&format!("{way} | {protocol} | yes | {own} | {error:.2}"));
     assert_eq!(own, "yes", "{filter}: {row:?}");
-    let got = (number(2), number(3), number(4), number(5));
-    let wanted = (
-        Some(out.bytes),
-        Some(back.bytes),
-        out.datagrams,
-        back.datagrams,
-    );
-    assert_eq!(got, wanted, "{filter}");
+    let bytes = [out.bytes, back.bytes].map(Some);
+    let wanted = [bytes, [out.datagrams, back.datagrams]].concat();
+    let wanted: Vec<_> = wanted.iter().map(|n| n.map(|n| n as i64)).collect();
+    assert_eq!(row[2..], wanted, "{filter}");
 }
 
 /// A row of docs/coverage.md: way, protocol, whether it was seen, whether

@@ -277,14 +277,14 @@ impl Net {
     }
 
     /// Runs on a thread inside the far namespace, whose sockets stay there.
-    pub fn far<T: Send + 'static>(&self, make: impl FnOnce() -> T + Send + 'static) -> T {
-        let ns = File::open(format!("/run/netns/{}", self.far)).unwrap();
-        thread::spawn(move || {
-            move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            make()
-        })
-        .join()
-        .unwrap()
+    pub fn far<T: Send>(&self, make: impl FnOnce() -> T + Send) -> T {
+        within(&self.far, make)
+    }
+
+    /// The same inside the near one: programs that it starts are there too, without
+    /// the mounts of `command`.
+    pub fn near<T: Send>(&self, make: impl FnOnce() -> T + Send) -> T {
+        within(&self.near, make)
     }
 
     /// An HTTP server that answers every request with `body` and closes.
@@ -363,6 +363,17 @@ impl Net {
             }
         });
     }
+}
+
+fn within<T: Send>(netns: &str, make: impl FnOnce() -> T + Send) -> T {
+    let ns = File::open(format!("/run/netns/{netns}")).unwrap();
+    thread::scope(|scope| {
+        let run = || {
+            move_into_link_name_space(ns.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            make()
+        };
+        scope.spawn(run).join().unwrap()
+    })
 }
 
 /// The answer to a query for an address, as name servers give it.
