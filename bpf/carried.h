@@ -13,9 +13,12 @@ static __always_inline void write_carried(struct seq_file *seq, const __u64 *key
 {
 	const struct sock *sk = (const struct sock *)s->sk;
 	struct egrets_carried e = {.cookie = *key};
+	struct egrets_added added = s->added;
 
-	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) != e.cookie ||
-	    !carried(sk, s, &e.tx_bytes, &e.rx_bytes) ||
+	if (!sk || BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) != e.cookie)
+		return;
+	tls_added(sk, &added);
+	if (!carried(sk, &added, &e.tx_bytes, &e.rx_bytes) ||
 	    BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) != e.cookie)
 		return;
 	bpf_seq_write(seq, &e, sizeof(e));

@@ -276,8 +276,8 @@ static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
  * The kernel's own counters of a connection's payload, without retransmissions and
  * what TLS adds. False where it has none: MPTCP's came with 6.5.
  */
-static __always_inline bool carried(const struct sock *sk, const struct egrets_sock *s, __u64 *tx,
-				    __u64 *rx)
+static __always_inline bool carried(const struct sock *sk, const struct egrets_added *added,
+				    __u64 *tx, __u64 *rx)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
 	const struct mptcp_sock *msk = (const struct mptcp_sock *)sk;
@@ -287,11 +287,9 @@ static __always_inline bool carried(const struct sock *sk, const struct egrets_s
 		__u64 fin = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE) & 1;
 		__u64 received = BPF_CORE_READ(tp, bytes_received);
 		__u64 sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
-		struct egrets_added added = s->added;
 
-		tls_added(sk, &added);
-		*tx = sent > added.tx ? sent - added.tx : 0;
-		*rx = received > fin + added.rx ? received - fin - added.rx : 0;
+		*tx = sent > added->tx ? sent - added->tx : 0;
+		*rx = received > fin + added->rx ? received - fin - added->rx : 0;
 		return true;
 	}
 	if (!bpf_core_field_exists(msk->bytes_sent))
@@ -319,7 +317,7 @@ static __always_inline void report_state(__u32 kind, const struct sock *sk, __u6
 		set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 	else
 		BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
-	e->has_bytes = carried(sk, s, &e->tx_bytes, &e->rx_bytes);
+	e->has_bytes = carried(sk, &s->added, &e->tx_bytes, &e->rx_bytes);
 	submit(e);
 }
 
@@ -347,9 +345,10 @@ static __always_inline void state_changed(const struct sock *sk, int old_state, 
 	s->established = 1;
 	s->sk = (__u64)sk;
 	__u32 err = BPF_CORE_READ(sk, sk_err);
+	bool tls = tls_added(sk, &s->added);
 
 	/* of what came in TLS knows no more than its process has read */
-	if (kind == EGRETS_CLOSE && !s->released && tls_added(sk, &s->added)) {
+	if (kind == EGRETS_CLOSE && tls && !s->released) {
 		s->err = err;
 		s->closed = 1;
 		return;
@@ -371,16 +370,16 @@ static __always_inline void release(struct bpf_sock *ctx)
 	const struct sock *sk = (const struct sock *)s->sk;
 
 	s->released = 1;
+	if (sk)
+		tls_added(sk, &s->added);
 	if (ctx->protocol == IPPROTO_UDP) {
 		end_flows(cookie, s);
 	} else if (sk && s->closed) {
 		report_state(EGRETS_CLOSE, sk, cookie, s, s->err, true);
 	} else if (ctx->state == BPF_TCP_CLOSE) {
 		report_release(cookie, NULL);
-	} else { /* its CLOSE is still to come */
-		if (sk)
-			tls_added(sk, &s->added);
-		return;
+	} else {
+		return; /* its CLOSE is still to come */
 	}
 	bpf_map_delete_elem(&socks, &cookie);
 }

@@ -1,7 +1,8 @@
 //! io_uring, one operation at a time.
 
-use std::io::{Error, Result};
-use std::os::fd::RawFd;
+use std::io::{Error, Result, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 
 use io_uring::squeue::Entry;
 use io_uring::{IoUring, Probe, cqueue, opcode, types};
@@ -11,6 +12,7 @@ use crate::calls::{self, Done, absent, error};
 
 pub struct Ring(IoUring);
 
+const ENTRIES: u32 = 32;
 /// Of a group of buffers that the kernel fills by itself.
 const GROUP: u16 = 1;
 const BUFFERS: u16 = 16;
@@ -27,12 +29,24 @@ impl Ring {
             _ if way.starts_with("uring") => opcode::Send::CODE, // as old as the others
             _ => return Ok(None),
         };
-        let ring = IoUring::new(32)?;
+        let ring = IoUring::new(ENTRIES)?;
         let mut probe = Probe::new();
         ring.submitter().register_probe(&mut probe)?;
         match probe.is_supported(code) {
+            true if way == "uring-multishot" => Ring(ring).multishot().map(Some),
             true => Ok(Some(Ring(ring))),
             false => Err(absent()),
+        }
+    }
+
+    /// The same, with one operation for all: no probe knows of that.
+    fn multishot(mut self) -> Result<Ring> {
+        let (mut here, there) = UnixStream::pair()?;
+        here.write_all(b"x")?;
+        match self.receive_all(there.as_raw_fd(), |_| Ok(true)) {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => Err(absent()), // before 6.0
+            Err(e) => Err(e),
+            Ok(()) => Ok(Ring(IoUring::new(ENTRIES)?)),
         }
     }
 
@@ -122,8 +136,6 @@ impl Ring {
                 match length(done.result()) {
                     // all are full, and on their way back
                     Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => {}
-                    // before Linux 6.0
-                    Err(e) if e.raw_os_error() == Some(libc::EINVAL) => return Err(absent()),
                     Err(e) => return Err(e),
                     Ok(len) => {
                         if enough(len)? {

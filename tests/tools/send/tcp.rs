@@ -19,12 +19,13 @@ pub fn run(way: &str, to: SocketAddr, count: usize, size: usize) -> Done {
     };
     let data = vec![b'x'; size];
     let mut sender = Sender::new(out, &stream, None, &data)?;
+    let mut receiver = Receiver::new(into, &stream)?;
     for _ in 0..count {
         all(&data, |rest| sender.send(rest))?;
     }
     stream.shutdown(Shutdown::Write)?;
     let mut got = 0;
-    Receiver::new(into, &stream)?.receive(|n| {
+    receiver.receive(|n| {
         got += n;
         Ok(n == 0)
     })?;

@@ -13,6 +13,7 @@ use crate::ways::{Receiver, Sender};
 
 /// Of a socket that many datagrams come to at once; the kernel caps it.
 const QUEUE: usize = 1 << 20;
+const PAGE: usize = 4096;
 
 /// A socket for this destination that has room for what comes.
 pub fn socket(to: SocketAddr) -> Result<UdpSocket> {
@@ -38,14 +39,16 @@ pub fn run(way: &str, to: SocketAddr, count: usize, size: usize) -> Done {
     if !named {
         socket.connect(to)?;
     }
-    let data = vec![b'x'; size * count];
+    // before Linux 6.5 each page that is spliced is a datagram
+    let pages = vec![b'x'; size * count + PAGE];
+    let data = &pages[pages.as_ptr().align_offset(PAGE)..][..size * count];
     let piece = &data[..size];
     let mut receiver = Receiver::new(into, &socket)?;
     match out {
-        "sendmmsg" => many(&socket, &data, size)?,
+        "sendmmsg" => many(&socket, data, size)?,
         "gso" => {
             option(&socket, libc::SOL_UDP, libc::UDP_SEGMENT, &(size as i32))?;
-            socket.send(&data)?;
+            socket.send(data)?;
         }
         _ => {
             let mut sender = Sender::new(out, &socket, named.then(|| to.into()), piece)?;
