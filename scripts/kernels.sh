@@ -110,7 +110,8 @@ make_root() {
 		mapfile -t files < <(dpkg -L "$package" | grep -E '^/(usr/)?s?bin/.')
 		put "$root" "${files[@]}"
 	done
-	put "$root" /etc/containers /usr/share/containers /usr/sbin/{iptables,ip6tables} /usr/lib/x86_64-linux-gnu/xtables \
+	put "$root" /usr/sbin/{iptables,ip6tables} /usr/lib/x86_64-linux-gnu/xtables \
+		/etc/containers /usr/share/containers \
 		/etc/{passwd,group,nsswitch.conf,protocols,services}
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
 	: >"$root/etc/resolv.conf"

@@ -179,6 +179,7 @@ fn dockers_containers_are_told_by_their_files_with_every_driver_and_cgroup_paren
         format!("/system.slice/docker-{me}.scope"),
         format!("/actions_job/{me}"),
         format!("/own.slice/docker-{me}.scope"),
+        format!("/egt-own/{me}"),
     ] {
         assert_eq!(
             row_of(&cgroup, COLUMNS),
@@ -539,13 +540,15 @@ fn the_questions_about_who_it_was_have_their_answers() {
         "--clear-groups",
     ];
     ok(&mut scene.command(unit, &[&www[..], &tcp("files.test")].concat()));
-    // The parent is gone when its child dials.
-    let script = format!("(sleep 0.3; {dial} tcp late.test {port}) & exit");
-    // bash by another name: the tests themselves may be children of a bash
-    let bash = scene.dir.path().join("egt-bash");
-    fs::copy("/bin/bash", &bash).unwrap();
-    let command = [bash.to_str().unwrap(), "-c", &script];
-    let mut parent = scene.command("/egt.slice/session-1.scope", &command);
+    // A job on a runner of one's own (actions/runner: src/Misc/layoutbin/systemd.svc.sh.template),
+    // without a container: its steps are children of Runner.Worker. The shell of this one
+    // is gone when its child dials.
+    let runner = "/system.slice/actions.runner.shop-web.host1.service";
+    let worker = scene.dir.path().join("Runner.Worker");
+    fs::copy("/bin/bash", &worker).unwrap();
+    let step = format!("bash -c '(sleep 0.3; {dial} tcp late.test {port}) & exit'; :");
+    let command = [worker.to_str().unwrap(), "-c", &step];
+    let mut parent = scene.command(runner, &command);
     let mut parent = parent.spawn().unwrap();
     let pid = parent.id().to_string();
     parent.wait().unwrap();
@@ -582,7 +585,7 @@ fn the_questions_about_who_it_was_have_their_answers() {
             "files.test",
         ),
         (
-            "what did the children of egt-bash talk to on port PORT",
+            "what did the children of Runner.Worker talk to on port PORT",
             "host",
             "late.test",
         ),
@@ -596,4 +599,10 @@ fn the_questions_about_who_it_was_have_their_answers() {
         let question = question.replace("PARENT", &pid);
         assert_eq!(answer(&question, column), expected, "{question}");
     }
+    // the tests themselves may be children of one
+    let bash = format!("what did the children of bash talk to on port {port}");
+    assert!(answer(&bash, "host").contains("late.test"));
+    let unit = "actions.runner.shop-web.host1.service";
+    let unit = format!("what did unit {unit} talk to on port {port}");
+    assert_eq!(answer(&unit, "host"), "late.test");
 }
