@@ -230,14 +230,24 @@ fn a_users_containers_of_rootless_docker_and_podman_are_told_by_the_files_in_the
 fn a_kubernetes_pod_of_containerd_has_namespace_pod_container_and_image() {
     // containerd: internal/cri/annotations/annotations.go;
     // kubelet: pkg/kubelet/cm/pod_container_manager_linux.go
-    let (id, mut laid) = (id(), Laid::default());
+    let (id, sandbox, mut laid) = (id(), id(), Laid::default());
     laid.file(
         &bundle("k8s.io", &id),
         r#"{"ociVersion":"1.2.0","hostname":"web-0","annotations":{
             "io.kubernetes.cri.container-name":"nginx","io.kubernetes.cri.container-type":"container",
             "io.kubernetes.cri.image-name":"docker.io/library/nginx:1.27",
-            "io.kubernetes.cri.sandbox-name":"web-0","io.kubernetes.cri.sandbox-namespace":"shop"}}"#,
+            "io.kubernetes.cri.sandbox-name":"web-0","io.kubernetes.cri.sandbox-namespace":"shop",
+            "io.kubernetes.cri.sandbox-id":"SANDBOX"}}"#
+            .replace("SANDBOX", &sandbox)
+            .as_str(),
     );
+    // containernetworking/cni: libcni/api.go
+    laid.file(
+        &format!("/var/lib/cni/results/pods-{sandbox}-eth0"),
+        r#"{"kind":"cniCacheV1","ifName":"eth0","networkName":"pods",
+            "result":{"cniVersion":"1.0.0","ips":[{"address":"10.244.1.7/24"}]}}"#,
+    );
+    let columns = format!("{COLUMNS}, container_ip");
     for cgroup in [
         format!("/kubepods.slice/kubepods-pod{id}.slice/cri-containerd-{id}.scope"),
         format!("/kubepods/burstable/pod{id}/{id}"),
@@ -251,8 +261,8 @@ fn a_kubernetes_pod_of_containerd_has_namespace_pod_container_and_image() {
             "web-0",
         ];
         assert_eq!(
-            row_of(&cgroup, COLUMNS),
-            [&["containerd"], &expected[..], &[""]].concat(),
+            row_of(&cgroup, &columns),
+            [&["containerd"], &expected[..], &["", "10.244.1.7"]].concat(),
             "{cgroup}"
         );
     }

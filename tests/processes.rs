@@ -215,6 +215,54 @@ fn hostile_arguments_stay_in_their_line_and_their_field() {
 }
 
 #[test]
+fn a_program_with_a_hostile_name_stays_in_its_line_its_field_and_its_cell() {
+    use std::os::unix::ffi::OsStrExt;
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    // comm is its first 15 bytes, exe all of it
+    let name = std::ffi::OsStr::from_bytes(b"x\nIN\x1b[2J\xff\",'\xc2\x9b=`$(id)\r--");
+    let program = dir.path().join(name);
+    fs::copy("/bin/bash", &program).unwrap();
+    let printed = dir.path().join("printed");
+    let mut egrets = egrets();
+    egrets.stdout(fs::File::create(&printed).unwrap());
+    let recorder = Recorder::start_with(&db, &["--print"], egrets);
+    let connect = format!("exec 3<>/dev/tcp/{FAR4}/{port}");
+    ok(net.command(&program).args(["-c", &connect]));
+    assert_eq!(recorder.stop(), 0);
+
+    let harmless = |output: &str, lines: usize| {
+        let bad = |c: char| c.is_control() && c != '\n';
+        assert!(!output.contains(bad), "{output:?}");
+        assert_eq!(output.lines().count(), lines, "{output:?}");
+    };
+    let printed = fs::read_to_string(&printed).unwrap();
+    let about = |line: &&str| line.contains(&format!(":{port} "));
+    let lines: Vec<_> = printed.lines().filter(about).collect();
+    harmless(&lines.join("\n"), 3);
+    assert!(
+        printed.lines().all(|line| line.starts_with("INFO[")),
+        "{printed}"
+    );
+    let question = format!("which processes connected on port {port}");
+    let ask = |form: &[&str]| {
+        let mut query = common::egrets();
+        ok(query.args(["query", &question, "--db"]).arg(&db).args(form))
+    };
+    harmless(&ask(&[]), 2);
+    harmless(&ask(&["--csv"]).replace("\r\n", "\n"), 2);
+    let json = ask(&["--json"]);
+    harmless(&json, 1);
+    let row: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(row["comm"], "x\nIN\u{1b}[2J\u{fffd}\",'\u{9b}=", "{json}");
+    assert!(
+        row["exe"].as_str().unwrap().ends_with("=`$(id)\r--"),
+        "{json}"
+    );
+}
+
+#[test]
 fn a_process_has_who_had_logged_in() {
     let net = Net::new();
     let port = net.http("x").to_string();
