@@ -179,6 +179,7 @@ fn dockers_containers_are_told_by_their_files_with_every_driver_and_cgroup_paren
         format!("/system.slice/docker-{me}.scope"),
         format!("/actions_job/{me}"),
         format!("/own.slice/docker-{me}.scope"),
+        format!("/egt-own/{me}"),
     ] {
         assert_eq!(
             row_of(&cgroup, COLUMNS),
@@ -229,14 +230,24 @@ fn a_users_containers_of_rootless_docker_and_podman_are_told_by_the_files_in_the
 fn a_kubernetes_pod_of_containerd_has_namespace_pod_container_and_image() {
     // containerd: internal/cri/annotations/annotations.go;
     // kubelet: pkg/kubelet/cm/pod_container_manager_linux.go
-    let (id, mut laid) = (id(), Laid::default());
+    let (id, sandbox, mut laid) = (id(), id(), Laid::default());
     laid.file(
         &bundle("k8s.io", &id),
         r#"{"ociVersion":"1.2.0","hostname":"web-0","annotations":{
             "io.kubernetes.cri.container-name":"nginx","io.kubernetes.cri.container-type":"container",
             "io.kubernetes.cri.image-name":"docker.io/library/nginx:1.27",
-            "io.kubernetes.cri.sandbox-name":"web-0","io.kubernetes.cri.sandbox-namespace":"shop"}}"#,
+            "io.kubernetes.cri.sandbox-name":"web-0","io.kubernetes.cri.sandbox-namespace":"shop",
+            "io.kubernetes.cri.sandbox-id":"SANDBOX"}}"#
+            .replace("SANDBOX", &sandbox)
+            .as_str(),
     );
+    // containernetworking/cni: libcni/api.go
+    laid.file(
+        &format!("/var/lib/cni/results/pods-{sandbox}-eth0"),
+        r#"{"kind":"cniCacheV1","ifName":"eth0","networkName":"pods",
+            "result":{"cniVersion":"1.0.0","ips":[{"address":"10.244.1.7/24"}]}}"#,
+    );
+    let columns = format!("{COLUMNS}, container_ip");
     for cgroup in [
         format!("/kubepods.slice/kubepods-pod{id}.slice/cri-containerd-{id}.scope"),
         format!("/kubepods/burstable/pod{id}/{id}"),
@@ -250,8 +261,8 @@ fn a_kubernetes_pod_of_containerd_has_namespace_pod_container_and_image() {
             "web-0",
         ];
         assert_eq!(
-            row_of(&cgroup, COLUMNS),
-            [&["containerd"], &expected[..], &[""]].concat(),
+            row_of(&cgroup, &columns),
+            [&["containerd"], &expected[..], &["", "10.244.1.7"]].concat(),
             "{cgroup}"
         );
     }
@@ -539,13 +550,15 @@ fn the_questions_about_who_it_was_have_their_answers() {
         "--clear-groups",
     ];
     ok(&mut scene.command(unit, &[&www[..], &tcp("files.test")].concat()));
-    // The parent is gone when its child dials.
-    let script = format!("(sleep 0.3; {dial} tcp late.test {port}) & exit");
-    // bash by another name: the tests themselves may be children of a bash
-    let bash = scene.dir.path().join("egt-bash");
-    fs::copy("/bin/bash", &bash).unwrap();
-    let command = [bash.to_str().unwrap(), "-c", &script];
-    let mut parent = scene.command("/egt.slice/session-1.scope", &command);
+    // A job on a runner of one's own (actions/runner: src/Misc/layoutbin/systemd.svc.sh.template),
+    // without a container: its steps are children of Runner.Worker. The shell of this one
+    // is gone when its child dials.
+    let runner = "/system.slice/actions.runner.shop-web.host1.service";
+    let worker = scene.dir.path().join("Runner.Worker");
+    fs::copy("/bin/bash", &worker).unwrap();
+    let step = format!("bash -c '(sleep 0.3; {dial} tcp late.test {port}) & exit'; :");
+    let command = [worker.to_str().unwrap(), "-c", &step];
+    let mut parent = scene.command(runner, &command);
     let mut parent = parent.spawn().unwrap();
     let pid = parent.id().to_string();
     parent.wait().unwrap();
@@ -582,7 +595,7 @@ fn the_questions_about_who_it_was_have_their_answers() {
             "files.test",
         ),
         (
-            "what did the children of egt-bash talk to on port PORT",
+            "what did the children of Runner.Worker talk to on port PORT",
             "host",
             "late.test",
         ),
@@ -596,4 +609,10 @@ fn the_questions_about_who_it_was_have_their_answers() {
         let question = question.replace("PARENT", &pid);
         assert_eq!(answer(&question, column), expected, "{question}");
     }
+    // the tests themselves may be children of one
+    let bash = format!("what did the children of bash talk to on port {port}");
+    assert!(answer(&bash, "host").contains("late.test"));
+    let unit = "actions.runner.shop-web.host1.service";
+    let unit = format!("what did unit {unit} talk to on port {port}");
+    assert_eq!(answer(&unit, "host"), "late.test");
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -80,13 +81,14 @@ fn what_a_script_and_all_below_it_caused_is_one_query() {
     let dial = dial();
     // a child, a grandchild whose parent is gone by then, and one in a new session
     let lines = format!(
-        "d={}\n$d tcp {FAR4} {port}\nsh -c \"(sleep 0.3; $d tcp {FAR4} {port}) & exit\"\nsetsid sh -c \"$d tcp {FAR4} {port}; :\"\nsleep 0.6\n",
+        "#!/bin/bash\nd={}\n$d tcp {FAR4} {port}\nsh -c \"(sleep 0.3; $d tcp {FAR4} {port}) & exit\"\nsetsid sh -c \"$d tcp {FAR4} {port}; :\"\nsleep 0.6\n",
         dial.display()
     );
     fs::write(&script, lines).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let recorder = Recorder::start(&db, &[]);
     for args in [
-        vec!["setsid", "-w", "bash", script.to_str().unwrap()],
+        vec!["setsid", "-w", script.to_str().unwrap()],
         vec![dial.to_str().unwrap(), "tcp", FAR4, &port],
     ] {
         assert!(
@@ -107,14 +109,20 @@ fn what_a_script_and_all_below_it_caused_is_one_query() {
     );
     let caused = format!(
         "SELECT DISTINCT e.id FROM egress e JOIN ancestors a USING (process_id)
-         WHERE a.comm = 'bash' AND a.cmdline = 'bash {}'",
+         WHERE a.comm = 'build.sh' AND a.cmdline = '/bin/bash {}'",
         script.display()
     );
     assert_eq!(sqlite3(&db, &caused).len(), 3);
+    let question = format!("how many connections did the children of build.sh make on port {port}");
+    let answer = ok(egrets()
+        .args(["query", "--json", &question, "--db"])
+        .arg(&db));
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["connections"], 3);
     let pid: i64 = value(
         &db,
         &format!(
-            "SELECT DISTINCT pid FROM ancestors WHERE cmdline = 'bash {}'",
+            "SELECT DISTINCT pid FROM ancestors WHERE cmdline = '/bin/bash {}'",
             script.display()
         ),
     );
@@ -139,7 +147,7 @@ fn what_a_script_and_all_below_it_caused_is_one_query() {
         );
         value::<i64>(&db, &sql)
     };
-    let script = format!("bash {}", script.display());
+    let script = format!("/bin/bash {}", script.display());
     assert_eq!((leads(&script), leads("sh -c ")), (2, 1));
     let again = "SELECT count(*) FROM egress e JOIN ancestors a USING (process_id)
         WHERE a.depth = 1 AND (a.pid <> e.ppid OR a.comm <> e.parent_comm) AND e.comm = 'dial'";
@@ -212,6 +220,54 @@ fn hostile_arguments_stay_in_their_line_and_their_field() {
         .args(["query", "what did bash talk to", "--db"])
         .arg(&db));
     assert!(!table.contains('\u{1b}'), "{table}");
+}
+
+#[test]
+fn a_program_with_a_hostile_name_stays_in_its_line_its_field_and_its_cell() {
+    use std::os::unix::ffi::OsStrExt;
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    // comm is its first 15 bytes, exe all of it
+    let name = std::ffi::OsStr::from_bytes(b"x\nIN\x1b[2J\xff\",'\xc2\x9b=`$(id)\r--");
+    let program = dir.path().join(name);
+    fs::copy("/bin/bash", &program).unwrap();
+    let printed = dir.path().join("printed");
+    let mut egrets = egrets();
+    egrets.stdout(fs::File::create(&printed).unwrap());
+    let recorder = Recorder::start_with(&db, &["--print"], egrets);
+    let connect = format!("exec 3<>/dev/tcp/{FAR4}/{port}");
+    ok(net.command(&program).args(["-c", &connect]));
+    assert_eq!(recorder.stop(), 0);
+
+    let harmless = |output: &str, lines: usize| {
+        let bad = |c: char| c.is_control() && c != '\n';
+        assert!(!output.contains(bad), "{output:?}");
+        assert_eq!(output.lines().count(), lines, "{output:?}");
+    };
+    let printed = fs::read_to_string(&printed).unwrap();
+    let about = |line: &&str| line.contains(&format!(":{port} "));
+    let lines: Vec<_> = printed.lines().filter(about).collect();
+    harmless(&lines.join("\n"), 3);
+    assert!(
+        printed.lines().all(|line| line.starts_with("INFO[")),
+        "{printed}"
+    );
+    let question = format!("which processes connected on port {port}");
+    let ask = |form: &[&str]| {
+        let mut query = common::egrets();
+        ok(query.args(["query", &question, "--db"]).arg(&db).args(form))
+    };
+    harmless(&ask(&[]), 2);
+    harmless(&ask(&["--csv"]).replace("\r\n", "\n"), 2);
+    let json = ask(&["--json"]);
+    harmless(&json, 1);
+    let row: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(row["comm"], "x\nIN\u{1b}[2J\u{fffd}\",'\u{9b}=", "{json}");
+    assert!(
+        row["exe"].as_str().unwrap().ends_with("=`$(id)\r--"),
+        "{json}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -14,51 +15,79 @@ use tempfile::TempDir;
 /// machines of the tests may lack CAP_SYS_RESOURCE, so no limit may be raised, which its
 /// own runtime, crun, does.
 struct Podman {
-    image: String,
+    apart: Apart,
 }
+
+const IMAGE: &str = "localhost/img:1";
 
 const LIMITS: [&str; 4] = ["--ulimit", "nofile=512:512", "--ulimit", "nproc=512:512"];
 
 impl Podman {
-    fn new(tar: &Path) -> Podman {
+    fn new(net: &Net, tar: &Path) -> Podman {
+        let dirs = ["/var/lib/containers", "/run/containers", "/run/libpod"];
         let podman = Podman {
-            image: format!("localhost/egt-{}:1", std::process::id()),
+            apart: Apart::new(&dirs),
         };
-        let tar = tar.to_str().unwrap();
-        ok(&mut podman.command(&["import", tar, &podman.image]));
+        ok(&mut podman.command(net, &["import", tar.to_str().unwrap(), IMAGE]));
         podman
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    fn command(&self, net: &Net, args: &[&str]) -> Command {
         let mut podman = Command::new("podman");
         podman
             .args(["--cgroup-manager", "cgroupfs", "--runtime", "runc"])
             .args(["--storage-driver", "vfs"])
             .args(args);
-        podman
+        self.apart.near(net, &podman)
     }
 }
 
-impl Drop for Podman {
-    fn drop(&mut self) {
-        let _ = self.command(&["rmi", "--force", &self.image]).output();
+/// A mount namespace in which these directories are empty: what the machine runs itself is
+/// not to be touched. egrets is started in it too, so that it finds the files there.
+struct Apart(Guard);
+
+impl Apart {
+    fn new(dirs: &[&str]) -> Apart {
+        let script = r#"for dir; do mkdir -p "$dir"; mount -t tmpfs none "$dir"; done
+            echo ready; exec sleep 600"#;
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "sh", "-ec", script, "sh"]);
+        let holder = unshare.args(dirs).stdout(Stdio::piped()).spawn();
+        let mut holder = Guard(holder.unwrap());
+        let mut ready = String::new();
+        let out = holder.0.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut ready).unwrap();
+        assert_eq!(ready, "ready\n");
+        Apart(holder)
     }
-}
 
-/// A command in the near network, with this machine's /sys.
-fn in_near(net: &Net, command: &Command) -> Command {
-    let mut nsenter = Command::new("nsenter");
-    nsenter
-        .arg(format!("--net=/run/netns/{}", net.near))
-        .arg(command.get_program())
-        .args(command.get_args());
-    nsenter
-}
+    /// This command in there, and in the near network.
+    fn near(&self, net: &Net, command: &Command) -> Command {
+        let mut nsenter = self.enter(command);
+        nsenter.arg(format!("--net=/run/netns/{}", net.near));
+        nsenter.arg(command.get_program()).args(command.get_args());
+        nsenter
+    }
 
-fn record(db: &Path) -> Recorder {
-    let mut egrets = egrets();
-    egrets.env("DOCKER_HOST", "unix:///no/such/docker.sock");
-    Recorder::start_with(db, &[], egrets)
+    fn enter(&self, command: &Command) -> Command {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg(format!("--mount=/proc/{}/ns/mnt", self.0.0.id()));
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => nsenter.env(key, value),
+                None => nsenter.env_remove(key),
+            };
+        }
+        nsenter
+    }
+
+    fn record(&self, db: &Path) -> Recorder {
+        let egrets = egrets();
+        let mut nsenter = self.enter(&egrets);
+        nsenter.env("DOCKER_HOST", "unix:///no/such/docker.sock");
+        nsenter.arg(egrets.get_program());
+        Recorder::start_with(db, &[], nsenter)
+    }
 }
 
 fn rows(db: &Path, columns: &str, port: &str) -> Vec<Vec<String>> {
@@ -71,43 +100,37 @@ fn a_container_of_podmans_has_its_name_image_and_hostname() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (dir, db) = history();
-    let podman = Podman::new(&image::tar(dir.path(), &[]));
-    let recorder = record(&db);
-    // the container's process, one that it starts, and one of a container that is run
-    // into it
+    let podman = Podman::new(&net, &image::tar(dir.path(), &[]));
+    let recorder = podman.apart.record(&db);
+    // the container's own process, and what another one starts
     let run = |name: &str, script: &str| {
         let hostname = format!("h-{name}");
-        let mut command = podman.command(&["run", "--rm", "--network", "host"]);
+        let mut command = podman.command(&net, &["run", "--rm", "--network", "host"]);
         command.args(LIMITS);
-        command.args(["--name", name, "--hostname", &hostname, &podman.image]);
-        command.args(["/bin/busybox", "sh", "-c", script]);
-        ok(&mut in_near(&net, &command));
+        command.args(["--name", name, "--hostname", &hostname, IMAGE]);
+        ok(command.args(["/bin/busybox", "sh", "-c", script]));
     };
     let dial = format!("/bin/dial tcp {FAR4} {port}");
-    let (first, second) = (unique("first"), unique("second"));
-    run(&first, &format!("exec {dial}"));
-    run(&second, &format!("{dial}; {dial}"));
+    run("first", &format!("exec {dial}"));
+    run("second", &format!("{dial}; {dial}"));
     assert_eq!(recorder.stop(), 0);
     let columns = "container_runtime, container_name, container_image, container_hostname, exe, length(container_id), outcome, instr(cgroup, container_id) > 0";
     let row = |name: &str| {
         let hostname = format!("h-{name}");
-        let known = ["podman", name, &podman.image, &hostname, "/bin/dial", "64"];
+        let known = ["podman", name, IMAGE, &hostname, "/bin/dial", "64"];
         [&known[..], &["connected", "1"]].concat().join(" ")
     };
     let got: Vec<_> = rows(&db, columns, &port)
         .iter()
         .map(|row| row.join(" "))
         .collect();
-    assert_eq!(got, [row(&first), row(&second), row(&second)]);
-}
-
-fn unique(name: &str) -> String {
-    format!("egt-{name}-{}", std::process::id())
+    assert_eq!(got, [row("first"), row("second"), row("second")]);
 }
 
 /// A containerd that keeps its state where it always does.
 struct Containerd {
     dir: TempDir,
+    apart: Apart,
     _daemon: Guard,
 }
 
@@ -123,27 +146,33 @@ impl Containerd {
         fs::write(at("config.toml"), config).unwrap();
         let mut command = Command::new("containerd");
         command.args(["--config", &at("config.toml")]);
-        let daemon = in_near(net, &command)
+        let apart = Apart::new(&["/run/containerd"]);
+        let daemon = apart
+            .near(net, &command)
             .stdout(Stdio::null())
             .stderr(fs::File::create(at("log")).unwrap())
             .spawn()
             .unwrap();
         let containerd = Containerd {
             _daemon: Guard(daemon),
+            apart,
             dir,
         };
         eventually("containerd answers", || {
-            let version = containerd.ctr("default", &["version"]).output().unwrap();
+            let version = containerd
+                .ctr(net, "default", &["version"])
+                .output()
+                .unwrap();
             version.status.success().then_some(())
         });
         containerd
     }
 
-    fn ctr(&self, namespace: &str, args: &[&str]) -> Command {
+    fn ctr(&self, net: &Net, namespace: &str, args: &[&str]) -> Command {
         let mut ctr = Command::new("ctr");
         ctr.arg("--address").arg(self.dir.path().join("sock"));
         ctr.args(["--namespace", namespace]).args(args);
-        ctr
+        self.apart.near(net, &ctr)
     }
 }
 
@@ -155,7 +184,7 @@ fn containerds_containers_are_told_by_the_bundles_that_it_really_makes() {
     image::tar(dir.path(), &[]);
     let root = dir.path().join("root").display().to_string();
     let containerd = Containerd::start(&net);
-    let recorder = record(&db);
+    let recorder = containerd.apart.record(&db);
     // as nerdctl and the CRI plugin ask for them, and as ctr does
     let id = |n: u32| format!("{:063x}{n}", std::process::id());
     let pod = [
@@ -170,7 +199,7 @@ fn containerds_containers_are_told_by_the_bundles_that_it_really_makes() {
         (2, "k8s.io", &pod, Some(kubepods.as_str())),
         (3, "default", &[], None),
     ] {
-        let mut run = containerd.ctr(namespace, &["run", "--rm", "--net-host", "--rootfs"]);
+        let mut run = containerd.ctr(&net, namespace, &["run", "--rm", "--net-host", "--rootfs"]);
         for annotation in annotations {
             run.args(["--annotation", annotation]);
         }
@@ -181,6 +210,13 @@ fn containerds_containers_are_told_by_the_bundles_that_it_really_makes() {
         ok(&mut run);
     }
     assert_eq!(recorder.stop(), 0);
+    // the pod's own, which the kubelet takes away
+    let pod = format!("kubepods/burstable/pod{}", id(2));
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    for line in mounts.lines().filter(|line| line.contains(" cgroup")) {
+        let mount = line.split(' ').nth(1).unwrap();
+        let _ = fs::remove_dir(Path::new(mount).join(&pod));
+    }
     let columns = "container_id, container_runtime, container_name, container_image, pod_namespace, pod, exe, outcome";
     let row = |n, known: [&str; 4]| {
         let id = id(n);

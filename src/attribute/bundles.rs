@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::cni;
 use super::docker::Inspect;
 use crate::record::ContainerDetails;
 
@@ -69,6 +70,9 @@ fn containerd(root: &Path, id: &str) -> Option<ContainerDetails> {
         .find_map(|namespace| read(&namespace.path().join(id).join("config.json")))?;
     let mut details = annotated(&bundle);
     details.runtime = Some("containerd");
+    // a pod's containers have the address of its sandbox
+    let sandbox = bundle.annotations.get("io.kubernetes.cri.sandbox-id");
+    details.ip = cni::address(root, sandbox.map_or(id, String::as_str));
     Some(details)
 }
 
@@ -127,6 +131,7 @@ fn storage(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetail
             details.name = details.name.or(stored.names.into_iter().flatten().next());
             details.image = details.image.or(metadata.and_then(|m| m.image_name));
         }
+        details.ip = details.ip.or_else(|| cni::address(root, id));
         return Some(details);
     }
     None
@@ -160,7 +165,8 @@ pub fn docker_file(data_root: &Path, id: &str) -> Option<ContainerDetails> {
     Some(inspect.details())
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+/// A file of JSON, whatever lies there.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     // Whatever lies there, a pipe too: opening it must not wait.
     let file = OpenOptions::new()
         .read(true)

@@ -4,6 +4,7 @@
 
 mod bundles;
 pub mod cgroups;
+mod cni;
 mod connections;
 mod containers;
 pub mod dns;
