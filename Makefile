@@ -3,6 +3,9 @@
 PREFIX ?= /usr/local
 bindir = $(DESTDIR)$(PREFIX)/bin
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
+sharedir = $(DESTDIR)$(PREFIX)/share
+completions = $(sharedir)/bash-completion/completions/egrets \
+	$(sharedir)/zsh/site-functions/_egrets $(sharedir)/fish/vendor_completions.d/egrets.fish
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
 .PHONY: help run build test test-kernels naming coverage fuzz lint bench install uninstall vmlinux clean
@@ -42,15 +45,18 @@ lint: ## Check format and lints of the Rust, C and shell code
 bench: ## Run the benchmarks; needs sudo
 	@scripts/bench.sh
 
-install: build ## Install egrets and its systemd unit below PREFIX=/usr/local
+install: build ## Install egrets, its systemd unit and completions below PREFIX=/usr/local
 	install -D -m 755 $(built) $(bindir)/egrets
 	mkdir -p $(unitdir)
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/egrets.service > $(unitdir)/egrets.service
 	chmod 644 $(unitdir)/egrets.service
+	install -D -m 644 completions/egrets.bash $(sharedir)/bash-completion/completions/egrets
+	install -D -m 644 completions/_egrets $(sharedir)/zsh/site-functions/_egrets
+	install -D -m 644 completions/egrets.fish $(sharedir)/fish/vendor_completions.d/egrets.fish
 	@echo "to record from now on: sudo systemctl daemon-reload && sudo systemctl enable --now egrets"
 
-uninstall: ## Remove both; the history in /var/lib/egrets stays
-	rm -f $(bindir)/egrets $(unitdir)/egrets.service
+uninstall: ## Remove them; the history in /var/lib/egrets stays
+	rm -f $(bindir)/egrets $(unitdir)/egrets.service $(completions)
 
 vmlinux: ## Write bpf/vmlinux.h anew from this kernel's BTF
 	@scripts/setup.sh build vmlinux

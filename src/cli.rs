@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Local};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::attribute::Exclude;
 use crate::capture::{self, HookSet, MAX_OTHER_PORTS};
+use crate::complete::Shell;
 use crate::query::{Form, View};
 use crate::when;
 
@@ -44,6 +45,11 @@ pub enum Command {
     Check(CheckArgs),
     /// Say whether a recorder runs, since when, and what the history holds
     Status(StatusArgs),
+    /// Print the script that completes commands, questions and names in a shell
+    Completions(CompletionsArgs),
+    /// What can follow on a command line; the scripts of completions ask
+    #[command(hide = true)]
+    CompleteWords(CompleteArgs),
 }
 
 #[derive(Debug, Args)]
@@ -153,7 +159,7 @@ pub struct RecordArgs {
 pub struct DbArgs {
     /// The history's file [default: /var/lib/egrets/egrets.db, or
     /// ~/.local/state/egrets/egrets.db where root's is not there]
-    #[arg(long, value_name = "FILE", env = "EGRETS_DB")]
+    #[arg(long, value_name = "FILE", env = "EGRETS_DB", value_hint = ValueHint::FilePath)]
     pub db: Option<PathBuf>,
 }
 
@@ -242,7 +248,7 @@ pub struct ExportArgs {
     #[arg(long = "format", value_name = "FORMAT")]
     pub form: Option<Form>,
     /// The file to write; - is standard output
-    #[arg(long, short, value_name = "PATH")]
+    #[arg(long, short, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub output: PathBuf,
     /// Write a file for each day (of UTC) into the directory PATH
     #[arg(long, value_name = "BY")]
@@ -286,6 +292,35 @@ pub struct CheckArgs {
 pub struct StatusArgs {
     #[command(flatten)]
     pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "For this shell, or in its start-up file:\n  \
+    bash: source <(egrets completions bash)\n  \
+    zsh: source <(egrets completions zsh), after compinit\n  \
+    fish: egrets completions fish | source\n\
+    'make install' installs them for everybody.")]
+pub struct CompletionsArgs {
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    #[arg(long, value_name = "SHELL")]
+    pub shell: Shell,
+    /// The characters at which the line editor ends words
+    #[arg(
+        long,
+        value_name = "CHARACTERS",
+        default_value = "",
+        allow_hyphen_values = true
+    )]
+    pub breaks: String,
+    /// The words after the program's name, the last as far as it is typed; for bash the
+    /// whole line up to there
+    #[arg(last = true, value_name = "WORD")]
+    pub words: Vec<OsString>,
 }
 
 fn duration(text: &str) -> Result<Duration> {

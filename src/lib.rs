@@ -6,6 +6,7 @@ pub mod attribute;
 pub mod capture;
 pub mod cli;
 pub mod commands;
+pub mod complete;
 pub mod print;
 pub mod query;
 pub mod record;

@@ -3,6 +3,7 @@
 
 pub mod check;
 mod child;
+pub mod complete;
 pub mod explain;
 pub mod export;
 mod live;

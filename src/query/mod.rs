@@ -45,7 +45,7 @@ pub use export::{Export, Sink, View};
 pub use host::Host;
 pub use lines::Form;
 use question::From;
-pub use question::{Question, parse};
+pub use question::{Naming, Question, expected, parse, written};
 pub use refusal::NotUnderstood;
 use zone::Zone;
 

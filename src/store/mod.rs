@@ -5,6 +5,7 @@
 
 mod file;
 mod intern;
+mod names;
 #[cfg(test)]
 mod recipes;
 mod retention;
@@ -20,6 +21,7 @@ use crate::record::{Connection, Lookup, Progress, Record, errno_name};
 use intern::Interner;
 
 pub use file::{Access, MIGRATIONS, group_id, open_reader, recorder_runs};
+pub use names::{Names, names};
 pub use retention::Keep;
 pub use status::Status;
 

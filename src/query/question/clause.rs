@@ -4,7 +4,7 @@ use chrono::TimeZone;
 
 use super::super::host::Host;
 use super::super::refusal::NotUnderstood;
-use super::parser::{Open, Parser};
+use super::parser::{Naming, Open, Parser};
 use super::vocabulary::*;
 use super::{From, List, Only};
 
@@ -204,7 +204,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     fn host(&mut self) -> Result<Host, NotUnderstood> {
         let last = self.next + 1 == self.words.len();
         let exactly = !last && self.take(EXACTLY);
-        let word = self.name("a host")?;
+        if last {
+            self.tried.push(EXACTLY);
+        }
+        let word = self.name(Naming::Host)?;
         let host = Host::parse(&word.text, word.quoted)
             .map_err(|why| self.refuse_word(word.at.clone(), Some(why)))?;
         Ok(match host {
@@ -224,7 +227,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// A condition that begins with its own word: "port 443", "container web".
     fn keyword(&mut self, list: List) -> Result<(), NotUnderstood> {
         if self.take(PORT) {
-            let word = self.name("a port")?;
+            let word = self.name(Naming::Port)?;
             let port = word.text.parse().map_err(|_| {
                 self.refuse_word(word.at, Some("a port is a number up to 65535".to_owned()))
             })?;

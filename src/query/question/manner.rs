@@ -133,6 +133,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// is the last one of the question is a host's name.
     pub(super) fn raw(&mut self) -> Result<bool, NotUnderstood> {
         if self.next + 1 == self.words.len() {
+            self.tried.push(RAW);
             return Ok(false);
         }
         if self.take(RAW) {

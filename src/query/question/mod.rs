@@ -5,6 +5,7 @@
 //! remembers what it would have taken: when none fits, that is what it can suggest.
 
 mod clause;
+mod expected;
 mod head;
 mod manner;
 mod parser;
@@ -15,7 +16,8 @@ mod tests;
 mod vocabulary;
 
 use super::host::Host;
-pub use parser::parse;
+pub use expected::{expected, written};
+pub use parser::{Naming, parse};
 
 /// What is asked: which rows are looked at, and what is made of them.
 #[derive(Debug, Clone, PartialEq, Eq)]

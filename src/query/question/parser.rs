@@ -11,7 +11,7 @@ use super::vocabulary::*;
 use super::{From, List, Only, Per, Pick, Question};
 
 /// The longest question that is read, in characters.
-const LONGEST: usize = 1000;
+pub(super) const LONGEST: usize = 1000;
 
 /// Understands a question asked at `now`, whose zone its times are in.
 ///
@@ -42,25 +42,23 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
     }
     let words =
         words::split(question).map_err(|at| refuse("this quote is never closed:", at..at + 1))?;
-    Parser {
-        text: question,
-        now,
-        words,
-        next: 0,
-        tried: Vec::new(),
-        open: Open::Nothing,
-        verb: None,
-        waits: None,
-        only: Vec::new(),
-        pick: None,
-        by_bytes: None,
-        since: None,
-        until: None,
-        new: false,
-        per: None,
-        bare: false,
-    }
-    .question()
+    Parser::new(question, words, now).question()
+}
+
+/// Stands for a word that is still to be typed. No question holds a NUL.
+pub(super) const HOLE: &str = "\0";
+
+/// What a name can be of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    Host,
+    Process,
+    Container,
+    Image,
+    User,
+    Unit,
+    Pid,
+    Port,
 }
 
 /// What a word that is none of the grammar's would name.
@@ -79,6 +77,8 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) next: usize,
     /// What that word was compared with so far.
     pub(super) tried: Vec<Words>,
+    /// What a name would be of, where the question breaks off before one.
+    pub(super) naming: Option<Naming>,
     pub(super) open: Open,
     /// Whether somebody contacted something or looked it up, once that is said.
     pub(super) verb: Option<From>,
@@ -96,8 +96,30 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) bare: bool,
 }
 
-impl<Tz: TimeZone> Parser<'_, Tz> {
-    fn question(mut self) -> Result<Question, NotUnderstood> {
+impl<'a, Tz: TimeZone> Parser<'a, Tz> {
+    pub(super) fn new(text: &'a str, words: Vec<Word>, now: &'a DateTime<Tz>) -> Self {
+        Parser {
+            text,
+            now,
+            words,
+            next: 0,
+            tried: Vec::new(),
+            naming: None,
+            open: Open::Nothing,
+            verb: None,
+            waits: None,
+            only: Vec::new(),
+            pick: None,
+            by_bytes: None,
+            since: None,
+            until: None,
+            new: false,
+            per: None,
+            bare: false,
+        }
+    }
+
+    pub(super) fn question(&mut self) -> Result<Question, NotUnderstood> {
         let (mut list, mut from) = self.head()?;
         while self.next < self.words.len() {
             if self.newness()? {
@@ -143,7 +165,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         Ok(Question {
             list,
             from,
-            only: self.only,
+            only: std::mem::take(&mut self.only),
             since: self.since,
             until: self.until,
             pick: self.pick,
@@ -223,9 +245,19 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     /// Takes the next word as the name of something, whatever it is.
-    pub(super) fn name(&mut self, what: &str) -> Result<Word, NotUnderstood> {
+    pub(super) fn name(&mut self, of: Naming) -> Result<Word, NotUnderstood> {
         self.skip_article();
+        let what = match of {
+            Naming::Host => "a host",
+            Naming::Port => "a port",
+            Naming::Pid => "a pid",
+            _ => "a name",
+        };
         match self.words.get(self.next).cloned() {
+            Some(word) if word.text == HOLE => {
+                self.naming = Some(of);
+                Err(self.refuse(what))
+            }
             Some(word) if !word.text.is_empty() => {
                 self.advance();
                 Ok(word)

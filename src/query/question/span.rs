@@ -4,7 +4,7 @@
 use chrono::{DateTime, Days, TimeZone, Utc};
 
 use super::super::refusal::NotUnderstood;
-use super::parser::Parser;
+use super::parser::{HOLE, Parser};
 use super::vocabulary::*;
 use crate::when;
 
@@ -97,6 +97,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 Ok(time)
             }
             None => match self.words.get(self.next) {
+                Some(word) if word.text == HOLE => {
+                    self.tried.extend([TODAY, YESTERDAY, THIS, DAYS]);
+                    Err(self.refuse("a time"))
+                }
                 Some(word) => {
                     let why = when::parse(&word.text, self.now).err();
                     let why = why.map(|why| why.to_string());

@@ -3,7 +3,7 @@
 use chrono::TimeZone;
 
 use super::super::refusal::NotUnderstood;
-use super::parser::Parser;
+use super::parser::{Naming, Parser};
 use super::vocabulary::*;
 use super::{Actors, Subject};
 
@@ -43,19 +43,19 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             };
         }
         if self.take(PID) {
-            let pid = self.name("a pid")?;
+            let pid = self.name(Naming::Pid)?;
             return match pid.text.parse() {
                 Ok(number) => Ok(Subject::Pid(number)),
                 Err(_) => Err(self.refuse_word(pid.at, Some("a pid is a number".to_owned()))),
             };
         }
-        let kind = match self.actors() {
-            Some(Actors::Containers) => Subject::Container,
-            Some(Actors::Images) => Subject::Image,
-            Some(Actors::Users) => Subject::User,
-            Some(Actors::Units) => Subject::Unit,
-            Some(Actors::Processes) | None => Subject::Process,
+        let (of, kind): (_, fn(String) -> Subject) = match self.actors() {
+            Some(Actors::Containers) => (Naming::Container, Subject::Container),
+            Some(Actors::Images) => (Naming::Image, Subject::Image),
+            Some(Actors::Users) => (Naming::User, Subject::User),
+            Some(Actors::Units) => (Naming::Unit, Subject::Unit),
+            Some(Actors::Processes) | None => (Naming::Process, Subject::Process),
         };
-        self.name("a name").map(|name| kind(name.text))
+        self.name(of).map(|name| kind(name.text))
     }
 }

@@ -244,3 +244,13 @@ pub const HOUR: Words = &["hour", "hours"];
 pub const DAY: Words = &["day", "days"];
 pub const HOURLY: Words = &["hourly"];
 pub const DAILY: Words = &["daily"];
+/// Days of the week, as times.
+pub const DAYS: Words = &[
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+];

@@ -1,0 +1,17 @@
+# fish completion of egrets. What may follow is for the program to say: it knows its options
+# and its grammar, and reads the history.
+
+function __egrets_words
+	set -l words (commandline -opc)
+	set -l typed (commandline -ct)
+	command egrets complete-words --shell fish -- $words[2..-1] "$typed" 2>/dev/null
+end
+
+function __egrets_wants_a_file
+	__egrets_words >/dev/null
+	test $status = 3
+end
+
+complete -c egrets -f
+complete -c egrets -f -a '(__egrets_words)'
+complete -c egrets -F -n __egrets_wants_a_file

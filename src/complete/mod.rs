@@ -1,0 +1,277 @@
+//! What can follow on a command line: commands, options and their values, the words of a
+//! question and the names in the history.
+//!
+//! The scripts of the shells (completions/) ask `egrets complete-words`. Pure but for the
+//! names, which the caller looks up.
+
+mod line;
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, TimeZone};
+use clap::{Arg, ArgAction, Command, ValueEnum, ValueHint};
+
+use crate::query::{Naming, expected, written};
+use crate::text::is_printable;
+pub use line::{Quote, Typed, read, write};
+
+/// The shells that there are scripts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Shell {
+    /// What makes it complete egrets' command lines.
+    pub fn script(self) -> &'static str {
+        match self {
+            Shell::Bash => include_str!("../../completions/egrets.bash"),
+            Shell::Zsh => include_str!("../../completions/_egrets"),
+            Shell::Fish => include_str!("../../completions/egrets.fish"),
+        }
+    }
+}
+
+/// What can follow.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Completion {
+    Words(Vec<Candidate>),
+    /// The path of a file.
+    File,
+}
+
+/// A word that can stand in the place of the one being typed, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub word: String,
+    pub about: String,
+}
+
+/// Looks up names of a kind that begin with a text, in the history of `--db` where the
+/// command line has one.
+pub type LookUp<'a> = &'a mut dyn FnMut(Option<PathBuf>, Naming, &str) -> Vec<String>;
+
+/// Where somebody types, after the words before.
+struct Place<'a> {
+    command: &'a Command,
+    /// The option whose value comes next.
+    option: Option<&'a Arg>,
+    /// The options that were given.
+    given: Vec<&'a Arg>,
+    /// What is neither a command nor an option.
+    rest: Vec<&'a str>,
+    /// After `--`, all is a command of its own.
+    verbatim: bool,
+    db: Option<PathBuf>,
+}
+
+/// What can stand in the place of `typed` after `before`, which begins after the
+/// program's name.
+pub fn complete<Tz: TimeZone>(
+    program: &Command,
+    before: &[String],
+    typed: &str,
+    now: &DateTime<Tz>,
+    look_up: LookUp<'_>,
+) -> Completion {
+    let place = Place::after(program, before);
+    if place.verbatim {
+        return Completion::File;
+    }
+    if let Some(option) = place.option {
+        return values(option, "", typed);
+    }
+    if let Some((name, value)) = typed.split_once('=')
+        && let Some(option) = place.named(name)
+    {
+        return values(option, &format!("{name}="), value);
+    }
+    if typed.starts_with('-') {
+        return Completion::Words(place.options(typed));
+    }
+    match place.command.get_name() {
+        "query" | "export" => Completion::Words(question(&place, typed, now, look_up)),
+        _ if place.rest.is_empty() => Completion::Words(commands(place.command, typed)),
+        _ => Completion::Words(Vec::new()),
+    }
+}
+
+impl<'a> Place<'a> {
+    fn after(program: &'a Command, before: &'a [String]) -> Place<'a> {
+        let mut place = Place {
+            command: program,
+            option: None,
+            given: Vec::new(),
+            rest: Vec::new(),
+            verbatim: false,
+            db: None,
+        };
+        for word in before.iter().filter(|word| !word.is_empty()) {
+            place.pass(word);
+        }
+        place
+    }
+
+    /// Takes the next word.
+    fn pass(&mut self, word: &'a str) {
+        if self.verbatim {
+            return;
+        }
+        if let Some(option) = self.option.take() {
+            self.value(option, word);
+        } else if word == "--" {
+            self.verbatim = true;
+        } else if word.starts_with('-') && word != "-" {
+            let (name, value) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (word, None),
+            };
+            let Some(option) = self.named(name) else {
+                return;
+            };
+            self.given.push(option);
+            match value {
+                Some(value) => self.value(option, value),
+                None => self.option = takes_value(option).then_some(option),
+            }
+        } else if let Some(command) = self.command.find_subcommand(word)
+            && self.rest.is_empty()
+        {
+            self.command = command;
+        } else {
+            self.rest.push(word);
+        }
+    }
+
+    fn value(&mut self, option: &Arg, value: &str) {
+        if option.get_id() == "db" {
+            self.db = Some(value.into());
+        }
+    }
+
+    /// The option that is written so: `--db`, `-o`.
+    fn named(&self, name: &str) -> Option<&'a Arg> {
+        self.command.get_arguments().find(|arg| {
+            let long = name.strip_prefix("--");
+            let short = name
+                .strip_prefix('-')
+                .and_then(|short| short.chars().next());
+            match long {
+                Some(long) => arg.get_long() == Some(long),
+                None => arg.get_short().is_some() && arg.get_short() == short,
+            }
+        })
+    }
+
+    /// The options that can still be given.
+    fn options(&self, typed: &str) -> Vec<Candidate> {
+        let many = |arg: &Arg| matches!(arg.get_action(), ArgAction::Append);
+        let given = |arg: &Arg| {
+            self.given
+                .iter()
+                .any(|given| given.get_id() == arg.get_id())
+        };
+        let arguments = self.command.get_arguments();
+        let open = arguments.filter(|arg| !arg.is_hide_set() && (many(arg) || !given(arg)));
+        let options = open.filter_map(|arg| {
+            let word = format!("--{}", arg.get_long()?);
+            word.starts_with(typed).then(|| Candidate {
+                word,
+                about: about(arg.get_help()),
+            })
+        });
+        options.collect()
+    }
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
+}
+
+/// The values of an option, `prefix` before each.
+fn values(option: &Arg, prefix: &str, typed: &str) -> Completion {
+    let paths = matches!(
+        option.get_value_hint(),
+        ValueHint::FilePath | ValueHint::AnyPath
+    );
+    if paths && prefix.is_empty() {
+        return Completion::File;
+    }
+    let possible = option.get_possible_values().into_iter();
+    let values =
+        possible.filter(|value| !value.is_hide_set() && value.get_name().starts_with(typed));
+    Completion::Words(
+        values
+            .map(|value| Candidate {
+                word: format!("{prefix}{}", value.get_name()),
+                about: about(value.get_help()),
+            })
+            .collect(),
+    )
+}
+
+fn commands(command: &Command, typed: &str) -> Vec<Candidate> {
+    let commands = command.get_subcommands();
+    let shown = commands.filter(|c| !c.is_hide_set() && c.get_name().starts_with(typed));
+    let mut candidates = Vec::from_iter(shown.map(|command| Candidate {
+        word: command.get_name().to_owned(),
+        about: about(command.get_about()),
+    }));
+    // The values of an argument that is no option: a shell's name.
+    let arguments = command.get_positionals();
+    candidates.extend(arguments.flat_map(|arg| match values(arg, "", typed) {
+        Completion::Words(words) => words,
+        Completion::File => Vec::new(),
+    }));
+    candidates
+}
+
+/// The words and names that can go on a question. It may be one word of the shell's, in
+/// quotes, or several.
+fn question<Tz: TimeZone>(
+    place: &Place<'_>,
+    typed: &str,
+    now: &DateTime<Tz>,
+    look_up: LookUp<'_>,
+) -> Vec<Candidate> {
+    let (head, last) = match typed.rfind(char::is_whitespace) {
+        Some(blank) => typed.split_at(blank + 1),
+        None => ("", typed),
+    };
+    let before = format!("{} {head}", place.rest.join(" "));
+    let expected = expected(&before, last, now);
+    let candidate = |word: &str, about: &str| Candidate {
+        word: format!("{head}{word}"),
+        about: about.to_owned(),
+    };
+    let mut candidates = Vec::from_iter(expected.words.iter().map(|word| candidate(word, "")));
+    let Some(kind) = expected.names else {
+        return candidates;
+    };
+    let about = match kind {
+        Naming::Host => "host",
+        Naming::Process => "program",
+        Naming::Container => "container",
+        Naming::Image => "image",
+        _ => return candidates,
+    };
+    // What could drive a terminal is no name to type.
+    let mut names = look_up(place.db.clone(), kind, last);
+    names.retain(|name| name.starts_with(last) && name.chars().all(is_printable));
+    let names = names
+        .iter()
+        .map(|name| candidate(&written(&before, name, now), about));
+    candidates.extend(names);
+    candidates
+}
+
+/// The first line of a help text.
+fn about(help: Option<&clap::builder::StyledStr>) -> String {
+    let text = help.map(ToString::to_string).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! What can follow on egrets' command lines.
+
+use chrono::Utc;
+use clap::CommandFactory;
+
+use super::*;
+use crate::cli::Cli;
+
+const HOSTS: [&str; 4] = ["example.com", "example.org", "exact\x1b[2J", "expect this"];
+
+/// The words that can follow; the last one is typed so far. Names are these hosts, and a
+/// program called "today".
+fn after(line: &str) -> Vec<String> {
+    let mut words = Vec::from_iter(line.split('|').map(str::to_owned));
+    let typed = words.pop().unwrap();
+    let mut program = Cli::command();
+    program.build();
+    let mut look_up = |_, kind, typed: &str| match kind {
+        Naming::Host => {
+            let hosts = HOSTS.iter().filter(|host| host.starts_with(typed));
+            hosts.map(|&host| host.to_owned()).collect()
+        }
+        Naming::Process => vec!["today".to_owned(), "curl".to_owned()],
+        _ => vec![],
+    };
+    match complete(&program, &words, &typed, &Utc::now(), &mut look_up) {
+        Completion::Words(found) => found.into_iter().map(|found| found.word).collect(),
+        Completion::File => vec!["FILE".to_owned()],
+    }
+}
+
+#[test]
+fn commands_options_and_their_values_follow() {
+    assert_eq!(after("qu"), ["query"]);
+    assert!(!after("").contains(&"complete-words".to_owned()));
+    assert_eq!(after("query|--js"), ["--json"]);
+    assert!(!after("query|--json|--").contains(&"--json".to_owned()));
+    assert_eq!(after("watch|--exclude|53|--excl"), ["--exclude"]);
+    assert_eq!(after("export|--format|"), ["jsonl", "csv"]);
+    assert_eq!(after("export|--format=c"), ["--format=csv"]);
+    assert_eq!(after("export|--split|"), ["day"]);
+    assert_eq!(after("check|--hooks|k"), ["kprobe"]);
+    assert_eq!(after("completions|"), ["bash", "zsh", "fish"]);
+    for file in [
+        "query|--db|",
+        "export|-o|",
+        "record|--|c",
+        "record|--db|a|--|",
+    ] {
+        assert_eq!(after(file), ["FILE"], "{file}");
+    }
+    for nothing in [
+        "explain|",
+        "query|--since|",
+        "nonsense|",
+        "query|--nonsense",
+    ] {
+        assert_eq!(after(nothing), [""; 0], "{nothing}");
+    }
+}
+
+#[test]
+fn the_words_of_a_question_follow() {
+    assert_eq!(after("query|whi"), ["which"]);
+    assert_eq!(after("query|which|proc"), ["process", "processes"]);
+    assert_eq!(
+        after("query|which|processes|res"),
+        ["reset", "resolve", "resolved", "resolves", "resolving"]
+    );
+    assert_eq!(
+        after("query|which names were resolved but n"),
+        [
+            "which names were resolved but never",
+            "which names were resolved but not"
+        ]
+    );
+    assert_eq!(after("query|--json|who|hit|x.org|sin"), ["since"]);
+    assert_eq!(after("query|who|hit|x.org|since|yes"), ["yesterday"]);
+    assert_eq!(after("export|what|did|co"), ["container", "containers"]);
+    // one word of each meaning where nothing is typed
+    let words = after("query|which|processes|");
+    assert!(
+        words.contains(&"hit".to_owned()) && !words.contains(&"hits".to_owned()),
+        "{words:?}"
+    );
+    // what is wrong already has nothing that follows
+    assert_eq!(after("query|which|proceses|hi"), [""; 0]);
+    assert_eq!(after("query|'open|wh"), [""; 0]);
+    assert_eq!(after(&format!("query|{}|hi", "x".repeat(2000))), [""; 0]);
+}
+
+#[test]
+fn names_follow_where_names_are_expected() {
+    assert_eq!(
+        after("query|which|processes|hit|examp"),
+        ["example.com", "example.org"]
+    );
+    assert_eq!(
+        after("query|which processes hit examp"),
+        [
+            "which processes hit example.com",
+            "which processes hit example.org"
+        ]
+    );
+    // blanks need quotes, and escape sequences are no names
+    assert_eq!(after("query|who|hit|exp"), ["'expect this'"]);
+    assert_eq!(after("query|who|hit|exact"), ["exactly"]);
+    // a name that means something else
+    assert_eq!(after("query|what|did|tod"), ["today", "'today'"]);
+    assert_eq!(after("query|what|did|cu"), ["curl"]);
+}
