@@ -1,7 +1,8 @@
 #!/bin/bash
 # Makes the tools of the tests that are no package's to install, in target/tmp:
-# a client built against musl, and nscd, unpacked only, since as an installed service
-# it would answer for the name servers of the tests and of the whole machine.
+# a client built against musl; nscd, unpacked only, since as an installed service
+# it would answer for the name servers of the tests and of the whole machine; and
+# DuckDB, in a virtual environment of Python's, whose home holds its extension.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${CARGO_TARGET_DIR:-target}/tmp
@@ -20,4 +21,20 @@ if [ ! -x "$tools/nscd" ]; then
 	}
 	dpkg-deb -x "$work"/nscd_*.deb "$work"
 	cp "$work/usr/sbin/nscd" "$tools/nscd"
+fi
+duckdb=$tools/duckdb
+version=1.5.5
+if [ "$(cat "$duckdb/version" 2>/dev/null)" != $version ]; then
+	rm -rf "$duckdb"
+	python3 -m venv "$duckdb"
+	{
+		"$duckdb/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir \
+			duckdb==$version duckdb-extensions==$version duckdb-extension-sqlite-scanner==$version &&
+			HOME=$duckdb "$duckdb/bin/python" -c \
+				'from duckdb_extensions import import_extension; import_extension("sqlite_scanner")'
+	} || {
+		echo "DuckDB could not be installed in $duckdb" >&2
+		exit 2
+	}
+	echo $version >"$duckdb/version"
 fi

@@ -88,7 +88,7 @@ const BELOW: [&str; 12] = [
 ];
 
 /// What was never seen before a time, and what happened in each hour.
-const BY_TIME: [&str; 18] = [
+const BY_TIME: [&str; 22] = [
     "new since 13:40",
     "which hosts are new since 13:10",
     "what new hosts did curl hit today",
@@ -107,9 +107,13 @@ const BY_TIME: [&str; 18] = [
     "which processes hit example.com per hour",
     "traffic per day by container web",
     "connections per minute to nowhere.test",
+    "connections per process",
+    "traffic by host today",
+    "which connections are open",
+    "has anyone contacted the internet",
 ];
 
-const REFUSED: [&str; 24] = [
+const REFUSED: [&str; 26] = [
     "which proceses hit example.com",
     "which processes hti example.com",
     "what did curl",
@@ -134,6 +138,8 @@ const REFUSED: [&str; 24] = [
     "connections per fortnight",
     "top 3 hosts per hour",
     "which new names were resolved but never contacted since Monday",
+    "who hit example.com or example.org",
+    "which processes hit example.com per host",
 ];
 
 /// A day of traffic of a person's curl and a service's nginx in a container.
@@ -232,6 +238,39 @@ fn what_is_not_understood_is_refused_like_this() {
         _ = writeln!(shown, "{refused}");
     }
     insta::assert_snapshot!(shown);
+}
+
+/// Debian's sqlite3 reads them from a file, as users do, and finds as many rows.
+#[test]
+fn every_statement_runs_in_sqlite3_as_it_is_shown() {
+    let history = history();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("history.db");
+    let path = file.to_str().unwrap();
+    history.0.execute("VACUUM INTO ?1", [path]).unwrap();
+    for question in ASKED.iter().chain(&BELOW).chain(&BY_TIME) {
+        let sql = request(question, Format::Table, None).sql();
+        let output = std::process::Command::new("sqlite3")
+            .args(["-readonly", "-json", path, &sql])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.is_empty(),
+            "{question}: {said}"
+        );
+        let theirs = match output.stdout.as_slice() {
+            b"" => Vec::new(),
+            rows => serde_json::from_slice::<Vec<serde_json::Value>>(rows).unwrap(),
+        };
+        let (ours, _) = history.ask(question, Format::Json, None);
+        let ours = ours.lines().map(|row| serde_json::from_str(row).unwrap());
+        assert_eq!(
+            theirs,
+            ours.collect::<Vec<serde_json::Value>>(),
+            "{question}"
+        );
+    }
 }
 
 #[test]

@@ -4,9 +4,10 @@ use chrono::TimeZone;
 
 use super::super::host::Host;
 use super::super::refusal::NotUnderstood;
+use super::head::TOP_ROWS;
 use super::parser::{Naming, Open, Parser};
 use super::vocabulary::*;
-use super::{From, List, Only};
+use super::{From, List, Only, Pick};
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Takes "new", "first seen", "never seen before Monday".
@@ -111,11 +112,21 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             };
             return Ok(());
         }
+        // only "when" has anything to wait for here
+        let when = list == List::Each && self.waits.is_some();
         if self.verb.is_none() && self.take(PASSIVE) {
             self.waits = None;
-            if matches!(list, List::Each) {
+            while self.take(FILLERS) {}
+            if self.take(OPENED) {
+                self.only.push(Only::Open);
+            } else if when {
                 self.open = Open::Object;
             }
+            return Ok(());
+        }
+        // "when was the last connection to HOST"
+        if list == List::Each && self.open == Open::Object && self.take(CONNECTIONS) {
+            self.open = Open::Nothing;
             return Ok(());
         }
         if self.take(BEEN) || self.take(FILLERS) || self.take(FOR) {
@@ -132,6 +143,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.take(PREPOSITIONS) {
             self.open = Open::Object;
+            return Ok(());
+        }
+        if self.most() {
             return Ok(());
         }
         if self.open == Open::Object && self.object()? {
@@ -153,8 +167,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Who acts, after "did".
     fn subject_clause(&mut self) -> Result<(), NotUnderstood> {
-        let of = self.subject()?;
-        self.only.push(Only::By(of));
+        if !self.take(ANYONE) {
+            let of = self.subject()?;
+            self.only.push(Only::By(of));
+        }
         self.open = Open::Nothing;
         self.waits = Some("\"hit\" or \"talked to\"");
         Ok(())
@@ -169,13 +185,32 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             return Ok(true);
         }
-        if self.span_of() {
+        if self.span_of() || self.group(true) {
             return Ok(true);
         }
         let of = self.subject()?;
         self.only.push(Only::By(of));
         self.open = Open::Nothing;
         Ok(true)
+    }
+
+    /// Takes "most", "most data", "most connections".
+    fn most(&mut self) -> bool {
+        // "who hit most": a host
+        let last = self.next + 1 == self.words.len();
+        if self.open == Open::Object && last || !self.take(MOST) {
+            return false;
+        }
+        let bytes = self.take(TRAFFIC);
+        if !bytes {
+            let _ = self.take(CONNECTIONS) || self.take(LOOKUPS);
+        }
+        self.pick = Some(match bytes {
+            true => Pick::MostBytes(TOP_ROWS),
+            false => Pick::Most(TOP_ROWS),
+        });
+        self.open = Open::Nothing;
+        true
     }
 
     /// What is acted on, directly after its verb.
@@ -187,6 +222,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.only.push(scope);
             // "IPs", "hosts"
             self.advance();
+        } else if self.take(INTERNET) {
+            self.only.push(Only::Scope("public"));
         } else if !last && self.at_keyword() {
             return Ok(false);
         } else {
@@ -239,6 +276,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let of = self.subject()?;
             self.only.push(Only::By(of));
         } else {
+            if self.next_is(LOGIC) {
+                let at = self.words[self.next].at.clone();
+                let hint = "every condition of a question has to hold: there is no \"or\", and nothing that is left out";
+                return Err(self.refuse_word(at, Some(hint.to_owned())));
+            }
             let wanted = match (self.waits, list) {
                 (Some(wanted), _) => wanted,
                 _ => "the end",

@@ -7,10 +7,10 @@ use super::super::refusal::NotUnderstood;
 use super::super::words::Word;
 use super::parser::{Open, Parser};
 use super::vocabulary::*;
-use super::{Actors, From, List, Only, Pick};
+use super::{Actors, Counted, From, List, Only, Pick};
 
 /// Rows of a "top" that says no number.
-const TOP_ROWS: u32 = 10;
+pub(super) const TOP_ROWS: u32 = 10;
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn head(&mut self) -> Result<(List, From), NotUnderstood> {
@@ -28,8 +28,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 self.waits = Some("\"did\"");
                 return Ok((List::Bytes, From::Connections));
             }
-            if !self.take(MANY) {
-                return Err(self.refuse("\"many\" or \"much\""));
+            let often = self.take(OFTEN);
+            if !often && !self.take(MANY) {
+                return Err(self.refuse("\"many\", \"much\" or \"often\""));
+            }
+            if often || self.take(TIMES) {
+                return Ok((List::Count(Counted::Rows), From::Connections));
             }
             if self.take(TRAFFIC) {
                 return Ok((List::Bytes, From::Connections));
@@ -52,6 +56,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 return Ok((List::Actors(Actors::Processes), From::Connections));
             }
             return self.noun();
+        }
+        if self.take(ACTIVE) {
+            self.open = Open::Subject;
+            return Ok((List::Actors(Actors::Processes), From::Connections));
         }
         let asked = self.take(WHICH);
         while asked && self.take(FILLERS) {}
@@ -81,8 +89,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.new = true;
             return Ok((List::Destinations, From::Connections));
         }
-        if self.next_is(VERBS) && self.words.get(self.next).is_some_and(doing) {
-            return Ok((List::Actors(Actors::Processes), From::Connections));
+        // "using" is how, elsewhere
+        let verbs = [VERBS, RESOLVE, LOOK, ASK, MAKE];
+        if verbs.iter().any(|verbs| self.next_is(verbs)) || self.next_is(&["using"]) {
+            let doing = self.words.get(self.next).is_some_and(doing);
+            return Ok((
+                match doing {
+                    true => List::Actors(Actors::Processes),
+                    false => List::Destinations,
+                },
+                From::Connections,
+            ));
         }
         self.skip_article();
         let one = self.next_is(SINGULAR) || self.at_descendants();
@@ -98,6 +115,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     fn adjective(&mut self) -> bool {
         if self.take(NEW) {
             self.new = true;
+            return true;
+        }
+        if self.next_is(OPENED) && self.word_is(self.next + 1, CONNECTIONS) {
+            self.advance();
+            self.only.push(Only::Open);
             return true;
         }
         self.outcome() || self.adverb()
@@ -143,6 +165,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             ADDRESSES,
             PORTS,
             CONNECTIONS,
+            ERRORS,
             DNS,
             LOOKUPS,
             RAW,
@@ -166,6 +189,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if let Some(actors) = self.actors() {
             return Ok((List::Actors(actors), From::Connections));
+        }
+        if self.take(ERRORS) {
+            self.only.push(Only::Failed);
+            return Ok((List::Each, From::Connections));
         }
         let dns = self.take(DNS);
         if self.take(LOOKUPS) {

@@ -3,9 +3,9 @@
 use chrono::TimeZone;
 
 use super::super::refusal::NotUnderstood;
-use super::parser::Parser;
+use super::parser::{Open, Parser};
 use super::vocabulary::*;
-use super::{From, Only, Per};
+use super::{Actors, From, List, Only, Per};
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Takes a verb with the words that belong to it.
@@ -34,12 +34,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.take(FAILED) {
             // "failed to resolve", "failed lookups"
             let next = self.next;
-            if !(self.take(PREPOSITIONS) && self.take(RESOLVE)) {
-                self.next = next;
-            } else {
-                self.verb = Some(From::Lookups);
-            }
             self.only.push(Only::Failed);
+            if !self.take(PREPOSITIONS) {
+                return true;
+            }
+            if self.next_is(VERBS) {
+                self.verb();
+                self.open = Open::Object;
+            } else if self.take(RESOLVE) {
+                self.verb = Some(From::Lookups);
+            } else {
+                self.next = next;
+            }
             return true;
         }
         if self.take(TIMED) {
@@ -72,8 +78,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn per(&mut self) -> Result<bool, NotUnderstood> {
         match self.take(PER) {
             false => Ok(self.adverb()),
-            true if self.span_of() => Ok(true),
-            true => Err(self.refuse("minute, hour or day")),
+            true if self.span_of() || self.group(false) => Ok(true),
+            true => Err(self.refuse("minute, hour, day, or what to count for")),
         }
     }
 
@@ -85,6 +91,48 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Takes the "hour" of "per hour".
     pub(super) fn span_of(&mut self) -> bool {
         self.one_per([(MINUTE, Per::Minute), (HOUR, Per::Hour), (DAY, Per::Day)])
+    }
+
+    /// Takes the "host" of "per host". After "by" it is who acted, where it has a name.
+    pub(super) fn group(&mut self, by: bool) -> bool {
+        let lists = [
+            (PROCESS, List::Actors(Actors::Processes)),
+            (CONTAINER, List::Actors(Actors::Containers)),
+            (IMAGE, List::Actors(Actors::Images)),
+            (USER, List::Actors(Actors::Users)),
+            (UNIT, List::Actors(Actors::Units)),
+            (NAMES, List::Destinations),
+            (ADDRESSES, List::Addresses),
+            (PORTS, List::Ports),
+        ];
+        let mut found = lists.into_iter().filter(|(words, _)| self.next_is(words));
+        let Some((words, list)) = found.next() else {
+            self.tried.extend(lists.map(|(words, _)| words));
+            return false;
+        };
+        let next = self.next + 1;
+        let ends = next == self.words.len()
+            || [
+                SINCE,
+                UNTIL,
+                BETWEEN,
+                TODAY,
+                YESTERDAY,
+                THIS,
+                IN,
+                ON,
+                PER,
+                BY,
+                PREPOSITIONS,
+            ]
+            .iter()
+            .any(|clause| self.word_is(next, clause));
+        if by && matches!(list, List::Actors(_)) && self.next_is(SINGULAR) && !ends {
+            return false;
+        }
+        self.take(words);
+        self.group = Some(list);
+        true
     }
 
     fn one_per<const N: usize>(&mut self, known: [(Words, Per); N]) -> bool {

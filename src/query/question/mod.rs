@@ -126,6 +126,8 @@ pub enum Only {
     Failed,
     /// Any outcome that is none, once it is known.
     Succeeded,
+    /// Not closed yet.
+    Open,
     /// Where the destination is: a `dst_scope`.
     Scope(&'static str),
     /// Where the name came from: a `host_source`.
@@ -154,6 +156,11 @@ pub enum Pick {
     MostBytes(u32),
     First(u32),
     Last(u32),
+}
+
+impl Pick {
+    /// All rows, those with most first.
+    pub const ALL: u32 = u32::MAX;
 }
 
 impl Subject {

@@ -92,6 +92,8 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) until: Option<i64>,
     pub(super) new: bool,
     pub(super) per: Option<Per>,
+    /// What the numbers are for: "connections per host".
+    pub(super) group: Option<List>,
     /// It begins with what it wants: "connections per hour".
     pub(super) bare: bool,
 }
@@ -115,6 +117,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             until: None,
             new: false,
             per: None,
+            group: None,
             bare: false,
         }
     }
@@ -149,6 +152,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         if self.new && self.since.is_none() {
             return Err(self.refuse("a time: new since when"));
         }
+        if let Some(group) = self.group {
+            list = self.grouped(list, group)?;
+        }
         if self.per.is_some() {
             list = self.split(list)?;
         }
@@ -162,6 +168,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 }
             };
         }
+        if from == From::Lookups && matches!(self.pick, Some(Pick::MostBytes(_))) {
+            return Err(self.refuse_all("lookups are not counted in bytes"));
+        }
         Ok(Question {
             list,
             from,
@@ -172,6 +181,28 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             new: self.new,
             per: self.per,
         })
+    }
+
+    /// What the answer lists where its numbers are for each of something, and whether they
+    /// can be.
+    fn grouped(&mut self, list: List, group: List) -> Result<List, NotUnderstood> {
+        let most = match list {
+            List::Bytes => Pick::MostBytes,
+            List::Each | List::Count(_) | List::FailedLookups => Pick::Most,
+            _ => {
+                let why = "only connections, lookups and bytes are counted per something";
+                return Err(self.refuse_all(why));
+            }
+        };
+        self.bare = false;
+        self.pick = match self.pick {
+            // The most of each hour come first there.
+            None if self.per.is_some() => None,
+            None => Some(most(Pick::ALL)),
+            Some(Pick::Most(n)) => Some(most(n)),
+            pick => pick,
+        };
+        Ok(group)
     }
 
     /// What the answer lists for each hour or day, and whether it can.

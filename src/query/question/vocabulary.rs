@@ -12,7 +12,10 @@ pub const WHEN: Words = &["when"];
 pub const HOW: Words = &["how"];
 pub const MANY: Words = &["many"];
 pub const MUCH: Words = &["much"];
+pub const OFTEN: Words = &["often"];
+pub const TIMES: Words = &["times"];
 pub const TOP: Words = &["top"];
+pub const MOST: Words = &["most"];
 pub const FIRST: Words = &["first", "earliest"];
 pub const LAST: Words = &["last", "latest"];
 pub const PAST: Words = &["past", "last"];
@@ -28,6 +31,7 @@ pub const FILLERS: Words = &[
     "that",
     "anything",
     "currently",
+    "still",
 ];
 
 /// Auxiliaries after which the one who acts is named.
@@ -56,6 +60,7 @@ pub const PROCESS: Words = &[
     "executable",
     "binaries",
     "binary",
+    "talkers",
 ];
 pub const CONTAINER: Words = &["containers", "container"];
 pub const IMAGE: Words = &["images", "image"];
@@ -89,7 +94,19 @@ pub const ADDRESSES: Words = &["IPs", "IP", "addresses", "address"];
 pub const ADDRESS: Words = &["IP", "address", "network", "subnet"];
 pub const PORTS: Words = &["ports", "port"];
 pub const PORT: Words = &["port", "ports"];
-pub const CONNECTIONS: Words = &["connections", "connection", "flows", "flow"];
+pub const CONNECTIONS: Words = &[
+    "connections",
+    "connection",
+    "flows",
+    "flow",
+    "requests",
+    "request",
+    "hits",
+];
+/// Connections that failed.
+pub const ERRORS: Words = &["failures", "failure", "errors", "error"];
+/// Connections that are still there.
+pub const OPENED: Words = &["open"];
 pub const DNS: Words = &["DNS"];
 pub const LOOKUPS: Words = &["lookups", "lookup", "queries", "query"];
 pub const TRAFFIC: Words = &["bytes", "data", "traffic"];
@@ -159,6 +176,7 @@ pub const MAKE: Words = &[
     "opened",
     "opening",
     "use",
+    "uses",
     "used",
     "receive",
     "received",
@@ -254,3 +272,18 @@ pub const DAYS: Words = &[
     "saturday",
     "sunday",
 ];
+
+/// Who acts, where it may be anybody.
+pub const ANYONE: Words = &[
+    "anyone",
+    "anybody",
+    "someone",
+    "somebody",
+    "everyone",
+    "everybody",
+    "something",
+];
+/// A host's place: every public address.
+pub const INTERNET: Words = &["internet"];
+/// What no question can say of its conditions.
+pub const LOGIC: Words = &["or", "and", "not", "except", "nor"];

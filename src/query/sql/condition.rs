@@ -28,6 +28,10 @@ pub fn condition(from: From, only: &Only) -> String {
         (Only::Failed, From::Lookups) => "rcode IS NOT 'NOERROR'".to_owned(),
         (Only::Succeeded, From::Connections) => "outcome IN ('connected', 'sent')".to_owned(),
         (Only::Succeeded, From::Lookups) => "rcode = 'NOERROR'".to_owned(),
+        // What an earlier recording saw open is not known to be.
+        (Only::Open, _) => "outcome IN ('connected', 'in_progress') AND duration_us IS NULL\n  \
+             AND ts >= (SELECT max(start_ts) FROM recordings)"
+            .to_owned(),
         (Only::Scope(scope), _) => format!("dst_scope = '{scope}'"),
         (Only::Port(port), _) => format!("dst_port = {port}"),
         (Only::Protocol(protocol), _) => format!("protocol = '{protocol}'"),

@@ -185,7 +185,9 @@ fn order(question: &Question, ties: &str) -> String {
         Some(Pick::Most(_)) if !each => " DESC",
         _ => "",
     };
-    let limit = n.map_or_else(String::new, |n| format!("\nLIMIT {n}"));
+    let limit = n
+        .filter(|&n| n != Pick::ALL)
+        .map_or_else(String::new, |n| format!("\nLIMIT {n}"));
     format!("\nORDER BY {first}{descending}, {ties}{limit}")
 }
 

@@ -300,6 +300,11 @@ fn a_statement_never_holds_a_raw_control_character() {
     assert!(sql.contains("CAST(x'610a1b5b324a273b2d2d00' AS TEXT)"));
 }
 
+thread_local! {
+    /// Without rows, to prepare statements with.
+    static PREPARED: History = History::new();
+}
+
 /// Text that is hard on quoting: SQL's and LIKE's own characters often.
 fn hostile() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -317,6 +322,32 @@ proptest! {
         if let Ok(host) = Host::parse(&text, literal) {
             let history = History::new();
             prop_assert!(history.0.prepare(&statement(&who(host), None, None)).is_ok());
+        }
+    }
+
+    /// Most rows of words mean nothing: those that begin like a question often do.
+    #[test]
+    fn any_question_that_is_understood_makes_a_statement_that_sqlite_prepares(
+        head in prop::sample::select(vec![
+            "which processes", "which hosts", "new ports", "connections", "what did curl", "who",
+            "how many containers", "how much", "lookups", "top 3 users", "which names were resolved",
+            "traffic", "failed lookups", "which open connections", "has anyone", "raw IPs",
+        ]),
+        clauses in prop::collection::vec(prop::sample::select(vec![
+            "hit x.org", "talk to exactly y.org", "resolve z.org", "by container 'a b'", "on port 443",
+            "over udp", "per hour", "per day", "by host", "per process", "since monday", "new since 9:00",
+            "today", "failed", "but never contacted", "by bytes", "to the internet", "from children of make",
+            "in unit nginx", "named by host", "last 3", "most data", "that succeeded", "to raw IPs", "are open",
+        ]), 0..4)
+    ) {
+        let question = format!("{head} {}", clauses.join(" "));
+        let now = chrono::DateTime::<chrono::Utc>::from_timestamp_nanos(NOW);
+        if let Ok(question) = super::super::parse(&question, &now) {
+            let sql = statement(&question, question.since, question.until);
+            PREPARED.with(|history| {
+                prop_assert!(history.0.prepare(&sql).is_ok(), "{sql}");
+                Ok(())
+            })?;
         }
     }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::super::fixture::{NOW, SECOND};
 use super::super::refusal::{FORMS, NotUnderstood};
 mod refused;
+mod spoken;
 mod times;
 
 use super::*;
@@ -300,78 +301,4 @@ fn who_asked_for_what_is_understood() {
     );
     assert!(refusal("which processes resolved 10.0.0.1").contains("of a name"));
     assert!(refusal("which processes resolved x.org on port 53").contains("no port"));
-}
-
-#[test]
-fn what_is_going_on_is_understood() {
-    mean(
-        &[
-            "what is talking to example.com",
-            "which processes are connecting to example.com",
-            "processes talking to example.com",
-            "what's hitting example.com",
-        ],
-        &only(List::Actors(Actors::Processes), vec![to("example.com")]),
-    );
-    mean(
-        &["who is accessing example.com", "who visited example.com"],
-        &only(List::Actors(Actors::Users), vec![to("example.com")]),
-    );
-    let web = || Only::By(Subject::Container("web".to_owned()));
-    mean(
-        &[
-            "what is container web talking to",
-            "what was the container web connecting to",
-            "what are the hosts that container web contacted",
-            "hosts contacted by container web",
-        ],
-        &only(List::Destinations, vec![web()]),
-    );
-    mean(
-        &["what is curl resolving", "what names did curl query"],
-        &lookups(List::Destinations, vec![Only::By(process("curl"))]),
-    );
-}
-
-#[test]
-fn a_host_can_be_meant_alone_and_addresses_by_where_they_are() {
-    let exact = Only::To(Host::Exact("example.com".to_owned()));
-    mean(
-        &[
-            "which processes hit exactly example.com",
-            "what hit just example.com",
-        ],
-        &only(List::Actors(Actors::Processes), vec![exact]),
-    );
-    mean(
-        &["who hit exactly"],
-        &only(List::Actors(Actors::Users), vec![to("exactly")]),
-    );
-    mean(
-        &["who hit public IPs", "which users talked to external hosts"],
-        &only(List::Actors(Actors::Users), vec![Only::Scope("public")]),
-    );
-    mean(
-        &["which private addresses did curl reach"],
-        &only(
-            List::Addresses,
-            vec![Only::Scope("private"), Only::By(process("curl"))],
-        ),
-    );
-    mean(
-        &["who hit public"],
-        &only(List::Actors(Actors::Users), vec![to("public")]),
-    );
-}
-
-#[test]
-fn outcomes_have_other_words_too() {
-    for (question, outcome) in [
-        ("which connections succeeded", Only::Succeeded),
-        ("list successful connections", Only::Succeeded),
-        ("which connections were rejected", Only::Outcome("refused")),
-        ("blocked connections", Only::Outcome("denied")),
-    ] {
-        mean(&[question], &only(List::Each, vec![outcome]));
-    }
 }
