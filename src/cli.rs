@@ -144,6 +144,10 @@ pub struct RecordArgs {
     /// Remove the oldest where the history grows beyond this, e.g. 500M, 2G; none: never
     #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = max_size)]
     pub max_size: MaxSize,
+    /// Keep the sums of connections that were removed, of each day and in all, until they
+    /// are older than this, e.g. 365d [default: they go with the connections]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub keep_summary: Option<Duration>,
     /// Let this group read the history
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,

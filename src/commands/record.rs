@@ -47,8 +47,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     store.keep = Keep {
         age: args.keep,
         bytes: args.max_size.0,
+        summary: args.keep_summary,
     };
-    let next = store.next_ids()?;
+    let next = store.next_ids();
     let printer = (args.print || args.json).then(|| {
         let format = if args.json {
             Format::Json

@@ -79,6 +79,10 @@ impl Coverage {
                 "{} of this span removed, as older or more than is kept",
                 human::count(*n, "connection or lookup", "connections and lookups")
             ),
+            "summary" => format!(
+                "{} of this span kept as sums only",
+                human::count(*n, "connection is", "connections are")
+            ),
             kind => {
                 let (one, many) = (format!("{kind} event"), format!("{kind} events"));
                 format!("{} lost in this span", human::count(*n, &one, &many))
@@ -110,7 +114,9 @@ impl Compared {
             .map_or(since, |&(start, _)| start)
             .min(since);
         let removed = lost(db, first, since)?;
-        let removed = removed.iter().filter(|(kind, _)| kind == "retention");
+        let removed = removed
+            .iter()
+            .filter(|(kind, _)| matches!(kind.as_str(), "retention" | "summary"));
         Ok(Compared {
             watched: (since - first) - unwatched(&recordings, first, since),
             removed: removed.map(|(_, n)| n).sum(),

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 /// A second, in the nanoseconds that the history counts.
 pub const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400 * SECOND;
 
 /// 2026-11-23T14:00:00Z: when the fixture's questions are asked.
 pub const NOW: i64 = 1_795_442_400 * SECOND;
@@ -95,22 +96,45 @@ impl History {
         ago: i64,
     ) -> i64 {
         let done = (outcome == "connected").then_some(1);
+        let ts = NOW - ago * SECOND;
+        let edge = self.insert(
+            "INSERT INTO edge (process_id, protocol, dst_id, dst_port, host_id, outcome, connections,
+                               tx_known, tx_bytes, rx_known, rx_bytes, first_ts, last_ts)
+             VALUES (?1, 'tcp', ?2, ?3, ?4, ?5, 1, ?6 IS NOT NULL, coalesce(700 * ?6, 0),
+                     ?6 IS NOT NULL, coalesce(5300 * ?6, 0), ?7, ?7)",
+            params![
+                self.process(by),
+                self.address(ip),
+                port,
+                host.map(|name| self.host(name)),
+                outcome,
+                done,
+                ts
+            ],
+        );
+        let day = ts.div_euclid(DAY) * DAY;
         self.0
             .execute(
-                "INSERT INTO connection (ts, process_id, tid, protocol, dst_id, dst_port, host_id, outcome, tx_bytes, rx_bytes, duration_us)
-                 VALUES (?1, ?2, ?3, 'tcp', ?4, ?5, ?6, ?7, 700 * ?8, 5300 * ?8, 125300 * ?8)",
-                params![
-                    NOW - ago * SECOND,
-                    self.process(by),
-                    by.pid,
-                    self.address(ip),
-                    port,
-                    host.map(|name| self.host(name)),
-                    outcome,
-                    done
-                ],
+                "INSERT OR IGNORE INTO day (start_ts, end_ts) VALUES (?1, ?2)",
+                [day, day + DAY],
             )
             .unwrap();
+        let on_day = self.insert(
+            "INSERT INTO edge_day (edge_id, day_id, connections, tx_known, tx_bytes, rx_known, rx_bytes, first_ts, last_ts)
+             SELECT edge.id, day.id, 1, tx_known, tx_bytes, rx_known, rx_bytes, first_ts, last_ts
+             FROM edge JOIN day ON day.start_ts = ?2 WHERE edge.id = ?1",
+            [edge, day],
+        );
+        self.insert(
+            "INSERT INTO connection (ts, edge_day_id, tid, tx_bytes, rx_bytes, duration_us)
+             VALUES (?1, ?2, ?3, 700 * ?4, 5300 * ?4, 125300 * ?4)",
+            params![ts, on_day, by.pid, done],
+        )
+    }
+
+    /// Inserts a row; its id.
+    fn insert(&self, sql: &str, params: impl rusqlite::Params) -> i64 {
+        self.0.execute(sql, params).unwrap();
         self.0.last_insert_rowid()
     }
 
@@ -124,29 +148,27 @@ impl History {
         records: &[Answer],
         ago: i64,
     ) -> i64 {
-        let db = &self.0;
-        db.execute(
-            "INSERT INTO lookup (ts, process_id, server_id, server_port, transport, qname_id, qtype, rcode, latency_us, status)
-             VALUES (?1, ?2, ?3, 53, 'udp', ?4, ?5, ?6, ?7, ?8)",
+        let inquiry = self.insert(
+            "INSERT INTO inquiry (process_id, server_id, server_port, transport, qname_id, qtype, rcode, status)
+             VALUES (?1, ?2, 53, 'udp', ?3, ?4, ?5, ?6)",
             params![
-                NOW - ago * SECOND,
                 self.process(by),
                 self.address("192.0.2.53"),
                 self.host(qname),
                 qtype,
                 rcode,
-                rcode.map(|_| 3210),
                 rcode.map_or("unanswered", |_| "answered"),
             ],
-        )
-        .unwrap();
-        let lookup = db.last_insert_rowid();
-        for &(name, rtype, data, ttl) in records {
-            db.execute(
-                "INSERT INTO answer (lookup_id, name_id, type, data, ttl) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![lookup, self.host(name), rtype, data, ttl],
-            )
-            .unwrap();
+        );
+        let lookup = self.insert(
+            "INSERT INTO lookup (ts, inquiry_id, latency_us) VALUES (?1, ?2, ?3)",
+            params![NOW - ago * SECOND, inquiry, rcode.map(|_| 3210)],
+        );
+        for (n, &(name, rtype, data, ttl)) in (1_i64..).zip(records) {
+            self.insert(
+                "INSERT INTO answer (lookup_id, n, name_id, type, data, ttl) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![lookup, n, self.host(name), rtype, data, ttl],
+            );
         }
         lookup
     }
@@ -162,12 +184,20 @@ impl History {
         n: i64,
     ) {
         let (lookup, age) = lookup.unzip();
-        self.0
-            .execute(
-                "UPDATE connection SET host_source = ?1, lookup_id = ?2, host_age_ms = ?3, host_rivals = ?4 WHERE id = ?5",
-                params![source, lookup, age, n, connection],
-            )
-            .unwrap();
+        for (sql, params) in [
+            (
+                "UPDATE connection SET lookup_id = ?1, host_age_ms = ?2, host_rivals = ?3 WHERE id = ?4",
+                params![lookup, age, n, connection],
+            ),
+            (
+                "UPDATE edge SET host_source = ?1 WHERE id = (
+                     SELECT b.edge_id FROM edge_day b JOIN connection c ON c.edge_day_id = b.id
+                     WHERE c.id = ?2)",
+                params![source, connection],
+            ),
+        ] {
+            self.0.execute(sql, params).unwrap();
+        }
         for (name, lookup) in rivals {
             self.0
                 .execute(

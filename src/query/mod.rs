@@ -84,9 +84,14 @@ where
 {
     /// The SQL that answers the question, to be run as it is by any SQLite.
     pub fn sql(&self) -> String {
+        self.sql_with(true)
+    }
+
+    /// The same, from the connections' sums only where the history has them.
+    fn sql_with(&self, sums: bool) -> String {
         let (since, until) = self.question.span(self.since, self.until);
         let zone = Zone::over(&self.now, since, until);
-        sql::statement(&self.question, since, until, &zone) + ";"
+        sql::statement(&self.question, since, until, &zone, sums) + ";"
     }
 
     /// Writes the answer to `out`, and beside a table what it is worth to
@@ -103,7 +108,8 @@ where
         // One snapshot, so that the notes are about the rows.
         let db = db.unchecked_transaction()?;
         check_views(&db, Some(&self.question))?;
-        let mut statement = db.prepare(&self.sql())?;
+        let sums = has_view(&db, "egress_total")?;
+        let mut statement = db.prepare(&self.sql_with(sums))?;
         let mut rows = statement.query([])?;
         match self.format {
             Format::Json => lines::all(Form::Json, &mut rows, out),
@@ -217,10 +223,14 @@ fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
     Ok(())
 }
 
-fn check_view(db: &Connection, (view, about): Needed) -> Result<()> {
+fn has_view(db: &Connection, view: &str) -> Result<bool> {
     let has = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
+    Ok(db.prepare(has)?.exists([view])?)
+}
+
+fn check_view(db: &Connection, (view, about): Needed) -> Result<()> {
     ensure!(
-        db.prepare(has)?.exists([view])?,
+        has_view(db, view)?,
         "an older egrets wrote this history, and it can't be asked about {about} yet: \
          'sudo egrets record --for 1s' brings it up to date"
     );

@@ -8,16 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
 
 /// The schema's versions, oldest first: `PRAGMA user_version` counts those done.
-pub const MIGRATIONS: [&str; 6] = [
+pub const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_evidence.sql"),
     include_str!("../../migrations/0003_identity.sql"),
     include_str!("../../migrations/0004_lookups.sql"),
     include_str!("../../migrations/0005_retention.sql"),
     include_str!("../../migrations/0006_sessions.sql"),
+    include_str!("../../migrations/0007_rollups.sql"),
 ];
 
 /// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".
@@ -108,10 +110,23 @@ pub fn open_writer(path: &Path) -> Result<Db> {
     set("auto_vacuum", "INCREMENTAL")
         .and_then(|()| set("journal_mode", "WAL"))
         .and_then(|()| set("synchronous", "NORMAL"))
-        .and_then(|()| set("foreign_keys", "ON"))
+        // A busy edge's pages are written once for many batches.
+        .and_then(|()| set("cache_size", "-16384"))
+        // Others do that: see checkpoint.rs.
+        .and_then(|()| set("wal_autocheckpoint", "0"))
+        .and_then(|()| set("journal_size_limit", "33554432"))
         .with_context(|| cannot_write(path))?;
     persist_wal(&db).with_context(|| cannot_write(path))?;
+    // Else SQLite plans a statement anew for each value that is bound to it.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+/// Another connection to a file that is open for recording, to copy its -wal.
+pub fn open_checkpointer(path: &Path) -> Result<Db> {
+    let db = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    persist_wal(&db).with_context(|| cannot_write(path))?;
     Ok(db)
 }
 
@@ -207,9 +222,14 @@ pub fn migrate(db: &mut Db, path: &Path) -> Result<()> {
         tx.commit()
     };
     if done < MIGRATIONS.len() {
-        apply(db).with_context(|| cannot_write(path))?;
+        // Off while tables are made anew, which is what a table goes by that others
+        // refer to (sqlite.org/lang_altertable.html#otheralter).
+        db.pragma_update(None, "foreign_keys", "OFF")
+            .and_then(|()| apply(db))
+            .with_context(|| cannot_write(path))?;
     }
-    Ok(())
+    db.pragma_update(None, "foreign_keys", "ON")
+        .with_context(|| cannot_write(path))
 }
 
 /// Keeps the -wal and -shm files when the last connection closes: who may read

@@ -3,22 +3,30 @@
 //! interface (docs/schema.md). What fails is said with the file's name and
 //! leaves what is stored unharmed.
 
+mod checkpoint;
 mod file;
 mod intern;
 mod names;
+mod prune;
 #[cfg(test)]
 mod recipes;
 mod retention;
+mod rollup;
+#[cfg(test)]
+mod schema;
 mod status;
+mod write;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection as Db, TransactionBehavior, params};
+use rusqlite::{Connection as Db, params};
 
-use crate::record::{Connection, Lookup, Progress, Record, errno_name};
-use intern::Interner;
+use crate::record::{Connection, Lookup, Progress, Record};
+use checkpoint::Checkpointer;
+use write::Writer;
 
 pub use file::{Access, MIGRATIONS, group_id, open_reader, recorder_runs};
 pub use names::{Names, names};
@@ -37,11 +45,11 @@ pub struct Recording {
 /// A file open for recording; no other recorder can open it meanwhile.
 pub struct Store {
     db: Db,
+    checkpointer: Checkpointer,
     // After `db`: the lock must outlast the connection.
     _lock: std::fs::File,
     path: PathBuf,
-    recording: i64,
-    intern: Interner,
+    writer: Writer,
     batch: Batch,
     /// Enforced at each commit.
     pub keep: Keep,
@@ -51,8 +59,9 @@ pub struct Store {
 /// batch is written once.
 #[derive(Default)]
 struct Batch {
-    connections: HashMap<i64, Connection>,
-    order: Vec<i64>,
+    connections: Vec<Connection>,
+    /// Where in there a connection is, by id.
+    places: HashMap<i64, usize>,
     lookups: Vec<Lookup>,
     containers: Vec<std::rc::Rc<crate::record::Container>>,
     gaps: Vec<Gap>,
@@ -77,27 +86,26 @@ impl Store {
         let lock = file::create(path, access)?;
         let mut db = file::open_writer(path)?;
         file::migrate(&mut db, path)?;
-        let id = begin(&db, recording).with_context(|| file::cannot_write(path))?;
+        let writer = begin(&db, recording)
+            .and_then(|id| Writer::new(&db, id))
+            .with_context(|| file::cannot_write(path))?;
         file::share(path, access)?;
+        let checkpointer = Checkpointer::start(&mut db, path)?;
         Ok(Store {
             db,
+            checkpointer,
             _lock: lock,
             path: path.to_path_buf(),
-            recording: id,
-            intern: Interner::default(),
+            writer,
             batch: Batch::default(),
             keep: Keep::default(),
         })
     }
 
-    /// The ids that the next connection and the next lookup get.
-    pub fn next_ids(&self) -> Result<(i64, i64)> {
-        let next = |table: &str| -> rusqlite::Result<i64> {
-            let sql = format!("SELECT COALESCE(MAX(id), 0) + 1 FROM {table}");
-            self.db.query_row(&sql, [], |row| row.get(0))
-        };
-        let ids = next("connection").and_then(|c| Ok((c, next("lookup")?)));
-        ids.with_context(|| file::cannot_read(&self.path))
+    /// The ids that the next connection and the next lookup get: never one that was
+    /// used before, also where that row has gone.
+    pub fn next_ids(&self) -> (i64, i64) {
+        (self.writer.last_connection + 1, self.writer.last_lookup + 1)
     }
 
     /// Takes a record into the batch.
@@ -107,8 +115,13 @@ impl Store {
             | Record::Outcome(c)
             | Record::Progress(Progress { connection: c, .. })
             | Record::Closed(c) => {
-                if self.batch.connections.insert(c.id, c.clone()).is_none() {
-                    self.batch.order.push(c.id);
+                let connections = &mut self.batch.connections;
+                match self.batch.places.entry(c.id) {
+                    Entry::Occupied(place) => connections[*place.get()] = c.clone(),
+                    Entry::Vacant(place) => {
+                        place.insert(connections.len());
+                        connections.push(c.clone());
+                    }
                 }
             }
             Record::Lookup(lookup) => self.batch.lookups.push(lookup.clone()),
@@ -131,19 +144,22 @@ impl Store {
     /// Writes the batch; `now` is until when the recording has seen everything.
     pub fn commit(&mut self, now: i64) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
-        let (db, intern) = (&mut self.db, &mut self.intern);
-        write(db, intern, self.recording, &batch, now)
-            .and_then(|()| retention::enforce(db, intern, self.recording, self.keep, now))
+        let (db, writer) = (&mut self.db, &mut self.writer);
+        writer
+            .write(db, &batch, now)
+            .and_then(|()| retention::enforce(db, writer, self.keep, now))
+            .and_then(|()| self.checkpointer.committed(db))
             .with_context(|| file::cannot_write(&self.path))
     }
 
     /// Ends the recording by itself.
     pub fn finish(mut self, now: i64) -> Result<()> {
         self.commit(now)?;
+        drop(self.checkpointer);
         self.db
             .execute(
                 "UPDATE recording SET end_ts = ?1, clean = 1 WHERE id = ?2",
-                params![now, self.recording],
+                params![now, self.writer.recording],
             )
             .and_then(|_| {
                 // All of it into the file itself, so that a copy of it is whole.
@@ -154,7 +170,7 @@ impl Store {
     }
 }
 
-fn begin(db: &Db, recording: &Recording) -> Result<i64> {
+fn begin(db: &Db, recording: &Recording) -> rusqlite::Result<i64> {
     let uname = rustix::system::uname();
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     db.execute(
@@ -172,163 +188,4 @@ fn begin(db: &Db, recording: &Recording) -> Result<i64> {
         ],
     )?;
     Ok(db.last_insert_rowid())
-}
-
-fn write(
-    db: &mut Db,
-    intern: &mut Interner,
-    recording: i64,
-    batch: &Batch,
-    now: i64,
-) -> rusqlite::Result<()> {
-    // Immediate: one that reads first and then wants to write fails at once where
-    // somebody else has written in between, and waits for nothing.
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for container in &batch.containers {
-        intern.container_details(&tx, container)?;
-    }
-    for lookup in &batch.lookups {
-        write_lookup(&tx, intern, recording, lookup)?;
-    }
-    for id in &batch.order {
-        if let Some(connection) = batch.connections.get(id) {
-            write_connection(&tx, intern, recording, connection)?;
-        }
-    }
-    for gap in &batch.gaps {
-        tx.prepare_cached(
-            "INSERT INTO gap (recording_id, from_ts, to_ts, kind, lost, why)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            recording,
-            gap.from_ts,
-            gap.to_ts,
-            gap.kind,
-            gap.lost as i64,
-            gap.why
-        ])?;
-    }
-    tx.prepare_cached("UPDATE recording SET seen_ts = ?1 WHERE id = ?2")?
-        .execute(params![now, recording])?;
-    tx.commit()
-}
-
-fn write_lookup(
-    db: &Db,
-    intern: &mut Interner,
-    recording: i64,
-    lookup: &Lookup,
-) -> rusqlite::Result<()> {
-    // A row that stands for more messages than it did, with the records of the first.
-    if lookup.times > 1 {
-        let known = db
-            .prepare_cached("UPDATE lookup SET times = ?1 WHERE id = ?2")?
-            .execute(params![lookup.times as i64, lookup.id])?;
-        if known > 0 {
-            return Ok(());
-        }
-    }
-    let process = intern.process(db, recording, &lookup.process)?;
-    let server = intern.address(db, lookup.server.ip)?;
-    let qname = lookup
-        .qname
-        .as_ref()
-        .map(|name| intern.host(db, name))
-        .transpose()?;
-    db.prepare_cached(
-        "INSERT INTO lookup (id, ts, process_id, server_id, server_port, transport, qname_id,
-                             qtype, rcode, latency_us, status, times)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    )?
-    .execute(params![
-        lookup.id,
-        lookup.ts,
-        process,
-        server,
-        lookup.server.port,
-        lookup.transport.as_str(),
-        qname,
-        lookup.qtype,
-        lookup.rcode,
-        lookup.latency_us,
-        lookup.status.as_str(),
-        lookup.times as i64,
-    ])?;
-    for answer in &lookup.answers {
-        let name = intern.host(db, &answer.name)?;
-        db.prepare_cached(
-            "INSERT INTO answer (lookup_id, name_id, type, data, ttl) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![
-            lookup.id,
-            name,
-            answer.rtype,
-            answer.data,
-            answer.ttl
-        ])?;
-    }
-    Ok(())
-}
-
-fn write_connection(
-    db: &Db,
-    intern: &mut Interner,
-    recording: i64,
-    c: &Connection,
-) -> rusqlite::Result<()> {
-    let process = intern.process(db, recording, &c.process)?;
-    let src = c.src.map(|src| intern.address(db, src.ip)).transpose()?;
-    let dst = intern.address(db, c.dst.ip)?;
-    let name = c.name.as_ref();
-    let host = name.map(|n| intern.host(db, &n.host)).transpose()?;
-    // The evidence is a row only where its lookup is recorded too.
-    db.prepare_cached(
-        "INSERT INTO connection (id, ts, process_id, tid, protocol, src_id, src_port, dst_id, dst_port,
-                                 host_id, host_source, host_age_ms, host_rivals, lookup_id,
-                                 outcome, errno, latency_us, tx_bytes, rx_bytes, duration_us,
-                                 tx_packets, rx_packets, already_open)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-                 (SELECT id FROM lookup WHERE id = ?14), ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)
-         ON CONFLICT (id) DO UPDATE SET
-             src_id = excluded.src_id, src_port = excluded.src_port, outcome = excluded.outcome,
-             errno = excluded.errno, latency_us = excluded.latency_us,
-             tx_bytes = excluded.tx_bytes, rx_bytes = excluded.rx_bytes,
-             tx_packets = excluded.tx_packets, rx_packets = excluded.rx_packets,
-             duration_us = excluded.duration_us",
-    )?
-    .execute(params![
-        c.id,
-        c.ts,
-        process,
-        c.tid,
-        c.protocol.as_str(),
-        src,
-        c.src.map(|s| s.port),
-        dst,
-        c.dst.port,
-        host,
-        name.map(|n| n.source.as_str()),
-        name.and_then(|n| n.age_ms).map(|n| n as i64),
-        name.map(|n| n.rivals as i64),
-        name.and_then(|n| n.lookup),
-        c.outcome.as_str(),
-        c.errno.map(errno_name),
-        c.latency_us,
-        c.tx_bytes.map(|n| n as i64),
-        c.rx_bytes.map(|n| n as i64),
-        c.duration_us,
-        c.tx_packets.map(|n| n as i64),
-        c.rx_packets.map(|n| n as i64),
-        c.already_open,
-    ])?;
-    for rival in name.iter().flat_map(|n| &n.rival_names) {
-        let host = intern.host(db, &rival.host)?;
-        db.prepare_cached(
-            "INSERT OR IGNORE INTO rival (connection_id, host_id, lookup_id)
-             VALUES (?1, ?2, (SELECT id FROM lookup WHERE id = ?3))",
-        )?
-        .execute(params![c.id, host, rival.lookup])?;
-    }
-    Ok(())
 }

@@ -46,7 +46,7 @@ fn connect(
     change: impl FnOnce(&mut Connection, &mut Process),
 ) {
     let mut c = connection("curl");
-    c.id = store.batch.order.len() as i64 + 1;
+    c.id = store.batch.connections.len() as i64 + 1;
     c.ts = now;
     c.dst.ip = ip.parse().unwrap();
     c.outcome = Outcome::Connected;

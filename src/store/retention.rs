@@ -1,11 +1,15 @@
 //! What is kept: the oldest connections and lookups go where the history is too old or
-//! too large. A little at each commit, so that the capture never waits for it long.
+//! too large, and the sums of connections with them or later. A little at each commit, so
+//! that the capture never waits for it long.
 
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection as Db, OptionalExtension, TransactionBehavior, params};
 
-use super::intern::Interner;
+use super::intern::Edge;
+use super::prune::Suspects;
+use super::rollup::{Share, prune_edge};
+use super::write::Writer;
 
 /// How much of the history is kept; all of it without bounds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,38 +18,62 @@ pub struct Keep {
     pub age: Option<Duration>,
     /// `--max-size`: how large the file gets.
     pub bytes: Option<u64>,
+    /// `--keep-summary`: how old the sums of connections get that have gone; without it
+    /// they go with those.
+    pub summary: Option<Duration>,
 }
 
 /// How long a commit may take longer for the sake of it. One step more is begun
 /// before this is over.
 const BUDGET: Duration = Duration::from_millis(20);
+/// The same where the history has grown far beyond its size meanwhile.
+const LARGE_BUDGET: Duration = Duration::from_millis(80);
 
 /// Rows that a step removes at most: some 2 ms.
 const ROWS: i64 = 200;
 
 /// Pages that a step gives back to the file system at most.
-const PAGES: i64 = 200;
+const PAGES: i64 = 32;
+/// Free pages that are not worth giving back: the next batches fill them.
+const SPARE: u64 = 1 << 20;
 
 /// Removes what is beyond `keep` at `now` (nanoseconds since 1970), as much of it as
 /// there is time for.
-pub fn enforce(
-    db: &mut Db,
-    intern: &mut Interner,
-    recording: i64,
-    keep: Keep,
-    now: i64,
-) -> rusqlite::Result<()> {
-    let end = Instant::now() + BUDGET;
-    while Instant::now() < end && step(db, intern, recording, keep, now)? {}
-    Ok(())
+pub fn enforce(db: &mut Db, writer: &mut Writer, keep: Keep, now: i64) -> rusqlite::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let excess = match keep.bytes {
+            Some(bytes) => used(db)?.saturating_sub(bytes),
+            None => 0,
+        };
+        let budget = match keep.bytes {
+            Some(bytes) if excess > bytes / 16 => LARGE_BUDGET,
+            _ => BUDGET,
+        };
+        if begun.elapsed() >= budget {
+            return Ok(());
+        }
+        let removed = step(db, writer, keep, excess > 0, now)?;
+        let spare = keep.bytes.map_or(SPARE, |bytes| SPARE.min(bytes / 8));
+        let given_back = give_back(db, spare)?;
+        if !removed && !given_back {
+            return Ok(());
+        }
+    }
+}
+
+/// The oldest time that is kept, where one has been told.
+fn cutoff(age: Option<Duration>, now: i64) -> Option<i64> {
+    let age = i64::try_from(age?.as_nanos()).ok()?;
+    Some(now.saturating_sub(age))
 }
 
 /// Whether it removed anything.
 fn step(
     db: &mut Db,
-    intern: &mut Interner,
-    recording: i64,
+    writer: &mut Writer,
     keep: Keep,
+    too_large: bool,
     now: i64,
 ) -> rusqlite::Result<bool> {
     let oldest = |table: &str| {
@@ -54,112 +82,213 @@ fn step(
             .query_row([], |row| row.get::<_, Option<i64>>(0))
     };
     let (connection, lookup) = (oldest("connection")?, oldest("lookup")?);
-    let Some(first) = connection.into_iter().chain(lookup).min() else {
-        return Ok(false);
+    let first = connection.into_iter().chain(lookup).min();
+    let before = match (first, cutoff(keep.age, now)) {
+        (None, _) => None,
+        _ if too_large => Some(i64::MAX),
+        (Some(first), Some(before)) if first < before => Some(before),
+        _ => None,
     };
-    let too_large = keep
-        .bytes
-        .is_some_and(|bytes| used(db).is_ok_and(|used| used > bytes));
-    let age = keep.age.and_then(|age| i64::try_from(age.as_nanos()).ok());
-    let before = match age.map(|age| now.saturating_sub(age)) {
-        _ if too_large => i64::MAX,
-        Some(before) if first < before => before,
-        _ => return Ok(false),
-    };
-    // Whichever of the two begins earlier; up to where the other goes on.
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let (removed, last) = match connection == Some(first) {
-        true => remove_connections(&tx, intern, before)?,
-        false => remove_lookups(&tx, intern, before)?,
+    let removed = match before {
+        // Whichever of the two begins earlier.
+        Some(before) => {
+            let (kind, rows) = match connection == first {
+                true if keep.summary.is_some() => {
+                    ("summary", remove_connections(&tx, writer, before, true)?)
+                }
+                true => ("retention", remove_connections(&tx, writer, before, false)?),
+                false => ("retention", remove_lookups(&tx, writer, before)?),
+            };
+            note(&tx, writer.recording, kind, &rows)?;
+            rows.count
+        }
+        None => {
+            let before = match too_large {
+                true => i64::MAX,
+                false => cutoff(keep.summary, now).unwrap_or(i64::MAX),
+            };
+            let rows = remove_sums(&tx, writer, before)?;
+            note(&tx, writer.recording, "retention", &rows)?;
+            rows.count
+        }
     };
-    if removed > 0 {
-        note(&tx, recording, first, last, removed)?;
-    }
     tx.commit()?;
-    give_back(db)?;
     Ok(removed > 0)
 }
 
 /// Bytes of the file that hold something.
 fn used(db: &Db) -> rusqlite::Result<u64> {
-    let number = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let pages = number("page_count")? - number("freelist_count")?;
-    Ok((pages * number("page_size")?).try_into().unwrap_or(0))
+    Ok((number(db, "page_count")? - number(db, "freelist_count")?) * number(db, "page_size")?)
 }
 
-fn remove_connections(db: &Db, intern: &mut Interner, before: i64) -> rusqlite::Result<(i64, i64)> {
-    let rows = oldest(db, "connection", before)?;
-    for &(id, _, _) in &rows {
-        db.prepare_cached("DELETE FROM rival WHERE connection_id = ?1")?
-            .execute([id])?;
-        db.prepare_cached("DELETE FROM connection WHERE id = ?1")?
-            .execute([id])?;
-    }
-    forget_processes(db, intern, &rows)?;
-    Ok(extent(&rows))
+fn number(db: &Db, pragma: &str) -> rusqlite::Result<u64> {
+    let mut statement = db.prepare_cached(&format!("PRAGMA {pragma}"))?;
+    let number = statement.query_row([], |row| row.get::<_, i64>(0))?;
+    Ok(number.try_into().unwrap_or(0))
 }
 
-fn remove_lookups(db: &Db, intern: &mut Interner, before: i64) -> rusqlite::Result<(i64, i64)> {
-    let rows = oldest(db, "lookup", before)?;
-    for &(id, _, _) in &rows {
-        for sql in [
-            "UPDATE connection SET lookup_id = NULL WHERE lookup_id = ?1",
-            "UPDATE rival SET lookup_id = NULL WHERE lookup_id = ?1",
-            "DELETE FROM answer WHERE lookup_id = ?1",
-            "DELETE FROM lookup WHERE id = ?1",
-        ] {
-            db.prepare_cached(sql)?.execute([id])?;
+/// Rows that went: how many, and the times of the first and the last.
+#[derive(Default)]
+struct Removed {
+    count: i64,
+    from: i64,
+    to: i64,
+}
+
+/// Removes the oldest connections; `summed`: they are still counted.
+fn remove_connections(
+    db: &Db,
+    writer: &mut Writer,
+    before: i64,
+    summed: bool,
+) -> rusqlite::Result<Removed> {
+    let rows: Vec<(i64, Edge, Share)> = db
+        .prepare_cached(&format!(
+            "SELECT c.id, b.edge_id, b.id, c.ts, c.tx_bytes, c.rx_bytes
+             FROM connection c JOIN edge_day b ON b.id = c.edge_day_id
+             WHERE c.ts < ?1 ORDER BY c.ts LIMIT {ROWS}"
+        ))?
+        .query_map([before], |row| {
+            let edge = Edge {
+                id: row.get(1)?,
+                on_day: row.get(2)?,
+            };
+            let share = Share {
+                ts: row.get(3)?,
+                tx: row.get(4)?,
+                rx: row.get(5)?,
+            };
+            Ok((row.get(0)?, edge, share))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut suspects = Suspects::default();
+    let mut rivals =
+        db.prepare_cached("DELETE FROM rival WHERE connection_id = ?1 RETURNING host_id")?;
+    let mut connection = db.prepare_cached("DELETE FROM connection WHERE id = ?1")?;
+    for (id, edge, share) in &rows {
+        for host in rivals.query_map([id], |row| row.get(0))? {
+            suspects.hosts.insert(host?);
+        }
+        connection.execute([id])?;
+        match summed {
+            true => writer.rollup.outlive(*edge),
+            false => writer.rollup.remove(*edge, share),
         }
     }
-    forget_processes(db, intern, &rows)?;
-    Ok(extent(&rows))
+    suspects.join(writer.rollup.prune(db, &mut writer.intern)?);
+    suspects.remove(db, &mut writer.intern)?;
+    remove_empty_days(db, writer)?;
+    Ok(Removed {
+        count: rows.len() as i64,
+        from: rows.first().map_or(0, |(_, _, share)| share.ts),
+        to: rows.last().map_or(0, |(_, _, share)| share.ts),
+    })
 }
 
-/// A row that goes: its id, time and process.
-type Old = (i64, i64, Option<i64>);
-
-fn oldest(db: &Db, table: &str, before: i64) -> rusqlite::Result<Vec<Old>> {
-    let sql =
-        format!("SELECT id, ts, process_id FROM {table} WHERE ts < ?1 ORDER BY ts LIMIT {ROWS}");
-    db.prepare_cached(&sql)?
+fn remove_lookups(db: &Db, writer: &mut Writer, before: i64) -> rusqlite::Result<Removed> {
+    let rows: Vec<(i64, i64, i64)> = db
+        .prepare_cached(&format!(
+            "SELECT id, ts, inquiry_id FROM lookup WHERE ts < ?1 ORDER BY ts LIMIT {ROWS}"
+        ))?
         .query_map([before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect()
-}
-
-/// How many they are, and the time of the last.
-fn extent(rows: &[Old]) -> (i64, i64) {
-    (rows.len() as i64, rows.last().map_or(0, |&(_, ts, _)| ts))
-}
-
-/// Removes the processes that nothing is left of. Hosts, addresses and containers
-/// stay: they are few, and come again.
-fn forget_processes(db: &Db, intern: &mut Interner, rows: &[Old]) -> rusqlite::Result<()> {
-    let mut ids: Vec<i64> = rows.iter().filter_map(|&(_, _, process)| process).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut gone = Vec::new();
-    for id in ids {
-        let deleted = db
-            .prepare_cached(
-                "DELETE FROM process WHERE id = ?1
-                 AND NOT EXISTS (SELECT 1 FROM connection WHERE process_id = ?1)
-                 AND NOT EXISTS (SELECT 1 FROM lookup WHERE process_id = ?1)",
-            )?
-            .execute([id])?;
-        if deleted > 0 {
-            gone.push(id);
+        .collect::<Result<_, _>>()?;
+    let mut suspects = Suspects::default();
+    let mut answers =
+        db.prepare_cached("DELETE FROM answer WHERE lookup_id = ?1 RETURNING name_id")?;
+    let mut lookup = db.prepare_cached("DELETE FROM lookup WHERE id = ?1")?;
+    for (id, _, inquiry) in &rows {
+        for host in answers.query_map([id], |row| row.get::<_, Option<i64>>(0))? {
+            suspects.hosts.extend(host?);
         }
+        lookup.execute([id])?;
+        suspects.inquiries.insert(*inquiry);
     }
-    intern.forget_processes(&gone);
+    suspects.remove(db, &mut writer.intern)?;
+    Ok(Removed {
+        count: rows.len() as i64,
+        from: rows.first().map_or(0, |&(_, ts, _)| ts),
+        to: rows.last().map_or(0, |&(_, ts, _)| ts),
+    })
+}
+
+/// Removes the oldest sums of connections that have gone, of days that ended before this.
+fn remove_sums(db: &Db, writer: &mut Writer, before: i64) -> rusqlite::Result<Removed> {
+    let days: Vec<(i64, Edge, i64)> = db
+        .prepare_cached(&format!(
+            "SELECT b.id, b.edge_id, b.removed, d.start_ts FROM edge_day b JOIN day d ON d.id = b.day_id
+             WHERE b.removed > 0 AND b.day_id = (SELECT min(day_id) FROM edge_day WHERE removed > 0)
+               AND d.end_ts <= ?1 LIMIT {ROWS}"
+        ))?
+        .query_map([before], |row| {
+            let edge = Edge {
+                id: row.get(1)?,
+                on_day: row.get(0)?,
+            };
+            Ok((row.get(2)?, edge, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut removed = Removed::default();
+    for (count, edge, start) in &days {
+        writer.rollup.forget_removed(db, *edge)?;
+        removed.count += count;
+        (removed.from, removed.to) = (*start, *start);
+    }
+    let suspects = writer.rollup.prune(db, &mut writer.intern)?;
+    suspects.remove(db, &mut writer.intern)?;
+    remove_empty_days(db, writer)?;
+    Ok(removed)
+}
+
+/// Removes the first day where no connection is left of it, with the edges that had only
+/// attempts on it which came to be on others.
+fn remove_empty_days(db: &Db, writer: &mut Writer) -> rusqlite::Result<()> {
+    let first: Option<i64> = db
+        .prepare_cached(
+            "SELECT id FROM (SELECT id FROM day ORDER BY start_ts LIMIT 1) d
+             WHERE NOT EXISTS (SELECT 1 FROM edge_day WHERE day_id = d.id AND connections > 0)",
+        )?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let Some(day) = first else {
+        return Ok(());
+    };
+    let edges: Vec<(i64, i64)> = db
+        .prepare_cached(&format!(
+            "DELETE FROM edge_day WHERE id IN (SELECT id FROM edge_day WHERE day_id = ?1 LIMIT {ROWS})
+             RETURNING id, edge_id"
+        ))?
+        .query_map([day], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut suspects = Suspects::default();
+    let mut days = Vec::new();
+    for (id, edge) in edges {
+        prune_edge(db, edge, &mut suspects)?;
+        days.push(id);
+    }
+    days.sort_unstable();
+    writer.intern.forget_days(&days);
+    suspects.remove(db, &mut writer.intern)?;
+    let gone = db
+        .prepare_cached(
+            "DELETE FROM day WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM edge_day WHERE day_id = ?1)",
+        )?
+        .execute([day])?;
+    if gone > 0 {
+        writer.rollup.forget_day();
+    }
     Ok(())
 }
 
 /// Notes from when to when rows are missing, so that an answer does not take their
 /// absence for silence.
-fn note(db: &Db, recording: i64, from: i64, to: i64, removed: i64) -> rusqlite::Result<()> {
+fn note(db: &Db, recording: i64, kind: &str, rows: &Removed) -> rusqlite::Result<()> {
+    if rows.count == 0 {
+        return Ok(());
+    }
     let known: Option<i64> = db
-        .prepare_cached("SELECT id FROM gap WHERE kind = 'retention' AND recording_id = ?1")?
-        .query_row([recording], |row| row.get(0))
+        .prepare_cached("SELECT id FROM gap WHERE kind = ?1 AND recording_id = ?2")?
+        .query_row(params![kind, recording], |row| row.get(0))
         .optional()?;
     match known {
         Some(id) => db
@@ -167,24 +296,29 @@ fn note(db: &Db, recording: i64, from: i64, to: i64, removed: i64) -> rusqlite::
                 "UPDATE gap SET from_ts = min(from_ts, ?2), to_ts = max(to_ts, ?3), lost = lost + ?4
                  WHERE id = ?1",
             )?
-            .execute(params![id, from, to, removed])?,
+            .execute(params![id, rows.from, rows.to, rows.count])?,
         None => db
             .prepare_cached(
                 "INSERT INTO gap (recording_id, from_ts, to_ts, kind, lost, why)
-                 VALUES (?1, ?2, ?3, 'retention', ?4, 'removed: older or more than is kept')",
+                 VALUES (?1, ?2, ?3, ?5, ?4, 'removed: older or more than is kept')",
             )?
-            .execute(params![recording, from, to, removed])?,
+            .execute(params![recording, rows.from, rows.to, rows.count, kind])?,
     };
     Ok(())
 }
 
-/// Gives free pages at the file's end back. Nothing in a file that was made without
-/// auto_vacuum: there the free pages are used again.
-fn give_back(db: &Db) -> rusqlite::Result<()> {
+/// Gives free pages beyond `spare` bytes back, some at a time. None of a file that was
+/// made without auto_vacuum: there they are used again. Whether there are more.
+fn give_back(db: &Db, spare: u64) -> rusqlite::Result<bool> {
+    if number(db, "auto_vacuum")? == 0
+        || number(db, "freelist_count")? * number(db, "page_size")? <= spare
+    {
+        return Ok(false);
+    }
     let mut vacuum = db.prepare_cached(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -233,10 +367,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store =
             Store::open(&dir.path().join("e.db"), &Access::default(), &recording()).unwrap();
-        store.keep = Keep {
-            age: Some(Duration::from_secs(50)),
-            bytes: None,
-        };
+        store.keep.age = Some(Duration::from_secs(50));
         record(&mut store, 0..200);
         let oldest = number(&store, "SELECT min(ts) FROM connection");
         assert!(oldest >= START + 149 * SECOND, "{}", oldest - START);
@@ -281,7 +412,8 @@ mod tests {
         store
             .db
             .execute_batch(&format!(
-                "INSERT INTO lookup (id, ts, transport, status) VALUES (7, {}, 'udp', 'answered');
+                "INSERT INTO inquiry (id, transport, status) VALUES (7, 'udp', 'answered');
+                 INSERT INTO lookup (id, ts, inquiry_id) VALUES (7, {}, 7);
                  UPDATE connection SET lookup_id = 7",
                 START - 3600 * SECOND
             ))
@@ -292,7 +424,7 @@ mod tests {
         assert_eq!(
             number(
                 &store,
-                "SELECT count(*) FROM connection WHERE lookup_id IS NULL"
+                "SELECT count(*) FROM egress WHERE lookup_id IS NULL"
             ),
             100
         );

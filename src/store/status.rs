@@ -37,9 +37,13 @@ impl Status {
         let read = || -> rusqlite::Result<Status> {
             Ok(Status {
                 recordings: number("SELECT count(*) FROM recording")?,
-                connections: number("SELECT count(*) FROM connection")?,
+                connections: number(
+                    "SELECT COALESCE(sum(connections - removed), 0) FROM edge_day",
+                )?,
                 lookups: number("SELECT count(*) FROM lookup")?,
-                lost: number("SELECT COALESCE(sum(lost), 0) FROM gap WHERE kind <> 'retention'")?,
+                lost: number(
+                    "SELECT COALESCE(sum(lost), 0) FROM gap WHERE kind NOT IN ('retention', 'summary')",
+                )?,
                 file_bytes: size(path, "") + size(path, "-wal"),
                 last: last(db)?,
             })
@@ -53,7 +57,7 @@ fn last(db: &Db) -> rusqlite::Result<Option<LastRecording>> {
         "SELECT recording.start_ts, COALESCE(end_ts, seen_ts), recording.pid, hook_set, clean,
                       COALESCE(sum(tx_bytes), 0), COALESCE(sum(rx_bytes), 0)
                FROM recording LEFT JOIN process ON process.recording_id = recording.id
-                    LEFT JOIN connection ON connection.process_id = process.id
+                    LEFT JOIN edge ON edge.process_id = process.id
                WHERE recording.id = (SELECT max(id) FROM recording) GROUP BY recording.id";
     db.query_row(sql, [], |row| {
         Ok(LastRecording {

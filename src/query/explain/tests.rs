@@ -232,7 +232,7 @@ fn an_answer_that_does_not_count_is_shown_with_what_it_lacks() {
     history.look_up(CURL, asked, OK, &a, 20);
     history
         .0
-        .execute("UPDATE lookup SET status = 'unsolicited'", [])
+        .execute("UPDATE inquiry SET status = 'unsolicited'", [])
         .unwrap();
     assert_eq!(reason(&history), "others unsolicited");
 }
@@ -319,14 +319,21 @@ fn text_of_others_drives_no_terminal() {
 fn a_file_of_the_first_schema_tells_what_it_can() {
     let history = History::of_version(1);
     history.record(NOW - 3600 * SECOND, None, NOW - SECOND);
-    let id = history.connect(CURL, Some("x.test"), "192.0.2.7", "connected", 10);
     history
         .0
-        .execute(
-            "UPDATE connection SET host_source = 'process', host_age_ms = 5, host_rivals = 0",
-            [],
-        )
+        .execute_batch(&format!(
+            "INSERT INTO process (recording_id, pid, start_ns, comm, uid) VALUES (1, 4242, 0, 'curl', 1000);
+             INSERT INTO host (name) VALUES ('x.test');
+             INSERT INTO address (addr, ip, scope) VALUES (x'00000000000000000000ffffc0000207', '192.0.2.7', 'public');
+             INSERT INTO address (addr, ip, scope) VALUES (x'00000000000000000000ffffc0000209', '192.0.2.9', 'public');
+             INSERT INTO connection (ts, process_id, tid, protocol, dst_id, dst_port, host_id, outcome,
+                                     host_source, host_age_ms, host_rivals)
+             VALUES ({ts}, 1, 4242, 'tcp', 1, 443, 1, 'connected', 'process', 5, 0),
+                    ({ts}, 1, 4242, 'tcp', 2, 443, NULL, 'connected', NULL, NULL, NULL);",
+            ts = NOW - 10 * SECOND
+        ))
         .unwrap();
+    let (id, raw) = (1, 2);
     let explanation = explain(&history, id);
     assert!(!explanation.has_evidence());
     let shown = text(&history, id);
@@ -334,7 +341,6 @@ fn a_file_of_the_first_schema_tells_what_it_can() {
         shown.contains("name         x.test\n") && shown.contains("query        not known\n"),
         "{shown}"
     );
-    let raw = history.connect(CURL, None, "192.0.2.9", "connected", 10);
     assert_eq!(json(&history, raw)["no_name"]["reason"], "no_answer");
 }
 

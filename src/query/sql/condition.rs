@@ -12,7 +12,7 @@ const IPV4_LAST: u128 = 0xffff_ffff_ffff;
 pub const COMM_BYTES: usize = 15;
 
 /// The outcomes that are failures.
-const FAILURES: &str = "'refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed'";
+pub const FAILURES: &str = "'refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed'";
 
 /// Whom egrets takes for a DNS server, and whose names are not looked up: DNS, DNS
 /// over TLS, multicast DNS, LLMNR.

@@ -5,6 +5,7 @@ mod bucket;
 mod condition;
 mod fresh;
 mod select;
+mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -25,14 +26,16 @@ const GAVE_AN_ADDRESS: &str = "\
 const ASKED_FOR: &str = "status IN ('answered', 'unanswered')";
 
 /// The statement that answers `question` for connections or lookups from `since` up to,
-/// not including, `until` (nanoseconds since 1970); hours and days are those of `zone`. No
-/// `;` at the end.
+/// not including, `until` (nanoseconds since 1970); hours and days are those of `zone`. From
+/// `sums` where the history has them and they suffice. No `;` at the end.
 pub fn statement(
     question: &Question,
     since: Option<i64>,
     until: Option<i64>,
     zone: &Zone,
+    sums: bool,
 ) -> String {
+    let sums = sums && sums::suffice(question);
     let mut conditions = conditions(question);
     let view = match (question.list, question.from) {
         (List::NeverContacted, _) => "dns",
@@ -64,8 +67,14 @@ pub fn statement(
         Some(since) => fresh::unseen(question, since, view, &conditions),
         None => None,
     };
-    conditions.extend(span("ts", since, until));
-    let Answer { columns, key, ties } = answer(question);
+    let from = match sums {
+        true => sums::from(&std::mem::take(&mut conditions), since, until),
+        false => {
+            conditions.extend(span("ts", since, until));
+            view.to_owned()
+        }
+    };
+    let Answer { columns, key, ties } = answer(question, sums);
     let mut having = Vec::new();
     match (unseen, key) {
         // One row for all, and none where nothing is found.
@@ -96,7 +105,7 @@ pub fn statement(
         Some((_, span)) => by_span(question, span, ties),
         None => order(question, ties),
     };
-    format!("SELECT {columns}\nFROM {view}{filter}{group}{having}{order}")
+    format!("SELECT {columns}\nFROM {from}{filter}{group}{having}{order}")
 }
 
 /// The statement that reads these columns of the rows of a view, all or those that a

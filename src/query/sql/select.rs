@@ -9,6 +9,15 @@ count(*) AS connections,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
        min(time) AS first_seen, max(time) AS last_seen";
 
+/// The same of sums. The times become text only where they are shown.
+const SUMMED_TOTALS: &str = "\
+sum(connections) AS connections, sum(failed) AS failed,
+       sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
+       strftime('%Y-%m-%dT%H:%M:%S', min(first_ts) / 1000000000, 'unixepoch')
+           || printf('.%03dZ', min(first_ts) / 1000000 % 1000) AS first_seen,
+       strftime('%Y-%m-%dT%H:%M:%S', max(last_ts) / 1000000000, 'unixepoch')
+           || printf('.%03dZ', max(last_ts) / 1000000 % 1000) AS last_seen";
+
 /// The same for a group of lookups.
 const LOOKUP_TOTALS: &str = "\
 count(*) AS lookups, sum(rcode IS NOT 'NOERROR') AS failed,
@@ -36,8 +45,10 @@ pub struct Answer {
     pub ties: &'static str,
 }
 
-pub fn answer(question: &Question) -> Answer {
+/// The columns of sums of connections, or of connections or lookups themselves.
+pub fn answer(question: &Question, sums: bool) -> Answer {
     let totals = match question.from {
+        From::Connections if sums => SUMMED_TOTALS,
         From::Connections => TOTALS,
         From::Lookups => LOOKUP_TOTALS,
     };
@@ -121,6 +132,7 @@ pub fn answer(question: &Question) -> Answer {
         ),
         (List::Count(counted), from) => {
             let rows = match from {
+                From::Connections if sums => "sum(connections)",
                 From::Connections => "count(*)",
                 From::Lookups => "count(DISTINCT id)",
             };

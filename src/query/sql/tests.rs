@@ -20,7 +20,7 @@ fn statement(question: &Question, since: Option<i64>, until: Option<i64>) -> Str
         before: Vec::new(),
         last: 0,
     };
-    super::statement(question, since, until, &utc)
+    super::statement(question, since, until, &utc, true)
 }
 
 fn who(host: Host) -> Question {
@@ -74,7 +74,7 @@ fn called<'a>(comm: &'a str, exe: Option<&'a str>) -> By<'a> {
 
 #[test]
 fn a_statement_reads_as_written_by_hand() {
-    let sql = statement(&who(host("it's.example.com")), Some(5), Some(9));
+    let sql = statement(&who(host("it's.example.com")), None, None);
     assert_eq!(
         sql,
         "\
@@ -86,15 +86,15 @@ SELECT comm, exe,
        CASE count(DISTINCT coalesce(host, dst_ip)) WHEN 1 THEN min(host) END AS host,
        CASE count(DISTINCT dst_ip) WHEN 1 THEN min(dst_ip) END AS dst_ip,
        count(DISTINCT coalesce(host, dst_ip)) AS hosts,
-       count(*) AS connections,
-       sum(outcome IN ('refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed')) AS failed,
+       sum(connections) AS connections, sum(failed) AS failed,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
-       min(time) AS first_seen, max(time) AS last_seen
-FROM egress
+       strftime('%Y-%m-%dT%H:%M:%S', min(first_ts) / 1000000000, 'unixepoch')
+           || printf('.%03dZ', min(first_ts) / 1000000 % 1000) AS first_seen,
+       strftime('%Y-%m-%dT%H:%M:%S', max(last_ts) / 1000000000, 'unixepoch')
+           || printf('.%03dZ', max(last_ts) / 1000000 % 1000) AS last_seen
+FROM egress_total
 WHERE host IS NOT NULL
   AND likelihood(host = 'it''s.example.com' OR host LIKE '%.it''s.example.com' ESCAPE '\\', 0.001)
-  AND ts >= 5
-  AND ts < 9
 GROUP BY comm, exe, uid, container_id
 ORDER BY last_seen DESC, comm, exe, uid, container_id"
     );
@@ -261,7 +261,7 @@ fn no_question_needs_to_go_through_every_connection() {
             .query_map([], |row| row.get::<_, String>("detail"))
             .unwrap();
         assert!(
-            !steps.any(|step| step.unwrap().starts_with("SCAN c")),
+            !steps.any(|step| step.unwrap().contains("SCAN c")),
             "{question}"
         );
     }

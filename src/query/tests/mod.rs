@@ -2,6 +2,7 @@
 
 mod formats;
 mod notes;
+mod sums;
 mod tables;
 
 use super::fixture::{By, CURL, History};

@@ -208,9 +208,11 @@ fn contacts_outside_of_the_span_do_not_count() {
 #[test]
 fn which_lookups_failed() {
     let history = lookups();
-    let unasked = "INSERT INTO lookup (ts, transport, rcode, status)
-                   VALUES (?1, 'udp', 'REFUSED', 'unsolicited'), (?1, 'udp', NULL, 'malformed')";
-    history.0.execute(unasked, [NOW - SECOND]).unwrap();
+    let unasked = "INSERT INTO inquiry (id, transport, rcode, status)
+                   VALUES (98, 'udp', 'REFUSED', 'unsolicited'), (99, 'udp', NULL, 'malformed')";
+    history.0.execute(unasked, []).unwrap();
+    let lookups = "INSERT INTO lookup (ts, inquiry_id) VALUES (?1, 98), (?1, 99)";
+    history.0.execute(lookups, [NOW - SECOND]).unwrap();
     let (out, notes) = history.ask("which lookups failed", Format::Table, None);
     assert_eq!(
         out,

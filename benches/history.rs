@@ -1,0 +1,135 @@
+//! `make bench`: the history at three sizes, written by the store as the recorder does:
+//! how fast, how large, how long questions take, how long retention stops it, how much
+//! memory it holds. `history SIZE...` asks for other sizes than the usual ones.
+
+#[path = "history/generator.rs"]
+mod generator;
+#[path = "history/measure.rs"]
+mod measure;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use egrets::query::{self, Format, Request};
+use egrets::store::{self, Access, Recording, Store};
+use generator::Generator;
+use measure::{Figures, bytes_on_disk, drop_caches, median, resident};
+
+/// Connections in a batch: what a busy host makes between two looks at the ring buffer.
+const BATCH: usize = 5_000;
+/// The histories' sizes, in connections, with as many lookups.
+const SIZES: [usize; 3] = [100_000, 1_000_000, 10_000_000];
+/// What is written against the plain table.
+const COMPARED: usize = 500_000;
+/// In batches of what 100 ms hold at 200,000 a second.
+const COMPARED_BATCH: usize = 20_000;
+/// Each question is asked so often warm; cold as often, with the caches dropped before.
+const ASKED: usize = 5;
+
+const QUESTIONS: [&str; 3] = [
+    "which processes hit example.com",
+    "what did curl talk to",
+    "top 10 hosts today",
+];
+
+fn main() -> Result<()> {
+    // cargo also runs benches as tests, with --test: nothing to time then
+    if std::env::args().any(|a| a == "--test") {
+        return Ok(());
+    }
+    let sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
+    let sizes = if sizes.is_empty() { &SIZES } else { &sizes[..] };
+    let dir = tempfile::Builder::new()
+        .prefix("egrets-bench-")
+        .tempdir_in(std::env::var_os("EGRETS_BENCH_DIR").unwrap_or_else(|| "/var/tmp".into()))?;
+    for long in [0, 10] {
+        measure::compare_writing(dir.path(), COMPARED, COMPARED_BATCH, long)?;
+    }
+    let mut table = Vec::new();
+    for &size in sizes {
+        table.push(history(&dir.path().join(format!("{size}.db")), size)?);
+    }
+    measure::print_questions(&QUESTIONS, &table);
+    Ok(())
+}
+
+pub fn open(path: &Path, generator: &Generator) -> Result<Store> {
+    let recording = Recording {
+        start_ts: generator.start,
+        hook_set: "portable".into(),
+        hooks: String::new(),
+    };
+    Store::open(path, &Access::default(), &recording)
+}
+
+/// Writes a history, asks it, and lets retention shrink it.
+fn history(path: &Path, size: usize) -> Result<Figures> {
+    let mut generator = Generator::new(size);
+    let mut store = open(path, &generator)?;
+    let (mut writing, mut slowest) = (Duration::ZERO, Duration::ZERO);
+    let mut left = size;
+    while left > 0 {
+        let n = left.min(BATCH);
+        let (records, now) = generator.batch(n, true);
+        let begun = Instant::now();
+        records.iter().for_each(|record| store.add(record));
+        store.commit(now)?;
+        let took = begun.elapsed();
+        writing += took;
+        slowest = slowest.max(took);
+        left -= n;
+    }
+    let memory = resident()?;
+    let end = generator.now();
+    store.finish(end)?;
+    let bytes = bytes_on_disk(path)?;
+    println!(
+        "{size} connections and lookups: {:.1} s in the store, {:.0} of both a second, slowest batch of {BATCH}: {:.0} ms; {} MiB, {:.0} bytes a connection with its lookup; {} MiB resident",
+        writing.as_secs_f64(),
+        size as f64 / writing.as_secs_f64(),
+        slowest.as_secs_f64() * 1e3,
+        bytes >> 20,
+        bytes as f64 / size as f64,
+        memory >> 20,
+    );
+    let mut figures = Figures::default();
+    for question in QUESTIONS {
+        let (warm, rows) = ask(path, question, end, false)?;
+        let (cold, _) = ask(path, question, end, true)?;
+        figures.answers.push((warm, cold, rows));
+    }
+    figures.size = size;
+    measure::shrink(path, &mut generator, bytes, BATCH)?;
+    Ok(figures)
+}
+
+/// How long an answer takes, from opening the file, in the median, and its rows.
+fn ask(path: &Path, question: &str, now: i64, cold: bool) -> Result<(Duration, usize)> {
+    let now = DateTime::<Utc>::from_timestamp_nanos(now);
+    let request = Request {
+        question: query::parse(question, &now)?,
+        since: None,
+        until: None,
+        format: Format::Json,
+        width: None,
+        now,
+        begun: None,
+    };
+    let mut times = Vec::new();
+    let mut rows = 0;
+    for _ in 0..=ASKED {
+        if cold {
+            drop_caches(path)?;
+        }
+        let begun = Instant::now();
+        let db = store::open_reader(path)?;
+        let mut out = Vec::new();
+        request.run(&db, &mut out, &mut Vec::new())?;
+        times.push(begun.elapsed());
+        rows = out.iter().filter(|&&b| b == b'\n').count();
+    }
+    // The first warms up.
+    Ok((median(times.split_off(1)), rows))
+}

@@ -1,0 +1,217 @@
+//! What the recorder has summed up answers as the connections themselves would.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rusqlite::types::Value;
+
+use super::super::fixture::{SECOND, request};
+use super::super::sql::statement;
+use super::super::zone::Zone;
+use super::*;
+use crate::print::tests_support::connection;
+use crate::record::{Name, Outcome, Record, Source};
+use crate::store::{Access, Recording, Store, open_reader};
+
+const DAY: i64 = 86_400 * SECOND;
+/// Some days before the questions are asked.
+const START: i64 = super::super::fixture::NOW - 6 * DAY;
+
+/// One of each kind of answer that sums can give, and each filter.
+const ASKED: [&str; 17] = [
+    "which processes hit example.com",
+    "which containers hit example.com",
+    "which users reached 192.0.2.0/24",
+    "what did program1 talk to",
+    "which IPs did program0 reach",
+    "which ports did program2 connect to",
+    "which processes connected to raw IPs",
+    "how many connections did program1 make",
+    "how many hosts did program1 reach",
+    "how many processes hit example.com",
+    "how much did program0 send to example.com",
+    "top 3 hosts",
+    "top processes by bytes",
+    "what did program1 talk to on port 443",
+    "which processes were refused by example.com",
+    "which images talked to example.com",
+    "which processes hit example.com over tcp",
+];
+
+/// What happens next: so much later this process dials this host, and it ends like that.
+#[derive(Debug, Clone)]
+struct Dial {
+    later: i64,
+    process: u64,
+    host: u8,
+    end: u8,
+    bytes: Option<u64>,
+    /// It ends some batches later.
+    long: bool,
+}
+
+fn dial() -> impl Strategy<Value = Dial> {
+    (
+        0..DAY / 3,
+        0..3_u64,
+        0..5_u8,
+        0..4_u8,
+        prop::option::of(0..1_000_u64),
+        any::<bool>(),
+    )
+        .prop_map(|(later, process, host, end, bytes, long)| Dial {
+            later,
+            process,
+            host,
+            end,
+            bytes,
+            long,
+        })
+}
+
+fn record(dial: &Dial, id: i64, ts: i64) -> crate::record::Connection {
+    let mut c = connection(&format!("program{}", dial.process));
+    (c.id, c.ts) = (id, ts);
+    if let Some(process) = Rc::get_mut(&mut c.process) {
+        process.serial = dial.process;
+        process.uid = dial.process as u32 % 2;
+    }
+    c.dst.ip = [192, 0, 2, dial.host / 2].into();
+    c.name = (dial.host > 0).then(|| Name {
+        host: format!("h{}.example.com", dial.host).into(),
+        source: Source::Process,
+        age_ms: None,
+        lookup: None,
+        rivals: 0,
+        rival_names: Vec::new(),
+    });
+    c
+}
+
+fn end(dial: &Dial, c: &mut crate::record::Connection) {
+    (c.outcome, c.errno) = match dial.end {
+        0 => (Outcome::Refused, Some(libc::ECONNREFUSED)),
+        1 => (Outcome::InProgress, None),
+        _ => (Outcome::Connected, None),
+    };
+    (c.tx_bytes, c.rx_bytes) = (dial.bytes, dial.bytes.map(|n| n * 7));
+}
+
+/// Writes a history, some connections in each batch, and keeps what is not older than
+/// `keep`. When the last began.
+fn write(path: &std::path::Path, dials: &[Dial], keep: Option<i64>, summary: Option<i64>) -> i64 {
+    let recording = Recording {
+        start_ts: START,
+        hook_set: "portable".to_owned(),
+        hooks: String::new(),
+    };
+    let mut store = Store::open(path, &Access::default(), &recording).unwrap();
+    store.keep.age = keep.map(|ns| Duration::from_nanos(ns as u64));
+    store.keep.summary = summary.map(|ns| Duration::from_nanos(ns as u64));
+    let mut now = START;
+    let mut open = Vec::new();
+    for (n, dial) in dials.iter().enumerate() {
+        now += dial.later;
+        let mut c = record(dial, n as i64 + 1, now);
+        store.add(&Record::Opened(c.clone()));
+        end(dial, &mut c);
+        match dial.long {
+            true => open.push(c),
+            false => store.add(&Record::Closed(c)),
+        }
+        if n % 3 == 2 {
+            store.commit(now).unwrap();
+        }
+        if n % 7 == 6 {
+            open.drain(..).for_each(|c| store.add(&Record::Closed(c)));
+        }
+    }
+    store.finish(now).unwrap();
+    now
+}
+
+fn rows(db: &Connection, sql: &str) -> Vec<Vec<Value>> {
+    let mut statement = db.prepare(sql).unwrap();
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| (0..columns).map(|i| row.get(i)).collect());
+    rows.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+fn answers_agree(db: &Connection, since: Option<i64>, until: Option<i64>) {
+    let utc = Zone {
+        before: Vec::new(),
+        last: 0,
+    };
+    for asked in ASKED {
+        let question = request(asked, Format::Json, None).question;
+        let [sums, each] = [true, false].map(|sums| statement(&question, since, until, &utc, sums));
+        assert_ne!(sums, each, "{asked}: no sums are asked");
+        assert_eq!(
+            rows(db, &sums),
+            rows(db, &each),
+            "{asked} from {since:?} to {until:?}"
+        );
+    }
+}
+
+fn number(db: &Connection, sql: &str) -> i64 {
+    db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn sums_answer_as_the_connections_do(
+        dials in prop::collection::vec(dial(), 1..40),
+        keep in prop::option::of(0..3 * DAY),
+        spans in prop::collection::vec((0..7 * DAY, 0..7 * DAY), 3),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.db");
+        write(&path, &dials, keep, None);
+        let db = open_reader(&path).unwrap();
+        answers_agree(&db, None, None);
+        let midnight = START.div_euclid(DAY) * DAY;
+        answers_agree(&db, Some(midnight + DAY), Some(midnight + 3 * DAY));
+        for (a, b) in spans {
+            answers_agree(&db, Some(START + a.min(b)), Some(START + a.max(b) + 1));
+            answers_agree(&db, Some(START + a), None);
+            answers_agree(&db, None, Some(START + b));
+        }
+        for (table, of) in [("process", "process_id"), ("host", "host_id"), ("address", "dst_id")] {
+            let left_over = format!("SELECT count(*) FROM {table} WHERE id NOT IN (SELECT {of} FROM edge WHERE {of} IS NOT NULL)");
+            prop_assert_eq!(number(&db, &left_over), 0, "{} of what has gone", table);
+        }
+        prop_assert_eq!(number(&db, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    }
+
+    #[test]
+    fn sums_outlive_connections_as_long_as_they_are_kept(
+        dials in prop::collection::vec(dial(), 1..40),
+        keep in 0..2 * DAY,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.db");
+        let now = write(&path, &dials, Some(keep), Some(365 * DAY));
+        let db = open_reader(&path).unwrap();
+        let all = dials.len() as i64;
+        for view in ["egress_total", "egress_daily"] {
+            prop_assert_eq!(number(&db, &format!("SELECT sum(connections) FROM {view}")), all);
+        }
+        let left = number(&db, "SELECT count(*) FROM egress");
+        let gone = number(&db, "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = 'summary'");
+        prop_assert_eq!(left + gone, all);
+        prop_assert_eq!(number(&db, &format!("SELECT count(*) FROM egress WHERE ts < {}", now - keep)), 0);
+        drop(db);
+        // And then they go: nothing but what `egress` has is counted.
+        let recording = Recording { start_ts: now, hook_set: "portable".to_owned(), hooks: String::new() };
+        let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        store.keep.age = Some(Duration::from_nanos(keep as u64));
+        store.finish(now).unwrap();
+        let db = open_reader(&path).unwrap();
+        answers_agree(&db, None, None);
+        prop_assert_eq!(number(&db, "SELECT coalesce(sum(connections), 0) FROM egress_total"), left);
+    }
+}

@@ -1,0 +1,230 @@
+//! The schema: what sqlite3's users read in the file itself, and files of every version.
+
+use std::path::Path;
+
+use rusqlite::Connection as Db;
+
+use super::{Access, MIGRATIONS, Recording, Store, open_reader};
+
+fn recording() -> Recording {
+    Recording {
+        start_ts: 9_000_000_000,
+        hook_set: "kprobe".to_owned(),
+        hooks: String::new(),
+    }
+}
+
+fn new_file(path: &Path) -> Db {
+    let store = Store::open(path, &Access::default(), &recording()).unwrap();
+    store.finish(9_000_000_001).unwrap();
+    open_reader(path).unwrap()
+}
+
+fn texts(db: &Db, sql: &str) -> Vec<String> {
+    let mut statement = db.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+fn number(db: &Db, sql: &str) -> i64 {
+    db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn tables_are_strict_and_what_refers_to_another_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = new_file(&dir.path().join("e.db"));
+    let own = "schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%'";
+    let lax = format!("SELECT name FROM pragma_table_list WHERE {own} AND strict = 0");
+    assert_eq!(texts(&db, &lax), [""; 0]);
+    let tables = format!("SELECT count(*) FROM pragma_table_list WHERE {own}");
+    assert!(number(&db, &tables) > 10);
+    let loose = format!(
+        "SELECT t.name || '.' || c.name FROM pragma_table_list t, pragma_table_info(t.name) c
+         WHERE {} AND c.name LIKE '%\\_id' ESCAPE '\\'
+           AND c.name NOT IN (SELECT \"from\" FROM pragma_foreign_key_list(t.name))
+         ORDER BY 1",
+        own.replace("name", "t.name")
+            .replace("type", "t.type")
+            .replace("schema", "t.schema")
+    );
+    // The ids that a kernel and a runtime gave, and those of lookups that may be gone.
+    assert_eq!(
+        texts(&db, &loose),
+        [
+            "connection.lookup_id",
+            "container.container_id",
+            "recording.boot_id",
+            "rival.lookup_id"
+        ]
+    );
+}
+
+#[test]
+fn every_view_and_each_of_its_columns_is_commented_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = new_file(&dir.path().join("e.db"));
+    let views = texts(&db, "SELECT name FROM sqlite_schema WHERE type = 'view'");
+    assert!(views.len() >= 10, "{views:?}");
+    for view in views {
+        let sql = texts(
+            &db,
+            &format!("SELECT sql FROM sqlite_schema WHERE name = '{view}'"),
+        );
+        let (head, body) = sql[0].split_once('\n').unwrap();
+        assert!(head.contains("AS -- "), "{view}: {head}");
+        let commented: Vec<&str> = body
+            .lines()
+            .filter_map(|line| line.split_once(" -- "))
+            .filter(|(_, comment)| comment.len() > 3)
+            .filter_map(|(column, _)| {
+                let column = column.trim().trim_end_matches(',');
+                column.rsplit([' ', '.']).next()
+            })
+            .collect();
+        let columns = texts(
+            &db,
+            &format!("SELECT name FROM pragma_table_info('{view}')"),
+        );
+        assert_eq!(commented, columns, "{view}");
+    }
+}
+
+/// Rows as the first version had them: a connection with a rival and the lookup that it
+/// rests on, which had an alias, and one that was refused.
+const FIRST: &str = "
+    INSERT INTO recording (id, start_ts, seen_ts, hostname, kernel, version, pid, hook_set, hooks)
+    VALUES (1, 1000, 2000, 'h', 'k', 'v', 1, 'kprobe', 'h');
+    INSERT INTO container (id, container_id, name) VALUES (4, 'c0ffee', 'web');
+    INSERT INTO process (id, recording_id, pid, start_ns, comm, uid, container_id)
+    VALUES (5, 1, 77, 0, 'curl', 1000, 4), (6, 1, 78, 0, 'wget', 0, NULL);
+    INSERT INTO host (id, name) VALUES (1, 'example.com'), (2, 'cdn.test'), (3, 'other.test');
+    INSERT INTO address (id, addr, ip, scope) VALUES
+        (1, x'00000000000000000000ffffc0000201', '192.0.2.1', 'public'),
+        (2, x'00000000000000000000ffffc0000235', '192.0.2.53', 'public');
+    INSERT INTO lookup (id, ts, process_id, server_id, server_port, transport, qname_id, qtype, rcode, latency_us, status)
+    VALUES (21, 1000, 5, 2, 53, 'udp', 1, 'A', 'NOERROR', 700, 'answered'),
+           (22, 1001, 6, 2, 53, 'tcp', 2, 'AAAA', NULL, NULL, 'unanswered');
+    INSERT INTO answer (lookup_id, name_id, type, data, ttl)
+    VALUES (21, 1, 'CNAME', 'cdn.test', 60), (21, 2, 'A', '192.0.2.1', 30);
+    INSERT INTO connection (id, ts, process_id, tid, protocol, src_id, src_port, dst_id, dst_port, host_id,
+                            host_source, host_age_ms, host_rivals, lookup_id, outcome, errno, tx_bytes, rx_bytes)
+    VALUES (31, 1100, 5, 77, 'tcp', 2, 5000, 1, 443, 1, 'process', 3, 1, 21, 'connected', NULL, 10, 20),
+           (32, 1200, 5, 77, 'tcp', 2, 5001, 1, 443, 1, 'process', 4, 1, 21, 'connected', NULL, 1, 2),
+           (33, 90000000000001, 6, 78, 'tcp', NULL, NULL, 1, 80, NULL, NULL, NULL, NULL, NULL,
+            'refused', 'ECONNREFUSED', NULL, NULL);
+    INSERT INTO rival (connection_id, host_id) VALUES (31, 3);
+    INSERT INTO gap (recording_id, from_ts, to_ts, kind, lost, why) VALUES (1, 1, 2, 'dns', 3, 'full');";
+
+/// What the versions after the first had more.
+const LATER: [(usize, &str); 2] = [
+    (
+        2,
+        "UPDATE connection SET already_open = 1 WHERE id = 33;
+         UPDATE rival SET lookup_id = 22; UPDATE lookup SET times = 9 WHERE id = 22;",
+    ),
+    (
+        3,
+        "INSERT INTO ancestor (id, recording_id, pid, start_ts, comm) VALUES (8, 1, 70, 5, 'bash');
+         INSERT INTO lineage (ancestor_id, depth, above_id) VALUES (8, 0, 8);
+         UPDATE process SET parent_id = 8, start_ts = 6 WHERE id = 5;",
+    ),
+];
+
+#[test]
+fn a_file_of_every_version_is_brought_up_to_date_with_all_that_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    // From this version on the tables are others, and the tests of the store fill them.
+    let newest = 6;
+    for version in 1..=newest {
+        let path = dir.path().join(format!("{version}.db"));
+        let old = Db::open(&path).unwrap();
+        for migration in &MIGRATIONS[..version] {
+            old.execute_batch(migration).unwrap();
+        }
+        old.execute_batch(FIRST).unwrap();
+        for (since, sql) in LATER {
+            if version >= since {
+                old.execute_batch(sql).unwrap();
+            }
+        }
+        old.execute_batch(&format!(
+            "PRAGMA user_version = {version}; PRAGMA application_id = 0x65677274"
+        ))
+        .unwrap();
+        drop(old);
+
+        let store = Store::open(&path, &Access::default(), &recording()).unwrap();
+        assert_eq!(store.next_ids(), (34, 23), "version {version}");
+        store.finish(9_000_000_001).unwrap();
+        let db = open_reader(&path).unwrap();
+        let rows = |sql| texts(&db, sql);
+        assert_eq!(
+            rows("SELECT concat_ws(' ', id, ts, comm, src_ip, src_port, dst_ip, dst_port, host, host_age_ms, lookup_id,
+                                   outcome, errno, tx_bytes, container_name, already_open) FROM egress ORDER BY id"),
+            [
+                "31 1100 curl 192.0.2.53 5000 192.0.2.1 443 example.com 3 21 connected 10 web 0".to_owned(),
+                "32 1200 curl 192.0.2.53 5001 192.0.2.1 443 example.com 4 21 connected 1 web 0".to_owned(),
+                format!("33 90000000000001 wget 192.0.2.1 80 refused ECONNREFUSED {}", i32::from(version > 1)),
+            ],
+            "version {version}"
+        );
+        assert_eq!(
+            rows("SELECT concat_ws(' ', comm, connections, failed, tx_bytes, rx_bytes, first_ts, last_ts)
+                  FROM egress_total ORDER BY comm"),
+            ["curl 2 0 11 22 1100 1200", "wget 1 1 90000000000001 90000000000001"]
+        );
+        assert_eq!(
+            rows(
+                "SELECT concat_ws(' ', day_ts, day_end_ts, connections) FROM egress_daily ORDER BY day_ts"
+            ),
+            ["0 86400000000000 2", "86400000000000 172800000000000 1"]
+        );
+        assert_eq!(
+            rows(
+                "SELECT concat_ws(' ', id, comm, server_ip, qname, name, type, data, ttl, status, times) FROM dns ORDER BY id, type"
+            ),
+            [
+                "21 curl 192.0.2.53 example.com cdn.test A 192.0.2.1 30 answered 1".to_owned(),
+                "21 curl 192.0.2.53 example.com example.com CNAME cdn.test 60 answered 1"
+                    .to_owned(),
+                format!(
+                    "22 wget 192.0.2.53 cdn.test unanswered {}",
+                    if version > 1 { 9 } else { 1 }
+                ),
+            ]
+        );
+        assert_eq!(
+            rows("SELECT concat_ws(' ', id, qname, rcode) FROM lookups ORDER BY id"),
+            ["21 example.com NOERROR", "22 cdn.test"]
+        );
+        let rival = if version > 1 {
+            "31 other.test 22"
+        } else {
+            "31 other.test"
+        };
+        assert_eq!(
+            rows("SELECT concat_ws(' ', connection_id, host, lookup_id) FROM rivals"),
+            [rival]
+        );
+        let bash: &[&str] = if version > 2 { &["5 1 bash"] } else { &[] };
+        assert_eq!(
+            rows("SELECT concat_ws(' ', process_id, depth, comm) FROM ancestors"),
+            bash
+        );
+        assert_eq!(
+            rows("SELECT concat_ws(' ', kind, lost) FROM gaps WHERE kind = 'dns'"),
+            ["dns 3"]
+        );
+        assert_eq!(
+            number(&db, "SELECT count(*) FROM pragma_foreign_key_check"),
+            0
+        );
+        assert_eq!(rows("PRAGMA integrity_check"), ["ok"]);
+    }
+    assert_eq!(
+        MIGRATIONS.len(),
+        newest + 1,
+        "there is a new version to be tested from"
+    );
+}

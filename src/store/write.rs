@@ -1,0 +1,258 @@
+//! A batch to rows, in one transaction with the sums that go with them.
+
+use rusqlite::{
+    Connection as Db, OptionalExtension, Statement, Transaction, TransactionBehavior, params,
+};
+
+use super::intern::{Edge, Interner};
+use super::rollup::{Rollup, Share};
+use super::{Batch, Gap};
+use crate::record::{Connection, Lookup};
+
+/// Bytes that a connection is taken to have carried at most, 2^50: sums of them stay
+/// numbers that SQLite can hold, whatever a kernel says.
+const MOST_BYTES: u64 = 1 << 50;
+
+/// What a recording remembers from one batch to the next.
+pub struct Writer {
+    pub recording: i64,
+    pub intern: Interner,
+    pub rollup: Rollup,
+    /// The highest ids that have been used.
+    pub last_connection: i64,
+    pub last_lookup: i64,
+}
+
+impl Writer {
+    pub fn new(db: &Db, recording: i64) -> rusqlite::Result<Writer> {
+        let (last_connection, last_lookup) = db.query_row(
+            "SELECT max(last_connection, coalesce((SELECT max(id) FROM connection), 0)),
+                    max(last_lookup, coalesce((SELECT max(id) FROM lookup), 0))
+             FROM (SELECT max(last_connection) AS last_connection, max(last_lookup) AS last_lookup
+                   FROM recording)",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        Ok(Writer {
+            recording,
+            intern: Interner::default(),
+            rollup: Rollup::default(),
+            last_connection,
+            last_lookup,
+        })
+    }
+
+    pub fn write(&mut self, db: &mut Db, batch: &Batch, now: i64) -> rusqlite::Result<()> {
+        // Immediate: one that reads first and then wants to write fails at once where
+        // somebody else has written in between, and waits for nothing.
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for container in &batch.containers {
+            self.intern.container_details(&tx, container)?;
+        }
+        self.lookups(&tx, &batch.lookups)?;
+        self.connections(&tx, &batch.connections)?;
+        for gap in &batch.gaps {
+            write_gap(&tx, self.recording, gap)?;
+        }
+        tx.prepare_cached(
+            "UPDATE recording SET seen_ts = ?1, last_connection = ?2, last_lookup = ?3 WHERE id = ?4",
+        )?
+        .execute(params![
+            now,
+            self.last_connection,
+            self.last_lookup,
+            self.recording
+        ])?;
+        tx.commit()
+    }
+
+    fn connections(&mut self, tx: &Transaction, batch: &[Connection]) -> rusqlite::Result<()> {
+        let mut insert = tx.prepare_cached(
+            "INSERT INTO connection (id, ts, edge_day_id, tid, src_port, host_age_ms, host_rivals,
+                                     lookup_id, latency_us, tx_bytes, rx_bytes, duration_us,
+                                     already_open, tx_packets, rx_packets)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        )?;
+        for c in batch {
+            let day = self.rollup.day(tx, c.ts)?;
+            let edge = self.intern.edge(tx, self.recording, c, day)?;
+            let share = Share {
+                ts: c.ts,
+                tx: c.tx_bytes.map(bytes),
+                rx: c.rx_bytes.map(bytes),
+            };
+            // Ids count up, so that this one is a connection's first record.
+            if c.id > self.last_connection {
+                self.insert(&mut insert, c, edge, &share)?;
+                self.write_rivals(tx, c)?;
+                self.rollup.add(edge, &share);
+                self.last_connection = c.id;
+            } else {
+                self.update(tx, c, edge, &share)?;
+            }
+        }
+        drop(insert);
+        self.rollup.write(tx)
+    }
+
+    fn insert(
+        &mut self,
+        insert: &mut Statement<'_>,
+        c: &Connection,
+        edge: Edge,
+        share: &Share,
+    ) -> rusqlite::Result<()> {
+        let name = c.name.as_ref();
+        let lookup = name.and_then(|n| n.lookup);
+        self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
+        insert.execute(params![
+            c.id,
+            c.ts,
+            edge.on_day,
+            c.tid,
+            c.src.map(|s| s.port),
+            name.and_then(|n| n.age_ms).map(|n| n as i64),
+            name.map(|n| n.rivals as i64),
+            lookup,
+            c.latency_us,
+            share.tx,
+            share.rx,
+            c.duration_us,
+            c.already_open,
+            c.tx_packets.map(|n| n as i64),
+            c.rx_packets.map(|n| n as i64),
+        ])?;
+        Ok(())
+    }
+
+    /// What has become of a connection. One that was removed meanwhile stays so.
+    fn update(
+        &mut self,
+        tx: &Transaction,
+        c: &Connection,
+        edge: Edge,
+        share: &Share,
+    ) -> rusqlite::Result<()> {
+        let before = tx
+            .prepare_cached(
+                "SELECT b.edge_id, b.id, c.ts, c.tx_bytes, c.rx_bytes
+                 FROM connection c JOIN edge_day b ON b.id = c.edge_day_id WHERE c.id = ?1",
+            )?
+            .query_row([c.id], |row| {
+                let edge = Edge {
+                    id: row.get(0)?,
+                    on_day: row.get(1)?,
+                };
+                let share = Share {
+                    ts: row.get(2)?,
+                    tx: row.get(3)?,
+                    rx: row.get(4)?,
+                };
+                Ok((edge, share))
+            })
+            .optional()?;
+        let Some((old_edge, old)) = before else {
+            return Ok(());
+        };
+        tx.prepare_cached(
+            "UPDATE connection SET edge_day_id = ?2, src_port = ?3, latency_us = ?4, tx_bytes = ?5,
+                 rx_bytes = ?6, duration_us = ?7, tx_packets = ?8, rx_packets = ?9
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            c.id,
+            edge.on_day,
+            c.src.map(|s| s.port),
+            c.latency_us,
+            share.tx,
+            share.rx,
+            c.duration_us,
+            c.tx_packets.map(|n| n as i64),
+            c.rx_packets.map(|n| n as i64),
+        ])?;
+        if old_edge == edge {
+            self.rollup.replace(edge, &old, share);
+        } else {
+            self.rollup.remove(old_edge, &old);
+            self.rollup.add(edge, share);
+        }
+        Ok(())
+    }
+
+    fn write_rivals(&mut self, tx: &Transaction, c: &Connection) -> rusqlite::Result<()> {
+        for rival in c.name.iter().flat_map(|n| &n.rival_names) {
+            let host = self.intern.host(tx, &rival.host)?;
+            self.last_lookup = self.last_lookup.max(rival.lookup.unwrap_or_default());
+            tx.prepare_cached(
+                "INSERT OR IGNORE INTO rival (connection_id, host_id, lookup_id) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![c.id, host, rival.lookup])?;
+        }
+        Ok(())
+    }
+
+    fn lookups(&mut self, tx: &Transaction, batch: &[Lookup]) -> rusqlite::Result<()> {
+        for lookup in batch {
+            // A row that stands for more messages than it did, with the records of the first.
+            if lookup.times > 1 {
+                let known = tx
+                    .prepare_cached("UPDATE lookup SET times = ?1 WHERE id = ?2")?
+                    .execute(params![lookup.times as i64, lookup.id])?;
+                if known > 0 {
+                    continue;
+                }
+            }
+            let inquiry = self.intern.inquiry(tx, self.recording, lookup)?;
+            self.last_lookup = self.last_lookup.max(lookup.id);
+            tx.prepare_cached(
+                "INSERT INTO lookup (id, ts, inquiry_id, latency_us, times) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                lookup.id,
+                lookup.ts,
+                inquiry,
+                lookup.latency_us,
+                lookup.times as i64,
+            ])?;
+            for (n, answer) in (1_i64..).zip(&lookup.answers) {
+                let other_name = match lookup.qname.as_deref() == Some(&*answer.name) {
+                    true => None,
+                    false => Some(self.intern.host(tx, &answer.name)?),
+                };
+                tx.prepare_cached(
+                    "INSERT INTO answer (lookup_id, n, name_id, type, data, ttl)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                )?
+                .execute(params![
+                    lookup.id,
+                    n,
+                    other_name,
+                    answer.rtype,
+                    answer.data,
+                    answer.ttl
+                ])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bytes(n: u64) -> i64 {
+    n.min(MOST_BYTES) as i64
+}
+
+fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO gap (recording_id, from_ts, to_ts, kind, lost, why)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        recording,
+        gap.from_ts,
+        gap.to_ts,
+        gap.kind,
+        gap.lost as i64,
+        gap.why
+    ])?;
+    Ok(())
+}
