@@ -2,7 +2,7 @@
 //! comes from what the recorder has summed up, and time goes by with the answer's size
 //! and not the history's.
 
-use super::super::question::{From, List, Question};
+use super::super::question::{From, List, Only, Question};
 use super::all_of;
 use super::condition::FAILURES;
 
@@ -15,6 +15,7 @@ pub fn suffice(question: &Question) -> bool {
     question.from == From::Connections
         && question.per.is_none()
         && !question.new
+        && !question.only.contains(&Only::Open)
         && !matches!(
             question.list,
             List::Each | List::NeverContacted | List::FailedLookups
