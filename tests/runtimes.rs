@@ -57,6 +57,7 @@ enum Cgroups {
 
 impl Apart {
     fn new(dirs: &[&str], cgroups: Cgroups) -> Apart {
+        // cgroup2 goes, or lies below another file system
         let v1 = r#"if mountpoint -q /sys/fs/cgroup/unified; then
                 umount /sys/fs/cgroup/unified
             else
