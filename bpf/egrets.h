@@ -74,8 +74,9 @@ struct egrets_fork {
 	__u64 parent_start_ns;
 	__u32 tgid;
 	__u32 parent_tgid;
+	__u64 from_start_ns; /* of who made it: its parent, or with CLONE_PARENT a sibling */
+	__u32 from_tgid;
 	__u32 session; /* pid of its session's leader, setsid(2) */
-	__u32 pad;
 };
 
 /*

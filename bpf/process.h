@@ -250,6 +250,7 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 
 static __always_inline void report_fork(struct task_struct *child)
 {
+	struct task_struct *from = (struct task_struct *)bpf_get_current_task();
 	struct egrets_fork *fork;
 
 	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
@@ -263,6 +264,8 @@ static __always_inline void report_fork(struct task_struct *child)
 	fork->start_ns = BPF_CORE_READ(child, start_boottime);
 	fork->parent_tgid = BPF_CORE_READ(child, real_parent, tgid);
 	fork->parent_start_ns = BPF_CORE_READ(child, real_parent, group_leader, start_boottime);
+	fork->from_tgid = BPF_CORE_READ(from, tgid);
+	fork->from_start_ns = BPF_CORE_READ(from, group_leader, start_boottime);
 	fork->session = session_leader(child);
 	submit(fork);
 }

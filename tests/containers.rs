@@ -398,6 +398,8 @@ impl Drop for V1 {
 #[test]
 fn on_cgroup_v1_alone_every_runtimes_path_names_its_container() {
     let v1 = V1::mount("egt");
+    // which would outlive its mount with cgroups in it
+    let mut cgroups = Laid::default();
     let (docker, pod, podman, mut laid) = (id(), id(), id(), Laid::default());
     laid.file(
         &format!("/var/lib/docker/containers/{docker}/config.v2.json"),
@@ -421,7 +423,7 @@ fn on_cgroup_v1_alone_every_runtimes_path_names_its_container() {
         format!("libpod_parent/libpod-{podman}"),
     ] {
         let path = v1.0.path().join(cgroup);
-        fs::create_dir_all(&path).unwrap();
+        cgroups.dir(&path);
         let script = format!("{} tcp {FAR4} {}; :", dial.display(), scene.port);
         ok(&mut scene.command_in(&path, &["sh", "-c", &script]));
     }

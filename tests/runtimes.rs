@@ -23,10 +23,10 @@ const IMAGE: &str = "localhost/img:1";
 const LIMITS: [&str; 4] = ["--ulimit", "nofile=512:512", "--ulimit", "nproc=512:512"];
 
 impl Podman {
-    fn new(net: &Net, tar: &Path) -> Podman {
+    fn new(net: &Net, tar: &Path, cgroups: Cgroups) -> Podman {
         let dirs = ["/var/lib/containers", "/run/containers", "/run/libpod"];
         let podman = Podman {
-            apart: Apart::new(&dirs),
+            apart: Apart::new(&dirs, cgroups),
         };
         ok(&mut podman.command(net, &["import", tar.to_str().unwrap(), IMAGE]));
         podman
@@ -46,12 +46,36 @@ impl Podman {
 /// not to be touched. egrets is started in it too, so that it finds the files there.
 struct Apart(Guard);
 
+/// Which cgroups a runtime finds at /sys/fs/cgroup.
+#[derive(Clone, Copy, PartialEq)]
+enum Cgroups {
+    /// The machine's own: hybrid here, cgroup2 alone in the virtual ones.
+    Own,
+    /// Controllers of cgroup v1 alone, and no cgroup2.
+    V1,
+}
+
 impl Apart {
-    fn new(dirs: &[&str]) -> Apart {
+    fn new(dirs: &[&str], cgroups: Cgroups) -> Apart {
+        // cgroup2 goes, or lies below another file system
+        let v1 = r#"if mountpoint -q /sys/fs/cgroup/unified; then
+                umount /sys/fs/cgroup/unified
+            else
+                mount -t tmpfs none /sys/fs/cgroup
+                for of in cpu cpuacct cpuset memory devices freezer pids blkio; do
+                    mkdir /sys/fs/cgroup/$of
+                    mount -t cgroup -o $of none /sys/fs/cgroup/$of || rmdir /sys/fs/cgroup/$of
+                done
+            fi
+        "#;
         let script = r#"for dir; do mkdir -p "$dir"; mount -t tmpfs none "$dir"; done
             echo ready; exec sleep 600"#;
+        let script = match cgroups {
+            Cgroups::Own => script.to_string(),
+            Cgroups::V1 => [v1, script].concat(),
+        };
         let mut unshare = Command::new("unshare");
-        unshare.args(["--mount", "sh", "-ec", script, "sh"]);
+        unshare.args(["--mount", "sh", "-ec", &script, "sh"]);
         let holder = unshare.args(dirs).stdout(Stdio::piped()).spawn();
         let mut holder = Guard(holder.unwrap());
         let mut ready = String::new();
@@ -97,15 +121,24 @@ fn rows(db: &Path, columns: &str, port: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn a_container_of_podmans_has_its_name_image_and_hostname() {
+    podmans_containers(Cgroups::Own);
+}
+
+#[test]
+fn a_container_of_podmans_has_its_name_on_cgroup_v1_alone() {
+    podmans_containers(Cgroups::V1);
+}
+
+fn podmans_containers(cgroups: Cgroups) {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (dir, db) = history();
-    let podman = Podman::new(&net, &image::tar(dir.path(), &[]));
+    let podman = Podman::new(&net, &image::tar(dir.path(), &[]), cgroups);
     let recorder = podman.apart.record(&db);
     // the container's own process, and what another one starts
     let run = |name: &str, script: &str| {
         let hostname = format!("h-{name}");
-        let mut command = podman.command(&net, &["run", "--rm", "--network", "host"]);
+        let mut command = podman.command(&net, &["run", "--network", "host"]);
         command.args(LIMITS);
         command.args(["--name", name, "--hostname", &hostname, IMAGE]);
         ok(command.args(["/bin/busybox", "sh", "-c", script]));
@@ -113,6 +146,11 @@ fn a_container_of_podmans_has_its_name_image_and_hostname() {
     let dial = format!("/bin/dial tcp {FAR4} {port}");
     run("first", &format!("exec {dial}"));
     run("second", &format!("{dial}; {dial}"));
+    let named = format!("SELECT count(container_name) FROM egress WHERE dst_port = {port}");
+    eventually("three names", || {
+        (value::<i64>(&db, &named) == 3).then_some(())
+    });
+    ok(&mut podman.command(&net, &["rm", "--all"]));
     assert_eq!(recorder.stop(), 0);
     let columns = "container_runtime, container_name, container_image, container_hostname, exe, length(container_id), outcome, instr(cgroup, container_id) > 0";
     let row = |name: &str| {
@@ -135,7 +173,7 @@ struct Containerd {
 }
 
 impl Containerd {
-    fn start(net: &Net) -> Containerd {
+    fn start(net: &Net, cgroups: Cgroups) -> Containerd {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name).display().to_string();
         let config = format!(
@@ -146,7 +184,7 @@ impl Containerd {
         fs::write(at("config.toml"), config).unwrap();
         let mut command = Command::new("containerd");
         command.args(["--config", &at("config.toml")]);
-        let apart = Apart::new(&["/run/containerd"]);
+        let apart = Apart::new(&["/run/containerd"], cgroups);
         let daemon = apart
             .near(net, &command)
             .stdout(Stdio::null())
@@ -178,15 +216,24 @@ impl Containerd {
 
 #[test]
 fn containerds_containers_are_told_by_the_bundles_that_it_really_makes() {
+    containerds_containers(Cgroups::Own);
+}
+
+#[test]
+fn containerds_containers_are_told_on_cgroup_v1_alone() {
+    containerds_containers(Cgroups::V1);
+}
+
+fn containerds_containers(cgroups: Cgroups) {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (dir, db) = history();
     image::tar(dir.path(), &[]);
     let root = dir.path().join("root").display().to_string();
-    let containerd = Containerd::start(&net);
+    let containerd = Containerd::start(&net, cgroups);
     let recorder = containerd.apart.record(&db);
     // as nerdctl and the CRI plugin ask for them, and as ctr does
-    let id = |n: u32| format!("{:063x}{n}", std::process::id());
+    let id = |n: u32| format!("{:062x}{}{n}", std::process::id(), cgroups as u8);
     let pod = [
         "io.kubernetes.cri.container-name=nginx",
         "io.kubernetes.cri.image-name=docker.io/library/nginx:1.27",
@@ -206,7 +253,9 @@ fn containerds_containers_are_told_by_the_bundles_that_it_really_makes() {
         if let Some(cgroup) = cgroup {
             run.args(["--cgroup", cgroup]);
         }
-        run.args([&root, &id(n), "/bin/dial", "tcp", FAR4, &port]);
+        // Its bundle goes with it: it stays until that was read on slow machines too.
+        let script = format!("/bin/dial tcp {FAR4} {port}; busybox sleep 1");
+        run.args([&root, &id(n), "/bin/busybox", "sh", "-c", &script]);
         ok(&mut run);
     }
     assert_eq!(recorder.stop(), 0);
@@ -217,6 +266,8 @@ fn containerds_containers_are_told_by_the_bundles_that_it_really_makes() {
         let mount = line.split(' ').nth(1).unwrap();
         let _ = fs::remove_dir(Path::new(mount).join(&pod));
     }
+    let nowhere = format!("SELECT count(*) FROM egress WHERE dst_port = {port} AND cgroup IS NULL");
+    assert_eq!(value::<i64>(&db, &nowhere), 0);
     let columns = "container_id, container_runtime, container_name, container_image, pod_namespace, pod, exe, outcome";
     let row = |n, known: [&str; 4]| {
         let id = id(n);

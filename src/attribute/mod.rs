@@ -163,10 +163,13 @@ impl Attributor {
                 start_ns,
                 ppid,
                 parent_start_ns,
+                from,
                 session,
             } => {
-                self.processes.fork(pid, start_ns, ppid, parent_start_ns);
-                self.processes.joined(pid, start_ns, session);
+                let new = self.processes.fork(pid, start_ns, ppid, parent_start_ns);
+                if new {
+                    self.processes.made((pid, start_ns), from, session);
+                }
             }
             What::Exec(exec) => {
                 if self.settings.procfs {

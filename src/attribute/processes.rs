@@ -155,9 +155,10 @@ impl Processes {
         }
     }
 
-    pub fn fork(&mut self, pid: u32, start_ns: u64, ppid: u32, parent_start_ns: u64) {
+    /// A process was made; whether it is new.
+    pub fn fork(&mut self, pid: u32, start_ns: u64, ppid: u32, parent_start_ns: u64) -> bool {
         if self.known(pid, start_ns).is_some() {
-            return; // it was found in /proc, or is told twice
+            return false; // it was found in /proc, or is told twice
         }
         let parent = self.remembered(ppid, parent_start_ns);
         let node = match &parent {
@@ -165,6 +166,7 @@ impl Processes {
             None => Node::orphan((pid, start_ns), Some(ppid)),
         };
         self.insert(Rc::new(node));
+        true
     }
 
     fn insert(&mut self, node: Rc<Node>) {
@@ -198,10 +200,23 @@ impl Processes {
         });
     }
 
-    /// A process is in the session that this one leads.
-    pub fn joined(&mut self, pid: u32, start_ns: u64, session: u32) {
-        if let Some(node) = self.known(pid, start_ns) {
-            node.session.set(session);
+    /// What a new process has of who made it, which is not its parent with CLONE_PARENT:
+    /// so runc makes a container's first process (libcontainer/nsenter/nsexec.c).
+    pub fn made(&mut self, key: ProcessKey, from: ProcessKey, session: u32) {
+        let Some(node) = self.known(key.0, key.1) else {
+            return;
+        };
+        node.session.set(session);
+        let is_parent =
+            |parent: &Rc<Node>| parent.key.0 == from.0 && same_start(parent.key.1, from.1);
+        if node.parent.as_ref().is_some_and(is_parent) {
+            return;
+        }
+        if let Some(from) = self.remembered(from.0, from.1) {
+            *node.image.borrow_mut() = Rc::clone(&from.image.borrow());
+            *node.v1_path.borrow_mut() = from.v1_path.borrow().clone();
+            node.v1_asked.set(from.v1_asked.get());
+            node.tracked.set(node.tracked.get() || from.tracked.get());
         }
     }
 
@@ -583,6 +598,24 @@ mod tests {
             (Some(10), Some("bash"))
         );
         assert_eq!(node.ancestors(), [(10, S)]);
+    }
+
+    #[test]
+    fn what_a_sibling_made_has_the_siblings_program_and_cgroup_and_its_own_parent() {
+        let mut table = Processes::new(Options::default());
+        table.fork(10, S, 1, 0);
+        table.exec(exec(10, S, &["runc", "create"]));
+        table.fork(11, 2 * S, 10, S);
+        table.exec(exec(11, 2 * S, &["runc", "init"]));
+        let path = format!("/docker/{}", "a1".repeat(32));
+        assert!(table.moved(11, 2 * S, Some(&path)));
+        // CLONE_PARENT: by 11, and its parent is 10
+        assert!(table.fork(12, 3 * S, 10, S));
+        table.made((12, 3 * S), (11, 2 * S), 10);
+        let node = table.node(&owner(12, 3 * S, "runc"));
+        assert_eq!(node.ancestors(), [(10, S)]);
+        assert_eq!(table.v1_path(&node).as_deref(), Some(path.as_str()));
+        assert_eq!(node.image.borrow().cmdline.as_deref(), Some("runc init"));
     }
 
     #[test]

@@ -178,6 +178,8 @@ pub enum What {
         start_ns: u64,
         ppid: u32,
         parent_start_ns: u64,
+        /// Who made it, pid and start: its parent, or with CLONE_PARENT a sibling.
+        from: (u32, u64),
         /// As [`Exec::session`].
         session: u32,
     },
@@ -245,6 +247,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 start_ns: r.start_ns,
                 ppid: r.parent_tgid,
                 parent_start_ns: r.parent_start_ns,
+                from: (r.from_tgid, r.from_start_ns),
                 session: r.session,
             }
         }

@@ -22,8 +22,13 @@ fn root_of(fstype: &str) -> Result<OwnedFd> {
     let mounted = mount_points(fstype)
         .unwrap_or_default()
         .into_iter()
-        .find_map(|dir| {
-            rustix::fs::open(dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+        .find_map(|(dir, device)| {
+            let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let dir = rustix::fs::open(dir, flags, Mode::empty()).ok()?;
+            // Something else may be mounted over it.
+            let found = rustix::fs::fstat(&dir).ok()?.st_dev;
+            let found = format!("{}:{}", rustix::fs::major(found), rustix::fs::minor(found));
+            (found == device).then_some(dir)
         });
     if let Some(dir) = mounted {
         return Ok(dir);
@@ -40,13 +45,14 @@ fn root_of(fstype: &str) -> Result<OwnedFd> {
     private().with_context(|| format!("{fstype} is not mounted and can't be mounted"))
 }
 
-/// Where whole file systems of a type are mounted (not parts of them).
-fn mount_points(fstype: &str) -> ProcResult<Vec<PathBuf>> {
+/// Where whole file systems of a type are mounted (not parts of them), each with its
+/// device as `MAJOR:MINOR`.
+fn mount_points(fstype: &str) -> ProcResult<Vec<(PathBuf, String)>> {
     Ok(Process::myself()?
         .mountinfo()?
         .into_iter()
         .filter(|m| m.fs_type == fstype && m.root == "/")
-        .map(|m| m.mount_point)
+        .map(|m| (m.mount_point, m.majmin))
         .collect())
 }
 
