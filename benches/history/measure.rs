@@ -180,7 +180,11 @@ pub fn retention(path: &Path, generator: &mut Generator, bytes: u64, batch: usiz
         }
         let slowest = times.iter().max().copied().unwrap_or_default();
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
-        Ok(format!("{:.1} ({:.1} at most)", ms(median(times)), ms(slowest)))
+        Ok(format!(
+            "{:.1} ({:.1} at most)",
+            ms(median(times)),
+            ms(slowest)
+        ))
     };
     let without = record(&mut store, 200)?;
     store.keep.bytes = Some(bytes / 10 * 9);
