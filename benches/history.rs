@@ -1,11 +1,14 @@
 //! `make bench`: the history at three sizes, written by the store as the recorder does:
 //! how fast, how large, how long questions take, how long retention stops it, how much
-//! memory it holds. `history SIZE...` asks for other sizes than the usual ones.
+//! memory it holds. `history SIZE...` asks for other sizes than the usual ones;
+//! MEMORY_SECONDS is how long the recorder's memory is watched. Needs root for that.
 
 #[path = "history/generator.rs"]
 mod generator;
 #[path = "history/measure.rs"]
 mod measure;
+#[path = "history/memory.rs"]
+mod memory;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -52,7 +55,7 @@ fn main() -> Result<()> {
         table.push(history(&dir.path().join(format!("{size}.db")), size)?);
     }
     measure::print_questions(&QUESTIONS, &table);
-    Ok(())
+    memory::measure(dir.path())
 }
 
 pub fn open(path: &Path, generator: &Generator) -> Result<Store> {
@@ -73,12 +76,11 @@ fn history(path: &Path, size: usize) -> Result<Figures> {
     while left > 0 {
         let n = left.min(BATCH);
         let (records, now) = generator.batch(n, true);
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), measure::cpu());
         records.iter().for_each(|record| store.add(record));
         store.commit(now)?;
-        let took = begun.elapsed();
-        writing += took;
-        slowest = slowest.max(took);
+        writing += measure::cpu() - cpu;
+        slowest = slowest.max(begun.elapsed());
         left -= n;
     }
     let memory = resident()?;
@@ -86,7 +88,7 @@ fn history(path: &Path, size: usize) -> Result<Figures> {
     store.finish(end)?;
     let bytes = bytes_on_disk(path)?;
     println!(
-        "{size} connections and lookups: {:.1} s in the store, {:.0} of both a second, slowest batch of {BATCH}: {:.0} ms; {} MiB, {:.0} bytes a connection with its lookup; {} MiB resident",
+        "{size} connections and lookups: {:.1} s of processor time in the store, {:.0} of both a second, slowest batch of {BATCH}: {:.0} ms; {} MiB, {:.0} bytes a connection with its lookup; {} MiB resident",
         writing.as_secs_f64(),
         size as f64 / writing.as_secs_f64(),
         slowest.as_secs_f64() * 1e3,
@@ -101,7 +103,7 @@ fn history(path: &Path, size: usize) -> Result<Figures> {
         figures.answers.push((warm, cold, rows));
     }
     figures.size = size;
-    measure::shrink(path, &mut generator, bytes, BATCH)?;
+    measure::retention(path, &mut generator, bytes, BATCH / 10)?;
     Ok(figures)
 }
 

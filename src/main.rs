@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use egrets::cli::{Cli, Command};
-use egrets::commands;
+use egrets::{commands, store};
 use log::LevelFilter;
 
 /// Exit status of an error, as ripgrep's and grep's.
@@ -33,7 +33,13 @@ fn main() -> ExitCode {
         // Who reads has seen enough.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            let _ = writeln!(std::io::stderr(), "egrets: {e:#}");
+            let help = match store::is_damaged(&e) {
+                true => {
+                    "; the file is damaged: 'sqlite3 FILE .recover' shows what can be saved of it, and --db names another"
+                }
+                false => "",
+            };
+            let _ = writeln!(std::io::stderr(), "egrets: {e:#}{help}");
             ExitCode::from(ERROR)
         }
     }

@@ -169,6 +169,76 @@ fn a_file_that_is_no_history_is_refused_unharmed() {
     refused(&at("link"), "can't be opened for recording");
 }
 
+/// Overwrites part of a file with what means nothing.
+fn damage(db: &Path, whole: &[u8], range: std::ops::Range<usize>) {
+    let mut bytes = whole.to_vec();
+    for (n, byte) in bytes[range].iter_mut().enumerate() {
+        *byte = (n * 151 % 251) as u8 ^ 0x5a;
+    }
+    fs::write(db, bytes).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", db.display()));
+    }
+}
+
+#[test]
+fn a_damaged_file_is_named_and_loses_nothing_more() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let dials = dial();
+    let dials = dials.to_str().unwrap();
+    let output = net.record(&db, &[dials, "loop", FAR4, &port, "300"]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let whole = fs::read(&db).unwrap();
+    let said = |args: &[&str]| {
+        let output = egrets().args(args).arg("--db").arg(&db).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(code(&output) <= 2 && !said.contains("panicked"), "{said}");
+        if code(&output) == 2 {
+            assert!(said.contains(db.to_str().unwrap()), "no name: {said}");
+            assert!(
+                said.contains("is damaged") || said.contains("is not a SQLite database"),
+                "{said}"
+            );
+        }
+        code(&output)
+    };
+    let mut refused = 0;
+    let pages = whole.len() / 4096;
+    for page in (0..pages).step_by(3) {
+        damage(&db, &whole, page * 4096..(page + 1) * 4096);
+        for args in [
+            ["query", "which connections"],
+            ["query", "what did dial talk to"],
+            ["explain", "7"],
+        ] {
+            refused += i32::from(said(&args) == 2);
+        }
+        refused += i32::from(said(&["status"]) == 2);
+    }
+    assert!(refused > 10, "{refused} of {pages} pages");
+    // What a recorder meets, it does not make worse: with the page back, all is there.
+    for page in [0, 3, pages / 2] {
+        let range = page * 4096..(page + 1) * 4096;
+        damage(&db, &whole, range.clone());
+        said(&["record", "--for", "200ms"]);
+        let mut bytes = fs::read(&db).unwrap();
+        if bytes.len() == whole.len() {
+            bytes[range.clone()].copy_from_slice(&whole[range]);
+            fs::write(&db, bytes).unwrap();
+            let rows: i64 = value(&db, "SELECT count(*) FROM connection NOT INDEXED");
+            assert!(rows >= 300, "{rows} after page {page}");
+        }
+    }
+    for length in [50, 5000, whole.len() / 2] {
+        fs::write(&db, &whole[..length]).unwrap();
+        for args in [["query", "which connections"], ["record", "--for=200ms"]] {
+            assert_eq!(said(&args), 2, "cut to {length}");
+        }
+    }
+}
+
 fn sqlite(db: &Path, sql: &str) {
     run("sqlite3", &[db.to_str().unwrap(), sql]);
 }

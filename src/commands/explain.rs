@@ -14,7 +14,9 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
     let db = store::open_reader(&path)?;
-    let Some(explanation) = Explanation::read(&db, args.id)? else {
+    let Some(explanation) =
+        Explanation::read(&db, args.id).map_err(|e| store::of_file(e, &path))?
+    else {
         bail!(
             "there is no connection {} in {}: 'egrets query \"when did NAME hit HOST\"' shows the \
              ids that there are, and so does 'egrets record --print'; what watch prints is not kept",

@@ -36,8 +36,11 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     super::read_as_the_caller()?;
-    let db = store::open_reader(&super::readers_db(&args.db))?;
-    let found = request.run(&db, &mut out, &mut std::io::stderr())?;
+    let path = super::readers_db(&args.db);
+    let db = store::open_reader(&path)?;
+    let found = request
+        .run(&db, &mut out, &mut std::io::stderr())
+        .map_err(|e| store::of_file(e, &path))?;
     out.flush()?;
     Ok(if found {
         ExitCode::SUCCESS

@@ -48,6 +48,24 @@ pub fn cannot_read(path: &Path) -> String {
     format!("{} can't be read", path.display())
 }
 
+/// An error on reading a history, with the file's name where it is SQLite's.
+pub fn of_file(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    match sqlite_code(&error) {
+        Some(_) => error.context(cannot_read(path)),
+        None => error,
+    }
+}
+
+/// Whether an error comes of a file that has been damaged.
+pub fn is_damaged(error: &anyhow::Error) -> bool {
+    sqlite_code(error) == Some(ErrorCode::DatabaseCorrupt)
+}
+
+fn sqlite_code(error: &anyhow::Error) -> Option<ErrorCode> {
+    let mut causes = error.chain();
+    causes.find_map(|cause| cause.downcast_ref::<rusqlite::Error>()?.sqlite_error_code())
+}
+
 /// Makes the file where it is missing, and takes the recorder's lock. The lock is
 /// flock(2)'s: SQLite's own are fcntl(2)'s, which are others.
 pub fn create(path: &Path, access: &Access) -> Result<File> {
@@ -180,8 +198,10 @@ fn canonical(path: &Path) -> PathBuf {
 /// Refuses a file that is not egrets', before anything in it is changed.
 fn refuse_others(db: &Db, path: &Path) -> Result<()> {
     let version = version(db, path)?;
-    let id: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let number = |sql| db.query_row(sql, [], |row| row.get::<_, i32>(0));
+    let read = number("PRAGMA application_id")
+        .and_then(|id| Ok((id, number("SELECT count(*) FROM sqlite_schema")?)));
+    let (id, tables) = read.with_context(|| cannot_read(path))?;
     if tables > 0 && id != APPLICATION_ID {
         bail!(
             "{} is a SQLite database of another program: egrets leaves it alone; name another file with --db",

@@ -28,7 +28,7 @@ use crate::record::{Connection, Lookup, Progress, Record};
 use checkpoint::Checkpointer;
 use write::Writer;
 
-pub use file::{Access, MIGRATIONS, group_id, open_reader, recorder_runs};
+pub use file::{Access, MIGRATIONS, group_id, is_damaged, of_file, open_reader, recorder_runs};
 pub use names::{Names, names};
 pub use retention::Keep;
 pub use status::Status;

@@ -27,7 +27,7 @@ pub struct Keep {
 /// before this is over.
 const BUDGET: Duration = Duration::from_millis(20);
 /// The same where the history has grown far beyond its size meanwhile.
-const LARGE_BUDGET: Duration = Duration::from_millis(80);
+const LARGE_BUDGET: Duration = Duration::from_millis(60);
 
 /// Rows that a step removes at most: some 2 ms.
 const ROWS: i64 = 200;

@@ -38,14 +38,17 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         },
     };
     super::read_as_the_caller()?;
-    let db = store::open_reader(&super::readers_db(&args.db))?;
+    let path = super::readers_db(&args.db);
+    let db = store::open_reader(&path)?;
     // What is unfinished is removed.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let mut files = Files::new(target, args.force)?;
-    let (rows, notes) = export.run(&db, when::to_ns(now.to_utc()), &mut files, &stop)?;
+    let (rows, notes) = export
+        .run(&db, when::to_ns(now.to_utc()), &mut files, &stop)
+        .map_err(|e| store::of_file(e, &path))?;
     let written = files.finish()?;
     if !to_stdout {
         let took = i64::try_from(begun.elapsed().as_micros()).unwrap_or(i64::MAX);
