@@ -5,10 +5,12 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use common::*;
+use tempfile::TempDir;
 
 fn export(db: &Path, args: &[&str]) -> Output {
     let mut command = egrets();
@@ -27,17 +29,26 @@ fn exported(db: &Path, args: &[&str]) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// A history of some connections and lookups of curl and dig.
-fn recorded() -> (tempfile::TempDir, std::path::PathBuf) {
-    let mut net = Net::new();
-    net.dnsmasq(&[&format!("--address=/test/{FAR4}"), "--local=/nx/"]);
-    let port = net.http("hello");
+/// A history of some connections and lookups of curl and dig, recorded once and copied.
+fn recorded() -> (TempDir, PathBuf) {
+    static RECORDED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, original) = RECORDED.get_or_init(|| {
+        let mut net = Net::new();
+        net.dnsmasq(&[&format!("--address=/test/{FAR4}"), "--local=/nx/"]);
+        let port = net.http("hello");
+        let (dir, db) = history();
+        let script = format!(
+            "for n in 1 2 3; do curl -s4 http://web$n.test:{port}/; done
+             dig +tries=1 @{FAR4} gone.nx other.test >/dev/null; :"
+        );
+        assert_eq!(code(&net.record(&db, &["sh", "-c", &script])), 0);
+        (dir, db)
+    });
     let (dir, db) = history();
-    let script = format!(
-        "for n in 1 2 3; do curl -s4 http://web$n.test:{port}/; done
-         dig +tries=1 @{FAR4} gone.nx other.test >/dev/null; :"
-    );
-    assert_eq!(code(&net.record(&db, &["sh", "-c", &script])), 0);
+    let copy = rusqlite::Connection::open(original).unwrap();
+    let to = db.to_str().unwrap();
+    copy.execute("VACUUM INTO ?1", [to]).unwrap();
+    fs::set_permissions(&db, fs::Permissions::from_mode(0o600)).unwrap();
     (dir, db)
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeZone};
 use rusqlite::Rows;
 
 use super::clock::Clock;
-use super::columns::{Column, Noun, Shape, shape};
+use super::columns::{Column, Noun, SPARE, Shape, shape};
 use super::human;
 use super::question::Question;
 use super::table::Table;
@@ -51,9 +51,12 @@ where
     if !found {
         return Ok(None);
     }
-    if let Some(first) = shown.iter().position(|Column(_, show)| show.is_time()) {
-        table.extend_title(first, &format!(" ({})", clock.zone()));
-    }
+    let at = |is: &dyn Fn(&Column) -> bool| (0..shown.len()).filter(|&at| is(&shown[at])).collect();
+    table.set_times(at(&|Column(_, show)| show.is_time()), clock.zone());
+    let spare = SPARE
+        .iter()
+        .flat_map(|spare| -> Vec<_> { at(&|Column(title, _)| title == spare) });
+    table.set_spare(spare.collect());
     let counts = counts
         .iter()
         .zip(&nouns)

@@ -77,6 +77,18 @@ const EACH_LOOKUP: &[Column] = &[
     ID,
 ];
 
+/// Titles of columns that a narrow terminal can do without, the first to go first.
+pub const SPARE: [&str; 8] = [
+    "FIRST SEEN",
+    "DURATION",
+    "LATENCY",
+    "FAILED",
+    "RECEIVED",
+    "SENT",
+    "PROTOCOL",
+    "SERVER",
+];
+
 /// What an answer's rows are, for the line that counts them: one, many, and the
 /// column that says how many of them a row is, if it is not one.
 #[derive(Clone, Copy)]

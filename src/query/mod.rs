@@ -118,9 +118,10 @@ where
                 let found = answer::table(&self.question, &mut rows, &self.now)?;
                 // Not with the time that a pager takes to read it.
                 let took = self.begun.map(|begun| begun.elapsed());
-                if let Some((table, _)) = &found {
-                    table.write(self.width, out)?;
-                }
+                let narrow = match &found {
+                    Some((table, _)) => table.write(self.width, out)?,
+                    None => Vec::new(),
+                };
                 // Both may go to one terminal: the table comes first.
                 out.flush()?;
                 let coverage = Coverage::read(&db, since, until, now)?;
@@ -128,6 +129,10 @@ where
                 self.note(counted, took, &coverage, notes)?;
                 if let Some(since) = since.filter(|_| self.question.new && coverage.any_recording) {
                     writeln!(notes, "note: {}", Compared::read(&db, since, now)?)?;
+                }
+                if !narrow.is_empty() {
+                    let gone = narrow.join(", ");
+                    writeln!(notes, "note: this terminal is too narrow for {gone}")?;
                 }
                 Ok(found.is_some())
             }

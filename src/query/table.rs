@@ -1,5 +1,6 @@
 //! Aligned columns for people.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use crate::text::{clip, printable, width};
@@ -26,6 +27,10 @@ pub struct Table {
     aligns: Vec<Align>,
     /// The titles, then the rows.
     lines: Vec<Vec<String>>,
+    /// The columns of times, and their zone: the title of the first that is shown says it.
+    times: (Vec<usize>, String),
+    /// The columns to go without where lines don't fit, in this order.
+    spare: Vec<usize>,
 }
 
 impl Table {
@@ -35,7 +40,19 @@ impl Table {
         Table {
             aligns,
             lines: vec![titles],
+            times: (Vec::new(), String::new()),
+            spare: Vec::new(),
         }
+    }
+
+    /// Says in which zone the times of these columns are.
+    pub fn set_times(&mut self, columns: Vec<usize>, zone: String) {
+        self.times = (columns, zone);
+    }
+
+    /// Lets it do without these columns, one after the other.
+    pub fn set_spare(&mut self, columns: Vec<usize>) {
+        self.spare = columns;
     }
 
     /// Adds a row: a cell for each column. `-` is shown for what is not known.
@@ -47,31 +64,34 @@ impl Table {
         self.lines.push(cells.into_iter().map(shown).collect());
     }
 
-    /// Adds to the title of a column.
-    pub fn extend_title(&mut self, column: usize, more: &str) {
-        if let Some(title) = self
-            .lines
-            .first_mut()
-            .and_then(|titles| titles.get_mut(column))
-        {
-            title.push_str(more);
-        }
-    }
-
-    /// Writes the titles and the rows, text cells cut to make lines fit into
-    /// `columns` where that is possible; whole where `columns` is none.
+    /// Writes the titles and the rows. For lines to fit into `columns`, text cells are cut,
+    /// and columns that can be spared left out: the titles of those. All is written
+    /// whole where `columns` is none.
     ///
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn write(&self, columns: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
-        let widths = self.widths(columns.unwrap_or(usize::MAX));
-        for cells in &self.lines {
+    pub fn write(&self, columns: Option<usize>, out: &mut dyn Write) -> io::Result<Vec<&str>> {
+        let columns = columns.unwrap_or(usize::MAX);
+        let mut left_out = 0;
+        let (shown, widths) = loop {
+            let gone = &self.spare[..left_out];
+            let shown = (0..self.aligns.len()).filter(|column| !gone.contains(column));
+            let shown = Vec::from_iter(shown);
+            let widths = self.widths(&shown, columns);
+            let line = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+            if line <= columns || left_out == self.spare.len() {
+                break (shown, widths);
+            }
+            left_out += 1;
+        };
+        for number in 0..self.lines.len() {
             let mut line = String::new();
-            for ((cell, align), &columns) in cells.iter().zip(&self.aligns).zip(&widths) {
-                let cell = clip(cell, columns);
+            for (&column, &columns) in shown.iter().zip(&widths) {
+                let cell = self.cell(number, column, &shown);
+                let cell = clip(&cell, columns);
                 let pad = " ".repeat(columns - width(&cell));
-                match align {
+                match self.aligns[column] {
                     Align::Right => line.extend([&pad, &*cell]),
                     Align::Left | Align::Whole => line.extend([&*cell, &pad]),
                 }
@@ -79,26 +99,39 @@ impl Table {
             }
             writeln!(out, "{}", line.trim_end())?;
         }
-        Ok(())
+        let gone = self.spare[..left_out].iter();
+        Ok(gone.map(|&column| self.lines[0][column].as_str()).collect())
     }
 
-    /// The width of each column: what its widest cell needs, less what the
+    /// What a cell shows, of a table with these columns.
+    fn cell(&self, line: usize, column: usize, shown: &[usize]) -> Cow<'_, str> {
+        let cell = &self.lines[line][column];
+        let (times, zone) = &self.times;
+        match times.iter().find(|time| shown.contains(time)) {
+            Some(&first) if line == 0 && first == column => format!("{cell} ({zone})").into(),
+            _ => cell.into(),
+        }
+    }
+
+    /// The width of each column that is shown: what its widest cell needs, less what the
     /// widest text columns must give up for a line to fit.
-    fn widths(&self, columns: usize) -> Vec<usize> {
-        let needs = |column: usize| self.lines.iter().map(move |line| width(&line[column]));
-        let mut widths = (0..self.aligns.len())
-            .map(|column| needs(column).max().unwrap_or(0))
-            .collect::<Vec<_>>();
+    fn widths(&self, shown: &[usize], columns: usize) -> Vec<usize> {
+        let needs = |&column: &usize| {
+            let cells = (0..self.lines.len()).map(|line| width(&self.cell(line, column, shown)));
+            cells.max().unwrap_or(0)
+        };
+        let mut widths = shown.iter().map(needs).collect::<Vec<_>>();
         let gaps = GAP * widths.len().saturating_sub(1);
         let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
         for _ in 0..excess {
             let widest = widths
                 .iter_mut()
-                .zip(&self.aligns)
-                .filter(|(width, align)| **align == Align::Left && **width > LEAST)
-                .max_by_key(|(width, _)| **width);
+                .zip(shown)
+                .filter(|(width, column)| self.aligns[**column] == Align::Left && **width > LEAST)
+                .map(|(width, _)| width)
+                .max_by_key(|width| **width);
             match widest {
-                Some((width, _)) => *width -= 1,
+                Some(width) => *width -= 1,
                 None => break,
             }
         }
@@ -169,9 +202,27 @@ evil\\x1…  1234  -
     }
 
     #[test]
-    fn a_title_can_be_extended() {
+    fn the_first_time_that_is_shown_says_its_zone() {
         let mut table = table();
-        table.extend_title(1, " (UTC)");
+        table.set_times(vec![1, 2], "UTC".to_owned());
         assert!(written(&table, None).starts_with("NAME               N (UTC)  HOST\n"));
+        table.set_spare(vec![1]);
+        let narrow = written(&table, Some(26));
+        assert!(
+            narrow.lines().next().unwrap().ends_with("  HOST (UTC)"),
+            "{narrow}"
+        );
+    }
+
+    #[test]
+    fn columns_that_can_be_spared_go_one_by_one_where_lines_do_not_fit() {
+        let mut table = table();
+        table.set_spare(vec![1, 0]);
+        let gone = |columns| table.write(Some(columns), &mut Vec::new()).unwrap();
+        assert_eq!(gone(24), [""; 0]);
+        assert_eq!(gone(23), ["N"]);
+        assert_eq!(gone(18), ["N"]);
+        assert_eq!(gone(17), ["N", "NAME"]);
+        assert_eq!(gone(1), ["N", "NAME"]);
     }
 }

@@ -74,6 +74,29 @@ fn a_narrow_terminal_cuts_names_and_nothing_else() {
 }
 
 #[test]
+fn a_terminal_that_is_too_narrow_for_all_is_told_what_it_does_not_show() {
+    let mut request = request("which processes hit example.com", Format::Table, None);
+    request.width = Some(80);
+    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    request.run(&history().0, &mut out, &mut notes).unwrap();
+    let [out, notes] = [out, notes].map(|text| String::from_utf8(text).unwrap());
+    assert_eq!(
+        out,
+        "\
+PROCESS        PID  USER   CONTAINER  HOST       CONNS     SENT  LAST SEEN (UTC)
+it's \"x\",…     900  101    12345678…  a%_.exam…      1    700 B  11-23 13:59:55
+curl        2 pids  alice  -          2 hosts        3  1.4 KiB  11-23 13:59:30
+nginx          900  101    web-1      api.exam…      1    700 B  11-23 13:30:00
+"
+    );
+    assert_eq!(
+        notes,
+        "\n3 processes, 5 connections\n\
+         note: this terminal is too narrow for FIRST SEEN, FAILED, RECEIVED\n"
+    );
+}
+
+#[test]
 fn times_are_shown_in_the_zone_of_now_with_the_year_if_it_is_another() {
     let history = History::recording();
     let year = 365 * 86_400;
