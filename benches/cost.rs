@@ -298,6 +298,8 @@ fn history() -> Vec<Connection> {
                 tx_packets: None,
                 rx_packets: None,
                 already_open: false,
+                raw: false,
+                shared_pid: None,
                 duration_us: Some(90_000 + id % 10_000),
             }
         })

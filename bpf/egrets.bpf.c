@@ -27,7 +27,10 @@
 #include "calls.h"
 #include "process.h"
 #include "ktls.h"
+#include "headers.h"
+#include "flow.h"
 #include "socket.h"
+#include "other.h"
 #include "packet.h"
 #include "open.h"
 #include "carried.h"
@@ -45,6 +48,7 @@ EXPORT(egrets_errno);
 EXPORT(egrets_state);
 EXPORT(egrets_release);
 EXPORT(egrets_flow_end);
+EXPORT(egrets_association);
 EXPORT(egrets_dns);
 EXPORT(egrets_cgroup);
 EXPORT(egrets_flow_key);
@@ -53,6 +57,7 @@ EXPORT(egrets_sock);
 EXPORT(egrets_open);
 EXPORT(egrets_carried);
 const enum egrets_kind *unused_kind __attribute__((unused));
+const enum egrets_sock_kind *unused_sock_kind __attribute__((unused));
 
 /* Destinations, in the context of the process that names them. 1: allowed. */
 
@@ -93,6 +98,13 @@ int egrets_sendmsg6(struct bpf_sock_addr *ctx)
 
 	ipv6_destination(&dst, ctx);
 	destination(ctx, &dst);
+	return 1;
+}
+
+SEC("cgroup/sock_create")
+int egrets_sock_create(struct bpf_sock *ctx)
+{
+	created(ctx);
 	return 1;
 }
 

@@ -43,10 +43,18 @@ enum {
 };
 
 /* include/uapi/linux/in.h */
-enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
+enum {
+	IPPROTO_TCP = 6,
+	IPPROTO_UDP = 17,
+	IPPROTO_DCCP = 33,
+	IPPROTO_SCTP = 132,
+	IPPROTO_UDPLITE = 136,
+	IPPROTO_MPTCP = 262,
+	IPPROTO_MAX,
+};
 
 /* include/linux/net.h */
-enum sock_type { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
+enum sock_type { SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3 };
 
 /* include/linux/pid_types.h, enum pid_type */
 enum { PIDTYPE_SID = 3 };
@@ -100,6 +108,7 @@ struct signal_struct;
 struct css_set;
 
 struct task_struct {
+	unsigned int flags;
 	struct mm_struct *mm;
 	pid_t pid;
 	pid_t tgid;
@@ -267,6 +276,7 @@ struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
 	u16 sk_protocol;
+	u16 sk_type;
 };
 
 struct socket {
@@ -284,7 +294,9 @@ struct bpf_iter_meta {
 };
 
 struct bpf_sock {
+	__u32 type;
 	__u32 protocol;
+	__u32 src_port;
 	__be16 dst_port;
 	__u32 state;
 };

@@ -121,7 +121,7 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not followed;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub static HOOKS: [Hook; 21] = {
+pub static HOOKS: [Hook; 22] = {
     use Attach::{Cgroup, Iterator, OwnerIterator, Return, Syscall, Trace};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
@@ -139,8 +139,9 @@ pub static HOOKS: [Hook; 21] = {
         Hook::new("egrets_connect_exit", "syscalls/sys_exit_connect", Syscall("sys_exit_connect"), ERRNO).optional(),
         Hook::new("egrets_connect_enter", "syscalls/sys_enter_connect", Syscall("sys_enter_connect"), ERRNO).optional(),
         Hook::new("egrets_sock_release", "cgroup/sock_release", Cgroup, "ends of sockets"),
-        Hook::new("egrets_ingress", "cgroup_skb/ingress", Cgroup, "DNS answers, UDP bytes"),
-        Hook::new("egrets_egress", "cgroup_skb/egress", Cgroup, "DNS queries, UDP flows"),
+        Hook::new("egrets_ingress", "cgroup_skb/ingress", Cgroup, "DNS answers, bytes of flows"),
+        Hook::new("egrets_egress", "cgroup_skb/egress", Cgroup, "DNS queries, flows"),
+        Hook::new("egrets_sock_create", "cgroup/sock_create", Cgroup, "ICMP, raw IP, SCTP and the like").optional(),
         Hook::new("egrets_sendmsg4", "cgroup/sendmsg4", Cgroup, "UDP destinations, IPv4"),
         Hook::new("egrets_sendmsg6", "cgroup/sendmsg6", Cgroup, "UDP destinations, IPv6"),
         Hook::new("egrets_connect4", "cgroup/connect4", Cgroup, "TCP attempts, IPv4"),
