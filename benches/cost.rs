@@ -15,6 +15,7 @@ use libbpf_rs::query::ProgInfoIter;
 const ROUNDS: usize = 7;
 const CONNECTS: u32 = 4_000;
 const DATAGRAMS: u32 = 40_000;
+const FRAMES: u32 = 200_000;
 const STORED: i64 = 200_000;
 
 fn main() -> Result<()> {
@@ -30,6 +31,7 @@ fn main() -> Result<()> {
         DATAGRAMS,
         datagrams,
     )?;
+    compare("frame of 64 bytes from a packet socket", FRAMES, frames)?;
     drop(stats);
     store()
 }
@@ -194,6 +196,30 @@ fn datagrams(count: u32) -> Result<Duration> {
     for _ in 0..count {
         a.send(&data)?;
         b.recv(&mut back)?;
+    }
+    Ok(start.elapsed())
+}
+
+/// Of a type that nobody takes, so only sending costs.
+fn frames(count: u32) -> Result<Duration> {
+    use std::os::fd::AsRawFd;
+    const EXPERIMENT: u16 = 0x88b5; // IEEE 802
+    let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, None)?;
+    // SAFETY: all zeroes is an address.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = libc::AF_PACKET as u16;
+    to.sll_ifindex = 1; // lo
+    let mut frame = [0u8; 64];
+    frame[12..14].copy_from_slice(&EXPERIMENT.to_be_bytes());
+    let start = Instant::now();
+    for _ in 0..count {
+        let (at, len) = (frame.as_ptr().cast(), size_of_val(&to) as libc::socklen_t);
+        // SAFETY: the frame and the address are valid for their lengths.
+        let n = unsafe {
+            let to = (&raw const to).cast();
+            libc::sendto(socket.as_raw_fd(), at, frame.len(), 0, to, len)
+        };
+        anyhow::ensure!(n == 64, "{}", std::io::Error::last_os_error());
     }
     Ok(start.elapsed())
 }

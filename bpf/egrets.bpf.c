@@ -34,6 +34,7 @@
 #include "packet.h"
 #include "open.h"
 #include "carried.h"
+#include "frames.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -129,6 +130,43 @@ int egrets_ingress(struct __sk_buff *skb)
 {
 	packet_in(skb);
 	return 1;
+}
+
+/*
+ * Frames of packet sockets, in the context of the process that sends. Every packet of the
+ * host passes the first, so it asks for the socket's family before anything else.
+ */
+
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(egrets_frame, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	if (sk && sk->__sk_common.skc_family == AF_PACKET)
+		frame_sent(skb, sk);
+	return 0;
+}
+
+/* Those that bypass the queues: the kprobe set. */
+
+SEC("kprobe/__dev_direct_xmit")
+int BPF_KPROBE(egrets_direct_frame, struct sk_buff *skb)
+{
+	struct sock *sk = BPF_CORE_READ(skb, sk);
+
+	if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_PACKET)
+		frame_sent(skb, sk);
+	return 0;
+}
+
+/* The same, as far as what a send returns tells: the portable set. */
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(egrets_frames_returned, struct sock *sk, int ret, int flags)
+{
+	if (sk->__sk_common.skc_family == AF_PACKET)
+		frames_returned(sk, ret);
+	return 0;
 }
 
 /* Sockets older than egrets, when userspace reads the iterator. */

@@ -234,6 +234,9 @@ struct egrets_carried {
 
 /* The values of the maps that userspace reads or writes too. */
 
+/* What a packet socket has for a cookie is its inode number and this bit. */
+#define EGRETS_SENDER (1ULL << 63)
+
 /* Bytes that TLS in the kernel has added to the application's. */
 struct egrets_added {
 	__u64 tx;
@@ -264,7 +267,8 @@ struct egrets_sock {
 	__u8 released;	    /* its process has let go of it; SCTP's associations go on */
 	__u8 closed;	    /* TLS: that is told when its process lets go of it */
 	__u8 kind;	    /* enum egrets_sock_kind */
-	__u8 pad[3];
+	__u8 queued;	    /* packet sockets: a frame was seen since the last send returned */
+	__u8 pad[2];
 };
 
 struct egrets_flow_key {

@@ -127,6 +127,7 @@ struct task_struct {
 
 struct pt_regs {
 	long unsigned int ax;
+	long unsigned int di;
 };
 
 struct file;
@@ -185,6 +186,34 @@ struct file {
 	union {
 		const struct path f_path;
 	};
+};
+
+typedef unsigned int sk_buff_data_t;
+
+struct net_device;
+
+struct sock;
+
+struct sk_buff {
+	union {
+		struct {
+			union {
+				struct net_device *dev;
+			};
+		};
+	};
+	struct sock *sk;
+	unsigned int len;
+	unsigned int data_len;
+	union {
+		struct {
+			__be16 protocol;
+			__u16 network_header;
+		};
+	};
+	sk_buff_data_t end;
+	unsigned char *head;
+	unsigned char *data;
 };
 
 struct qstr {
@@ -272,14 +301,22 @@ struct sock_common {
 	};
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	struct socket *sk_socket;
 	u16 sk_protocol;
 	u16 sk_type;
 };
 
+struct net_device {
+	short unsigned int type;
+};
+
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -347,6 +384,10 @@ struct bpf_sock_addr {
 	union {
 		struct bpf_sock *sk;
 	};
+};
+
+struct skb_shared_info {
+	short unsigned int gso_segs;
 };
 
 struct mount {

@@ -4,14 +4,14 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Output;
 use std::thread;
 use std::time::Duration;
 
-use common::coverage::{Carried, compare_rows, say};
+use common::coverage::{Carried, compare_rows, linux, say};
 use common::*;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -242,4 +242,131 @@ fn associations_have_an_outcome_and_their_data_alone_is_counted() {
         "SELECT count(*) FROM egress WHERE protocol IN ('sctp', 'dccp')",
     );
     assert_eq!(all as usize, runs.len() + usize::from(!lacks_sctp));
+}
+
+const ETHERNET: usize = 14;
+const IPV4: usize = 20;
+const IPV6: usize = 40;
+const UDP: usize = 8;
+
+/// Which sets see the frames that bypass the queues, and how much of them.
+fn bypass(db: &Path) -> (bool, bool) {
+    let set: String = value(db, "SELECT hook_set FROM recordings");
+    (set == "kprobe", set == "kprobe" || linux() >= (6, 3))
+}
+
+#[test]
+fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // way, address, the frame's length less its size, whether its address can be told, its port
+    let ways = [
+        ("raw", FAR4, ETHERNET + IPV4 + UDP, true, true),
+        ("raw", FAR6, ETHERNET + IPV6 + UDP, true, true),
+        ("dgram", FAR4, IPV4 + UDP, true, true),
+        ("dgram", FAR6, IPV6 + UDP, true, true),
+        ("vlan", FAR4, ETHERNET + 4 + IPV4 + UDP, true, true),
+        ("qinq", FAR6, ETHERNET + 8 + IPV6 + UDP, true, true),
+        ("options", FAR4, ETHERNET + 4 + IPV4 + 8 + UDP, true, true),
+        ("options", FAR6, ETHERNET + 4 + IPV6 + 24 + UDP, true, true),
+        ("fragment", FAR4, ETHERNET + IPV4 + UDP, true, false),
+        ("fragment", FAR6, ETHERNET + IPV6 + 8 + UDP, true, false),
+        ("other", FAR4, ETHERNET + IPV4 + UDP, false, false),
+        ("ring", FAR4, ETHERNET + IPV4 + UDP, false, false),
+        ("bypass", FAR4, ETHERNET + IPV4 + UDP, true, true),
+    ];
+    let runs = ways.map(|way| (way, format!("frame-{} {} 4242 8 1001", way.0, way.1)));
+    for (_, args) in &runs {
+        run(&net, args, "packet").unwrap();
+    }
+    let truncated = format!("frame-truncated {FAR4} 4242 8 1001");
+    run(&net, &truncated, "packet").unwrap();
+    recorder.stop();
+    let (whole, seen) = bypass(&db);
+    for ((way, ip, more, address, port), args) in &runs {
+        if *way == "bypass" && !seen {
+            say("frame-bypass | packet | no | - | -");
+            continue;
+        }
+        let row = packets(&db, args, 8, more + 1001);
+        let told = *way != "bypass" || whole;
+        let family = if ip.contains(':') { "6" } else { "4" };
+        let truth = [
+            "sent",
+            if *address && told { family } else { "" },
+            if *address && told { *ip } else { "" },
+            if *port && told { "4242" } else { "" },
+        ];
+        assert_eq!(row[..4], truth, "{args}");
+    }
+    let row = packets(&db, &truncated, 8, ETHERNET + 10);
+    assert_eq!(row[..4], ["sent", "", "", ""]);
+}
+
+/// A packet socket's row: what it got is not counted.
+fn packets(db: &Path, args: &str, count: usize, size: usize) -> Vec<String> {
+    let filter = format!("protocol = 'packet' AND cmdline LIKE '%/packet {args}'");
+    let way = args.split(' ').next().unwrap();
+    let out = Carried::datagrams(count, size);
+    let columns = "outcome, family, dst_ip, dst_port, comm, tx_bytes, rx_bytes, tx_packets";
+    let sql = format!("SELECT {columns} FROM egress WHERE {filter}");
+    let rows = sqlite3(db, &sql);
+    let [row] = &rows[..] else {
+        say(&format!("{way} | packet | no | - | -"));
+        panic!("{args}: {rows:?}");
+    };
+    let got: usize = row[5].parse().unwrap();
+    let error = (got as f64 - out.bytes as f64).abs() / out.bytes as f64 * 100.0;
+    let own = if row[4] == "packet" { "yes" } else { "no" };
+    say(&format!("{way} | packet | yes | {own} | {error:.2}"));
+    assert_eq!((own, got), ("yes", out.bytes), "{args}");
+    assert_eq!((&*row[6], &*row[7]), ("", &*count.to_string()), "{args}");
+    row.clone()
+}
+
+/// A TCP server of the far side that sends back what it gets.
+fn tcp_echo(net: &Net) -> u16 {
+    let listener = net.far(|| TcpListener::bind("0.0.0.0:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+        }
+    });
+    port
+}
+
+#[test]
+fn a_socket_that_others_inherit_or_are_given_stays_its_first_owners_and_says_so() {
+    let net = Net::new();
+    let (tcp, udp) = (tcp_echo(&net), net.echo());
+    let (raw, _) = far(&net, Type::RAW, EXPERIMENT, FAR4).unwrap();
+    echo(raw, 20);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let frame = ETHERNET + IPV4 + UDP;
+    let ways = [
+        ("tcp", tcp, 0),
+        ("udp", udp, 0),
+        ("raw", EXPERIMENT as u16, 0),
+        ("frame", 4242, frame),
+    ];
+    let mut runs = Vec::new();
+    for how in ["inherit", "pass"] {
+        for (way, port, more) in ways {
+            let args = format!("{how}-{way} {FAR4} {port} 7 501");
+            // ends with the second process
+            let printed = ok(net.command(packet()).args(args.split(' ')));
+            runs.push((args, printed, 7 * (501 + more)));
+        }
+    }
+    recorder.stop();
+    for (args, printed, bytes) in &runs {
+        let columns = "pid, shared_pid, tx_bytes";
+        let filter = format!("cmdline LIKE '%/packet {args}'");
+        let rows = sqlite3(&db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
+        let (first, second) = printed.trim_end().split_once(' ').unwrap();
+        assert_eq!(rows, [[first, second, &bytes.to_string()]], "{args}");
+    }
 }

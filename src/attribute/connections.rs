@@ -325,12 +325,14 @@ impl Open {
     /// A flow's counters; whether they have changed.
     fn count(&mut self, bytes: FlowBytes) -> bool {
         let c = &mut self.connection;
-        let new = (Some(bytes.tx), Some(bytes.rx));
+        // a packet socket gets what comes in for all
+        let back = c.protocol != Protocol::Packet;
+        let new = (Some(bytes.tx), back.then_some(bytes.rx));
         if (c.tx_bytes, c.rx_bytes) == new {
             return false;
         }
         (c.tx_bytes, c.rx_bytes) = new;
-        (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), Some(bytes.rx_packets));
+        (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), back.then_some(bytes.rx_packets));
         c.duration_us = Some(micros(self.ns, bytes.last_ns));
         true
     }

@@ -419,7 +419,8 @@ pub fn flow(cookie: u64, e: &types::egrets_endpoint) -> FlowKey {
     }
 }
 
-fn pid(tgid: u32) -> Option<u32> {
+/// None for none.
+pub fn pid(tgid: u32) -> Option<u32> {
     (tgid != 0).then_some(tgid)
 }
 

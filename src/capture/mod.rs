@@ -4,6 +4,7 @@
 //! hook (said once, by name) or the whole (an error that names what is missing).
 
 pub mod event;
+mod frames;
 pub mod hooks;
 mod kernel;
 pub mod open;
@@ -21,10 +22,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Link, MapCore, MapFlags, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{Link, MapCore, MapFlags, MapMut, RingBuffer, RingBufferBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::record::mapped;
+use crate::record::{Protocol, mapped};
 use event::{Event, FlowBytes, FlowKey, decode};
 use hooks::HookReport;
 use skel::types;
@@ -267,7 +268,7 @@ impl Capture {
             let Some((bytes, next)) = self.flow(key) else {
                 break;
             };
-            let _ = self.skel.maps.flows.delete(&flow_key(key));
+            let _ = self.flow_map(key).delete(&flow_key(key));
             ended.push((key, bytes));
             at = next;
         }
@@ -280,8 +281,16 @@ impl Capture {
         self.end_flows(first)
     }
 
+    /// The table that has it.
+    fn flow_map(&self, key: FlowKey) -> &MapMut<'_> {
+        match key.protocol {
+            Protocol::Packet => &self.skel.maps.frames,
+            _ => &self.skel.maps.flows,
+        }
+    }
+
     fn flow(&self, key: FlowKey) -> Option<(FlowBytes, Option<FlowKey>)> {
-        let flows = &self.skel.maps.flows;
+        let flows = self.flow_map(key);
         let value = flows.lookup(&flow_key(key), MapFlags::ANY).ok().flatten()?;
         let mut flow = types::egrets_flow::default();
         plain::copy_from_bytes(&mut flow, &value).ok()?;

@@ -285,6 +285,9 @@ impl Live {
                 attributor.flow_progress(key, bytes, ns, records);
             }
         }
+        for end in self.capture.end_closed_senders(ns) {
+            attributor.flow_ended(&end, records);
+        }
         if attributor.any_tcp() {
             match self.capture.carried() {
                 Ok(all) => all

@@ -16,6 +16,10 @@ use socket2::SockAddr;
 
 #[path = "packet/bytes.rs"]
 mod bytes;
+#[path = "packet/frames.rs"]
+mod frames;
+#[path = "packet/share.rs"]
+mod share;
 
 const UDPLITE: c_int = 136;
 const SCTP: c_int = libc::IPPROTO_SCTP;
@@ -151,6 +155,15 @@ fn whole(n: isize, len: usize) -> Result<()> {
 
 impl Run {
     fn go(&self, way: &str) -> Result<()> {
+        if let Some(way) = way.strip_prefix("frame-") {
+            return frames::send(self, way);
+        }
+        if let Some(way) = way.strip_prefix("inherit-") {
+            return share::send(self, false, way);
+        }
+        if let Some(way) = way.strip_prefix("pass-") {
+            return share::send(self, true, way);
+        }
         match way {
             "udplite" => self.datagrams(libc::SOCK_DGRAM, UDPLITE, true),
             "udplite-to" => self.datagrams(libc::SOCK_DGRAM, UDPLITE, false),

@@ -1,6 +1,6 @@
 //! Packets as bytes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The sum of RFC 1071.
 fn checksum(data: &[u8]) -> u16 {
@@ -43,4 +43,114 @@ pub fn ip(to: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     };
     packet.extend(payload);
     packet
+}
+
+/// Where a frame goes, and what is odd about it.
+pub struct Frame {
+    pub to: SocketAddr,
+    pub payload: usize,
+    /// Types of VLAN tags, the outer one first.
+    pub tags: &'static [u16],
+    pub odd: Odd,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Odd {
+    No,
+    /// No IP in it.
+    OtherType,
+    /// Ends within IP's header.
+    Truncated,
+    /// A later fragment.
+    Fragment,
+    /// IPv4's options, IPv6's extension headers.
+    Options,
+}
+
+const UDP: u8 = 17;
+
+impl Frame {
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut frame = vec![0xff; 6]; // to all, so that nobody has to be asked
+        frame.extend([2, 0, 0, 0, 0, 1]);
+        for tag in self.tags {
+            frame.extend(tag.to_be_bytes());
+            frame.extend(7u16.to_be_bytes());
+        }
+        let kind: u16 = match (self.odd, self.to.is_ipv4()) {
+            (Odd::OtherType, _) => 0x88b5, // for experiments, IEEE 802
+            (_, true) => 0x0800,
+            (_, false) => 0x86dd,
+        };
+        frame.extend(kind.to_be_bytes());
+        frame.extend(self.packet());
+        frame
+    }
+
+    /// Without the link's header.
+    pub fn packet(&self) -> Vec<u8> {
+        let mut packet = match self.to.ip() {
+            IpAddr::V4(to) => self.ipv4(to),
+            IpAddr::V6(to) => self.ipv6(to),
+        };
+        packet.extend(9u16.to_be_bytes()); // UDP: from the port of discard
+        packet.extend(self.to.port().to_be_bytes());
+        packet.extend((8 + self.payload as u16).to_be_bytes());
+        packet.extend([0, 0]);
+        packet.resize(packet.len() + self.payload, b'x');
+        if self.odd == Odd::Truncated {
+            packet.truncate(10);
+        }
+        packet
+    }
+
+    fn ipv4(&self, to: Ipv4Addr) -> Vec<u8> {
+        let options: &[u8] = match self.odd {
+            Odd::Options => &[1, 1, 1, 1, 1, 1, 1, 0], // RFC 791: nothing, and the end
+            _ => &[],
+        };
+        let fragment: u16 = if self.odd == Odd::Fragment {
+            1480 / 8
+        } else {
+            0
+        };
+        let len = 20 + options.len();
+        let total = len + 8 + self.payload;
+        let mut header = vec![0x40 | (len / 4) as u8, 0];
+        header.extend((total as u16).to_be_bytes());
+        header.extend([0, 1]);
+        header.extend(fragment.to_be_bytes());
+        header.extend([64, UDP, 0, 0]);
+        header.extend(Ipv4Addr::new(10, 77, 0, 1).octets());
+        header.extend(to.octets());
+        header.extend(options);
+        let sum = checksum(&header);
+        header[10..12].copy_from_slice(&sum.to_be_bytes());
+        header
+    }
+
+    fn ipv6(&self, to: Ipv6Addr) -> Vec<u8> {
+        // RFC 8200: each names the next one, and is 8 bytes long
+        let mut extensions: Vec<[u8; 8]> = Vec::new();
+        let mut next = UDP;
+        if self.odd == Odd::Fragment {
+            let [high, low] = 1480u16.to_be_bytes();
+            extensions.push([next, 0, high, low, 0, 0, 0, 1]);
+            next = 44;
+        }
+        if self.odd == Odd::Options {
+            for kind in [60, 43, 0] {
+                extensions.insert(0, [next, 0, 1, 4, 0, 0, 0, 0]); // padding, RFC 8200
+                next = kind;
+            }
+        }
+        let length = extensions.len() * 8 + 8 + self.payload;
+        let mut header = vec![0x60, 0, 0, 0];
+        header.extend((length as u16).to_be_bytes());
+        header.extend([next, 64]);
+        header.extend(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1).octets());
+        header.extend(to.octets());
+        header.extend(extensions.concat());
+        header
+    }
 }
