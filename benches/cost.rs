@@ -24,6 +24,7 @@ const DATAGRAMS: u32 = 20_000;
 /// Writes of 64 KiB.
 const BULK: u32 = 4_000;
 const BULK_SIZE: usize = 65_536;
+const FRAMES: u32 = 100_000;
 const STORED: i64 = 200_000;
 
 fn main() -> Result<()> {
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
         DATAGRAMS,
         datagrams,
     )?;
+    compare("frame of 64 bytes from a packet socket", FRAMES, frames)?;
     store()
 }
 
@@ -305,6 +307,30 @@ fn bulk(count: u32) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
+/// Of a type that nobody takes, so only sending costs.
+fn frames(count: u32) -> Result<Duration> {
+    use std::os::fd::AsRawFd;
+    const EXPERIMENT: u16 = 0x88b5; // IEEE 802
+    let socket = socket2::Socket::new(socket2::Domain::PACKET, socket2::Type::RAW, None)?;
+    // SAFETY: all zeroes is an address.
+    let mut to: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    to.sll_family = libc::AF_PACKET as u16;
+    to.sll_ifindex = 1; // lo
+    let mut frame = [0u8; 64];
+    frame[12..14].copy_from_slice(&EXPERIMENT.to_be_bytes());
+    let start = Spent::start();
+    for _ in 0..count {
+        let (at, len) = (frame.as_ptr().cast(), size_of_val(&to) as libc::socklen_t);
+        // SAFETY: the frame and the address are valid for their lengths.
+        let n = unsafe {
+            let to = (&raw const to).cast();
+            libc::sendto(socket.as_raw_fd(), at, frame.len(), 0, to, len)
+        };
+        anyhow::ensure!(n == 64, "{}", std::io::Error::last_os_error());
+    }
+    Ok(start.elapsed())
+}
+
 /// The store against a plain insert of the same fields into one table without an
 /// index, in batches of the same size.
 fn store() -> Result<()> {
@@ -405,6 +431,8 @@ fn history() -> Vec<Connection> {
                 tx_packets: None,
                 rx_packets: None,
                 already_open: false,
+                raw: false,
+                shared_pid: None,
                 duration_us: Some(90_000 + id % 10_000),
             }
         })

@@ -27,10 +27,14 @@
 #include "calls.h"
 #include "process.h"
 #include "ktls.h"
+#include "headers.h"
+#include "flow.h"
 #include "socket.h"
+#include "other.h"
 #include "packet.h"
 #include "open.h"
 #include "carried.h"
+#include "frames.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -45,6 +49,7 @@ EXPORT(egrets_errno);
 EXPORT(egrets_state);
 EXPORT(egrets_release);
 EXPORT(egrets_flow_end);
+EXPORT(egrets_association);
 EXPORT(egrets_dns);
 EXPORT(egrets_cgroup);
 EXPORT(egrets_flow_key);
@@ -53,6 +58,7 @@ EXPORT(egrets_sock);
 EXPORT(egrets_open);
 EXPORT(egrets_carried);
 const enum egrets_kind *unused_kind __attribute__((unused));
+const enum egrets_sock_kind *unused_sock_kind __attribute__((unused));
 
 /* Destinations, in the context of the process that names them. 1: allowed. */
 
@@ -96,6 +102,13 @@ int egrets_sendmsg6(struct bpf_sock_addr *ctx)
 	return 1;
 }
 
+SEC("cgroup/sock_create")
+int egrets_sock_create(struct bpf_sock *ctx)
+{
+	created(ctx);
+	return 1;
+}
+
 SEC("cgroup/sock_release")
 int egrets_sock_release(struct bpf_sock *ctx)
 {
@@ -117,6 +130,43 @@ int egrets_ingress(struct __sk_buff *skb)
 {
 	packet_in(skb);
 	return 1;
+}
+
+/*
+ * Frames of packet sockets, in the context of the process that sends. Every packet of the
+ * host passes the first, so it asks for the socket's family before anything else.
+ */
+
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(egrets_frame, struct sk_buff *skb)
+{
+	struct sock *sk = skb->sk;
+
+	if (sk && sk->__sk_common.skc_family == AF_PACKET)
+		frame_sent(skb, sk);
+	return 0;
+}
+
+/* Those that bypass the queues: the kprobe set. */
+
+SEC("kprobe/__dev_direct_xmit")
+int BPF_KPROBE(egrets_direct_frame, struct sk_buff *skb)
+{
+	struct sock *sk = BPF_CORE_READ(skb, sk);
+
+	if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_PACKET)
+		frame_sent(skb, sk);
+	return 0;
+}
+
+/* The same, as far as what a send returns tells: the portable set. */
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(egrets_frames_returned, struct sock *sk, int ret, int flags)
+{
+	if (sk->__sk_common.skc_family == AF_PACKET)
+		frames_returned(sk, ret);
+	return 0;
 }
 
 /* Sockets older than egrets, when userspace reads the iterator. */

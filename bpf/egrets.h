@@ -29,8 +29,9 @@ enum egrets_kind {
 	EGRETS_ESTABLISHED, /* struct egrets_state */
 	EGRETS_CLOSE,	    /* struct egrets_state */
 	EGRETS_RELEASE,	    /* struct egrets_release */
-	EGRETS_FLOW,	    /* struct egrets_connect: a UDP flow's first packet */
+	EGRETS_FLOW,	    /* struct egrets_connect: a flow's first packet */
 	EGRETS_FLOW_END,    /* struct egrets_flow_end */
+	EGRETS_ASSOCIATION, /* struct egrets_association: what SCTP and DCCP were answered */
 	EGRETS_DNS,	    /* struct egrets_dns */
 	EGRETS_CGROUP,	    /* struct egrets_cgroup: a cgroup was made */
 	EGRETS_ATTACH,	    /* struct egrets_cgroup: a process was moved */
@@ -62,10 +63,15 @@ struct egrets_owner {
 	__u8 comm[EGRETS_COMM_LEN]; /* of the leader: threads rename themselves */
 };
 
+/* IPPROTO_MAX, include/uapi/linux/in.h, and beyond it what has no number there. */
+#define EGRETS_PROTOCOL_PACKET 0x1000 /* packet sockets' frames */
+
+/* In a flow's key every byte counts: the pad is zero. */
 struct egrets_endpoint {
 	__u8 addr[16];
-	__u16 port;
-	__u16 pad[3];
+	__u16 port;	/* 0 where the protocol has none, or it can't be told */
+	__u16 protocol; /* of a flow: IPPROTO_*, EGRETS_PROTOCOL_PACKET */
+	__u16 pad[2];
 };
 
 struct egrets_fork {
@@ -111,6 +117,9 @@ struct egrets_connect {
 	__u64 cookie;
 	struct egrets_endpoint src; /* zero for EGRETS_CONNECT: the port is not chosen yet */
 	struct egrets_endpoint dst; /* as the process named it, before any NAT */
+	__u32 other_tgid;	    /* see struct egrets_sock */
+	__u8 raw;		    /* the process wrote its headers itself: a raw socket */
+	__u8 pad[3];
 };
 
 struct egrets_errno {
@@ -131,18 +140,23 @@ struct egrets_state {
 	__u8 has_bytes; /* 0: not a TCP socket of its own (MPTCP), bytes unknown */
 	__u8 was_open;	/* EGRETS_CLOSE: 1 where there was a connection */
 	__u8 pad[2];
+	__u32 other_tgid; /* see struct egrets_sock */
+	__u32 pad2;
 };
 
 /*
- * A TCP socket let go without a change of state, or a UDP socket that has more
- * flows than are ended at once: then next is the first of those left.
+ * A TCP socket let go without a change of state, or a socket that has more flows than
+ * are ended at once: then next is the first of those left. Where it lingers, they are
+ * to be ended only if the kernel side has not done it some time later.
  */
 struct egrets_release {
 	struct egrets_header h;
 	__u64 cookie;
 	struct egrets_endpoint next;
-	__u32 has_next;
-	__u32 pad;
+	__u32 other_tgid; /* see struct egrets_sock */
+	__u8 has_next;
+	__u8 lingers;
+	__u8 pad[2];
 };
 
 struct egrets_flow_end {
@@ -154,6 +168,17 @@ struct egrets_flow_end {
 	__u64 rx_packets;
 	__u64 last_ts; /* of the last packet */
 	struct egrets_endpoint dst;
+	__u32 other_tgid; /* see struct egrets_sock */
+	__u32 pad;
+};
+
+/* The peer has answered the first packet of a flow of SCTP or DCCP. */
+struct egrets_association {
+	struct egrets_header h;
+	__u64 cookie;
+	struct egrets_endpoint dst;
+	__u32 refused; /* 0: it is established */
+	__u32 pad;
 };
 
 /* Messages over UDP, or a segment of TCP: any part of the stream of messages. */
@@ -196,8 +221,9 @@ struct egrets_open {
 	struct egrets_endpoint dst; /* port 0: not connected */
 	__u32 fd;		    /* of owner.tgid */
 	__u32 state;		    /* enum BPF_TCP_* */
-	__u8 protocol;		    /* IPPROTO_TCP or IPPROTO_UDP */
-	__u8 pad[7];
+	__u16 protocol;		    /* IPPROTO_* */
+	__u16 sock_type;	    /* enum sock_type */
+	__u32 pad;
 };
 
 /* What a TCP connection has carried so far: what the iterator over `socks` writes. */
@@ -209,10 +235,19 @@ struct egrets_carried {
 
 /* The values of the maps that userspace reads or writes too. */
 
+/* What a packet socket has for a cookie is its inode number and this bit. */
+#define EGRETS_SENDER (1ULL << 63)
+
 /* Bytes that TLS in the kernel has added to the application's. */
 struct egrets_added {
 	__u64 tx;
 	__u64 rx;
+};
+
+enum egrets_sock_kind {
+	EGRETS_PLAIN, /* TCP, MPTCP or UDP */
+	EGRETS_OTHER, /* UDP-Lite, SCTP, DCCP, ping sockets and the like */
+	EGRETS_RAW,
 };
 
 /* A socket: whose it is, and where it leads to. */
@@ -224,23 +259,26 @@ struct egrets_sock {
 	struct egrets_added added;   /* TCP: when that was last looked at */
 	__u64 budget_ts;	     /* since when dns_bytes are counted */
 	__u32 dns_bytes;
-	__u32 flows;	  /* how many there are */
-	__u8 dns;	  /* named a DNS port: a DNS client */
-	__u8 established; /* TCP: that was told */
-	__u8 released;	  /* its process has let go of it */
-	__u8 closed;	  /* TLS: that is told when its process lets go of it */
-	__u32 err;	  /* TLS: sk_err when it was closed */
+	__u32 flows;	    /* how many there are */
+	__u32 associations; /* SCTP, DCCP: how many of them are established and not ended */
+	__u32 other_tgid;   /* a process other than the owner that was seen to use it, or 0 */
+	__u32 err;	    /* TLS: sk_err when it was closed */
+	__u8 dns;	    /* named a DNS port: a DNS client */
+	__u8 established;   /* TCP: that was told */
+	__u8 released;	    /* its process has let go of it; SCTP's associations go on */
+	__u8 closed;	    /* TLS: that is told when its process lets go of it */
+	__u8 kind;	    /* enum egrets_sock_kind */
+	__u8 queued;	    /* packet sockets: a frame was seen since the last send returned */
+	__u8 pad[2];
 };
 
 struct egrets_flow_key {
 	__u64 cookie;
-	__u8 addr[16];
-	__u16 port;
-	__u16 pad[3];
+	struct egrets_endpoint peer;
 };
 
 enum egrets_flow_state {
-	EGRETS_FLOW_NOTED,   /* named by connect or sendmsg: nothing was sent yet */
+	EGRETS_FLOW_NOTED,   /* nothing was sent yet */
 	EGRETS_FLOW_STARTED, /* its first packet left and was reported */
 	EGRETS_FLOW_LOST,    /* its first packet left and the report was lost */
 };
@@ -252,7 +290,11 @@ struct egrets_flow {
 	__u64 rx_packets;
 	__u64 last_ts;
 	__u32 state;
-	__u32 has_next;
+	__u32 tsn; /* SCTP: of the last new chunk of data sent */
+	__u8 has_next;
+	__u8 has_tsn;
+	__u8 established; /* SCTP, DCCP: the association is there */
+	__u8 pad[5];
 	struct egrets_endpoint next; /* the socket's flow before this one */
 };
 

@@ -61,12 +61,11 @@ static __always_inline void write_open(struct seq_file *seq, struct task_struct 
 		return;
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
-	e.protocol = BPF_CORE_READ(sk, sk_protocol);
-	e.state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	if ((family != AF_INET && family != AF_INET6) ||
-	    (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP &&
-	     BPF_CORE_READ(sk, sk_protocol) != IPPROTO_UDP))
+	if (family != AF_INET && family != AF_INET6)
 		return;
+	e.protocol = BPF_CORE_READ(sk, sk_protocol);
+	e.sock_type = BPF_CORE_READ(sk, sk_type);
+	e.state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	fill_owner_of(&e.owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	e.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &e.cookie);

@@ -14,6 +14,15 @@ static __always_inline __u32 current_tgid(void)
 	return bpf_get_current_pid_tgid() >> 32;
 }
 
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+
+static __always_inline bool is_kernel_thread(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
+}
+
 /* Until 6.17 a mount namespace had its number in a field of its own. */
 struct mnt_namespace___before_6_18 {
 	__u64 seq;

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Whose socket it is, from connect and sendmsg (process context) to the socket's
- * release: the owner map, and the UDP flows that hang on each socket.
+ * Whose socket it is, from its creation, connect or sendmsg (process context) to its
+ * release: the owner map.
  */
 #ifndef EGRETS_SOCKET_H
 #define EGRETS_SOCKET_H
 
-#define SOCK_COMMON_LEN 64    /* skc_net is well within, on every kernel */
-#define FLOWS_PER_SOCKET 4096 /* so that one socket does not fill the table */
-#define FLOWS_PER_RELEASE 32  /* flows ended at once; userspace sweeps up the rest */
+#define SOCK_COMMON_LEN 64 /* skc_net is well within, on every kernel */
 
 /* DNS; multicast DNS, RFC 6762; LLMNR, RFC 4795; and those that are configured. */
 const volatile __u16 dns_ports[EGRETS_DNS_PORTS] = {53, 5353, 5355};
@@ -25,39 +23,12 @@ struct {
 	__type(value, struct egrets_sock);
 } socks SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct egrets_flow_key);
-	__type(value, struct egrets_flow);
-} flows SEC(".maps");
-
-/*
- * Who sent to a socket first: an answer to them is not egress. Strangers fill
- * it, so it is an LRU; what it forgets is taken for a flow of the answerer's.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct egrets_flow_key);
-	__type(value, __u8);
-} inbound SEC(".maps");
-
 static __always_inline bool is_dns_port(__u16 port)
 {
 	for (int i = 0; i < EGRETS_DNS_PORTS; i++)
 		if (port && port == dns_ports[i])
 			return true;
 	return false;
-}
-
-static __always_inline void set_ipv4(__u8 *addr, __be32 ip)
-{
-	__builtin_memset(addr, 0, 10);
-	addr[10] = 0xff;
-	addr[11] = 0xff;
-	__builtin_memcpy(addr + 12, &ip, 4);
 }
 
 /* To dial "any" is to dial loopback (ip_route_output_key, ip6_route_output). */
@@ -83,13 +54,23 @@ static __always_inline void ipv6_destination(struct egrets_endpoint *dst, struct
 	dst->port = bpf_ntohs((__u16)ctx->user_port);
 }
 
-static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,
-				     const struct egrets_endpoint *peer)
+static __always_inline bool is_tcp(__u32 type, __u32 protocol)
 {
-	__builtin_memset(key, 0, sizeof(*key));
-	key->cookie = cookie;
-	key->port = peer->port;
-	__builtin_memcpy(key->addr, peer->addr, sizeof(key->addr));
+	return type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
+}
+
+static __always_inline bool is_udp(__u32 type, __u32 protocol)
+{
+	return type == SOCK_DGRAM && protocol == IPPROTO_UDP;
+}
+
+/* In the context of a process that uses the socket: whether it is another than the owner. */
+static __always_inline void note_holder(struct egrets_sock *s)
+{
+	__u32 tgid = current_tgid();
+
+	if (tgid != s->owner.tgid && !is_kernel_thread())
+		s->other_tgid = tgid;
 }
 
 /* The socket's entry, made where it has none yet. */
@@ -112,10 +93,9 @@ static __always_inline struct egrets_sock *own(__u64 cookie, const struct egrets
  * verifier takes the socket's pointer only as it is, so the start of the struct
  * is copied and the field, whose offset CO-RE makes a constant, is read there.
  */
-static __always_inline __u32 netns_of(struct bpf_sock_addr *ctx)
+static __always_inline __u32 netns_of(const void *sk)
 {
 	__u8 common[SOCK_COMMON_LEN] = {};
-	struct bpf_sock *sk = ctx->sk;
 
 	if (!sk || bpf_probe_read_kernel(common, sizeof(common), sk))
 		return 0;
@@ -131,7 +111,7 @@ static __always_inline void fill_sock_owner(struct egrets_owner *owner, struct b
 {
 	fill_owner(owner);
 	owner->netns_cookie = bpf_get_netns_cookie(ctx);
-	owner->netns = netns_of(ctx);
+	owner->netns = netns_of(ctx->sk);
 }
 
 /* connect on a TCP socket: an attempt begins. */
@@ -146,6 +126,7 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	struct egrets_sock *s = own(cookie, &owner);
 
 	if (s) {
+		note_holder(s);
 		/* of an earlier attempt, whose end was not seen */
 		s->established = 0;
 		s->closed = 0;
@@ -181,95 +162,25 @@ static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
 
 	if (!s)
 		return;
+	note_holder(s);
 	s->last = *dst;
 	if (is_dns_port(dst->port))
 		s->dns = 1;
-	if (bpf_map_lookup_elem(&flows, &key))
-		return;
-	if (s->flows >= FLOWS_PER_SOCKET) {
-		count_lost(EGRETS_FLOW);
-		return;
-	}
-	struct egrets_flow flow = {.state = EGRETS_FLOW_NOTED};
-
-	flow.has_next = s->flows > 0;
-	flow.next = s->head;
-	if (bpf_map_update_elem(&flows, &key, &flow, BPF_NOEXIST)) {
-		count_lost(EGRETS_FLOW);
-		return;
-	}
-	s->head = *dst;
-	s->flows++;
+	if (!bpf_map_lookup_elem(&flows, &key))
+		add_flow(s, &key, dst);
 }
 
-static __always_inline void destination(struct bpf_sock_addr *ctx,
-					const struct egrets_endpoint *dst)
+static __always_inline void destination(struct bpf_sock_addr *ctx, struct egrets_endpoint *dst)
 {
 	if (current_tgid() == self_tgid)
 		return;
-	if (ctx->type == SOCK_STREAM &&
-	    (ctx->protocol == IPPROTO_TCP || ctx->protocol == IPPROTO_MPTCP))
+	if (is_tcp(ctx->type, ctx->protocol)) {
+		dst->protocol = IPPROTO_TCP;
 		tcp_attempt(ctx, dst);
-	else if (ctx->type == SOCK_DGRAM && ctx->protocol == IPPROTO_UDP)
+	} else if (is_udp(ctx->type, ctx->protocol)) {
+		dst->protocol = IPPROTO_UDP;
 		udp_destination(ctx, dst);
-}
-
-/* Ends a flow; says so where its start was told. */
-static __always_inline void end_flow(const struct egrets_flow_key *key,
-				     const struct egrets_flow *flow)
-{
-	struct egrets_flow_end *e;
-
-	if (flow->state == EGRETS_FLOW_STARTED) {
-		e = RESERVE(struct egrets_flow_end, EGRETS_FLOW_END);
-		if (e) {
-			e->cookie = key->cookie;
-			e->tx_bytes = flow->tx_bytes;
-			e->rx_bytes = flow->rx_bytes;
-			e->tx_packets = flow->tx_packets;
-			e->rx_packets = flow->rx_packets;
-			e->last_ts = flow->last_ts;
-			e->dst.port = key->port;
-			__builtin_memcpy(e->dst.addr, key->addr, sizeof(e->dst.addr));
-			submit(e);
-		}
 	}
-	bpf_map_delete_elem(&flows, key);
-}
-
-static __always_inline void report_release(__u64 cookie, const struct egrets_endpoint *next)
-{
-	struct egrets_release *e = RESERVE(struct egrets_release, EGRETS_RELEASE);
-
-	if (!e)
-		return;
-	e->cookie = cookie;
-	if (next) {
-		e->has_next = 1;
-		e->next = *next;
-	}
-	submit(e);
-}
-
-static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
-{
-	struct egrets_endpoint at = s->head;
-	__u32 more = s->flows > 0;
-
-	for (int i = 0; i < FLOWS_PER_RELEASE && more; i++) {
-		struct egrets_flow_key key;
-
-		flow_key(&key, cookie, &at);
-		struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
-
-		if (!flow)
-			return;
-		at = flow->next;
-		more = flow->has_next;
-		end_flow(&key, flow);
-	}
-	if (more)
-		report_release(cookie, &at);
 }
 
 /*
@@ -317,6 +228,7 @@ static __always_inline void report_state(__u32 kind, const struct sock *sk, __u6
 		set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 	else
 		BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
+	e->other_tgid = s->other_tgid;
 	e->has_bytes = carried(sk, &s->added, &e->tx_bytes, &e->rx_bytes);
 	submit(e);
 }
@@ -359,7 +271,10 @@ static __always_inline void state_changed(const struct sock *sk, int old_state, 
 		bpf_map_delete_elem(&socks, &cookie);
 }
 
-/* The process lets go of its socket. TCP may go on closing without it. */
+/*
+ * The last process lets go of the socket. TCP may go on closing without it, and so may
+ * SCTP and DCCP while they have something open.
+ */
 static __always_inline void release(struct bpf_sock *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
@@ -369,15 +284,20 @@ static __always_inline void release(struct bpf_sock *ctx)
 		return;
 	const struct sock *sk = (const struct sock *)s->sk;
 
+	note_holder(s);
 	s->released = 1;
 	if (sk)
 		tls_added(sk, &s->added);
-	if (ctx->protocol == IPPROTO_UDP) {
+	if (s->associations) {
+		report_release(cookie, s, &s->head, true);
+		return;
+	}
+	if (s->kind || ctx->protocol == IPPROTO_UDP) {
 		end_flows(cookie, s);
 	} else if (sk && s->closed) {
 		report_state(EGRETS_CLOSE, sk, cookie, s, s->err, true);
 	} else if (ctx->state == BPF_TCP_CLOSE) {
-		report_release(cookie, NULL);
+		report_release(cookie, s, NULL, false);
 	} else {
 		return; /* its CLOSE is still to come */
 	}

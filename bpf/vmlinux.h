@@ -43,10 +43,18 @@ enum {
 };
 
 /* include/uapi/linux/in.h */
-enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
+enum {
+	IPPROTO_TCP = 6,
+	IPPROTO_UDP = 17,
+	IPPROTO_DCCP = 33,
+	IPPROTO_SCTP = 132,
+	IPPROTO_UDPLITE = 136,
+	IPPROTO_MPTCP = 262,
+	IPPROTO_MAX,
+};
 
 /* include/linux/net.h */
-enum sock_type { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
+enum sock_type { SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3 };
 
 /* include/linux/pid_types.h, enum pid_type */
 enum { PIDTYPE_SID = 3 };
@@ -100,6 +108,7 @@ struct signal_struct;
 struct css_set;
 
 struct task_struct {
+	unsigned int flags;
 	struct mm_struct *mm;
 	pid_t pid;
 	pid_t tgid;
@@ -118,6 +127,7 @@ struct task_struct {
 
 struct pt_regs {
 	long unsigned int ax;
+	long unsigned int di;
 };
 
 struct file;
@@ -176,6 +186,34 @@ struct file {
 	union {
 		const struct path f_path;
 	};
+};
+
+typedef unsigned int sk_buff_data_t;
+
+struct net_device;
+
+struct sock;
+
+struct sk_buff {
+	union {
+		struct {
+			union {
+				struct net_device *dev;
+			};
+		};
+	};
+	struct sock *sk;
+	unsigned int len;
+	unsigned int data_len;
+	union {
+		struct {
+			__be16 protocol;
+			__u16 network_header;
+		};
+	};
+	sk_buff_data_t end;
+	unsigned char *head;
+	unsigned char *data;
 };
 
 struct qstr {
@@ -263,13 +301,22 @@ struct sock_common {
 	};
 };
 
+struct socket;
+
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	struct socket *sk_socket;
 	u16 sk_protocol;
+	u16 sk_type;
+};
+
+struct net_device {
+	short unsigned int type;
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -284,7 +331,9 @@ struct bpf_iter_meta {
 };
 
 struct bpf_sock {
+	__u32 type;
 	__u32 protocol;
+	__u32 src_port;
 	__be16 dst_port;
 	__u32 state;
 };
@@ -335,6 +384,10 @@ struct bpf_sock_addr {
 	union {
 		struct bpf_sock *sk;
 	};
+};
+
+struct skb_shared_info {
+	short unsigned int gso_segs;
 };
 
 struct mount {

@@ -39,10 +39,18 @@ enum {
 };
 
 /* include/uapi/linux/in.h */
-enum { IPPROTO_TCP = 6, IPPROTO_UDP = 17, IPPROTO_MPTCP = 262 };
+enum {
+	IPPROTO_TCP = 6,
+	IPPROTO_UDP = 17,
+	IPPROTO_DCCP = 33,
+	IPPROTO_SCTP = 132,
+	IPPROTO_UDPLITE = 136,
+	IPPROTO_MPTCP = 262,
+	IPPROTO_MAX,
+};
 
 /* include/linux/net.h */
-enum sock_type { SOCK_STREAM = 1, SOCK_DGRAM = 2 };
+enum sock_type { SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3 };
 
 /* include/linux/pid_types.h, enum pid_type */
 enum { PIDTYPE_SID = 3 };

@@ -10,7 +10,7 @@ use egrets::attribute::stream::Streams;
 use egrets::attribute::{Attributor, Settings, hosts};
 use egrets::capture::event::{Connect, Dns, Event, MountNamespace, Owner, Segment, What};
 use egrets::print::{Format, Printer};
-use egrets::record::{Connection, Endpoint, Record};
+use egrets::record::{Connection, Endpoint, Protocol, Record};
 
 /// Characters that the names and data of one message come to at most.
 const MAX_TEXT: usize = 1 << 20;
@@ -143,8 +143,11 @@ impl Run {
         let connect = Connect {
             owner: owner(),
             cookie: self.ns,
+            protocol: Protocol::Tcp,
             src: None,
             dst,
+            raw: false,
+            other_pid: None,
         };
         self.handle(What::Connect(connect))
             .expect("a connection has begun")

@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
 KERNELS=${KERNELS:-$ALL}
-CAPTURE='hooks record dns loss coverage shapes docker'
+CAPTURE='hooks record dns loss coverage protocols shapes docker'
 TESTS=${TESTS:-$CAPTURE}
 SETS=${SETS:-kprobe portable}
 # what Docker's daemon decides and no kernel changes
@@ -237,7 +237,7 @@ executable() {
 egrets=$(executable bin egrets false)
 tools=$(realpath "${CARGO_TARGET_DIR:-target}/tmp") # where the tests look for them
 programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)"
-	"$(executable example send false)" "$tools/dial-musl" "$tools/nscd")
+	"$(executable example send false)" "$(executable example packet false)" "$tools/dial-musl" "$tools/nscd")
 declare -A runners=()
 for test in $TESTS; do
 	runners[$test]=$(executable test "$test" true)

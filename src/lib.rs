@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod complete;
 pub mod print;
+pub mod protocol;
 pub mod query;
 pub mod record;
 pub mod store;

@@ -5,10 +5,12 @@
 //! file's last one.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
 
-/// An address and a port.
+pub use crate::protocol::Protocol;
+
+/// An address and a port; 0 where the protocol has none, or it can't be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     pub ip: IpAddr,
@@ -20,6 +22,12 @@ impl std::fmt::Display for Endpoint {
         std::net::SocketAddr::new(self.ip, self.port).fmt(f)
     }
 }
+
+/// Stands for a destination that can't be told: what dials "any" dials loopback.
+pub const UNKNOWN: Endpoint = Endpoint {
+    ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    port: 0,
+};
 
 /// Who: a process between two changes of its identity. An exec, a new name,
 /// user, cgroup or network namespace makes another one.
@@ -158,21 +166,6 @@ impl Container {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    Tcp,
-    Udp,
-}
-
-impl Protocol {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        }
-    }
-}
-
 /// Whose answer names a connection: the narrowest scope wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
@@ -239,7 +232,7 @@ pub enum Outcome {
     Denied,
     InProgress,
     Failed,
-    /// UDP: a datagram left.
+    /// Of what has no connections: a packet left.
     Sent,
 }
 
@@ -273,7 +266,7 @@ impl Outcome {
     }
 }
 
-/// A TCP attempt or a UDP flow, as far as it is known.
+/// A TCP attempt or a flow of another protocol, as far as it is known.
 #[derive(Debug, Clone)]
 pub struct Connection {
     pub id: i64,
@@ -290,12 +283,31 @@ pub struct Connection {
     pub latency_us: Option<i64>,
     pub tx_bytes: Option<u64>,
     pub rx_bytes: Option<u64>,
-    /// Datagrams of a UDP flow.
+    /// Packets of a flow.
     pub tx_packets: Option<u64>,
     pub rx_packets: Option<u64>,
     pub duration_us: Option<i64>,
     /// Older than the recording, which found it open.
     pub already_open: bool,
+    /// From a raw socket: the process wrote its headers itself.
+    pub raw: bool,
+    /// Another process than the owner that was seen to use the socket.
+    pub shared_pid: Option<u32>,
+}
+
+impl Connection {
+    /// None where it can't be told: a frame that has no IP packet in it.
+    pub fn dst_ip(&self) -> Option<IpAddr> {
+        (self.dst.ip != UNKNOWN.ip).then_some(self.dst.ip)
+    }
+
+    pub fn dst_port(&self) -> Option<u16> {
+        Some(self.dst.port).filter(|port| *port != 0)
+    }
+
+    pub fn src_port(&self) -> Option<u16> {
+        self.src.map(|src| src.port).filter(|port| *port != 0)
+    }
 }
 
 /// How a DNS message travels.

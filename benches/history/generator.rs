@@ -173,6 +173,8 @@ impl Generator {
             tx_packets: None,
             rx_packets: None,
             already_open: false,
+            raw: false,
+            shared_pid: None,
             duration_us: None,
         }
     }

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::capture::event::{Carried, Connect, FlowBytes, State};
+use crate::capture::event::{Carried, Connect, FlowBytes, FlowEnd, FlowKey, State};
 use crate::capture::open::OpenSocket;
-use crate::record::{Connection, Endpoint, Name, Outcome, Process, Progress, Protocol, Record};
+use crate::record::{Connection, Name, Outcome, Process, Progress, Protocol, Record};
 
 /// Open ones that are followed. One whose end was lost goes out at last.
 const MAX_OPEN: usize = 262_144;
@@ -29,10 +29,10 @@ struct Open {
 pub struct Connections {
     next_id: i64,
     tcp: LruCache<u64, Open>,
-    udp: LruCache<(u64, Endpoint), Open>,
+    flows: LruCache<FlowKey, Open>,
     /// Attempts that have ended without an error, while connect may still return.
     returning: LruCache<u64, Open>,
-    /// UDP sockets older than the recording.
+    /// Sockets with flows that are older than the recording.
     older: LruCache<u64, ()>,
 }
 
@@ -57,7 +57,7 @@ impl Connections {
         Connections {
             next_id,
             tcp: LruCache::new(MAX_OPEN),
-            udp: LruCache::new(MAX_OPEN),
+            flows: LruCache::new(MAX_OPEN),
             returning: LruCache::new(MAX_RETURNING),
             older: LruCache::new(MAX_OPEN),
         }
@@ -65,8 +65,8 @@ impl Connections {
 
     /// A TCP attempt. A socket may try again after it failed.
     pub fn attempt(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
-        self.released(connect.cookie, begun.ns, out);
-        let open = self.open(connect, begun, Protocol::Tcp, Outcome::InProgress);
+        self.released(connect.cookie, None, begun.ns, out);
+        let open = self.open(connect, begun, Outcome::InProgress);
         out.push(Record::Opened(open.connection.clone()));
         self.tcp.insert(connect.cookie, open);
     }
@@ -76,35 +76,66 @@ impl Connections {
         let connect = Connect {
             owner: socket.owner.clone(),
             cookie: socket.cookie,
+            protocol: socket.protocol,
             src: socket.src,
             dst: socket.dst,
+            raw: false,
+            other_pid: None,
         };
         let outcome = match socket.established {
             true => Outcome::Connected,
             false => Outcome::InProgress,
         };
-        let mut open = self.open(&connect, begun, Protocol::Tcp, outcome);
+        let mut open = self.open(&connect, begun, outcome);
         open.established = socket.established;
         open.connection.already_open = true;
         out.push(Record::Opened(open.connection.clone()));
         self.tcp.insert(socket.cookie, open);
     }
 
-    /// A UDP socket that was there before: its flows are told with their packets.
-    pub fn found_udp(&mut self, cookie: u64) {
+    /// A socket that was there before: its flows are told with their packets.
+    pub fn found_flows(&mut self, cookie: u64) {
         self.older.insert(cookie, ());
     }
 
-    /// A UDP flow's first packet has left. Two threads that send at once may both
-    /// be told of: it is one flow.
+    /// A flow's first packet has left. Two threads that send at once may both be told
+    /// of: it is one flow.
     pub fn flow(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
-        if self.udp.contains_key(&(connect.cookie, connect.dst)) {
+        let key = FlowKey {
+            cookie: connect.cookie,
+            protocol: connect.protocol,
+            dst: connect.dst,
+        };
+        if self.flows.contains_key(&key) {
             return;
         }
-        let mut open = self.open(connect, begun, Protocol::Udp, Outcome::Sent);
-        open.connection.already_open = self.older.contains_key(&connect.cookie);
+        let older = self.older.contains_key(&connect.cookie);
+        let outcome = match connect.protocol {
+            // whether it is answered, the peer tells
+            Protocol::SCTP | Protocol::DCCP if !connect.raw && !older => Outcome::InProgress,
+            Protocol::SCTP | Protocol::DCCP if !connect.raw => Outcome::Connected,
+            _ => Outcome::Sent,
+        };
+        let mut open = self.open(connect, begun, outcome);
+        open.connection.already_open = older;
         out.push(Record::Opened(open.connection.clone()));
-        self.udp.insert((connect.cookie, connect.dst), open);
+        self.flows.insert(key, open);
+    }
+
+    /// The peer has answered a flow of SCTP or DCCP.
+    pub fn associated(&mut self, key: FlowKey, refused: bool, ns: u64, out: &mut Vec<Record>) {
+        let Some(open) = self.flows.get_mut(&key) else {
+            return;
+        };
+        let c = &mut open.connection;
+        if c.outcome == Outcome::InProgress {
+            c.latency_us = Some(micros(open.ns, ns));
+            c.outcome = match refused {
+                true => Outcome::Refused,
+                false => Outcome::Connected,
+            };
+            out.push(Record::Outcome(c.clone()));
+        }
     }
 
     pub fn established(&mut self, state: &State, ns: u64, out: &mut Vec<Record>) {
@@ -130,6 +161,7 @@ impl Connections {
         let c = &mut open.connection;
         c.src = c.src.or(state.src);
         c.duration_us = Some(micros(open.ns, ns));
+        c.shared_pid = state.other_pid;
         if let Some((tx, rx)) = state.bytes {
             c.tx_bytes = Some(tx);
             c.rx_bytes = Some(rx);
@@ -175,25 +207,31 @@ impl Connections {
     }
 
     /// The socket is gone, or tries anew: what was still open came to nothing.
-    pub fn released(&mut self, cookie: u64, ns: u64, out: &mut Vec<Record>) {
+    pub fn released(
+        &mut self,
+        cookie: u64,
+        other_pid: Option<u32>,
+        ns: u64,
+        out: &mut Vec<Record>,
+    ) {
         if let Some(mut open) = self.tcp.remove(&cookie)
             && open.connection.outcome == Outcome::InProgress
         {
             open.connection.outcome = Outcome::Failed;
             open.connection.duration_us = Some(micros(open.ns, ns));
+            open.connection.shared_pid = other_pid;
             out.push(Record::Outcome(open.connection));
         }
     }
 
-    pub fn flow_ended(
-        &mut self,
-        cookie: u64,
-        dst: Endpoint,
-        bytes: FlowBytes,
-        out: &mut Vec<Record>,
-    ) {
-        if let Some(mut open) = self.udp.remove(&(cookie, dst)) {
-            open.count(bytes);
+    pub fn flow_ended(&mut self, end: &FlowEnd, out: &mut Vec<Record>) {
+        if let Some(mut open) = self.flows.remove(&end.key) {
+            open.count(end.bytes);
+            let c = &mut open.connection;
+            c.shared_pid = end.other_pid.or(c.shared_pid);
+            if c.outcome == Outcome::InProgress {
+                c.outcome = Outcome::Failed; // nobody answered
+            }
             out.push(Record::Closed(open.connection));
         }
     }
@@ -201,13 +239,12 @@ impl Connections {
     /// New counters of an open flow, read at `now`.
     pub fn flow_progress(
         &mut self,
-        cookie: u64,
-        dst: Endpoint,
+        key: FlowKey,
         bytes: FlowBytes,
         now: Now,
         out: &mut Vec<Record>,
     ) {
-        if let Some(open) = self.udp.get_mut(&(cookie, dst))
+        if let Some(open) = self.flows.get_mut(&key)
             && open.count(bytes)
         {
             out.push(open.progress(now));
@@ -230,24 +267,18 @@ impl Connections {
         !self.tcp.is_empty()
     }
 
-    pub fn open_flows(&self) -> Vec<(u64, Endpoint)> {
-        self.udp.iter().map(|(key, _)| *key).collect()
+    pub fn open_flows(&self) -> Vec<FlowKey> {
+        self.flows.iter().map(|(key, _)| *key).collect()
     }
 
     pub fn any_open(&self) -> bool {
         self.tcp
             .iter()
             .any(|(_, o)| o.established || o.connection.outcome == Outcome::InProgress)
-            || !self.udp.is_empty()
+            || !self.flows.is_empty()
     }
 
-    fn open(
-        &mut self,
-        connect: &Connect,
-        begun: Begun,
-        protocol: Protocol,
-        outcome: Outcome,
-    ) -> Open {
+    fn open(&mut self, connect: &Connect, begun: Begun, outcome: Outcome) -> Open {
         let id = self.next_id;
         self.next_id += 1;
         Open {
@@ -256,7 +287,7 @@ impl Connections {
                 ts: begun.ts,
                 process: begun.process,
                 tid: connect.owner.tid,
-                protocol,
+                protocol: connect.protocol,
                 src: connect.src,
                 dst: connect.dst,
                 name: begun.name,
@@ -269,6 +300,8 @@ impl Connections {
                 rx_packets: None,
                 duration_us: None,
                 already_open: false,
+                raw: connect.raw,
+                shared_pid: connect.other_pid,
             },
             ns: begun.ns,
             established: false,
@@ -292,12 +325,14 @@ impl Open {
     /// A flow's counters; whether they have changed.
     fn count(&mut self, bytes: FlowBytes) -> bool {
         let c = &mut self.connection;
-        let new = (Some(bytes.tx), Some(bytes.rx));
+        // a packet socket gets what comes in for all
+        let back = c.protocol != Protocol::Packet;
+        let new = (Some(bytes.tx), back.then_some(bytes.rx));
         if (c.tx_bytes, c.rx_bytes) == new {
             return false;
         }
         (c.tx_bytes, c.rx_bytes) = new;
-        (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), Some(bytes.rx_packets));
+        (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), back.then_some(bytes.rx_packets));
         c.duration_us = Some(micros(self.ns, bytes.last_ns));
         true
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use ipnet::IpNet;
 
-use crate::record::{Endpoint, Process, dst_scope};
+use crate::record::{Endpoint, Process, UNKNOWN, dst_scope};
 
 /// One thing left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl Exclude {
     /// Whether it covers a connection of a process.
     pub fn matches(&self, dst: Endpoint, process: &Process) -> bool {
         match self {
+            Exclude::Loopback | Exclude::Net(_) if dst == UNKNOWN => false,
             Exclude::Loopback => dst_scope(dst.ip) == "loopback",
             Exclude::Net(net) => net.contains(&dst.ip),
             Exclude::Port(port) => dst.port == *port,

@@ -22,10 +22,10 @@ mod users;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::capture::event::{Carried, Dns, Event, FlowBytes, Owner, What};
-use crate::capture::open::OpenSocket;
+use crate::capture::event::{Carried, Dns, Event, FlowBytes, FlowEnd, FlowKey, Owner, What};
+use crate::capture::open::{Kind, OpenSocket};
 use crate::record::{
-    Answer, Endpoint, Lookup, Name, Process, Protocol, Record, Source, Status, Transport,
+    Answer, Endpoint, Lookup, Name, Process, Record, Source, Status, Transport, UNKNOWN,
 };
 use connections::{Connections, Now};
 use containers::Containers;
@@ -130,8 +130,8 @@ impl Attributor {
 
     /// A socket that was open before the recording began; `ns` is now.
     pub fn found(&mut self, socket: &OpenSocket, ns: u64, out: &mut Vec<Record>) {
-        if socket.protocol == Protocol::Udp {
-            return self.connections.found_udp(socket.cookie);
+        if socket.kind != Kind::Tcp {
+            return self.connections.found_flows(socket.cookie);
         }
         if let Some(begun) = self.begin(&socket.owner, socket.dst, ns) {
             self.connections.found(socket, begun, out);
@@ -194,12 +194,20 @@ impl Attributor {
                 self.stream_ended(state.cookie, out);
                 self.connections.closed(&state, ns, out);
             }
-            What::Release { cookie, next: None } => {
+            What::Release {
+                cookie,
+                next: None,
+                other_pid,
+                ..
+            } => {
                 self.stream_ended(cookie, out);
-                self.connections.released(cookie, ns, out);
+                self.connections.released(cookie, other_pid, ns, out);
             }
             What::Release { .. } => {} // its flows are ended by who reads the table
-            What::FlowEnd(end) => self.flow_ended(end.cookie, end.dst, end.bytes, out),
+            What::FlowEnd(end) => self.flow_ended(&end, out),
+            What::Association { key, refused } => {
+                self.connections.associated(key, refused, ns, out);
+            }
             What::Dns(dns) => self.dns(&dns, ns, out),
             What::Cgroup {
                 id,
@@ -249,22 +257,21 @@ impl Attributor {
         out.extend(self.floods.grown().into_iter().map(Record::Lookup));
     }
 
-    /// The UDP flows that are open, to ask the kernel side for their bytes.
-    pub fn open_flows(&self) -> Vec<(u64, Endpoint)> {
+    /// The flows that are open, to ask the kernel side for their bytes.
+    pub fn open_flows(&self) -> Vec<FlowKey> {
         self.connections.open_flows()
     }
 
     /// New counters of an open flow, read at `ns`.
     pub fn flow_progress(
         &mut self,
-        cookie: u64,
-        dst: Endpoint,
+        key: FlowKey,
         bytes: FlowBytes,
         ns: u64,
         out: &mut Vec<Record>,
     ) {
         let now = self.moment(ns);
-        self.connections.flow_progress(cookie, dst, bytes, now, out);
+        self.connections.flow_progress(key, bytes, now, out);
     }
 
     /// Whether there are TCP connections to ask the kernel side for.
@@ -279,17 +286,11 @@ impl Attributor {
     }
 
     /// A flow has ended with its socket.
-    pub fn flow_ended(
-        &mut self,
-        cookie: u64,
-        dst: Endpoint,
-        bytes: FlowBytes,
-        out: &mut Vec<Record>,
-    ) {
-        for asked in self.lookups.abandoned(cookie, Some(dst)) {
+    pub fn flow_ended(&mut self, end: &FlowEnd, out: &mut Vec<Record>) {
+        for asked in self.lookups.abandoned(end.key.cookie, Some(end.key.dst)) {
             self.unanswered(asked, out);
         }
-        self.connections.flow_ended(cookie, dst, bytes, out);
+        self.connections.flow_ended(end, out);
     }
 
     /// A TCP connection is gone, and with it who waited for answers from it.
@@ -366,6 +367,9 @@ impl Attributor {
     /// A name that others asked for gives way to the file that the process sees: who
     /// reads a name there asks nobody.
     fn name(&mut self, who: &Who, owner: &Owner, dst: Endpoint, ns: u64) -> Option<Name> {
+        if dst == UNKNOWN {
+            return None;
+        }
         let ancestors = who.node.ancestors();
         let name = self.names.name(&who.party, &ancestors, dst, ns);
         let own = |n: &Name| matches!(n.source, Source::Process | Source::Ancestor);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
 use super::skel::types;
-use crate::record::{Endpoint, unmapped};
+use crate::record::{Endpoint, Protocol, unmapped};
 
 macro_rules! plain {
     ($($name:ident),*) => {$(
@@ -24,6 +24,7 @@ plain!(
     egrets_state,
     egrets_release,
     egrets_flow_end,
+    egrets_association,
     egrets_dns,
     egrets_cgroup,
     egrets_flow,
@@ -82,12 +83,26 @@ pub struct Exec {
     pub argv_cut: u32,
 }
 
-/// A TCP attempt, or a UDP flow with its first packet.
+/// A TCP attempt, or a flow with its first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connect {
     pub owner: Owner,
     pub cookie: u64,
+    pub protocol: Protocol,
     pub src: Option<Endpoint>,
+    pub dst: Endpoint,
+    /// From a raw socket.
+    pub raw: bool,
+    /// A process other than the owner that was seen to use the socket.
+    pub other_pid: Option<u32>,
+}
+
+/// What the kernel side knows a flow by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FlowKey {
+    /// Of its socket.
+    pub cookie: u64,
+    pub protocol: Protocol,
     pub dst: Endpoint,
 }
 
@@ -101,25 +116,28 @@ pub struct State {
     pub bytes: Option<(u64, u64)>,
     /// Of a close: whether there was a connection.
     pub was_open: bool,
+    /// As [`Connect::other_pid`].
+    pub other_pid: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowEnd {
-    pub cookie: u64,
-    pub dst: Endpoint,
+    pub key: FlowKey,
     pub bytes: FlowBytes,
+    /// As [`Connect::other_pid`].
+    pub other_pid: Option<u32>,
 }
 
-/// A UDP flow's counters.
+/// A flow's counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowBytes {
     /// Payload sent.
     pub tx: u64,
     /// Payload received.
     pub rx: u64,
-    /// Datagrams sent.
+    /// Packets sent.
     pub tx_packets: u64,
-    /// Datagrams received.
+    /// Packets received.
     pub rx_packets: u64,
     /// When its last packet passed, nanoseconds since boot.
     pub last_ns: u64,
@@ -195,14 +213,22 @@ pub enum What {
     },
     Established(State),
     Close(State),
-    /// A TCP socket went without any change of state, or a UDP socket with more
-    /// flows than the kernel side ends at once: `next` is the first one left.
+    /// A TCP socket went without any change of state, or a socket with more flows
+    /// than the kernel side ends at once: `next` is the first one left.
     Release {
         cookie: u64,
-        next: Option<Endpoint>,
+        next: Option<FlowKey>,
+        /// The kernel side still waits for the end of what `next` begins.
+        lingers: bool,
+        other_pid: Option<u32>,
     },
     Flow(Connect),
     FlowEnd(FlowEnd),
+    /// The peer has answered a flow of SCTP or DCCP.
+    Association {
+        key: FlowKey,
+        refused: bool,
+    },
     Dns(Dns),
     /// `hierarchy` is 0 for cgroup2; no path where it was too long.
     Cgroup {
@@ -274,14 +300,16 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
             let r: types::egrets_release = fixed(bytes)?;
             What::Release {
                 cookie: r.cookie,
-                next: (r.has_next != 0).then(|| endpoint(&r.next)),
+                next: (r.has_next != 0).then(|| flow(r.cookie, &r.next)),
+                lingers: r.lingers != 0,
+                other_pid: pid(r.other_tgid),
             }
         }
         kind::EGRETS_FLOW_END => {
             let r: types::egrets_flow_end = fixed(bytes)?;
             What::FlowEnd(FlowEnd {
-                cookie: r.cookie,
-                dst: endpoint(&r.dst),
+                key: flow(r.cookie, &r.dst),
+                other_pid: pid(r.other_tgid),
                 bytes: FlowBytes {
                     tx: r.tx_bytes,
                     rx: r.rx_bytes,
@@ -290,6 +318,13 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                     last_ns: r.last_ts,
                 },
             })
+        }
+        kind::EGRETS_ASSOCIATION => {
+            let r: types::egrets_association = fixed(bytes)?;
+            What::Association {
+                key: flow(r.cookie, &r.dst),
+                refused: r.refused != 0,
+            }
         }
         kind::EGRETS_DNS => {
             let r: types::egrets_dns = fixed(bytes)?;
@@ -378,10 +413,29 @@ pub fn endpoint(e: &types::egrets_endpoint) -> Endpoint {
     }
 }
 
-/// None while the kernel had not chosen the address or the port.
+/// A flow by its destination as the kernel side writes it.
+pub fn flow(cookie: u64, e: &types::egrets_endpoint) -> FlowKey {
+    FlowKey {
+        cookie,
+        protocol: Protocol::of(e.protocol),
+        dst: endpoint(e),
+    }
+}
+
+/// None for none.
+pub fn pid(tgid: u32) -> Option<u32> {
+    (tgid != 0).then_some(tgid)
+}
+
+/// None while the kernel had not chosen the address or the port, which a flow may do
+/// without.
 pub fn source(e: &types::egrets_endpoint) -> Option<Endpoint> {
     let src = endpoint(e);
-    (src.port != 0 && !matches!(src.ip, IpAddr::V4(v4) if v4.is_unspecified())).then_some(src)
+    let chosen = match src.ip {
+        IpAddr::V4(ip) => !ip.is_unspecified() && (src.port != 0 || e.protocol != 0),
+        IpAddr::V6(ip) => src.port != 0 || !ip.is_unspecified() && e.protocol != 0,
+    };
+    chosen.then_some(src)
 }
 
 fn connect(bytes: &[u8]) -> Result<Connect, Unreadable> {
@@ -389,8 +443,11 @@ fn connect(bytes: &[u8]) -> Result<Connect, Unreadable> {
     Ok(Connect {
         owner: owner(&r.owner),
         cookie: r.cookie,
+        protocol: Protocol::of(r.dst.protocol),
         src: source(&r.src),
         dst: endpoint(&r.dst),
+        raw: r.raw != 0,
+        other_pid: pid(r.other_tgid),
     })
 }
 
@@ -402,6 +459,7 @@ fn state(bytes: &[u8]) -> Result<State, Unreadable> {
         err: r.err as i32,
         bytes: (r.has_bytes != 0).then_some((r.tx_bytes, r.rx_bytes)),
         was_open: r.was_open != 0,
+        other_pid: pid(r.other_tgid),
     })
 }
 

@@ -48,6 +48,8 @@ enum Attach {
     Syscall(&'static str),
     /// To a kernel function's return.
     Return(&'static str),
+    /// To a kernel function, which has had several names.
+    Entry(&'static [&'static str]),
     /// To nothing: it runs when it is read.
     Iterator,
     /// The same, once for each element of the owner map.
@@ -66,6 +68,8 @@ pub struct Hook {
     pub required: bool,
     /// None: of both sets.
     set: Option<HookSet>,
+    /// Of use without the others of its set.
+    apart: bool,
     attach: Attach,
 }
 
@@ -79,7 +83,7 @@ impl Hook {
         let set = match attach {
             Attach::Cgroup | Attach::Trace | Attach::Iterator | Attach::OwnerIterator => None,
             Attach::Syscall(_) => Some(HookSet::Portable),
-            Attach::Return(_) => Some(HookSet::Kprobe),
+            Attach::Return(_) | Attach::Entry(_) => Some(HookSet::Kprobe),
         };
         Hook {
             program,
@@ -88,8 +92,16 @@ impl Hook {
             purpose,
             required: true,
             set,
+            apart: false,
             attach,
         }
+    }
+
+    /// Of this set, and of use without what else that has.
+    const fn apart(mut self, set: HookSet) -> Hook {
+        self.set = Some(set);
+        self.apart = true;
+        self.optional()
     }
 
     const fn copied(mut self, copies: &'static [&'static str]) -> Hook {
@@ -121,8 +133,8 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not followed;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub static HOOKS: [Hook; 21] = {
-    use Attach::{Cgroup, Iterator, OwnerIterator, Return, Syscall, Trace};
+pub static HOOKS: [Hook; 25] = {
+    use Attach::{Cgroup, Entry, Iterator, OwnerIterator, Return, Syscall, Trace};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
     [
@@ -139,12 +151,16 @@ pub static HOOKS: [Hook; 21] = {
         Hook::new("egrets_connect_exit", "syscalls/sys_exit_connect", Syscall("sys_exit_connect"), ERRNO).optional(),
         Hook::new("egrets_connect_enter", "syscalls/sys_enter_connect", Syscall("sys_enter_connect"), ERRNO).optional(),
         Hook::new("egrets_sock_release", "cgroup/sock_release", Cgroup, "ends of sockets"),
-        Hook::new("egrets_ingress", "cgroup_skb/ingress", Cgroup, "DNS answers, UDP bytes"),
-        Hook::new("egrets_egress", "cgroup_skb/egress", Cgroup, "DNS queries, UDP flows"),
+        Hook::new("egrets_ingress", "cgroup_skb/ingress", Cgroup, "DNS answers, bytes of flows"),
+        Hook::new("egrets_egress", "cgroup_skb/egress", Cgroup, "DNS queries, flows"),
+        Hook::new("egrets_sock_create", "cgroup/sock_create", Cgroup, "ICMP, raw IP, SCTP and the like").optional(),
         Hook::new("egrets_sendmsg4", "cgroup/sendmsg4", Cgroup, "UDP destinations, IPv4"),
         Hook::new("egrets_sendmsg6", "cgroup/sendmsg6", Cgroup, "UDP destinations, IPv6"),
         Hook::new("egrets_connect4", "cgroup/connect4", Cgroup, "TCP attempts, IPv4"),
         Hook::new("egrets_connect6", "cgroup/connect6", Cgroup, "TCP attempts, IPv6"),
+        Hook::new("egrets_frame", "tp_btf/net_dev_queue", Trace, "packet sockets").optional(),
+        Hook::new("egrets_direct_frame", "kprobe/__dev_direct_xmit", Entry(&["__dev_direct_xmit", "dev_direct_xmit"]), "packet sockets that bypass queues").apart(HookSet::Kprobe),
+        Hook::new("egrets_frames_returned", "tp_btf/sock_send_length", Trace, "packet sockets that bypass queues").apart(HookSet::Portable),
         Hook::new(OPEN_SOCKETS, "iter/task_file", Iterator, "sockets that are open already").optional(),
         Hook::new("egrets_tcp_bytes", "iter/bpf_map_elem", OwnerIterator, "TCP bytes while connections are open").optional(),
     ]
@@ -372,13 +388,14 @@ impl Object {
         if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
             bss.every_dial_returns = u32::from(set == HookSet::Kprobe);
         }
-        let mut attached = self.attach(|hook| hook.set == Some(set))?;
+        let mut attached = self.attach(|hook| hook.set == Some(set) && !hook.apart)?;
         // They belong together: one without the other would mislead.
         if attached.iter().any(|(_, result)| result.is_err()) {
             for (_, result) in attached.iter_mut().filter(|(_, result)| result.is_ok()) {
                 *result = Err("of no use without the other".into());
             }
         }
+        attached.extend(self.attach(|hook| hook.set == Some(set) && hook.apart)?);
         Ok(attached)
     }
 
@@ -481,6 +498,11 @@ fn attach(
                 program.attach_perf_event(std::os::fd::IntoRawFd::into_raw_fd(event))?
             }
             Attach::Return(function) => program.attach_kprobe(true, function)?,
+            Attach::Entry(functions) => {
+                let mut links = functions.iter().map(|f| program.attach_kprobe(false, f));
+                let named = links.by_ref().find_map(Result::ok);
+                named.context("this kernel has no such function")?
+            }
         });
     }
     Ok(links)

@@ -4,6 +4,7 @@
 //! hook (said once, by name) or the whole (an error that names what is missing).
 
 pub mod event;
+mod frames;
 pub mod hooks;
 mod kernel;
 pub mod open;
@@ -21,11 +22,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Link, MapCore, MapFlags, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{Link, MapCore, MapFlags, MapMut, RingBuffer, RingBufferBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::record::{Endpoint, mapped};
-use event::{Event, FlowBytes, decode};
+use crate::record::{Protocol, mapped};
+use event::{Event, FlowBytes, FlowKey, decode};
 use hooks::HookReport;
 use skel::types;
 
@@ -63,7 +64,7 @@ pub const MAX_OTHER_PORTS: usize = 5;
 /// Records that found no room in the ring buffer, by kind; "socket" counts the
 /// sockets that found none in the owner map, "return" the calls whose return was not
 /// seen, and "dns_budget" the DNS messages of sockets that have too many.
-pub const LOSS_KINDS: [(types::egrets_kind, &str); 16] = [
+pub const LOSS_KINDS: [(types::egrets_kind, &str); 17] = [
     (types::egrets_kind::EGRETS_FORK, "fork"),
     (types::egrets_kind::EGRETS_EXEC, "exec"),
     (types::egrets_kind::EGRETS_EXIT, "exit"),
@@ -74,6 +75,7 @@ pub const LOSS_KINDS: [(types::egrets_kind, &str); 16] = [
     (types::egrets_kind::EGRETS_RELEASE, "release"),
     (types::egrets_kind::EGRETS_FLOW, "flow"),
     (types::egrets_kind::EGRETS_FLOW_END, "flow_end"),
+    (types::egrets_kind::EGRETS_ASSOCIATION, "association"),
     (types::egrets_kind::EGRETS_DNS, "dns"),
     (types::egrets_kind::EGRETS_CGROUP, "cgroup"),
     (types::egrets_kind::EGRETS_ATTACH, "attach"),
@@ -253,34 +255,43 @@ impl Capture {
     }
 
     /// The counters of an open flow; None once its socket is gone.
-    pub fn flow_bytes(&self, cookie: u64, dst: Endpoint) -> Option<FlowBytes> {
-        self.flow(cookie, dst).map(|(bytes, _)| bytes)
+    pub fn flow_bytes(&self, key: FlowKey) -> Option<FlowBytes> {
+        self.flow(key).map(|(bytes, _)| bytes)
     }
 
     /// Ends the flows that the kernel side had no turn left for: from `first` on,
     /// each one with its last counters.
-    pub fn end_flows(&mut self, cookie: u64, first: Endpoint) -> Vec<(Endpoint, FlowBytes)> {
+    pub fn end_flows(&mut self, first: FlowKey) -> Vec<(FlowKey, FlowBytes)> {
         let mut ended = Vec::new();
         let mut at = Some(first);
-        while let Some(dst) = at {
-            let Some((bytes, next)) = self.flow(cookie, dst) else {
+        while let Some(key) = at {
+            let Some((bytes, next)) = self.flow(key) else {
                 break;
             };
-            let _ = self.skel.maps.flows.delete(&flow_key(cookie, dst));
-            ended.push((dst, bytes));
+            let _ = self.flow_map(key).delete(&flow_key(key));
+            ended.push((key, bytes));
             at = next;
         }
         ended
     }
 
-    fn flow(&self, cookie: u64, dst: Endpoint) -> Option<(FlowBytes, Option<Endpoint>)> {
-        let value = self
-            .skel
-            .maps
-            .flows
-            .lookup(&flow_key(cookie, dst), MapFlags::ANY)
-            .ok()
-            .flatten()?;
+    /// The same, of a socket that is closed and whose last packet did not come.
+    pub fn end_lingering(&mut self, first: FlowKey) -> Vec<(FlowKey, FlowBytes)> {
+        let _ = self.skel.maps.socks.delete(&first.cookie.to_ne_bytes());
+        self.end_flows(first)
+    }
+
+    /// The table that has it.
+    fn flow_map(&self, key: FlowKey) -> &MapMut<'_> {
+        match key.protocol {
+            Protocol::Packet => &self.skel.maps.frames,
+            _ => &self.skel.maps.flows,
+        }
+    }
+
+    fn flow(&self, key: FlowKey) -> Option<(FlowBytes, Option<FlowKey>)> {
+        let flows = self.flow_map(key);
+        let value = flows.lookup(&flow_key(key), MapFlags::ANY).ok().flatten()?;
         let mut flow = types::egrets_flow::default();
         plain::copy_from_bytes(&mut flow, &value).ok()?;
         let bytes = FlowBytes {
@@ -292,18 +303,26 @@ impl Capture {
         };
         Some((
             bytes,
-            (flow.has_next != 0).then(|| event::endpoint(&flow.next)),
+            (flow.has_next != 0).then(|| event::flow(key.cookie, &flow.next)),
         ))
     }
 }
 
-fn flow_key(cookie: u64, dst: Endpoint) -> Vec<u8> {
-    let key = types::egrets_flow_key {
-        cookie,
-        addr: mapped(dst.ip),
-        port: dst.port,
+/// A flow's destination as the kernel side writes it.
+fn raw_peer(key: FlowKey) -> types::egrets_endpoint {
+    types::egrets_endpoint {
+        addr: mapped(key.dst.ip),
+        port: key.dst.port,
+        protocol: key.protocol.number(),
         ..Default::default()
+    }
+}
+
+fn flow_key(key: FlowKey) -> Vec<u8> {
+    let raw = types::egrets_flow_key {
+        cookie: key.cookie,
+        peer: raw_peer(key),
     };
     // SAFETY: the key is plain data without padding: pad is a field of its own.
-    unsafe { plain::as_bytes(&key) }.to_vec()
+    unsafe { plain::as_bytes(&raw) }.to_vec()
 }

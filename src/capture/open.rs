@@ -11,16 +11,27 @@ use anyhow::{Context, Result};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::event::{Carried, Owner, endpoint, owner, source};
+use super::event::{Carried, FlowKey, Owner, endpoint, owner, source};
 use super::skel::types;
-use super::{Capture, flow_key};
+use super::{Capture, flow_key, raw_peer};
 use crate::record::{Endpoint, Protocol};
 
-/// A socket that leads to somewhere.
+/// What the kernel side does with a socket (enum egrets_sock_kind).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Tcp,
+    Udp,
+    /// Another one whose headers the kernel writes.
+    Other,
+    Raw,
+}
+
+/// A socket that leads to somewhere, or may do so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenSocket {
     pub owner: Owner,
     pub cookie: u64,
+    pub kind: Kind,
     pub protocol: Protocol,
     pub src: Option<Endpoint>,
     pub dst: Endpoint,
@@ -30,8 +41,8 @@ pub struct OpenSocket {
 
 impl Capture {
     /// Enters the sockets that were open before the hooks were attached, and gives
-    /// them: TCP connections that were not accepted from somebody, and UDP sockets
-    /// that are connected.
+    /// them: TCP connections that were not accepted from somebody, UDP sockets that are
+    /// connected, and those of other protocols.
     ///
     /// # Errors
     /// The iterator can't be read.
@@ -80,17 +91,19 @@ impl Capture {
 
     /// Whether it was entered: not where a hook has been quicker.
     fn adopt(&mut self, socket: &OpenSocket) -> bool {
-        let end = types::egrets_endpoint {
-            addr: crate::record::mapped(socket.dst.ip),
-            port: socket.dst.port,
-            ..Default::default()
+        let end = raw_peer(socket.flow());
+        let is_udp = socket.kind == Kind::Udp;
+        let kind = match socket.kind {
+            Kind::Tcp | Kind::Udp => types::egrets_sock_kind::EGRETS_PLAIN,
+            Kind::Other => types::egrets_sock_kind::EGRETS_OTHER,
+            Kind::Raw => types::egrets_sock_kind::EGRETS_RAW,
         };
-        let is_udp = socket.protocol == Protocol::Udp;
         let sock = types::egrets_sock {
             owner: raw_owner(&socket.owner),
             last: end,
             head: end,
             flows: is_udp.into(),
+            kind: kind.0 as u8,
             dns: self.dns_ports.contains(&socket.dst.port).into(),
             established: socket.established.into(),
             ..Default::default()
@@ -103,7 +116,7 @@ impl Capture {
             let flow = types::egrets_flow::default(); // EGRETS_FLOW_NOTED
             // SAFETY: as above.
             let value = unsafe { plain::as_bytes(&flow) };
-            let key = flow_key(socket.cookie, socket.dst);
+            let key = flow_key(socket.flow());
             let _ = self.skel.maps.flows.update(&key, value, MapFlags::NO_EXIST);
         }
         entered.is_ok()
@@ -112,7 +125,18 @@ impl Capture {
     fn disown(&mut self, socket: &OpenSocket) {
         let maps = &self.skel.maps;
         let _ = maps.socks.delete(&socket.cookie.to_ne_bytes());
-        let _ = maps.flows.delete(&flow_key(socket.cookie, socket.dst));
+        let _ = maps.flows.delete(&flow_key(socket.flow()));
+    }
+}
+
+impl OpenSocket {
+    /// The flow to where it is connected.
+    fn flow(&self) -> FlowKey {
+        FlowKey {
+            cookie: self.cookie,
+            protocol: self.protocol,
+            dst: self.dst,
+        }
     }
 }
 
@@ -148,37 +172,54 @@ fn make_cookie(raw: &types::egrets_open) {
     ask();
 }
 
+/// None of MPTCP.
+fn kind(raw: &types::egrets_open) -> Option<Kind> {
+    const MPTCP: i32 = 262;
+    match (raw.sock_type.into(), raw.protocol.into()) {
+        (libc::SOCK_STREAM, libc::IPPROTO_TCP) => Some(Kind::Tcp),
+        (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => Some(Kind::Udp),
+        (libc::SOCK_STREAM, MPTCP) => None,
+        (libc::SOCK_RAW, _) => Some(Kind::Raw),
+        _ => Some(Kind::Other),
+    }
+}
+
 /// The sockets that lead out, each with the first process that has it.
 fn outgoing(all: &[types::egrets_open]) -> Vec<OpenSocket> {
-    const TCP: u8 = libc::IPPROTO_TCP as u8;
-    // TCP states, include/net/tcp_states.h
+    // TCP states, include/net/tcp_states.h; SCTP and DCCP have the same
     const ESTABLISHED: u32 = 1;
     const SYN_SENT: u32 = 2;
     const CLOSE: u32 = 7;
     const LISTEN: u32 = 10;
     // A connection that comes in has the port that its server listens on.
-    let served: HashSet<(u32, u16)> = all
+    let served: HashSet<(u32, u16, u16)> = all
         .iter()
-        .filter(|raw| raw.protocol == TCP && raw.state == LISTEN)
-        .map(|raw| (raw.owner.netns, raw.src.port))
+        .filter(|raw| raw.state == LISTEN)
+        .map(|raw| (raw.owner.netns, raw.protocol, raw.src.port))
         .collect();
     let mut found: HashMap<u64, OpenSocket> = HashMap::new();
     for raw in all.iter().filter(|raw| raw.cookie != 0) {
-        let is_tcp = raw.protocol == TCP;
-        let comes_in = served.contains(&(raw.owner.netns, raw.src.port));
-        if raw.dst.port == 0
-            || is_tcp && (matches!(raw.state, LISTEN | CLOSE) || comes_in)
-            || !is_tcp && raw.state != ESTABLISHED
-        {
+        let comes_in = served.contains(&(raw.owner.netns, raw.protocol, raw.src.port));
+        let leads_out = match kind(raw) {
+            Some(Kind::Tcp) => {
+                raw.dst.port != 0 && !matches!(raw.state, LISTEN | CLOSE) && !comes_in
+            }
+            Some(Kind::Udp) => raw.dst.port != 0 && raw.state == ESTABLISHED,
+            Some(Kind::Other) => !comes_in,
+            Some(Kind::Raw) => true,
+            None => false,
+        };
+        let Some(kind) = kind(raw).filter(|_| leads_out) else {
             continue;
-        }
+        };
         found.entry(raw.cookie).or_insert_with(|| OpenSocket {
             owner: owner(&raw.owner),
             cookie: raw.cookie,
-            protocol: if is_tcp { Protocol::Tcp } else { Protocol::Udp },
+            kind,
+            protocol: Protocol::of(raw.protocol),
             src: source(&raw.src),
             dst: endpoint(&raw.dst),
-            established: is_tcp && raw.state != SYN_SENT,
+            established: kind == Kind::Tcp && raw.state != SYN_SENT,
         });
     }
     found.into_values().collect()
@@ -209,7 +250,7 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
 mod tests {
     use super::*;
 
-    fn raw(cookie: u64, protocol: i32, state: u32, ports: (u16, u16)) -> types::egrets_open {
+    fn raw(cookie: u64, kind: (i32, i32), state: u32, ports: (u16, u16)) -> types::egrets_open {
         let end = |port| types::egrets_endpoint {
             addr: crate::record::mapped([192, 0, 2, 1].into()),
             port,
@@ -217,7 +258,8 @@ mod tests {
         };
         types::egrets_open {
             cookie,
-            protocol: protocol as u8,
+            sock_type: kind.0 as u16,
+            protocol: kind.1 as u16,
             state,
             src: end(ports.0),
             dst: end(ports.1),
@@ -227,7 +269,10 @@ mod tests {
 
     #[test]
     fn only_what_leads_out_is_taken_and_once() {
-        let (tcp, udp) = (libc::IPPROTO_TCP, libc::IPPROTO_UDP);
+        let tcp = (libc::SOCK_STREAM, libc::IPPROTO_TCP);
+        let udp = (libc::SOCK_DGRAM, libc::IPPROTO_UDP);
+        let sctp = (libc::SOCK_STREAM, libc::IPPROTO_SCTP);
+        let raw_tcp = (libc::SOCK_RAW, libc::IPPROTO_TCP);
         let all = [
             raw(1, tcp, 10, (80, 0)),      // a server
             raw(2, tcp, 1, (80, 50_000)),  // its client's connection
@@ -238,12 +283,19 @@ mod tests {
             raw(6, udp, 1, (40_002, 53)),  // a resolver's
             raw(7, udp, 7, (5353, 0)),     // not connected
             raw(0, udp, 1, (40_003, 53)),  // without a cookie
+            raw(8, sctp, 10, (80, 0)),     // a server
+            raw(9, sctp, 1, (80, 50_001)), // its client's association
+            raw(10, sctp, 1, (40_004, 5)), // out
+            raw(11, raw_tcp, 7, (6, 0)),   // may write anything
         ];
         let mut taken: Vec<(u64, bool)> = outgoing(&all)
             .iter()
             .map(|s| (s.cookie, s.established))
             .collect();
         taken.sort_unstable();
-        assert_eq!(taken, [(3, true), (4, false), (6, false)]);
+        assert_eq!(
+            taken,
+            [(3, true), (4, false), (6, false), (10, false), (11, false)]
+        );
     }
 }

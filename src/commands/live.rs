@@ -2,7 +2,7 @@
 //! to the sinks, sleep. One thread, so that a slow store stops the draining and
 //! the kernel side counts what finds no room.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,6 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 use crate::attribute::{Attributor, Settings};
+use crate::capture::event::{FlowBytes, FlowEnd, FlowKey, What};
 use crate::capture::preflight::Namespace;
 use crate::capture::{Capture, Loss};
 use crate::cli::LiveArgs;
@@ -33,6 +34,8 @@ const ROUND: Duration = Duration::from_secs(2);
 const ROUND_SHARE: u32 = 50;
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
+/// How long the end of an association whose socket is closed is waited for.
+const LINGER: Duration = Duration::from_secs(300);
 /// How soon to look again while a line waits for its container's details.
 const HOLDING: Duration = Duration::from_millis(20);
 
@@ -42,6 +45,8 @@ pub struct Live {
     pub store: Option<Store>,
     pub printer: Option<Printer>,
     records: Vec<Record>,
+    /// Closed sockets whose associations go on: until when, the first flow of each.
+    lingering: VecDeque<(Instant, FlowKey, Option<u32>)>,
     told_lost: HashMap<Loss, u64>,
     checked_ts: i64,
     last_event: Instant,
@@ -141,6 +146,7 @@ impl Live {
             store,
             printer,
             records,
+            lingering: VecDeque::new(),
             told_lost: HashMap::new(),
             checked_ts: now_ts(),
             last_event: now,
@@ -175,12 +181,14 @@ impl Live {
         let (attributor, records) = (&mut self.attributor, &mut self.records);
         attributor.listen(records);
         let drained = self.capture.drain(LOOK_IN, |event| {
-            if let crate::capture::event::What::Release {
-                cookie,
+            if let What::Release {
                 next: Some(next),
+                lingers,
+                other_pid,
+                ..
             } = event.what
             {
-                leftovers.push((cookie, next));
+                leftovers.push((next, lingers, other_pid));
             }
             newest = event.ns;
             attributor.handle(event, records);
@@ -189,11 +197,21 @@ impl Live {
         if self.behind {
             self.seen = self.seen.min(newest);
         }
-        for (cookie, first) in leftovers {
-            for (dst, bytes) in self.capture.end_flows(cookie, first) {
-                self.attributor
-                    .flow_ended(cookie, dst, bytes, &mut self.records);
+        for (first, lingers, other_pid) in leftovers {
+            if lingers {
+                self.lingering
+                    .push_back((Instant::now() + LINGER, first, other_pid));
+            } else {
+                let ended = self.capture.end_flows(first);
+                self.flows_ended(ended, other_pid);
             }
+        }
+        while let Some((until, first, other_pid)) = self.lingering.front().copied()
+            && until <= Instant::now()
+        {
+            self.lingering.pop_front();
+            let ended = self.capture.end_lingering(first);
+            self.flows_ended(ended, other_pid);
         }
         if drained.events > 0 {
             self.last_event = Instant::now();
@@ -203,6 +221,17 @@ impl Live {
         }
         self.attributor.tick(self.seen, &mut self.records);
         self.deliver()
+    }
+
+    fn flows_ended(&mut self, ended: Vec<(FlowKey, FlowBytes)>, other_pid: Option<u32>) {
+        for (key, bytes) in ended {
+            let end = FlowEnd {
+                key,
+                bytes,
+                other_pid,
+            };
+            self.attributor.flow_ended(&end, &mut self.records);
+        }
     }
 
     /// Sleeps until the next step is due.
@@ -251,10 +280,13 @@ impl Live {
         let begun = Instant::now();
         let ns = nanos(ClockId::Boottime) as u64;
         let (attributor, records) = (&mut self.attributor, &mut self.records);
-        for (cookie, dst) in attributor.open_flows() {
-            if let Some(bytes) = self.capture.flow_bytes(cookie, dst) {
-                attributor.flow_progress(cookie, dst, bytes, ns, records);
+        for key in attributor.open_flows() {
+            if let Some(bytes) = self.capture.flow_bytes(key) {
+                attributor.flow_progress(key, bytes, ns, records);
             }
+        }
+        for end in self.capture.end_closed_senders(ns) {
+            attributor.flow_ended(&end, records);
         }
         if attributor.any_tcp() {
             match self.capture.carried() {

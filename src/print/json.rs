@@ -42,12 +42,12 @@ struct Egress<'a> {
     ppid: Option<u32>,
     parent_comm: Option<&'a str>,
     protocol: &'a str,
-    family: u8,
+    family: Option<u8>,
     src_ip: Option<String>,
     src_port: Option<u16>,
-    dst_ip: String,
-    dst_port: u16,
-    dst_scope: &'a str,
+    dst_ip: Option<String>,
+    dst_port: Option<u16>,
+    dst_scope: Option<&'a str>,
     host: Option<&'a str>,
     host_source: Option<&'a str>,
     host_age_ms: Option<u64>,
@@ -80,6 +80,8 @@ struct Egress<'a> {
     pod_namespace: Option<String>,
     outer_container_id: Option<&'a str>,
     outer_container_name: Option<String>,
+    raw: u8,
+    shared_pid: Option<u32>,
 }
 
 fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()> {
@@ -88,6 +90,7 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
     let details = container.and_then(|k| k.details()).unwrap_or_default();
     let outer = container.and_then(|k| k.outer.as_deref());
     let name = c.name.as_ref();
+    let dst = c.dst_ip();
     let egress = Egress {
         event,
         id: c.id,
@@ -103,12 +106,12 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         ppid: p.ppid,
         parent_comm: p.parent_comm.as_deref(),
         protocol: c.protocol.as_str(),
-        family: if c.dst.ip.is_ipv4() { 4 } else { 6 },
+        family: dst.map(|ip| if ip.is_ipv4() { 4 } else { 6 }),
         src_ip: c.src.map(|s| s.ip.to_string()),
-        src_port: c.src.map(|s| s.port),
-        dst_ip: c.dst.ip.to_string(),
-        dst_port: c.dst.port,
-        dst_scope: dst_scope(c.dst.ip),
+        src_port: c.src_port(),
+        dst_ip: dst.map(|ip| ip.to_string()),
+        dst_port: c.dst_port(),
+        dst_scope: dst.map(dst_scope),
         host: name.map(|n| &*n.host),
         host_source: name.map(|n| n.source.as_str()),
         host_age_ms: name.and_then(|n| n.age_ms),
@@ -140,6 +143,8 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         pod_namespace: details.pod_namespace,
         outer_container_id: outer.map(|k| k.id.as_str()),
         outer_container_name: outer.and_then(|k| k.details()).and_then(|d| d.name),
+        raw: c.raw.into(),
+        shared_pid: c.shared_pid,
     };
     line(out, &egress)
 }

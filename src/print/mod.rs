@@ -140,6 +140,8 @@ pub(crate) mod tests_support {
             rx_packets: None,
             duration_us: None,
             already_open: false,
+            raw: false,
+            shared_pid: None,
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::record::{Connection, Lookup, Outcome, Progress, Protocol, Record, Status, errno_name};
+use crate::record::{Connection, Lookup, Outcome, Progress, Record, Status, errno_name};
 use crate::text::printable;
 
 /// Writes a record's lines; some have none.
@@ -61,21 +61,20 @@ fn quote(value: &str) -> String {
 }
 
 fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {
-    let event = match (c.protocol, c.dst.ip.is_ipv4()) {
-        (Protocol::Tcp, true) => "process.tcp_v4",
-        (Protocol::Tcp, false) => "process.tcp_v6",
-        (Protocol::Udp, true) => "process.udp_v4",
-        (Protocol::Udp, false) => "process.udp_v6",
-    };
+    let family = c.dst_ip().map_or("", |ip| match ip.is_ipv4() {
+        true => "_v4",
+        false => "_v6",
+    });
+    let event = format!("process.{}{family}", c.protocol.as_str());
     let p = &c.process;
     let container = p.container.as_deref();
     let details = container.and_then(|k| k.details()).unwrap_or_default();
     let outer = container.and_then(|k| k.outer.as_deref());
     let or_none = |value: &Option<String>| value.clone().unwrap_or("none".into());
-    Line::new(event, c.ts, start_ts)
+    Line::new(&event, c.ts, start_ts)
         .field("comm", &p.comm)
         .field("pid", &p.pid.to_string())
-        .field("connection", &c.dst.to_string())
+        .field("connection", &destination(c))
         .field("dns.entry", c.name.as_ref().map_or("none", |n| &n.host))
         .field("container.image", &or_none(&details.image))
         .field("container.hostname", &or_none(&details.hostname))
@@ -91,6 +90,7 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("exe", p.exe.as_ref())
         .known("parent", p.parent_comm.as_ref())
         .known("already_open", c.already_open.then_some("yes"))
+        .known("raw", c.raw.then_some("yes"))
         .known("id", Some(c.id))
         .known("pod", details.pod)
         .known("pod_namespace", details.pod_namespace)
@@ -98,12 +98,21 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .end(out)
 }
 
+/// An address with its port, where there is one.
+fn destination(c: &Connection) -> String {
+    match (c.dst_ip(), c.dst_port()) {
+        (None, _) => "none".into(),
+        (Some(ip), None) => ip.to_string(),
+        (Some(_), Some(_)) => c.dst.to_string(),
+    }
+}
+
 /// The part that a connection's later lines share with its first.
 fn follow_up(event: &str, c: &Connection, start_ts: i64, after_us: Option<i64>) -> Line {
     Line::new(event, c.ts + after_us.unwrap_or(0) * 1000, start_ts)
         .field("comm", &c.process.comm)
         .field("pid", &c.process.pid.to_string())
-        .field("connection", &c.dst.to_string())
+        .field("connection", &destination(c))
         .field("dns.entry", c.name.as_ref().map_or("none", |n| &n.host))
         .field("outcome", c.outcome.as_str())
 }
@@ -144,6 +153,7 @@ fn closed(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("tx_bytes", c.tx_bytes)
         .known("rx_bytes", c.rx_bytes)
         .known("duration", c.duration_us.map(millis))
+        .known("shared_pid", c.shared_pid)
         .known("id", Some(c.id))
         .end(out)
 }

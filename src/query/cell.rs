@@ -98,15 +98,19 @@ impl Show {
                 _ => text(row, "container_id")?.map(|id| id.chars().take(SHORT_ID).collect()),
             },
             Destination => {
-                let port = number("dst_port")?.unwrap_or_default();
-                text(row, "dst_ip")?.map(|ip| match ip.contains(':') {
-                    true => format!("[{ip}]:{port}"),
-                    false => format!("{ip}:{port}"),
+                let port = number("dst_port")?;
+                text(row, "dst_ip")?.map(|ip| match port {
+                    None => ip,
+                    Some(port) if ip.contains(':') => format!("[{ip}]:{port}"),
+                    Some(port) => format!("{ip}:{port}"),
                 })
             }
             Service => {
-                let port = number("dst_port")?.unwrap_or_default();
-                text(row, "protocol")?.map(|protocol| format!("{port}/{protocol}"))
+                let port = number("dst_port")?;
+                text(row, "protocol")?.map(|protocol| match port {
+                    Some(port) => format!("{port}/{protocol}"),
+                    None => protocol,
+                })
             }
         })
     }

@@ -70,8 +70,8 @@ impl Writer {
         let mut insert = tx.prepare_cached(
             "INSERT INTO connection (id, ts, edge_day_id, tid, src_port, host_age_ms, host_rivals,
                                      lookup_id, latency_us, tx_bytes, rx_bytes, duration_us,
-                                     already_open, tx_packets, rx_packets)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                                     already_open, tx_packets, rx_packets, raw, shared_pid)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?;
         for c in batch {
             let day = self.rollup.day(tx, c.ts)?;
@@ -110,7 +110,7 @@ impl Writer {
             c.ts,
             edge.on_day,
             c.tid,
-            c.src.map(|s| s.port),
+            c.src_port(),
             name.and_then(|n| n.age_ms).map(|n| n as i64),
             name.map(|n| n.rivals as i64),
             lookup,
@@ -121,6 +121,8 @@ impl Writer {
             c.already_open,
             c.tx_packets.map(|n| n as i64),
             c.rx_packets.map(|n| n as i64),
+            c.raw,
+            c.shared_pid,
         ])?;
         Ok(())
     }
@@ -156,19 +158,21 @@ impl Writer {
         };
         tx.prepare_cached(
             "UPDATE connection SET edge_day_id = ?2, src_port = ?3, latency_us = ?4, tx_bytes = ?5,
-                 rx_bytes = ?6, duration_us = ?7, tx_packets = ?8, rx_packets = ?9
+                 rx_bytes = ?6, duration_us = ?7, tx_packets = ?8, rx_packets = ?9,
+                 shared_pid = ?10
              WHERE id = ?1",
         )?
         .execute(params![
             c.id,
             edge.on_day,
-            c.src.map(|s| s.port),
+            c.src_port(),
             c.latency_us,
             share.tx,
             share.rx,
             c.duration_us,
             c.tx_packets.map(|n| n as i64),
             c.rx_packets.map(|n| n as i64),
+            c.shared_pid,
         ])?;
         if old_edge == edge {
             self.rollup.replace(edge, &old, share);

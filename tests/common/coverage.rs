@@ -64,7 +64,7 @@ pub fn compare_rows(
     out: Carried,
     back: Carried,
 ) {
-    let columns = "count(*), sum(comm = 'send'), sum(tx_bytes), sum(rx_bytes),
+    let columns = "count(*), sum(comm IN ('send', 'packet')), sum(tx_bytes), sum(rx_bytes),
                    sum(tx_packets), sum(rx_packets)";
     let sql = format!("SELECT {columns} FROM egress WHERE {filter}");
     // not through a sqlite3 of its own: there are hundreds

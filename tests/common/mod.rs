@@ -53,6 +53,11 @@ pub fn send() -> PathBuf {
     tool("send")
 }
 
+/// The client of tests/tools/packet.rs.
+pub fn packet() -> PathBuf {
+    tool("packet")
+}
+
 fn tool(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let tool = exe.parent().unwrap().parent().unwrap();

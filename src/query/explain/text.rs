@@ -446,8 +446,10 @@ where
 
 /// An address and a port.
 fn endpoint(row: &Row, ip: &str, port: &str) -> String {
-    let ip = row.text(ip).unwrap_or_default();
-    let port = row.int(port).unwrap_or_default();
+    let ip = row.text(ip).unwrap_or("an unknown destination".into());
+    let Some(port) = row.int(port) else {
+        return ip; // a protocol without ports
+    };
     match (ip.parse::<IpAddr>(), u16::try_from(port)) {
         (Ok(ip), Ok(port)) => SocketAddr::new(ip, port).to_string(),
         _ => format!("{ip}:{port}"),

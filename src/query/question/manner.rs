@@ -65,13 +65,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }));
             return true;
         }
-        match self.take_one(PROTOCOLS) {
-            Some(word) => {
-                self.only.push(Only::Protocol(word));
-                true
-            }
-            None => false,
+        let start = self.next;
+        self.take(PROTOCOL);
+        if let Some(word) = self.take_one(PROTOCOLS) {
+            self.only.push(Only::Protocol(word));
+            return true;
         }
+        self.next = start;
+        false
     }
 
     /// Takes "per hour", "hourly".

@@ -232,7 +232,11 @@ pub const OUTCOMES: Words = &[
     "rejected",
     "blocked",
 ];
-pub const PROTOCOLS: Words = &["tcp", "udp"];
+pub const PROTOCOL: Words = &["protocol"];
+pub const PROTOCOLS: Words = &[
+    "tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "dccp", "packet", "igmp", "gre", "esp",
+    "ospf", "vrrp",
+];
 pub const NAMED: Words = &["named"];
 pub const SOURCES: Words = &[
     "process",

@@ -187,6 +187,13 @@ fn when_and_what_else_happened_is_understood() {
         ),
     );
     mean(
+        &[
+            "which ports did curl connect to over sctp",
+            "which ports did curl connect to via protocol sctp",
+        ],
+        &only(List::Ports, vec![by_curl(), Only::Protocol("sctp")]),
+    );
+    mean(
         &["which failed connections", "which connections failed"],
         &only(List::Each, vec![Only::Failed]),
     );

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What packet sockets send: whole frames, which pass none of the hooks on IP's sockets.
+ * They are seen where they are given to a device, in the context of the process that
+ * sends. Counted is what it gave: with the link's header where it wrote that itself.
+ *
+ * Such a socket is known by its inode number: before 5.12 no hook here could have given
+ * it a cookie. Nothing tells of its end, so userspace looks for it.
+ */
+#ifndef EGRETS_FRAMES_H
+#define EGRETS_FRAMES_H
+
+#define AF_PACKET 17	   /* include/linux/socket.h */
+#define ETH_TYPE_OFFSET 12 /* include/uapi/linux/if_ether.h: after two addresses */
+#define ETH_P_8021Q 0x8100
+#define ETH_P_8021AD 0x88a8
+#define VLAN_TAGS 2
+#define ARPHRD_ETHER 1 /* include/uapi/linux/if_arp.h */
+#define ARPHRD_LOOPBACK 772
+#define FRAMES_PER_SOCKET 1024 /* destinations; those beyond count as one unknown one */
+
+/* Preallocated, as kprobe programs want it (5.10), and so smaller than the others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2048);
+	__type(key, __u64); /* EGRETS_SENDER and the inode number */
+	__type(value, struct egrets_sock);
+} senders SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct egrets_flow_key);
+	__type(value, struct egrets_flow);
+} frames SEC(".maps");
+
+/* The socket's entry; NULL, and counted, without room. */
+static __always_inline struct egrets_sock *sender(const struct sock *sk, __u64 *id)
+{
+	__u64 inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+
+	if (!inode || current_tgid() == self_tgid)
+		return NULL;
+	*id = EGRETS_SENDER | inode;
+	struct egrets_sock *s = bpf_map_lookup_elem(&senders, id);
+
+	if (s) {
+		note_holder(s);
+		return s;
+	}
+	struct egrets_sock fresh = {};
+	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+
+	fill_owner(&fresh.owner);
+	fresh.owner.netns = BPF_CORE_READ(net, ns.inum);
+	fresh.owner.netns_cookie = netns_cookie(net);
+	if (bpf_map_update_elem(&senders, id, &fresh, BPF_NOEXIST))
+		count_lost(EGRETS_OWNER);
+	return bpf_map_lookup_elem(&senders, id);
+}
+
+static __always_inline struct egrets_flow *frames_to(struct egrets_sock *s, __u64 id,
+						     const struct egrets_endpoint *dst,
+						     struct egrets_flow_key *key)
+{
+	flow_key(key, id, dst);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&frames, key);
+
+	if (flow || (s->flows >= FRAMES_PER_SOCKET && dst->port))
+		return flow;
+	struct egrets_flow fresh = {.state = EGRETS_FLOW_NOTED};
+
+	fresh.has_next = s->flows > 0;
+	fresh.next = s->head;
+	if (bpf_map_update_elem(&frames, key, &fresh, BPF_NOEXIST)) {
+		count_lost(EGRETS_FLOW);
+		return NULL;
+	}
+	s->head = *dst;
+	s->flows++;
+	return bpf_map_lookup_elem(&frames, key);
+}
+
+static __always_inline void count_frames(struct egrets_sock *s, __u64 id, struct packet *p,
+					 __u32 len, __u32 packets)
+{
+	struct egrets_endpoint unknown = {.protocol = EGRETS_PROTOCOL_PACKET};
+	struct egrets_flow_key key;
+
+	set_protocol(p, EGRETS_PROTOCOL_PACKET);
+	if (s->flows >= FRAMES_PER_SOCKET) {
+		flow_key(&key, id, &p->dst);
+		if (!bpf_map_lookup_elem(&frames, &key))
+			p->dst = unknown;
+	}
+	struct egrets_flow *flow = frames_to(s, id, &p->dst, &key);
+
+	if (!flow)
+		return;
+	if (flow->state == EGRETS_FLOW_NOTED)
+		start_flow(p, flow, s, id, &key.peer);
+	__sync_fetch_and_add(&flow->tx_bytes, len);
+	__sync_fetch_and_add(&flow->tx_packets, packets ? packets : 1);
+	flow->last_ts = bpf_ktime_get_boot_ns();
+}
+
+/* The IP packet in a frame, where there is one that can be read. */
+static __always_inline void parse_frame(const struct sk_buff *skb, __u32 network, struct packet *p)
+{
+	__u32 linear = BPF_CORE_READ(skb, len) - BPF_CORE_READ(skb, data_len);
+	struct bytes from = {.data = BPF_CORE_READ(skb, data), .len = linear};
+	__u16 link = BPF_CORE_READ(skb, dev, type);
+	__be16 type = BPF_CORE_READ(skb, protocol);
+
+	if (link == ARPHRD_ETHER || link == ARPHRD_LOOPBACK) {
+		/* the type that counts is the frame's, whatever the socket says */
+		network = ETH_TYPE_OFFSET;
+		for (int i = 0; i <= VLAN_TAGS; i++) {
+			if (!load(&from, network, &type, sizeof(type)))
+				return;
+			network += sizeof(type);
+			if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))
+				break;
+			network += sizeof(type); /* the tag */
+		}
+	}
+	if (type == bpf_htons(ETH_P_IP)) {
+		struct ipv4_header ip;
+
+		if (!load(&from, network, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4)
+			return;
+		parse_ipv4(&ip, network, p);
+	} else if (type == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6_header ip6;
+
+		if (!load(&from, network, &ip6, sizeof(ip6)) || ip6.version_class_flow[0] >> 4 != 6)
+			return;
+		parse_ipv6(&ip6, skip_extensions(&from, network + sizeof(ip6), ip6.next_header), p);
+	}
+	parse_ports(&from, p);
+}
+
+/* A frame is given to a device. */
+static __always_inline void frame_sent(const struct sk_buff *skb, const struct sock *sk)
+{
+	__u32 network = BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header) -
+			BPF_CORE_READ(skb, data);
+	__u32 len = BPF_CORE_READ(skb, len);
+	struct skb_shared_info *shared = (void *)BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end);
+	struct packet p = {};
+	__u64 id;
+	struct egrets_sock *s = sender(sk, &id);
+
+	if (!s)
+		return;
+	s->queued = 1;
+	parse_frame(skb, network, &p);
+	if (BPF_CORE_READ(sk, sk_type) == SOCK_DGRAM && network < len)
+		len -= network; /* the kernel wrote the link's header */
+	count_frames(s, id, &p, len, BPF_CORE_READ(shared, gso_segs));
+}
+
+/*
+ * A send has returned. PACKET_QDISC_BYPASS gives frames to the device on a way that the
+ * portable set does not see: then it is known only how many bytes there were.
+ */
+static __always_inline void frames_returned(const struct sock *sk, int sent)
+{
+	struct packet p = {};
+	__u64 id;
+
+	if (sent <= 0)
+		return;
+	struct egrets_sock *s = sender(sk, &id);
+
+	if (!s)
+		return;
+	if (s->queued) {
+		s->queued = 0;
+		return;
+	}
+	count_frames(s, id, &p, sent, 1);
+}
+
+#endif

@@ -1,0 +1,372 @@
+//! What is neither TCP nor UDP: each protocol's packets, whose they are, and what of them
+//! was the process' own.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::Output;
+use std::thread;
+use std::time::Duration;
+
+use common::coverage::{Carried, compare_rows, linux, say};
+use common::*;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// A run of `packet` inside the near namespace. None, and a row that says so, where this
+/// kernel lacks the protocol.
+fn run(net: &Net, args: &str, protocol: &str) -> Option<()> {
+    let output: Output = net
+        .command(packet())
+        .args(args.split(' '))
+        .output()
+        .unwrap();
+    match code(&output) {
+        0 => Some(()),
+        3 => {
+            let way = args.split(' ').next().unwrap();
+            say(&format!("{way} | {protocol} | absent | - | -"));
+            None
+        }
+        _ => panic!("packet {args}: {}", text(&output.stderr)),
+    }
+}
+
+/// Compares a run with its row; gives more of its columns.
+fn compare(db: &Path, args: &str, protocol: &str, out: Carried, back: Carried) -> Vec<String> {
+    let way = args.split(' ').next().unwrap();
+    let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/packet {args}'");
+    compare_rows(db, way, protocol, &filter, 1, out, back);
+    let columns = "outcome, family, dst_ip, dst_port, src_port, raw";
+    sqlite3(db, &format!("SELECT {columns} FROM egress WHERE {filter}")).remove(0)
+}
+
+/// Sends back what a socket of the far side gets, after `skip` bytes of it.
+fn echo(socket: Socket, skip: usize) {
+    thread::spawn(move || {
+        let mut data = vec![std::mem::MaybeUninit::uninit(); 70_000];
+        while let Ok((len, from)) = socket.recv_from(&mut data) {
+            // SAFETY: recv_from has filled these.
+            let got = unsafe { &*(&raw const data[skip..len] as *const [u8]) };
+            let _ = socket.send_to(got, &from);
+        }
+    });
+}
+
+/// A socket of the far side, with its port. None where this kernel has none.
+fn far(net: &Net, kind: Type, protocol: i32, ip: &'static str) -> Option<(Socket, u16)> {
+    net.far(move || {
+        let at: SocketAddr = SocketAddr::new(ip.parse().unwrap(), 0);
+        let domain = Domain::for_address(at);
+        let socket = Socket::new(domain, kind, Some(Protocol::from(protocol))).ok()?;
+        socket.bind(&SockAddr::from(at)).unwrap();
+        let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+        Some((socket, port))
+    })
+}
+
+const UDPLITE: i32 = 136;
+/// For experiments, RFC 3692.
+const EXPERIMENT: i32 = 253;
+
+#[test]
+fn udplite_is_its_processs_and_exact() {
+    let net = Net::new();
+    let ports: Vec<(&str, u16)> = ["10.77.0.2", "fd77::2"]
+        .into_iter()
+        .map(|ip| {
+            let port = far(&net, Type::DGRAM, UDPLITE, ip).map_or(9, |(socket, port)| {
+                echo(socket, 0);
+                port
+            });
+            (ip, port)
+        })
+        .collect();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let mut runs = Vec::new();
+    for (way, count, size) in [("udplite", 20, 700), ("udplite-to", 7, 0)] {
+        for (ip, port) in &ports {
+            let args = format!("{way} {ip} {port} {count} {size}");
+            if run(&net, &args, "udplite").is_some() {
+                runs.push((args, *ip, *port, Carried::datagrams(count, size)));
+            }
+        }
+    }
+    recorder.stop();
+    for (args, ip, port, carried) in &runs {
+        let row = compare(&db, args, "udplite", *carried, *carried);
+        let family = if ip.contains(':') { "6" } else { "4" };
+        let truth = ["sent", family, ip, &port.to_string()];
+        assert_eq!((&row[..4], &*row[5]), (&truth.map(String::from)[..], "0"));
+        assert_ne!(row[4], "", "{args}: a port of its own");
+    }
+}
+
+#[test]
+fn pings_and_raw_packets_are_their_processs_and_exact() {
+    let net = Net::new();
+    ok(net
+        .command("sysctl")
+        .args(["-q", "-w", "net.ipv4.ping_group_range=0 2147483647"]));
+    let (raw4, _) = far(&net, Type::RAW, EXPERIMENT, FAR4).unwrap();
+    echo(raw4, 20); // IPv4's raw sockets get the header too
+    let (raw6, _) = far(&net, Type::RAW, EXPERIMENT, FAR6).unwrap();
+    echo(raw6, 0);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // way, address, protocol, its number, what a piece is larger than its size, whether it comes back
+    let ways = [
+        ("ping", FAR4, "icmp", 0, 8, true),
+        ("ping", FAR6, "icmpv6", 0, 8, true),
+        ("raw-ping", FAR4, "icmp", 0, 8, true),
+        ("raw-ping", FAR6, "icmpv6", 0, 8, true),
+        ("raw", FAR4, "ip-253", EXPERIMENT, 0, true),
+        ("raw", FAR6, "ip-253", EXPERIMENT, 0, true),
+        ("hdrincl", FAR4, "ospf", 89, 0, false),
+        ("hdrincl", FAR6, "ospf", 89, 0, false),
+    ];
+    let runs = ways.map(|way| (way, format!("{} {} {} 9 1111", way.0, way.1, way.3)));
+    for ((_, _, protocol, ..), args) in &runs {
+        run(&net, args, protocol).unwrap();
+    }
+    recorder.stop();
+    for ((way, ip, protocol, _, more, back), args) in &runs {
+        let out = Carried::datagrams(9, 1111 + more);
+        let none = Carried::datagrams(0, 0);
+        let row = compare(&db, args, protocol, out, if *back { out } else { none });
+        let family = if ip.contains(':') { "6" } else { "4" };
+        let raw = if *way == "ping" { "0" } else { "1" };
+        assert_eq!(row, ["sent", family, ip, "", "", raw], "{args}");
+    }
+}
+
+const SOCK_DCCP: i32 = 6;
+
+/// A server of the far side that sends back what it gets over each association, or only
+/// takes it. None where this kernel lacks the protocol.
+fn associations(net: &Net, kind: i32, protocol: i32, sends: bool) -> Option<u16> {
+    let (listener, port) = far(net, Type::from(kind), protocol, FAR4)?;
+    if kind == SOCK_DCCP {
+        let service = 1u32.to_be().to_ne_bytes();
+        set(&listener, 269, 2, &service); // SOL_DCCP, DCCP_SOCKOPT_SERVICE
+    }
+    listener.listen(16).unwrap();
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            thread::spawn(move || {
+                let mut data = [0; 70_000];
+                while let Ok(len) = stream.read(&mut data) {
+                    if len == 0 || sends && stream.write_all(&data[..len]).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    Some(port)
+}
+
+fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) {
+    let len = value.len() as libc::socklen_t;
+    // SAFETY: a valid value and its length.
+    let done =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), len) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn associations_have_an_outcome_and_their_data_alone_is_counted() {
+    const STREAM: i32 = libc::SOCK_STREAM;
+    const SCTP: i32 = libc::IPPROTO_SCTP;
+    let net = Net::new();
+    let port = |kind, protocol, sends| associations(&net, kind, protocol, sends).unwrap_or(9);
+    let (sctp, sink) = (port(STREAM, SCTP, true), port(STREAM, SCTP, false));
+    let dccp = port(SOCK_DCCP, libc::IPPROTO_DCCP, true);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // way, protocol, port, count, size, whether it comes back
+    let ways = [
+        ("sctp", "sctp", sctp, 9, 1111, true),
+        ("sctp", "sctp", sctp, 3, 20_000, true),
+        ("sctp-many", "sctp", sctp, 9, 1111, true),
+        ("sctp-close", "sctp", sink, 400, 50, false),
+        ("dccp", "dccp", dccp, 9, 1111, true),
+    ];
+    let mut runs = Vec::new();
+    for way in ways {
+        let args = format!("{} {FAR4} {} {} {}", way.0, way.2, way.3, way.4);
+        if run(&net, &args, way.1).is_some() {
+            runs.push((way, args));
+        }
+    }
+    let refused = format!("sctp {FAR4} 9 1 1");
+    let lacks_sctp = !runs.iter().any(|(way, _)| way.1 == "sctp");
+    if !lacks_sctp {
+        let output = net
+            .command(packet())
+            .args(refused.split(' '))
+            .output()
+            .unwrap();
+        assert!(text(&output.stderr).contains("refused"), "{output:?}");
+    }
+    thread::sleep(Duration::from_millis(500)); // for what goes on after the last close
+    recorder.stop();
+    for ((_, protocol, port, count, size, back), args) in &runs {
+        // how many packets it takes is the kernels' to decide
+        let filter = format!("cmdline LIKE '%/packet {args}'");
+        let packets = |column| {
+            let sql = format!("SELECT {column} FROM egress WHERE {filter}");
+            sqlite3(&db, &sql)[0][0].parse().ok()
+        };
+        let carried = |bytes, column| Carried {
+            bytes,
+            datagrams: packets(column),
+        };
+        let out = carried(count * size, "tx_packets");
+        let back = carried(if *back { count * size } else { 0 }, "rx_packets");
+        let row = compare(&db, args, protocol, out, back);
+        let truth = ["connected", "4", FAR4, &port.to_string()];
+        assert_eq!(row[..4], truth, "{args}");
+    }
+    if !lacks_sctp {
+        let filter = format!("cmdline LIKE '%/packet {refused}'");
+        let sql = format!("SELECT outcome, tx_bytes FROM egress WHERE {filter}");
+        assert_eq!(sqlite3(&db, &sql), [["refused", "0"]]);
+    }
+    // the servers' answers are no egress
+    let all: i64 = value(
+        &db,
+        "SELECT count(*) FROM egress WHERE protocol IN ('sctp', 'dccp')",
+    );
+    assert_eq!(all as usize, runs.len() + usize::from(!lacks_sctp));
+}
+
+const ETHERNET: usize = 14;
+const IPV4: usize = 20;
+const IPV6: usize = 40;
+const UDP: usize = 8;
+
+/// Which sets see the frames that bypass the queues, and how much of them.
+fn bypass(db: &Path) -> (bool, bool) {
+    let set: String = value(db, "SELECT hook_set FROM recordings");
+    (set == "kprobe", set == "kprobe" || linux() >= (6, 3))
+}
+
+#[test]
+fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // way, address, the frame's length less its size, whether its address can be told, its port
+    let ways = [
+        ("raw", FAR4, ETHERNET + IPV4 + UDP, true, true),
+        ("raw", FAR6, ETHERNET + IPV6 + UDP, true, true),
+        ("dgram", FAR4, IPV4 + UDP, true, true),
+        ("dgram", FAR6, IPV6 + UDP, true, true),
+        ("vlan", FAR4, ETHERNET + 4 + IPV4 + UDP, true, true),
+        ("qinq", FAR6, ETHERNET + 8 + IPV6 + UDP, true, true),
+        ("options", FAR4, ETHERNET + 4 + IPV4 + 8 + UDP, true, true),
+        ("options", FAR6, ETHERNET + 4 + IPV6 + 24 + UDP, true, true),
+        ("fragment", FAR4, ETHERNET + IPV4 + UDP, true, false),
+        ("fragment", FAR6, ETHERNET + IPV6 + 8 + UDP, true, false),
+        ("other", FAR4, ETHERNET + IPV4 + UDP, false, false),
+        ("ring", FAR4, ETHERNET + IPV4 + UDP, false, false),
+        ("bypass", FAR4, ETHERNET + IPV4 + UDP, true, true),
+    ];
+    let runs = ways.map(|way| (way, format!("frame-{} {} 4242 8 1001", way.0, way.1)));
+    for (_, args) in &runs {
+        run(&net, args, "packet").unwrap();
+    }
+    let truncated = format!("frame-truncated {FAR4} 4242 8 1001");
+    run(&net, &truncated, "packet").unwrap();
+    recorder.stop();
+    let (whole, seen) = bypass(&db);
+    for ((way, ip, more, address, port), args) in &runs {
+        if *way == "bypass" && !seen {
+            say("frame-bypass | packet | no | - | -");
+            continue;
+        }
+        let row = packets(&db, args, 8, more + 1001);
+        let told = *way != "bypass" || whole;
+        let family = if ip.contains(':') { "6" } else { "4" };
+        let truth = [
+            "sent",
+            if *address && told { family } else { "" },
+            if *address && told { *ip } else { "" },
+            if *port && told { "4242" } else { "" },
+        ];
+        assert_eq!(row[..4], truth, "{args}");
+    }
+    let row = packets(&db, &truncated, 8, ETHERNET + 10);
+    assert_eq!(row[..4], ["sent", "", "", ""]);
+}
+
+/// A packet socket's row: what it got is not counted.
+fn packets(db: &Path, args: &str, count: usize, size: usize) -> Vec<String> {
+    let filter = format!("protocol = 'packet' AND cmdline LIKE '%/packet {args}'");
+    let way = args.split(' ').next().unwrap();
+    let out = Carried::datagrams(count, size);
+    let columns = "outcome, family, dst_ip, dst_port, comm, tx_bytes, rx_bytes, tx_packets";
+    let sql = format!("SELECT {columns} FROM egress WHERE {filter}");
+    let rows = sqlite3(db, &sql);
+    let [row] = &rows[..] else {
+        say(&format!("{way} | packet | no | - | -"));
+        panic!("{args}: {rows:?}");
+    };
+    let got: usize = row[5].parse().unwrap();
+    let error = (got as f64 - out.bytes as f64).abs() / out.bytes as f64 * 100.0;
+    let own = if row[4] == "packet" { "yes" } else { "no" };
+    say(&format!("{way} | packet | yes | {own} | {error:.2}"));
+    assert_eq!((own, got), ("yes", out.bytes), "{args}");
+    assert_eq!((&*row[6], &*row[7]), ("", &*count.to_string()), "{args}");
+    row.clone()
+}
+
+/// A TCP server of the far side that sends back what it gets.
+fn tcp_echo(net: &Net) -> u16 {
+    let listener = net.far(|| TcpListener::bind("0.0.0.0:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || std::io::copy(&mut &stream, &mut &stream));
+        }
+    });
+    port
+}
+
+#[test]
+fn a_socket_that_others_inherit_or_are_given_stays_its_first_owners_and_says_so() {
+    let net = Net::new();
+    let (tcp, udp) = (tcp_echo(&net), net.echo());
+    let (raw, _) = far(&net, Type::RAW, EXPERIMENT, FAR4).unwrap();
+    echo(raw, 20);
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let frame = ETHERNET + IPV4 + UDP;
+    let ways = [
+        ("tcp", tcp, 0),
+        ("udp", udp, 0),
+        ("raw", EXPERIMENT as u16, 0),
+        ("frame", 4242, frame),
+    ];
+    let mut runs = Vec::new();
+    for how in ["inherit", "pass"] {
+        for (way, port, more) in ways {
+            let args = format!("{how}-{way} {FAR4} {port} 7 501");
+            // ends with the second process
+            let printed = ok(net.command(packet()).args(args.split(' ')));
+            runs.push((args, printed, 7 * (501 + more)));
+        }
+    }
+    recorder.stop();
+    for (args, printed, bytes) in &runs {
+        let columns = "pid, shared_pid, tx_bytes";
+        let filter = format!("cmdline LIKE '%/packet {args}'");
+        let rows = sqlite3(&db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
+        let (first, second) = printed.trim_end().split_once(' ').unwrap();
+        assert_eq!(rows, [[first, second, &bytes.to_string()]], "{args}");
+    }
+}

@@ -1,0 +1,108 @@
+//! Sockets that two processes use: one makes it, dials and sends the first piece, and
+//! ends; the other sends the rest. Who they are is printed.
+
+use std::io::{Error, IoSlice, IoSliceMut, Result};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::exit;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+use super::{Run, Socket, check, frames};
+
+/// `inherit-` by fork, or `pass-` over a Unix socket.
+pub fn send(run: &Run, passed: bool, way: &str) -> Result<()> {
+    let (near, far) = UnixStream::pair()?;
+    let maker = std::process::id();
+    if passed {
+        // before there is a socket to inherit
+        let child = fork()?;
+        if child == 0 {
+            rest(run, way, maker, &receive(&far)?);
+        }
+        let socket = first(run, way)?;
+        give(&near, &socket)?;
+        println!("{maker} {child}");
+        return Ok(());
+    }
+    let socket = first(run, way)?;
+    let child = fork()?;
+    if child == 0 {
+        rest(run, way, maker, &socket);
+    }
+    println!("{maker} {child}");
+    Ok(())
+}
+
+/// 0 in the child.
+fn fork() -> Result<i32> {
+    // SAFETY: there is one thread.
+    check(unsafe { libc::fork() } as isize).map(|pid| pid as i32)
+}
+
+fn first(run: &Run, way: &str) -> Result<Socket> {
+    let family = run.family();
+    let socket = match way {
+        "tcp" => Socket::new(family, libc::SOCK_STREAM, 0)?,
+        "udp" => Socket::new(family, libc::SOCK_DGRAM, 0)?,
+        "raw" => Socket::new(family, libc::SOCK_RAW, run.to.port().into())?,
+        _ => frames::socket(libc::SOCK_RAW)?,
+    };
+    if way == "tcp" {
+        socket.connect(run.to)?;
+    }
+    piece(run, way, &socket)?;
+    Ok(socket)
+}
+
+/// The other process: until its parent has ended, and then all but the first piece.
+fn rest(run: &Run, way: &str, maker: u32, socket: &Socket) -> ! {
+    while std::os::unix::process::parent_id() == maker {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let sent = (1..run.count).try_for_each(|_| piece(run, way, socket));
+    exit(if sent.is_ok() { 0 } else { 1 })
+}
+
+/// Sends one, and waits until it is back.
+fn piece(run: &Run, way: &str, socket: &Socket) -> Result<()> {
+    let data = vec![b'x'; run.size];
+    match way {
+        "tcp" => socket.send(&data)?,
+        "udp" => socket.send_to(&data, run.to)?,
+        "raw" => socket.send_to(&data, run.host())?,
+        _ => return frames::plain(run, socket),
+    }
+    match way {
+        "tcp" => socket.receive_all(run.size),
+        _ => socket.receive().map(drop),
+    }
+}
+
+fn give(to: &UnixStream, socket: &Socket) -> Result<()> {
+    // SAFETY: open as long as the socket is.
+    let files = [unsafe { BorrowedFd::borrow_raw(socket.0) }];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    message.push(SendAncillaryMessage::ScmRights(&files));
+    sendmsg(to, &[IoSlice::new(b"x")], &mut message, SendFlags::empty())?;
+    Ok(())
+}
+
+fn receive(from: &UnixStream) -> Result<Socket> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let into = &mut [IoSliceMut::new(&mut byte)];
+    recvmsg(from.as_fd(), into, &mut message, RecvFlags::empty())?;
+    let files = message.drain().find_map(|part| match part {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    let file: OwnedFd = files.ok_or(Error::other("no socket came"))?;
+    Ok(Socket(file.into_raw_fd()))
+}
