@@ -91,7 +91,7 @@ nginx          900  101    web-1      api.exam…      1    700 B  11-23 13:30:0
     );
     assert_eq!(
         notes,
-        "\n3 processes, 5 connections\n\
+        "\n4 processes, 5 connections\n\
          note: this terminal is too narrow for FIRST SEEN, FAILED, RECEIVED\n"
     );
 }
