@@ -3,11 +3,11 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -272,6 +272,7 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
         ("options", FAR6, ETHERNET + 4 + IPV6 + 24 + UDP, true, true),
         ("fragment", FAR4, ETHERNET + IPV4 + UDP, true, false),
         ("fragment", FAR6, ETHERNET + IPV6 + 8 + UDP, true, false),
+        ("short", FAR4, ETHERNET + IPV4 + UDP, true, false),
         ("other", FAR4, ETHERNET + IPV4 + UDP, false, false),
         ("ring", FAR4, ETHERNET + IPV4 + UDP, false, false),
         ("bypass", FAR4, ETHERNET + IPV4 + UDP, true, true),
@@ -302,6 +303,74 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
     }
     let row = packets(&db, &truncated, 8, ETHERNET + 10);
     assert_eq!(row[..4], ["sent", "", "", ""]);
+}
+
+#[test]
+fn odd_headers_of_raw_sockets_are_counted_and_what_they_do_not_tell_is_not_made_up() {
+    let net = Net::new();
+    let near = ["-n", &net.near, "link", "set", "up0", "mtu", "9000"];
+    ok(std::process::Command::new("ip").args(near));
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // way, address, protocol, bytes after IP's headers, whether the port can be told
+    let ways = [
+        ("udp", FAR4, "udp", UDP + 1001, true),
+        ("udp", FAR6, "udp", UDP + 1001, true),
+        ("tcp", FAR4, "tcp", UDP + 1001, true),
+        ("tcp", FAR6, "tcp", UDP + 1001, true),
+        ("options", FAR4, "udp", UDP + 1001, true),
+        ("options", FAR6, "udp", UDP + 1001, true),
+        ("fragment", FAR4, "udp", UDP + 1001, false),
+        ("fragment", FAR6, "udp", UDP + 1001, false),
+        ("cut", FAR4, "udp", 3, false),
+        ("cut", FAR6, "udp", 3, false),
+        ("udp", FAR4, "udp", UDP + 8900, true),
+    ];
+    let runs = ways.map(|way| {
+        let size = if way.3 > 8000 { 8900 } else { 1001 };
+        (way, format!("header-{} {} 4242 6 {size}", way.0, way.1))
+    });
+    for ((_, _, protocol, ..), args) in &runs {
+        run(&net, args, protocol).unwrap();
+    }
+    recorder.stop();
+    for ((_, ip, protocol, bytes, port), args) in &runs {
+        let (out, none) = (Carried::datagrams(6, *bytes), Carried::datagrams(0, 0));
+        let row = compare(&db, args, protocol, out, none);
+        let family = if ip.contains(':') { "6" } else { "4" };
+        let port = if *port { "4242" } else { "" };
+        assert_eq!(row[..4], ["sent", family, ip, port], "{args}");
+        assert_eq!(row[5], "1", "{args}");
+    }
+    // and none is anybody else's
+    let others = "SELECT comm, protocol, dst_ip FROM egress WHERE raw AND comm <> 'packet'";
+    assert!(sqlite3(&db, others).is_empty());
+}
+
+#[test]
+fn a_raw_socket_older_than_the_recorder_has_an_owner() {
+    let net = Net::new();
+    let (raw, _) = far(&net, Type::RAW, EXPERIMENT, FAR4).unwrap();
+    echo(raw, 20);
+    let args = format!("wait-raw {FAR4} {EXPERIMENT} 5 0");
+    let mut command = net.command(packet());
+    command.args(args.split(' '));
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = Guard(pipes.spawn().unwrap());
+    let mut line = String::new();
+    let stdout = child.0.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    child.0.stdin.take().unwrap().write_all(b"now\n").unwrap();
+    assert!(child.0.wait().unwrap().success());
+    recorder.stop();
+    let none = Carried::datagrams(5, 0);
+    let row = compare(&db, &args, "ip-253", none, none);
+    assert_eq!(row, ["sent", "4", FAR4, "", "", "1"]);
+    let older = "SELECT already_open FROM egress WHERE cmdline LIKE '%/packet wait-raw %'";
+    assert_eq!(sqlite3(&db, older), [["1"]]);
 }
 
 /// A packet socket's row: what it got is not counted.

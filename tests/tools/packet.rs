@@ -158,8 +158,14 @@ impl Run {
         if let Some(way) = way.strip_prefix("frame-") {
             return frames::send(self, way);
         }
+        if let Some(way) = way.strip_prefix("header-") {
+            return self.odd_headers(way);
+        }
         if let Some(way) = way.strip_prefix("inherit-") {
             return share::send(self, false, way);
+        }
+        if let Some(way) = way.strip_prefix("wait-") {
+            return share::wait(self, way);
         }
         if let Some(way) = way.strip_prefix("pass-") {
             return share::send(self, true, way);
@@ -260,6 +266,34 @@ impl Run {
             socket.send_to(&packet, self.host())?;
         }
         Ok(())
+    }
+
+    /// Whole packets too, of UDP or TCP, with something odd about them.
+    fn odd_headers(&self, way: &str) -> Result<()> {
+        let odd = match way {
+            "fragment" => bytes::Odd::Fragment,
+            "options" => bytes::Odd::Options,
+            _ => bytes::Odd::No,
+        };
+        let whole = bytes::Frame {
+            to: self.to,
+            payload: self.size,
+            tags: &[],
+            odd,
+        };
+        let mut packet = whole.packet();
+        let (protocol, header) = match self.to.is_ipv4() {
+            true => (9, 20),
+            false => (6, 40),
+        };
+        match way {
+            "tcp" => packet[protocol] = libc::IPPROTO_TCP as u8,
+            // ports and lengths that are not there
+            "cut" => packet.truncate(header + 3),
+            _ => {}
+        }
+        let socket = Socket::new(self.family(), libc::SOCK_RAW, libc::IPPROTO_RAW)?;
+        (0..self.count).try_for_each(|_| socket.send_to(&packet, self.host()))
     }
 
     fn stream(&self, kind: c_int, protocol: c_int) -> Result<()> {

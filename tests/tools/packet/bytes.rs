@@ -61,6 +61,8 @@ pub enum Odd {
     OtherType,
     /// Ends within IP's header.
     Truncated,
+    /// IPv4's header says that it is shorter than one can be.
+    Short,
     /// A later fragment.
     Fragment,
     /// IPv4's options, IPv6's extension headers.
@@ -116,7 +118,8 @@ impl Frame {
         };
         let len = 20 + options.len();
         let total = len + 8 + self.payload;
-        let mut header = vec![0x40 | (len / 4) as u8, 0];
+        let words = if self.odd == Odd::Short { 4 } else { len / 4 };
+        let mut header = vec![0x40 | words as u8, 0];
         header.extend((total as u16).to_be_bytes());
         header.extend([0, 1]);
         header.extend(fragment.to_be_bytes());

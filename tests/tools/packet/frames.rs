@@ -16,6 +16,7 @@ pub fn send(run: &Run, way: &str) -> Result<()> {
         "vlan" => (&[0x8100], Odd::No),
         "qinq" => (&[0x88a8, 0x8100], Odd::No),
         "other" => (&[], Odd::OtherType),
+        "short" => (&[], Odd::Short),
         "truncated" => (&[], Odd::Truncated),
         "fragment" => (&[], Odd::Fragment),
         "options" => (&[0x8100], Odd::Options),

@@ -1,5 +1,5 @@
 //! Sockets that two processes use: one makes it, dials and sends the first piece, and
-//! ends; the other sends the rest. Who they are is printed.
+//! ends; the other sends the rest. Who they are is printed. And one that waits.
 
 use std::io::{Error, IoSlice, IoSliceMut, Result};
 use std::mem::MaybeUninit;
@@ -38,6 +38,14 @@ pub fn send(run: &Run, passed: bool, way: &str) -> Result<()> {
     Ok(())
 }
 
+/// Makes the socket, says "ready", and uses it once a line has come.
+pub fn wait(run: &Run, way: &str) -> Result<()> {
+    let socket = make(run, way)?;
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new())?;
+    (0..run.count).try_for_each(|_| piece(run, way, &socket))
+}
+
 /// 0 in the child.
 fn fork() -> Result<i32> {
     // SAFETY: there is one thread.
@@ -45,6 +53,12 @@ fn fork() -> Result<i32> {
 }
 
 fn first(run: &Run, way: &str) -> Result<Socket> {
+    let socket = make(run, way)?;
+    piece(run, way, &socket)?;
+    Ok(socket)
+}
+
+fn make(run: &Run, way: &str) -> Result<Socket> {
     let family = run.family();
     let socket = match way {
         "tcp" => Socket::new(family, libc::SOCK_STREAM, 0)?,
@@ -55,7 +69,6 @@ fn first(run: &Run, way: &str) -> Result<Socket> {
     if way == "tcp" {
         socket.connect(run.to)?;
     }
-    piece(run, way, &socket)?;
     Ok(socket)
 }
 
