@@ -11,8 +11,8 @@ BEGIN { FS = " *[|] *" }
 		places[++m] = where
 	}
 	way = $2 " | " $3
-	if (!(way in known)) {
-		known[way] = 1
+	if (!(way in rank)) {
+		rank[way] = $3 SUBSEP $2
 		ways[++n] = way
 	}
 	key = way SUBSEP where
@@ -36,6 +36,13 @@ END {
 	printf "\n| --- | --- |"
 	for (j = 1; j <= m; j++)
 		printf " --- |"
+	# the tests run side by side: by protocol, and in the order of their names
+	for (i = 2; i <= n; i++)
+		for (k = i; k > 1 && rank[ways[k]] < rank[ways[k - 1]]; k--) {
+			other = ways[k]
+			ways[k] = ways[k - 1]
+			ways[k - 1] = other
+		}
 	for (i = 1; i <= n; i++) {
 		printf "\n| %s |", ways[i]
 		for (j = 1; j <= m; j++) {
