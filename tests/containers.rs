@@ -618,3 +618,12 @@ fn the_questions_about_who_it_was_have_their_answers() {
     let unit = format!("what did unit {unit} talk to on port {port}");
     assert_eq!(answer(&unit, "host"), "late.test");
 }
+
+#[test]
+fn cgroup2_is_found_where_another_file_system_lies_over_it() {
+    let script = r#"mount -t tmpfs none "$1"; exec "$2" check"#;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-ec", script, "sh"]);
+    let said = ok(unshare.arg(cgroup2()).arg(egrets().get_program()));
+    assert!(said.contains("recording works here"), "{said}");
+}

@@ -477,7 +477,7 @@ fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked
     dials(&db, 2);
     dials(&late_db, 1);
     let unnamed =
-        "SELECT count(*) FROM egress WHERE container_id IS NOT NULL AND container_name IS NULL";
+        &format!("SELECT count(*) FROM egress WHERE dst_port = {port} AND container_name IS NULL");
     assert_eq!(value::<i64>(&late_db, unnamed), 1);
 
     docker.restart_daemon();

@@ -51,23 +51,13 @@ struct Apart(Guard);
 enum Cgroups {
     /// The machine's own: hybrid here, cgroup2 alone in the virtual ones.
     Own,
-    /// Controllers of cgroup v1 alone, and no cgroup2.
+    /// Controllers of cgroup v1 alone: hybrid ones without their cgroup2.
     V1,
 }
 
 impl Apart {
     fn new(dirs: &[&str], cgroups: Cgroups) -> Apart {
-        // cgroup2 goes, or lies below another file system
-        let v1 = r#"if mountpoint -q /sys/fs/cgroup/unified; then
-                umount /sys/fs/cgroup/unified
-            else
-                mount -t tmpfs none /sys/fs/cgroup
-                for of in cpu cpuacct cpuset memory devices freezer pids blkio; do
-                    mkdir /sys/fs/cgroup/$of
-                    mount -t cgroup -o $of none /sys/fs/cgroup/$of || rmdir /sys/fs/cgroup/$of
-                done
-            fi
-        "#;
+        let v1 = "umount /sys/fs/cgroup/unified\n";
         let script = r#"for dir; do mkdir -p "$dir"; mount -t tmpfs none "$dir"; done
             echo ready; exec sleep 600"#;
         let script = match cgroups {
@@ -125,7 +115,8 @@ fn a_container_of_podmans_has_its_name_image_and_hostname() {
 }
 
 #[test]
-fn a_container_of_podmans_has_its_name_on_cgroup_v1_alone() {
+#[ignore = "needs cgroup v1's controllers beside cgroup2: make test"]
+fn a_container_of_podmans_has_its_name_where_cgroup_v1_is_all() {
     podmans_containers(Cgroups::V1);
 }
 
@@ -220,7 +211,8 @@ fn containerds_containers_are_told_by_the_bundles_that_it_really_makes() {
 }
 
 #[test]
-fn containerds_containers_are_told_on_cgroup_v1_alone() {
+#[ignore = "needs cgroup v1's controllers beside cgroup2: make test"]
+fn containerds_containers_are_told_where_cgroup_v1_is_all() {
     containerds_containers(Cgroups::V1);
 }
 
