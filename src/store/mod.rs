@@ -144,10 +144,11 @@ impl Store {
     /// Writes the batch; `now` is until when the recording has seen everything.
     pub fn commit(&mut self, now: i64) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
+        let written = batch.connections.len() + batch.lookups.len();
         let (db, writer) = (&mut self.db, &mut self.writer);
         writer
             .write(db, &batch, now)
-            .and_then(|()| retention::enforce(db, writer, self.keep, now))
+            .and_then(|()| retention::enforce(db, writer, self.keep, now, written))
             .and_then(|()| self.checkpointer.committed(db))
             .with_context(|| file::cannot_write(&self.path))
     }

@@ -26,8 +26,6 @@ pub struct Keep {
 /// How long a commit may take longer for the sake of it. One step more is begun
 /// before this is over.
 const BUDGET: Duration = Duration::from_millis(20);
-/// The same where the history has grown far beyond its size meanwhile.
-const LARGE_BUDGET: Duration = Duration::from_millis(60);
 
 /// Rows that a step removes at most: some 2 ms.
 const ROWS: i64 = 200;
@@ -37,23 +35,28 @@ const PAGES: i64 = 32;
 /// Free pages that are not worth giving back: the next batches fill them.
 const SPARE: u64 = 1 << 20;
 
-/// Removes what is beyond `keep` at `now` (nanoseconds since 1970), as much of it as
-/// there is time for.
-pub fn enforce(db: &mut Db, writer: &mut Writer, keep: Keep, now: i64) -> rusqlite::Result<()> {
+/// Removes what is beyond `keep` at `now` (nanoseconds since 1970): as much of it as there
+/// is time for, but at least twice the rows that were `written`, so that the file comes back
+/// to its size however busy the host is.
+pub fn enforce(
+    db: &mut Db,
+    writer: &mut Writer,
+    keep: Keep,
+    now: i64,
+    written: usize,
+) -> rusqlite::Result<()> {
     let begun = Instant::now();
+    let mut steps = 2 * written as i64 / ROWS;
     loop {
-        let excess = match keep.bytes {
-            Some(bytes) => used(db)?.saturating_sub(bytes),
-            None => 0,
+        let too_large = match keep.bytes {
+            Some(bytes) => used(db)? > bytes,
+            None => false,
         };
-        let budget = match keep.bytes {
-            Some(bytes) if excess > bytes / 16 => LARGE_BUDGET,
-            _ => BUDGET,
-        };
-        if begun.elapsed() >= budget {
+        if steps <= 0 && begun.elapsed() >= BUDGET {
             return Ok(());
         }
-        let removed = step(db, writer, keep, excess > 0, now)?;
+        steps -= 1;
+        let removed = step(db, writer, keep, too_large, now)?;
         let spare = keep.bytes.map_or(SPARE, |bytes| SPARE.min(bytes / 8));
         let given_back = give_back(db, spare)?;
         if !removed && !given_back {
