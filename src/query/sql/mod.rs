@@ -35,7 +35,6 @@ pub fn statement(
     zone: &Zone,
     sums: bool,
 ) -> String {
-    let sums = sums && sums::suffice(question);
     let mut conditions = conditions(question);
     let view = match (question.list, question.from) {
         (List::NeverContacted, _) => "dns",
@@ -64,9 +63,10 @@ pub fn statement(
         conditions.push(ASKED_FOR.to_owned());
     }
     let unseen = match since.filter(|_| question.new) {
-        Some(since) => fresh::unseen(question, since, view, &conditions),
+        Some(since) => fresh::unseen(question, since, view, &conditions, sums),
         None => None,
     };
+    let sums = sums && sums::suffice(question);
     let from = match sums {
         true => sums::from(&std::mem::take(&mut conditions), since, until),
         false => {
