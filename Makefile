@@ -45,18 +45,20 @@ lint: ## Check format and lints of the Rust, C and shell code
 bench: ## Run the benchmarks; needs sudo
 	@scripts/bench.sh
 
-install: build ## Install egrets, its systemd unit and completions below PREFIX=/usr/local
+install: build ## Install egrets, its systemd unit, manual and completions below PREFIX=/usr/local
 	install -D -m 755 $(built) $(bindir)/egrets
 	mkdir -p $(unitdir)
 	sed 's|@PREFIX@|$(PREFIX)|' systemd/egrets.service > $(unitdir)/egrets.service
 	chmod 644 $(unitdir)/egrets.service
+	$(built) man-pages $(sharedir)/man/man1
+	chmod 644 $(sharedir)/man/man1/egrets*.1
 	install -D -m 644 completions/egrets.bash $(sharedir)/bash-completion/completions/egrets
 	install -D -m 644 completions/_egrets $(sharedir)/zsh/site-functions/_egrets
 	install -D -m 644 completions/egrets.fish $(sharedir)/fish/vendor_completions.d/egrets.fish
 	@echo "to record from now on: sudo systemctl daemon-reload && sudo systemctl enable --now egrets"
 
 uninstall: ## Remove them; the history in /var/lib/egrets stays
-	rm -f $(bindir)/egrets $(unitdir)/egrets.service $(completions)
+	rm -f $(bindir)/egrets $(unitdir)/egrets.service $(completions) $(sharedir)/man/man1/egrets*.1
 
 vmlinux: ## Write bpf/vmlinux.h anew from this kernel's BTF
 	@scripts/setup.sh build vmlinux

@@ -47,6 +47,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Print the script that completes commands, questions and names in a shell
     Completions(CompletionsArgs),
+    /// Write a page of manual for each command into a directory
+    #[command(hide = true)]
+    ManPages(ManArgs),
     /// What can follow on a command line; the scripts of completions ask
     #[command(hide = true)]
     CompleteWords(CompleteArgs),
@@ -307,6 +310,12 @@ pub struct StatusArgs {
 pub struct CompletionsArgs {
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    #[arg(value_name = "DIRECTORY")]
+    pub directory: PathBuf,
 }
 
 #[derive(Debug, Args)]

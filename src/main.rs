@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Some(Command::Explain(args)) => commands::explain::run(&args),
         Some(Command::Check(args)) => commands::check::run(&args),
         Some(Command::Status(args)) => commands::status::run(&args),
+        Some(Command::ManPages(args)) => commands::man::run(&args),
         Some(Command::Completions(args)) => commands::complete::script(&args),
         Some(Command::CompleteWords(args)) => commands::complete::words(&args),
     };

@@ -7,6 +7,7 @@ pub mod complete;
 pub mod explain;
 pub mod export;
 mod live;
+pub mod man;
 pub mod query;
 pub mod record;
 pub mod status;

@@ -83,7 +83,7 @@ fn hit(host: &Host, column: &str) -> String {
 /// `condition`, marked as one that few rows meet: SQLite then looks for those
 /// few names or processes and from there for their connections, instead of
 /// going through every connection.
-fn rare(condition: &str) -> String {
+pub fn rare(condition: &str) -> String {
     format!("likelihood({condition}, 0.001)")
 }
 

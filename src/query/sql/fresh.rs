@@ -1,21 +1,28 @@
 //! What is new: what the same question would not have found before.
 
-use super::super::question::{Actors, Counted, From, List, Question};
+use super::super::question::{Actors, Counted, From, List, Only, Question};
 
 /// The condition that nothing like a row, or like a group of them, met `conditions` before
-/// `since`; none where every row is something of its own.
+/// `since`; none where every row is something of its own. With `sums`, which also know of
+/// connections that were removed since, no connection is looked at.
 pub fn unseen(
     question: &Question,
     since: i64,
     view: &str,
     conditions: &[String],
+    sums: bool,
 ) -> Option<String> {
+    // Whether a connection is open is not summed up.
+    let (before, began) = match sums && view == "egress" && !question.only.contains(&Only::Open) {
+        true => ("egress_total", "first_ts"),
+        false => (view, "ts"),
+    };
     let never = |same: &str| {
         let conditions = conditions
             .iter()
             .map(|condition| format!("\n    AND {condition}"));
         format!(
-            "NOT EXISTS (SELECT 1 FROM {view} AS old WHERE {same} AND old.ts < {since}{})",
+            "NOT EXISTS (SELECT 1 FROM {before} AS old WHERE {same} AND old.{began} < {since}{})",
             conditions.collect::<String>()
         )
     };

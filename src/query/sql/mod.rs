@@ -9,9 +9,10 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
-use super::question::{Counted, From, List, Pick, Question};
+use super::host::Host;
+use super::question::{Counted, From, List, Only, Pick, Question};
 use super::zone::Zone;
-use condition::{condition, known};
+use condition::{condition, known, rare};
 use select::{Answer, BOTH_WAYS, SUM_BOTH_WAYS, answer};
 
 /// The condition that a record gives an address to the host that was asked for.
@@ -35,7 +36,6 @@ pub fn statement(
     zone: &Zone,
     sums: bool,
 ) -> String {
-    let sums = sums && sums::suffice(question);
     let mut conditions = conditions(question);
     let view = match (question.list, question.from) {
         (List::NeverContacted, _) => "dns",
@@ -64,13 +64,14 @@ pub fn statement(
         conditions.push(ASKED_FOR.to_owned());
     }
     let unseen = match since.filter(|_| question.new) {
-        Some(since) => fresh::unseen(question, since, view, &conditions),
+        Some(since) => fresh::unseen(question, since, view, &conditions, sums),
         None => None,
     };
+    let sums = sums && sums::suffice(question);
     let from = match sums {
         true => sums::from(&std::mem::take(&mut conditions), since, until),
         false => {
-            conditions.extend(span("ts", since, until));
+            conditions.extend(times(Some(question), since, until));
             view.to_owned()
         }
     };
@@ -126,7 +127,7 @@ pub fn rows(
         let asked = conditions.join("\n    AND ");
         conditions = vec![format!("id IN (SELECT id FROM lookups WHERE {asked})")];
     }
-    conditions.extend(span("ts", since, until));
+    conditions.extend(times(question, since, until));
     let filter = all_of("WHERE", &conditions);
     format!(
         "SELECT {}\nFROM {view}{filter}\nORDER BY ts, id",
@@ -198,6 +199,23 @@ fn order(question: &Question, ties: &str) -> String {
         .filter(|&n| n != Pick::ALL)
         .map_or_else(String::new, |n| format!("\nLIMIT {n}"));
     format!("\nORDER BY {first}{descending}, {ties}{limit}")
+}
+
+/// The conditions that a row is of the span asked about. Where nothing else says which few
+/// rows are meant, its beginning is marked as what does: SQLite then begins at the index of
+/// times, and not with every process.
+fn times(question: Option<&Question>, since: Option<i64>, until: Option<i64>) -> Vec<String> {
+    let names = |only: &Only| match only {
+        Only::To(host) => *host != Host::Raw,
+        Only::By(_) => true,
+        _ => false,
+    };
+    let named = question.is_some_and(|question| question.only.iter().any(names));
+    let mut times = Vec::from_iter(span("ts", since, until));
+    if let Some(first) = times.first_mut().filter(|_| since.is_some() && !named) {
+        *first = rare(first);
+    }
+    times
 }
 
 /// The conditions that a time is in the span asked about.

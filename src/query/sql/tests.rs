@@ -268,6 +268,30 @@ fn no_question_needs_to_go_through_every_connection() {
 }
 
 #[test]
+fn a_question_about_a_time_goes_there_at_once() {
+    let history = History::new();
+    for question in [
+        "connections per hour today",
+        "new hosts since 9:00",
+        "which connections failed today",
+        "connections since 9:00",
+        "failed lookups per hour today",
+    ] {
+        let question = parsed(question);
+        let sql = statement(&question, question.since, question.until);
+        let mut plan = history
+            .0
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .unwrap();
+        let mut steps = plan
+            .query_map([], |row| row.get::<_, String>("detail"))
+            .unwrap();
+        let first = steps.next().unwrap().unwrap();
+        assert!(first.contains("_ts (ts>?"), "{first}: {sql}");
+    }
+}
+
+#[test]
 fn the_span_holds_its_beginning_and_not_its_end() {
     let history = connected(&[CURL]);
     let question = question(
