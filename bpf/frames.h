@@ -59,24 +59,30 @@ static __always_inline struct egrets_sock *sender(const struct sock *sk, __u64 *
 	return bpf_map_lookup_elem(&senders, id);
 }
 
+/* The flow to this destination or, of a socket that has many, to an unknown one. */
 static __always_inline struct egrets_flow *frames_to(struct egrets_sock *s, __u64 id,
 						     const struct egrets_endpoint *dst,
 						     struct egrets_flow_key *key)
 {
+	struct egrets_endpoint unknown = {.protocol = EGRETS_PROTOCOL_PACKET};
+	struct egrets_flow fresh = {.state = EGRETS_FLOW_NOTED};
+
 	flow_key(key, id, dst);
 	struct egrets_flow *flow = bpf_map_lookup_elem(&frames, key);
 
-	if (flow || (s->flows >= FRAMES_PER_SOCKET && dst->port))
+	if (!flow && s->flows >= FRAMES_PER_SOCKET) {
+		key->peer = unknown;
+		flow = bpf_map_lookup_elem(&frames, key);
+	}
+	if (flow)
 		return flow;
-	struct egrets_flow fresh = {.state = EGRETS_FLOW_NOTED};
-
 	fresh.has_next = s->flows > 0;
 	fresh.next = s->head;
 	if (bpf_map_update_elem(&frames, key, &fresh, BPF_NOEXIST)) {
 		count_lost(EGRETS_FLOW);
 		return NULL;
 	}
-	s->head = *dst;
+	s->head = key->peer;
 	s->flows++;
 	return bpf_map_lookup_elem(&frames, key);
 }
@@ -84,15 +90,9 @@ static __always_inline struct egrets_flow *frames_to(struct egrets_sock *s, __u6
 static __always_inline void count_frames(struct egrets_sock *s, __u64 id, struct packet *p,
 					 __u32 len, __u32 packets)
 {
-	struct egrets_endpoint unknown = {.protocol = EGRETS_PROTOCOL_PACKET};
 	struct egrets_flow_key key;
 
 	set_protocol(p, EGRETS_PROTOCOL_PACKET);
-	if (s->flows >= FRAMES_PER_SOCKET) {
-		flow_key(&key, id, &p->dst);
-		if (!bpf_map_lookup_elem(&frames, &key))
-			p->dst = unknown;
-	}
 	struct egrets_flow *flow = frames_to(s, id, &p->dst, &key);
 
 	if (!flow)

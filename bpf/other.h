@@ -209,7 +209,7 @@ __noinline int end_closed(__u64 cookie)
 
 /* An association is there, or ends. A closed socket goes with its last one. */
 static __always_inline void associate(const struct egrets_flow_key *key, struct egrets_flow *flow,
-				      struct egrets_sock *s, const struct contents *c)
+				      struct egrets_sock *s, const struct contents *c, bool out)
 {
 	if (c->opens && !flow->established) {
 		flow->established = 1;
@@ -219,7 +219,8 @@ static __always_inline void associate(const struct egrets_flow_key *key, struct 
 	if (!c->ends)
 		return;
 	if (!flow->established) {
-		report_association(key, true);
+		if (!out) /* else its own process gives up */
+			report_association(key, true);
 		return;
 	}
 	flow->established = 0;
@@ -249,7 +250,7 @@ static __always_inline void other_out(struct __sk_buff *skb, const struct packet
 		start_flow(p, flow, s, cookie, &p->dst);
 	read_contents(skb, p, s, flow, true, &c);
 	count(skb, flow, &flow->tx_bytes, &flow->tx_packets, c.payload);
-	associate(&key, flow, s, &c);
+	associate(&key, flow, s, &c, true);
 }
 
 /*
@@ -272,7 +273,7 @@ static __always_inline void other_in(struct __sk_buff *skb, const struct packet 
 	}
 	read_contents(skb, p, s, flow, false, &c);
 	count(skb, flow, &flow->rx_bytes, &flow->rx_packets, c.payload);
-	associate(&key, flow, s, &c);
+	associate(&key, flow, s, &c, false);
 }
 
 #endif

@@ -306,6 +306,28 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
 }
 
 #[test]
+fn a_packet_socket_with_many_destinations_has_the_bytes_of_all() {
+    const KNOWN: usize = 1024; // FRAMES_PER_SOCKET, bpf/frames.h
+    const ALL: usize = KNOWN + 300;
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let args = format!("frame-scan {FAR4} 10000 {ALL} 10");
+    run(&net, &args, "packet").unwrap();
+    let filter = format!("protocol = 'packet' AND cmdline LIKE '%/packet {args}'");
+    let sums = "count(*), count(dst_port), sum(tx_packets), sum(tx_bytes)";
+    let bytes = ALL * (ETHERNET + IPV4 + UDP + 10);
+    let truth = [KNOWN + 1, KNOWN, ALL, bytes].map(|n| n.to_string());
+    eventually("all is in the history", || {
+        let rows = sqlite3(&db, &format!("SELECT {sums} FROM egress WHERE {filter}"));
+        (rows == [truth.clone()]).then_some(())
+    });
+    recorder.stop();
+    let lost = sqlite3(&db, "SELECT kind FROM gaps WHERE kind = 'flow'");
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+#[test]
 fn odd_headers_of_raw_sockets_are_counted_and_what_they_do_not_tell_is_not_made_up() {
     let net = Net::new();
     let near = ["-n", &net.near, "link", "set", "up0", "mtu", "9000"];

@@ -64,6 +64,7 @@ fn missing(e: &Error) -> bool {
     )
 }
 
+#[derive(Clone, Copy)]
 struct Run {
     to: SocketAddr,
     count: usize,

@@ -41,9 +41,19 @@ pub fn send(run: &Run, way: &str) -> Result<()> {
     match way {
         "bypass" => socket.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, &1)?,
         "ring" => return ring(&socket, &device, &bytes, run.count),
+        "scan" => return scan(run, &socket),
         _ => {}
     }
     (0..run.count).try_for_each(|_| give(&socket, &device, &bytes))
+}
+
+/// Each to another port.
+fn scan(run: &Run, socket: &Socket) -> Result<()> {
+    (0..run.count).try_for_each(|i| {
+        let mut one = *run;
+        one.to.set_port(run.to.port() + i as u16);
+        plain(&one, socket)
+    })
 }
 
 /// It receives nothing: it has no protocol.
