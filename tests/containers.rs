@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use common::*;
 use tempfile::TempDir;
@@ -368,36 +370,52 @@ fn system_containers_have_their_name() {
 
 /// A cgroup v1 hierarchy of the test's own, without controllers: cgroups(7), "named
 /// hierarchies". A process in its cgroups is in cgroup2's root, as on v1 alone.
-struct V1(TempDir);
+struct V1 {
+    dir: TempDir,
+    name: String,
+}
 
 impl V1 {
-    fn mount(name: &str) -> V1 {
-        let dir = tempfile::tempdir().unwrap();
-        let options = format!("none,name={name}{}", std::process::id());
-        run(
-            "mount",
-            &[
-                "-t",
-                "cgroup",
-                "-o",
-                &options,
-                "cgroup",
-                dir.path().to_str().unwrap(),
-            ],
-        );
-        V1(dir)
+    fn mount() -> V1 {
+        let v1 = V1 {
+            dir: tempfile::tempdir().unwrap(),
+            name: format!("egt{}", std::process::id()),
+        };
+        ok(&mut v1.mounting());
+        v1
+    }
+
+    fn mounting(&self) -> Command {
+        let mut mount = Command::new("mount");
+        let options = format!("none,name={}", self.name);
+        mount.args(["-t", "cgroup", "-o", &options, "none"]);
+        mount.arg(self.dir.path());
+        mount
     }
 }
 
 impl Drop for V1 {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).output();
+        let name = format!("name={}:", self.name);
+        let all = || fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        // It goes a moment after its mount, or stays if a cgroup was still being taken
+        // away then: until the next time.
+        for _ in 0..10 {
+            let _ = Command::new("umount").arg(self.dir.path()).output();
+            for _ in 0..10 {
+                if !all().contains(&name) {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+            let _ = self.mounting().output();
+        }
     }
 }
 
 #[test]
 fn on_cgroup_v1_alone_every_runtimes_path_names_its_container() {
-    let v1 = V1::mount("egt");
+    let v1 = V1::mount();
     // which would outlive its mount with cgroups in it
     let mut cgroups = Laid::default();
     let (docker, pod, podman, mut laid) = (id(), id(), id(), Laid::default());
@@ -422,7 +440,7 @@ fn on_cgroup_v1_alone_every_runtimes_path_names_its_container() {
         format!("kubepods/burstable/pod1/{pod}"),
         format!("libpod_parent/libpod-{podman}"),
     ] {
-        let path = v1.0.path().join(cgroup);
+        let path = v1.dir.path().join(cgroup);
         cgroups.dir(&path);
         let script = format!("{} tcp {FAR4} {}; :", dial.display(), scene.port);
         ok(&mut scene.command_in(&path, &["sh", "-c", &script]));
