@@ -209,7 +209,7 @@ fn ms(time: &Duration) -> f64 {
 }
 
 pub fn print_questions(questions: &[&str], table: &[Figures]) {
-    println!("questions, in ms: warm, cold (rows)");
+    println!("questions, in ms: warm (processor time), cold (by the clock), rows");
     for (i, question) in questions.iter().enumerate() {
         print!("  {question:34}");
         for figures in table {

@@ -130,7 +130,7 @@ pub fn open_writer(path: &Path) -> Result<Db> {
         .and_then(|()| set("journal_mode", "WAL"))
         .and_then(|()| set("synchronous", "NORMAL"))
         // A busy edge's pages are written once for many batches.
-        .and_then(|()| set("cache_size", "-16384"))
+        .and_then(|()| set("cache_size", "-8192"))
         // Others do that: see checkpoint.rs.
         .and_then(|()| set("wal_autocheckpoint", "0"))
         .and_then(|()| set("journal_size_limit", "33554432"))

@@ -399,6 +399,10 @@ mod tests {
         store.keep.bytes = Some(1 << 20);
         let pause = record(&mut store, 300..400);
         eprintln!("slowest commit: {pause:?}");
+        // On a busy machine a commit may have time for one step only.
+        for _ in 0..300 {
+            store.commit(START + 400 * SECOND).unwrap();
+        }
         assert!(before > 2 << 20, "{before}");
         assert!(used(&store.db).unwrap() <= (1 << 20) + 100_000);
         store.finish(START + 400 * SECOND).unwrap();
