@@ -126,9 +126,10 @@ impl Drop for Docker {
         let pid = self.daemon.0.id().to_string();
         let _ = Command::new("kill").arg(pid).output();
         let _ = self.daemon.0.wait();
-        let _ = Command::new("umount")
-            .arg(self.dir.path().join("exec/netns/default"))
-            .output();
+        for mount in ["exec/netns/default", "data"] {
+            let mount = self.dir.path().join(mount);
+            let _ = Command::new("umount").arg(mount).output();
+        }
     }
 }
 
@@ -468,9 +469,13 @@ fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked
     let recorder = docker.record(&db);
     fs::write(go.join("1"), "").unwrap();
     dials(&db, 1);
+    let named = format!("SELECT count(container_name) FROM egress WHERE dst_port = {port}");
+    eventually("its name", || {
+        (value::<i64>(&db, &named) == 1).then_some(())
+    });
 
     docker.end_daemon("-KILL");
-    recorder.expect("Docker's daemon has gone");
+    recorder.expect("until it answers");
     // one that begins now finds no daemon, nor what the container is called
     let late = docker.record(&late_db);
     fs::write(go.join("2"), "").unwrap();
@@ -496,7 +501,7 @@ fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked
 
     // kindly, this time
     docker.end_daemon("-TERM");
-    recorder.expect("Docker's daemon has gone");
+    recorder.expect("until it answers");
     fs::write(go.join("4"), "").unwrap();
     dials(&db, 5);
     docker.restart_daemon();
