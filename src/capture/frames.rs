@@ -1,6 +1,7 @@
 //! The ends of packet sockets, which no hook tells of: each sender is looked for among the
 //! files of the processes that were seen to use it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use libbpf_rs::{MapCore, MapFlags};
@@ -18,8 +19,10 @@ const SENDER: u64 = 1 << 63;
 const IDLE: Duration = Duration::from_secs(60);
 
 impl Capture {
-    /// Ends the flows of the packet sockets that are closed by `now_ns`, since boot.
-    pub fn end_closed_senders(&mut self, now_ns: u64) -> Vec<FlowEnd> {
+    /// Ends the flows of the packet sockets that are closed by `now_ns`, since boot, and
+    /// were so the last time, which `noticed` keeps: what they sent last may be in the ring
+    /// buffer still.
+    pub fn end_closed_senders(&mut self, now_ns: u64, noticed: &mut HashSet<u64>) -> Vec<FlowEnd> {
         let keys: Vec<Vec<u8>> = self.skel.maps.senders.keys().collect();
         let mut ended = Vec::new();
         for key in keys {
@@ -34,6 +37,10 @@ impl Capture {
             if is_open(id & !SENDER, &sender).unwrap_or(!idle) {
                 continue;
             }
+            if noticed.insert(id) {
+                continue;
+            }
+            noticed.remove(&id);
             let other_pid = event::pid(sender.other_tgid);
             let flows = head.map(|head| self.end_flows(head)).unwrap_or_default();
             ended.extend(flows.into_iter().map(|(key, bytes)| FlowEnd {

@@ -2,7 +2,7 @@
 //! to the sinks, sleep. One thread, so that a slow store stops the draining and
 //! the kernel side counts what finds no room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -47,6 +47,8 @@ pub struct Live {
     records: Vec<Record>,
     /// Closed sockets whose associations go on: until when, the first flow of each.
     lingering: VecDeque<(Instant, FlowKey, Option<u32>)>,
+    /// Packet sockets that were found closed.
+    closed_senders: HashSet<u64>,
     told_lost: HashMap<Loss, u64>,
     checked_ts: i64,
     last_event: Instant,
@@ -147,6 +149,7 @@ impl Live {
             printer,
             records,
             lingering: VecDeque::new(),
+            closed_senders: HashSet::new(),
             told_lost: HashMap::new(),
             checked_ts: now_ts(),
             last_event: now,
@@ -285,8 +288,11 @@ impl Live {
                 attributor.flow_progress(key, bytes, ns, records);
             }
         }
-        for end in self.capture.end_closed_senders(ns) {
-            attributor.flow_ended(&end, records);
+        if !self.behind {
+            let closed = &mut self.closed_senders;
+            for end in self.capture.end_closed_senders(ns, closed) {
+                attributor.flow_ended(&end, records);
+            }
         }
         if attributor.any_tcp() {
             match self.capture.carried() {
