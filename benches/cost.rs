@@ -6,12 +6,9 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use egrets::record::{Connection, Endpoint, Name, Outcome, Process, Protocol, Record, Source};
-use egrets::store::{Access, Recording, Store};
 use libbpf_rs::query::{ProgInfoIter, ProgramInfo as ProgInfo};
 
 const ROUNDS: usize = 11;
@@ -25,7 +22,6 @@ const DATAGRAMS: u32 = 20_000;
 const BULK: u32 = 4_000;
 const BULK_SIZE: usize = 65_536;
 const FRAMES: u32 = 100_000;
-const STORED: i64 = 200_000;
 
 fn main() -> Result<()> {
     // cargo also runs benches as tests, with --test: nothing to time then
@@ -43,7 +39,7 @@ fn main() -> Result<()> {
         datagrams,
     )?;
     compare("frame of 64 bytes from a packet socket", FRAMES, frames)?;
-    store()
+    Ok(())
 }
 
 /// Processor time of this process: what comes over loopback is received in it as well.
@@ -111,9 +107,14 @@ impl Recorder {
         Ok(Recorder { child, _dir: dir })
     }
 
-    /// A number of /proc/PID/status.
-    fn status(&self, key: &str) -> Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+    /// In KiB: each page once, though the ring is mapped twice.
+    fn memory(&self) -> Result<u64> {
+        self.number("smaps_rollup", "Pss:")
+    }
+
+    /// A number of one of its files in /proc.
+    fn number(&self, file: &str, key: &str) -> Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?;
         let line = text
             .lines()
             .find(|l| l.starts_with(key))
@@ -224,7 +225,7 @@ fn recorders_own(count: u32, work: Work) -> Result<String> {
     let stats = BpfStats::on();
     let (ticks, sleeps) = (
         recorder.ticks()?,
-        recorder.status("voluntary_ctxt_switches")?,
+        recorder.number("status", "voluntary_ctxt_switches")?,
     );
     for _ in 0..SLICES {
         work(count)?;
@@ -233,12 +234,10 @@ fn recorders_own(count: u32, work: Work) -> Result<String> {
     drop(stats);
     let operations = f64::from(count) * SLICES as f64;
     let cpu = (recorder.ticks()? - ticks) as f64 * 10_000.0 / operations;
-    let woken = recorder.status("voluntary_ctxt_switches")? - sleeps;
-    let mebibytes = |key| recorder.status(key).map(|kib| kib / 1024);
+    let woken = recorder.number("status", "voluntary_ctxt_switches")? - sleeps;
     let own = format!(
-        "  recorder: {cpu:.2} us of processor time each, {woken} wake-ups in all, {} MiB resident ({} at most, its view of the 16 MiB ring included), {:.1} MiB of BPF maps\n{}",
-        mebibytes("VmRSS")?,
-        mebibytes("VmHWM")?,
+        "  recorder: {cpu:.2} us of processor time each, {woken} wake-ups in all, {:.1} MiB of memory (the 16 MiB ring included), {:.1} MiB of BPF maps\n{}",
+        recorder.memory()? as f64 / 1024.0,
         recorder.maps()? as f64 / 1024.0 / 1024.0,
         programs()?
     );
@@ -329,136 +328,4 @@ fn frames(count: u32) -> Result<Duration> {
         anyhow::ensure!(n == 64, "{}", std::io::Error::last_os_error());
     }
     Ok(start.elapsed())
-}
-
-/// The store against a plain insert of the same fields into one table without an
-/// index, in batches of the same size.
-fn store() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let connections: Vec<Connection> = history();
-    let path = dir.path().join("e.db");
-    let recording = Recording {
-        start_ts: 1,
-        hook_set: "portable".into(),
-        hooks: String::new(),
-    };
-    let mut store = Store::open(&path, &Access::default(), &recording)?;
-    let start = Instant::now();
-    for batch in connections.chunks(5_000) {
-        for connection in batch {
-            store.add(&Record::Opened(connection.clone()));
-        }
-        store.commit(2)?;
-    }
-    let ours = start.elapsed();
-    store.finish(3)?;
-
-    let flat_path = dir.path().join("flat.db");
-    let mut flat = rusqlite::Connection::open(&flat_path)?;
-    flat.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
-        CREATE TABLE t (id, ts, pid, tid, comm, exe, cmdline, uid, user, ppid, parent_comm, protocol,
-            src_ip, src_port, dst_ip, dst_port, host, host_source, host_age_ms, host_rivals, outcome,
-            latency_us, tx_bytes, rx_bytes, duration_us, netns)")?;
-    let start = Instant::now();
-    for batch in connections.chunks(5_000) {
-        let tx = flat.transaction()?;
-        for c in batch {
-            let (p, name) = (&c.process, c.name.as_ref().context("a name")?);
-            tx.prepare_cached("INSERT INTO t VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26)")?
-                .execute(rusqlite::params![
-                    c.id, c.ts, p.pid, c.tid, p.comm, p.exe, p.cmdline, p.uid, p.user, p.ppid,
-                    p.parent_comm, c.protocol.as_str(), c.src.map(|s| s.ip.to_string()),
-                    c.src.map(|s| s.port), c.dst.ip.to_string(), c.dst.port, &*name.host,
-                    name.source.as_str(), name.age_ms.map(|n| n as i64), name.rivals as i64,
-                    c.outcome.as_str(), c.latency_us, c.tx_bytes.map(|n| n as i64),
-                    c.rx_bytes.map(|n| n as i64), c.duration_us, p.netns
-                ])?;
-        }
-        tx.commit()?;
-    }
-    let plain = start.elapsed();
-    flat.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    let size = |path| std::fs::metadata(path).map(|m| m.len() as f64 / STORED as f64);
-    let (our_size, flat_size) = (size(&path)?, size(&flat_path)?);
-    println!(
-        "store: {:.0} connections a second, {:.2} of a plain insert's speed; {our_size:.0} bytes each with all indexes, {:.2} of the plain table's",
-        STORED as f64 / ours.as_secs_f64(),
-        plain.as_secs_f64() / ours.as_secs_f64(),
-        our_size / flat_size
-    );
-    Ok(())
-}
-
-/// 50 processes, 1,000 hosts, each with an address of its own.
-fn history() -> Vec<Connection> {
-    let processes: Vec<Rc<Process>> = (0..50).map(process).collect();
-    let hosts: Vec<Rc<str>> = (0..1_000)
-        .map(|i| format!("host{i}.example.com").into())
-        .collect();
-    (1..=STORED)
-        .map(|id| {
-            // a fixed walk that favours the first of each
-            let pick =
-                |n: i64, salt: i64| (((id * 7919 + salt) % n) * ((id * 104_729) % n) / n) as usize;
-            let host = pick(1_000, 3);
-            Connection {
-                id,
-                ts: 1_700_000_000_000_000_000 + id * 1_000_000,
-                process: Rc::clone(&processes[pick(50, 1)]),
-                tid: 1_000,
-                protocol: Protocol::Tcp,
-                src: Some(Endpoint {
-                    ip: [10, 0, 0, 1].into(),
-                    port: 32_768 + (id % 28_000) as u16,
-                }),
-                dst: Endpoint {
-                    ip: [192, 0, (host / 256) as u8, (host % 256) as u8].into(),
-                    port: 443,
-                },
-                name: Some(Name {
-                    host: Rc::clone(&hosts[host]),
-                    source: Source::Process,
-                    age_ms: Some(3),
-                    lookup: None,
-                    rivals: 0,
-                    rival_names: Vec::new(),
-                }),
-                outcome: Outcome::Connected,
-                errno: None,
-                latency_us: Some(1_200 + id % 500),
-                tx_bytes: Some(700 + id as u64 % 5_000),
-                rx_bytes: Some(5_000 + id as u64 % 50_000),
-                tx_packets: None,
-                rx_packets: None,
-                already_open: false,
-                raw: false,
-                shared_pid: None,
-                duration_us: Some(90_000 + id % 10_000),
-            }
-        })
-        .collect()
-}
-
-fn process(i: u64) -> Rc<Process> {
-    Rc::new(Process {
-        serial: i,
-        pid: 1_000 + i as u32,
-        start_ns: i,
-        ppid: Some(1),
-        parent_comm: Some("systemd".into()),
-        comm: format!("service{i}"),
-        exe: Some(format!("/usr/bin/service{i}")),
-        cmdline: Some(format!("/usr/bin/service{i} --config /etc/service{i}.conf")),
-        uid: 1_000,
-        user: Some("svc".into()),
-        cgroup: None,
-        unit: None,
-        container: None,
-        netns: Some(4_026_531_840),
-        start_ts: 0,
-        login_uid: None,
-        login_user: None,
-        parent: None,
-        session: None,
-    })
 }

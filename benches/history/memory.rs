@@ -35,9 +35,7 @@ pub fn measure(dir: &Path) -> Result<()> {
     {}
     // Read on, so that it never waits to be heard.
     std::thread::spawn(move || lines.for_each(drop));
-    println!(
-        "the recorder's memory under full traffic, {seconds} s (its view of the 16 MiB ring included)"
-    );
+    println!("the recorder's memory under full traffic, {seconds} s (the 16 MiB ring included)");
     let (stop, dialled) = (AtomicBool::new(false), AtomicU64::new(0));
     let watched = std::thread::scope(|scope| {
         let load = scope.spawn(|| dial(&stop, &dialled));
@@ -74,12 +72,12 @@ fn watch(recorder: &Child, seconds: u64, dialled: &AtomicU64) -> Result<()> {
         let end = Duration::from_secs(line * seconds / LINES.min(seconds));
         while begun.elapsed() < end {
             std::thread::sleep(Duration::from_millis(100));
-            peak = peak.max(status(recorder, "VmRSS")?);
+            peak = peak.max(memory(recorder)?);
         }
         println!(
-            "  {:4} s: {:.1} MiB resident ({:.1} at most so far), {} connections",
+            "  {:4} s: {:.1} MiB ({:.1} at most so far), {} connections",
             end.as_secs(),
-            status(recorder, "VmRSS")? as f64 / 1024.0,
+            memory(recorder)? as f64 / 1024.0,
             peak as f64 / 1024.0,
             dialled.load(Ordering::Relaxed)
         );
@@ -87,10 +85,10 @@ fn watch(recorder: &Child, seconds: u64, dialled: &AtomicU64) -> Result<()> {
     Ok(())
 }
 
-/// A number of /proc/PID/status, in KiB.
-fn status(child: &Child, key: &str) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-    let line = text.lines().find(|line| line.starts_with(key));
+/// In KiB: each page once, though the ring is mapped twice.
+fn memory(child: &Child) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
+    let line = text.lines().find(|line| line.starts_with("Pss:"));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
     Ok(number.context("no such line")?.parse()?)
 }
