@@ -131,9 +131,10 @@ fn write(path: &std::path::Path, dials: &[Dial], keep: Option<i64>, summary: Opt
     now
 }
 
-/// Each commit removes only as much as there is time for.
+/// Each commit removes only as much as there is time for: on a busy machine that is one
+/// step, and sums go a day a step.
 fn finish(mut store: Store, now: i64) {
-    for _ in 0..20 {
+    for _ in 0..100 {
         store.commit(now).unwrap();
     }
     store.finish(now).unwrap();
