@@ -511,7 +511,11 @@ fn messages_that_share_a_packet_are_read_one_by_one() {
         server
             .send_to(&together, client.local_addr().unwrap())
             .unwrap();
-        assert_eq!(client.recv(&mut room).unwrap(), together.len());
+        // Linux 5.10 gives them one by one, where nothing but loopback is between
+        let mut left = together.len();
+        while left > 0 {
+            left -= client.recv(&mut room).unwrap();
+        }
     });
     recorder.stop();
     let got = rows(&db, "qname, status, data");

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use common::coverage::linux;
 use common::*;
 use libbpf_rs::libbpf_sys;
 
@@ -415,10 +416,14 @@ fn a_hook_set_is_used_as_asked_or_refused_with_the_way_out() {
     }
     for set in [&auto, &portable] {
         assert_eq!(code(set), 0, "{}", text(&set.stderr));
-        assert!(
-            text(&set.stdout).ends_with("recording works here\n"),
-            "nothing is missing"
-        );
+        let said = text(&set.stdout);
+        let last = said.lines().next_back().unwrap();
+        // before 6.3 the portable set has nothing that sees these
+        let lacks = match linux() < (6, 3) && said.contains("hooks (portable set") {
+            true => ", without: packet sockets that bypass queues",
+            false => "",
+        };
+        assert_eq!(last, format!("recording works here{lacks}"));
     }
 }
 
@@ -431,8 +436,9 @@ fn check_shows_what_each_program_costs_the_verifier() {
         .map(|line| line.split_whitespace().nth(4).unwrap().parse().unwrap())
         .collect();
     assert!(figures.len() > 12, "{output}");
-    // The verifier gives up at a million (BPF_COMPLEXITY_LIMIT_INSNS).
-    assert!(figures.iter().all(|n| (1..100_000).contains(n)), "{output}");
+    // The verifier gives up at a million (BPF_COMPLEXITY_LIMIT_INSNS): half of that leaves
+    // room for kernels to come.
+    assert!(figures.iter().all(|n| (1..500_000).contains(n)), "{output}");
 }
 
 /// In a cgroup of its own, as containers are, and in these new namespaces.

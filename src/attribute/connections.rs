@@ -236,17 +236,15 @@ impl Connections {
         }
     }
 
-    /// New counters of an open flow, read at `now`.
-    pub fn flow_progress(
-        &mut self,
-        key: FlowKey,
-        bytes: FlowBytes,
-        now: Now,
-        out: &mut Vec<Record>,
-    ) {
-        if let Some(open) = self.flows.get_mut(&key)
-            && open.count(bytes)
-        {
+    /// What an open flow has come to, read at `now`.
+    pub fn flow_progress(&mut self, read: &FlowEnd, now: Now, out: &mut Vec<Record>) {
+        let Some(open) = self.flows.get_mut(&read.key) else {
+            return;
+        };
+        let shared_pid = read.other_pid.or(open.connection.shared_pid);
+        let shared = open.connection.shared_pid != shared_pid;
+        open.connection.shared_pid = shared_pid;
+        if open.count(read.bytes) || shared {
             out.push(open.progress(now));
         }
     }

@@ -22,7 +22,7 @@ mod users;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::capture::event::{Carried, Dns, Event, FlowBytes, FlowEnd, FlowKey, Owner, What};
+use crate::capture::event::{Carried, Dns, Event, FlowEnd, FlowKey, Owner, What};
 use crate::capture::open::{Kind, OpenSocket};
 use crate::record::{
     Answer, Endpoint, Lookup, Name, Process, Record, Source, Status, Transport, UNKNOWN,
@@ -262,16 +262,10 @@ impl Attributor {
         self.connections.open_flows()
     }
 
-    /// New counters of an open flow, read at `ns`.
-    pub fn flow_progress(
-        &mut self,
-        key: FlowKey,
-        bytes: FlowBytes,
-        ns: u64,
-        out: &mut Vec<Record>,
-    ) {
+    /// What an open flow has come to, read at `ns`.
+    pub fn flow_progress(&mut self, read: &FlowEnd, ns: u64, out: &mut Vec<Record>) {
         let now = self.moment(ns);
-        self.connections.flow_progress(key, bytes, now, out);
+        self.connections.flow_progress(read, now, out);
     }
 
     /// Whether there are TCP connections to ask the kernel side for.

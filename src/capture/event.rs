@@ -120,6 +120,7 @@ pub struct State {
     pub other_pid: Option<u32>,
 }
 
+/// What a flow has come to, at its end or so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowEnd {
     pub key: FlowKey,

@@ -26,7 +26,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, MapMut, RingBuffer, RingBufferBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::record::{Protocol, mapped};
-use event::{Event, FlowBytes, FlowKey, decode};
+use event::{Event, FlowBytes, FlowEnd, FlowKey, decode};
 use hooks::HookReport;
 use skel::types;
 
@@ -257,6 +257,25 @@ impl Capture {
     /// The counters of an open flow; None once its socket is gone.
     pub fn flow_bytes(&self, key: FlowKey) -> Option<FlowBytes> {
         self.flow(key).map(|(bytes, _)| bytes)
+    }
+
+    /// What an open flow has come to so far; None once its socket is gone.
+    pub fn flow_so_far(&self, key: FlowKey) -> Option<FlowEnd> {
+        let bytes = self.flow_bytes(key)?;
+        let sockets = match key.protocol {
+            Protocol::Packet => &self.skel.maps.senders,
+            _ => &self.skel.maps.socks,
+        };
+        let value = sockets.lookup(&key.cookie.to_ne_bytes(), MapFlags::ANY);
+        let mut socket = types::egrets_sock::default();
+        let known = value.is_ok_and(|value| {
+            value.is_some_and(|value| plain::copy_from_bytes(&mut socket, &value).is_ok())
+        });
+        Some(FlowEnd {
+            key,
+            bytes,
+            other_pid: known.then(|| event::pid(socket.other_tgid)).flatten(),
+        })
     }
 
     /// Ends the flows that the kernel side had no turn left for: from `first` on,

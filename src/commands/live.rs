@@ -284,8 +284,8 @@ impl Live {
         let ns = nanos(ClockId::Boottime) as u64;
         let (attributor, records) = (&mut self.attributor, &mut self.records);
         for key in attributor.open_flows() {
-            if let Some(bytes) = self.capture.flow_bytes(key) {
-                attributor.flow_progress(key, bytes, ns, records);
+            if let Some(read) = self.capture.flow_so_far(key) {
+                attributor.flow_progress(&read, ns, records);
             }
         }
         if !self.behind {
