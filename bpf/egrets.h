@@ -268,8 +268,17 @@ struct egrets_sock {
 	__u8 released;	    /* its process has let go of it; SCTP's associations go on */
 	__u8 closed;	    /* TLS: that is told when its process lets go of it */
 	__u8 kind;	    /* enum egrets_sock_kind */
-	__u8 queued;	    /* packet sockets: a frame was seen since the last send returned */
-	__u8 pad[2];
+	__u8 pad[3];
+};
+
+/* A packet socket. */
+struct egrets_sender {
+	struct egrets_sock sock; /* first: read alone too. It has no list of flows */
+	__u64 skb;		 /* its last frame, a struct sk_buff, */
+	__u64 dev;		 /* and the last device that was given to */
+	__u64 last_ts;		 /* when it was counted */
+	__u8 queued;		 /* a frame was seen since the last send returned */
+	__u8 pad[7];
 };
 
 struct egrets_flow_key {

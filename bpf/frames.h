@@ -24,7 +24,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 2048);
 	__type(key, __u64); /* EGRETS_SENDER and the inode number */
-	__type(value, struct egrets_sock);
+	__type(value, struct egrets_sender);
 } senders SEC(".maps");
 
 struct {
@@ -35,31 +35,32 @@ struct {
 } frames SEC(".maps");
 
 /* The socket's entry; NULL, and counted, without room. */
-static __always_inline struct egrets_sock *sender(const struct sock *sk, __u64 *id)
+static __always_inline struct egrets_sender *sender(const struct sock *sk, __u64 *id)
 {
 	__u64 inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 
 	if (!inode || current_tgid() == self_tgid)
 		return NULL;
 	*id = EGRETS_SENDER | inode;
-	struct egrets_sock *s = bpf_map_lookup_elem(&senders, id);
+	struct egrets_sender *s = bpf_map_lookup_elem(&senders, id);
 
-	if (s) {
-		note_holder(s);
+	if (s)
 		return s;
-	}
-	struct egrets_sock fresh = {};
+	struct egrets_sender fresh = {};
 	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 
-	fill_owner(&fresh.owner);
-	fresh.owner.netns = BPF_CORE_READ(net, ns.inum);
-	fresh.owner.netns_cookie = netns_cookie(net);
+	fill_owner(&fresh.sock.owner);
+	fresh.sock.owner.netns = BPF_CORE_READ(net, ns.inum);
+	fresh.sock.owner.netns_cookie = netns_cookie(net);
 	if (bpf_map_update_elem(&senders, id, &fresh, BPF_NOEXIST))
 		count_lost(EGRETS_OWNER);
 	return bpf_map_lookup_elem(&senders, id);
 }
 
-/* The flow to this destination or, of a socket that has many, to an unknown one. */
+/*
+ * The flow to this destination or, of a socket that has many, to an unknown one. They hang
+ * on no list, which threads that send at once could break: userspace knows them by the id.
+ */
 static __always_inline struct egrets_flow *frames_to(struct egrets_sock *s, __u64 id,
 						     const struct egrets_endpoint *dst,
 						     struct egrets_flow_key *key)
@@ -76,32 +77,30 @@ static __always_inline struct egrets_flow *frames_to(struct egrets_sock *s, __u6
 	}
 	if (flow)
 		return flow;
-	fresh.has_next = s->flows > 0;
-	fresh.next = s->head;
 	if (bpf_map_update_elem(&frames, key, &fresh, BPF_NOEXIST)) {
 		count_lost(EGRETS_FLOW);
 		return NULL;
 	}
-	s->head = key->peer;
-	s->flows++;
+	__sync_fetch_and_add(&s->flows, 1);
 	return bpf_map_lookup_elem(&frames, key);
 }
 
-static __always_inline void count_frames(struct egrets_sock *s, __u64 id, struct packet *p,
+static __always_inline void count_frames(struct egrets_sender *s, __u64 id, struct packet *p,
 					 __u32 len, __u32 packets)
 {
 	struct egrets_flow_key key;
 
 	set_protocol(p, EGRETS_PROTOCOL_PACKET);
-	struct egrets_flow *flow = frames_to(s, id, &p->dst, &key);
+	struct egrets_flow *flow = frames_to(&s->sock, id, &p->dst, &key);
 
+	s->last_ts = bpf_ktime_get_boot_ns();
 	if (!flow)
 		return;
 	if (flow->state == EGRETS_FLOW_NOTED)
-		start_flow(p, flow, s, id, &key.peer);
+		start_flow(p, flow, &s->sock, id, &key.peer);
 	__sync_fetch_and_add(&flow->tx_bytes, len);
 	__sync_fetch_and_add(&flow->tx_packets, packets ? packets : 1);
-	flow->last_ts = bpf_ktime_get_boot_ns();
+	flow->last_ts = s->last_ts;
 }
 
 /* The IP packet in a frame, where there is one that can be read. */
@@ -140,6 +139,32 @@ static __always_inline void parse_frame(const struct sk_buff *skb, __u32 network
 	parse_ports(&from, p);
 }
 
+/* The device of a neighbour in one of its lists; an empty list leads to none. */
+static __always_inline const struct net_device *neighbour(const struct list_head *at)
+{
+	const struct netdev_adjacent *of =
+		(const void *)at - bpf_core_field_offset(struct netdev_adjacent, list);
+
+	return BPF_CORE_READ(of, dev);
+}
+
+/*
+ * Whether the frame was counted when a device that is stacked on this one was given it: a
+ * bond or a bridge, which is the first above its ports, or a VLAN, which has one below.
+ */
+static __always_inline bool passed_on(struct egrets_sender *s, const struct sk_buff *skb)
+{
+	const struct net_device *above = (const struct net_device *)s->dev;
+	const struct net_device *dev = BPF_CORE_READ(skb, dev);
+	bool passed = s->skb == (__u64)skb && above != dev &&
+		      (neighbour(BPF_CORE_READ(dev, adj_list.upper.next)) == above ||
+		       neighbour(BPF_CORE_READ(above, adj_list.lower.next)) == dev);
+
+	s->skb = (__u64)skb;
+	s->dev = (__u64)dev;
+	return passed;
+}
+
 /* A frame is given to a device. */
 static __always_inline void frame_sent(const struct sk_buff *skb, const struct sock *sk)
 {
@@ -149,10 +174,12 @@ static __always_inline void frame_sent(const struct sk_buff *skb, const struct s
 	struct skb_shared_info *shared = (void *)BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, end);
 	struct packet p = {};
 	__u64 id;
-	struct egrets_sock *s = sender(sk, &id);
+	struct egrets_sender *s = sender(sk, &id);
 
-	if (!s)
+	/* what is passed on may be so in any process' time */
+	if (!s || passed_on(s, skb))
 		return;
+	note_holder(&s->sock);
 	s->queued = 1;
 	parse_frame(skb, network, &p);
 	if (BPF_CORE_READ(sk, sk_type) == SOCK_DGRAM && network < len)
@@ -171,10 +198,11 @@ static __always_inline void frames_returned(const struct sock *sk, int sent)
 
 	if (sent <= 0)
 		return;
-	struct egrets_sock *s = sender(sk, &id);
+	struct egrets_sender *s = sender(sk, &id);
 
 	if (!s)
 		return;
+	note_holder(&s->sock);
 	if (s->queued) {
 		s->queued = 0;
 		return;

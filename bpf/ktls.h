@@ -53,6 +53,8 @@ static __always_inline bool tls_added(const struct sock *sk, struct egrets_added
 	const struct tcp_ulp_ops *ops = BPF_CORE_READ(icsk, icsk_ulp_ops);
 	__u32 name = 0;
 
+	if (!bpf_core_type_exists(struct tls_context))
+		return false; /* a kernel without, or with a module that is not loaded */
 	if (!ops || bpf_core_read(&name, sizeof(name), &ops->name) || name != TLS_ULP)
 		return false;
 	const struct tls_context *tls = BPF_CORE_READ(icsk, icsk_ulp_data);

@@ -93,6 +93,10 @@ typedef struct {
 	s64 counter;
 } atomic64_t;
 
+struct list_head {
+	struct list_head *next;
+};
+
 typedef struct {
 	uid_t val;
 } kuid_t;
@@ -312,6 +316,10 @@ struct sock {
 };
 
 struct net_device {
+	struct {
+		struct list_head upper;
+		struct list_head lower;
+	} adj_list;
 	short unsigned int type;
 };
 
@@ -417,6 +425,11 @@ struct tcp_sock {
 	u64 bytes_sent;
 	u64 bytes_received;
 	u64 bytes_retrans;
+};
+
+struct netdev_adjacent {
+	struct net_device *dev;
+	struct list_head list;
 };
 
 struct tls_crypto_info {

@@ -306,6 +306,57 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
 }
 
 #[test]
+fn a_frame_that_a_bridge_passes_on_counts_once_and_one_given_to_its_port_too() {
+    let net = Net::new();
+    let ip = |args: &str| {
+        let near = ["-n", &net.near].into_iter().chain(args.split(' '));
+        ok(std::process::Command::new("ip").args(near));
+    };
+    ip("link set up0 down");
+    ip("link set up0 name port0");
+    ip("link add up0 type bridge");
+    ip("link set port0 master up0");
+    ip("link set port0 up");
+    ip("link set up0 up");
+    let sent = || -> usize {
+        let file = "/sys/class/net/port0/statistics/tx_packets";
+        ok(net.command("cat").arg(file)).trim().parse().unwrap()
+    };
+    eventually("the bridge passes on", || {
+        let before = sent();
+        run(&net, &format!("frame-raw {FAR4} 4241 1 1001"), "packet").unwrap();
+        (sent() > before).then_some(())
+    });
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let before = sent();
+    let ways = ["raw", "dgram", "bypass"].map(|way| format!("frame-{way} {FAR4} 4242 8 1001"));
+    for args in &ways {
+        run(&net, args, "packet").unwrap();
+    }
+    assert!(sent() >= before + 24, "the port got them");
+    ip("link set up0 down");
+    ip("link set up0 name bridge0");
+    ip("link set port0 down");
+    ip("link set port0 name up0");
+    ip("link set up0 up");
+    let port = format!("frame-raw {FAR4} 4243 8 1001");
+    run(&net, &port, "packet").unwrap();
+    recorder.stop();
+    let (_, seen) = bypass(&db);
+    for (args, more) in [
+        (&ways[0], ETHERNET + IPV4 + UDP),
+        (&ways[1], IPV4 + UDP),
+        (&ways[2], ETHERNET + IPV4 + UDP),
+        (&port, ETHERNET + IPV4 + UDP),
+    ] {
+        if seen || args != &ways[2] {
+            packets(&db, args, 8, more + 1001);
+        }
+    }
+}
+
+#[test]
 fn a_packet_socket_with_many_destinations_has_the_bytes_of_all() {
     const KNOWN: usize = 1024; // FRAMES_PER_SOCKET, bpf/frames.h
     const ALL: usize = KNOWN + 300;

@@ -230,7 +230,11 @@ impl Connections {
             let c = &mut open.connection;
             c.shared_pid = end.other_pid.or(c.shared_pid);
             if c.outcome == Outcome::InProgress {
-                c.outcome = Outcome::Failed; // nobody answered
+                // where nobody answered; else what told of the answer was lost
+                c.outcome = match c.rx_packets {
+                    None | Some(0) => Outcome::Failed,
+                    Some(_) => Outcome::Connected,
+                };
             }
             out.push(Record::Closed(open.connection));
         }

@@ -30,6 +30,7 @@ plain!(
     egrets_flow,
     egrets_flow_key,
     egrets_sock,
+    egrets_sender,
     egrets_open,
     egrets_carried
 );
@@ -39,7 +40,7 @@ plain!(
 const PATH_MAX: usize = 1024;
 
 /// AUDIT_UID_UNSET, include/uapi/linux/audit.h.
-const NO_LOGIN: u32 = u32::MAX;
+pub const NO_LOGIN: u32 = u32::MAX;
 
 /// Both 0 where it is not known: the process was ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -4,7 +4,7 @@
 //! hook (said once, by name) or the whole (an error that names what is missing).
 
 pub mod event;
-mod frames;
+pub mod frames;
 pub mod hooks;
 mod kernel;
 pub mod open;
@@ -294,10 +294,20 @@ impl Capture {
         ended
     }
 
-    /// The same, of a socket that is closed and whose last packet did not come.
+    /// The same, of a socket that is closed and whose last packet did not come: from its
+    /// newest flow on, which may be newer than `first`.
     pub fn end_lingering(&mut self, first: FlowKey) -> Vec<(FlowKey, FlowBytes)> {
-        let _ = self.skel.maps.socks.delete(&first.cookie.to_ne_bytes());
-        self.end_flows(first)
+        let key = first.cookie.to_ne_bytes();
+        let socks = &self.skel.maps.socks;
+        let mut sock = types::egrets_sock::default();
+        let newest = socks
+            .lookup(&key, MapFlags::ANY)
+            .ok()
+            .flatten()
+            .and_then(|value| plain::copy_from_bytes(&mut sock, &value).ok())
+            .map(|()| event::flow(first.cookie, &sock.head));
+        let _ = socks.delete(&key);
+        self.end_flows(newest.unwrap_or(first))
     }
 
     /// The table that has it.

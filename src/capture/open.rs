@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::event::{Carried, FlowKey, Owner, endpoint, owner, source};
+use super::event::{Carried, FlowKey, NO_LOGIN, Owner, endpoint, owner, source};
 use super::skel::types;
 use super::{Capture, flow_key, raw_peer};
 use crate::record::{Endpoint, Protocol};
@@ -238,11 +238,11 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
         tgid: owner.pid,
         tid: owner.tid,
         uid: owner.uid,
+        login_uid: owner.login_uid.unwrap_or(NO_LOGIN),
         netns: owner.netns,
         mntns_id: owner.mntns.id,
         mntns: owner.mntns.inode,
         comm,
-        ..Default::default()
     }
 }
 
@@ -264,6 +264,29 @@ mod tests {
             src: end(ports.0),
             dst: end(ports.1),
             ..Default::default()
+        }
+    }
+
+    #[test]
+    fn an_owner_is_the_same_when_it_is_entered() {
+        for login_uid in [NO_LOGIN, 0, 1000] {
+            let raw = types::egrets_owner {
+                start_ns: 1,
+                exec_id: 2,
+                cgroup_id: 3,
+                netns_cookie: 4,
+                mntns_id: 5,
+                tgid: 6,
+                tid: 7,
+                uid: 8,
+                netns: 9,
+                mntns: 10,
+                login_uid,
+                comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
+            };
+            let read = owner(&raw);
+            assert_eq!(read.login_uid.is_none(), login_uid == NO_LOGIN);
+            assert_eq!(owner(&raw_owner(&read)), read);
         }
     }
 

@@ -2,7 +2,7 @@
 //! to the sinks, sleep. One thread, so that a slow store stops the draining and
 //! the kernel side counts what finds no room.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 use crate::attribute::{Attributor, Settings};
 use crate::capture::event::{FlowBytes, FlowEnd, FlowKey, What};
+use crate::capture::frames::Rounds;
 use crate::capture::preflight::Namespace;
 use crate::capture::{Capture, Loss};
 use crate::cli::LiveArgs;
@@ -36,6 +37,8 @@ const ROUND_SHARE: u32 = 50;
 const LAST_DRAIN: Duration = Duration::from_secs(10);
 /// How long the end of an association whose socket is closed is waited for.
 const LINGER: Duration = Duration::from_secs(300);
+/// And of how many sockets at once: beyond that the oldest is not.
+const LINGERING: usize = 16_384;
 /// How soon to look again while a line waits for its container's details.
 const HOLDING: Duration = Duration::from_millis(20);
 
@@ -47,8 +50,8 @@ pub struct Live {
     records: Vec<Record>,
     /// Closed sockets whose associations go on: until when, the first flow of each.
     lingering: VecDeque<(Instant, FlowKey, Option<u32>)>,
-    /// Packet sockets that were found closed.
-    closed_senders: HashSet<u64>,
+    /// What was found of the packet sockets.
+    closed_senders: Rounds,
     told_lost: HashMap<Loss, u64>,
     checked_ts: i64,
     last_event: Instant,
@@ -149,7 +152,7 @@ impl Live {
             printer,
             records,
             lingering: VecDeque::new(),
-            closed_senders: HashSet::new(),
+            closed_senders: Rounds::default(),
             told_lost: HashMap::new(),
             checked_ts: now_ts(),
             last_event: now,
@@ -210,7 +213,7 @@ impl Live {
             }
         }
         while let Some((until, first, other_pid)) = self.lingering.front().copied()
-            && until <= Instant::now()
+            && (until <= Instant::now() || self.lingering.len() > LINGERING)
         {
             self.lingering.pop_front();
             let ended = self.capture.end_lingering(first);
