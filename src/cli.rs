@@ -148,7 +148,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = max_size)]
     pub max_size: MaxSize,
     /// Keep the sums of connections that were removed, of each day and in all, until they
-    /// are older than this, e.g. 365d [default: they go with the connections]
+    /// are older than this, e.g. 365d [default: they go with the connections; others stay]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub keep_summary: Option<Duration>,
     /// Let this group read the history

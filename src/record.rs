@@ -114,7 +114,30 @@ pub struct ContainerDetails {
     pub runtime: Option<&'static str>,
 }
 
+/// Bytes that are kept of each text of a container's: names are 253 at most, images'
+/// with a digest some 400.
+const MAX_DETAIL: usize = 1024;
+
 impl ContainerDetails {
+    /// These, each text cut to a length that an honest one does not reach: they come from
+    /// files that may be a user's own, and are in each row and line of the container.
+    pub fn bounded(mut self) -> ContainerDetails {
+        let texts = [
+            &mut self.name,
+            &mut self.image,
+            &mut self.hostname,
+            &mut self.ip,
+            &mut self.pod,
+            &mut self.pod_namespace,
+        ];
+        for text in texts.into_iter().flatten().filter(|t| t.len() > MAX_DETAIL) {
+            let ends = (0..=MAX_DETAIL).rev().find(|&n| text.is_char_boundary(n));
+            text.truncate(ends.unwrap_or_default());
+            text.shrink_to_fit();
+        }
+        self
+    }
+
     /// These, and what only the older ones have.
     pub fn or(self, older: &ContainerDetails) -> ContainerDetails {
         let or = |new: Option<String>, old: &Option<String>| new.or_else(|| old.clone());

@@ -4,16 +4,17 @@
 //! a regular file, read to a bound, and what does not parse is as if it were not there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::cni;
 use super::docker::Inspect;
+use super::regular;
 use crate::record::ContainerDetails;
 
 /// A config.json is some 30 KiB; no honest one comes near this.
@@ -167,14 +168,10 @@ pub fn docker_file(data_root: &Path, id: &str) -> Option<ContainerDetails> {
 
 /// A file of JSON, whatever lies there.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    // Whatever lies there, a pipe too: opening it must not wait.
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
-        .open(path)
-        .ok()?;
-    let metadata = file.metadata().ok()?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE {
+    // A user's link may lead to a device.
+    let found = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let (file, meta) = regular::open(&File::from(found)).ok()?;
+    if meta.len() > MAX_FILE {
         return None;
     }
     let mut bytes = Vec::new();
@@ -340,5 +337,15 @@ mod tests {
         )
         .unwrap();
         assert_eq!(describe(dir.path(), ID, None), None);
+        // a link to a device
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert_eq!(describe(dir.path(), ID, None), None);
+        // and one to a regular file is followed
+        let real = dir.path().join("real.json");
+        fs::write(&real, r#"{"hostname":"web-0"}"#).unwrap();
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&real, &path).unwrap();
+        assert!(describe(dir.path(), ID, None).is_some());
     }
 }

@@ -155,6 +155,7 @@ impl Containers {
             Change::Stopped => known.stopped = true,
         }
         told.runtime = Some("docker");
+        let told = told.bounded();
         let pending = known.container.as_ref().is_some_and(|c| c.is_pending());
         known.said = told.clone();
         self.known.insert(id.clone(), known);
@@ -167,7 +168,7 @@ impl Containers {
     fn answered(&mut self, id: &str, details: Details, out: &mut Vec<Record>) {
         let mut known = self.known.remove(id).unwrap_or_default();
         if let Details::Known(details) = details {
-            known.said = details.or(&known.said);
+            known.said = details.bounded().or(&known.said);
         }
         let said = known.said.clone();
         self.known.insert(id.to_string(), known);
@@ -309,6 +310,17 @@ mod tests {
         // and an answer that comes to nothing later takes nothing away
         table.answered(ID, Details::Unknown, &mut Vec::new());
         assert_eq!(now(&mut table), details);
+    }
+
+    #[test]
+    fn a_text_without_end_is_cut_between_two_characters() {
+        let (mut table, _) = table();
+        let long = format!("x{}", "é".repeat(1 << 20));
+        table.answered(ID, Details::Known(details(&long, None)), &mut Vec::new());
+        let name = now(&mut table).name.unwrap();
+        assert!(name.len() == 1023 && long.starts_with(&name));
+        change(&mut table, 1, Change::Renamed(format!("y{long}")));
+        assert_eq!(now(&mut table).name.unwrap().len(), 1024);
     }
 
     #[test]

@@ -10,18 +10,18 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use hashlink::LruCache;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::regular;
 use crate::capture::event::{MountNamespace, Owner};
 use crate::record::{MAX_RIVALS, Name, Rival, Source};
 
@@ -196,15 +196,9 @@ fn read(question: &Question) -> Result<Reading> {
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let found = File::from(openat2(&root, "etc/hosts", flags, Mode::empty(), inside)?);
-    let meta = found.metadata()?;
-    // Before it is opened: to open a device does something, a watchdog starts. Root in
-    // a container can make one, and only its own processes are kept from opening it.
-    if !meta.is_file() {
-        bail!("no regular file");
-    }
-    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(openat(CWD, path, flags, Mode::empty())?);
+    // Root in a container can make a device, and only its own processes are kept from
+    // opening it.
+    let (file, meta) = regular::open(&found)?;
     let stamp = Stamp {
         device: meta.dev(),
         inode: meta.ino(),

@@ -15,6 +15,7 @@ pub mod hosts;
 mod lookups;
 pub mod names;
 mod processes;
+mod regular;
 mod resolvers;
 pub mod stream;
 mod users;

@@ -236,10 +236,9 @@ fn question<Tz: TimeZone>(
     now: &DateTime<Tz>,
     look_up: LookUp<'_>,
 ) -> Vec<Candidate> {
-    let (head, last) = match typed.rfind(char::is_whitespace) {
-        Some(blank) => typed.split_at(blank + 1),
-        None => ("", typed),
-    };
+    // After the last blank, which may have several bytes.
+    let last = typed.rsplit(char::is_whitespace).next().unwrap_or(typed);
+    let head = typed.strip_suffix(last).unwrap_or_default();
     let before = format!("{} {head}", place.rest.join(" "));
     let expected = expected(&before, last, now);
     let candidate = |word: &str, about: &str| Candidate {

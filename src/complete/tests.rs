@@ -102,6 +102,14 @@ fn names_follow_where_names_are_expected() {
             "which processes hit example.org"
         ]
     );
+    let (no_break, wide) = ('\u{a0}', '\u{3000}');
+    for blank in [no_break, wide] {
+        assert_eq!(
+            after(&format!("query|which processes hit{blank}example.o")),
+            [format!("which processes hit{blank}example.org")]
+        );
+        after(&format!("query|which{blank}"));
+    }
     // blanks need quotes, and escape sequences are no names
     assert_eq!(after("query|who|hit|exp"), ["'expect this'"]);
     assert_eq!(after("query|who|hit|exact"), ["exactly"]);

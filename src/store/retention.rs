@@ -19,7 +19,7 @@ pub struct Keep {
     /// `--max-size`: how large the file gets.
     pub bytes: Option<u64>,
     /// `--keep-summary`: how old the sums of connections get that have gone; without it
-    /// they go with those.
+    /// they go with those, and sums that are there already stay.
     pub summary: Option<Duration>,
 }
 
@@ -86,16 +86,26 @@ fn step(
     };
     let (connection, lookup) = (oldest("connection")?, oldest("lookup")?);
     let first = connection.into_iter().chain(lookup).min();
-    let before = match (first, cutoff(keep.age, now)) {
+    let before_rows = match (first, cutoff(keep.age, now)) {
         (None, _) => None,
         _ if too_large => Some(i64::MAX),
         (Some(first), Some(before)) if first < before => Some(before),
         _ => None,
     };
+    let sums_before = match too_large {
+        true => Some(i64::MAX),
+        false => cutoff(keep.summary, now),
+    };
+    let sums_first = too_large && sums_prevail(db)?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let removed = match before {
+    let sums = match sums_before {
+        Some(before) if sums_first || before_rows.is_none() => remove_sums(&tx, writer, before)?,
+        _ => Removed::default(),
+    };
+    note(&tx, writer.recording, "retention", &sums)?;
+    let removed = match before_rows {
         // Whichever of the two begins earlier.
-        Some(before) => {
+        Some(before) if sums.count == 0 => {
             let (kind, rows) = match connection == first {
                 true if keep.summary.is_some() => {
                     ("summary", remove_connections(&tx, writer, before, true)?)
@@ -106,18 +116,27 @@ fn step(
             note(&tx, writer.recording, kind, &rows)?;
             rows.count
         }
-        None => {
-            let before = match too_large {
-                true => i64::MAX,
-                false => cutoff(keep.summary, now).unwrap_or(i64::MAX),
-            };
-            let rows = remove_sums(&tx, writer, before)?;
-            note(&tx, writer.recording, "retention", &rows)?;
-            rows.count
-        }
+        _ => sums.count,
     };
     tx.commit()?;
     Ok(removed > 0)
+}
+
+/// Whether there are so many sums that those of connections which have gone must be more
+/// than the rows that are left: a connection that is there has one sum of a day at most.
+/// By ids, which are given in the order in which rows go.
+fn sums_prevail(db: &Db) -> rusqlite::Result<bool> {
+    let rows = |table: &str| {
+        let sql =
+            format!("SELECT (SELECT max(id) FROM {table}) - (SELECT min(id) FROM {table}) + 1");
+        db.prepare_cached(&sql)?
+            .query_row([], |row| row.get::<_, Option<i64>>(0))
+    };
+    let [sums, connections, lookups] = ["edge_day", "connection", "lookup"].map(rows);
+    let details = connections?
+        .unwrap_or(0)
+        .saturating_add(lookups?.unwrap_or(0));
+    Ok(sums?.unwrap_or(0) / 2 > details)
 }
 
 /// Bytes of the file that hold something.
@@ -220,7 +239,10 @@ fn remove_sums(db: &Db, writer: &mut Writer, before: i64) -> rusqlite::Result<Re
     let days: Vec<(i64, Edge, i64)> = db
         .prepare_cached(&format!(
             "SELECT b.id, b.edge_id, b.removed, d.start_ts FROM edge_day b JOIN day d ON d.id = b.day_id
-             WHERE b.removed > 0 AND b.day_id = (SELECT min(day_id) FROM edge_day WHERE removed > 0)
+             WHERE b.removed > 0
+               AND b.day_id = (SELECT id FROM day
+                               WHERE EXISTS (SELECT 1 FROM edge_day WHERE day_id = day.id AND removed > 0)
+                               ORDER BY start_ts LIMIT 1)
                AND d.end_ts <= ?1 LIMIT {ROWS}"
         ))?
         .query_map([before], |row| {
@@ -408,6 +430,41 @@ mod tests {
         store.finish(START + 400 * SECOND).unwrap();
         let size = std::fs::metadata(&path).unwrap().len();
         assert!(size < 3 << 19, "{size} after {before}");
+    }
+
+    #[test]
+    fn sums_of_what_has_gone_leave_room_for_the_present() {
+        const DAY: i64 = 86_400 * SECOND;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.db");
+        let mut store = Store::open(&path, &Access::default(), &recording()).unwrap();
+        store.keep.bytes = Some(1 << 20);
+        store.keep.summary = Some(Duration::from_secs(365 * 86_400));
+        for day in 0..60 {
+            for n in 0..200 {
+                let mut c = connection("curl");
+                c.id = day * 200 + n + 1;
+                c.ts = START + day * DAY + n;
+                let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
+                process.serial = c.id as u64;
+                store.add(&Record::Opened(c));
+            }
+            store.commit(START + day * DAY + SECOND).unwrap();
+        }
+        for _ in 0..300 {
+            store.commit(START + 60 * DAY).unwrap();
+        }
+        assert!(used(&store.db).unwrap() <= 1 << 20);
+        let left = number(&store, "SELECT count(*) FROM connection");
+        let sums = number(&store, "SELECT count(*) FROM edge_day");
+        assert!(
+            200 < left && left < sums && sums <= 2 * (left + ROWS),
+            "{left} of {sums}"
+        );
+        assert_eq!(
+            number(&store, "SELECT max(ts) FROM connection"),
+            START + 59 * DAY + 199
+        );
     }
 
     #[test]

@@ -245,7 +245,25 @@ fn bytes(n: u64) -> i64 {
     n.min(MOST_BYTES) as i64
 }
 
+/// Loss that goes on is one row, however long it does.
 fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
+    let extended = db
+        .prepare_cached(
+            "UPDATE gap SET from_ts = min(from_ts, ?2), to_ts = max(to_ts, ?3), lost = lost + ?5
+             WHERE id = (SELECT max(id) FROM gap WHERE recording_id = ?1 AND kind = ?4 AND why = ?6)
+               AND to_ts >= ?2",
+        )?
+        .execute(params![
+            recording,
+            gap.from_ts,
+            gap.to_ts,
+            gap.kind,
+            gap.lost as i64,
+            gap.why
+        ])?;
+    if extended > 0 {
+        return Ok(());
+    }
     db.prepare_cached(
         "INSERT INTO gap (recording_id, from_ts, to_ts, kind, lost, why)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -259,4 +277,51 @@ fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
         gap.why
     ])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Access, Recording, Store};
+
+    #[test]
+    fn loss_that_goes_on_is_one_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let recording = Recording {
+            start_ts: 1,
+            hook_set: "kprobe".to_owned(),
+            hooks: String::new(),
+        };
+        let path = dir.path().join("e.db");
+        let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        for (from, to, kind, lost) in [
+            (10, 20, "dns", 1),
+            (10, 20, "exec", 2),
+            (20, 30, "dns", 4),
+            (31, 40, "dns", 8),
+            (40, 50, "dns", 16),
+        ] {
+            store.gap(from, to, kind, lost, "full");
+            store.commit(to).unwrap();
+        }
+        store.gap(50, 60, "dns", 32, "slow");
+        store.commit(60).unwrap();
+        let mut rows = store
+            .db
+            .prepare("SELECT concat_ws(' ', from_ts, to_ts, kind, lost, why) FROM gap ORDER BY id")
+            .unwrap();
+        let rows: Vec<String> = rows
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(
+            rows,
+            [
+                "10 30 dns 5 full",
+                "10 20 exec 2 full",
+                "31 50 dns 24 full",
+                "50 60 dns 32 slow"
+            ]
+        );
+    }
 }

@@ -75,7 +75,7 @@ fn hit(host: &Host, column: &str) -> String {
             }
         }
         Host::Raw => format!(
-            "host IS NULL\n  AND dst_scope <> 'multicast'\n  AND dst_port NOT IN ({DNS_PORTS})"
+            "host IS NULL\n  AND dst_scope <> 'multicast'\n  AND coalesce(dst_port, 0) NOT IN ({DNS_PORTS})"
         ),
     }
 }

@@ -46,7 +46,11 @@ pub fn unseen(
         ),
         (List::Addresses | List::Count(Counted::Addresses), _) => never(&same("dst_addr")),
         (List::Ports | List::Count(Counted::Ports), _) => {
-            never(&format!("{} AND {}", same("dst_port"), same("protocol")))
+            // Not every protocol has ports.
+            never(&format!(
+                "old.dst_port IS {view}.dst_port AND {}",
+                same("protocol")
+            ))
         }
         (List::Each | List::Bytes | List::Count(Counted::Rows), _) => return None,
     })

@@ -185,6 +185,12 @@ fn what_is_new_is_new_to_the_question() {
         1,
         "curl"
     );
+    // ICMP has no ports, and a protocol without them is new once
+    history.connect_to(CURL, None, ("192.0.2.9", 0), "sent", 1900);
+    history.connect_to(CURL, None, ("192.0.2.9", 0), "sent", 30);
+    assert_eq!(found("new ports since 10m"), 0);
+    assert_eq!(found("new ports since 1950s"), 2);
+    assert_eq!(found("which connections hit raw IPs since 45s"), 2);
 }
 
 /// The hours of a night in which clocks were put back, and the days around it.

@@ -259,11 +259,19 @@ proptest! {
         prop_assert_eq!(left + gone, all);
         prop_assert_eq!(number(&db, &format!("SELECT count(*) FROM egress WHERE ts < {}", now - keep)), 0);
         drop(db);
-        // And then they go: nothing but what `egress` has is counted.
+        // A run that is told nothing of them leaves them alone.
         let recording = Recording { start_ts: now, hook_set: "portable".to_owned(), hooks: String::new() };
         let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
         store.keep.age = Some(Duration::from_nanos(keep as u64));
         finish(store, now);
+        let db = open_reader(&path).unwrap();
+        prop_assert_eq!(number(&db, "SELECT sum(connections) FROM egress_total"), all);
+        drop(db);
+        // And when their days are over they go: nothing but what `egress` has is counted.
+        let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        store.keep.age = Some(Duration::from_nanos((keep + 2 * DAY) as u64));
+        store.keep.summary = Some(Duration::ZERO);
+        finish(store, now + 2 * DAY);
         let db = open_reader(&path).unwrap();
         answers_agree(&db, None, None);
         prop_assert_eq!(number(&db, "SELECT coalesce(sum(connections), 0) FROM egress_total"), left);
