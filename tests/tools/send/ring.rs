@@ -1,6 +1,6 @@
 //! io_uring, one operation at a time.
 
-use std::io::{Error, Result, Write};
+use std::io::{Error, ErrorKind, Result, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
@@ -59,15 +59,26 @@ impl Ring {
     fn run(&mut self, entry: &Entry) -> Result<usize> {
         self.push(entry)?;
         loop {
-            self.0.submit_and_wait(1)?;
+            self.wait()?;
             // of zero copy another completion tells that the data are free again
             let done = self
                 .0
                 .completion()
                 .find(|done| !cqueue::notif(done.flags()));
-            if let Some(done) = done {
-                return length(done.result());
+            match done.map(|done| length(done.result())) {
+                None => {}
+                // nothing was moved
+                Some(Err(e)) if e.kind() == ErrorKind::Interrupted => self.push(entry)?,
+                Some(result) => return result,
             }
+        }
+    }
+
+    /// Until something is done. Linux 6.1 interrupts that at times, for work of its own.
+    fn wait(&mut self) -> Result<()> {
+        match self.0.submit_and_wait(1) {
+            Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
+            _ => Ok(()),
         }
     }
 
@@ -126,7 +137,7 @@ impl Ring {
         self.push(&provide(0, BUFFERS))?;
         self.push(&receive)?;
         loop {
-            self.0.submit_and_wait(1)?;
+            self.wait()?;
             let done: Vec<_> = self.0.completion().collect();
             for done in done {
                 if done.user_data() != RECEIVED {
