@@ -9,7 +9,6 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::coverage::linux;
 use common::*;
 use libbpf_rs::libbpf_sys;
 
@@ -419,7 +418,7 @@ fn a_hook_set_is_used_as_asked_or_refused_with_the_way_out() {
         let said = text(&set.stdout);
         let last = said.lines().next_back().unwrap();
         // before 6.3 the portable set has nothing that sees these
-        let lacks = match linux() < (6, 3) && said.contains("hooks (portable set") {
+        let lacks = match coverage::linux() < (6, 3) && said.contains("hooks (portable set") {
             true => ", without: packet sockets that bypass queues",
             false => "",
         };
