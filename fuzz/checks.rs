@@ -94,6 +94,7 @@ impl Run {
             procfs: false,
             no_args: false,
             clock_offset_ns: 0,
+            boot_ts: 0,
             dns_ports: vec![53],
             cgroup_root: "/nonexistent".into(),
         });

@@ -294,6 +294,44 @@ fn a_full_disk_ends_the_recording_with_an_error_and_keeps_what_is_stored() {
     assert!(rows > 0);
 }
 
+/// The first recording saw it start, to the nanosecond; the second one found it in /proc.
+#[test]
+fn a_process_that_goes_on_through_two_recordings_is_one() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let count = || value::<i64>(&db, "SELECT count(*) FROM egress");
+    let recorder = Recorder::start(&db, &[]);
+    let load = Guard(
+        net.command(dial())
+            .args(["drip", FAR4, &port])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    eventually("some rows", || (count() > 3).then_some(()));
+    assert_eq!(recorder.stop(), 0);
+    let before = count();
+    let recorder = Recorder::start(&db, &[]);
+    eventually("more rows", || (count() > before + 3).then_some(()));
+    assert_eq!(recorder.stop(), 0);
+    let pid = load.0.id().to_string();
+    let starts = format!(
+        "SELECT count(DISTINCT start_ts), count(DISTINCT process_id) > 1 FROM egress WHERE pid = {pid}"
+    );
+    assert_eq!(sqlite3(&db, &starts), [["1", "1"]]);
+    let pids = egrets()
+        .args(["query", "how many pids hit", FAR4, "--json", "--db"])
+        .arg(&db)
+        .output()
+        .unwrap();
+    assert!(
+        text(&pids.stdout).starts_with(r#"{"number":1,"#),
+        "{}",
+        text(&pids.stdout)
+    );
+}
+
 #[test]
 fn status_tells_a_running_recorder_from_a_stopped_and_a_killed_one() {
     let (_dir, db) = history();

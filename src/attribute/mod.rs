@@ -57,6 +57,8 @@ pub struct Settings {
     pub no_args: bool,
     /// Wall clock minus boot clock, in nanoseconds.
     pub clock_offset_ns: i64,
+    /// The same, for the starts of processes.
+    pub boot_ts: i64,
     /// Where DNS servers are.
     pub dns_ports: Vec<u16>,
     /// Directory of the topmost cgroup that is seen.
@@ -107,7 +109,7 @@ impl Attributor {
         let mut processes = Processes::new(processes::Options {
             procfs: settings.procfs,
             no_args: settings.no_args,
-            clock_offset_ns: settings.clock_offset_ns,
+            boot_ts: settings.boot_ts,
         });
         processes.seed();
         let mut cgroups = cgroups::Cgroups::default();

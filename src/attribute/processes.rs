@@ -103,8 +103,8 @@ pub struct Options {
     pub procfs: bool,
     /// Keep no arguments: command lines hold secrets.
     pub no_args: bool,
-    /// Wall clock minus boot clock, in nanoseconds, when the run began.
-    pub clock_offset_ns: i64,
+    /// When the boot was, nanoseconds since 1970.
+    pub boot_ts: i64,
 }
 
 pub struct Processes {
@@ -382,8 +382,9 @@ impl Processes {
         found
     }
 
+    /// When a process was started, to the tick: /proc tells no more of it.
     fn wall(&self, ns: u64) -> i64 {
-        (ns as i64).saturating_add(self.options.clock_offset_ns)
+        ((ns - ns % tick_ns()) as i64).saturating_add(self.options.boot_ts)
     }
 
     /// Its cgroup v1 path that names a container, told by an event or, asked once,
@@ -533,12 +534,16 @@ fn read_argv(pid: u32) -> (Vec<String>, bool) {
 
 /// Clock ticks since boot (proc_pid_stat(5), field 22) in nanoseconds.
 fn ticks_to_ns(ticks: u64) -> u64 {
-    ticks.saturating_mul(1_000_000_000 / procfs::ticks_per_second().max(1))
+    ticks.saturating_mul(tick_ns())
+}
+
+fn tick_ns() -> u64 {
+    (1_000_000_000 / procfs::ticks_per_second().max(1)).max(1)
 }
 
 /// Whether two start times are one process': /proc rounds down to a tick.
 fn same_start(a: u64, b: u64) -> bool {
-    a == b || a.abs_diff(b) < 1_000_000_000 / procfs::ticks_per_second().max(1)
+    a == b || a.abs_diff(b) < tick_ns()
 }
 
 #[cfg(test)]

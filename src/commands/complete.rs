@@ -77,7 +77,12 @@ fn names(db: Option<PathBuf>, of: Naming, typed: &str) -> Vec<String> {
         Naming::Process => Names::Programs,
         Naming::Container => Names::Containers,
         Naming::Image => Names::Images,
-        Naming::User | Naming::Unit | Naming::Pid | Naming::Port => return Vec::new(),
+        Naming::User
+        | Naming::Unit
+        | Naming::Pod
+        | Naming::Namespace
+        | Naming::Pid
+        | Naming::Port => return Vec::new(),
     };
     let db = db.or_else(|| std::env::var_os("EGRETS_DB").map(PathBuf::from));
     let found = || -> Result<Vec<String>> {

@@ -113,26 +113,36 @@ fn nanos(clock: ClockId) -> i64 {
 }
 
 impl Live {
-    /// Joins what was started. `next` are the first connection's and lookup's ids.
+    /// Joins what was started. Ids go on where the store's end.
+    ///
+    /// # Errors
+    ///
+    /// The store's.
     pub fn new(
         mut capture: Capture,
         args: &LiveArgs,
         only_tracked: bool,
-        next: (i64, i64),
         store: Option<Store>,
         printer: Option<Printer>,
-    ) -> Live {
+    ) -> Result<Live> {
         let seen = nanos(ClockId::Boottime);
+        let clock_offset_ns = now_ts() - seen;
+        let (next_connection, next_lookup) = store.as_ref().map_or((1, 1), Store::next_ids);
+        let boot_ts = match &store {
+            Some(store) => store.boot_ts(clock_offset_ns)?,
+            None => clock_offset_ns,
+        };
         let mut attributor = Attributor::new(Settings {
             max_names: args.max_names,
             exclude: args.exclude.clone(),
             only_tracked,
-            next_connection: next.0,
-            next_lookup: next.1,
+            next_connection,
+            next_lookup,
             procfs: Namespace::Pid.is_initial(),
             dns_ports: capture.dns_ports.clone(),
             no_args: args.no_args,
-            clock_offset_ns: now_ts() - seen,
+            clock_offset_ns,
+            boot_ts,
             cgroup_root: capture.cgroup_root(),
         });
         let now = Instant::now();
@@ -145,7 +155,7 @@ impl Live {
             }
             Err(e) => log::warn!("connections that are open already are not shown: {e:#}"),
         }
-        Live {
+        Ok(Live {
             capture,
             attributor,
             store,
@@ -163,7 +173,7 @@ impl Live {
             behind: false,
             seen: seen as u64,
             totals: Totals::default(),
-        }
+        })
     }
 
     /// Runs until a signal came, the time is over, or nobody reads what is

@@ -49,7 +49,6 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         bytes: args.max_size.0,
         summary: args.keep_summary,
     };
-    let next = store.next_ids();
     let printer = (args.print || args.json).then(|| {
         let format = if args.json {
             Format::Json
@@ -60,7 +59,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         Printer::new(format, out, recording.start_ts)
     });
     let hook_set = capture.hook_set;
-    let mut live = Live::new(capture, &args.live, around, next, Some(store), printer);
+    let mut live = Live::new(capture, &args.live, around, Some(store), printer)?;
     if !around {
         log::info!(
             "recording into {} ({hook_set} hooks); Ctrl-C stops",

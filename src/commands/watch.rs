@@ -20,7 +20,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     };
     let out = Box::new(std::io::BufWriter::new(std::io::stdout()));
     let printer = Printer::new(format, out, live::now_ts());
-    let mut live = Live::new(capture, &args.live, false, (1, 1), None, Some(printer));
+    let mut live = Live::new(capture, &args.live, false, None, Some(printer))?;
     live.run(&signal, args.live.duration)?;
     live.finish()?;
     Ok(ExitCode::SUCCESS)

@@ -34,7 +34,7 @@ pub enum Show {
     PreciseTime(&'static str),
     /// The beginning of a span of time, ISO 8601, shown in this form.
     Span(&'static str, &'static str),
-    /// A day, `2026-11-23`.
+    /// A day, `2026-11-23`, or a month, `2026-11`.
     Date(&'static str),
     /// The container's name, else its short id.
     Container,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone};
+use chrono::{DateTime, Datelike, Days, NaiveDate, Offset, TimeZone};
 
 /// Turns the history's times into those of a clock on the wall.
 pub struct Clock<'a, Tz: TimeZone> {
@@ -40,17 +40,22 @@ where
         time.format(&format!("{date} {clock}")).to_string()
     }
 
-    /// A day of this zone, with the name that it has in the week.
+    /// A day of this zone, with the name that it has in the week; or a month.
     pub fn date(&mut self, date: &str) -> String {
-        let Ok(day) = NaiveDate::parse_from_str(date, "%Y-%m-%d") else {
-            return date.to_owned();
+        let read = |date: &str| NaiveDate::parse_from_str(date, "%Y-%m-%d").ok();
+        let (first, last, form) = match (read(date), read(&format!("{date}-01"))) {
+            (Some(day), _) => (day, Some(day), "%Y-%m-%d %a"),
+            (_, Some(day)) => (day, day.checked_add_days(Days::new(27)), "%Y-%m"),
+            _ => return date.to_owned(),
         };
-        // The zone is that of its noon: clocks change at night.
-        if let Some(noon) = day.and_hms_opt(12, 0, 0) {
-            let offset = self.now.timezone().offset_from_utc_datetime(&noon);
-            self.offsets.insert(offset.fix().local_minus_utc());
+        // The zone is that of their noons: clocks change at night.
+        for day in [Some(first), last].into_iter().flatten() {
+            if let Some(noon) = day.and_hms_opt(12, 0, 0) {
+                let offset = self.now.timezone().offset_from_utc_datetime(&noon);
+                self.offsets.insert(offset.fix().local_minus_utc());
+            }
         }
-        day.format("%Y-%m-%d %a").to_string()
+        first.format(form).to_string()
     }
 
     /// The zone of all the times shown.

@@ -13,6 +13,9 @@ const USER: Column = Column("USER", First(&["user", "uid"]));
 const CONTAINER: Column = Column("CONTAINER", Container);
 const CONTAINERS: Column = Column("CONTAINERS", Number("containers"));
 const IMAGE: Column = Column("IMAGE", First(&["container_image"]));
+const POD: Column = Column("POD", First(&["pod"]));
+const PODS: Column = Column("POD", Only(&["pod"], "pods", "pods"));
+const NAMESPACE: Column = Column("NAMESPACE", First(&["pod_namespace"]));
 const UNIT: Column = Column("UNIT", First(&["unit"]));
 const PROGRAMS: Column = Column("PROCESS", Only(&["comm"], "comms", "programs"));
 
@@ -184,6 +187,11 @@ fn by_time(per: Per) -> (Column, Noun) {
             Noun("hour", "hours", None),
         ),
         Per::Day => (Column("DAY", Date("day")), Noun("day", "days", None)),
+        Per::Week => (Column("WEEK", Date("week")), Noun("week", "weeks", None)),
+        Per::Month => (
+            Column("MONTH", Date("month")),
+            Noun("month", "months", None),
+        ),
     }
 }
 
@@ -198,20 +206,32 @@ fn whole(columns: &[Column], noun: Noun) -> Shape {
 fn by_actor(actors: Actors) -> &'static [Column] {
     match actors {
         Actors::Processes => &[PROCESS, PID, USER, CONTAINER],
+        Actors::Pids => &[
+            PROCESS,
+            Column("PID", Number("pid")),
+            Column("STARTED", Time("start")),
+            USER,
+            CONTAINER,
+        ],
         Actors::Containers => &[CONTAINER, IMAGE, PROGRAMS],
         Actors::Images => &[IMAGE, CONTAINERS, PROGRAMS],
         Actors::Users => &[USER, PROGRAMS],
         Actors::Units => &[UNIT, PROGRAMS],
+        Actors::Pods => &[POD, NAMESPACE, PROGRAMS],
+        Actors::Namespaces => &[NAMESPACE, PODS, PROGRAMS],
     }
 }
 
 fn actor(actors: Actors) -> Noun {
     match actors {
         Actors::Processes => Noun("process", "processes", Some("pids")),
+        Actors::Pids => Noun("process", "processes", None),
         Actors::Containers => Noun("container", "containers", None),
         Actors::Images => Noun("image", "images", None),
         Actors::Users => Noun("user", "users", None),
         Actors::Units => Noun("unit", "units", None),
+        Actors::Pods => Noun("pod", "pods", None),
+        Actors::Namespaces => Noun("namespace", "namespaces", None),
     }
 }
 
@@ -220,10 +240,13 @@ fn number(counted: Counted) -> &'static [Column] {
     match counted {
         Counted::Rows => &[],
         Counted::Actors(Actors::Processes) => &[Column("PROCESSES", Number("number"))],
+        Counted::Actors(Actors::Pids) => &[Column("PIDS", Number("number"))],
         Counted::Actors(Actors::Containers) => &[Column("CONTAINERS", Number("number"))],
         Counted::Actors(Actors::Images) => &[Column("IMAGES", Number("number"))],
         Counted::Actors(Actors::Users) => &[Column("USERS", Number("number"))],
         Counted::Actors(Actors::Units) => &[Column("UNITS", Number("number"))],
+        Counted::Actors(Actors::Pods) => &[Column("PODS", Number("number"))],
+        Counted::Actors(Actors::Namespaces) => &[Column("NAMESPACES", Number("number"))],
         Counted::Hosts => &[Column("HOSTS", Number("number"))],
         Counted::Addresses => &[Column("ADDRESSES", Number("number"))],
         Counted::Ports => &[Column("PORTS", Number("number"))],

@@ -1,5 +1,5 @@
 //! Fifty questions with their SQL and their answers, those about descendants, about
-//! what is new and what happened per hour, and those that are refused, as snapshots to be read: `src/query/snapshots/`.
+//! what is new, what happened per hour, pods, and those that are refused, as snapshots to be read: `src/query/snapshots/`.
 
 use std::fmt::Write as _;
 
@@ -113,7 +113,29 @@ const BY_TIME: [&str; 22] = [
     "has anyone contacted the internet",
 ];
 
-const REFUSED: [&str; 26] = [
+/// Kubernetes' pods, processes one by one, longer spans, and the most of each span.
+const PODS_AND_SPANS: [&str; 18] = [
+    "which pods hit example.com",
+    "what did pod web-7d4b9 talk to",
+    "what did pod shop/web-7d4b9 resolve",
+    "which processes in pod web-* hit example.com",
+    "which namespaces hit example.com",
+    "which pods in namespace shop resolved cdn.test",
+    "how many pods hit example.com today",
+    "connections per pod today",
+    "which pods are new since 13:00",
+    "which pids hit example.com",
+    "how many pids made lookups",
+    "lookups per pid",
+    "connections per week",
+    "traffic per month by nginx",
+    "which processes hit example.com monthly",
+    "top 1 hosts per hour",
+    "top 2 processes by bytes per day",
+    "which names were resolved most per hour",
+];
+
+const REFUSED: [&str; 27] = [
     "which proceses hit example.com",
     "which processes hti example.com",
     "what did curl",
@@ -136,7 +158,8 @@ const REFUSED: [&str; 26] = [
     "new hosts per day since Monday",
     "which hosts are enw since Monday",
     "connections per fortnight",
-    "top 3 hosts per hour",
+    "last 3 hosts per hour",
+    "top 3 connections per hour",
     "which new names were resolved but never contacted since Monday",
     "who hit example.com or example.org",
     "which processes hit example.com per host",
@@ -193,6 +216,13 @@ fn history() -> History {
             [],
         )
         .unwrap();
+    history
+        .0
+        .execute_batch(
+            "UPDATE container SET pod = 'web-7d4b9', pod_namespace = 'shop';
+             UPDATE process SET start_ts = 1795300000000000000;",
+        )
+        .unwrap();
     let bash = (1234, "bash", "/usr/bin/bash");
     history.descend("curl", &[bash, (1200, "make", "/usr/bin/make")]);
     history.descend("nginx", &[(899, "nginx", "/usr/sbin/nginx")]);
@@ -212,6 +242,17 @@ fn questions_about_descendants_have_these_answers() {
 #[test]
 fn questions_about_what_is_new_and_about_hours_have_these_answers() {
     insta::assert_snapshot!(answers(&history(), &BY_TIME));
+}
+
+#[test]
+fn questions_about_pods_and_longer_spans_have_these_answers() {
+    insta::assert_snapshot!(answers(&history(), &PODS_AND_SPANS));
+}
+
+/// All that have an answer.
+fn asked() -> impl Iterator<Item = &'static str> {
+    let all = ASKED.iter().chain(&BELOW).chain(&BY_TIME);
+    all.chain(&PODS_AND_SPANS).copied()
 }
 
 fn answers(history: &History, questions: &[&str]) -> String {
@@ -248,7 +289,7 @@ fn every_statement_runs_in_sqlite3_as_it_is_shown() {
     let file = dir.path().join("history.db");
     let path = file.to_str().unwrap();
     history.0.execute("VACUUM INTO ?1", [path]).unwrap();
-    for question in ASKED.iter().chain(&BELOW).chain(&BY_TIME) {
+    for question in asked() {
         let sql = request(question, Format::Table, None).sql();
         let output = std::process::Command::new("sqlite3")
             .args(["-readonly", "-json", path, &sql])
@@ -276,15 +317,11 @@ fn every_statement_runs_in_sqlite3_as_it_is_shown() {
 #[test]
 fn no_question_about_somebody_goes_through_every_row() {
     let history = history();
-    let about = ASKED
-        .iter()
-        .chain(&BELOW)
-        .chain(&BY_TIME)
-        .filter(|question| {
-            let question = parsed(question);
-            let selective = |only: &question::Only| matches!(only, question::Only::By(_));
-            question.from == question::From::Connections && question.only.iter().any(selective)
-        });
+    let about = asked().filter(|question| {
+        let question = parsed(question);
+        let selective = |only: &question::Only| matches!(only, question::Only::By(_));
+        question.from == question::From::Connections && question.only.iter().any(selective)
+    });
     for question in about {
         let sql = request(question, Format::Table, None).sql();
         let mut plan = history

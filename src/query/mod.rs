@@ -108,7 +108,7 @@ where
         // One snapshot, so that the notes are about the rows.
         let db = db.unchecked_transaction()?;
         check_views(&db, Some(&self.question))?;
-        let sums = has_view(&db, "egress_total")?;
+        let sums = has_column(&db, "egress_total", "start_ts")?;
         let mut statement = db.prepare(&self.sql_with(sums))?;
         let mut rows = statement.query([])?;
         match self.format {
@@ -208,11 +208,11 @@ fn check_span(since: Option<i64>, until: Option<i64>, now: i64) -> Result<()> {
     Ok(())
 }
 
-/// A view that an older egrets did not make, and what is asked with it.
-type Needed = (&'static str, &'static str);
+/// A view, with a column of it, that an older egrets did not make, and what is asked with it.
+type Needed = (&'static str, &'static str, &'static str);
 
-const NEEDS_LOOKUPS: Needed = ("lookups", "lookups");
-const NEEDS_ANCESTORS: Needed = ("ancestors", "descendants");
+const NEEDS_LOOKUPS: Needed = ("lookups", "pod", "lookups");
+const NEEDS_ANCESTORS: Needed = ("ancestors", "process_id", "descendants");
 
 /// Refuses a history that lacks the views which a question is about.
 fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
@@ -228,14 +228,14 @@ fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
     Ok(())
 }
 
-fn has_view(db: &Connection, view: &str) -> Result<bool> {
-    let has = "SELECT 1 FROM sqlite_schema WHERE name = ?1";
-    Ok(db.prepare(has)?.exists([view])?)
+fn has_column(db: &Connection, view: &str, column: &str) -> Result<bool> {
+    let has = "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2";
+    Ok(db.prepare(has)?.exists([view, column])?)
 }
 
-fn check_view(db: &Connection, (view, about): Needed) -> Result<()> {
+fn check_view(db: &Connection, (view, column, about): Needed) -> Result<()> {
     ensure!(
-        has_view(db, view)?,
+        has_column(db, view, column)?,
         "an older egrets wrote this history, and it can't be asked about {about} yet: \
          'sudo egrets record --for 1s' brings it up to date"
     );

@@ -20,14 +20,14 @@ pub struct NotUnderstood {
 /// What would be understood.
 pub(super) const FORMS: &str = "\
 I know questions like these:
-  which processes|containers|images|users|units hit HOST
-  what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to
+  which processes|containers|pods|images|users|units hit HOST
+  what did PROCESS|pid N|container NAME|pod NAME|image NAME|user NAME|unit NAME talk to
   what did children of PROCESS|pid N talk to (all below it, at any depth)
   when did PROCESS hit HOST; which connections failed; which IPs, which ports
   which processes resolved NAME; what did PROCESS resolve; which lookups failed
   which names were resolved but never contacted; which hosts are new since Monday
   how many connections did PROCESS make; how much did PROCESS send to HOST; top 10 hosts
-  connections per hour today
+  connections per hour today; top 3 hosts per day
 and, in any place: on port 443, over udp, refused, timed out, named by SOURCE, today,
 in the last 2 hours, since yesterday, between 9:00 and 10:30, per day.
 HOST is a name (with the names below it), *.name, an address, a network like 10.0.0.0/8,
@@ -69,14 +69,14 @@ I don't understand \"frobnicated\" in this question:
   which processes frobnicated example.com
                   ^^^^^^^^^^^
 I know questions like these:
-  which processes|containers|images|users|units hit HOST
-  what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to
+  which processes|containers|pods|images|users|units hit HOST
+  what did PROCESS|pid N|container NAME|pod NAME|image NAME|user NAME|unit NAME talk to
   what did children of PROCESS|pid N talk to (all below it, at any depth)
   when did PROCESS hit HOST; which connections failed; which IPs, which ports
   which processes resolved NAME; what did PROCESS resolve; which lookups failed
   which names were resolved but never contacted; which hosts are new since Monday
   how many connections did PROCESS make; how much did PROCESS send to HOST; top 10 hosts
-  connections per hour today
+  connections per hour today; top 3 hosts per day
 and, in any place: on port 443, over udp, refused, timed out, named by SOURCE, today,
 in the last 2 hours, since yesterday, between 9:00 and 10:30, per day.
 HOST is a name (with the names below it), *.name, an address, a network like 10.0.0.0/8,

@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
 
 /// The schema's versions, oldest first: `PRAGMA user_version` counts those done.
-pub const MIGRATIONS: [&str; 8] = [
+pub const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_evidence.sql"),
     include_str!("../../migrations/0003_identity.sql"),
@@ -21,6 +21,7 @@ pub const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/0006_sessions.sql"),
     include_str!("../../migrations/0007_rollups.sql"),
     include_str!("../../migrations/0008_protocols.sql"),
+    include_str!("../../migrations/0009_starts.sql"),
 ];
 
 /// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".

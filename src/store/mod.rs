@@ -22,7 +22,7 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection as Db, params};
+use rusqlite::{Connection as Db, OptionalExtension, params};
 
 use crate::record::{Connection, Lookup, Progress, Record};
 use checkpoint::Checkpointer;
@@ -41,6 +41,9 @@ pub struct Recording {
     pub hook_set: String,
     pub hooks: String,
 }
+
+/// Nanoseconds by which a clock that is only corrected bit by bit does not differ.
+const CLOCK_WAS_SET: u64 = 10_000_000_000;
 
 /// A file open for recording; no other recorder can open it meanwhile.
 pub struct Store {
@@ -106,6 +109,31 @@ impl Store {
     /// used before, also where that row has gone.
     pub fn next_ids(&self) -> (i64, i64) {
         (self.writer.last_connection + 1, self.writer.last_lookup + 1)
+    }
+
+    /// What the starts of this recording's processes count from, nanoseconds since 1970, where
+    /// the boot was at `boot_ts` by the clock of today: as an earlier recording of this boot has
+    /// it, so that a process has the same start in both, unless the clock was set since.
+    pub fn boot_ts(&self, boot_ts: i64) -> Result<i64> {
+        let earlier = "SELECT r.boot_ts FROM recording r JOIN recording own USING (boot_id)
+                       WHERE own.id = ?1 AND r.boot_ts IS NOT NULL ORDER BY r.id DESC LIMIT 1";
+        let own = self.writer.recording;
+        let known = self
+            .db
+            .query_row(earlier, [own], |row| row.get::<_, i64>(0))
+            .optional()
+            .with_context(|| file::cannot_read(&self.path))?;
+        let boot_ts = match known {
+            Some(known) if known.abs_diff(boot_ts) < CLOCK_WAS_SET => known,
+            _ => boot_ts,
+        };
+        self.db
+            .execute(
+                "UPDATE recording SET boot_ts = ?1 WHERE id = ?2",
+                [boot_ts, own],
+            )
+            .with_context(|| file::cannot_write(&self.path))?;
+        Ok(boot_ts)
     }
 
     /// Takes a record into the batch.

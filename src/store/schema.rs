@@ -159,7 +159,7 @@ const LATER: [(usize, &str); 2] = [
 fn a_file_of_every_version_is_brought_up_to_date_with_all_that_is_in_it() {
     let dir = tempfile::tempdir().unwrap();
     // The newest one's rows are what the tests of the store write.
-    let newest = 7;
+    let newest = 8;
     for version in 1..=newest {
         let path = dir.path().join(format!("{version}.db"));
         let old = Db::open(&path).unwrap();
@@ -253,4 +253,24 @@ fn a_file_of_every_version_is_brought_up_to_date_with_all_that_is_in_it() {
         newest + 1,
         "there is a new version to be tested from"
     );
+}
+
+#[test]
+fn recordings_of_a_boot_count_the_starts_of_processes_from_one_time() {
+    const SECOND: i64 = 1_000_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("e.db");
+    let booted = |boot_ts| {
+        let store = Store::open(&path, &Access::default(), &recording()).unwrap();
+        let found = store.boot_ts(boot_ts).unwrap();
+        store.finish(9_000_000_001).unwrap();
+        found
+    };
+    assert_eq!(booted(100 * SECOND), 100 * SECOND);
+    assert_eq!(booted(101 * SECOND), 100 * SECOND, "the clock went faster");
+    assert_eq!(booted(500 * SECOND), 500 * SECOND, "the clock was set");
+    assert_eq!(booted(499 * SECOND), 500 * SECOND);
+    let other = "UPDATE recording SET boot_id = 'another'";
+    Db::open(&path).unwrap().execute(other, []).unwrap();
+    assert_eq!(booted(499 * SECOND), 499 * SECOND, "another boot");
 }

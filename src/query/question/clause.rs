@@ -6,6 +6,7 @@ use super::super::host::Host;
 use super::super::refusal::NotUnderstood;
 use super::head::TOP_ROWS;
 use super::parser::{Naming, Open, Parser};
+use super::subject::ACTORS;
 use super::vocabulary::*;
 use super::{From, List, Only, Pick};
 
@@ -254,11 +255,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     fn at_keyword(&self) -> bool {
-        [
-            PROCESS, CONTAINER, IMAGE, USER, UNIT, PID, PORT, LAST, FIRST,
-        ]
-        .iter()
-        .any(|words| self.next_is(words))
+        self.at_actors()
+            || [PID, PORT, LAST, FIRST]
+                .iter()
+                .any(|words| self.next_is(words))
     }
 
     /// A condition that begins with its own word: "port 443", "container web".
@@ -299,9 +299,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     fn kinds(&mut self) -> bool {
-        let kinds = [PROCESS, CONTAINER, IMAGE, USER, UNIT];
-        let found = kinds.iter().any(|words| self.next_is(words));
-        self.tried.extend(kinds);
-        found
+        self.tried.extend(ACTORS.map(|(words, _)| words));
+        self.at_actors()
     }
 }

@@ -6,6 +6,7 @@ use super::super::host::Host;
 use super::super::refusal::NotUnderstood;
 use super::super::words::Word;
 use super::parser::{Open, Parser};
+use super::subject::ACTORS;
 use super::vocabulary::*;
 use super::{Actors, Counted, From, List, Only, Pick};
 
@@ -63,6 +64,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         let asked = self.take(WHICH);
         while asked && self.take(FILLERS) {}
+        while self.adverb() {}
         if self.picked()? || asked {
             return self.noun();
         }
@@ -155,12 +157,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.at_descendants() {
             return true;
         }
-        [
-            PROCESS,
-            CONTAINER,
-            IMAGE,
-            USER,
-            UNIT,
+        let others = [
             NAMES,
             ADDRESSES,
             PORTS,
@@ -169,9 +166,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             DNS,
             LOOKUPS,
             RAW,
-        ]
-        .iter()
-        .any(|words| {
+        ];
+        let mut nouns = ACTORS.into_iter().map(|(words, _)| words).chain(others);
+        nouns.any(|words| {
             self.next_is(words) || {
                 self.tried.push(words);
                 false
@@ -217,7 +214,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             List::Each
         } else {
             return Err(self.refuse(
-                "processes, containers, images, users, units, hosts, names, IPs, ports, connections or lookups",
+                "processes, containers, pods, images, users, units, hosts, names, IPs, ports, connections or lookups",
             ));
         };
         if raw {

@@ -4,8 +4,9 @@ use chrono::TimeZone;
 
 use super::super::refusal::NotUnderstood;
 use super::parser::{Open, Parser};
+use super::subject::ACTORS;
 use super::vocabulary::*;
-use super::{Actors, From, List, Only, Per};
+use super::{From, List, Only, Per};
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Takes a verb with the words that belong to it.
@@ -15,7 +16,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.take(PREPOSITIONS);
             Some(From::Connections)
         } else if self.take(MAKE) {
-            None
+            // "made lookups"
+            self.take(DNS);
+            match self.take(LOOKUPS) {
+                true => Some(From::Lookups),
+                false => self.take(CONNECTIONS).then_some(From::Connections),
+            }
         } else if self.take(RESOLVE)
             || self.take(LOOK) && self.take(UP)
             || self.take(ASK) && self.take(FOR)
@@ -80,35 +86,43 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         match self.take(PER) {
             false => Ok(self.adverb()),
             true if self.span_of() || self.group(false) => Ok(true),
-            true => Err(self.refuse("minute, hour, day, or what to count for")),
+            true => Err(self.refuse("minute, hour, day, week, month, or what to count for")),
         }
     }
 
     /// Takes "hourly".
     pub(super) fn adverb(&mut self) -> bool {
-        self.one_per([(HOURLY, Per::Hour), (DAILY, Per::Day)])
+        self.one_per([
+            (HOURLY, Per::Hour),
+            (DAILY, Per::Day),
+            (WEEKLY, Per::Week),
+            (MONTHLY, Per::Month),
+        ])
     }
 
     /// Takes the "hour" of "per hour".
     pub(super) fn span_of(&mut self) -> bool {
-        self.one_per([(MINUTE, Per::Minute), (HOUR, Per::Hour), (DAY, Per::Day)])
+        self.one_per([
+            (MINUTE, Per::Minute),
+            (HOUR, Per::Hour),
+            (DAY, Per::Day),
+            (WEEK, Per::Week),
+            (MONTH, Per::Month),
+        ])
     }
 
     /// Takes the "host" of "per host". After "by" it is who acted, where it has a name.
     pub(super) fn group(&mut self, by: bool) -> bool {
-        let lists = [
-            (PROCESS, List::Actors(Actors::Processes)),
-            (CONTAINER, List::Actors(Actors::Containers)),
-            (IMAGE, List::Actors(Actors::Images)),
-            (USER, List::Actors(Actors::Users)),
-            (UNIT, List::Actors(Actors::Units)),
+        let actors = ACTORS.map(|(words, actors)| (words, List::Actors(actors)));
+        let others = [
             (NAMES, List::Destinations),
             (ADDRESSES, List::Addresses),
             (PORTS, List::Ports),
         ];
-        let mut found = lists.into_iter().filter(|(words, _)| self.next_is(words));
-        let Some((words, list)) = found.next() else {
-            self.tried.extend(lists.map(|(words, _)| words));
+        let mut lists = actors.into_iter().chain(others);
+        let Some((words, list)) = lists.find(|(words, _)| self.next_is(words)) else {
+            let words = actors.into_iter().chain(others).map(|(words, _)| words);
+            self.tried.extend(words);
             return false;
         };
         let next = self.next + 1;

@@ -68,11 +68,17 @@ pub enum From {
 /// Whom an answer lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actors {
+    /// What runs: a short name, an executable, a user and a container.
     Processes,
+    /// Each process on its own.
+    Pids,
     Containers,
     Images,
     Users,
     Units,
+    Pods,
+    /// Kubernetes' namespaces, of the pods in them.
+    Namespaces,
 }
 
 /// What "how many" counts.
@@ -91,6 +97,9 @@ pub enum Per {
     Minute,
     Hour,
     Day,
+    /// From Monday on.
+    Week,
+    Month,
 }
 
 /// Who is asked about.
@@ -110,6 +119,10 @@ pub enum Subject {
     User(String),
     /// A systemd unit, with or without `.service`.
     Unit(String),
+    /// By its name, `namespace/name`, or the beginning of its name and a `*`.
+    Pod(String),
+    /// Kubernetes' namespace of a pod.
+    Namespace(String),
 }
 
 /// A condition on the rows.

@@ -57,6 +57,8 @@ pub enum Naming {
     Image,
     User,
     Unit,
+    Pod,
+    Namespace,
     Pid,
     Port,
 }
@@ -211,15 +213,22 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             let why = "I can't say per hour or day what is new or never contacted";
             return Err(self.refuse_all(why));
         }
-        if self.pick.is_some() {
-            return Err(self.refuse_all("I can't pick the top, first or last of each hour or day"));
-        }
-        Ok(match list {
+        let list = match list {
             List::Count(_) | List::Bytes => list,
             List::Each | List::FailedLookups => List::Count(list.counted()),
             list if self.bare => List::Count(list.counted()),
             list => list,
-        })
+        };
+        let numbers = matches!(list, List::Count(_) | List::Bytes);
+        match self.pick {
+            Some(Pick::First(_) | Pick::Last(_)) => {
+                Err(self.refuse_all("I can't pick the first or last of each hour or day"))
+            }
+            Some(_) if numbers => Err(self.refuse_all(
+                "the top of each hour or day is of hosts, processes and the like: \"top 3 hosts per hour\"",
+            )),
+            _ => Ok(list),
+        }
     }
 
     /// What the answer lists of lookups, and whether what is asked of them can be.

@@ -7,17 +7,28 @@ use super::parser::{Naming, Parser};
 use super::vocabulary::*;
 use super::{Actors, Subject};
 
+/// The words for those who act.
+pub(super) const ACTORS: [(Words, Actors); 8] = [
+    (PROCESS, Actors::Processes),
+    (PIDS, Actors::Pids),
+    (CONTAINER, Actors::Containers),
+    (IMAGE, Actors::Images),
+    (USER, Actors::Users),
+    (UNIT, Actors::Units),
+    (POD, Actors::Pods),
+    (NAMESPACE, Actors::Namespaces),
+];
+
 impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn actors(&mut self) -> Option<Actors> {
-        [
-            (PROCESS, Actors::Processes),
-            (CONTAINER, Actors::Containers),
-            (IMAGE, Actors::Images),
-            (USER, Actors::Users),
-            (UNIT, Actors::Units),
-        ]
-        .into_iter()
-        .find_map(|(words, actors)| self.take(words).then_some(actors))
+        ACTORS
+            .into_iter()
+            .find_map(|(words, actors)| self.take(words).then_some(actors))
+    }
+
+    /// Whether a word for those who act comes next.
+    pub(super) fn at_actors(&self) -> bool {
+        ACTORS.iter().any(|(words, _)| self.next_is(words))
     }
 
     /// Whether "children of" comes next; "children" alone can be a name.
@@ -54,7 +65,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             Some(Actors::Images) => (Naming::Image, Subject::Image),
             Some(Actors::Users) => (Naming::User, Subject::User),
             Some(Actors::Units) => (Naming::Unit, Subject::Unit),
-            Some(Actors::Processes) | None => (Naming::Process, Subject::Process),
+            Some(Actors::Pods) => (Naming::Pod, Subject::Pod),
+            Some(Actors::Namespaces) => (Naming::Namespace, Subject::Namespace),
+            Some(Actors::Processes | Actors::Pids) | None => (Naming::Process, Subject::Process),
         };
         self.name(of).map(|name| kind(name.text))
     }

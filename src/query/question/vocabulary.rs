@@ -50,6 +50,8 @@ pub const SINGULAR: Words = &[
     "user",
     "unit",
     "service",
+    "pod",
+    "namespace",
 ];
 pub const PROCESS: Words = &[
     "processes",
@@ -66,7 +68,10 @@ pub const CONTAINER: Words = &["containers", "container"];
 pub const IMAGE: Words = &["images", "image"];
 pub const USER: Words = &["users", "user"];
 pub const UNIT: Words = &["units", "unit", "services", "service"];
+pub const POD: Words = &["pods", "pod"];
+pub const NAMESPACE: Words = &["namespaces", "namespace"];
 pub const PID: Words = &["pid"];
+pub const PIDS: Words = &["pids", "pid"];
 /// Before "of" and a process.
 pub const DESCENDANTS: Words = &["children", "child", "descendants", "descendant"];
 pub const OF: Words = &["of"];
@@ -264,8 +269,12 @@ pub const PER: Words = &["per", "each", "every"];
 pub const MINUTE: Words = &["minute", "minutes"];
 pub const HOUR: Words = &["hour", "hours"];
 pub const DAY: Words = &["day", "days"];
+pub const WEEK: Words = &["week", "weeks"];
+pub const MONTH: Words = &["month", "months"];
 pub const HOURLY: Words = &["hourly"];
 pub const DAILY: Words = &["daily"];
+pub const WEEKLY: Words = &["weekly"];
+pub const MONTHLY: Words = &["monthly"];
 /// Days of the week, as times.
 pub const DAYS: Words = &[
     "monday",

@@ -1,4 +1,4 @@
-//! Rows split by minutes, hours or days of the clock on the wall.
+//! Rows split by minutes, hours, days, weeks or months of the clock on the wall.
 
 use super::super::question::Per;
 use super::super::zone::Zone;
@@ -10,34 +10,50 @@ impl Per {
             Per::Minute => "minute",
             Per::Hour => "hour",
             Per::Day => "day",
+            Per::Week => "week",
+            Per::Month => "month",
         }
     }
 
-    fn seconds(self) -> i32 {
-        match self {
-            Per::Minute => 60,
-            Per::Hour => 3_600,
-            Per::Day => 86_400,
-        }
-    }
-
-    /// A number that counts up and that the rows of one span share. Where the clocks are
+    /// What the rows of one span share, and what sorts spans by time. Where the clocks are
     /// set back, the hour that comes twice is two, and the day is one.
     pub fn key(self, zone: &Zone) -> String {
-        let size = self.seconds();
-        // What is left of the offset: for hours nothing in most zones.
-        let rest = zone.sql("ts", |offset| match self {
-            Per::Day => offset.to_string(),
-            _ => offset.rem_euclid(size).to_string(),
-        });
-        match rest.as_str() {
+        // The offset, or what is left of it: for hours nothing in most zones.
+        let offset = match self {
+            Per::Minute => zone.sql("ts", |offset| offset.rem_euclid(60).to_string()),
+            Per::Hour => zone.sql("ts", |offset| offset.rem_euclid(3_600).to_string()),
+            _ => zone.sql("ts", |offset| offset.to_string()),
+        };
+        let number = |size: i32| match offset.as_str() {
             "0" => format!("ts / {size}000000000"),
-            rest => format!("(ts / 1000000000 + {rest}) / {size}"),
+            offset => format!("(ts / 1000000000 + {offset}) / {size}"),
+        };
+        match self {
+            Per::Minute => number(60),
+            Per::Hour => number(3_600),
+            Per::Day => number(86_400),
+            // 1970 began on a Thursday.
+            Per::Week => format!("({} + 3) / 7", number(86_400)),
+            Per::Month => {
+                let shift = match offset.as_str() {
+                    "0" => String::new(),
+                    offset => format!(" + {offset}"),
+                };
+                format!("strftime('%Y-%m', ts / 1000000000{shift}, 'unixepoch')")
+            }
         }
     }
 
-    /// The span that a group's rows are in: a date, or the time at which it began, ISO
-    /// 8601 with the offset of the zone.
+    /// What sorts the spans by their column: an hour that comes twice differs in its offset.
+    pub fn order(self) -> String {
+        match self {
+            Per::Minute | Per::Hour => format!("unixepoch({})", self.column()),
+            Per::Day | Per::Week | Per::Month => self.column().to_owned(),
+        }
+    }
+
+    /// The span that a group's rows are in: a month, a date (of a week its Monday's), or the
+    /// time at which it began, ISO 8601 with the offset of the zone.
     pub fn label(self, zone: &Zone) -> String {
         let time = |offset: i32| {
             let sign = if offset < 0 { '-' } else { '+' };
@@ -49,13 +65,18 @@ impl Per {
             let form = match self {
                 Per::Minute => format!("%Y-%m-%dT%H:%M:00{zone}"),
                 Per::Hour => format!("%Y-%m-%dT%H:00:00{zone}"),
-                Per::Day => "%Y-%m-%d".to_owned(),
+                Per::Day | Per::Week => "%Y-%m-%d".to_owned(),
+                Per::Month => "%Y-%m".to_owned(),
+            };
+            let monday = match self {
+                Per::Week => ", '-6 days', 'weekday 1'",
+                _ => "",
             };
             let shift = match offset {
                 0 => String::new(),
                 _ => format!(" {sign} {}", offset.abs()),
             };
-            format!("strftime('{form}', min(ts) / 1000000000{shift}, 'unixepoch')")
+            format!("strftime('{form}', min(ts) / 1000000000{shift}, 'unixepoch'{monday})")
         };
         format!("{} AS {}", zone.sql("min(ts)", time), self.column())
     }

@@ -46,8 +46,10 @@ pub fn known(actors: Actors, from: From) -> Option<String> {
         Actors::Containers => "container_id",
         Actors::Images => "container_image",
         Actors::Units => "unit",
-        Actors::Processes | Actors::Users if from == From::Lookups => "uid",
-        Actors::Processes | Actors::Users => return None,
+        Actors::Pods => "pod",
+        Actors::Namespaces => "pod_namespace",
+        Actors::Processes | Actors::Pids | Actors::Users if from == From::Lookups => "uid",
+        Actors::Processes | Actors::Pids | Actors::Users => return None,
     };
     Some(format!("{column} IS NOT NULL"))
 }
@@ -144,6 +146,11 @@ fn by(subject: &Subject) -> String {
             let service = literal(&format!("{name}.service"));
             rare_of("unit", &format!("unit IN ({}, {service})", literal(name)))
         }
+        Subject::Pod(name) => pod(name),
+        Subject::Namespace(name) => rare_of(
+            "pod_namespace",
+            &format!("pod_namespace = {}", literal(name)),
+        ),
         Subject::User(name) => {
             let uid = name.parse::<u32>().map(|uid| format!(" OR uid = {uid}"));
             rare(&format!(
@@ -153,6 +160,24 @@ fn by(subject: &Subject) -> String {
             ))
         }
     }
+}
+
+/// The condition that a process was in a pod of this name.
+fn pod(name: &str) -> String {
+    let (namespace, name) = match name.split_once('/') {
+        Some((namespace, name)) => (Some(namespace), name),
+        None => (None, name),
+    };
+    let named = match name.strip_suffix('*') {
+        Some(start) => format!(
+            "substr(pod, 1, {}) = {}",
+            start.chars().count(),
+            literal(start)
+        ),
+        None => format!("pod = {}", literal(name)),
+    };
+    let namespace = namespace.map(|of| format!(" AND pod_namespace = {}", literal(of)));
+    rare_of("pod", &(named + &namespace.unwrap_or_default()))
 }
 
 fn pid_is(pid: u32) -> String {

@@ -30,10 +30,16 @@ pub fn unseen(
     Some(match (question.list, question.from) {
         (List::Actors(actors) | List::Count(Counted::Actors(actors)), _) => never(&match actors {
             Actors::Processes => format!("{} AND old.exe IS {view}.exe", same("comm")),
+            Actors::Pids => format!("{} AND old.start_ts IS {view}.start_ts", same("pid")),
             Actors::Containers => same("container_id"),
             Actors::Images => same("container_image"),
             Actors::Users => same("uid"),
             Actors::Units => same("unit"),
+            Actors::Pods => format!(
+                "{} AND old.pod_namespace IS {view}.pod_namespace",
+                same("pod")
+            ),
+            Actors::Namespaces => same("pod_namespace"),
         }),
         (List::FailedLookups | List::NeverContacted, _)
         | (List::Destinations | List::Count(Counted::Hosts), From::Lookups) => {

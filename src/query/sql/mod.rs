@@ -10,7 +10,7 @@ mod sums;
 mod tests;
 
 use super::host::Host;
-use super::question::{Counted, From, List, Only, Pick, Question};
+use super::question::{Counted, From, List, Only, Per, Pick, Question};
 use super::zone::Zone;
 use condition::{condition, known, rare};
 use select::{Answer, BOTH_WAYS, SUM_BOTH_WAYS, answer};
@@ -102,11 +102,28 @@ pub fn statement(
     };
     let filter = all_of("WHERE", &conditions);
     let having = all_of("HAVING", &having);
-    let order = match &per {
-        Some((_, span)) => by_span(question, span, ties),
-        None => order(question, ties),
+    let grouped = format!("SELECT {columns}\nFROM {from}{filter}{group}{having}");
+    match (question.per, per) {
+        (Some(per), _) if question.pick.is_some() => top_of_each(question, per, ties, &grouped),
+        (_, Some((_, span))) => grouped + &by_span(question, &span, ties),
+        _ => grouped + &order(question, ties),
+    }
+}
+
+/// Of the rows of each span those with most connections, lookups or bytes.
+fn top_of_each(question: &Question, per: Per, ties: &str, grouped: &str) -> String {
+    let (most, n) = match question.pick {
+        Some(Pick::MostBytes(n)) => (BOTH_WAYS, n),
+        Some(Pick::Most(n) | Pick::First(n) | Pick::Last(n)) => (number(question), n),
+        None => (number(question), Pick::ALL),
     };
-    format!("SELECT {columns}\nFROM {from}{filter}{group}{having}{order}")
+    format!(
+        "SELECT * FROM (\n  SELECT *, row_number() OVER (PARTITION BY {span} ORDER BY {most} DESC, {ties}) AS rank\n  \
+         FROM (\n    {grouped}\n  )\n)\nWHERE rank <= {n}\nORDER BY {order}, rank",
+        span = per.column(),
+        grouped = grouped.replace('\n', "\n    "),
+        order = per.order(),
+    )
 }
 
 /// The statement that reads these columns of the rows of a view, all or those that a

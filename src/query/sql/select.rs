@@ -10,13 +10,24 @@ count(*) AS connections,
        min(time) AS first_seen, max(time) AS last_seen";
 
 /// The same of sums. The times become text only where they are shown.
-const SUMMED_TOTALS: &str = "\
-sum(connections) AS connections, sum(failed) AS failed,
+fn summed_totals() -> String {
+    format!(
+        "sum(connections) AS connections, sum(failed) AS failed,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
-       strftime('%Y-%m-%dT%H:%M:%S', min(first_ts) / 1000000000, 'unixepoch')
-           || printf('.%03dZ', min(first_ts) / 1000000 % 1000) AS first_seen,
-       strftime('%Y-%m-%dT%H:%M:%S', max(last_ts) / 1000000000, 'unixepoch')
-           || printf('.%03dZ', max(last_ts) / 1000000 % 1000) AS last_seen";
+       {} AS first_seen,
+       {} AS last_seen",
+        iso("min(first_ts)"),
+        iso("max(last_ts)")
+    )
+}
+
+/// Nanoseconds since 1970 as the views write times.
+fn iso(ns: &str) -> String {
+    format!(
+        "strftime('%Y-%m-%dT%H:%M:%S', {ns} / 1000000000, 'unixepoch')
+           || printf('.%03dZ', {ns} / 1000000 % 1000)"
+    )
+}
 
 /// The same for a group of lookups.
 const LOOKUP_TOTALS: &str = "\
@@ -37,6 +48,9 @@ count(DISTINCT id) AS lookups,
 /// The address of a record that is one.
 const ADDRESS: &str = "CASE WHEN type IN ('A', 'AAAA') THEN data END";
 
+/// What tells processes apart; NULL where it is not known which it was.
+const PROCESS: &str = "pid || ' ' || coalesce(start_ts, '')";
+
 /// The columns of an answer, what its rows are grouped by, and what orders rows that
 /// are as good as each other.
 pub struct Answer {
@@ -48,7 +62,7 @@ pub struct Answer {
 /// The columns of sums of connections, or of connections or lookups themselves.
 pub fn answer(question: &Question, sums: bool) -> Answer {
     let totals = match question.from {
-        From::Connections if sums => SUMMED_TOTALS,
+        From::Connections if sums => &summed_totals(),
         From::Connections => TOTALS,
         From::Lookups => LOOKUP_TOTALS,
     };
@@ -142,10 +156,13 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
                     "count(DISTINCT {})",
                     match actors {
                         Actors::Processes => "coalesce(exe, comm)",
+                        Actors::Pids => PROCESS,
                         Actors::Containers => "container_id",
                         Actors::Images => "container_image",
                         Actors::Users => "uid",
                         Actors::Units => "unit",
+                        Actors::Pods => "coalesce(pod_namespace, '') || '/' || pod",
+                        Actors::Namespaces => "pod_namespace",
                     }
                 ),
                 Counted::Hosts if from == From::Lookups => "count(DISTINCT qname)".to_owned(),
@@ -161,7 +178,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             "",
         ),
         (List::Actors(actors), From::Connections) => {
-            let (columns, key) = group(actors);
+            let (columns, key) = group(actors, if sums { "last_ts" } else { "ts" });
             grouped(
                 format!(
                     "{columns},
@@ -176,7 +193,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             )
         }
         (List::Actors(actors), From::Lookups) => {
-            let (columns, key) = group(actors);
+            let (columns, key) = group(actors, "ts");
             grouped(
                 format!(
                     "{columns},
@@ -192,27 +209,49 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
     }
 }
 
-/// The columns that describe one of `actors`, and those that tell them apart.
-fn group(actors: Actors) -> (String, &'static str) {
-    let pid = if_one("pid", "pid", "pid");
+/// The columns that describe one of `actors`, and those that tell them apart. What may have
+/// been renamed is shown as it was in the last of the rows, by the column `ts`.
+fn group(actors: Actors, ts: &str) -> (String, &'static str) {
+    let last = |name: &str| format!("substr(max(printf('%019d', {ts}) || {name}), 20)");
+    let newest = |name: &str| format!("{} AS {name}", last(name));
+    let pid = pid();
     let comm = if_one("comm", "comm", "comm");
     match actors {
         Actors::Processes => (
             format!(
                 "comm, exe,
        {pid},
-       count(DISTINCT pid) AS pids,
-       uid, max(user) AS user,
-       container_id, max(container_name) AS container_name"
+       uid, {user},
+       container_id, {container}",
+                user = newest("user"),
+                container = newest("container_name"),
             ),
             "comm, exe, uid, container_id",
         ),
+        Actors::Pids => (
+            format!(
+                "{comm}, {exe}, pid,
+       {start} AS start,
+       CAST({uid} AS INTEGER) AS uid, {user},
+       {id}, {container}",
+                comm = newest("comm"),
+                exe = newest("exe"),
+                start = iso("start_ts"),
+                uid = last("uid"),
+                user = newest("user"),
+                id = newest("container_id"),
+                container = newest("container_name"),
+            ),
+            "pid, start_ts",
+        ),
         Actors::Containers => (
             format!(
-                "container_id, max(container_name) AS container_name,
-       max(container_image) AS container_image,
+                "container_id, {container},
+       {image},
        {comm},
-       count(DISTINCT comm) AS comms"
+       count(DISTINCT comm) AS comms",
+                container = newest("container_name"),
+                image = newest("container_image"),
             ),
             "container_id",
         ),
@@ -233,11 +272,31 @@ fn group(actors: Actors) -> (String, &'static str) {
             ),
             "unit",
         ),
-        Actors::Users => (
+        Actors::Pods => (
             format!(
-                "uid, max(user) AS user,
+                "pod, pod_namespace,
        {comm},
        count(DISTINCT comm) AS comms"
+            ),
+            "pod, pod_namespace",
+        ),
+        Actors::Namespaces => (
+            format!(
+                "pod_namespace,
+       {pod},
+       count(DISTINCT pod) AS pods,
+       {comm},
+       count(DISTINCT comm) AS comms",
+                pod = if_one("pod", "pod", "pod"),
+            ),
+            "pod_namespace",
+        ),
+        Actors::Users => (
+            format!(
+                "uid, {user},
+       {comm},
+       count(DISTINCT comm) AS comms",
+                user = newest("user"),
             ),
             "uid",
         ),
@@ -248,16 +307,24 @@ fn group(actors: Actors) -> (String, &'static str) {
 /// the host outside of them.
 fn asked() -> String {
     let comm = if_one("comm", "comm", "comm");
-    let pid = if_one("pid", "pid", "pid");
+    let pid = pid();
     let place = "coalesce(container_name, '')";
     let container = if_one(place, "container_name", "container_name");
     format!(
         "{comm},
        count(DISTINCT comm) AS comms,
        {pid},
-       count(DISTINCT pid) AS pids,
        {container},
        count(DISTINCT {place}) AS places"
+    )
+}
+
+/// The pid where all rows are of one process, and how many processes they are of: one pid
+/// may have been several.
+fn pid() -> String {
+    format!(
+        "{},\n       count(DISTINCT {PROCESS}) AS pids",
+        if_one(PROCESS, "pid", "pid")
     )
 }
 

@@ -7,8 +7,8 @@ use super::all_of;
 use super::condition::FAILURES;
 
 /// The columns that an answer may show, group by or count.
-const COLUMNS: &str = "comm, exe, pid, uid, user, unit, container_id, container_name, \
-container_image,\n         host, dst_ip, dst_port, dst_scope, protocol";
+const COLUMNS: &str = "comm, exe, pid, start_ts, uid, user, unit, container_id, container_name, \
+container_image, pod, pod_namespace,\n         host, dst_ip, dst_port, dst_scope, protocol";
 
 /// Whether the sums know all that a question asks for.
 pub fn suffice(question: &Question) -> bool {

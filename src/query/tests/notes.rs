@@ -253,4 +253,21 @@ fn hours_and_days_are_those_of_the_clock_on_the_wall() {
         days.collect::<Vec<_>>(),
         ["2026-10-24,1,", "2026-10-25,10", "2026-10-26,5,"]
     );
+    let weeks = ask("connections per week", Format::Table);
+    assert_eq!(weeks.lines().count(), 3, "{weeks}");
+    assert!(weeks.contains("\n2026-10-19 Mon        11 "), "{weeks}");
+    assert!(weeks.contains("\n2026-10-26 Mon         5 "), "{weeks}");
+    let months = ask("connections per month", Format::Table);
+    assert!(months.contains("\n2026-10                16 "), "{months}");
+    assert!(months.starts_with("MONTH (local time) "), "{months}");
+    let top = ask("top 1 hosts per hour", Format::Csv);
+    let top = top.lines().skip(1).map(|line| line.get(..25).unwrap());
+    assert_eq!(
+        top.collect::<Vec<_>>()[1..4],
+        [
+            "2026-10-25T02:00:00+02:00",
+            "2026-10-25T02:00:00+01:00",
+            "2026-10-25T03:00:00+01:00"
+        ]
+    );
 }

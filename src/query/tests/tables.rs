@@ -255,3 +255,65 @@ fn the_most_bytes_are_those_of_all_connections() {
         1
     );
 }
+
+/// Its newest name, and not the last one in the alphabet.
+#[test]
+fn a_container_that_was_renamed_has_the_name_that_it_had_last() {
+    let history = History::recording();
+    let web = By {
+        container: Some(("c0ffee", Some("zebra"))),
+        ..CURL
+    };
+    history.connect(web, Some("x.org"), "192.0.2.1", "connected", 20);
+    history
+        .0
+        .execute_batch(
+            "UPDATE container SET image = 'zoo:1';
+             INSERT INTO container (container_id, name, image) VALUES ('c0ffee', 'ant', 'hill:2');
+             INSERT INTO process (recording_id, pid, start_ns, comm, exe, uid, user, container_id)
+             SELECT 1, pid, start_ns, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
+             INSERT INTO edge SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
+                 host_source, outcome, errno, connections, tx_known, tx_bytes, rx_known, rx_bytes,
+                 first_ts + 5000000000, last_ts + 5000000000 FROM edge;",
+        )
+        .unwrap();
+    for question in [
+        "which containers hit x.org",
+        "which processes hit x.org",
+        "which pids hit x.org",
+    ] {
+        let (out, _) = history.ask(question, Format::Table, None);
+        assert!(out.contains(" ant ") || out.contains("\nant "), "{out}");
+        assert!(!out.contains("zebra"), "{out}");
+    }
+    let (out, _) = history.ask("which containers hit x.org", Format::Json, None);
+    assert!(out.contains(r#""container_image":"hill:2""#), "{out}");
+}
+
+/// One pid is two processes where it started twice, and one where it was recorded twice.
+#[test]
+fn a_pid_that_was_used_again_is_another_process() {
+    let history = History::recording();
+    for (ago, start) in [(9, 1), (8, 1), (7, 2)] {
+        history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", ago);
+        let started = "UPDATE process SET start_ts = ?1 WHERE start_ts IS NULL";
+        history.0.execute(started, [NOW - 10 + start]).unwrap();
+    }
+    let (out, notes) = history.ask("which processes hit x.org", Format::Table, None);
+    assert!(out.contains("\ncurl     2 pids  alice "), "{out}");
+    assert_eq!(notes, "\n2 processes, 3 connections\n");
+    let (out, notes) = history.ask("which pids hit x.org", Format::Json, None);
+    let connections = out.lines().map(|line| {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        (
+            row["pid"].as_i64(),
+            row["uid"].as_i64(),
+            row["connections"].as_i64(),
+        )
+    });
+    let row = |n| (Some(4242), Some(1000), Some(n));
+    assert_eq!(connections.collect::<Vec<_>>(), [row(1), row(2)]);
+    assert_eq!(notes, "");
+    let (out, _) = history.ask("how many pids hit x.org", Format::Json, None);
+    assert!(out.starts_with(r#"{"number":2,"#), "{out}");
+}

@@ -309,3 +309,43 @@ fn who_asked_for_what_is_understood() {
     assert!(refusal("which processes resolved 10.0.0.1").contains("of a name"));
     assert!(refusal("which processes resolved x.org on port 53").contains("no port"));
 }
+
+#[test]
+fn pods_namespaces_and_pids_are_who_acts() {
+    let pod = |name: &str| Only::By(Subject::Pod(name.to_owned()));
+    let shop = Only::By(Subject::Namespace("shop".to_owned()));
+    mean(
+        &[
+            "what did pod web-1 talk to",
+            "which hosts did the pod web-1 hit",
+            "what was reached by pod web-1",
+        ],
+        &only(List::Destinations, vec![pod("web-1")]),
+    );
+    mean(
+        &[
+            "which pods in namespace shop hit x.org",
+            "pods in the namespace shop to x.org",
+        ],
+        &only(List::Actors(Actors::Pods), vec![shop.clone(), to("x.org")]),
+    );
+    mean(
+        &["what did namespace shop resolve"],
+        &lookups(List::Destinations, vec![shop]),
+    );
+    mean(
+        &["how many pids hit x.org"],
+        &only(
+            List::Count(Counted::Actors(Actors::Pids)),
+            vec![to("x.org")],
+        ),
+    );
+    mean(
+        &["which connections by pid 7"],
+        &only(List::Each, vec![Only::By(Subject::Pid(7))]),
+    );
+    mean(
+        &["how many processes made lookups"],
+        &lookups(List::Count(Counted::Actors(Actors::Processes)), vec![]),
+    );
+}

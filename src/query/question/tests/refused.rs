@@ -73,7 +73,7 @@ fn what_is_missing_is_named() {
         ("who hit", "this question ends where I expected a host:\n"),
         (
             "which",
-            "this question ends where I expected processes, containers, images, users, units, hosts, names, IPs, ports, connections or lookups:\n",
+            "this question ends where I expected processes, containers, pods, images, users, units, hosts, names, IPs, ports, connections or lookups:\n",
         ),
         (
             "which names were resolved but",
@@ -126,7 +126,7 @@ proptest! {
             "which", "what", "who", "when", "did", "the", "a", "process", "pid", "1", "container",
             "users", "hit", "talk", "to", "\"", "'x y'", "''", "x.org", "10.0.0.0/8", "?", "é",
             "raw", "ips", "without", "names", "never", "resolved", "dns", "lookups", "failed", "how", "many", "much", "top", "10", "last", "since", "between", "and", "today", "port", "443", "image", "unit", "by", "bytes", "in", "on", "tcp", "children", "of", "but", "look", "up", "named", "ask", "for", "was",
-            "new", "seen", "per", "hour", "daily", "anyone", "most", "open", "exactly", "public", "this", "or", "what's", "errors", "often", "internet", "using",
+            "new", "seen", "per", "hour", "daily", "week", "monthly", "pod", "pids", "namespace", "anyone", "most", "open", "exactly", "public", "this", "or", "what's", "errors", "often", "internet", "using",
         ]), 0..9)
     ) {
         if let Err(refused) = understood(&words.join(" ")) {

@@ -188,7 +188,42 @@ fn what_is_asked_per_hour_is_understood_in_many_words() {
             lookups(List::Count(Counted::Rows), vec![Only::Failed]),
         ),
     );
-    assert!(refusal("connections per week").contains("    ^^^^"));
+    mean(
+        &[
+            "connections per week",
+            "weekly connections",
+            "connections by week",
+        ],
+        &per(Per::Week, count(Counted::Rows, vec![])),
+    );
+    mean(
+        &["traffic per month by curl", "monthly traffic by curl"],
+        &per(Per::Month, only(List::Bytes, by_curl())),
+    );
+    assert!(refusal("connections per fortnight").contains("    ^^^^"));
     assert!(refusal("connections per huor").contains("did you mean: hour\n"));
-    assert!(refusal("top 3 hosts per hour").contains("can't pick"));
+}
+
+#[test]
+fn the_most_of_each_hour_are_understood() {
+    let top = |pick, list, conditions| Question {
+        pick: Some(pick),
+        per: Some(Per::Hour),
+        ..only(list, conditions)
+    };
+    mean(
+        &[
+            "top 3 hosts per hour",
+            "which top 3 hosts each hour",
+            "hourly top 3 hosts",
+        ],
+        &top(Pick::Most(3), List::Destinations, vec![]),
+    );
+    let processes = List::Actors(Actors::Processes);
+    mean(
+        &["top 5 processes by bytes per hour to x.org"],
+        &top(Pick::MostBytes(5), processes, vec![to("x.org")]),
+    );
+    assert!(refusal("last 3 hosts per hour").contains("can't pick"));
+    assert!(refusal("top 3 connections per hour").contains("is of hosts"));
 }
