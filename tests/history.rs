@@ -294,6 +294,38 @@ fn a_full_disk_ends_the_recording_with_an_error_and_keeps_what_is_stored() {
     assert!(rows > 0);
 }
 
+#[test]
+fn a_command_outlives_its_recording_on_a_full_disk_and_its_status_counts() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let mount = dir.path().to_str().unwrap().to_string();
+    run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", &mount]);
+    let db = dir.path().join("e.db");
+    let (_done, done) = history();
+    let script = format!(
+        "for n in 1 2 3 4 5 6; do {} loop {FAR4} {port} 5000; done; sleep 1; echo done > {}; exit 7",
+        dial().display(),
+        done.display()
+    );
+    let output = net.record(&db, &["sh", "-c", &script]);
+    let went_on = fs::read_to_string(&done);
+    run("mount", &["-o", "remount,size=8m", &mount]);
+    let rows: i64 = value(&db, "SELECT count(*) FROM egress");
+    let clean: i64 = value(&db, "SELECT clean FROM recordings");
+    run("umount", &[&mount]);
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), 7, "{said}");
+    assert!(
+        said.contains("error: ") && said.contains("e.db can't be written") && said.contains("full"),
+        "{said}"
+    );
+    assert!(said.contains("the history is incomplete"), "{said}");
+    assert_eq!(went_on.unwrap(), "done\n");
+    assert!((1..30_000).contains(&rows), "{rows}");
+    assert_eq!(clean, 0);
+}
+
 /// The first recording saw it start, to the nanosecond; the second one found it in /proc.
 #[test]
 fn a_process_that_goes_on_through_two_recordings_is_one() {
@@ -321,7 +353,7 @@ fn a_process_that_goes_on_through_two_recordings_is_one() {
     );
     assert_eq!(sqlite3(&db, &starts), [["1", "1"]]);
     let pids = egrets()
-        .args(["query", "how many pids hit", FAR4, "--json", "--db"])
+        .args(["query", "how many pids by pid", &pid, "--json", "--db"])
         .arg(&db)
         .output()
         .unwrap();

@@ -18,6 +18,9 @@ use crate::store::{self, Access, Keep, Recording, Store};
 /// How long a command's last connections have to close after its end.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How often a command that is not recorded any more is looked after.
+const LOOK_IN: Duration = Duration::from_millis(50);
+
 pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let signal = Signalled::listen()?;
     let around = !args.command.is_empty();
@@ -69,7 +72,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         end(live, &path)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let child = match Child::spawn(&args.command) {
+    let mut child = match Child::spawn(&args.command) {
         Ok(child) => child,
         Err(e) => {
             live.finish()?;
@@ -77,9 +80,38 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         }
     };
     live.attributor.track(child.pid());
-    let code = follow(&mut live, child, &signal, args.live.duration)?;
-    end(live, &path)?;
-    Ok(code)
+    let until = args.live.duration.map(|d| Instant::now() + d);
+    let recorded = match follow(&mut live, &mut child, &signal, until) {
+        Ok(()) => end(live, &path),
+        Err(e) => {
+            // Nothing more is seen.
+            drop(live);
+            Err(e)
+        }
+    };
+    // What is egrets' own trouble is none of the command's.
+    if let Err(e) = recorded {
+        log::error!("{e:#}");
+        log::error!("the history is incomplete");
+        if child.ended()?.is_none() {
+            log::warn!("the command goes on unrecorded: waiting for its end");
+        }
+    }
+    loop {
+        if let Some(code) = child.ended()? {
+            return Ok(code);
+        }
+        look_after(&mut child, &signal, until);
+        std::thread::sleep(LOOK_IN);
+    }
+}
+
+/// Passes signals on to the command, and asks it to end when the time is over.
+fn look_after(child: &mut Child, signal: &Signalled, until: Option<Instant>) {
+    child.pass_on(signal.take());
+    if until.is_some_and(|until| Instant::now() >= until) {
+        child.terminate();
+    }
 }
 
 /// Ends the recording, and says what came of it and what to do with it.
@@ -104,27 +136,23 @@ fn end(live: Live, path: &Path) -> Result<()> {
 /// Records until the command has ended, and its last connections have.
 fn follow(
     live: &mut Live,
-    mut child: Child,
+    child: &mut Child,
     signal: &Signalled,
-    duration: Option<Duration>,
-) -> Result<ExitCode> {
-    let end = duration.map(|d| Instant::now() + d);
-    let code = loop {
+    until: Option<Instant>,
+) -> Result<()> {
+    loop {
         live.step()?;
-        if let Some(code) = child.ended()? {
-            break code;
+        if child.ended()?.is_some() {
+            break;
         }
-        child.pass_on(signal.take());
-        if end.is_some_and(|end| Instant::now() >= end) {
-            child.terminate();
-        }
-        live.rest(end.filter(|end| Instant::now() < *end));
-    };
+        look_after(child, signal, until);
+        live.rest(until.filter(|until| Instant::now() < *until));
+    }
     let grace = Instant::now() + GRACE;
     loop {
         live.step()?;
         if !live.attributor.tracked_is_busy() || Instant::now() >= grace {
-            return Ok(code);
+            return Ok(());
         }
         live.rest(Some(grace));
     }
