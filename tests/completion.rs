@@ -43,7 +43,15 @@ fn named() -> (tempfile::TempDir, std::path::PathBuf) {
     }
     history
         .execute(
-            "INSERT INTO container (container_id, image) VALUES ('ab', 'nginx:1.29')",
+            "INSERT INTO container (container_id, image, pod, pod_namespace)
+             VALUES ('ab', 'nginx:1.29', 'web-7d4b9', 'shop')",
+            [],
+        )
+        .unwrap();
+    history
+        .execute(
+            "INSERT INTO process (recording_id, pid, start_ns, comm, uid, user, unit)
+             VALUES (1, 7, 0, 'nginx', 33, 'www-data', 'cron@my$(id).service')",
             [],
         )
         .unwrap();
@@ -173,6 +181,18 @@ fn completes(mut shell: Shell, dir: &Path) {
         "",
         "query|what|did|image|nginx:1.29|",
     );
+    for (typed, given) in [
+        ("user www", "user|www-data"),
+        ("unit cro", "unit|cron@my$(id).service"),
+        ("pod web", "pod|web-7d4b9"),
+        ("namespace sh", "namespace|shop"),
+    ] {
+        expect(
+            &format!("egrets query what did {typed}"),
+            "",
+            &format!("query|what|did|{given}|"),
+        );
+    }
     // a file
     expect("egrets query --db e.db-s", "", "query|--db|e.db-shm|");
     for (typed, _, given) in HOSTILE {
@@ -234,6 +254,16 @@ fn fish_is_offered_words_and_names_and_executes_none() {
         offered("egrets query \"who hit ha"),
         "who hit ha.example.com\thost\n"
     );
+    for (typed, given) in [
+        ("user www", "www-data\tuser\n"),
+        ("unit cro", "cron@my$(id).service\tunit\n"),
+        ("image ng", "nginx:1.29\timage\n"),
+        ("pod web", "web-7d4b9\tpod\n"),
+        ("namespace sh", "shop\tnamespace\n"),
+    ] {
+        let line = format!("egrets query what did {typed}");
+        assert_eq!(offered(&line), given, "{line}");
+    }
     assert_eq!(offered("egrets query --db e.db-s"), "e.db-shm\n");
     for (typed, _, given) in HOSTILE {
         assert_eq!(
@@ -280,7 +310,33 @@ fn names_are_for_those_who_may_read_the_history_and_are_few() {
              INSERT INTO host (name) SELECT 'many' || i || '.test' FROM n",
         )
         .unwrap();
+    // many processes of few users, and a unit of its own for each of many
+    history
+        .execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
+             INSERT INTO process (recording_id, pid, start_ns, comm, uid, user, unit)
+             SELECT 1, i, i, 'curl', 33, 'user' || (i % 3), iif(i % 9, 'cron.service', 'run-r' || i || '.scope')
+             FROM n",
+        )
+        .unwrap();
+    let named = |kind: &str, typed: &str| {
+        let mut command = egrets();
+        command.args([
+            "complete-words",
+            "--shell",
+            "zsh",
+            "--",
+            "query",
+            "what",
+            "did",
+            kind,
+        ]);
+        ok(command.arg(typed).env("EGRETS_DB", &db))
+    };
     let begun = Instant::now();
+    assert_eq!(named("user", "user").lines().count(), 3);
+    assert_eq!(named("unit", "run-r").lines().count(), 50);
+    assert_eq!(named("unit", "cro").lines().count(), 2);
     assert_eq!(words(&mut egrets(), "many").lines().count(), 50);
     assert_eq!(words(&mut egrets(), "many99999"), "many99999.test\thost\n");
     assert!(

@@ -77,12 +77,11 @@ fn names(db: Option<PathBuf>, of: Naming, typed: &str) -> Vec<String> {
         Naming::Process => Names::Programs,
         Naming::Container => Names::Containers,
         Naming::Image => Names::Images,
-        Naming::User
-        | Naming::Unit
-        | Naming::Pod
-        | Naming::Namespace
-        | Naming::Pid
-        | Naming::Port => return Vec::new(),
+        Naming::User => Names::Users,
+        Naming::Unit => Names::Units,
+        Naming::Pod => Names::Pods,
+        Naming::Namespace => Names::Namespaces,
+        Naming::Pid | Naming::Port => return Vec::new(),
     };
     let db = db.or_else(|| std::env::var_os("EGRETS_DB").map(PathBuf::from));
     let found = || -> Result<Vec<String>> {

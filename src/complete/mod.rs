@@ -254,7 +254,11 @@ fn question<Tz: TimeZone>(
         Naming::Process => "program",
         Naming::Container => "container",
         Naming::Image => "image",
-        _ => return candidates,
+        Naming::User => "user",
+        Naming::Unit => "unit",
+        Naming::Pod => "pod",
+        Naming::Namespace => "namespace",
+        Naming::Pid | Naming::Port => return candidates,
     };
     // What could drive a terminal is no name to type.
     let mut names = look_up(place.db.clone(), kind, last);

@@ -11,6 +11,10 @@ pub enum Names {
     Programs,
     Containers,
     Images,
+    Users,
+    Units,
+    Pods,
+    Namespaces,
 }
 
 /// At most `limit` of the names that begin with `typed`, in order, without going through
@@ -20,34 +24,43 @@ pub enum Names {
 ///
 /// SQLite's.
 pub fn names(db: &Connection, of: Names, typed: &str, limit: usize) -> Result<Vec<String>> {
-    // Names are interned, except for programs, of which each process has its own; and of
-    // containers there are so few that they need no index.
     let sql = match of {
         Names::Hosts => {
-            "SELECT name FROM host WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3"
+            "SELECT name FROM host WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3".to_owned()
         }
-        Names::Programs => {
-            "WITH RECURSIVE program (name) AS (
-                 SELECT min(comm) FROM process WHERE comm >= ?1 AND comm < ?2
-                 UNION ALL
-                 SELECT (SELECT min(comm) FROM process WHERE comm > name AND comm < ?2)
-                 FROM program WHERE name IS NOT NULL
-             )
-             SELECT name FROM program WHERE name IS NOT NULL LIMIT ?3"
-        }
-        Names::Containers => {
-            "SELECT DISTINCT name FROM container
-             WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3"
-        }
-        Names::Images => {
-            "SELECT DISTINCT image FROM container
-             WHERE image >= ?1 AND image < ?2 ORDER BY image LIMIT ?3"
-        }
+        Names::Programs => of_processes("comm"),
+        Names::Users => of_processes("user"),
+        Names::Units => of_processes("unit"),
+        Names::Containers => of_containers("name"),
+        Names::Images => of_containers("image"),
+        Names::Pods => of_containers("pod"),
+        Names::Namespaces => of_containers("pod_namespace"),
     };
     // What begins with a text sorts before the text with the last character at its end.
     let end = format!("{typed}{}", char::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut statement = db.prepare(sql)?;
+    let mut statement = db.prepare(&sql)?;
     let rows = statement.query_map(params![typed, end, limit], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Each process has its own: from one value of the index to the next.
+fn of_processes(column: &str) -> String {
+    format!(
+        "WITH RECURSIVE found (value) AS (
+             SELECT min({column}) FROM process WHERE {column} >= ?1 AND {column} < ?2
+             UNION ALL
+             SELECT (SELECT min({column}) FROM process WHERE {column} > value AND {column} < ?2)
+             FROM found WHERE value IS NOT NULL
+         )
+         SELECT value FROM found WHERE value IS NOT NULL LIMIT ?3"
+    )
+}
+
+/// There are so few containers that they need no index.
+fn of_containers(column: &str) -> String {
+    format!(
+        "SELECT DISTINCT {column} FROM container
+         WHERE {column} >= ?1 AND {column} < ?2 ORDER BY {column} LIMIT ?3"
+    )
 }
