@@ -5,9 +5,12 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Instant;
 
 use common::*;
 use tempfile::TempDir;
@@ -255,11 +258,49 @@ fn a_full_disk_and_a_signal_leave_nothing_behind() {
         fs::read_dir(&out).unwrap().next()?.ok()
     });
     run("kill", &["-TERM", &child.0.id().to_string()]);
-    assert_eq!(child.0.wait().unwrap().code(), Some(2));
+    assert_eq!(child.0.wait().unwrap().signal(), Some(15));
     let mut said = String::new();
     let mut stderr = child.0.stderr.take().unwrap();
     stderr.read_to_string(&mut said).unwrap();
     assert!(said.contains("stopped by a signal"), "{said}");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
+}
+
+/// A scan that finds no row for long, too.
+#[test]
+fn control_c_ends_a_long_scan_at_once() {
+    let (dir, db) = recorded();
+    multiply(&db, 1_000_000);
+    let out = dir.path().join("interrupted");
+    fs::create_dir(&out).unwrap();
+    let file = out.join("e.jsonl").display().to_string();
+    // none of them is open, which only the rows themselves say
+    let export = ["export", "--force", "-o", &file, "open connections"];
+    let query = ["query", "--json", "connections per month"];
+    for (command, found) in [(&export[..], 1), (&query, 0)] {
+        let begun = || {
+            let mut egrets = egrets();
+            egrets.args(command).arg("--db").arg(&db);
+            egrets.stdout(Stdio::piped()).stderr(Stdio::piped());
+            Guard(egrets.spawn().unwrap())
+        };
+        let started = Instant::now();
+        let all = begun().0.wait().unwrap();
+        assert_eq!(all.code(), Some(found), "{command:?}");
+        let whole = started.elapsed();
+        let _ = fs::remove_file(&file);
+        let mut child = begun();
+        thread::sleep(whole / 4);
+        let pressed = Instant::now();
+        run("kill", &["-INT", &child.0.id().to_string()]);
+        assert_eq!(child.0.wait().unwrap().signal(), Some(2), "{command:?}");
+        let took = pressed.elapsed();
+        assert!(took < whole / 2, "{command:?}: {took:?} of {whole:?}");
+        let mut printed = String::new();
+        let mut stdout = child.0.stdout.take().unwrap();
+        stdout.read_to_string(&mut printed).unwrap();
+        assert_eq!(printed, "");
+    }
     assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
 }
 

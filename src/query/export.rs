@@ -1,7 +1,6 @@
 //! The rows themselves, for other engines: a view's columns, a question's conditions.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
@@ -17,9 +16,6 @@ const BINARY: &str = "dst_addr";
 
 /// Nanoseconds of a day of UTC.
 const DAY: i64 = 86_400_000_000_000;
-
-/// Rows between two looks at whether to stop.
-const LOOK: u64 = 1024;
 
 /// The view whose rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -133,13 +129,12 @@ impl Export {
     ///
     /// # Errors
     ///
-    /// SQLite's, those of the sink, and when it was told to stop.
+    /// SQLite's, those of the sink.
     pub fn run(
         &self,
         db: &Connection,
         now: i64,
         sink: &mut dyn Sink,
-        stop: &AtomicBool,
     ) -> Result<(u64, Vec<String>)> {
         check_span(self.since, self.until, now)?;
         let db = db.unchecked_transaction()?;
@@ -161,9 +156,6 @@ impl Export {
         let mut rows = statement.query([])?;
         let mut written = 0;
         while let Some(row) = rows.next()? {
-            if written % LOOK == 0 && stop.load(Ordering::Relaxed) {
-                bail!("stopped by a signal after {written} rows");
-            }
             let (out, empty) = sink.at(row.get::<_, i64>(ts)?.div_euclid(DAY))?;
             if empty {
                 lines.head(out)?;

@@ -5,7 +5,7 @@ mod files;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -17,6 +17,9 @@ use crate::query::{self, Export, Form, human};
 use crate::store;
 use crate::when;
 use files::{Files, Target};
+
+/// Instructions of SQLite's between two looks at whether to stop, some microseconds.
+const LOOK: i32 = 1000;
 
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let begun = Instant::now();
@@ -39,16 +42,30 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     };
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
-    let db = store::open_reader(&path)?;
-    // What is unfinished is removed.
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    let mut db = store::open_reader(&path)?;
+    let stop = Arc::new(AtomicUsize::new(0));
+    // On standard output there is nothing to take back, and a signal ends egrets as ever.
+    if !to_stdout {
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
+        }
+        let stop = Arc::clone(&stop);
+        db.progress_handler(LOOK, Some(move || stop.load(Ordering::Relaxed) != 0))?;
     }
     let mut files = Files::new(target, args.force)?;
-    let (rows, notes) = export
-        .run(&db, when::to_ns(now.to_utc()), &mut files, &stop)
-        .map_err(|e| store::of_file(e, &path))?;
+    let (rows, notes) = match export.run(&db, when::to_ns(now.to_utc()), &mut files) {
+        Ok(done) => done,
+        Err(e) => {
+            drop(files);
+            let signal = stop.load(Ordering::Relaxed);
+            if signal != 0 {
+                eprintln!("egrets: stopped by a signal, and nothing is left of the export");
+                // Whoever waits for egrets sees that it was one.
+                signal_hook::low_level::emulate_default_handler(signal as i32)?;
+            }
+            return Err(store::of_file(e, &path));
+        }
+    };
     let written = files.finish()?;
     if !to_stdout {
         let took = i64::try_from(begun.elapsed().as_micros()).unwrap_or(i64::MAX);
