@@ -143,7 +143,7 @@ int BPF_PROG(egrets_frame, struct sk_buff *skb)
 	struct sock *sk = skb->sk;
 
 	if (sk && sk->__sk_common.skc_family == AF_PACKET)
-		frame_sent(skb, sk);
+		frame_queued(skb, sk);
 	return 0;
 }
 
@@ -182,7 +182,7 @@ int egrets_open_sockets(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* The bytes of TCP so far, when userspace reads the iterator. */
+/* The bytes of TCP so far and the sockets that are no more; the flows that they left. */
 
 SEC("iter/bpf_map_elem")
 int egrets_tcp_bytes(struct bpf_iter__bpf_map_elem *ctx)
@@ -192,6 +192,16 @@ int egrets_tcp_bytes(struct bpf_iter__bpf_map_elem *ctx)
 
 	if (cookie && s)
 		write_carried(ctx->meta->seq, cookie, s);
+	return 0;
+}
+
+SEC("iter/bpf_map_elem")
+int egrets_orphans(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const struct egrets_flow_key *key = ctx->key;
+
+	if (key)
+		write_orphan(ctx->meta->seq, key);
 	return 0;
 }
 

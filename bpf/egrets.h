@@ -226,11 +226,15 @@ struct egrets_open {
 	__u32 pad;
 };
 
-/* What a TCP connection has carried so far: what the iterator over `socks` writes. */
+/*
+ * What the iterator over `socks` writes: what a TCP connection has carried so far, or that
+ * the socket is no more, which no hook has told.
+ */
 struct egrets_carried {
 	__u64 cookie;
 	__u64 tx_bytes; /* payload, without retransmissions */
 	__u64 rx_bytes;
+	__u64 gone;
 };
 
 /* The values of the maps that userspace reads or writes too. */
@@ -255,7 +259,7 @@ struct egrets_sock {
 	struct egrets_owner owner;
 	struct egrets_endpoint last; /* the newest UDP destination named, a DNS server's over TCP */
 	struct egrets_endpoint head; /* the newest flow of the list */
-	__u64 sk;		     /* TCP: its struct sock, once there is a connection */
+	__u64 sk;		     /* its struct sock, which it may outlive */
 	struct egrets_added added;   /* TCP: when that was last looked at */
 	__u64 budget_ts;	     /* since when dns_bytes are counted */
 	__u32 dns_bytes;
@@ -277,8 +281,6 @@ struct egrets_sender {
 	__u64 skb;		 /* its last frame, a struct sk_buff, */
 	__u64 dev;		 /* and the last device that was given to */
 	__u64 last_ts;		 /* when it was counted */
-	__u8 queued;		 /* a frame was seen since the last send returned */
-	__u8 pad[7];
 };
 
 struct egrets_flow_key {

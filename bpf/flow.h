@@ -44,22 +44,31 @@ static __always_inline void note_inbound(const struct egrets_flow_key *key)
 		bpf_map_update_elem(&inbound, key, &one, BPF_ANY);
 }
 
-/* A flow to this destination, which has none yet; NULL, and counted, without room. */
+/*
+ * A flow to this destination, made where there is none; NULL, and counted, without room.
+ * Threads that do this at once for one socket may lose a link of its list: what is left of
+ * it then, userspace finds (carried.h).
+ */
 static __always_inline struct egrets_flow *add_flow(struct egrets_sock *s,
 						    const struct egrets_flow_key *key,
 						    const struct egrets_endpoint *dst)
 {
-	struct egrets_flow flow = {.state = EGRETS_FLOW_NOTED};
+	struct egrets_flow fresh = {.state = EGRETS_FLOW_NOTED};
 
-	flow.has_next = s->flows > 0;
-	flow.next = s->head;
-	if (s->flows >= FLOWS_PER_SOCKET || bpf_map_update_elem(&flows, key, &flow, BPF_NOEXIST)) {
-		count_lost(EGRETS_FLOW);
-		return NULL;
+	fresh.has_next = s->flows > 0;
+	fresh.next = s->head;
+	bool added = s->flows < FLOWS_PER_SOCKET &&
+		     !bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST);
+
+	if (added) {
+		s->head = *dst;
+		s->flows++;
 	}
-	s->head = *dst;
-	s->flows++;
-	return bpf_map_lookup_elem(&flows, key);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	if (!flow)
+		count_lost(EGRETS_FLOW);
+	return flow;
 }
 
 /* A packet of segmentation offload (UDP_SEGMENT, GRO) is many datagrams. */

@@ -165,6 +165,16 @@ static __always_inline bool passed_on(struct egrets_sender *s, const struct sk_b
 	return passed;
 }
 
+/* Whether its frames bypass the queues. The flags are of 6.4; before, that can't be told. */
+static __always_inline bool bypasses(const struct packet_sock *po)
+{
+	if (!bpf_core_enum_value_exists(enum packet_sock_flags, PACKET_SOCK_QDISC_BYPASS))
+		return false;
+	return BPF_CORE_READ(po, flags) >>
+		       bpf_core_enum_value(enum packet_sock_flags, PACKET_SOCK_QDISC_BYPASS) &
+	       1;
+}
+
 /* A frame is given to a device. */
 static __always_inline void frame_sent(const struct sk_buff *skb, const struct sock *sk)
 {
@@ -180,11 +190,20 @@ static __always_inline void frame_sent(const struct sk_buff *skb, const struct s
 	if (!s || passed_on(s, skb))
 		return;
 	note_holder(&s->sock);
-	s->queued = 1;
 	parse_frame(skb, network, &p);
 	if (BPF_CORE_READ(sk, sk_type) == SOCK_DGRAM && network < len)
 		len -= network; /* the kernel wrote the link's header */
 	count_frames(s, id, &p, len, BPF_CORE_READ(shared, gso_segs));
+}
+
+/*
+ * A frame is queued. One that was to bypass the queues was counted before, and comes here
+ * where a bridge or a bond passes it on.
+ */
+static __always_inline void frame_queued(const struct sk_buff *skb, const struct sock *sk)
+{
+	if (!bypasses((const struct packet_sock *)sk))
+		frame_sent(skb, sk);
 }
 
 /*
@@ -196,17 +215,13 @@ static __always_inline void frames_returned(const struct sock *sk, int sent)
 	struct packet p = {};
 	__u64 id;
 
-	if (sent <= 0)
+	if (sent <= 0 || !bypasses((const struct packet_sock *)sk))
 		return;
 	struct egrets_sender *s = sender(sk, &id);
 
 	if (!s)
 		return;
 	note_holder(&s->sock);
-	if (s->queued) {
-		s->queued = 0;
-		return;
-	}
 	count_frames(s, id, &p, sent, 1);
 }
 

@@ -64,7 +64,7 @@ static __always_inline void created(struct bpf_sock *ctx)
 	fill_owner(&owner);
 	owner.netns_cookie = bpf_get_netns_cookie(ctx);
 	owner.netns = netns_of(ctx);
-	struct egrets_sock *s = own(cookie, &owner);
+	struct egrets_sock *s = own(cookie, ctx, &owner);
 
 	if (s)
 		s->kind = ctx->type == SOCK_RAW ? EGRETS_RAW : EGRETS_OTHER;
@@ -213,7 +213,7 @@ static __always_inline void associate(const struct egrets_flow_key *key, struct 
 {
 	if (c->opens && !flow->established) {
 		flow->established = 1;
-		s->associations++;
+		__sync_fetch_and_add(&s->associations, 1);
 		report_association(key, false);
 	}
 	if (!c->ends)
@@ -225,7 +225,7 @@ static __always_inline void associate(const struct egrets_flow_key *key, struct 
 	}
 	flow->established = 0;
 	if (s->associations)
-		s->associations--;
+		__sync_fetch_and_add(&s->associations, -1);
 	if (s->released && !s->associations)
 		end_closed(key->cookie);
 }

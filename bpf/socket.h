@@ -73,8 +73,9 @@ static __always_inline void note_holder(struct egrets_sock *s)
 		s->other_tgid = tgid;
 }
 
-/* The socket's entry, made where it has none yet. */
-static __always_inline struct egrets_sock *own(__u64 cookie, const struct egrets_owner *owner)
+/* The socket's entry, made where it has none yet. `sk` is a struct sock's address. */
+static __always_inline struct egrets_sock *own(__u64 cookie, const void *sk,
+					       const struct egrets_owner *owner)
 {
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
@@ -83,6 +84,7 @@ static __always_inline struct egrets_sock *own(__u64 cookie, const struct egrets
 	struct egrets_sock fresh = {};
 
 	fresh.owner = *owner;
+	fresh.sk = (__u64)sk;
 	if (bpf_map_update_elem(&socks, &cookie, &fresh, BPF_NOEXIST))
 		count_lost(EGRETS_OWNER);
 	return bpf_map_lookup_elem(&socks, &cookie);
@@ -123,7 +125,7 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	struct egrets_owner owner = {};
 
 	fill_sock_owner(&owner, ctx);
-	struct egrets_sock *s = own(cookie, &owner);
+	struct egrets_sock *s = own(cookie, ctx->sk, &owner);
 
 	if (s) {
 		note_holder(s);
@@ -158,7 +160,7 @@ static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
 	if (bpf_map_lookup_elem(&inbound, &key))
 		return;
 	fill_sock_owner(&owner, ctx);
-	struct egrets_sock *s = own(cookie, &owner);
+	struct egrets_sock *s = own(cookie, ctx->sk, &owner);
 
 	if (!s)
 		return;
@@ -259,8 +261,12 @@ static __always_inline void state_changed(const struct sock *sk, int old_state, 
 	__u32 err = BPF_CORE_READ(sk, sk_err);
 	bool tls = tls_added(sk, &s->added);
 
-	/* of what came in TLS knows no more than its process has read */
-	if (kind == EGRETS_CLOSE && tls && !s->released) {
+	/*
+	 * Of what came in TLS knows no more than its process has read. The kernel's own sockets
+	 * have no release that could tell it later.
+	 */
+	if (kind == EGRETS_CLOSE && tls && !s->released &&
+	    !BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock)) {
 		s->err = err;
 		s->closed = 1;
 		return;
@@ -282,7 +288,8 @@ static __always_inline void release(struct bpf_sock *ctx)
 
 	if (!s)
 		return;
-	const struct sock *sk = (const struct sock *)s->sk;
+	/* TCP's, where there was a connection */
+	const struct sock *sk = s->established ? (const struct sock *)s->sk : NULL;
 
 	note_holder(s);
 	s->released = 1;

@@ -67,6 +67,8 @@ enum { SOCK_DONE = 1 };
 #pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
 #endif
 
+typedef __u8 u8;
+
 typedef __u16 u16;
 
 typedef __u32 u32;
@@ -143,6 +145,12 @@ struct mm_struct {
 		struct file *exe_file;
 	};
 };
+
+struct refcount_struct {
+	atomic_t refs;
+};
+
+typedef struct refcount_struct refcount_t;
 
 struct upid {
 	int nr;
@@ -303,6 +311,7 @@ struct sock_common {
 	union {
 		long unsigned int skc_flags;
 	};
+	refcount_t skc_refcnt;
 };
 
 struct socket;
@@ -313,6 +322,7 @@ struct sock {
 	struct socket *sk_socket;
 	u16 sk_protocol;
 	u16 sk_type;
+	u8 sk_kern_sock: 1;
 };
 
 struct net_device {
@@ -454,6 +464,20 @@ struct tls_context {
 	struct cipher_context rx;
 	union tls_crypto_context crypto_send;
 	union tls_crypto_context crypto_recv;
+};
+
+struct packet_sock {
+	long unsigned int flags;
+};
+
+enum packet_sock_flags {
+	PACKET_SOCK_ORIGDEV = 0,
+	PACKET_SOCK_AUXDATA = 1,
+	PACKET_SOCK_TX_HAS_OFF = 2,
+	PACKET_SOCK_TP_LOSS = 3,
+	PACKET_SOCK_RUNNING = 4,
+	PACKET_SOCK_PRESSURE = 5,
+	PACKET_SOCK_QDISC_BYPASS = 6,
 };
 
 struct mptcp_sock {

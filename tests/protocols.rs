@@ -252,7 +252,7 @@ const UDP: usize = 8;
 /// Which sets see the frames that bypass the queues, and how much of them.
 fn bypass(db: &Path) -> (bool, bool) {
     let set: String = value(db, "SELECT hook_set FROM recordings");
-    (set == "kprobe", set == "kprobe" || linux() >= (6, 3))
+    (set == "kprobe", set == "kprobe" || linux() >= (6, 4))
 }
 
 #[test]
@@ -303,6 +303,18 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
     }
     let row = packets(&db, &truncated, 8, ETHERNET + 10);
     assert_eq!(row[..4], ["sent", "", "", ""]);
+}
+
+#[test]
+fn threads_that_share_a_packet_socket_have_each_frame_counted_once() {
+    const COUNT: usize = 8000;
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let args = format!("frame-threads {FAR4} 4242 {COUNT} 100");
+    run(&net, &args, "packet").unwrap();
+    recorder.stop();
+    packets(&db, &args, COUNT, ETHERNET + IPV4 + UDP + 100);
 }
 
 #[test]

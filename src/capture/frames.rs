@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use libbpf_rs::{MapCore, MapFlags};
+use libbpf_rs::MapCore;
 use procfs::ProcError;
 use procfs::process::{FDTarget, Process};
 
@@ -64,8 +64,10 @@ impl Capture {
         if senders.is_empty() {
             return Vec::new();
         }
-        let frames = &self.skel.maps.frames;
-        let keys: Vec<(FlowKey, Option<u32>)> = frames
+        let keys: Vec<(FlowKey, Option<u32>)> = self
+            .skel
+            .maps
+            .frames
             .keys()
             .filter_map(|bytes| {
                 let mut key = types::egrets_flow_key::default();
@@ -74,25 +76,15 @@ impl Capture {
                 Some((event::flow(key.cookie, &key.peer), *other_pid))
             })
             .collect();
-        let ended = keys.into_iter().filter_map(|(key, other_pid)| {
-            let (bytes, _) = self.flow(key)?;
-            let _ = frames.delete(&super::flow_key(key));
-            Some(FlowEnd {
-                key,
-                bytes,
-                other_pid,
-            })
-        });
-        ended.collect()
+        keys.into_iter()
+            .filter_map(|(key, other_pid)| self.end_flow(key, other_pid))
+            .map(|(end, _)| end)
+            .collect()
     }
 
     fn sender(&self, key: &[u8]) -> Option<(u64, types::egrets_sender)> {
         let id = u64::from_ne_bytes(key.try_into().ok()?);
-        let senders = &self.skel.maps.senders;
-        let value = senders.lookup(key, MapFlags::ANY).ok().flatten()?;
-        let mut sender = types::egrets_sender::default();
-        plain::copy_from_bytes(&mut sender, &value).ok()?;
-        Some((id, sender))
+        Some((id, super::read(&self.skel.maps.senders, key)?))
     }
 }
 

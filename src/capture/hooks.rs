@@ -50,10 +50,18 @@ enum Attach {
     Return(&'static str),
     /// To a kernel function, which has had several names.
     Entry(&'static [&'static str]),
-    /// To nothing: it runs when it is read.
-    Iterator,
-    /// The same, once for each element of the owner map.
-    OwnerIterator,
+    /// To nothing: it runs when it is read, once for each of these.
+    Iterator(Over),
+}
+
+#[derive(Clone, Copy)]
+enum Over {
+    /// The files of all processes.
+    Files,
+    /// The elements of the owner map.
+    Owners,
+    /// The elements of the table of flows.
+    Flows,
 }
 
 pub struct Hook {
@@ -81,7 +89,7 @@ impl Hook {
         purpose: &'static str,
     ) -> Hook {
         let set = match attach {
-            Attach::Cgroup | Attach::Trace | Attach::Iterator | Attach::OwnerIterator => None,
+            Attach::Cgroup | Attach::Trace | Attach::Iterator(_) => None,
             Attach::Syscall(_) => Some(HookSet::Portable),
             Attach::Return(_) | Attach::Entry(_) => Some(HookSet::Kprobe),
         };
@@ -133,8 +141,9 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not followed;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub static HOOKS: [Hook; 25] = {
-    use Attach::{Cgroup, Entry, Iterator, OwnerIterator, Return, Syscall, Trace};
+pub static HOOKS: [Hook; 26] = {
+    use Attach::{Cgroup, Entry, Iterator, Return, Syscall, Trace};
+    use Over::{Files, Flows, Owners};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
     [
@@ -161,8 +170,9 @@ pub static HOOKS: [Hook; 25] = {
         Hook::new("egrets_frame", "tp_btf/net_dev_queue", Trace, "packet sockets").optional(),
         Hook::new("egrets_direct_frame", "kprobe/__dev_direct_xmit", Entry(&["__dev_direct_xmit", "dev_direct_xmit"]), "packet sockets that bypass queues").apart(HookSet::Kprobe),
         Hook::new("egrets_frames_returned", "tp_btf/sock_send_length", Trace, "packet sockets that bypass queues").apart(HookSet::Portable),
-        Hook::new(OPEN_SOCKETS, "iter/task_file", Iterator, "sockets that are open already").optional(),
-        Hook::new("egrets_tcp_bytes", "iter/bpf_map_elem", OwnerIterator, "TCP bytes while connections are open").optional(),
+        Hook::new(OPEN_SOCKETS, "iter/task_file", Iterator(Files), "sockets that are open already").optional(),
+        Hook::new("egrets_tcp_bytes", "iter/bpf_map_elem", Iterator(Owners), "TCP bytes while connections are open").optional(),
+        Hook::new("egrets_orphans", "iter/bpf_map_elem", Iterator(Flows), "flows that a socket left").optional(),
     ]
 };
 
@@ -192,10 +202,7 @@ pub struct HookReport {
 pub struct Loaded {
     pub skel: skel::EgretsSkel<'static>,
     pub links: Vec<Link>,
-    /// Over the sockets that are open already.
-    pub iterator: Option<Link>,
-    /// Over the owner map, for the bytes of TCP.
-    pub carried: Option<Link>,
+    pub iterators: Iterators,
     /// The cgroup whose processes are seen.
     pub cgroup: OwnedFd,
     /// Whether that is the root of all.
@@ -205,6 +212,27 @@ pub struct Loaded {
     pub no_kprobes: Option<String>,
     /// Of the hooks of the set.
     pub reports: Vec<HookReport>,
+}
+
+/// Those that this kernel has.
+#[derive(Default)]
+pub struct Iterators {
+    /// Over the sockets that are open already.
+    pub files: Option<Link>,
+    /// Over the owner map: the bytes of TCP, and who is no more.
+    pub owners: Option<Link>,
+    /// Over the flows: those that belong to nobody.
+    pub flows: Option<Link>,
+}
+
+impl Iterators {
+    fn of(&mut self, over: Over) -> &mut Option<Link> {
+        match over {
+            Over::Files => &mut self.files,
+            Over::Owners => &mut self.owners,
+            Over::Flows => &mut self.flows,
+        }
+    }
 }
 
 /// libbpf's own words while it loads: they say which program the kernel refused,
@@ -270,20 +298,15 @@ pub fn load(options: &Options) -> Result<Loaded> {
         },
     };
     attached.extend(object.attach(|hook| hook.set.is_none())?);
-    let (mut links, mut iterator, mut carried) = (Vec::new(), None, None);
+    let (mut links, mut iterators) = (Vec::new(), Iterators::default());
     let mut reports = Vec::new();
     for (hook, result) in attached {
         let error = match result {
-            Ok(own) if matches!(hook.attach, Attach::Iterator) => {
-                iterator = own.into_iter().next();
-                None
-            }
-            Ok(own) if matches!(hook.attach, Attach::OwnerIterator) => {
-                carried = own.into_iter().next();
-                None
-            }
             Ok(own) => {
-                links.extend(own);
+                match hook.attach {
+                    Attach::Iterator(over) => *iterators.of(over) = own.into_iter().next(),
+                    _ => links.extend(own),
+                }
                 None
             }
             Err(reason) => {
@@ -297,8 +320,7 @@ pub fn load(options: &Options) -> Result<Loaded> {
     Ok(Loaded {
         skel: object.skel,
         links,
-        iterator,
-        carried,
+        iterators,
         cgroup: object.cgroup,
         whole,
         set,
@@ -481,6 +503,7 @@ fn attach(
 ) -> Result<Vec<Link>> {
     let mut links = Vec::new();
     let owners = skel.maps.socks.as_fd().try_clone_to_owned()?;
+    let flows = skel.maps.flows.as_fd().try_clone_to_owned()?;
     for name in hook.programs() {
         let program: ProgramMut<'_> = skel
             .object_mut()
@@ -490,8 +513,9 @@ fn attach(
         links.push(match hook.attach {
             Attach::Cgroup => program.attach_cgroup(cgroup.as_raw_fd())?,
             Attach::Trace => program.attach_trace()?,
-            Attach::Iterator => program.attach()?,
-            Attach::OwnerIterator => program.attach_iter(owners.as_fd())?,
+            Attach::Iterator(Over::Files) => program.attach()?,
+            Attach::Iterator(Over::Owners) => program.attach_iter(owners.as_fd())?,
+            Attach::Iterator(Over::Flows) => program.attach_iter(flows.as_fd())?,
             Attach::Syscall(name) => {
                 let event = kernel::open_tracepoint("syscalls", name)?;
                 // The link owns the descriptor from here on and closes it.

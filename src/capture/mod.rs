@@ -7,6 +7,7 @@ pub mod event;
 pub mod frames;
 pub mod hooks;
 mod kernel;
+pub mod leftovers;
 pub mod open;
 pub mod preflight;
 
@@ -110,8 +111,7 @@ pub struct Capture {
     cgroup: OwnedFd,
     /// Ports that count as DNS.
     pub dns_ports: Vec<u16>,
-    iterator: Option<Link>,
-    carried: Option<Link>,
+    iterators: hooks::Iterators,
     /// Whether the processes of all cgroups are seen.
     pub whole: bool,
     pub hook_set: HookSet,
@@ -154,8 +154,7 @@ impl Capture {
             unreadable,
             cgroup: loaded.cgroup,
             dns_ports: [&DNS_PORTS[..], &options.dns_ports].concat(),
-            iterator: loaded.iterator,
-            carried: loaded.carried,
+            iterators: loaded.iterators,
             whole: loaded.whole,
             hook_set: loaded.set,
             no_kprobes: loaded.no_kprobes,
@@ -266,29 +265,22 @@ impl Capture {
             Protocol::Packet => &self.skel.maps.senders,
             _ => &self.skel.maps.socks,
         };
-        let value = sockets.lookup(&key.cookie.to_ne_bytes(), MapFlags::ANY);
-        let mut socket = types::egrets_sock::default();
-        let known = value.is_ok_and(|value| {
-            value.is_some_and(|value| plain::copy_from_bytes(&mut socket, &value).is_ok())
-        });
+        // a sender begins with what other sockets are
+        let socket: Option<types::egrets_sock> = read(sockets, &key.cookie.to_ne_bytes());
         Some(FlowEnd {
             key,
             bytes,
-            other_pid: known.then(|| event::pid(socket.other_tgid)).flatten(),
+            other_pid: socket.and_then(|socket| event::pid(socket.other_tgid)),
         })
     }
 
     /// Ends the flows that the kernel side had no turn left for: from `first` on,
     /// each one with its last counters.
-    pub fn end_flows(&mut self, first: FlowKey) -> Vec<(FlowKey, FlowBytes)> {
+    pub fn end_flows(&mut self, first: FlowKey, other_pid: Option<u32>) -> Vec<FlowEnd> {
         let mut ended = Vec::new();
         let mut at = Some(first);
-        while let Some(key) = at {
-            let Some((bytes, next)) = self.flow(key) else {
-                break;
-            };
-            let _ = self.flow_map(key).delete(&flow_key(key));
-            ended.push((key, bytes));
+        while let Some((end, next)) = at.and_then(|key| self.end_flow(key, other_pid)) {
+            ended.push(end);
             at = next;
         }
         ended
@@ -296,18 +288,25 @@ impl Capture {
 
     /// The same, of a socket that is closed and whose last packet did not come: from its
     /// newest flow on, which may be newer than `first`.
-    pub fn end_lingering(&mut self, first: FlowKey) -> Vec<(FlowKey, FlowBytes)> {
+    pub fn end_lingering(&mut self, first: FlowKey, other_pid: Option<u32>) -> Vec<FlowEnd> {
         let key = first.cookie.to_ne_bytes();
         let socks = &self.skel.maps.socks;
-        let mut sock = types::egrets_sock::default();
-        let newest = socks
-            .lookup(&key, MapFlags::ANY)
-            .ok()
-            .flatten()
-            .and_then(|value| plain::copy_from_bytes(&mut sock, &value).ok())
-            .map(|()| event::flow(first.cookie, &sock.head));
+        let newest =
+            read(socks, &key).map(|sock: types::egrets_sock| event::flow(first.cookie, &sock.head));
         let _ = socks.delete(&key);
-        self.end_flows(newest.unwrap_or(first))
+        self.end_flows(newest.unwrap_or(first), other_pid)
+    }
+
+    /// Takes it out of its table; gives it, and the next one of its socket.
+    fn end_flow(&self, key: FlowKey, other_pid: Option<u32>) -> Option<(FlowEnd, Option<FlowKey>)> {
+        let (bytes, next) = self.flow(key)?;
+        let _ = self.flow_map(key).delete(&flow_key(key));
+        let end = FlowEnd {
+            key,
+            bytes,
+            other_pid,
+        };
+        Some((end, next))
     }
 
     /// The table that has it.
@@ -319,10 +318,7 @@ impl Capture {
     }
 
     fn flow(&self, key: FlowKey) -> Option<(FlowBytes, Option<FlowKey>)> {
-        let flows = self.flow_map(key);
-        let value = flows.lookup(&flow_key(key), MapFlags::ANY).ok().flatten()?;
-        let mut flow = types::egrets_flow::default();
-        plain::copy_from_bytes(&mut flow, &value).ok()?;
+        let flow: types::egrets_flow = read(self.flow_map(key), &flow_key(key))?;
         let bytes = FlowBytes {
             tx: flow.tx_bytes,
             rx: flow.rx_bytes,
@@ -335,6 +331,14 @@ impl Capture {
             (flow.has_next != 0).then(|| event::flow(key.cookie, &flow.next)),
         ))
     }
+}
+
+/// What a map has for this key; None where there is nothing.
+fn read<T: plain::Plain + Default>(map: &MapMut<'_>, key: &[u8]) -> Option<T> {
+    let bytes = map.lookup(key, MapFlags::ANY).ok().flatten()?;
+    let mut value = T::default();
+    plain::copy_from_bytes(&mut value, &bytes).ok()?;
+    Some(value)
 }
 
 /// A flow's destination as the kernel side writes it.

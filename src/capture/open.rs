@@ -70,23 +70,25 @@ impl Capture {
     }
 
     fn read_open(&self) -> Result<Vec<types::egrets_open>> {
-        read_all(self.iterator.as_ref()).context("the list of open sockets can't be read")
+        read_all(self.iterators.files.as_ref()).context("the list of open sockets can't be read")
     }
 
     /// What each TCP connection that is open has carried so far, by the kernel's own
-    /// counters.
+    /// counters; and the cookies of sockets that are no more, whose end no hook has told.
     ///
     /// # Errors
     /// The iterator can't be read.
-    pub fn carried(&self) -> Result<Vec<Carried>> {
-        let raw: Vec<types::egrets_carried> = read_all(self.carried.as_ref())
+    pub fn carried(&self) -> Result<(Vec<Carried>, Vec<u64>)> {
+        let raw: Vec<types::egrets_carried> = read_all(self.iterators.owners.as_ref())
             .context("the bytes of open connections can't be read")?;
-        let carried = raw.iter().map(|raw| Carried {
+        let (gone, open): (Vec<_>, Vec<_>) = raw.into_iter().partition(|raw| raw.gone != 0);
+        let carried = open.iter().map(|raw| Carried {
             cookie: raw.cookie,
             tx: raw.tx_bytes,
             rx: raw.rx_bytes,
         });
-        Ok(carried.collect())
+        let gone = gone.iter().map(|raw| raw.cookie);
+        Ok((carried.collect(), gone.collect()))
     }
 
     /// Whether it was entered: not where a hook has been quicker.
@@ -141,7 +143,7 @@ impl OpenSocket {
 }
 
 /// All that an iterator writes; nothing where this kernel has it not.
-fn read_all<T: plain::Plain + Default>(iterator: Option<&Link>) -> Result<Vec<T>> {
+pub(super) fn read_all<T: plain::Plain + Default>(iterator: Option<&Link>) -> Result<Vec<T>> {
     let Some(link) = iterator else {
         return Ok(Vec::new());
     };

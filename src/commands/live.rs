@@ -13,8 +13,9 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 use crate::attribute::{Attributor, Settings};
-use crate::capture::event::{FlowBytes, FlowEnd, FlowKey, What};
+use crate::capture::event::{Event, FlowEnd, FlowKey, What};
 use crate::capture::frames::Rounds;
+use crate::capture::leftovers::Leftovers;
 use crate::capture::preflight::Namespace;
 use crate::capture::{Capture, Loss};
 use crate::cli::LiveArgs;
@@ -33,6 +34,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const ROUND: Duration = Duration::from_secs(2);
 /// And how much of the time that may take: one part in so many.
 const ROUND_SHARE: u32 = 50;
+/// How often what no hook has told the end of is looked for.
+const SWEEP: Duration = Duration::from_secs(10);
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
 /// How long the end of an association whose socket is closed is waited for.
@@ -52,6 +55,9 @@ pub struct Live {
     lingering: VecDeque<(Instant, FlowKey, Option<u32>)>,
     /// What was found of the packet sockets.
     closed_senders: Rounds,
+    /// And of what else has ended.
+    leftovers: Leftovers,
+    last_sweep: Instant,
     told_lost: HashMap<Loss, u64>,
     checked_ts: i64,
     last_event: Instant,
@@ -163,6 +169,8 @@ impl Live {
             records,
             lingering: VecDeque::new(),
             closed_senders: Rounds::default(),
+            leftovers: Leftovers::default(),
+            last_sweep: now,
             told_lost: HashMap::new(),
             checked_ts: now_ts(),
             last_event: now,
@@ -218,16 +226,16 @@ impl Live {
                 self.lingering
                     .push_back((Instant::now() + LINGER, first, other_pid));
             } else {
-                let ended = self.capture.end_flows(first);
-                self.flows_ended(ended, other_pid);
+                let ended = self.capture.end_flows(first, other_pid);
+                self.flows_ended(ended);
             }
         }
         while let Some((until, first, other_pid)) = self.lingering.front().copied()
             && (until <= Instant::now() || self.lingering.len() > LINGERING)
         {
             self.lingering.pop_front();
-            let ended = self.capture.end_lingering(first);
-            self.flows_ended(ended, other_pid);
+            let ended = self.capture.end_lingering(first, other_pid);
+            self.flows_ended(ended);
         }
         if drained.events > 0 {
             self.last_event = Instant::now();
@@ -239,13 +247,8 @@ impl Live {
         self.deliver()
     }
 
-    fn flows_ended(&mut self, ended: Vec<(FlowKey, FlowBytes)>, other_pid: Option<u32>) {
-        for (key, bytes) in ended {
-            let end = FlowEnd {
-                key,
-                bytes,
-                other_pid,
-            };
+    fn flows_ended(&mut self, ended: Vec<FlowEnd>) {
+        for end in ended {
             self.attributor.flow_ended(&end, &mut self.records);
         }
     }
@@ -303,20 +306,43 @@ impl Live {
         }
         if !self.behind {
             let closed = &mut self.closed_senders;
-            for end in self.capture.end_closed_senders(ns, closed) {
-                attributor.flow_ended(&end, records);
-            }
+            let ended = self.capture.end_closed_senders(ns, closed);
+            self.flows_ended(ended);
         }
-        if attributor.any_tcp() {
-            match self.capture.carried() {
-                Ok(all) => all
-                    .into_iter()
-                    .for_each(|carried| attributor.carried(carried, ns, records)),
-                Err(e) => log::warn!("{e:#}"),
-            }
+        if let Err(e) = self.read_sockets(ns) {
+            log::warn!("{e:#}");
         }
         self.last_round = Instant::now();
         self.round = ROUND.max((self.last_round - begun) * ROUND_SHARE);
+    }
+
+    /// What connections have carried and, now and then, what has ended unnoticed.
+    fn read_sockets(&mut self, ns: u64) -> Result<()> {
+        let sweep = !self.behind && self.last_sweep.elapsed() >= SWEEP;
+        if !sweep && !self.attributor.any_tcp() {
+            return Ok(());
+        }
+        let (carried, gone) = self.capture.carried()?;
+        for carried in carried {
+            self.attributor.carried(carried, ns, &mut self.records);
+        }
+        if !sweep {
+            return Ok(());
+        }
+        self.last_sweep = Instant::now();
+        let (sockets, flows) = self.capture.sweep(gone, &mut self.leftovers)?;
+        for cookie in sockets {
+            let what = What::Release {
+                cookie,
+                next: None,
+                lingers: false,
+                other_pid: None,
+            };
+            self.attributor
+                .handle(Event { ns, what }, &mut self.records);
+        }
+        self.flows_ended(flows);
+        Ok(())
     }
 
     fn deliver(&mut self) -> Result<()> {

@@ -271,6 +271,9 @@ impl Run {
 
     /// Whole packets too, of UDP or TCP, with something odd about them.
     fn odd_headers(&self, way: &str) -> Result<()> {
+        if way == "fan" {
+            return self.fan();
+        }
         let odd = match way {
             "fragment" => bytes::Odd::Fragment,
             "options" => bytes::Odd::Options,
@@ -295,6 +298,24 @@ impl Run {
         }
         let socket = Socket::new(self.family(), libc::SOCK_RAW, libc::IPPROTO_RAW)?;
         (0..self.count).try_for_each(|_| socket.send_to(&packet, self.host()))
+    }
+
+    /// Threads that send from one socket at once, to COUNT ports from PORT on together.
+    fn fan(&self) -> Result<()> {
+        let socket = &Socket::new(self.family(), libc::SOCK_RAW, libc::IPPROTO_RAW)?;
+        share::at_once(|thread| {
+            (thread..self.count)
+                .step_by(share::THREADS)
+                .try_for_each(|i| {
+                    let whole = bytes::Frame {
+                        to: SocketAddr::new(self.to.ip(), self.to.port() + i as u16),
+                        payload: self.size,
+                        tags: &[],
+                        odd: bytes::Odd::No,
+                    };
+                    socket.send_to(&whole.packet(), self.host())
+                })
+        })
     }
 
     fn stream(&self, kind: c_int, protocol: c_int) -> Result<()> {

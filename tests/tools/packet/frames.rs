@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 use libc::{c_int, sockaddr_ll, socklen_t};
 
 use super::bytes::{Frame, Odd};
-use super::{Run, Socket, check, whole};
+use super::{Run, Socket, check, share, whole};
 
 const DEVICE: &std::ffi::CStr = c"up0";
 
@@ -42,6 +42,10 @@ pub fn send(run: &Run, way: &str) -> Result<()> {
         "bypass" => socket.set(libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS, &1)?,
         "ring" => return ring(&socket, &device, &bytes, run.count),
         "scan" => return scan(run, &socket),
+        "threads" => {
+            let each = run.count / share::THREADS;
+            return share::at_once(|_| (0..each).try_for_each(|_| plain(run, &socket)));
+        }
         _ => {}
     }
     (0..run.count).try_for_each(|_| give(&socket, &device, &bytes))

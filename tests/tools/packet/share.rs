@@ -46,6 +46,20 @@ pub fn wait(run: &Run, way: &str) -> Result<()> {
     (0..run.count).try_for_each(|_| piece(run, way, &socket))
 }
 
+pub const THREADS: usize = 4;
+
+/// Threads that use one socket; each gets its number.
+pub fn at_once(each: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    std::thread::scope(|scope| {
+        let each = &each;
+        let threads: Vec<_> = (0..THREADS).map(|i| scope.spawn(move || each(i))).collect();
+        threads.into_iter().try_for_each(|thread| {
+            let done = thread.join();
+            done.map_err(|_| Error::other("a thread broke"))?
+        })
+    })
+}
+
 /// 0 in the child.
 fn fork() -> Result<i32> {
     // SAFETY: there is one thread.

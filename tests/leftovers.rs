@@ -1,0 +1,125 @@
+//! What no hook tells the end of stays in none of the kernel side's tables.
+
+mod common;
+
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::Command;
+use std::ptr::null_mut;
+
+use common::*;
+use libbpf_rs::{MapCore, MapHandle, libbpf_sys};
+
+/// A table of that recorder.
+fn table(recorder: &Recorder, name: &str) -> MapHandle {
+    let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
+    let ids = files.filter_map(|file| {
+        let info = fs::read_to_string(file.ok()?.path()).ok()?;
+        let id = info.lines().find_map(|line| line.strip_prefix("map_id:"))?;
+        id.trim().parse().ok()
+    });
+    ids.map(|id| MapHandle::from_map_id(id).unwrap())
+        .find(|map| map.name() == name)
+        .unwrap()
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+/// A policy that lets nobody in this cgroup make a socket of IP, as long as it is there.
+fn refuse(cgroup: &File) -> OwnedFd {
+    let instruction = |code| libbpf_sys::bpf_insn {
+        code,
+        ..Default::default()
+    };
+    // r0 = 0; exit
+    let program = [instruction(0xb7), instruction(0x95)];
+    // SAFETY: valid instructions and their number; a program and a cgroup that are open.
+    unsafe {
+        let fd = libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_CGROUP_SOCK,
+            c"refuse".as_ptr(),
+            c"GPL".as_ptr(),
+            program.as_ptr(),
+            program.len() as _,
+            null_mut(),
+        );
+        assert!(fd >= 0, "{fd}");
+        let attach = libbpf_sys::BPF_CGROUP_INET_SOCK_CREATE;
+        let done = libbpf_sys::bpf_prog_attach(fd, cgroup.as_raw_fd(), attach, 0);
+        assert_eq!(done, 0);
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
+#[test]
+fn a_socket_that_a_policy_refuses_is_forgotten() {
+    const TGID: usize = 40; // in struct egrets_owner, bpf/egrets.h
+    let dir = cgroup2().join(format!("egt-refused-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let cgroup = File::open(&dir).unwrap();
+    let _policy = refuse(&cgroup);
+    let (_db_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let socks = table(&recorder, "socks");
+    let procs = dir.join("cgroup.procs");
+    let mut pids = Vec::new();
+    for _ in 0..5 {
+        let script = format!("echo $$ >{}; echo $$; exec \"$@\"", procs.display());
+        let output = Command::new("sh")
+            .args(["-ec", &script, "sh"])
+            .arg(packet())
+            .args(["raw", "127.0.0.1", "253", "1", "1"])
+            .output()
+            .unwrap();
+        assert!(text(&output.stderr).contains("not permitted"), "{output:?}");
+        pids.push(text(&output.stdout).trim().parse::<u32>().unwrap());
+    }
+    let noted = || {
+        let owners = socks.keys().filter_map(|key| {
+            let value = socks.lookup(&key, libbpf_rs::MapFlags::ANY).ok()??;
+            Some(number(&value, TGID))
+        });
+        owners.filter(|tgid| pids.contains(tgid)).count()
+    };
+    assert_eq!(noted(), pids.len(), "the policy comes after the note");
+    eventually("they are forgotten", || (noted() == 0).then_some(()));
+    assert_eq!(recorder.stop(), 0);
+    let rows = "SELECT count(*) FROM egress WHERE cmdline LIKE '%/packet raw 127.0.0.1 253 1 1'";
+    assert_eq!(value::<i64>(&db, rows), 0);
+    fs::remove_dir(&dir).unwrap();
+}
+
+#[test]
+fn flows_that_threads_begin_on_one_socket_at_once_all_end_with_it() {
+    const FIRST: usize = 20_000;
+    const COUNT: usize = 4_000; // FLOWS_PER_SOCKET, bpf/flow.h, is little more
+    const ROUNDS: usize = 5;
+    const PORT: usize = 8 + 16; // in struct egrets_flow_key
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let flows = table(&recorder, "flows");
+    let args = format!("header-fan {FAR4} {FIRST} {COUNT} 10");
+    let left = || {
+        let ports = flows.keys().map(|key| number(&key, PORT) as u16 as usize);
+        ports
+            .filter(|port| (FIRST..FIRST + COUNT).contains(port))
+            .count()
+    };
+    // links are lost in some of them
+    for _ in 0..ROUNDS {
+        ok(net.command(packet()).args(args.split(' ')));
+    }
+    eventually("none is left", || (left() == 0).then_some(()));
+    assert_eq!(recorder.stop(), 0);
+    let filter = format!("cmdline LIKE '%/packet {args}'");
+    let sums = "count(*), count(DISTINCT dst_port), sum(tx_bytes), sum(tx_packets)";
+    let all = ROUNDS * COUNT;
+    let truth = [all, COUNT, (8 + 10) * all, all].map(|n| n.to_string());
+    let rows = sqlite3(&db, &format!("SELECT {sums} FROM egress WHERE {filter}"));
+    assert_eq!(rows, [truth]);
+    let lost = sqlite3(&db, "SELECT kind, lost FROM gaps WHERE lost > 0");
+    assert!(lost.is_empty(), "{lost:?}");
+}
