@@ -37,12 +37,7 @@ END {
 	for (j = 1; j <= m; j++)
 		printf " --- |"
 	# the tests run side by side: by protocol, and in the order of their names
-	for (i = 2; i <= n; i++)
-		for (k = i; k > 1 && rank[ways[k]] < rank[ways[k - 1]]; k--) {
-			other = ways[k]
-			ways[k] = ways[k - 1]
-			ways[k - 1] = other
-		}
+	sort(ways, rank, n)
 	for (i = 1; i <= n; i++) {
 		printf "\n| %s |", ways[i]
 		for (j = 1; j <= m; j++) {

@@ -31,7 +31,7 @@ for set in "${sets[@]}"; do
 done
 scripts/kernels.sh | tee -a "$log" || status=1
 if [ $status = 0 ]; then
-	awk -f "scripts/$page.awk" "$log" >"$log.table"
+	awk -f scripts/sort.awk -f "scripts/$page.awk" "$log" >"$log.table"
 	scripts/page.sh "docs/$page.md" "$log.table"
 fi
 sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$log" |

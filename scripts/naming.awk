@@ -11,7 +11,7 @@ BEGIN { FS = " *[|] *" }
 	}
 	if (!($2 in seen)) {
 		seen[$2] = 1
-		cases[++n] = $2
+		cases[++n] = rank[$2] = $2
 	}
 	right[$2, where] += $3
 	missing[$2, where] += $4
@@ -26,12 +26,7 @@ END {
 	for (j = 1; j <= m; j++)
 		printf " ---: | ---: | ---: |"
 	# the tests run side by side: in the order of their names
-	for (i = 2; i <= n; i++)
-		for (k = i; k > 1 && cases[k] < cases[k - 1]; k--) {
-			other = cases[k]
-			cases[k] = cases[k - 1]
-			cases[k - 1] = other
-		}
+	sort(cases, rank, n)
 	for (i = 1; i <= n; i++) {
 		printf "\n| %s |", cases[i]
 		for (j = 1; j <= m; j++) {
