@@ -19,22 +19,20 @@ pub struct Leftovers {
 }
 
 impl Capture {
-    /// Forgets the sockets of `gone` and ends the flows that belong to nobody, if the last
-    /// sweep had found them too: what a release has just told may be in the ring buffer
+    /// Forgets the sockets that are no more and ends the flows that belong to nobody, if
+    /// the last sweep had found them too: what a release has just told may be in the ring buffer
     /// still. Gives the cookies of those sockets, whose flows the next sweeps find, and the
     /// flows.
     ///
     /// # Errors
-    /// The iterator can't be read.
-    pub fn sweep(
-        &mut self,
-        gone: Vec<u64>,
-        before: &mut Leftovers,
-    ) -> Result<(Vec<u64>, Vec<FlowEnd>)> {
+    /// An iterator can't be read.
+    pub fn sweep(&mut self, before: &mut Leftovers) -> Result<(Vec<u64>, Vec<FlowEnd>)> {
+        let owners = self.read_owners()?;
+        let gone = owners.iter().filter(|raw| raw.gone != 0);
         let orphans: Vec<types::egrets_flow_key> = read_all(self.iterators.flows.as_ref())
             .context("the flows that sockets left can't be read")?;
         let found = Leftovers {
-            sockets: gone.into_iter().collect(),
+            sockets: gone.map(|raw| raw.cookie).collect(),
             flows: orphans
                 .iter()
                 .map(|key| event::flow(key.cookie, &key.peer))

@@ -74,21 +74,23 @@ impl Capture {
     }
 
     /// What each TCP connection that is open has carried so far, by the kernel's own
-    /// counters; and the cookies of sockets that are no more, whose end no hook has told.
+    /// counters.
     ///
     /// # Errors
     /// The iterator can't be read.
-    pub fn carried(&self) -> Result<(Vec<Carried>, Vec<u64>)> {
-        let raw: Vec<types::egrets_carried> = read_all(self.iterators.owners.as_ref())
-            .context("the bytes of open connections can't be read")?;
-        let (gone, open): (Vec<_>, Vec<_>) = raw.into_iter().partition(|raw| raw.gone != 0);
-        let carried = open.iter().map(|raw| Carried {
+    pub fn carried(&self) -> Result<Vec<Carried>> {
+        let raw = self.read_owners()?;
+        let carried = raw.iter().filter(|raw| raw.gone == 0).map(|raw| Carried {
             cookie: raw.cookie,
             tx: raw.tx_bytes,
             rx: raw.rx_bytes,
         });
-        let gone = gone.iter().map(|raw| raw.cookie);
-        Ok((carried.collect(), gone.collect()))
+        Ok(carried.collect())
+    }
+
+    pub(super) fn read_owners(&self) -> Result<Vec<types::egrets_carried>> {
+        let owners = self.iterators.owners.as_ref();
+        read_all(owners).context("the bytes of open connections can't be read")
     }
 
     /// Whether it was entered: not where a hook has been quicker.

@@ -35,7 +35,7 @@ const ROUND: Duration = Duration::from_secs(2);
 /// And how much of the time that may take: one part in so many.
 const ROUND_SHARE: u32 = 50;
 /// How often what no hook has told the end of is looked for.
-const SWEEP: Duration = Duration::from_secs(10);
+const SWEEP: Duration = Duration::from_secs(20);
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
 /// How long the end of an association whose socket is closed is waited for.
@@ -243,6 +243,9 @@ impl Live {
         if self.last_round.elapsed() >= self.round {
             self.read_bytes();
         }
+        if !self.behind && self.last_sweep.elapsed() >= SWEEP {
+            self.sweep();
+        }
         self.attributor.tick(self.seen, &mut self.records);
         self.deliver()
     }
@@ -309,28 +312,26 @@ impl Live {
             let ended = self.capture.end_closed_senders(ns, closed);
             self.flows_ended(ended);
         }
-        if let Err(e) = self.read_sockets(ns) {
-            log::warn!("{e:#}");
+        if self.attributor.any_tcp() {
+            match self.capture.carried() {
+                Ok(all) => all
+                    .into_iter()
+                    .for_each(|carried| self.attributor.carried(carried, ns, &mut self.records)),
+                Err(e) => log::warn!("{e:#}"),
+            }
         }
         self.last_round = Instant::now();
         self.round = ROUND.max((self.last_round - begun) * ROUND_SHARE);
     }
 
-    /// What connections have carried and, now and then, what has ended unnoticed.
-    fn read_sockets(&mut self, ns: u64) -> Result<()> {
-        let sweep = !self.behind && self.last_sweep.elapsed() >= SWEEP;
-        if !sweep && !self.attributor.any_tcp() {
-            return Ok(());
-        }
-        let (carried, gone) = self.capture.carried()?;
-        for carried in carried {
-            self.attributor.carried(carried, ns, &mut self.records);
-        }
-        if !sweep {
-            return Ok(());
-        }
+    /// What has ended unnoticed.
+    fn sweep(&mut self) {
+        let ns = nanos(ClockId::Boottime) as u64;
         self.last_sweep = Instant::now();
-        let (sockets, flows) = self.capture.sweep(gone, &mut self.leftovers)?;
+        let (sockets, flows) = match self.capture.sweep(&mut self.leftovers) {
+            Ok(ended) => ended,
+            Err(e) => return log::warn!("{e:#}"),
+        };
         for cookie in sockets {
             let what = What::Release {
                 cookie,
@@ -342,7 +343,6 @@ impl Live {
                 .handle(Event { ns, what }, &mut self.records);
         }
         self.flows_ended(flows);
-        Ok(())
     }
 
     fn deliver(&mut self) -> Result<()> {
