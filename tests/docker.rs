@@ -5,133 +5,10 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
+use common::docker::{Docker, GATEWAY};
 use common::*;
-use tempfile::TempDir;
-
-/// Docker's default bridge, its own address on it.
-const GATEWAY: &str = "172.17.0.1";
-
-struct Docker {
-    dir: TempDir,
-    daemon: Guard,
-    net: Net,
-}
-
-impl Docker {
-    fn start() -> Docker {
-        let net = Net::new();
-        let dir = tempfile::tempdir().unwrap();
-        let daemon = Guard(Docker::daemon(&dir, &net));
-        let docker = Docker { dir, daemon, net };
-        docker.is_up();
-        docker.make_image();
-        docker
-    }
-
-    /// Containers go on when it has gone.
-    fn daemon(dir: &TempDir, net: &Net) -> Child {
-        let at = |name: &str| dir.path().join(name);
-        let mut log = fs::File::options();
-        let log = log.create(true).append(true).open(at("log")).unwrap();
-        // Not 'ip netns exec': that hides /sys/fs/cgroup.
-        Command::new("nsenter")
-            .arg(format!("--net=/run/netns/{}", net.far))
-            .args(["dockerd", "--live-restore", "--data-root"])
-            .arg(at("data"))
-            .arg("--exec-root")
-            .arg(at("exec"))
-            .arg("--pidfile")
-            .arg(at("pid"))
-            .arg("--host")
-            .arg(format!("unix://{}", at("d.sock").display()))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("dockerd: install docker.io")
-    }
-
-    fn is_up(&self) {
-        for tries in 0.. {
-            if self.cli(&["info"]).output().unwrap().status.success() {
-                break;
-            }
-            let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
-            assert!(tries < 300, "dockerd does not come up:\n{log}");
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    /// Its daemon gets this signal, and is waited for.
-    fn end_daemon(&mut self, signal: &str) {
-        run("kill", &[signal, &self.daemon.0.id().to_string()]);
-        self.daemon.0.wait().unwrap();
-        // Killed, it takes its containerd along, which the next one is not to wait for.
-        let _ = fs::remove_file(self.dir.path().join("exec/containerd/containerd.pid"));
-    }
-
-    fn restart_daemon(&mut self) {
-        self.daemon = Guard(Docker::daemon(&self.dir, &self.net));
-        self.is_up();
-    }
-
-    /// One whose bridge has a name server, where every name below test is the bridge's
-    /// own address; and the port of an HTTP server there.
-    fn with_names() -> (Docker, String) {
-        let mut docker = Docker::start();
-        docker.net.dnsmasq(&[
-            &format!("--listen-address={GATEWAY}"),
-            &format!("--listen-address={FAR4}"),
-            &format!("--address=/test/{GATEWAY}"),
-        ]);
-        let port = docker.net.http("hello").to_string();
-        (docker, port)
-    }
-
-    fn host(&self) -> String {
-        format!("unix://{}", self.dir.path().join("d.sock").display())
-    }
-
-    fn cli(&self, args: &[&str]) -> Command {
-        let mut docker = Command::new("docker");
-        docker.env("DOCKER_HOST", self.host()).args(args);
-        docker
-    }
-
-    fn run(&self, args: &[&str]) -> String {
-        ok(self.cli(&["run", "--rm", "--dns", GATEWAY]).args(args))
-    }
-
-    fn make_image(&self) {
-        let tar = image::tar(self.dir.path(), &["/usr/bin/curl"]);
-        ok(&mut self.cli(&["import", tar.to_str().unwrap(), "img:1"]));
-    }
-
-    fn record(&self, db: &Path) -> Recorder {
-        let mut egrets = egrets();
-        egrets.env("DOCKER_HOST", self.host());
-        Recorder::start_with(db, &[], egrets)
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        let ids = self.cli(&["ps", "--all", "--quiet"]).output();
-        let ids = ids.map_or(String::new(), |ids| text(&ids.stdout));
-        let _ = self.cli(&["rm", "--force"]).args(ids.lines()).output();
-        // Ended kindly, so that it takes its mounts along.
-        let pid = self.daemon.0.id().to_string();
-        let _ = Command::new("kill").arg(pid).output();
-        let _ = self.daemon.0.wait();
-        for mount in ["exec/netns/default", "data"] {
-            let mount = self.dir.path().join(mount);
-            let _ = Command::new("umount").arg(mount).output();
-        }
-    }
-}
 
 #[test]
 fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_milliseconds() {
@@ -346,7 +223,7 @@ fn without_a_daemon_containers_cost_details_and_no_events() {
 
 #[test]
 fn a_daemon_that_hangs_in_mid_run_costs_no_event_and_its_late_answers_still_count() {
-    let mut docker = Docker::start();
+    let mut docker = Docker::start(&[]);
     docker.net.dnsmasq(&[&format!("--listen-address={FAR4}")]);
     let port = docker.net.http("hello").to_string();
     let (_dir, db) = history();
@@ -400,7 +277,7 @@ fn a_daemon_that_hangs_in_mid_run_costs_no_event_and_its_late_answers_still_coun
 
 #[test]
 fn a_container_is_shown_as_it_was_called_then_and_with_the_address_that_it_had() {
-    let docker = Docker::start();
+    let docker = Docker::start(&[]);
     let port = docker.net.http("hello").to_string();
     let (_dir, db) = history();
     let recorder = docker.record(&db);
@@ -448,7 +325,7 @@ fn a_container_is_shown_as_it_was_called_then_and_with_the_address_that_it_had()
 
 #[test]
 fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked_up_again() {
-    let mut docker = Docker::start();
+    let mut docker = Docker::start(&[]);
     let port = docker.net.http("hello").to_string();
     let (_dir, db) = history();
     let (_late_dir, late_db) = history();

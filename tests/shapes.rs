@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use common::agreed::{ANSWERS, answer, back, meanwhile};
 use common::coverage::{Carried, compare_both, compare_rows};
+use common::docker::{Docker, GATEWAY};
 use common::peer::{Answers, Peer};
 use common::*;
 use egrets::query::human;
@@ -393,12 +395,51 @@ fn what_leaves_a_container_is_counted_and_its_own() {
     if parent_is_ours {
         let _ = fs::remove_dir(cgroup.parent().unwrap());
     }
-    let filter = |protocol| format!("container_id = '{id}' AND protocol = '{protocol}'");
+    compare_exchange(
+        &db,
+        "in a container's cgroup",
+        &format!("container_id = '{id}'"),
+    );
+}
+
+/// Rows of one exchange over TCP and one over UDP: 5 pieces of 70,001 bytes, 20 of 1,200.
+fn compare_exchange(db: &Path, way: &str, filter: &str) {
     let tcp = [5 * 70_001, back(5 * 70_001)].map(Carried::bytes);
     let out = Carried::datagrams(20, 1200);
     let udp = [out, Carried::datagrams(20 * ANSWERS, answer(1200))];
     for (protocol, [out, back]) in [("tcp", tcp), ("udp", udp)] {
-        let filter = filter(protocol);
-        compare_rows(&db, "from a container", protocol, &filter, 1, out, back);
+        let filter = format!("{filter} AND protocol = '{protocol}'");
+        compare_rows(db, way, protocol, &filter, 1, out, back);
+    }
+}
+
+#[test]
+fn what_a_container_of_a_daemon_that_is_real_sends_and_gets_is_exact_and_its_own() {
+    let send = send();
+    let send = send.to_str().unwrap();
+    let docker = Docker::start(&[send]);
+    let port = Peer::start(&docker.net, Answers::Plain).port;
+    let (_dir, db) = history();
+    let recorder = docker.record(&db);
+    // Docker masquerades what comes from its bridge's own address
+    for (name, network, ip) in [("bridged", "bridge", GATEWAY), ("hosted", "host", FAR4)] {
+        let run = [
+            "--name",
+            name,
+            "--network",
+            network,
+            "img:1",
+            "busybox",
+            "sh",
+            "-c",
+        ];
+        let script =
+            format!("{send} write {ip} {port} 5 70001 && {send} udp-sendmmsg {ip} {port} 20 1200");
+        docker.run(&[&run[..], &[&script]].concat());
+    }
+    recorder.stop();
+    for (name, own) in [("bridged", "container_ip = src_ip"), ("hosted", "1")] {
+        let filter = format!("container_name = '{name}' AND dst_port = {port} AND {own}");
+        compare_exchange(&db, "from a Docker container", &filter);
     }
 }

@@ -6,6 +6,7 @@
 #[path = "../tools/send/agreed.rs"]
 pub mod agreed;
 pub mod coverage;
+pub mod docker;
 pub mod image;
 pub mod peer;
 
