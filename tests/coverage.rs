@@ -112,6 +112,7 @@ fn every_way_over_tcp_is_its_processs_and_exact_and_within_what_the_firewall_cou
     let firewall = Firewall::count(&net, peer.port);
     let runs = WAYS
         .iter()
+        .chain(&["in-zerocopy"])
         .flat_map(|way| [FAR4, FAR6].map(|ip| tcp(way, ip, peer.port, 5, 70_001)));
     let runs = record(&net, runs.collect());
     // A TCP header has 20 to 60 bytes, so packets give a lower and an upper bound.

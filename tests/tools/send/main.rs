@@ -13,6 +13,7 @@ mod shapes;
 mod tcp;
 mod udp;
 mod ways;
+mod zerocopy;
 
 use std::process::exit;
 

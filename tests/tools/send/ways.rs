@@ -9,6 +9,7 @@ use socket2::SockAddr;
 use crate::agreed::option;
 use crate::calls::*;
 use crate::ring::Ring;
+use crate::zerocopy::Mapping;
 
 /// The room for one datagram; odd, so that reads of a stream do not end where writes do.
 const ROOM: usize = 65_537;
@@ -92,6 +93,7 @@ pub struct Receiver {
     fd: RawFd,
     ring: Option<Ring>,
     pipe: (PipeReader, PipeWriter),
+    mapping: Option<Mapping>,
     data: Vec<u8>,
 }
 
@@ -105,6 +107,10 @@ impl Receiver {
             fd: socket.as_raw_fd(),
             ring: Ring::of(way)?,
             pipe: pipe()?,
+            mapping: match way {
+                "zerocopy" => Some(Mapping::of(socket.as_raw_fd())?),
+                _ => None,
+            },
             data: vec![0; ROOM * MANY],
         })
     }
@@ -127,6 +133,9 @@ impl Receiver {
     /// What one call receives.
     fn some(&mut self) -> Result<Vec<usize>> {
         let (fd, data) = (self.fd, &mut self.data);
+        if let Some(mapping) = &self.mapping {
+            return Ok(vec![mapping.receive(fd, &mut data[..ROOM])?]);
+        }
         let n = match (self.way.as_str(), &mut self.ring) {
             (way, Some(ring)) => ring.receive(way, fd, &mut data[..ROOM])?,
             ("read", _) => read(fd, &mut data[..ROOM])?,
