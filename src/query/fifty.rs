@@ -135,7 +135,7 @@ const PODS_AND_SPANS: [&str; 18] = [
     "which names were resolved most per hour",
 ];
 
-const REFUSED: [&str; 27] = [
+const REFUSED: [&str; 34] = [
     "which proceses hit example.com",
     "which processes hti example.com",
     "what did curl",
@@ -163,6 +163,13 @@ const REFUSED: [&str; 27] = [
     "which new names were resolved but never contacted since Monday",
     "who hit example.com or example.org",
     "which processes hit example.com per host",
+    "why did curl fail",
+    "example.com",
+    "curl",
+    "which processes sent more than 1MB",
+    "connections from 172.17.0.2",
+    "connections from source port 40000",
+    "which processes don't use port 443",
 ];
 
 /// A day of traffic of a person's curl and a service's nginx in a container.

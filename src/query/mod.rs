@@ -20,6 +20,7 @@ mod fixture;
 mod host;
 pub mod human;
 mod lines;
+mod meant;
 mod question;
 mod refusal;
 mod sql;
@@ -127,6 +128,11 @@ where
                 let coverage = Coverage::read(&db, since, until, now)?;
                 let counted = found.as_ref().map(|(_, counted)| counted.as_str());
                 self.note(counted, took, &coverage, notes)?;
+                if found.is_none() && sums {
+                    for hint in meant::hints(&db, &self.question)? {
+                        writeln!(notes, "note: {hint}")?;
+                    }
+                }
                 if let Some(since) = since.filter(|_| self.question.new && coverage.any_recording) {
                     writeln!(notes, "note: {}", Compared::read(&db, since, now)?)?;
                 }
@@ -203,7 +209,8 @@ where
 fn check_span(since: Option<i64>, until: Option<i64>, now: i64) -> Result<()> {
     ensure!(
         since.is_none_or(|since| since < until.unwrap_or(now)),
-        "the time asked about ends before it begins: its beginning has to lie before its end, and before now"
+        "the time asked about ends before it begins: its beginning has to lie before its end, and before now; \
+         a time of day is today's unless its day stands before it: \"yesterday 9:00\""
     );
     Ok(())
 }

@@ -4,11 +4,15 @@ use chrono::TimeZone;
 
 use super::super::host::Host;
 use super::super::refusal::NotUnderstood;
+use super::super::words::Word;
 use super::head::TOP_ROWS;
 use super::parser::{Naming, Open, Parser};
 use super::subject::ACTORS;
 use super::vocabulary::*;
 use super::{From, List, Only, Pick};
+
+/// What comes after who acted.
+const ACTS: &str = "\"hit\" or \"talked to\"";
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Takes "new", "first seen", "never seen before Monday".
@@ -97,7 +101,20 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }
             return self.subject_clause();
         }
+        // "what did curl do"
+        if self.verb.is_none() && self.waits == Some(ACTS) && self.take(DO) {
+            self.waits = None;
+            return Ok(());
+        }
         if self.verb.is_none() && self.take(ACTIVE) {
+            // "have open connections", "have connections open"
+            let next = |a, b| self.next_is(a) && self.word_is(self.next + 1, b);
+            if next(OPENED, CONNECTIONS) || next(CONNECTIONS, OPENED) {
+                self.next += 1;
+                self.advance();
+                self.only.push(Only::Open);
+                return Ok(());
+            }
             // "have been resolved"
             if self.take(BEEN) {
                 return Ok(());
@@ -109,7 +126,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 | List::Each
                 | List::Bytes
                 | List::Count(_) => (Open::Subject, Some("a name")),
-                _ => (Open::Nothing, Some("\"hit\" or \"talked to\"")),
+                _ => (Open::Nothing, Some(ACTS)),
             };
             return Ok(());
         }
@@ -131,6 +148,23 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         if self.take(BEEN) || self.take(FILLERS) || self.take(FOR) {
+            return Ok(());
+        }
+        if self.take(STARTED) && self.take(BY) || self.take(UNDER) {
+            let number = |word: &Word| word.text.starts_with(|c: char| c.is_ascii_digit());
+            if self.words.get(self.next).is_some_and(number) {
+                return Err(self.refuse_compared());
+            }
+            let of = self.below()?;
+            self.only.push(Only::By(of));
+            return Ok(());
+        }
+        if self.take(WITHOUT) {
+            self.take(ANY);
+            if !self.take(DNS) && !self.take(LOOKUPS) && !self.take(NAMES) {
+                return Err(self.refuse("\"a name\""));
+            }
+            self.only.push(Only::To(Host::Raw));
             return Ok(());
         }
         if self.by_or_from()? {
@@ -168,12 +202,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Who acts, after "did".
     fn subject_clause(&mut self) -> Result<(), NotUnderstood> {
-        if !self.take(ANYONE) {
+        let anyone = self.take(ANYONE);
+        // "everything under make"
+        if !anyone || self.next_is(UNDER) {
             let of = self.subject()?;
             self.only.push(Only::By(of));
         }
         self.open = Open::Nothing;
-        self.waits = Some("\"hit\" or \"talked to\"");
+        self.waits = Some(ACTS);
         Ok(())
     }
 
@@ -183,6 +219,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.next_is(TRAFFIC) {
             self.by_bytes = self.words.get(self.next).map(|word| word.at.clone());
+            self.advance();
+            return Ok(true);
+        }
+        // "by processes started by make"
+        let started = [STARTED, UNDER].map(|words| self.word_is(self.next + 1, words));
+        if self.next_is(PROCESS) && started != [false; 2] {
             self.advance();
             return Ok(true);
         }
@@ -281,6 +323,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 let hint = "every condition of a question has to hold: there is no \"or\", and nothing that is left out";
                 return Err(self.refuse_word(at, Some(hint.to_owned())));
             }
+            if self.next_is(COMPARED) {
+                return Err(self.refuse_compared());
+            }
             let wanted = match (self.waits, list) {
                 (Some(wanted), _) => wanted,
                 _ => "the end",
@@ -296,6 +341,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             .waits
             .filter(|_| self.verb.is_none() && !matches!(list, List::Actors(_)));
         Ok(())
+    }
+
+    pub(super) fn refuse_compared(&self) -> NotUnderstood {
+        let at = self.words[self.next].at.clone();
+        let hint = "numbers are not compared: \"top 10 hosts by bytes\" orders, and the SQL that --sql shows can be changed";
+        self.refuse_word(at, Some(hint.to_owned()))
     }
 
     fn kinds(&mut self) -> bool {

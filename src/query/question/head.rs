@@ -62,14 +62,35 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.open = Open::Subject;
             return Ok((List::Actors(Actors::Processes), From::Connections));
         }
+        if self.take(PASSIVE) {
+            return self.whether();
+        }
+        if self.next_is(WHY) {
+            let at = self.words[self.next].at.clone();
+            let hint = "ask which connections failed: their outcome says how, and 'egrets explain ID' what is known of a name";
+            return Err(self.refuse_word(at, Some(hint.to_owned())));
+        }
+        if self.next_is(COMPARED) {
+            return Err(self.refuse_compared());
+        }
+        if self.take(COUNT) || self.take(NUMBER) && self.take(OF) {
+            let (list, from) = self.noun()?;
+            return Ok((List::Count(list.counted()), from));
+        }
         let asked = self.take(WHICH);
-        while asked && self.take(FILLERS) {}
+        while asked && (self.take(FILLERS) || self.take(OUTBOUND)) {}
+        if asked && self.take(TRAFFIC) {
+            return Ok((List::Bytes, From::Connections));
+        }
         while self.adverb() {}
         if self.picked()? || asked {
+            if self.open == Open::Subject {
+                return Ok((List::Each, From::Connections));
+            }
             return self.noun();
         }
         self.bare = true;
-        while self.take(FILLERS) {}
+        while self.take(FILLERS) || self.take(OUTBOUND) {}
         if self.take(TRAFFIC) {
             return Ok((List::Bytes, From::Connections));
         }
@@ -80,7 +101,41 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.new {
             return Ok((List::Destinations, From::Connections));
         }
-        Err(self.refuse("a question"))
+        let mut refused = self.refuse("a question");
+        if refused.hint.is_none()
+            && let Some(word) = self.words.get(self.next)
+        {
+            refused.hint = match word.text.contains('.') {
+                true => Some(format!("ask: which processes hit {}", word.text)),
+                false if self.words.len() > 2 => None,
+                false => Some(format!("ask: what did {} talk to", word.text)),
+            };
+        }
+        Err(refused)
+    }
+
+    /// The rest of "is there any traffic", "is curl talking to HOST", "was HOST contacted".
+    fn whether(&mut self) -> Result<(List, From), NotUnderstood> {
+        if self.take(THERE) {
+            while self.take(FILLERS) {}
+            if self.take(TRAFFIC) {
+                return Ok((List::Bytes, From::Connections));
+            }
+            return self.noun();
+        }
+        let hit = self.words.get(self.next).filter(|word| !word.quoted);
+        let hit = hit.filter(|word| word.text.contains(['.', ':']));
+        if let Some(Ok(host)) = hit.map(|word| Host::parse(&word.text, false)) {
+            self.advance();
+            self.only.push(Only::To(host));
+            self.waits = Some("\"contacted\"");
+            return Ok(match self.next_is(NEW) {
+                true => (List::Destinations, From::Connections),
+                false => (List::Actors(Actors::Processes), From::Connections),
+            });
+        }
+        self.open = Open::Subject;
+        Ok((List::Actors(Actors::Processes), From::Connections))
     }
 
     /// The rest of "what is new", "what are the top hosts", "what is talking to HOST" and
@@ -90,6 +145,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.take(NEW) {
             self.new = true;
             return Ok((List::Destinations, From::Connections));
+        }
+        // "what is open to HOST"
+        if self.take(OPENED) {
+            self.only.push(Only::Open);
+            return Ok((List::Each, From::Connections));
         }
         // "using" is how, elsewhere
         let verbs = [VERBS, RESOLVE, LOOK, ASK, MAKE];
@@ -117,6 +177,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     fn adjective(&mut self) -> bool {
         if self.take(NEW) {
             self.new = true;
+            return true;
+        }
+        if self.take(OUTBOUND) {
             return true;
         }
         if self.next_is(OPENED) && self.word_is(self.next + 1, CONNECTIONS) {
@@ -149,6 +212,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
         }
         self.pick = Some(pick(number.unwrap_or(default)));
+        // "the last time curl hit HOST"
+        if number.is_none() && self.take(TIME) {
+            self.open = Open::Subject;
+        }
         Ok(true)
     }
 
@@ -211,6 +278,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         } else if self.take(PORTS) {
             List::Ports
         } else if self.take(CONNECTIONS) {
+            // "connection failures"
+            if self.take(ERRORS) {
+                self.only.push(Only::Failed);
+            }
             List::Each
         } else {
             return Err(self.refuse(

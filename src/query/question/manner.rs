@@ -13,7 +13,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn verb(&mut self) -> bool {
         let start = self.next;
         let from = if self.take(VERBS) {
+            // "sent data to", but not a host of that name
+            if self.next + 1 < self.words.len() {
+                self.take(TRAFFIC);
+            }
             self.take(PREPOSITIONS);
+            Some(From::Connections)
+        } else if self.take(FETCH) {
+            let _ = self.take(FROM) || self.take(PREPOSITIONS);
             Some(From::Connections)
         } else if self.take(MAKE) {
             // "made lookups"
@@ -69,6 +76,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 "blocked" => "denied",
                 word => word,
             }));
+            return true;
+        }
+        if let Some(family) = self.take_one(FAMILIES) {
+            self.only
+                .push(Only::Family(if family == "ipv6" { 6 } else { 4 }));
             return true;
         }
         let start = self.next;
@@ -208,6 +220,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let start = self.next;
         if !self.take(ADDRESSES) {
             return Ok(false);
+        }
+        // "IP addresses"
+        self.take(ADDRESSES);
+        if self.take(DIRECTLY) {
+            return Ok(true);
         }
         // "the IP 192.0.2.1"
         if self

@@ -133,6 +133,8 @@ pub enum Only {
     Port(u16),
     /// `tcp`, `udp`.
     Protocol(&'static str),
+    /// The version of IP: 4 or 6.
+    Family(u8),
     /// One of the outcomes of the view.
     Outcome(&'static str),
     /// Any outcome that is a failure.

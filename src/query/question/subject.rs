@@ -1,5 +1,7 @@
 //! Who acts: a process, a container, what a process started.
 
+use std::net::IpAddr;
+
 use chrono::TimeZone;
 
 use super::super::refusal::NotUnderstood;
@@ -42,16 +44,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.at_descendants() {
             self.next += 1;
             self.advance();
-            let start = self.next;
-            return match self.subject()? {
-                Subject::Process(name) => Ok(Subject::BelowProcess(name)),
-                Subject::Pid(pid) => Ok(Subject::BelowPid(pid)),
-                _ => {
-                    let hint = "only a process or a pid has children";
-                    let at = self.words[start].at.clone();
-                    Err(self.refuse_word(at, Some(hint.to_owned())))
-                }
-            };
+            return self.below();
         }
         if self.take(PID) {
             let pid = self.name(Naming::Pid)?;
@@ -60,6 +53,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 Err(_) => Err(self.refuse_word(pid.at, Some("a pid is a number".to_owned()))),
             };
         }
+        if self.take(UNDER) {
+            return self.below();
+        }
         let (of, kind): (_, fn(String) -> Subject) = match self.actors() {
             Some(Actors::Containers) => (Naming::Container, Subject::Container),
             Some(Actors::Images) => (Naming::Image, Subject::Image),
@@ -67,8 +63,56 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             Some(Actors::Units) => (Naming::Unit, Subject::Unit),
             Some(Actors::Pods) => (Naming::Pod, Subject::Pod),
             Some(Actors::Namespaces) => (Naming::Namespace, Subject::Namespace),
-            Some(Actors::Processes | Actors::Pids) | None => (Naming::Process, Subject::Process),
+            Some(Actors::Processes | Actors::Pids) => (Naming::Process, Subject::Process),
+            None => return self.unsaid(),
         };
         self.name(of).map(|name| kind(name.text))
+    }
+
+    /// What all below a process is, which is named next.
+    pub(super) fn below(&mut self) -> Result<Subject, NotUnderstood> {
+        let start = self.next;
+        match self.subject()? {
+            Subject::Process(name) => Ok(Subject::BelowProcess(name)),
+            Subject::Pid(pid) => Ok(Subject::BelowPid(pid)),
+            _ => {
+                let hint = "only a process or a pid has children";
+                let at = self.words[start].at.clone();
+                Err(self.refuse_word(at, Some(hint.to_owned())))
+            }
+        }
+    }
+
+    /// A name of which nothing says before it what it is of: of a process, unless its word
+    /// comes after it, as in "the web container".
+    fn unsaid(&mut self) -> Result<Subject, NotUnderstood> {
+        if self.next_is(OWN_PORT) && self.word_is(self.next + 1, PORT) {
+            let at = self.words[self.next].at.clone();
+            let hint = "a question's ports are those of destinations: SQL knows src_port of egress";
+            return Err(self.refuse_word(at, Some(hint.to_owned())));
+        }
+        let name = self.name(Naming::Process)?;
+        if !name.quoted && name.text.parse::<IpAddr>().is_ok() {
+            let hint = "processes, containers and the like act: SQL knows src_ip and container_ip of egress";
+            return Err(self.refuse_word(name.at, Some(hint.to_owned())));
+        }
+        let goes_on = |at: usize| {
+            at == self.words.len()
+                || [VERBS, FETCH, MAKE, RESOLVE, LOOK, ASK, FILLERS, BEEN, DO]
+                    .iter()
+                    .any(|words| self.word_is(at, words))
+        };
+        if !self.next_is(SINGULAR) || self.next_is(PID) || !goes_on(self.next + 1) {
+            return Ok(Subject::Process(name.text));
+        }
+        Ok(match self.actors() {
+            Some(Actors::Containers) => Subject::Container(name.text),
+            Some(Actors::Images) => Subject::Image(name.text),
+            Some(Actors::Users) => Subject::User(name.text),
+            Some(Actors::Units) => Subject::Unit(name.text),
+            Some(Actors::Pods) => Subject::Pod(name.text),
+            Some(Actors::Namespaces) => Subject::Namespace(name.text),
+            Some(Actors::Processes | Actors::Pids) | None => Subject::Process(name.text),
+        })
     }
 }

@@ -32,7 +32,17 @@ pub const FILLERS: Words = &[
     "anything",
     "currently",
     "still",
+    "right",
+    "now",
 ];
+/// What every connection is, and no condition.
+pub const OUTBOUND: Words = &["outbound", "outgoing", "total", "unique", "distinct"];
+pub const THERE: Words = &["there"];
+pub const WHY: Words = &["why"];
+pub const COUNT: Words = &["count"];
+pub const NUMBER: Words = &["number"];
+pub const TIME: Words = &["time"];
+pub const DO: Words = &["do", "doing", "done"];
 
 /// Auxiliaries after which the one who acts is named.
 pub const ACTIVE: Words = &["did", "does", "do", "has", "have", "had"];
@@ -74,6 +84,9 @@ pub const PID: Words = &["pid"];
 pub const PIDS: Words = &["pids", "pid"];
 /// Before "of" and a process.
 pub const DESCENDANTS: Words = &["children", "child", "descendants", "descendant"];
+/// The same without "of": "everything under make", "started by make".
+pub const UNDER: Words = &["under", "below"];
+pub const STARTED: Words = &["started", "spawned", "launched"];
 pub const OF: Words = &["of"];
 pub const NAMES: Words = &[
     "hosts",
@@ -111,10 +124,10 @@ pub const CONNECTIONS: Words = &[
 /// Connections that failed.
 pub const ERRORS: Words = &["failures", "failure", "errors", "error"];
 /// Connections that are still there.
-pub const OPENED: Words = &["open"];
+pub const OPENED: Words = &["open", "active"];
 pub const DNS: Words = &["DNS"];
 pub const LOOKUPS: Words = &["lookups", "lookup", "queries", "query"];
-pub const TRAFFIC: Words = &["bytes", "data", "traffic"];
+pub const TRAFFIC: Words = &["bytes", "data", "traffic", "bandwidth"];
 pub const NEW: Words = &["new", "unseen"];
 pub const SEEN: Words = &["seen"];
 
@@ -170,6 +183,21 @@ pub const VERBS: Words = &[
     "communicates",
     "communicating",
 ];
+/// Verbs after which "from" says where to.
+pub const FETCH: Words = &[
+    "download",
+    "downloaded",
+    "downloads",
+    "downloading",
+    "fetch",
+    "fetched",
+    "fetches",
+    "fetching",
+    "pull",
+    "pulled",
+    "pulls",
+    "pulling",
+];
 /// "hitting": what is doing it now.
 pub const DOING: &str = "ing";
 /// Verbs that name nobody and nothing: "how many connections did curl make".
@@ -188,6 +216,10 @@ pub const MAKE: Words = &[
     "receiving",
     "happen",
     "happened",
+    "seen",
+    "appear",
+    "appeared",
+    "appears",
 ];
 pub const RESOLVE: Words = &[
     "resolve",
@@ -220,6 +252,9 @@ pub const SCOPES: Words = &[
     "internal",
 ];
 pub const WITHOUT: Words = &["without"];
+/// "IP addresses directly": without a name.
+pub const DIRECTLY: Words = &["directly"];
+pub const FAMILIES: Words = &["ipv4", "ipv6"];
 pub const ANY: Words = &["any"];
 pub const BUT: Words = &["but", "and", "yet"];
 pub const NEVER: Words = &["never", "not"];
@@ -295,8 +330,21 @@ pub const ANYONE: Words = &[
     "everyone",
     "everybody",
     "something",
+    "anything",
+    "everything",
+    "we",
+    "i",
 ];
 /// A host's place: every public address.
 pub const INTERNET: Words = &["internet"];
 /// What no question can say of its conditions.
-pub const LOGIC: Words = &["or", "and", "not", "except", "nor"];
+pub const LOGIC: Words = &[
+    "or", "and", "not", "except", "nor", "besides", "don't", "doesn't", "didn't",
+];
+/// Numbers are ordered, and not compared.
+pub const COMPARED: Words = &[
+    "than", "longer", "larger", "bigger", "slower", "slowest", "fastest", "longest", "largest",
+    "biggest", "busiest",
+];
+/// The other end of a connection, which no question is about.
+pub const OWN_PORT: Words = &["src", "source", "local"];

@@ -35,6 +35,7 @@ pub fn condition(from: From, only: &Only) -> String {
         (Only::Scope(scope), _) => format!("dst_scope = '{scope}'"),
         (Only::Port(port), _) => format!("dst_port = {port}"),
         (Only::Protocol(protocol), _) => format!("protocol = '{protocol}'"),
+        (Only::Family(family), _) => format!("family = {family}"),
         (Only::Outcome(outcome), _) => format!("outcome = '{outcome}'"),
         (Only::Source(source), _) => format!("host_source = '{source}'"),
     }

@@ -12,7 +12,8 @@ mod tests;
 use super::host::Host;
 use super::question::{Counted, From, List, Only, Per, Pick, Question};
 use super::zone::Zone;
-use condition::{condition, known, rare};
+pub use condition::condition;
+use condition::{known, rare};
 use select::{Answer, BOTH_WAYS, SUM_BOTH_WAYS, answer};
 
 /// The condition that a record gives an address to the host that was asked for.

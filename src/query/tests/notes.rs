@@ -271,3 +271,31 @@ fn hours_and_days_are_those_of_the_clock_on_the_wall() {
         ]
     );
 }
+
+#[test]
+fn a_name_that_is_no_process_is_looked_for_among_what_else_acts() {
+    let history = History::recording();
+    let web = By {
+        comm: "npm install",
+        container: Some(("c0ffee", Some("web"))),
+        ..CURL
+    };
+    history.connect(web, Some("x.org"), "192.0.2.1", "connected", 9);
+    let said = |question| history.ask(question, Format::Table, None).1;
+    let hint = |name, of| {
+        format!("note: no connection is by a process called {name}, and some are by {of}\n")
+    };
+    assert!(
+        said("what did alice talk to")
+            .ends_with(&hint("alice", "a user of that name: say \"user alice\"")),
+    );
+    assert!(said("when did web hit x.org").ends_with(&hint(
+        "web",
+        "a container of that name: say \"container web\""
+    )),);
+    assert!(said("what did npm talk to").ends_with(&hint("npm", "'npm install'")));
+    history.descend("npm install", &[(9, "make", "/usr/bin/make")]);
+    assert!(said("what did make talk to").ends_with("say \"children of make\"\n"));
+    assert!(!said("what did wget talk to").contains("called"));
+    assert!(!said("what did 'npm install' resolve").contains("called"));
+}

@@ -235,3 +235,148 @@ fn there_is_no_or_and_no_not() {
         assert!(refusal(question).contains("has to hold"), "{question}");
     }
 }
+
+#[test]
+fn the_word_for_who_acts_may_come_after_its_name() {
+    let web = || Only::By(Subject::Container("web".to_owned()));
+    mean(
+        &[
+            "which hosts did the web container contact",
+            "what did the web container talk to",
+            "what is the web container talking to",
+        ],
+        &only(List::Destinations, vec![web()]),
+    );
+    mean(
+        &["has the web container ever talked to x.org"],
+        &only(List::Actors(Actors::Processes), vec![web(), to("x.org")]),
+    );
+    mean(
+        &["what did the nginx service do"],
+        &only(
+            List::Destinations,
+            vec![Only::By(Subject::Unit("nginx".to_owned()))],
+        ),
+    );
+    // and before the next one's
+    mean(
+        &["what did curl container web hit"],
+        &only(List::Destinations, vec![Only::By(process("curl")), web()]),
+    );
+}
+
+#[test]
+fn whether_somebody_did_is_a_list_of_who() {
+    let processes = |conditions| only(List::Actors(Actors::Processes), conditions);
+    mean(
+        &[
+            "did anything connect to x.org",
+            "is anything talking to x.org",
+            "was x.org contacted",
+            "was x.org ever contacted",
+            "is anybody connecting to x.org right now",
+        ],
+        &processes(vec![to("x.org")]),
+    );
+    mean(
+        &["was x.org contacted by curl"],
+        &processes(vec![to("x.org"), Only::By(process("curl"))]),
+    );
+    mean(
+        &[
+            "is there any traffic to x.org",
+            "show total traffic to x.org",
+        ],
+        &only(List::Bytes, vec![to("x.org")]),
+    );
+    mean(
+        &["how much did we send to x.org"],
+        &only(List::Bytes, vec![to("x.org")]),
+    );
+    let new = understood("is x.org new since 9:00").unwrap();
+    assert!(new.new && new.list == List::Destinations, "{new:?}");
+}
+
+#[test]
+fn words_that_add_nothing_and_other_words_for_the_same_are_understood() {
+    mean(
+        &[
+            "show me all outbound connections on port 22",
+            "list outgoing connections to port 22",
+        ],
+        &only(List::Each, vec![Only::Port(22)]),
+    );
+    mean(
+        &[
+            "number of connections to x.org",
+            "count connections to x.org",
+            "how many outgoing connections to x.org",
+        ],
+        &only(List::Count(Counted::Rows), vec![to("x.org")]),
+    );
+    mean(
+        &[
+            "which processes sent data to x.org",
+            "which processes downloaded from x.org",
+        ],
+        &only(List::Actors(Actors::Processes), vec![to("x.org")]),
+    );
+    mean(
+        &["connection failures", "failures", "failed connections"],
+        &only(List::Each, vec![Only::Failed]),
+    );
+    mean(
+        &[
+            "which processes have open connections",
+            "which processes have connections open",
+        ],
+        &only(List::Actors(Actors::Processes), vec![Only::Open]),
+    );
+    mean(
+        &[
+            "what is open to x.org",
+            "open connections to x.org",
+            "active connections to x.org",
+        ],
+        &only(List::Each, vec![Only::Open, to("x.org")]),
+    );
+    mean(
+        &[
+            "which processes use ipv6",
+            "which processes connected over ipv6",
+        ],
+        &only(List::Actors(Actors::Processes), vec![Only::Family(6)]),
+    );
+    mean(
+        &[
+            "which processes connected to raw IPs",
+            "which processes connected to IP addresses directly",
+            "which processes connected without DNS",
+        ],
+        &only(List::Actors(Actors::Processes), vec![Only::To(Host::Raw)]),
+    );
+    let below = Only::By(Subject::BelowProcess("make".to_owned()));
+    mean(
+        &[
+            "what did children of make talk to",
+            "what did everything under make talk to",
+            "which hosts were contacted by processes started by make",
+        ],
+        &only(List::Destinations, vec![below]),
+    );
+    let last = |pick| Question {
+        pick: Some(pick),
+        ..only(List::Each, vec![Only::By(process("curl")), to("x.org")])
+    };
+    mean(
+        &[
+            "when was the last time curl hit x.org",
+            "last time curl hit x.org",
+        ],
+        &last(Pick::Last(1)),
+    );
+    mean(
+        &["when did curl first hit x.org", "first time curl hit x.org"],
+        &last(Pick::First(1)),
+    );
+}
