@@ -11,7 +11,9 @@ use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use common::agreed::{ANSWERS, answer, back};
 use common::coverage::{Carried, compare_rows, linux, say};
+use common::peer::{Answers, Peer};
 use common::*;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -215,18 +217,7 @@ fn associations_have_an_outcome_and_their_data_alone_is_counted() {
     thread::sleep(Duration::from_millis(500)); // for what goes on after the last close
     recorder.stop();
     for ((_, protocol, port, count, size, back), args) in &runs {
-        // how many packets it takes is the kernels' to decide
-        let filter = format!("cmdline LIKE '%/packet {args}'");
-        let packets = |column| {
-            let sql = format!("SELECT {column} FROM egress WHERE {filter}");
-            sqlite3(&db, &sql)[0][0].parse().ok()
-        };
-        let carried = |bytes, column| Carried {
-            bytes,
-            datagrams: packets(column),
-        };
-        let out = carried(count * size, "tx_packets");
-        let back = carried(if *back { count * size } else { 0 }, "rx_packets");
+        let [out, back] = chunks(&db, args, count * size, *back);
         let row = compare(&db, args, protocol, out, back);
         let truth = ["connected", "4", FAR4, &port.to_string()];
         assert_eq!(row[..4], truth, "{args}");
@@ -242,6 +233,73 @@ fn associations_have_an_outcome_and_their_data_alone_is_counted() {
         "SELECT count(*) FROM egress WHERE protocol IN ('sctp', 'dccp')",
     );
     assert_eq!(all as usize, runs.len() + usize::from(!lacks_sctp));
+}
+
+/// So many bytes out, and perhaps back. How many packets that takes is the kernels' to
+/// decide.
+fn chunks(db: &Path, args: &str, bytes: usize, back: bool) -> [Carried; 2] {
+    let carried = |bytes, column| {
+        let filter = format!("cmdline LIKE '%/packet {args}'");
+        let sql = format!("SELECT {column} FROM egress WHERE {filter}");
+        let datagrams = sqlite3(db, &sql)[0][0].parse().ok();
+        Carried { bytes, datagrams }
+    };
+    let back = if back { bytes } else { 0 };
+    [carried(bytes, "tx_packets"), carried(back, "rx_packets")]
+}
+
+/// A firewall of the far side that throws every fifth packet of SCTP away.
+fn lose(net: &Net, hook: &str) {
+    let rules = format!(
+        "table inet lossy {{ counter lost {{}}; chain {hook} {{
+            type filter hook {hook} priority 0;
+            meta l4proto sctp numgen inc mod 5 == 3 counter name lost drop;
+        }}; }}"
+    );
+    let within = ["netns", "exec", &net.far, "nft", &rules];
+    ok(std::process::Command::new("ip").args(within));
+}
+
+fn lost(net: &Net) -> usize {
+    let list = ["list", "counter", "inet", "lossy", "lost"];
+    let within = ["netns", "exec", &net.far, "nft"];
+    let said = ok(std::process::Command::new("ip").args(within).args(list));
+    let after = said.split("packets ").nth(1).unwrap();
+    after.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_sctp_sends_again_is_counted_once() {
+    const STREAM: i32 = libc::SOCK_STREAM;
+    // what the far side does not get: the client's data; or what the client does not, data
+    // and acknowledgements: so nothing comes in twice
+    for (hook, way, sends, count) in [
+        ("input", "sctp-close", false, 400),
+        ("output", "sctp", true, 40),
+    ] {
+        let net = Net::new();
+        let Some(port) = associations(&net, STREAM, libc::IPPROTO_SCTP, sends) else {
+            return say("sctp under loss | sctp | absent | - | -");
+        };
+        for ns in [&net.near, &net.far] {
+            for set in ["rto_min=50", "rto_initial=200", "rto_max=500"] {
+                let set = format!("net.sctp.{set}");
+                ok(std::process::Command::new("ip")
+                    .args(["netns", "exec", ns, "sysctl", "-q", "-w", &set]));
+            }
+        }
+        lose(&net, hook);
+        let (_dir, db) = history();
+        let recorder = Recorder::start(&db, &[]);
+        let args = format!("{way} {FAR4} {port} {count} 1111");
+        run(&net, &args, "sctp").unwrap();
+        thread::sleep(Duration::from_secs(3)); // for what is sent again after the close
+        recorder.stop();
+        assert!(lost(&net) > 5, "{hook}: {} were lost", lost(&net));
+        let [out, back] = chunks(&db, &args, count * 1111, sends);
+        let filter = format!("cmdline LIKE '%/packet {args}'");
+        compare_rows(&db, "sctp under loss", "sctp", &filter, 1, out, back);
+    }
 }
 
 const ETHERNET: usize = 14;
@@ -364,6 +422,78 @@ fn a_frame_that_a_bridge_passes_on_counts_once_and_one_given_to_its_port_too() {
     ] {
         if seen || args != &ways[2] {
             packets(&db, args, 8, more + 1001);
+        }
+    }
+}
+
+#[test]
+fn what_passes_a_vlan_device_is_counted_once() {
+    let net = Net::new();
+    for (ns, v4, v6) in [(&net.near, NEAR4, "fd77::1"), (&net.far, FAR4, FAR6)] {
+        let ip = |args: &str| {
+            let mut command = std::process::Command::new("ip");
+            command.args(["-n", ns]).args(args.split(' '));
+            command
+        };
+        for args in [
+            "link set up0 down",
+            "addr flush dev up0",
+            "link set up0 name port0",
+        ] {
+            ok(&mut ip(args));
+        }
+        let made = ip("link add link port0 name up0 type vlan id 7")
+            .output()
+            .unwrap();
+        let said = text(&made.stderr);
+        if said.contains("Unknown device type") || said.contains("not supported") {
+            return say("over a VLAN device | tcp | absent | - | -");
+        }
+        assert!(made.status.success(), "{said}");
+        let up = ["link set port0 up", "link set up0 up"].map(String::from);
+        let v4 = format!("addr add {v4}/24 dev up0");
+        let v6 = format!("addr add {v6}/64 dev up0 nodad");
+        for args in [&up[..], &[v4, v6]].concat() {
+            ok(&mut ip(&args));
+        }
+    }
+    let port = Peer::start(&net, Answers::Plain).port;
+    eventually("the devices carry traffic", || {
+        let output = net
+            .command(dial())
+            .args(["tcp", FAR6, "9"])
+            .output()
+            .unwrap();
+        text(&output.stderr).contains("refused").then_some(())
+    });
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    for ip in [FAR4, FAR6] {
+        for args in [
+            format!("write {ip} {port} 5 70001"),
+            format!("udp-sendmmsg {ip} {port} 20 1200"),
+        ] {
+            ok(net.command(send()).args(args.split(' ')));
+        }
+    }
+    let frames = ["raw", "dgram", "bypass"].map(|way| format!("frame-{way} {FAR4} 4243 8 1001"));
+    for args in &frames {
+        run(&net, args, "packet").unwrap();
+    }
+    recorder.stop();
+    let [tcp, tcp_back] = [5 * 70_001, back(5 * 70_001)].map(|n| Carried::bytes(2 * n));
+    let (udp, udp_back) = (
+        Carried::datagrams(40, 1200),
+        Carried::datagrams(40 * ANSWERS, answer(1200)),
+    );
+    for (protocol, out, back) in [("tcp", tcp, tcp_back), ("udp", udp, udp_back)] {
+        let filter = format!("protocol = '{protocol}' AND dst_port = {port}");
+        compare_rows(&db, "over a VLAN device", protocol, &filter, 2, out, back);
+    }
+    let (_, seen) = bypass(&db);
+    for (args, link) in frames.iter().zip([ETHERNET, 0, ETHERNET]) {
+        if seen || args != &frames[2] {
+            packets(&db, args, 8, link + IPV4 + UDP + 1001);
         }
     }
 }
