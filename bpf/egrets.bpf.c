@@ -147,14 +147,15 @@ int BPF_PROG(egrets_frame, struct sk_buff *skb)
 	return 0;
 }
 
-/* Those that bypass the queues: the kprobe set. */
+/* Those that bypass the queues, AF_XDP's among them where it copies: the kprobe set. */
 
 SEC("kprobe/__dev_direct_xmit")
 int BPF_KPROBE(egrets_direct_frame, struct sk_buff *skb)
 {
 	struct sock *sk = BPF_CORE_READ(skb, sk);
+	__u16 family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : 0;
 
-	if (sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_PACKET)
+	if (family == AF_PACKET || family == AF_XDP)
 		frame_sent(skb, sk);
 	return 0;
 }

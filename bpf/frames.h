@@ -10,7 +10,8 @@
 #ifndef EGRETS_FRAMES_H
 #define EGRETS_FRAMES_H
 
-#define AF_PACKET 17	   /* include/linux/socket.h */
+#define AF_PACKET 17 /* include/linux/socket.h */
+#define AF_XDP 44
 #define ETH_TYPE_OFFSET 12 /* include/uapi/linux/if_ether.h: after two addresses */
 #define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88a8

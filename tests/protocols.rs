@@ -364,6 +364,31 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
 }
 
 #[test]
+fn frames_of_af_xdp_that_the_kernel_copies_are_seen_by_the_kprobe_set() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let runs = ["frame-xdp", "frame-xdp-poll"].map(|way| format!("{way} {FAR4} 4242 40 1001"));
+    for args in &runs {
+        if run(&net, args, "packet").is_none() {
+            return;
+        }
+    }
+    recorder.stop();
+    let (kprobe, _) = bypass(&db);
+    for args in &runs {
+        if kprobe {
+            let row = packets(&db, args, 40, ETHERNET + IPV4 + UDP + 1001);
+            assert_eq!(row[..4], ["sent", "4", FAR4, "4242"]);
+        } else {
+            // docs/limitations.md says so, and the table of ways has no row of it
+            let rows = format!("SELECT count(*) FROM egress WHERE cmdline LIKE '%/packet {args}'");
+            assert_eq!(value::<i64>(&db, &rows), 0);
+        }
+    }
+}
+
+#[test]
 fn threads_that_share_a_packet_socket_have_each_frame_counted_once() {
     const COUNT: usize = 8000;
     let net = Net::new();

@@ -20,6 +20,8 @@ mod bytes;
 mod frames;
 #[path = "packet/share.rs"]
 mod share;
+#[path = "packet/xdp.rs"]
+mod xdp;
 
 const UDPLITE: c_int = 136;
 const SCTP: c_int = libc::IPPROTO_SCTP;
@@ -60,7 +62,7 @@ fn main() {
 fn missing(e: &Error) -> bool {
     matches!(
         e.raw_os_error(),
-        Some(libc::EPROTONOSUPPORT | libc::ESOCKTNOSUPPORT)
+        Some(libc::EPROTONOSUPPORT | libc::ESOCKTNOSUPPORT | libc::EAFNOSUPPORT)
     )
 }
 
@@ -76,15 +78,19 @@ struct Socket(c_int);
 
 impl Socket {
     fn new(family: c_int, kind: c_int, protocol: c_int) -> Result<Socket> {
-        // SAFETY: no pointers.
-        let socket =
-            Socket(check(unsafe { libc::socket(family, kind, protocol) } as isize)? as c_int);
+        let socket = Socket::plain(family, kind, protocol)?;
         let limit = libc::timeval {
             tv_sec: 5,
             tv_usec: 0,
         };
         socket.set(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &limit)?;
         Ok(socket)
+    }
+
+    fn plain(family: c_int, kind: c_int, protocol: c_int) -> Result<Socket> {
+        // SAFETY: no pointers.
+        let socket = unsafe { libc::socket(family, kind, protocol) };
+        check(socket as isize).map(|socket| Socket(socket as c_int))
     }
 
     fn set<T>(&self, level: c_int, name: c_int, value: &T) -> Result<()> {

@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 use libc::{c_int, sockaddr_ll, socklen_t};
 
 use super::bytes::{Frame, Odd};
-use super::{Run, Socket, check, share, whole};
+use super::{Run, Socket, check, share, whole, xdp};
 
 const DEVICE: &std::ffi::CStr = c"up0";
 
@@ -28,6 +28,10 @@ pub fn send(run: &Run, way: &str) -> Result<()> {
         tags,
         odd,
     };
+    if let Some(how) = way.strip_prefix("xdp") {
+        let device = address(&run.to)?.sll_ifindex;
+        return xdp::send(device, &frame.bytes(), run.count, how == "-poll");
+    }
     let kind = match way {
         "dgram" => libc::SOCK_DGRAM,
         _ => libc::SOCK_RAW,
