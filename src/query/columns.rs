@@ -1,7 +1,7 @@
 //! What the table shows for each question.
 
 use super::cell::Show::{self, *};
-use super::question::{Actors, Counted, From, List, Per, Question};
+use super::question::{Actors, Counted, From, List, Per, Pick, Question};
 
 /// A column of the table: its title, and what it shows of a row.
 #[derive(Clone, Copy)]
@@ -38,6 +38,7 @@ const FAILED: Column = Column("FAILED", Number("failed"));
 const TIME: Column = Column("TIME", PreciseTime("time"));
 const FIRST_SEEN: Column = Column("FIRST SEEN", Time("first_seen"));
 const LAST_SEEN: Column = Column("LAST SEEN", Time("last_seen"));
+const LATENCY: Column = Column("LATENCY", Duration("latency_us"));
 const ID: Column = Column("ID", Number("id"));
 
 /// How often, how much and when, of a group of connections.
@@ -76,7 +77,7 @@ const EACH_LOOKUP: &[Column] = &[
     TYPE,
     RESULT,
     Column("SERVER", First(&["server_ip"])),
-    Column("LATENCY", Duration("latency_us")),
+    LATENCY,
     ID,
 ];
 
@@ -126,6 +127,11 @@ pub fn shape(question: &Question) -> Shape {
         (List::Ports, _) => (Some(Noun("port", "ports", None)), &[PORT, PROGRAMS]),
         (List::Count(counted), _) => (None, number(counted)),
         (List::Bytes, _) => (None, &[Column("BYTES", Bytes("bytes"))]),
+        (List::Each, From::Connections) if matches!(question.pick, Some(Pick::Slowest(_))) => {
+            let mut slow = EACH_CONNECTION.to_vec();
+            slow.insert(slow.len() - 1, LATENCY);
+            return whole(&slow, Noun("connection", "connections", None));
+        }
         (List::Each, From::Connections) => {
             return whole(EACH_CONNECTION, Noun("connection", "connections", None));
         }

@@ -114,7 +114,7 @@ const BY_TIME: [&str; 22] = [
 ];
 
 /// Kubernetes' pods, processes one by one, longer spans, and the most of each span.
-const PODS_AND_SPANS: [&str; 18] = [
+const PODS_AND_SPANS: [&str; 22] = [
     "which pods hit example.com",
     "what did pod web-7d4b9 talk to",
     "what did pod shop/web-7d4b9 resolve",
@@ -133,9 +133,13 @@ const PODS_AND_SPANS: [&str; 18] = [
     "top 1 hosts per hour",
     "top 2 processes by bytes per day",
     "which names were resolved most per hour",
+    "what did bash and its children talk to",
+    "which names did make and all descendants resolve",
+    "slowest lookups today",
+    "top 2 longest connections to example.com",
 ];
 
-const REFUSED: [&str; 34] = [
+const REFUSED: [&str; 35] = [
     "which proceses hit example.com",
     "which processes hti example.com",
     "what did curl",
@@ -170,6 +174,7 @@ const REFUSED: [&str; 34] = [
     "connections from 172.17.0.2",
     "connections from source port 40000",
     "which processes don't use port 443",
+    "longest lookups",
 ];
 
 /// A day of traffic of a person's curl and a service's nginx in a container.

@@ -45,7 +45,7 @@ pub use explain::Explanation;
 pub use export::{Export, Sink, View};
 pub use host::Host;
 pub use lines::Form;
-use question::From;
+use question::{From, Only, Subject};
 pub use question::{Naming, Question, expected, parse, written};
 pub use refusal::NotUnderstood;
 use zone::Zone;
@@ -220,6 +220,7 @@ type Needed = (&'static str, &'static str, &'static str);
 
 const NEEDS_LOOKUPS: Needed = ("lookups", "pod", "lookups");
 const NEEDS_ANCESTORS: Needed = ("ancestors", "process_id", "descendants");
+const NEEDS_SUMS: Needed = ("egress_total", "process_id", "a process and its children");
 
 /// Refuses a history that lacks the views which a question is about.
 fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
@@ -231,6 +232,10 @@ fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
     }
     if question.about_descendants() {
         check_view(db, NEEDS_ANCESTORS)?;
+    }
+    let tree = |only: &Only| matches!(only, Only::By(Subject::Tree(_)));
+    if question.only.iter().any(tree) {
+        check_view(db, NEEDS_SUMS)?;
     }
     Ok(())
 }

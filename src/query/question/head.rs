@@ -198,6 +198,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             (Pick::First, 1)
         } else if self.take(LAST) {
             (Pick::Last, 1)
+        } else if self.take(SLOWEST) {
+            (Pick::Slowest, TOP_ROWS)
+        } else if self.take(LONGEST) {
+            (Pick::Longest, TOP_ROWS)
         } else {
             return Ok(false);
         };
@@ -211,7 +215,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if number.is_some() {
             self.advance();
         }
-        self.pick = Some(pick(number.unwrap_or(default)));
+        let number_or = number.unwrap_or(default);
+        // "top 10 slowest lookups"
+        self.pick = Some(match pick(number_or) {
+            Pick::Most(n) if self.take(SLOWEST) => Pick::Slowest(n),
+            Pick::Most(n) if self.take(LONGEST) => Pick::Longest(n),
+            pick => pick,
+        });
         // "the last time curl hit HOST"
         if number.is_none() && self.take(TIME) {
             self.open = Open::Subject;

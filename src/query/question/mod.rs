@@ -111,6 +111,8 @@ pub enum Subject {
     /// All that descends from a process by that name, at any depth; not itself.
     BelowProcess(String),
     BelowPid(u32),
+    /// A process, by either of the above, and all that descends from it.
+    Tree(Box<Subject>),
     /// By its name, its id, or the beginning of its id.
     Container(String),
     /// With or without its tag.
@@ -171,6 +173,10 @@ pub enum Pick {
     MostBytes(u32),
     First(u32),
     Last(u32),
+    /// Those that took longest to connect or to be answered.
+    Slowest(u32),
+    /// Those that were open longest.
+    Longest(u32),
 }
 
 impl Pick {
@@ -181,7 +187,10 @@ impl Pick {
 impl Subject {
     /// Whether it is known by what its processes descend from.
     pub fn is_below(&self) -> bool {
-        matches!(self, Subject::BelowProcess(_) | Subject::BelowPid(_))
+        matches!(
+            self,
+            Subject::BelowProcess(_) | Subject::BelowPid(_) | Subject::Tree(_)
+        )
     }
 }
 

@@ -151,6 +151,13 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         if self.new && list == List::NeverContacted {
             return Err(self.refuse_all("I can't say which of the names never contacted are new"));
         }
+        let by_time = matches!(self.pick, Some(Pick::Slowest(_) | Pick::Longest(_)));
+        let long = matches!(self.pick, Some(Pick::Longest(_)));
+        if by_time && (list != List::Each || self.group.is_some()) || long && from == From::Lookups
+        {
+            let why = "connections and lookups are slow, and connections are long: \"slowest lookups\", \"longest connections\"";
+            return Err(self.refuse_all(why));
+        }
         if self.new && self.since.is_none() {
             return Err(self.refuse("a time: new since when"));
         }

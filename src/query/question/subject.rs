@@ -41,6 +41,26 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     pub(super) fn subject(&mut self) -> Result<Subject, NotUnderstood> {
+        let of = self.one()?;
+        let words = [AND, ITS, DESCENDANTS];
+        let mut all = (self.next..).zip(words);
+        if !all.all(|(at, words)| self.word_is(at, words)) {
+            return Ok(of);
+        }
+        if !matches!(of, Subject::Process(_) | Subject::Pid(_)) {
+            return Err(self.refuse_children(self.next + 2));
+        }
+        self.next += 2;
+        self.advance();
+        Ok(Subject::Tree(Box::new(of)))
+    }
+
+    fn refuse_children(&self, at: usize) -> NotUnderstood {
+        let hint = "only a process or a pid has children";
+        self.refuse_word(self.words[at].at.clone(), Some(hint.to_owned()))
+    }
+
+    fn one(&mut self) -> Result<Subject, NotUnderstood> {
         if self.at_descendants() {
             self.next += 1;
             self.advance();
@@ -75,11 +95,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         match self.subject()? {
             Subject::Process(name) => Ok(Subject::BelowProcess(name)),
             Subject::Pid(pid) => Ok(Subject::BelowPid(pid)),
-            _ => {
-                let hint = "only a process or a pid has children";
-                let at = self.words[start].at.clone();
-                Err(self.refuse_word(at, Some(hint.to_owned())))
-            }
+            _ => Err(self.refuse_children(start)),
         }
     }
 

@@ -18,6 +18,8 @@ pub const TOP: Words = &["top"];
 pub const MOST: Words = &["most"];
 pub const FIRST: Words = &["first", "earliest"];
 pub const LAST: Words = &["last", "latest"];
+pub const SLOWEST: Words = &["slowest"];
+pub const LONGEST: Words = &["longest"];
 pub const PAST: Words = &["past", "last"];
 /// What may stand between a question word and its noun, and says nothing.
 pub const FILLERS: Words = &[
@@ -87,6 +89,8 @@ pub const DESCENDANTS: Words = &["children", "child", "descendants", "descendant
 /// The same without "of": "everything under make", "started by make".
 pub const UNDER: Words = &["under", "below"];
 pub const STARTED: Words = &["started", "spawned", "launched"];
+/// "make and its children"
+pub const ITS: Words = &["its", "their", "all"];
 pub const OF: Words = &["of"];
 pub const NAMES: Words = &[
     "hosts",
@@ -343,8 +347,7 @@ pub const LOGIC: Words = &[
 ];
 /// Numbers are ordered, and not compared.
 pub const COMPARED: Words = &[
-    "than", "longer", "larger", "bigger", "slower", "slowest", "fastest", "longest", "largest",
-    "biggest", "busiest",
+    "than", "longer", "larger", "bigger", "slower", "fastest", "largest", "biggest", "busiest",
 ];
 /// The other end of a connection, which no question is about.
 pub const OWN_PORT: Words = &["src", "source", "local"];

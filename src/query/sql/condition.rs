@@ -21,6 +21,7 @@ const DNS_PORTS: &str = "53, 853, 5353, 5355";
 /// A condition of a question as one of SQL.
 pub fn condition(from: From, only: &Only) -> String {
     match (only, from) {
+        (Only::By(Subject::Tree(of)), from) => tree(&by(of), from),
         (Only::By(subject), _) => by(subject),
         (Only::To(host), From::Connections) => hit(host, "host"),
         (Only::To(host), From::Lookups) => hit(host, "qname"),
@@ -113,6 +114,7 @@ fn by(subject: &Subject) -> String {
     match subject {
         Subject::Process(name) => process(name),
         Subject::Pid(pid) => pid_is(*pid),
+        Subject::Tree(of) => tree(&by(of), From::Connections),
         Subject::BelowProcess(name) => below_process(&process(name)),
         Subject::BelowPid(pid) => below_process(&pid_is(*pid)),
         Subject::Container(name) => {
@@ -189,6 +191,18 @@ fn pid_is(pid: u32) -> String {
 /// the few that do are then looked for first, and not those above each connection.
 fn below_process(condition: &str) -> String {
     format!("process_id IN (SELECT process_id FROM ancestors WHERE {condition})")
+}
+
+/// The condition that a process, or something above it, meets `condition`.
+fn tree(condition: &str, from: From) -> String {
+    let view = match from {
+        From::Connections => "egress_total",
+        From::Lookups => "lookups",
+    };
+    format!(
+        "process_id IN (SELECT process_id FROM ancestors WHERE {condition}\n    \
+         UNION SELECT process_id FROM {view} WHERE {condition})"
+    )
 }
 
 /// The condition that a process is called `name`: by the kernel's short name,

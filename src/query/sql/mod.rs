@@ -64,6 +64,11 @@ pub fn statement(
     if view == "lookups" {
         conditions.push(ASKED_FOR.to_owned());
     }
+    match question.pick {
+        Some(Pick::Slowest(_)) => conditions.push("latency_us IS NOT NULL".to_owned()),
+        Some(Pick::Longest(_)) => conditions.push("duration_us IS NOT NULL".to_owned()),
+        _ => {}
+    }
     let unseen = match since.filter(|_| question.new) {
         Some(since) => fresh::unseen(question, since, view, &conditions, sums),
         None => None,
@@ -115,8 +120,9 @@ pub fn statement(
 fn top_of_each(question: &Question, per: Per, ties: &str, grouped: &str) -> String {
     let (most, n) = match question.pick {
         Some(Pick::MostBytes(n)) => (BOTH_WAYS, n),
-        Some(Pick::Most(n) | Pick::First(n) | Pick::Last(n)) => (number(question), n),
-        None => (number(question), Pick::ALL),
+        Some(Pick::Most(n)) => (number(question), n),
+        // Nothing else is picked of each span.
+        _ => (number(question), Pick::ALL),
     };
     format!(
         "SELECT * FROM (\n  SELECT *, row_number() OVER (PARTITION BY {span} ORDER BY {most} DESC, {ties}) AS rank\n  \
@@ -205,11 +211,13 @@ fn order(question: &Question, ties: &str) -> String {
         Some(Pick::Last(n)) => ("last_seen DESC", Some(n)),
         Some(Pick::Most(n)) if each => ("ts DESC", Some(n)),
         Some(Pick::Most(n)) => (many, Some(n)),
+        Some(Pick::Slowest(n)) => ("latency_us", Some(n)),
+        Some(Pick::Longest(n)) => ("duration_us", Some(n)),
         Some(Pick::MostBytes(n)) if each => (BOTH_WAYS, Some(n)),
         Some(Pick::MostBytes(n)) => (SUM_BOTH_WAYS, Some(n)),
     };
     let descending = match question.pick {
-        Some(Pick::MostBytes(_)) => " DESC",
+        Some(Pick::MostBytes(_) | Pick::Slowest(_) | Pick::Longest(_)) => " DESC",
         Some(Pick::Most(_)) if !each => " DESC",
         _ => "",
     };

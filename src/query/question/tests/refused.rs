@@ -126,7 +126,7 @@ proptest! {
             "which", "what", "who", "when", "did", "the", "a", "process", "pid", "1", "container",
             "users", "hit", "talk", "to", "\"", "'x y'", "''", "x.org", "10.0.0.0/8", "?", "é",
             "raw", "ips", "without", "names", "never", "resolved", "dns", "lookups", "failed", "how", "many", "much", "top", "10", "last", "since", "between", "and", "today", "port", "443", "image", "unit", "by", "bytes", "in", "on", "tcp", "children", "of", "but", "look", "up", "named", "ask", "for", "was",
-            "new", "seen", "per", "hour", "daily", "week", "monthly", "pod", "pids", "namespace", "anyone", "most", "open", "exactly", "public", "this", "or", "what's", "errors", "often", "internet", "using",
+            "new", "seen", "per", "hour", "daily", "week", "monthly", "pod", "pids", "namespace", "its", "slowest", "started", "under", "is", "there", "without", "do", "anyone", "most", "open", "exactly", "public", "this", "or", "what's", "errors", "often", "internet", "using",
         ]), 0..9)
     ) {
         if let Err(refused) = understood(&words.join(" ")) {
