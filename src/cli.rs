@@ -172,13 +172,14 @@ pub struct DbArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Questions:\n  \
-    which processes|containers|images|users|units hit HOST\n  \
-    what did PROCESS|pid N|container NAME|image NAME|user NAME|unit NAME talk to\n  \
+    which processes|containers|pods|images|users|units hit HOST\n  \
+    what did PROCESS|pid N|container NAME|pod NAME|image NAME|user NAME|unit NAME talk to\n  \
+    what did PROCESS and its children talk to; slowest lookups; longest connections\n  \
     when did PROCESS hit HOST; which connections failed; which IPs, which ports\n  \
     which processes resolved NAME; what did PROCESS resolve; which lookups failed\n  \
     which names were resolved but never contacted; which hosts are new since monday\n  \
     how many connections did PROCESS make; how much did PROCESS send; top 10 hosts\n  \
-    connections per hour today\n\
+    connections per hour today; top 3 hosts per day\n\
     with \"on port 443\", \"over udp\", \"refused\", \"since yesterday\", \"in the last 2 hours\", ...\n\
     HOST is a name (with its subdomains), *.NAME (only those), an address, a network, or\n\
     \"raw IPs\": addresses without a name. docs/questions.md has the whole grammar.\n\

@@ -160,7 +160,7 @@ fn what_is_not_understood_is_said_with_examples() {
             vec![
                 "\"frobnicated\"",
                 "^^^^^^^^^^^",
-                "which processes|containers|images|users|units hit HOST",
+                "which processes|containers|pods|images|users|units hit HOST",
             ],
         ),
         (

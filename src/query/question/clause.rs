@@ -9,7 +9,7 @@ use super::head::TOP_ROWS;
 use super::parser::{Naming, Open, Parser};
 use super::subject::ACTORS;
 use super::vocabulary::*;
-use super::{From, List, Only, Pick};
+use super::{From, List, Only, Pick, Subject};
 
 /// What comes after who acted.
 const ACTS: &str = "\"hit\" or \"talked to\"";
@@ -85,6 +85,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn clause(&mut self, list: List) -> Result<(), NotUnderstood> {
         // "have failed": nobody is named after this auxiliary.
         if self.outcome() {
+            // "refused connections"
+            self.take(CONNECTIONS);
             if self.open == Open::Subject {
                 self.open = Open::Nothing;
             }
@@ -171,7 +173,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         if self.take(IN) || self.take(ON) {
-            return match self.outcome() || self.per()? {
+            return match self.outcome() || self.per()? || self.in_a_named()? {
                 true => Ok(()),
                 false => self.keyword(list),
             };
@@ -235,6 +237,27 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.only.push(Only::By(of));
         self.open = Open::Nothing;
         Ok(true)
+    }
+
+    /// Takes the "shop namespace" of "in the shop namespace", the "443" of "on 443".
+    fn in_a_named(&mut self) -> Result<bool, NotUnderstood> {
+        let next = self.words.get(self.next).filter(|word| !word.quoted);
+        if let Some(Ok(port)) = next.map(|word| word.text.parse()) {
+            self.advance();
+            self.only.push(Only::Port(port));
+            return Ok(true);
+        }
+        let start = self.next;
+        if !self.at_keyword() && self.word_is(self.next + 1, SINGULAR) {
+            match self.subject()? {
+                Subject::Process(_) => self.next = start,
+                of => {
+                    self.only.push(Only::By(of));
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Takes "most", "most data", "most connections".

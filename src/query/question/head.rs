@@ -105,10 +105,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if refused.hint.is_none()
             && let Some(word) = self.words.get(self.next)
         {
-            refused.hint = match word.text.contains('.') {
-                true => Some(format!("ask: which processes hit {}", word.text)),
-                false if self.words.len() > 2 => None,
-                false => Some(format!("ask: what did {} talk to", word.text)),
+            refused.hint = match Host::parse(&word.text, false) {
+                Err(why) => Some(why),
+                Ok(_) if word.text.contains('.') => {
+                    Some(format!("ask: which processes hit {}", word.text))
+                }
+                Ok(_) if self.words.len() > 2 => None,
+                Ok(_) => Some(format!("ask: what did {} talk to", word.text)),
             };
         }
         Err(refused)

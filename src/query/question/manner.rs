@@ -61,7 +61,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }
             return true;
         }
-        if self.take(TIMED) {
+        let time_out = self.next_is(TIME) && self.word_is(self.next + 1, OUT);
+        if time_out || self.take(TIMED) {
+            self.take(TIME);
             self.take(OUT);
             self.only.push(Only::Outcome("timeout"));
             return true;

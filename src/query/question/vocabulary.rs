@@ -340,7 +340,7 @@ pub const ANYONE: Words = &[
     "i",
 ];
 /// A host's place: every public address.
-pub const INTERNET: Words = &["internet"];
+pub const INTERNET: Words = &["internet", "outside"];
 /// What no question can say of its conditions.
 pub const LOGIC: Words = &[
     "or", "and", "not", "except", "nor", "besides", "don't", "doesn't", "didn't",

@@ -258,6 +258,16 @@ fn the_word_for_who_acts_may_come_after_its_name() {
             vec![Only::By(Subject::Unit("nginx".to_owned()))],
         ),
     );
+    mean(
+        &[
+            "which processes in namespace shop hit x.org",
+            "which processes in the shop namespace hit x.org",
+        ],
+        &only(
+            List::Actors(Actors::Processes),
+            vec![Only::By(Subject::Namespace("shop".to_owned())), to("x.org")],
+        ),
+    );
     // and before the next one's
     mean(
         &["what did curl container web hit"],
@@ -354,6 +364,27 @@ fn words_that_add_nothing_and_other_words_for_the_same_are_understood() {
             "which processes connected without DNS",
         ],
         &only(List::Actors(Actors::Processes), vec![Only::To(Host::Raw)]),
+    );
+    mean(
+        &["who hit x.org on port 443", "who hit x.org on 443"],
+        &only(
+            List::Actors(Actors::Users),
+            vec![to("x.org"), Only::Port(443)],
+        ),
+    );
+    mean(
+        &[
+            "which hosts refused connections",
+            "which hosts were refused",
+        ],
+        &only(List::Destinations, vec![Only::Outcome("refused")]),
+    );
+    mean(
+        &["how often did curl time out"],
+        &only(
+            List::Count(Counted::Rows),
+            vec![Only::By(process("curl")), Only::Outcome("timeout")],
+        ),
     );
     let below = Only::By(Subject::BelowProcess("make".to_owned()));
     mean(
