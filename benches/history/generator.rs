@@ -93,19 +93,23 @@ impl Generator {
                 id
             });
             let mut c = self.connection(process, host, lookup);
-            match self.random() % 100 {
+            records.push(match self.random() % 100 {
                 n if n < self.long_percent => {
                     c.outcome = Outcome::InProgress;
                     self.open.push(c.clone());
+                    Record::Opened(c)
                 }
                 n if n < self.long_percent + 2 => {
                     c.outcome = Outcome::Refused;
                     c.errno = Some(libc::ECONNREFUSED);
                     c.duration_us = Some(310);
+                    Record::Outcome(c)
                 }
-                _ => self.carry(&mut c),
-            }
-            records.push(Record::Opened(c));
+                _ => {
+                    self.carry(&mut c);
+                    Record::Closed(c)
+                }
+            });
         }
         (records, self.ts)
     }

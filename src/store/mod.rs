@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension, params};
 
-use crate::record::{Connection, Lookup, Progress, Record};
+use crate::record::{Connection, Lookup, Outcome, Progress, Record};
 use checkpoint::Checkpointer;
 use write::Writer;
 
@@ -62,12 +62,18 @@ pub struct Store {
 /// batch is written once.
 #[derive(Default)]
 struct Batch {
-    connections: Vec<Connection>,
+    connections: Vec<Latest>,
     /// Where in there a connection is, by id.
     places: HashMap<i64, usize>,
     lookups: Vec<Lookup>,
     containers: Vec<std::rc::Rc<crate::record::Container>>,
     gaps: Vec<Gap>,
+}
+
+/// What is known of a connection by now, and whether it may carry more.
+struct Latest {
+    connection: Connection,
+    open: bool,
 }
 
 struct Gap {
@@ -76,6 +82,22 @@ struct Gap {
     kind: String,
     lost: u64,
     why: &'static str,
+}
+
+impl Batch {
+    fn connection(&mut self, c: &Connection, open: bool) {
+        let latest = Latest {
+            connection: c.clone(),
+            open,
+        };
+        match self.places.entry(c.id) {
+            Entry::Occupied(place) => self.connections[*place.get()] = latest,
+            Entry::Vacant(place) => {
+                place.insert(self.connections.len());
+                self.connections.push(latest);
+            }
+        }
+    }
 }
 
 impl Store {
@@ -139,19 +161,14 @@ impl Store {
     /// Takes a record into the batch.
     pub fn add(&mut self, record: &Record) {
         match record {
-            Record::Opened(c)
-            | Record::Outcome(c)
-            | Record::Progress(Progress { connection: c, .. })
-            | Record::Closed(c) => {
-                let connections = &mut self.batch.connections;
-                match self.batch.places.entry(c.id) {
-                    Entry::Occupied(place) => connections[*place.get()] = c.clone(),
-                    Entry::Vacant(place) => {
-                        place.insert(connections.len());
-                        connections.push(c.clone());
-                    }
-                }
+            Record::Opened(c) | Record::Progress(Progress { connection: c, .. }) => {
+                self.batch.connection(c, true);
             }
+            Record::Outcome(c) => {
+                let open = matches!(c.outcome, Outcome::InProgress | Outcome::Connected);
+                self.batch.connection(c, open);
+            }
+            Record::Closed(c) => self.batch.connection(c, false),
             Record::Lookup(lookup) => self.batch.lookups.push(lookup.clone()),
             Record::Container(container) => self.batch.containers.push(container.clone()),
             Record::Query(_) => {}

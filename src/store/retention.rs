@@ -2,14 +2,15 @@
 //! too large, and the sums of connections with them or later. A little at each commit, so
 //! that the capture never waits for it long.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection as Db, OptionalExtension, TransactionBehavior, params};
 
 use super::intern::Edge;
 use super::prune::Suspects;
-use super::rollup::{Share, prune_edge};
-use super::write::Writer;
+use super::rollup::prune_edge;
+use super::write::{Writer, stored};
 
 /// How much of the history is kept; all of it without bounds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,6 +30,9 @@ const BUDGET: Duration = Duration::from_millis(20);
 
 /// Rows that a step removes at most: some 2 ms.
 const ROWS: i64 = 200;
+
+/// Open connections that are spared at most, the oldest: each step looks past them.
+const SPARED: usize = 4_096;
 
 /// Pages that a step gives back to the file system at most.
 const PAGES: i64 = 32;
@@ -79,12 +83,10 @@ fn step(
     too_large: bool,
     now: i64,
 ) -> rusqlite::Result<bool> {
-    let oldest = |table: &str| {
-        let sql = format!("SELECT min(ts) FROM {table}");
-        db.prepare_cached(&sql)?
-            .query_row([], |row| row.get::<_, Option<i64>>(0))
-    };
-    let (connection, lookup) = (oldest("connection")?, oldest("lookup")?);
+    let connection = oldest(db, &writer.open, 1)?.first().map(|&(_, ts)| ts);
+    let lookup: Option<i64> = db
+        .prepare_cached("SELECT min(ts) FROM lookup")?
+        .query_row([], |row| row.get(0))?;
     let first = connection.into_iter().chain(lookup).min();
     let before_rows = match (first, cutoff(keep.age, now)) {
         (None, _) => None,
@@ -158,6 +160,24 @@ struct Removed {
     to: i64,
 }
 
+/// The oldest connections that may go, so many at most, by id, and their times. Not those
+/// that are open: they carry on, and belong to the present.
+fn oldest(db: &Db, open: &BTreeSet<i64>, most: usize) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let mut statement = db.prepare_cached("SELECT id, ts FROM connection ORDER BY ts")?;
+    let mut rows = statement.query([])?;
+    let (mut found, mut spared) = (Vec::new(), 0);
+    while found.len() < most
+        && let Some(row) = rows.next()?
+    {
+        let (id, ts) = (row.get(0)?, row.get(1)?);
+        match spared < SPARED && open.contains(&id) {
+            true => spared += 1,
+            false => found.push((id, ts)),
+        }
+    }
+    Ok(found)
+}
+
 /// Removes the oldest connections; `summed`: they are still counted.
 fn remove_connections(
     db: &Db,
@@ -165,37 +185,23 @@ fn remove_connections(
     before: i64,
     summed: bool,
 ) -> rusqlite::Result<Removed> {
-    let rows: Vec<(i64, Edge, Share)> = db
-        .prepare_cached(&format!(
-            "SELECT c.id, b.edge_id, b.id, c.ts, c.tx_bytes, c.rx_bytes
-             FROM connection c JOIN edge_day b ON b.id = c.edge_day_id
-             WHERE c.ts < ?1 ORDER BY c.ts LIMIT {ROWS}"
-        ))?
-        .query_map([before], |row| {
-            let edge = Edge {
-                id: row.get(1)?,
-                on_day: row.get(2)?,
-            };
-            let share = Share {
-                ts: row.get(3)?,
-                tx: row.get(4)?,
-                rx: row.get(5)?,
-            };
-            Ok((row.get(0)?, edge, share))
-        })?
-        .collect::<Result<_, _>>()?;
+    let mut rows = oldest(db, &writer.open, ROWS as usize)?;
+    rows.retain(|&(_, ts)| ts < before);
     let mut suspects = Suspects::default();
     let mut rivals =
         db.prepare_cached("DELETE FROM rival WHERE connection_id = ?1 RETURNING host_id")?;
     let mut connection = db.prepare_cached("DELETE FROM connection WHERE id = ?1")?;
-    for (id, edge, share) in &rows {
+    for (id, _) in &rows {
+        let Some((edge, share)) = stored(db, *id)? else {
+            continue;
+        };
         for host in rivals.query_map([id], |row| row.get(0))? {
             suspects.hosts.insert(host?);
         }
         connection.execute([id])?;
         match summed {
-            true => writer.rollup.outlive(*edge),
-            false => writer.rollup.remove(*edge, share),
+            true => writer.rollup.outlive(edge),
+            false => writer.rollup.remove(edge, &share),
         }
     }
     suspects.join(writer.rollup.prune(db, &mut writer.intern)?);
@@ -203,8 +209,8 @@ fn remove_connections(
     remove_empty_days(db, writer)?;
     Ok(Removed {
         count: rows.len() as i64,
-        from: rows.first().map_or(0, |(_, _, share)| share.ts),
-        to: rows.last().map_or(0, |(_, _, share)| share.ts),
+        from: rows.first().map_or(0, |&(_, ts)| ts),
+        to: rows.last().map_or(0, |&(_, ts)| ts),
     })
 }
 
@@ -351,7 +357,7 @@ mod tests {
     use super::super::{Access, Recording, Store};
     use super::*;
     use crate::print::tests_support::connection;
-    use crate::record::Record;
+    use crate::record::{Progress, Record};
 
     const SECOND: i64 = 1_000_000_000;
     const START: i64 = 1_795_442_400 * SECOND;
@@ -374,7 +380,7 @@ mod tests {
                 c.ts = START + second * SECOND + n;
                 let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
                 process.serial = second as u64;
-                store.add(&Record::Opened(c));
+                store.add(&Record::Closed(c));
             }
             let begun = Instant::now();
             store.commit(START + second * SECOND).unwrap();
@@ -447,7 +453,7 @@ mod tests {
                 c.ts = START + day * DAY + n;
                 let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
                 process.serial = c.id as u64;
-                store.add(&Record::Opened(c));
+                store.add(&Record::Closed(c));
             }
             store.commit(START + day * DAY + SECOND).unwrap();
         }
@@ -465,6 +471,59 @@ mod tests {
             number(&store, "SELECT max(ts) FROM connection"),
             START + 59 * DAY + 199
         );
+    }
+
+    #[test]
+    fn what_is_open_stays_until_it_ends_and_is_counted_all_the_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store =
+            Store::open(&dir.path().join("e.db"), &Access::default(), &recording()).unwrap();
+        store.keep.age = Some(Duration::from_secs(50));
+        let mut long = connection("vpn");
+        (long.id, long.ts) = (1, START - SECOND);
+        store.add(&Record::Opened(long.clone()));
+        store.commit(START).unwrap();
+        record(&mut store, 1..200);
+        long.tx_bytes = Some(12_345);
+        store.add(&Record::Progress(Progress {
+            connection: long.clone(),
+            ts: START + 200 * SECOND,
+            due: false,
+        }));
+        record(&mut store, 200..210);
+        let sent = |store: &Store, view: &str| {
+            let sql = format!("SELECT coalesce(sum(tx_bytes), 0) FROM {view} WHERE comm = 'vpn'");
+            number(store, &sql)
+        };
+        for view in ["egress", "egress_daily", "egress_total"] {
+            assert_eq!(sent(&store, view), 12_345, "{view}");
+        }
+        let others = number(&store, "SELECT min(ts) FROM connection WHERE id > 1");
+        assert!(others >= START + 159 * SECOND, "{}", others - START);
+        store.add(&Record::Closed(long));
+        record(&mut store, 210..212);
+        for view in ["egress", "egress_daily", "egress_total"] {
+            assert_eq!(sent(&store, view), 0, "{view}");
+        }
+    }
+
+    #[test]
+    fn of_too_many_open_connections_the_oldest_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store =
+            Store::open(&dir.path().join("e.db"), &Access::default(), &recording()).unwrap();
+        let most = SPARED as i64;
+        for id in 1..=most + 300 {
+            let mut c = connection("curl");
+            (c.id, c.ts) = (id, START + id);
+            store.add(&Record::Opened(c));
+        }
+        store.keep.age = Some(Duration::from_secs(1));
+        for _ in 0..10 {
+            store.commit(START + 60 * SECOND).unwrap();
+        }
+        assert_eq!(number(&store, "SELECT count(*) FROM connection"), most);
+        assert_eq!(number(&store, "SELECT max(id) FROM connection"), most);
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! A batch to rows, in one transaction with the sums that go with them.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{
     Connection as Db, OptionalExtension, Statement, Transaction, TransactionBehavior, params,
 };
 
 use super::intern::{Edge, Interner};
 use super::rollup::{Rollup, Share};
-use super::{Batch, Gap};
+use super::{Batch, Gap, Latest};
 use crate::record::{Connection, Lookup};
 
 /// Bytes that a connection is taken to have carried at most, 2^50: sums of them stay
 /// numbers that SQLite can hold, whatever a kernel says.
 const MOST_BYTES: u64 = 1 << 50;
+
+/// Open connections that are remembered at most: as many as are followed.
+const MOST_OPEN: usize = 1 << 19;
 
 /// What a recording remembers from one batch to the next.
 pub struct Writer {
@@ -21,6 +26,8 @@ pub struct Writer {
     /// The highest ids that have been used.
     pub last_connection: i64,
     pub last_lookup: i64,
+    /// The connections of this recording that may carry more.
+    pub open: BTreeSet<i64>,
 }
 
 impl Writer {
@@ -39,6 +46,7 @@ impl Writer {
             rollup: Rollup::default(),
             last_connection,
             last_lookup,
+            open: BTreeSet::new(),
         })
     }
 
@@ -66,14 +74,18 @@ impl Writer {
         tx.commit()
     }
 
-    fn connections(&mut self, tx: &Transaction, batch: &[Connection]) -> rusqlite::Result<()> {
+    fn connections(&mut self, tx: &Transaction, batch: &[Latest]) -> rusqlite::Result<()> {
         let mut insert = tx.prepare_cached(
             "INSERT INTO connection (id, ts, edge_day_id, tid, src_port, host_age_ms, host_rivals,
                                      lookup_id, latency_us, tx_bytes, rx_bytes, duration_us,
                                      already_open, tx_packets, rx_packets, raw, shared_pid)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?;
-        for c in batch {
+        for Latest {
+            connection: c,
+            open,
+        } in batch
+        {
             let day = self.rollup.day(tx, c.ts)?;
             let edge = self.intern.edge(tx, self.recording, c, day)?;
             let share = Share {
@@ -90,6 +102,14 @@ impl Writer {
             } else {
                 self.update(tx, c, edge, &share)?;
             }
+            match open {
+                true => self.open.insert(c.id),
+                false => self.open.remove(&c.id),
+            };
+        }
+        // Of some that nobody follows any more no end is told.
+        while self.open.len() > MOST_OPEN {
+            self.open.pop_first();
         }
         drop(insert);
         self.rollup.write(tx)
@@ -135,25 +155,7 @@ impl Writer {
         edge: Edge,
         share: &Share,
     ) -> rusqlite::Result<()> {
-        let before = tx
-            .prepare_cached(
-                "SELECT b.edge_id, b.id, c.ts, c.tx_bytes, c.rx_bytes
-                 FROM connection c JOIN edge_day b ON b.id = c.edge_day_id WHERE c.id = ?1",
-            )?
-            .query_row([c.id], |row| {
-                let edge = Edge {
-                    id: row.get(0)?,
-                    on_day: row.get(1)?,
-                };
-                let share = Share {
-                    ts: row.get(2)?,
-                    tx: row.get(3)?,
-                    rx: row.get(4)?,
-                };
-                Ok((edge, share))
-            })
-            .optional()?;
-        let Some((old_edge, old)) = before else {
+        let Some((old_edge, old)) = stored(tx, c.id)? else {
             return Ok(());
         };
         tx.prepare_cached(
@@ -239,6 +241,27 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// The edge of a connection that is there, and what it adds to that.
+pub fn stored(db: &Db, id: i64) -> rusqlite::Result<Option<(Edge, Share)>> {
+    db.prepare_cached(
+        "SELECT b.edge_id, b.id, c.ts, c.tx_bytes, c.rx_bytes
+         FROM connection c JOIN edge_day b ON b.id = c.edge_day_id WHERE c.id = ?1",
+    )?
+    .query_row([id], |row| {
+        let edge = Edge {
+            id: row.get(0)?,
+            on_day: row.get(1)?,
+        };
+        let share = Share {
+            ts: row.get(2)?,
+            tx: row.get(3)?,
+            rx: row.get(4)?,
+        };
+        Ok((edge, share))
+    })
+    .optional()
 }
 
 fn bytes(n: u64) -> i64 {

@@ -127,6 +127,7 @@ fn write(path: &std::path::Path, dials: &[Dial], keep: Option<i64>, summary: Opt
             open.drain(..).for_each(|c| store.add(&Record::Closed(c)));
         }
     }
+    open.drain(..).for_each(|c| store.add(&Record::Closed(c)));
     finish(store, now);
     now
 }
