@@ -112,13 +112,7 @@ impl History {
                 ts
             ],
         );
-        let day = ts.div_euclid(DAY) * DAY;
-        self.0
-            .execute(
-                "INSERT OR IGNORE INTO day (start_ts, end_ts) VALUES (?1, ?2)",
-                [day, day + DAY],
-            )
-            .unwrap();
+        let day = self.day(ts);
         let on_day = self.insert(
             "INSERT INTO edge_day (edge_id, day_id, connections, tx_known, tx_bytes, rx_known, rx_bytes, first_ts, last_ts)
              SELECT edge.id, day.id, 1, tx_known, tx_bytes, rx_known, rx_bytes, first_ts, last_ts
@@ -130,6 +124,14 @@ impl History {
              VALUES (?1, ?2, ?3, 700 * ?4, 5300 * ?4, 125300 * ?4)",
             params![ts, on_day, by.pid, done],
         )
+    }
+
+    /// When the day of a time began.
+    fn day(&self, ts: i64) -> i64 {
+        let day = ts.div_euclid(DAY) * DAY;
+        let sql = "INSERT OR IGNORE INTO day (start_ts, end_ts) VALUES (?1, ?2)";
+        self.0.execute(sql, [day, day + DAY]).unwrap();
+        day
     }
 
     /// Inserts a row; its id.
@@ -148,9 +150,11 @@ impl History {
         records: &[Answer],
         ago: i64,
     ) -> i64 {
+        let ts = NOW - ago * SECOND;
         let inquiry = self.insert(
-            "INSERT INTO inquiry (process_id, server_id, server_port, transport, qname_id, qtype, rcode, status)
-             VALUES (?1, ?2, 53, 'udp', ?3, ?4, ?5, ?6)",
+            "INSERT INTO inquiry (process_id, server_id, server_port, transport, qname_id, qtype, rcode, status,
+                                  lookups, first_ts, last_ts)
+             VALUES (?1, ?2, 53, 'udp', ?3, ?4, ?5, ?6, 1, ?7, ?7)",
             params![
                 self.process(by),
                 self.address("192.0.2.53"),
@@ -158,11 +162,17 @@ impl History {
                 qtype,
                 rcode,
                 rcode.map_or("unanswered", |_| "answered"),
+                ts,
             ],
+        );
+        self.insert(
+            "INSERT INTO inquiry_day (day_id, inquiry_id, lookups, first_ts, last_ts)
+             SELECT id, ?1, 1, ?2, ?2 FROM day WHERE start_ts = ?3",
+            [inquiry, ts, self.day(ts)],
         );
         let lookup = self.insert(
             "INSERT INTO lookup (ts, inquiry_id, latency_us) VALUES (?1, ?2, ?3)",
-            params![NOW - ago * SECOND, inquiry, rcode.map(|_| 3210)],
+            params![ts, inquiry, rcode.map(|_| 3210)],
         );
         for (n, &(name, rtype, data, ttl)) in (1_i64..).zip(records) {
             self.insert(

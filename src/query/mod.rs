@@ -88,7 +88,7 @@ where
         self.sql_with(true)
     }
 
-    /// The same, from the connections' sums only where the history has them.
+    /// The same, from sums only where the history has them.
     fn sql_with(&self, sums: bool) -> String {
         let (since, until) = self.question.span(self.since, self.until);
         let zone = Zone::over(&self.now, since, until);
@@ -109,7 +109,7 @@ where
         // One snapshot, so that the notes are about the rows.
         let db = db.unchecked_transaction()?;
         check_views(&db, Some(&self.question))?;
-        let sums = has_column(&db, "egress_total", "start_ts")?;
+        let sums = has_column(&db, sql::sums::total(self.question.from), "start_ts")?;
         let mut statement = db.prepare(&self.sql_with(sums))?;
         let mut rows = statement.query([])?;
         match self.format {

@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
 
 /// The schema's versions, oldest first: `PRAGMA user_version` counts those done.
-pub const MIGRATIONS: [&str; 9] = [
+pub const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/0001_initial.sql"),
     include_str!("../../migrations/0002_evidence.sql"),
     include_str!("../../migrations/0003_identity.sql"),
@@ -22,6 +22,7 @@ pub const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0007_rollups.sql"),
     include_str!("../../migrations/0008_protocols.sql"),
     include_str!("../../migrations/0009_starts.sql"),
+    include_str!("../../migrations/0010_lookup_sums.sql"),
 ];
 
 /// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod file;
+mod inquiries;
 mod intern;
 mod names;
 mod prune;

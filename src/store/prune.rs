@@ -20,6 +20,7 @@ pub struct Suspects {
 const INQUIRY: &str = "\
 DELETE FROM inquiry WHERE id = ?1
 AND NOT EXISTS (SELECT 1 FROM lookup WHERE inquiry_id = ?1)
+AND NOT EXISTS (SELECT 1 FROM inquiry_day WHERE inquiry_id = ?1)
 RETURNING process_id, qname_id, server_id";
 
 const PROCESS: &str = "\

@@ -2,11 +2,12 @@
 //! too large, and the sums of connections with them or later. A little at each commit, so
 //! that the capture never waits for it long.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection as Db, OptionalExtension, TransactionBehavior, params};
 
+use super::inquiries;
 use super::intern::Edge;
 use super::prune::Suspects;
 use super::rollup::prune_edge;
@@ -206,12 +207,13 @@ fn remove_connections(
     }
     suspects.join(writer.rollup.prune(db, &mut writer.intern)?);
     suspects.remove(db, &mut writer.intern)?;
-    remove_empty_days(db, writer)?;
-    Ok(Removed {
+    let removed = Removed {
         count: rows.len() as i64,
         from: rows.first().map_or(0, |&(_, ts)| ts),
         to: rows.last().map_or(0, |&(_, ts)| ts),
-    })
+    };
+    remove_empty_day(db, writer, removed.to)?;
+    Ok(removed)
 }
 
 fn remove_lookups(db: &Db, writer: &mut Writer, before: i64) -> rusqlite::Result<Removed> {
@@ -225,19 +227,25 @@ fn remove_lookups(db: &Db, writer: &mut Writer, before: i64) -> rusqlite::Result
     let mut answers =
         db.prepare_cached("DELETE FROM answer WHERE lookup_id = ?1 RETURNING name_id")?;
     let mut lookup = db.prepare_cached("DELETE FROM lookup WHERE id = ?1")?;
-    for (id, _, inquiry) in &rows {
+    let mut gone = BTreeMap::new();
+    for (id, ts, inquiry) in &rows {
         for host in answers.query_map([id], |row| row.get::<_, Option<i64>>(0))? {
             suspects.hosts.extend(host?);
         }
         lookup.execute([id])?;
+        let day = writer.rollup.day(db, *ts)?;
+        *gone.entry((day, *inquiry)).or_insert(0) += 1;
         suspects.inquiries.insert(*inquiry);
     }
+    inquiries::removed(db, &gone)?;
     suspects.remove(db, &mut writer.intern)?;
-    Ok(Removed {
+    let removed = Removed {
         count: rows.len() as i64,
         from: rows.first().map_or(0, |&(_, ts, _)| ts),
         to: rows.last().map_or(0, |&(_, ts, _)| ts),
-    })
+    };
+    remove_empty_day(db, writer, removed.to)?;
+    Ok(removed)
 }
 
 /// Removes the oldest sums of connections that have gone, of days that ended before this.
@@ -267,19 +275,21 @@ fn remove_sums(db: &Db, writer: &mut Writer, before: i64) -> rusqlite::Result<Re
     }
     let suspects = writer.rollup.prune(db, &mut writer.intern)?;
     suspects.remove(db, &mut writer.intern)?;
-    remove_empty_days(db, writer)?;
+    remove_empty_day(db, writer, removed.to)?;
     Ok(removed)
 }
 
-/// Removes the first day where no connection is left of it, with the edges that had only
-/// attempts on it which came to be on others.
-fn remove_empty_days(db: &Db, writer: &mut Writer) -> rusqlite::Result<()> {
+/// Removes the first day, of those that began by a time, that no connection and no lookup
+/// is left of, with the edges that had only attempts on it which came to be on others.
+fn remove_empty_day(db: &Db, writer: &mut Writer, by: i64) -> rusqlite::Result<()> {
     let first: Option<i64> = db
         .prepare_cached(
-            "SELECT id FROM (SELECT id FROM day ORDER BY start_ts LIMIT 1) d
-             WHERE NOT EXISTS (SELECT 1 FROM edge_day WHERE day_id = d.id AND connections > 0)",
+            "SELECT id FROM day WHERE start_ts <= ?1
+             AND NOT EXISTS (SELECT 1 FROM inquiry_day WHERE day_id = day.id)
+             AND NOT EXISTS (SELECT 1 FROM edge_day WHERE day_id = day.id AND connections > 0)
+             ORDER BY start_ts LIMIT 1",
         )?
-        .query_row([], |row| row.get(0))
+        .query_row([by], |row| row.get(0))
         .optional()?;
     let Some(day) = first else {
         return Ok(());

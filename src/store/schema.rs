@@ -159,7 +159,7 @@ const LATER: [(usize, &str); 2] = [
 fn a_file_of_every_version_is_brought_up_to_date_with_all_that_is_in_it() {
     let dir = tempfile::tempdir().unwrap();
     // The newest one's rows are what the tests of the store write.
-    let newest = 8;
+    let newest = 9;
     for version in 1..=newest {
         let path = dir.path().join(format!("{version}.db"));
         let old = Db::open(&path).unwrap();
@@ -184,7 +184,7 @@ fn a_file_of_every_version_is_brought_up_to_date_with_all_that_is_in_it() {
         assert_eq!(store.next_ids(), (34, 23), "version {version}");
         store.finish(9_000_000_001).unwrap();
         let db = open_reader(&path).unwrap();
-        let rows = |sql| texts(&db, sql);
+        let rows = |sql: &str| texts(&db, sql);
         assert_eq!(
             rows("SELECT concat_ws(' ', id, ts, comm, src_ip, src_port, dst_ip, dst_port, host, host_age_ms, lookup_id,
                                    outcome, errno, tx_bytes, container_name, already_open) FROM egress ORDER BY id"),
@@ -224,6 +224,17 @@ fn a_file_of_every_version_is_brought_up_to_date_with_all_that_is_in_it() {
             rows("SELECT concat_ws(' ', id, qname, rcode) FROM lookups ORDER BY id"),
             ["21 example.com NOERROR", "22 cdn.test"]
         );
+        for view in ["lookups_total", "lookups_daily"] {
+            assert_eq!(
+                rows(&format!(
+                    "SELECT concat_ws(' ', comm, qname, lookups, failed, first_ts, last_ts) FROM {view} ORDER BY comm"
+                )),
+                [
+                    "curl example.com 1 0 1000 1000",
+                    "wget cdn.test 1 1 1001 1001"
+                ]
+            );
+        }
         let rival = if version > 1 {
             "31 other.test 22"
         } else {
@@ -273,4 +284,36 @@ fn recordings_of_a_boot_count_the_starts_of_processes_from_one_time() {
     let other = "UPDATE recording SET boot_id = 'another'";
     Db::open(&path).unwrap().execute(other, []).unwrap();
     assert_eq!(booted(499 * SECOND), 499 * SECOND, "another boot");
+}
+
+#[test]
+fn lookups_of_days_without_connections_get_days_that_overlap_no_others() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let db = Db::open_in_memory().unwrap();
+    for migration in &MIGRATIONS[..9] {
+        db.execute_batch(migration).unwrap();
+    }
+    // A day of two hours east, and lookups before, in and after it.
+    let times = [1, 21, 22, 45, 46, 47, 100].map(|hour| hour * HOUR);
+    db.execute_batch(&format!(
+        "INSERT INTO day (start_ts, end_ts) VALUES ({}, {});
+         INSERT INTO inquiry (id, transport, status) VALUES (7, 'udp', 'answered');
+         INSERT INTO lookup (ts, inquiry_id) VALUES {};",
+        22 * HOUR,
+        46 * HOUR,
+        times.map(|ts| format!("({ts}, 7)")).join(", ")
+    ))
+    .unwrap();
+    db.execute_batch(MIGRATIONS[9]).unwrap();
+    assert_eq!(
+        texts(
+            &db,
+            &format!(
+                "SELECT concat_ws(' ', day_ts / {HOUR}, day_end_ts / {HOUR}, lookups, first_ts / {HOUR}, last_ts / {HOUR})
+                 FROM lookups_daily ORDER BY day_ts"
+            )
+        ),
+        ["0 22 2 1 21", "22 46 2 22 45", "46 48 2 46 47", "96 120 1 100 100"]
+    );
+    assert_eq!(number(&db, "SELECT lookups FROM lookups_total"), 7);
 }

@@ -40,7 +40,7 @@ impl Status {
                 connections: number(
                     "SELECT COALESCE(sum(connections - removed), 0) FROM edge_day",
                 )?,
-                lookups: number("SELECT count(*) FROM lookup")?,
+                lookups: number("SELECT COALESCE(sum(lookups), 0) FROM inquiry")?,
                 lost: number(
                     "SELECT COALESCE(sum(lost), 0) FROM gap WHERE kind NOT IN ('retention', 'summary')",
                 )?,

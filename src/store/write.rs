@@ -6,6 +6,7 @@ use rusqlite::{
     Connection as Db, OptionalExtension, Statement, Transaction, TransactionBehavior, params,
 };
 
+use super::inquiries::Asked;
 use super::intern::{Edge, Interner};
 use super::rollup::{Rollup, Share};
 use super::{Batch, Gap, Latest};
@@ -23,6 +24,7 @@ pub struct Writer {
     pub recording: i64,
     pub intern: Interner,
     pub rollup: Rollup,
+    asked: Asked,
     /// The highest ids that have been used.
     pub last_connection: i64,
     pub last_lookup: i64,
@@ -44,6 +46,7 @@ impl Writer {
             recording,
             intern: Interner::default(),
             rollup: Rollup::default(),
+            asked: Asked::default(),
             last_connection,
             last_lookup,
             open: BTreeSet::new(),
@@ -209,6 +212,8 @@ impl Writer {
                 }
             }
             let inquiry = self.intern.inquiry(tx, self.recording, lookup)?;
+            let day = self.rollup.day(tx, lookup.ts)?;
+            self.asked.add(day, inquiry, lookup.ts);
             self.last_lookup = self.last_lookup.max(lookup.id);
             tx.prepare_cached(
                 "INSERT INTO lookup (id, ts, inquiry_id, latency_us, times) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -239,7 +244,7 @@ impl Writer {
                 ])?;
             }
         }
-        Ok(())
+        self.asked.write(tx)
     }
 }
 

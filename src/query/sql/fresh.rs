@@ -1,10 +1,11 @@
 //! What is new: what the same question would not have found before.
 
-use super::super::question::{Actors, Counted, From, List, Only, Question};
+use super::super::question::{Actors, Counted, From, List, Question};
+use super::sums;
 
 /// The condition that nothing like a row, or like a group of them, met `conditions` before
 /// `since`; none where every row is something of its own. With `sums`, which also know of
-/// connections that were removed since, no connection is looked at.
+/// connections that were removed since, no row is looked at.
 pub fn unseen(
     question: &Question,
     since: i64,
@@ -12,9 +13,8 @@ pub fn unseen(
     conditions: &[String],
     sums: bool,
 ) -> Option<String> {
-    // Whether a connection is open is not summed up.
-    let (before, began) = match sums && view == "egress" && !question.only.contains(&Only::Open) {
-        true => ("egress_total", "first_ts"),
+    let (before, began) = match sums && sums::know(question) {
+        true => (sums::total(question.from), "first_ts"),
         false => (view, "ts"),
     };
     let never = |same: &str| {

@@ -5,7 +5,7 @@ mod bucket;
 mod condition;
 mod fresh;
 mod select;
-mod sums;
+pub mod sums;
 #[cfg(test)]
 mod tests;
 
@@ -75,7 +75,7 @@ pub fn statement(
     };
     let sums = sums && sums::suffice(question);
     let from = match sums {
-        true => sums::from(&std::mem::take(&mut conditions), since, until),
+        true => sums::from(question, &std::mem::take(&mut conditions), since, until),
         false => {
             conditions.extend(times(Some(question), since, until));
             view.to_owned()

@@ -9,12 +9,21 @@ count(*) AS connections,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
        min(time) AS first_seen, max(time) AS last_seen";
 
-/// The same of sums. The times become text only where they are shown.
+/// The same of sums.
 fn summed_totals() -> String {
     format!(
         "sum(connections) AS connections, sum(failed) AS failed,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
-       {} AS first_seen,
+       {}",
+        summed_span()
+    )
+}
+
+/// When the first and the last were that sums are of. The times become text only where they
+/// are shown.
+fn summed_span() -> String {
+    format!(
+        "{} AS first_seen,
        {} AS last_seen",
         iso("min(first_ts)"),
         iso("max(last_ts)")
@@ -33,6 +42,9 @@ fn iso(ns: &str) -> String {
 const LOOKUP_TOTALS: &str = "\
 count(*) AS lookups, sum(rcode IS NOT 'NOERROR') AS failed,
        min(time) AS first_seen, max(time) AS last_seen";
+
+/// The same of sums.
+const SUMMED_LOOKUP_TOTALS: &str = "sum(lookups) AS lookups, sum(failed) AS failed";
 
 /// Bytes there and back. Not by the names of the sums: in an expression SQLite takes
 /// those for the view's columns.
@@ -59,12 +71,17 @@ pub struct Answer {
     pub ties: &'static str,
 }
 
-/// The columns of sums of connections, or of connections or lookups themselves.
+/// The columns of sums, or of connections or lookups themselves.
 pub fn answer(question: &Question, sums: bool) -> Answer {
     let totals = match question.from {
-        From::Connections if sums => &summed_totals(),
-        From::Connections => TOTALS,
-        From::Lookups => LOOKUP_TOTALS,
+        From::Connections if sums => summed_totals(),
+        From::Connections => TOTALS.to_owned(),
+        From::Lookups if sums => format!("{SUMMED_LOOKUP_TOTALS},\n       {}", summed_span()),
+        From::Lookups => LOOKUP_TOTALS.to_owned(),
+    };
+    let lookups = match sums {
+        true => format!("sum(lookups) AS lookups,\n       {}", summed_span()),
+        false => LOOKUPS.to_owned(),
     };
     let grouped = |columns: String, key, ties| Answer { columns, key, ties };
     let address = if_one("dst_ip", "dst_ip", "dst_ip");
@@ -128,7 +145,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
        {asked},
        group_concat(DISTINCT {ADDRESS}) AS ips,
        count(DISTINCT {ADDRESS}) AS addresses,
-       {LOOKUPS}",
+       {lookups}",
                 asked = asked(),
             ),
             "qname",
@@ -138,7 +155,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             format!(
                 "qname, qtype, coalesce(rcode, status) AS result,
        {asked},
-       {LOOKUPS}",
+       {lookups}",
                 asked = asked(),
             ),
             "qname, qtype, result",
@@ -148,6 +165,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             let rows = match from {
                 From::Connections if sums => "sum(connections)",
                 From::Connections => "count(*)",
+                From::Lookups if sums => "sum(lookups)",
                 From::Lookups => "count(DISTINCT id)",
             };
             let number = match counted {
@@ -193,7 +211,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             )
         }
         (List::Actors(actors), From::Lookups) => {
-            let (columns, key) = group(actors, "ts");
+            let (columns, key) = group(actors, if sums { "last_ts" } else { "ts" });
             grouped(
                 format!(
                     "{columns},

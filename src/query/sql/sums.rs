@@ -6,44 +6,94 @@ use super::super::question::{From, List, Only, Question};
 use super::all_of;
 use super::condition::FAILURES;
 
-/// The columns that an answer may show, group by or count.
-const COLUMNS: &str = "comm, exe, pid, start_ts, uid, user, unit, container_id, container_name, \
-container_image, pod, pod_namespace,\n         host, dst_ip, dst_port, dst_scope, protocol";
-
-/// Whether the sums know all that a question asks for.
-pub fn suffice(question: &Question) -> bool {
-    question.from == From::Connections
-        && question.per.is_none()
-        && !question.new
-        && !question.only.contains(&Only::Open)
-        && !matches!(
-            question.list,
-            List::Each | List::NeverContacted | List::FailedLookups
-        )
+/// Where sums are, and the rows that they are of.
+struct Summed {
+    total: &'static str,
+    daily: &'static str,
+    each: &'static str,
+    /// The columns that an answer may show, group by or count.
+    columns: &'static str,
+    sums: &'static str,
+    /// The sums of one row.
+    one: String,
 }
 
-/// What comes after FROM: the sums of connections that meet `conditions`, of all time, or
-/// of the days within a span and the connections of the days that it cuts.
-pub fn from(conditions: &[String], since: Option<i64>, until: Option<i64>) -> String {
-    if since.is_none() && until.is_none() {
-        return format!("egress_total{}", all_of("WHERE", conditions));
+fn of(from: From) -> Summed {
+    match from {
+        From::Connections => Summed {
+            total: "egress_total",
+            daily: "egress_daily",
+            each: "egress",
+            columns: "\
+comm, exe, pid, start_ts, uid, user, unit, container_id, container_name, container_image, pod, pod_namespace,
+         host, dst_ip, dst_port, dst_scope, protocol",
+            sums: "connections, failed, tx_bytes, rx_bytes, first_ts, last_ts",
+            one: format!(
+                "1 AS connections, outcome IN ({FAILURES}) AS failed,
+         tx_bytes, rx_bytes, ts AS first_ts, ts AS last_ts"
+            ),
+        },
+        From::Lookups => Summed {
+            total: "lookups_total",
+            daily: "lookups_daily",
+            each: "lookups",
+            columns: "\
+comm, exe, pid, start_ts, uid, user, unit, container_id, container_name, container_image, pod, pod_namespace,
+         qname, qtype, rcode, status",
+            sums: "lookups, failed, first_ts, last_ts",
+            one: "\
+1 AS lookups, rcode IS NOT 'NOERROR' AS failed, ts AS first_ts, ts AS last_ts"
+                .to_owned(),
+        },
     }
+}
+
+/// The view of sums over all time.
+pub fn total(from: From) -> &'static str {
+    of(from).total
+}
+
+/// Whether the sums know which rows a question is about.
+pub fn know(question: &Question) -> bool {
+    question.list != List::NeverContacted && !question.only.contains(&Only::Open)
+}
+
+/// Whether they know all that it asks for.
+pub fn suffice(question: &Question) -> bool {
+    know(question) && question.per.is_none() && question.list != List::Each
+}
+
+/// What comes after FROM: the sums of what meets `conditions`, of all time, or of the days
+/// within a span and the rows of the days that it cuts.
+pub fn from(
+    question: &Question,
+    conditions: &[String],
+    since: Option<i64>,
+    until: Option<i64>,
+) -> String {
+    let summed = of(question.from);
+    if since.is_none() && until.is_none() {
+        return format!("{}{}", summed.total, all_of("WHERE", conditions));
+    }
+    // What is new is compared by its binary address, and with these rows by their name.
+    let (more, name) = match (question.new, question.from) {
+        (false, _) => ("", String::new()),
+        (true, From::Connections) => (", dst_addr", format!(" AS {}", summed.each)),
+        (true, From::Lookups) => ("", format!(" AS {}", summed.each)),
+    };
     let part = |view: &str, sums: &str, times: Vec<String>| {
         let conditions = Vec::from_iter(conditions.iter().cloned().chain(times));
         format!(
-            "SELECT {COLUMNS},\n         {sums}\n  FROM {view}{}",
+            "SELECT {}{more},\n         {sums}\n  FROM {view}{}",
+            summed.columns,
             all_of("WHERE", &conditions).replace('\n', "\n  ")
         )
     };
-    let one = format!(
-        "1 AS connections, outcome IN ({FAILURES}) AS failed,\n         \
-         tx_bytes, rx_bytes, ts AS first_ts, ts AS last_ts"
-    );
     let from = since.map(|since| format!("ts >= {since}"));
     let to = until.map(|until| format!("ts < {until}"));
     let mut parts = vec![part(
-        "egress_daily",
-        "connections, failed, tx_bytes, rx_bytes, first_ts, last_ts",
+        summed.daily,
+        summed.sums,
         since
             .map(|since| format!("day_ts >= {since}"))
             .into_iter()
@@ -59,8 +109,8 @@ pub fn from(conditions: &[String], since: Option<i64>, until: Option<i64>) -> St
     if let Some(end) = &first {
         let times = from.iter().chain(&to).cloned();
         parts.push(part(
-            "egress",
-            &one,
+            summed.each,
+            &summed.one,
             times.chain([format!("ts < {end}")]).collect(),
         ));
     }
@@ -71,10 +121,10 @@ pub fn from(conditions: &[String], since: Option<i64>, until: Option<i64>) -> St
         );
         let times = first.map(|end| format!("ts >= {end}")).into_iter();
         parts.push(part(
-            "egress",
-            &one,
+            summed.each,
+            &summed.one,
             times.chain([start]).chain(to).collect(),
         ));
     }
-    format!("(\n  {}\n)", parts.join("\n  UNION ALL\n  "))
+    format!("(\n  {}\n){name}", parts.join("\n  UNION ALL\n  "))
 }

@@ -10,8 +10,8 @@ use super::super::fixture::{SECOND, request};
 use super::super::sql::statement;
 use super::super::zone::Zone;
 use super::*;
-use crate::print::tests_support::connection;
-use crate::record::{Name, Outcome, Record, Source};
+use crate::print::tests_support::{connection, lookup};
+use crate::record::{Lookup, Name, Outcome, Record, Source};
 use crate::store::{Access, Recording, Store, open_reader};
 
 const DAY: i64 = 86_400 * SECOND;
@@ -19,7 +19,7 @@ const DAY: i64 = 86_400 * SECOND;
 const START: i64 = super::super::fixture::NOW - 6 * DAY;
 
 /// One of each kind of answer that sums can give, and each filter.
-const ASKED: [&str; 17] = [
+const ASKED: [&str; 28] = [
     "which processes hit example.com",
     "which containers hit example.com",
     "which users reached 192.0.2.0/24",
@@ -37,6 +37,17 @@ const ASKED: [&str; 17] = [
     "which processes were refused by example.com",
     "which images talked to example.com",
     "which processes hit example.com over tcp",
+    "which processes resolved example.com",
+    "which users resolved h1.example.com",
+    "what did program1 resolve",
+    "how many names did program0 resolve",
+    "which lookups failed",
+    "how many lookups did program1 make",
+    "top 3 names",
+    "which hosts are new since 2026-11-19",
+    "which processes are new since 2026-11-20",
+    "how many hosts are new since 2026-11-19",
+    "which names did program1 resolve that are new since 2026-11-19",
 ];
 
 /// What happens next: so much later this process dials this host, and it ends like that.
@@ -89,6 +100,18 @@ fn record(dial: &Dial, id: i64, ts: i64) -> crate::record::Connection {
     c
 }
 
+/// What was asked before.
+fn looked_up(dial: &Dial, c: &crate::record::Connection) -> Lookup {
+    let name = c.name.as_ref().map_or("h0.example.com", |name| &name.host);
+    let mut lookup = lookup(name, "192.0.2.7");
+    (lookup.id, lookup.ts) = (c.id, c.ts - 1_000_000);
+    lookup.process = Rc::clone(&c.process);
+    if dial.end == 0 {
+        lookup.rcode = Some("NXDOMAIN".to_owned());
+    }
+    lookup
+}
+
 fn end(dial: &Dial, c: &mut crate::record::Connection) {
     (c.outcome, c.errno) = match dial.end {
         0 => (Outcome::Refused, Some(libc::ECONNREFUSED)),
@@ -114,6 +137,7 @@ fn write(path: &std::path::Path, dials: &[Dial], keep: Option<i64>, summary: Opt
     for (n, dial) in dials.iter().enumerate() {
         now += dial.later;
         let mut c = record(dial, n as i64 + 1, now);
+        store.add(&Record::Lookup(looked_up(dial, &c)));
         store.add(&Record::Opened(c.clone()));
         end(dial, &mut c);
         match dial.long {
@@ -235,8 +259,15 @@ proptest! {
             answers_agree(&db, Some(START + a), None);
             answers_agree(&db, None, Some(START + b));
         }
-        for (table, of) in [("process", "process_id"), ("host", "host_id"), ("address", "dst_id")] {
-            let left_over = format!("SELECT count(*) FROM {table} WHERE id NOT IN (SELECT {of} FROM edge WHERE {of} IS NOT NULL)");
+        for (table, of, or) in [
+            ("process", "process_id", "process_id"),
+            ("host", "host_id", "qname_id"),
+            ("address", "dst_id", "server_id"),
+        ] {
+            let left_over = format!(
+                "SELECT count(*) FROM {table} WHERE id NOT IN (SELECT {of} FROM edge WHERE {of} IS NOT NULL)
+                 AND id NOT IN (SELECT {or} FROM inquiry WHERE {or} IS NOT NULL)"
+            );
             prop_assert_eq!(number(&db, &left_over), 0, "{} of what has gone", table);
         }
         prop_assert_eq!(number(&db, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
