@@ -408,22 +408,30 @@ fn an_idle_recorder_still_says_that_it_is_there() {
 #[test]
 fn what_is_removed_is_told_with_the_answer() {
     let (_dir, db) = history();
-    let once = |port: &str| {
+    let once = |options: &[&str], port: &str| {
         let mut egrets = egrets();
-        egrets.args(["record", "--keep", "1s", "--db"]).arg(&db);
+        egrets.args(["record", "--db"]).arg(&db).args(options);
         egrets
             .arg("--")
             .arg(dial())
             .args(["tcp", "127.0.0.1", port]);
-        egrets.output().unwrap();
+        text(&egrets.output().unwrap().stderr).to_owned()
     };
-    once("9");
+    once(&["--keep", "1s"], "9");
     assert_eq!(
         value::<i64>(&db, "SELECT count(*) FROM egress WHERE dst_port = 9"),
         1
     );
     thread::sleep(Duration::from_millis(1100));
-    once("7");
+    let status = egrets().args(["status", "--db"]).arg(&db).output().unwrap();
+    let kept = "kept         1.0s, 2.0 GiB at most";
+    assert!(text(&status.stdout).contains(kept), "{status:?}");
+    // The history knows how much of it is kept.
+    let said = once(&[], "7");
+    assert!(
+        said.contains("kept of this history: 1.0s, 2.0 GiB at most"),
+        "{said}"
+    );
     let ports = sqlite3(&db, "SELECT dst_port FROM egress");
     assert_eq!(ports, [["7"]], "the older one is gone");
     let gap = "SELECT lost FROM gaps WHERE kind = 'retention'";

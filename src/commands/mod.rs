@@ -14,11 +14,14 @@ pub mod status;
 pub mod watch;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::cli::DbArgs;
+use crate::query::human;
+use crate::store::Keep;
 
 /// Root's history.
 const SYSTEM_DB: &str = "/var/lib/egrets/egrets.db";
@@ -53,6 +56,28 @@ fn read_as_the_caller() -> Result<()> {
         inheritable: none,
     };
     set_capabilities(None, sets).context("the capabilities can't be given up")
+}
+
+/// How much of a history is kept, in words.
+fn kept(keep: &Keep) -> String {
+    let age = keep.age.map(long);
+    let bytes = keep
+        .bytes
+        .map(|bytes| human::bytes(i64::try_from(bytes).unwrap_or(i64::MAX)));
+    let details = match (age, bytes) {
+        (Some(age), Some(bytes)) => format!("{age}, {bytes} at most"),
+        (Some(age), None) => age,
+        (None, Some(bytes)) => format!("{bytes} at most"),
+        (None, None) => "everything".to_owned(),
+    };
+    match keep.summary.map(long) {
+        Some(age) => format!("{details}; sums {age}"),
+        None => details,
+    }
+}
+
+fn long(time: Duration) -> String {
+    human::duration(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// The file to read: the one that exists. A directory that may not be looked

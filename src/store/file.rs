@@ -22,7 +22,7 @@ pub const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/0007_rollups.sql"),
     include_str!("../../migrations/0008_protocols.sql"),
     include_str!("../../migrations/0009_starts.sql"),
-    include_str!("../../migrations/0010_lookup_sums.sql"),
+    include_str!("../../migrations/0010_sums_and_settings.sql"),
 ];
 
 /// Marks a SQLite file as egrets' (`PRAGMA application_id`): "egrt".

@@ -15,6 +15,7 @@ mod retention;
 mod rollup;
 #[cfg(test)]
 mod schema;
+mod settings;
 mod status;
 mod write;
 
@@ -32,6 +33,7 @@ use write::Writer;
 pub use file::{Access, MIGRATIONS, group_id, is_damaged, of_file, open_reader, recorder_runs};
 pub use names::{Names, names};
 pub use retention::Keep;
+pub use settings::{Told, Wanted};
 pub use status::Status;
 
 /// What is told of a recording when it begins.
@@ -157,6 +159,17 @@ impl Store {
             )
             .with_context(|| file::cannot_write(&self.path))?;
         Ok(boot_ts)
+    }
+
+    /// From now on keeps as much as was `wanted`, and where that says nothing, as the file
+    /// says.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn settle(&mut self, wanted: &Wanted) -> Result<()> {
+        self.keep =
+            settings::settle(&self.db, wanted).with_context(|| file::cannot_write(&self.path))?;
+        Ok(())
     }
 
     /// Takes a record into the batch.

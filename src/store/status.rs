@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension};
 
 use super::file::cannot_read;
+use super::retention::Keep;
+use super::settings;
 
 pub struct Status {
     pub recordings: i64,
@@ -15,6 +17,7 @@ pub struct Status {
     pub lost: i64,
     /// The file and its -wal.
     pub file_bytes: u64,
+    pub keep: Keep,
     pub last: Option<LastRecording>,
 }
 
@@ -40,11 +43,14 @@ impl Status {
                 connections: number(
                     "SELECT COALESCE(sum(connections - removed), 0) FROM edge_day",
                 )?,
-                lookups: number("SELECT COALESCE(sum(lookups), 0) FROM inquiry")?,
+                // Before version 9 there are no sums of them.
+                lookups: number("SELECT COALESCE(sum(lookups), 0) FROM inquiry")
+                    .or_else(|_| number("SELECT count(*) FROM lookup"))?,
                 lost: number(
                     "SELECT COALESCE(sum(lost), 0) FROM gap WHERE kind NOT IN ('retention', 'summary')",
                 )?,
                 file_bytes: size(path, "") + size(path, "-wal"),
+                keep: settings::read(db)?,
                 last: last(db)?,
             })
         };

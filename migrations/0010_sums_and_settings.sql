@@ -1,5 +1,11 @@
--- egrets history, version 10: sums of lookups, as there are of connections. They go with
--- the lookups.
+-- egrets history, version 10: sums of lookups, as there are of connections, which go with
+-- the lookups; and how much is kept.
+
+-- What a run was told holds for later ones that are told nothing. NULL: without bound.
+CREATE TABLE setting (
+    name  TEXT PRIMARY KEY NOT NULL, -- 'keep', 'keep_summary': ns; 'max_size': bytes
+    value INTEGER
+) STRICT, WITHOUT ROWID;
 
 ALTER TABLE inquiry ADD COLUMN lookups  INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE inquiry ADD COLUMN first_ts INTEGER NOT NULL DEFAULT 0;
