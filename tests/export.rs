@@ -372,6 +372,67 @@ fn an_export_is_one_moment_of_a_history_that_grows() {
 }
 
 #[test]
+fn a_reader_who_waits_holds_no_snapshot_and_misses_no_row() {
+    let (_dir, db) = recorded();
+    multiply(&db, 20_000);
+    let writer = rusqlite::Connection::open(&db).unwrap();
+    writer
+        .execute_batch(
+            "CREATE TEMP TABLE one AS SELECT * FROM answer
+                 WHERE lookup_id = (SELECT min(lookup_id) FROM answer);
+             INSERT INTO one SELECT lookup_id, n + 1, name_id, type, data, ttl FROM one;
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+             INSERT INTO lookup (ts, inquiry_id)
+                 SELECT ts + i * 1000000000, inquiry_id FROM lookup, n
+                 WHERE id = (SELECT lookup_id FROM one);
+             INSERT INTO answer SELECT l.id, n, name_id, type, data, ttl FROM lookup l, one
+                 WHERE l.id NOT IN (SELECT lookup_id FROM answer);",
+        )
+        .unwrap();
+    for view in ["egress", "dns"] {
+        let ids = format!("SELECT id FROM {view} ORDER BY ts, id");
+        let there = sqlite3(&db, &ids);
+        let mut command = egrets();
+        command.arg("export").arg("--db").arg(&db);
+        command.args(["--what", view, "-o", "-"]);
+        let mut child = Guard(command.stdout(Stdio::piped()).spawn().unwrap());
+        let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+        let mut exported = vec![id(&lines.next().unwrap().unwrap())];
+        // All of the -wal can be copied, which somebody who reads an older state hinders.
+        writer
+            .execute("UPDATE recording SET seen_ts = seen_ts + 1", [])
+            .unwrap();
+        eventually("the export lets go", || {
+            let busy = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+            (busy == Ok(0)).then_some(())
+        });
+        // Meanwhile come others, the latest and the earliest of all.
+        for ts in ["1", "ts + 1000000000"] {
+            writer
+                .execute_batch(&format!(
+                    "INSERT INTO lookup (ts, inquiry_id)
+                         SELECT {ts}, inquiry_id FROM lookup ORDER BY ts DESC LIMIT 100;
+                     INSERT INTO connection (ts, edge_day_id, tid)
+                         SELECT {ts}, edge_day_id, tid FROM connection ORDER BY ts DESC LIMIT 100;"
+                ))
+                .unwrap();
+        }
+        exported.extend(lines.map(|line| id(&line.unwrap())));
+        assert_eq!(child.0.wait().unwrap().code(), Some(0));
+        let there = there.iter().map(|row| row[0].parse::<i64>().unwrap());
+        assert!(
+            there.eq(exported),
+            "{view}: in order, each as often as there"
+        );
+    }
+}
+
+fn id(line: &str) -> i64 {
+    let row: serde_json::Value = serde_json::from_str(line).unwrap();
+    row["id"].as_i64().unwrap()
+}
+
+#[test]
 fn who_may_not_read_the_history_may_not_export_it() {
     let (_dir, db) = recorded();
     let output = Command::new("setpriv")

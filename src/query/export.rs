@@ -9,13 +9,10 @@ use rusqlite::Connection;
 use super::coverage::Coverage;
 use super::lines::{Form, Lines};
 use super::question::{From, List, Question};
-use super::{NEEDS_LOOKUPS, check_span, check_views, sql};
+use super::{NEEDS_LOOKUPS, check_span, check_views, sql, steps};
 
 /// A column that neither JSON nor CSV can hold: 16 bytes.
 const BINARY: &str = "dst_addr";
-
-/// Nanoseconds of a day of UTC.
-const DAY: i64 = 86_400_000_000_000;
 
 /// The view whose rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,7 +49,7 @@ pub struct Export {
 }
 
 /// Where rows go.
-pub trait Sink {
+pub trait Sink: Send {
     /// The writer for the rows of a day, which is the one before or a later one, and
     /// whether nothing was written to it yet. Days since 1970, of UTC.
     ///
@@ -123,9 +120,8 @@ impl Export {
         self.view
     }
 
-    /// Writes the rows, in order of time, of one snapshot of the history at `now`
-    /// (nanoseconds since 1970). How many there were, and what may be missing of them, a
-    /// sentence each.
+    /// Writes the rows, in order of time, that the history has at `now` (nanoseconds since
+    /// 1970). How many there were, and what may be missing of them, a sentence each.
     ///
     /// # Errors
     ///
@@ -137,37 +133,49 @@ impl Export {
         sink: &mut dyn Sink,
     ) -> Result<(u64, Vec<String>)> {
         check_span(self.since, self.until, now)?;
-        let db = db.unchecked_transaction()?;
-        check_views(&db, self.question.as_ref())?;
+        check_views(db, self.question.as_ref())?;
         if self.view == View::Lookups {
-            super::check_view(&db, NEEDS_LOOKUPS)?;
+            super::check_view(db, NEEDS_LOOKUPS)?;
         }
-        let names = self.columns(&db)?;
-        let sql = sql::rows(
-            self.view.name(),
-            &names,
-            self.question.as_ref(),
-            self.since,
-            self.until,
-        );
-        let mut statement = db.prepare(&sql)?;
-        let ts = statement.column_index("ts")?;
-        let mut lines = Lines::new(self.form, names);
-        let mut rows = statement.query([])?;
-        let mut written = 0;
-        while let Some(row) = rows.next()? {
-            let (out, empty) = sink.at(row.get::<_, i64>(ts)?.div_euclid(DAY))?;
-            if empty {
-                lines.head(out)?;
+        let names = self.columns(db)?;
+        let mut lines = Lines::new(self.form, names.clone());
+        let mut head = Vec::new();
+        lines.head(&mut head)?;
+        let written = steps::feed(&head, sink, |feed| {
+            let (mut last, mut after) = (None, None);
+            loop {
+                feed.wait()?;
+                let step = db.unchecked_transaction()?;
+                // Later steps leave out what has come meanwhile.
+                let last = match last {
+                    None => *last.insert(self.last(&step)?),
+                    Some(last) => last,
+                };
+                let sql = sql::rows(
+                    self.view.name(),
+                    &names,
+                    self.question.as_ref(),
+                    (self.since, self.until),
+                    after.map(|after| (after, last)),
+                );
+                let mut statement = step.prepare(&sql)?;
+                after = feed.step(&mut statement, &mut lines)?;
+                if after.is_none() {
+                    return Ok(());
+                }
             }
-            lines.row(row, out)?;
-            written += 1;
-        }
-        if written == 0 && sink.wants_head() {
-            lines.head(sink.at(0)?.0)?;
-        }
-        let coverage = Coverage::read(&db, self.since, self.until, now)?;
+        })?;
+        let coverage = Coverage::read(db, self.since, self.until, now)?;
         Ok((written, coverage.notes()))
+    }
+
+    /// The id of the newest row.
+    fn last(&self, db: &Connection) -> Result<i64> {
+        let sql = format!(
+            "SELECT coalesce((SELECT id FROM {} ORDER BY id DESC LIMIT 1), 0)",
+            self.view.name()
+        );
+        Ok(db.query_row(&sql, [], |row| row.get(0))?)
     }
 
     /// The columns of the view, whichever version of egrets made it.

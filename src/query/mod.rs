@@ -24,6 +24,7 @@ mod meant;
 mod question;
 mod refusal;
 mod sql;
+mod steps;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -119,22 +120,32 @@ where
                 let found = answer::table(&self.question, &mut rows, &self.now)?;
                 // Not with the time that a pager takes to read it.
                 let took = self.begun.map(|begun| begun.elapsed());
+                let coverage = Coverage::read(&db, since, until, now)?;
+                let compared = since
+                    .filter(|_| self.question.new && coverage.any_recording)
+                    .map(|since| Compared::read(&db, since, now))
+                    .transpose()?;
+                let hints = match found.is_none() && sums {
+                    true => meant::hints(&db, &self.question)?,
+                    false => Vec::new(),
+                };
+                // Who reads in a pager holds no snapshot: see steps.rs.
+                drop(rows);
+                drop(statement);
+                drop(db);
                 let narrow = match &found {
                     Some((table, _)) => table.write(self.width, out)?,
                     None => Vec::new(),
                 };
                 // Both may go to one terminal: the table comes first.
                 out.flush()?;
-                let coverage = Coverage::read(&db, since, until, now)?;
                 let counted = found.as_ref().map(|(_, counted)| counted.as_str());
                 self.note(counted, took, &coverage, notes)?;
-                if found.is_none() && sums {
-                    for hint in meant::hints(&db, &self.question)? {
-                        writeln!(notes, "note: {hint}")?;
-                    }
+                for hint in hints {
+                    writeln!(notes, "note: {hint}")?;
                 }
-                if let Some(since) = since.filter(|_| self.question.new && coverage.any_recording) {
-                    writeln!(notes, "note: {}", Compared::read(&db, since, now)?)?;
+                if let Some(compared) = compared {
+                    writeln!(notes, "note: {compared}")?;
                 }
                 if !narrow.is_empty() {
                     let gone = narrow.join(", ");

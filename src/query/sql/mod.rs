@@ -134,14 +134,16 @@ fn top_of_each(question: &Question, per: Per, ties: &str, grouped: &str) -> Stri
 }
 
 /// The statement that reads these columns of the rows of a view, all or those that a
-/// question is about, from `since` up to `until`, in order of time.
+/// question is about, from `since` up to `until`, in order of time. Where some have been read,
+/// those behind the one with these `ts` and `id`, up to another id.
 pub fn rows(
     view: &str,
     columns: &[String],
     question: Option<&Question>,
-    since: Option<i64>,
-    until: Option<i64>,
+    (since, until): (Option<i64>, Option<i64>),
+    read: Option<((i64, i64), i64)>,
 ) -> String {
+    let since = read.map_or(since, |((ts, _), _)| Some(ts));
     let mut conditions = question.map_or_else(Vec::new, conditions);
     if question.is_some() && view != "egress" {
         conditions.push(ASKED_FOR.to_owned());
@@ -152,6 +154,10 @@ pub fn rows(
         conditions = vec![format!("id IN (SELECT id FROM lookups WHERE {asked})")];
     }
     conditions.extend(times(question, since, until));
+    if let Some(((ts, id), last)) = read {
+        conditions.push(format!("(ts > {ts} OR id > {id})"));
+        conditions.push(format!("id <= {last}"));
+    }
     let filter = all_of("WHERE", &conditions);
     format!(
         "SELECT {}\nFROM {view}{filter}\nORDER BY ts, id",
