@@ -232,6 +232,7 @@ type Needed = (&'static str, &'static str, &'static str);
 const NEEDS_LOOKUPS: Needed = ("lookups", "pod", "lookups");
 const NEEDS_ANCESTORS: Needed = ("ancestors", "process_id", "descendants");
 const NEEDS_SUMS: Needed = ("egress_total", "process_id", "a process and its children");
+const NEEDS_LOOKUP_SUMS: Needed = ("lookups_total", "process_id", "a process and its children");
 
 /// Refuses a history that lacks the views which a question is about.
 fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
@@ -247,6 +248,9 @@ fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
     let tree = |only: &Only| matches!(only, Only::By(Subject::Tree(_)));
     if question.only.iter().any(tree) {
         check_view(db, NEEDS_SUMS)?;
+        if question.from == From::Lookups {
+            check_view(db, NEEDS_LOOKUP_SUMS)?;
+        }
     }
     Ok(())
 }

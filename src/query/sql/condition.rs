@@ -197,7 +197,7 @@ fn below_process(condition: &str) -> String {
 fn tree(condition: &str, from: From) -> String {
     let view = match from {
         From::Connections => "egress_total",
-        From::Lookups => "lookups",
+        From::Lookups => "lookups_total",
     };
     format!(
         "process_id IN (SELECT process_id FROM ancestors WHERE {condition}\n    \
