@@ -2,6 +2,7 @@
 //! who may.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -303,10 +304,21 @@ pub fn share(path: &Path, access: &Access) -> Result<()> {
 }
 
 fn open_to_group(path: &Path, group: u32, mode: u32) -> Result<()> {
-    let owner = fs::metadata(path)?.uid();
-    chown(path, Some(owner), Some(group))
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-        .with_context(|| format!("{} can't be opened to group {group}", path.display()))
+    let open = || -> std::io::Result<()> {
+        // By what stands there and not by its name: a link that somebody puts there is not
+        // followed. O_PATH, for closing another descriptor would give up SQLite's locks.
+        let there = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(path)?;
+        if there.metadata()?.is_symlink() {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
+        let itself = format!("/proc/self/fd/{}", there.as_raw_fd());
+        chown(&itself, None, Some(group))?;
+        fs::set_permissions(&itself, fs::Permissions::from_mode(mode))
+    };
+    open().with_context(|| format!("{} can't be opened to group {group}", path.display()))
 }
 
 /// The group id of a name, or of a number.
@@ -324,6 +336,21 @@ pub fn group_id(name: &str) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_is_not_followed_to_what_a_group_may_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("f"), dir.path().join("l"));
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let group = fs::metadata(&file).unwrap().gid();
+        let mode = || fs::metadata(&file).unwrap().mode() & 0o777;
+        assert!(open_to_group(&link, group, 0o640).is_err());
+        assert_eq!(mode(), 0o600);
+        open_to_group(&file, group, 0o640).unwrap();
+        assert_eq!(mode(), 0o640);
+    }
 
     #[test]
     fn a_file_with_containers_is_brought_up_to_date_and_keeps_every_reference() {
