@@ -14,6 +14,7 @@ use super::{Socket, check};
 const CHUNK: usize = 4096;
 /// Of each ring; no more frames are sent.
 const SLOTS: u32 = 64;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks the kernel to send with sendto, or with poll.
 pub fn send(device: c_int, frame: &[u8], count: usize, polls: bool) -> Result<()> {
@@ -49,12 +50,21 @@ pub fn send(device: c_int, frame: &[u8], count: usize, polls: bool) -> Result<()
     // SAFETY: all zeroes is an address.
     let mut address: libc::sockaddr_xdp = unsafe { zeroed() };
     address.sxdp_family = libc::AF_XDP as u16;
-    address.sxdp_flags = libc::XDP_COPY;
+    // before Linux 5.11 poll sends for those alone that ask whether they have to call
+    let asks = if polls { libc::XDP_USE_NEED_WAKEUP } else { 0 };
+    address.sxdp_flags = libc::XDP_COPY | asks;
     address.sxdp_ifindex = device as u32;
     let to = (&raw const address).cast();
     let len = size_of::<libc::sockaddr_xdp>() as socklen_t;
+    let end = Instant::now() + PATIENCE;
     // SAFETY: an address and its length.
-    check(unsafe { libc::bind(socket.0, to, len) } as isize)?;
+    while let Err(e) = check(unsafe { libc::bind(socket.0, to, len) } as isize) {
+        // the kernel takes its time to let go of the queue of one that has closed
+        if e.raw_os_error() != Some(libc::EBUSY) || Instant::now() > end {
+            return Err(e);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
     for slot in 0..count {
         // SAFETY: within the memory, and within the ring, as it says itself.
         unsafe {
@@ -75,7 +85,7 @@ pub fn send(device: c_int, frame: &[u8], count: usize, polls: bool) -> Result<()
     let [given, taken] = [at.tx.producer, at.tx.consumer]
         .map(|offset| unsafe { &*ring.cast::<u8>().add(offset as usize).cast::<AtomicU32>() });
     given.store(count as u32, Ordering::Release);
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + PATIENCE;
     while taken.load(Ordering::Acquire) < count as u32 {
         let mut wait = libc::pollfd {
             fd: socket.0,
