@@ -43,7 +43,7 @@ impl Status {
                 connections: number(
                     "SELECT COALESCE(sum(connections - removed), 0) FROM edge_day",
                 )?,
-                // Before version 9 there are no sums of them.
+                // Before version 10 there are no sums of them.
                 lookups: number("SELECT COALESCE(sum(lookups), 0) FROM inquiry")
                     .or_else(|_| number("SELECT count(*) FROM lookup"))?,
                 lost: number(
