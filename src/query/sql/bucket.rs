@@ -15,18 +15,18 @@ impl Per {
         }
     }
 
-    /// What the rows of one span share, and what sorts spans by time. Where the clocks are
-    /// set back, the hour that comes twice is two, and the day is one.
-    pub fn key(self, zone: &Zone) -> String {
+    /// What the rows of one span share, by their time `ts`, and what sorts spans by time. Where
+    /// the clocks are set back, the hour that comes twice is two, and the day is one.
+    pub fn key(self, zone: &Zone, ts: &str) -> String {
         // The offset, or what is left of it: for hours nothing in most zones.
         let offset = match self {
-            Per::Minute => zone.sql("ts", |offset| offset.rem_euclid(60).to_string()),
-            Per::Hour => zone.sql("ts", |offset| offset.rem_euclid(3_600).to_string()),
-            _ => zone.sql("ts", |offset| offset.to_string()),
+            Per::Minute => zone.sql(ts, |offset| offset.rem_euclid(60).to_string()),
+            Per::Hour => zone.sql(ts, |offset| offset.rem_euclid(3_600).to_string()),
+            _ => zone.sql(ts, |offset| offset.to_string()),
         };
         let number = |size: i32| match offset.as_str() {
-            "0" => format!("ts / {size}000000000"),
-            offset => format!("(ts / 1000000000 + {offset}) / {size}"),
+            "0" => format!("{ts} / {size}000000000"),
+            offset => format!("({ts} / 1000000000 + {offset}) / {size}"),
         };
         match self {
             Per::Minute => number(60),
@@ -39,7 +39,7 @@ impl Per {
                     "0" => String::new(),
                     offset => format!(" + {offset}"),
                 };
-                format!("strftime('%Y-%m', ts / 1000000000{shift}, 'unixepoch')")
+                format!("strftime('%Y-%m', {ts} / 1000000000{shift}, 'unixepoch')")
             }
         }
     }
@@ -52,9 +52,15 @@ impl Per {
         }
     }
 
+    /// Whether it is one whole day or more.
+    pub fn is_of_days(self) -> bool {
+        matches!(self, Per::Day | Per::Week | Per::Month)
+    }
+
     /// The span that a group's rows are in: a month, a date (of a week its Monday's), or the
     /// time at which it began, ISO 8601 with the offset of the zone.
-    pub fn label(self, zone: &Zone) -> String {
+    pub fn label(self, zone: &Zone, ts: &str) -> String {
+        let first = format!("min({ts})");
         let time = |offset: i32| {
             let sign = if offset < 0 { '-' } else { '+' };
             let minutes = offset.abs() / 60;
@@ -76,8 +82,8 @@ impl Per {
                 0 => String::new(),
                 _ => format!(" {sign} {}", offset.abs()),
             };
-            format!("strftime('{form}', min(ts) / 1000000000{shift}, 'unixepoch'{monday})")
+            format!("strftime('{form}', {first} / 1000000000{shift}, 'unixepoch'{monday})")
         };
-        format!("{} AS {}", zone.sql("min(ts)", time), self.column())
+        format!("{} AS {}", zone.sql(&first, time), self.column())
     }
 }

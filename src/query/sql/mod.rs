@@ -75,7 +75,10 @@ pub fn statement(
     };
     let sums = sums && sums::suffice(question);
     let from = match sums {
-        true => sums::from(question, &std::mem::take(&mut conditions), since, until),
+        true => {
+            let conditions = std::mem::take(&mut conditions);
+            sums::from(question, &conditions, (since, until), zone)
+        }
         false => {
             conditions.extend(times(Some(question), since, until));
             view.to_owned()
@@ -93,7 +96,10 @@ pub fn statement(
         }
         (unseen, _) => having.extend(unseen),
     }
-    let per = question.per.map(|per| (per.label(zone), per.key(zone)));
+    let ts = if sums { "first_ts" } else { "ts" };
+    let per = question
+        .per
+        .map(|per| (per.label(zone, ts), per.key(zone, ts)));
     let columns = match &per {
         Some((label, _)) => format!("{label},\n       {columns}"),
         None => columns,
@@ -237,17 +243,23 @@ fn order(question: &Question, ties: &str) -> String {
 /// rows are meant, its beginning is marked as what does: SQLite then begins at the index of
 /// times, and not with every process.
 fn times(question: Option<&Question>, since: Option<i64>, until: Option<i64>) -> Vec<String> {
-    let names = |only: &Only| match only {
-        Only::To(host) => *host != Host::Raw,
-        Only::By(_) => true,
-        _ => false,
-    };
-    let named = question.is_some_and(|question| question.only.iter().any(names));
     let mut times = Vec::from_iter(span("ts", since, until));
-    if let Some(first) = times.first_mut().filter(|_| since.is_some() && !named) {
+    if let Some(first) = times.first_mut()
+        && since.is_some()
+        && !question.is_some_and(is_of_few)
+    {
         *first = rare(first);
     }
     times
+}
+
+/// Whether a question is about somebody or some place.
+fn is_of_few(question: &Question) -> bool {
+    question.only.iter().any(|only| match only {
+        Only::To(host) => *host != Host::Raw,
+        Only::By(_) => true,
+        _ => false,
+    })
 }
 
 /// The conditions that a time is in the span asked about.

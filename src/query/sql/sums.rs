@@ -3,8 +3,9 @@
 //! and not the history's.
 
 use super::super::question::{From, List, Only, Question};
-use super::all_of;
-use super::condition::FAILURES;
+use super::super::zone::Zone;
+use super::condition::{FAILURES, rare};
+use super::{all_of, is_of_few};
 
 /// Where sums are, and the rows that they are of.
 struct Summed {
@@ -60,19 +61,21 @@ pub fn know(question: &Question) -> bool {
 
 /// Whether they know all that it asks for.
 pub fn suffice(question: &Question) -> bool {
-    know(question) && question.per.is_none() && question.list != List::Each
+    let of_days = question.per.is_none_or(|per| per.is_of_days());
+    know(question) && of_days && question.list != List::Each
 }
 
 /// What comes after FROM: the sums of what meets `conditions`, of all time, or of the days
-/// within a span and the rows of the days that it cuts.
+/// within a span and the rows of the days that it cuts; also of those that are parts of two
+/// days of `zone`, where the answer is split by days.
 pub fn from(
     question: &Question,
     conditions: &[String],
-    since: Option<i64>,
-    until: Option<i64>,
+    (since, until): (Option<i64>, Option<i64>),
+    zone: &Zone,
 ) -> String {
     let summed = of(question.from);
-    if since.is_none() && until.is_none() {
+    if since.is_none() && until.is_none() && question.per.is_none() {
         return format!("{}{}", summed.total, all_of("WHERE", conditions));
     }
     // What is new is compared by its binary address, and with these rows by their name.
@@ -91,15 +94,31 @@ pub fn from(
     };
     let from = since.map(|since| format!("ts >= {since}"));
     let to = until.map(|until| format!("ts < {until}"));
-    let mut parts = vec![part(
-        summed.daily,
-        summed.sums,
-        since
-            .map(|since| format!("day_ts >= {since}"))
-            .into_iter()
-            .chain(until.map(|until| format!("day_end_ts <= {until}")))
-            .collect(),
-    )];
+    let within = |start: &str, end: &str| {
+        let from = since.map(|since| format!("{start} >= {since}"));
+        let to = until.map(|until| format!("{end} <= {until}"));
+        from.into_iter().chain(to)
+    };
+    let split = |start: &str, is: &str, end: &str| {
+        let per = question.per?;
+        let last = per.key(zone, &format!("({end} - 1)"));
+        Some(format!("{} {is} {last}", per.key(zone, start)))
+    };
+    let whole = within("day_ts", "day_end_ts").chain(split("day_ts", "=", "day_end_ts"));
+    let mut parts = vec![part(summed.daily, summed.sums, whole.collect())];
+    if let Some(cut) = split("start_ts", "<>", "end_ts") {
+        let cut = Vec::from_iter(within("start_ts", "end_ts").chain([cut])).join(" AND ");
+        // Usually there is none: so what rules all rows out is known before any is read.
+        let any = match is_of_few(question) {
+            true => format!("EXISTS (SELECT 1 FROM days WHERE {cut})"),
+            false => rare(&format!(
+                "ts >= (SELECT min(start_ts) FROM days WHERE {cut})"
+            )),
+        };
+        let one =
+            format!("EXISTS (SELECT 1 FROM days WHERE start_ts <= ts AND end_ts > ts AND {cut})");
+        parts.push(part(summed.each, &summed.one, vec![any, one]));
+    }
     // Of a day that the span begins in. Days do not overlap, so there is one at most.
     let first = since.map(|since| {
         format!(

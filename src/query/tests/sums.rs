@@ -19,7 +19,7 @@ const DAY: i64 = 86_400 * SECOND;
 const START: i64 = super::super::fixture::NOW - 6 * DAY;
 
 /// One of each kind of answer that sums can give, and each filter.
-const ASKED: [&str; 28] = [
+const ASKED: [&str; 34] = [
     "which processes hit example.com",
     "which containers hit example.com",
     "which users reached 192.0.2.0/24",
@@ -48,6 +48,12 @@ const ASKED: [&str; 28] = [
     "which processes are new since 2026-11-20",
     "how many hosts are new since 2026-11-19",
     "which names did program1 resolve that are new since 2026-11-19",
+    "connections per day",
+    "which processes hit example.com per day",
+    "top 2 hosts per week",
+    "traffic per month",
+    "lookups per day",
+    "which names did program1 resolve per day",
 ];
 
 /// What happens next: so much later this process dials this host, and it ends like that.
@@ -173,19 +179,25 @@ fn rows(db: &Connection, sql: &str) -> Vec<Vec<Value>> {
 }
 
 fn answers_agree(db: &Connection, since: Option<i64>, until: Option<i64>) {
-    let utc = Zone {
-        before: Vec::new(),
-        last: 0,
-    };
+    // Days as the recorder's, other days, and one of 25 hours.
+    let zones = [
+        (vec![], 0),
+        (vec![], 19_800),
+        (vec![(START / SECOND + 2 * 86_400, 3_600)], 0),
+    ];
+    let zones = zones.map(|(before, last)| Zone { before, last });
     for asked in ASKED {
         let question = request(asked, Format::Json, None).question;
-        let [sums, each] = [true, false].map(|sums| statement(&question, since, until, &utc, sums));
-        assert_ne!(sums, each, "{asked}: no sums are asked");
-        assert_eq!(
-            rows(db, &sums),
-            rows(db, &each),
-            "{asked} from {since:?} to {until:?}"
-        );
+        for zone in &zones[..if question.per.is_some() { 3 } else { 1 }] {
+            let [sums, each] =
+                [true, false].map(|sums| statement(&question, since, until, zone, sums));
+            assert_ne!(sums, each, "{asked}: no sums are asked");
+            assert_eq!(
+                rows(db, &sums),
+                rows(db, &each),
+                "{asked} from {since:?} to {until:?}, {zone:?}"
+            );
+        }
     }
 }
 
