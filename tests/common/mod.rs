@@ -296,6 +296,8 @@ impl Net {
     /// An HTTP server that answers every request with `body` and closes.
     pub fn http(&self, body: &'static str) -> u16 {
         let listener = self.far(|| TcpListener::bind("[::]:0").unwrap());
+        // More may dial at once than 128: who finds no room waits for a second.
+        SockRef::from(&listener).listen(4_096).unwrap();
         let port = listener.local_addr().unwrap().port();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
