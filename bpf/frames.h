@@ -53,9 +53,11 @@ static __always_inline struct egrets_sender *sender(const struct sock *sk, __u64
 	fill_owner(&fresh.sock.owner);
 	fresh.sock.owner.netns = BPF_CORE_READ(net, ns.inum);
 	fresh.sock.owner.netns_cookie = netns_cookie(net);
-	if (bpf_map_update_elem(&senders, id, &fresh, BPF_NOEXIST))
+	bpf_map_update_elem(&senders, id, &fresh, BPF_NOEXIST);
+	s = bpf_map_lookup_elem(&senders, id);
+	if (!s)
 		count_lost(EGRETS_OWNER);
-	return bpf_map_lookup_elem(&senders, id);
+	return s;
 }
 
 /*
@@ -78,12 +80,13 @@ static __always_inline struct egrets_flow *frames_to(struct egrets_sock *s, __u6
 	}
 	if (flow)
 		return flow;
-	if (bpf_map_update_elem(&frames, key, &fresh, BPF_NOEXIST)) {
+	/* another thread may have made it meanwhile */
+	if (!bpf_map_update_elem(&frames, key, &fresh, BPF_NOEXIST))
+		__sync_fetch_and_add(&s->flows, 1);
+	flow = bpf_map_lookup_elem(&frames, key);
+	if (!flow)
 		count_lost(EGRETS_FLOW);
-		return NULL;
-	}
-	__sync_fetch_and_add(&s->flows, 1);
-	return bpf_map_lookup_elem(&frames, key);
+	return flow;
 }
 
 static __always_inline void count_frames(struct egrets_sender *s, __u64 id, struct packet *p,

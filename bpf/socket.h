@@ -85,9 +85,12 @@ static __always_inline struct egrets_sock *own(__u64 cookie, const void *sk,
 
 	fresh.owner = *owner;
 	fresh.sk = (__u64)sk;
-	if (bpf_map_update_elem(&socks, &cookie, &fresh, BPF_NOEXIST))
+	/* another thread may make it at the same time */
+	bpf_map_update_elem(&socks, &cookie, &fresh, BPF_NOEXIST);
+	s = bpf_map_lookup_elem(&socks, &cookie);
+	if (!s)
 		count_lost(EGRETS_OWNER);
-	return bpf_map_lookup_elem(&socks, &cookie);
+	return s;
 }
 
 /*

@@ -277,11 +277,15 @@ impl Live {
     /// The last of everything, at the recording's end: what has happened by now.
     pub fn finish(mut self) -> Result<Totals> {
         let end = Instant::now() + LAST_DRAIN;
-        self.step()?;
-        while self.behind && Instant::now() < end {
+        // Twice: what ended before its bytes were read tells them itself, and what began
+        // meanwhile has some too.
+        for _ in 0..2 {
             self.step()?;
+            while self.behind && Instant::now() < end {
+                self.step()?;
+            }
+            self.read_bytes();
         }
-        self.read_bytes();
         let boot = nanos(ClockId::Boottime) as u64;
         if self.behind {
             log::warn!("the last events were not read in time: the recording ends before them");
