@@ -518,9 +518,11 @@ fn messages_that_share_a_packet_are_read_one_by_one() {
         }
     });
     recorder.stop();
-    let got = rows(&db, "qname, status, data");
+    // other tests' lookups are in it too
+    let got =
+        "SELECT qname, status, data FROM dns WHERE qname IN ('one.test', 'two.test') ORDER BY id";
     assert_eq!(
-        got,
+        sqlite3(&db, got),
         [
             ["one.test", "answered", "192.0.2.1"],
             ["two.test", "answered", "192.0.2.2"]
