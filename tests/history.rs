@@ -257,14 +257,42 @@ fn a_directory_that_cant_be_written_is_named() {
     );
 }
 
+/// A file system of 1 MiB.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> SmallDisk {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().to_str().unwrap();
+        run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", at]);
+        SmallDisk(dir)
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
+    /// SQLite wants room of its own to read a WAL file again.
+    fn grow(&self) {
+        run("mount", &["-o", "remount,size=8m", self.path()]);
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Of a test that failed a recorder may still use it.
+        let _ = std::process::Command::new("umount")
+            .args(["-l", self.path()])
+            .status();
+    }
+}
+
 #[test]
 fn a_full_disk_ends_the_recording_with_an_error_and_keeps_what_is_stored() {
     let net = Net::new();
     let port = net.http("x").to_string();
-    let dir = tempfile::tempdir().unwrap();
-    let mount = dir.path().to_str().unwrap().to_string();
-    run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", &mount]);
-    let db = dir.path().join("e.db");
+    let disk = SmallDisk::new();
+    let db = disk.0.path().join("e.db");
     let child = egrets()
         .args(["record", "--db"])
         .arg(&db)
@@ -284,11 +312,9 @@ fn a_full_disk_ends_the_recording_with_an_error_and_keeps_what_is_stored() {
         code(&output),
         said.contains("e.db can't be written") && said.contains("full"),
     );
-    // SQLite wants room of its own to read a WAL file again.
-    run("mount", &["-o", "remount,size=8m", &mount]);
+    disk.grow();
     let check: String = value(&db, "PRAGMA integrity_check");
     let rows: i64 = value(&db, "SELECT count(*) FROM egress");
-    run("umount", &[&mount]);
     assert_eq!(state, (2, true), "{said}");
     assert_eq!(check, "ok");
     assert!(rows > 0);
@@ -298,10 +324,8 @@ fn a_full_disk_ends_the_recording_with_an_error_and_keeps_what_is_stored() {
 fn a_command_outlives_its_recording_on_a_full_disk_and_its_status_counts() {
     let net = Net::new();
     let port = net.http("x").to_string();
-    let dir = tempfile::tempdir().unwrap();
-    let mount = dir.path().to_str().unwrap().to_string();
-    run("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", &mount]);
-    let db = dir.path().join("e.db");
+    let disk = SmallDisk::new();
+    let db = disk.0.path().join("e.db");
     let (_done, done) = history();
     let script = format!(
         "for n in 1 2 3; do {} loop {FAR4} {port} 4000; done; sleep 1; echo done > {}; exit 7",
@@ -310,10 +334,9 @@ fn a_command_outlives_its_recording_on_a_full_disk_and_its_status_counts() {
     );
     let output = net.record(&db, &["sh", "-c", &script]);
     let went_on = fs::read_to_string(&done);
-    run("mount", &["-o", "remount,size=8m", &mount]);
+    disk.grow();
     let rows: i64 = value(&db, "SELECT count(*) FROM egress");
     let clean: i64 = value(&db, "SELECT clean FROM recordings");
-    run("umount", &[&mount]);
     let said = text(&output.stderr);
     assert_eq!(code(&output), 7, "{said}");
     assert!(
