@@ -83,6 +83,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
         true => format!("sum(lookups) AS lookups,\n       {}", summed_span()),
         false => LOOKUPS.to_owned(),
     };
+    let last_ts = if sums { "last_ts" } else { "ts" };
     let grouped = |columns: String, key, ties| Answer { columns, key, ties };
     let address = if_one("dst_ip", "dst_ip", "dst_ip");
     match (question.list, question.from) {
@@ -196,7 +197,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             "",
         ),
         (List::Actors(actors), From::Connections) => {
-            let (columns, key) = group(actors, if sums { "last_ts" } else { "ts" });
+            let (columns, key) = group(actors, last_ts);
             grouped(
                 format!(
                     "{columns},
@@ -211,7 +212,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             )
         }
         (List::Actors(actors), From::Lookups) => {
-            let (columns, key) = group(actors, if sums { "last_ts" } else { "ts" });
+            let (columns, key) = group(actors, last_ts);
             grouped(
                 format!(
                     "{columns},

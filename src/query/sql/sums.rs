@@ -7,12 +7,16 @@ use super::super::zone::Zone;
 use super::condition::{FAILURES, rare};
 use super::{all_of, is_of_few};
 
+/// The columns of those who act.
+const WHO: &str = "comm, exe, pid, start_ts, uid, user, unit, \
+container_id, container_name, container_image, pod, pod_namespace";
+
 /// Where sums are, and the rows that they are of.
 struct Summed {
     total: &'static str,
     daily: &'static str,
     each: &'static str,
-    /// The columns that an answer may show, group by or count.
+    /// The columns that an answer may show, group by or count, besides `WHO`.
     columns: &'static str,
     sums: &'static str,
     /// The sums of one row.
@@ -25,9 +29,7 @@ fn of(from: From) -> Summed {
             total: "egress_total",
             daily: "egress_daily",
             each: "egress",
-            columns: "\
-comm, exe, pid, start_ts, uid, user, unit, container_id, container_name, container_image, pod, pod_namespace,
-         host, dst_ip, dst_port, dst_scope, protocol",
+            columns: "host, dst_ip, dst_port, dst_scope, protocol",
             sums: "connections, failed, tx_bytes, rx_bytes, first_ts, last_ts",
             one: format!(
                 "1 AS connections, outcome IN ({FAILURES}) AS failed,
@@ -38,9 +40,7 @@ comm, exe, pid, start_ts, uid, user, unit, container_id, container_name, contain
             total: "lookups_total",
             daily: "lookups_daily",
             each: "lookups",
-            columns: "\
-comm, exe, pid, start_ts, uid, user, unit, container_id, container_name, container_image, pod, pod_namespace,
-         qname, qtype, rcode, status",
+            columns: "qname, qtype, rcode, status",
             sums: "lookups, failed, first_ts, last_ts",
             one: "\
 1 AS lookups, rcode IS NOT 'NOERROR' AS failed, ts AS first_ts, ts AS last_ts"
@@ -87,7 +87,7 @@ pub fn from(
     let part = |view: &str, sums: &str, times: Vec<String>| {
         let conditions = Vec::from_iter(conditions.iter().cloned().chain(times));
         format!(
-            "SELECT {}{more},\n         {sums}\n  FROM {view}{}",
+            "SELECT {WHO},\n         {}{more},\n         {sums}\n  FROM {view}{}",
             summed.columns,
             all_of("WHERE", &conditions).replace('\n', "\n  ")
         )
