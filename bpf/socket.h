@@ -281,6 +281,18 @@ static __always_inline void state_changed(const struct sock *sk, int old_state, 
 }
 
 /*
+ * A socket that is released and closed while its entry is still there: whether the CLOSE of an
+ * attempt or a connection was skipped by the kernel, with all copies. An attempt that failed at
+ * once made none, and sent no SYN.
+ */
+static __always_inline bool close_skipped(const struct bpf_sock *ctx, const struct egrets_sock *s)
+{
+	const struct tcp_sock *tp = (const struct tcp_sock *)s->sk;
+
+	return s->established || (ctx->protocol == IPPROTO_TCP && BPF_CORE_READ(tp, segs_out) > 0);
+}
+
+/*
  * The last process lets go of the socket. TCP may go on closing without it, and so may
  * SCTP and DCCP while they have something open.
  */
@@ -307,7 +319,12 @@ static __always_inline void release(struct bpf_sock *ctx)
 	} else if (sk && s->closed) {
 		report_state(EGRETS_CLOSE, sk, cookie, s, s->err, true);
 	} else if (ctx->state == BPF_TCP_CLOSE) {
-		report_release(cookie, s, NULL, false);
+		if (close_skipped(ctx, s))
+			count_lost(EGRETS_CLOSE);
+		if (sk)
+			report_state(EGRETS_CLOSE, sk, cookie, s, BPF_CORE_READ(sk, sk_err), true);
+		else
+			report_release(cookie, s, NULL, false);
 	} else {
 		return; /* its CLOSE is still to come */
 	}

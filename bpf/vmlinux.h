@@ -432,6 +432,7 @@ struct tcp_ulp_ops {
 };
 
 struct tcp_sock {
+	u32 segs_out;
 	u64 bytes_sent;
 	u64 bytes_received;
 	u64 bytes_retrans;

@@ -233,7 +233,9 @@ impl Capture {
                     types::egrets_kind::EGRETS_OWNER => "owner map full",
                     types::egrets_kind::EGRETS_RETURN => "return of connect not seen",
                     types::egrets_kind::EGRETS_BUDGET => "too much DNS on one socket",
-                    types::egrets_kind::EGRETS_ESTABLISHED => "ring buffer full, or hook skipped",
+                    types::egrets_kind::EGRETS_ESTABLISHED | types::egrets_kind::EGRETS_CLOSE => {
+                        "ring buffer full, or hook skipped"
+                    }
                     _ => "ring buffer full",
                 };
                 let slot = bss.lost.get(kind.0 as usize);
