@@ -1,14 +1,15 @@
 //! `make bench`: the history at three sizes, written by the store as the recorder does:
-//! how fast, how large, how long questions take, how long retention stops it, how much
-//! memory it holds. `history SIZE...` asks for other sizes than the usual ones;
-//! MEMORY_SECONDS is how long the recorder's memory is watched. Needs root for that.
+//! how fast, how large, how long questions take, how long retention stops it; then what
+//! memory the recorder holds and how long events wait for it. `history SIZE...` asks for
+//! other sizes than the usual ones; RECORDER_SECONDS is how long the recorder is watched.
+//! Needs root for that.
 
 #[path = "history/generator.rs"]
 mod generator;
 #[path = "history/measure.rs"]
 mod measure;
-#[path = "history/memory.rs"]
-mod memory;
+#[path = "history/recorder.rs"]
+mod recorder;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ const SIZES: [usize; 3] = [100_000, 1_000_000, 10_000_000];
 const COMPARED: usize = 500_000;
 /// In batches of what 100 ms hold at 200,000 a second.
 const COMPARED_BATCH: usize = 20_000;
+/// What a new history may take on disk, for retention to have work soon.
+const SMALL: u64 = 64 << 20;
 /// Each question is asked so often warm; cold as often, with the caches dropped before.
 const ASKED: usize = 5;
 
@@ -55,7 +58,12 @@ fn main() -> Result<()> {
         table.push(history(&dir.path().join(format!("{size}.db")), size)?);
     }
     measure::print_questions(&QUESTIONS, &table);
-    memory::measure(dir.path())
+    recorder::measure(&dir.path().join("new.db"), SMALL)?;
+    if let Some(largest) = sizes.iter().max() {
+        let path = dir.path().join(format!("{largest}.db"));
+        recorder::measure(&path, bytes_on_disk(&path)?)?;
+    }
+    Ok(())
 }
 
 pub fn open(path: &Path, generator: &Generator) -> Result<Store> {

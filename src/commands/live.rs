@@ -69,6 +69,8 @@ pub struct Live {
     deaf: bool,
     /// The ring buffer holds more already.
     behind: bool,
+    /// How long events are taken in at most before they are stored.
+    intake: Duration,
     /// Until when everything is known, nanoseconds since boot: the newest event while
     /// the reader is behind.
     seen: u64,
@@ -116,6 +118,17 @@ pub fn now_ts() -> i64 {
 fn nanos(clock: ClockId) -> i64 {
     let t = clock_gettime(clock);
     t.tv_sec * 1_000_000_000 + t.tv_nsec
+}
+
+/// How long to take events in next time, so that to store them takes no longer than LOOK_IN:
+/// meanwhile the ring buffer fills, and what was taken in fills the memory. `stored` is what
+/// it took for those of `taken_in`.
+fn intake(now: Duration, taken_in: Duration, stored: Duration) -> Duration {
+    let next = match stored > LOOK_IN {
+        true => taken_in.div_duration_f64(stored) * LOOK_IN.as_secs_f64(),
+        false => 2.0 * now.as_secs_f64(),
+    };
+    Duration::from_secs_f64(next).clamp(LOOK_IN / 100, LOOK_IN)
 }
 
 impl Live {
@@ -179,6 +192,7 @@ impl Live {
             round: ROUND,
             deaf: false,
             behind: false,
+            intake: LOOK_IN,
             seen: seen as u64,
             totals: Totals::default(),
         })
@@ -204,7 +218,8 @@ impl Live {
         let mut leftovers = Vec::new();
         let (attributor, records) = (&mut self.attributor, &mut self.records);
         attributor.listen(records);
-        let drained = self.capture.drain(LOOK_IN, |event| {
+        let begun = Instant::now();
+        let drained = self.capture.drain(self.intake, |event| {
             if let What::Release {
                 next: Some(next),
                 lingers,
@@ -217,6 +232,7 @@ impl Live {
             newest = event.ns;
             attributor.handle(event, records);
         })?;
+        let taken_in = begun.elapsed();
         self.behind = !drained.emptied;
         if self.behind {
             self.seen = self.seen.min(newest);
@@ -247,7 +263,10 @@ impl Live {
             self.sweep();
         }
         self.attributor.tick(self.seen, &mut self.records);
-        self.deliver()
+        let begun = Instant::now();
+        self.deliver()?;
+        self.intake = intake(self.intake, taken_in, begun.elapsed());
+        Ok(())
     }
 
     fn flows_ended(&mut self, ended: Vec<FlowEnd>) {
@@ -409,5 +428,20 @@ impl Live {
         }
         self.checked_ts = now;
         any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_is_taken_in_where_storing_takes_long_and_more_again_after() {
+        let ms = Duration::from_millis;
+        assert_eq!(intake(ms(100), ms(100), ms(1_000)), ms(10));
+        assert_eq!(intake(ms(10), ms(10), ms(100)), ms(20));
+        assert_eq!(intake(ms(80), ms(5), ms(50)), LOOK_IN);
+        // a disk that stalls: what came meanwhile is stored soon
+        assert_eq!(intake(ms(100), ms(2), ms(5_000)), ms(1));
     }
 }

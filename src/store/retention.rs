@@ -42,7 +42,8 @@ const SPARE: u64 = 1 << 20;
 
 /// Removes what is beyond `keep` at `now` (nanoseconds since 1970): as much of it as there
 /// is time for, but at least twice the rows that were `written`, so that the file comes back
-/// to its size however busy the host is.
+/// to its size however busy the host is. All in one transaction, for the steps change the
+/// same pages again and again, and each is written once.
 pub fn enforce(
     db: &mut Db,
     writer: &mut Writer,
@@ -52,22 +53,17 @@ pub fn enforce(
 ) -> rusqlite::Result<()> {
     let begun = Instant::now();
     let mut steps = 2 * written as i64 / ROWS;
-    loop {
-        let too_large = match keep.bytes {
-            Some(bytes) => used(db)? > bytes,
-            None => false,
-        };
-        if steps <= 0 && begun.elapsed() >= BUDGET {
-            return Ok(());
-        }
+    let spare = keep.bytes.map_or(SPARE, |bytes| SPARE.min(bytes / 8));
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    while steps > 0 || begun.elapsed() < BUDGET {
         steps -= 1;
-        let removed = step(db, writer, keep, too_large, now)?;
-        let spare = keep.bytes.map_or(SPARE, |bytes| SPARE.min(bytes / 8));
-        let given_back = give_back(db, spare)?;
+        let removed = step(&tx, writer, keep, now)?;
+        let given_back = give_back(&tx, spare)?;
         if !removed && !given_back {
-            return Ok(());
+            break;
         }
     }
+    tx.commit()
 }
 
 /// The oldest time that is kept, where one has been told.
@@ -77,13 +73,11 @@ fn cutoff(age: Option<Duration>, now: i64) -> Option<i64> {
 }
 
 /// Whether it removed anything.
-fn step(
-    db: &mut Db,
-    writer: &mut Writer,
-    keep: Keep,
-    too_large: bool,
-    now: i64,
-) -> rusqlite::Result<bool> {
+fn step(db: &Db, writer: &mut Writer, keep: Keep, now: i64) -> rusqlite::Result<bool> {
+    let too_large = match keep.bytes {
+        Some(bytes) => used(db)? > bytes,
+        None => false,
+    };
     let connection = oldest(db, &writer.open, 1)?.first().map(|&(_, ts)| ts);
     let lookup: Option<i64> = db
         .prepare_cached("SELECT min(ts) FROM lookup")?
@@ -100,28 +94,26 @@ fn step(
         false => cutoff(keep.summary, now),
     };
     let sums_first = too_large && sums_prevail(db)?;
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let sums = match sums_before {
-        Some(before) if sums_first || before_rows.is_none() => remove_sums(&tx, writer, before)?,
+        Some(before) if sums_first || before_rows.is_none() => remove_sums(db, writer, before)?,
         _ => Removed::default(),
     };
-    note(&tx, writer.recording, "retention", &sums)?;
+    note(db, writer.recording, "retention", &sums)?;
     let removed = match before_rows {
         // Whichever of the two begins earlier.
         Some(before) if sums.count == 0 => {
             let (kind, rows) = match connection == first {
                 true if keep.summary.is_some() => {
-                    ("summary", remove_connections(&tx, writer, before, true)?)
+                    ("summary", remove_connections(db, writer, before, true)?)
                 }
-                true => ("retention", remove_connections(&tx, writer, before, false)?),
-                false => ("retention", remove_lookups(&tx, writer, before)?),
+                true => ("retention", remove_connections(db, writer, before, false)?),
+                false => ("retention", remove_lookups(db, writer, before)?),
             };
-            note(&tx, writer.recording, kind, &rows)?;
+            note(db, writer.recording, kind, &rows)?;
             rows.count
         }
         _ => sums.count,
     };
-    tx.commit()?;
     Ok(removed > 0)
 }
 

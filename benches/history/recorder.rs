@@ -1,0 +1,214 @@
+//! The recorder under all that one core can dial, with retention at work: the memory that
+//! it holds, how long events wait for it, and how full they make the ring buffer.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use libbpf_rs::libbpf_sys;
+
+/// How long, where RECORDER_SECONDS says nothing.
+const SECONDS: u64 = 60;
+/// Lines of figures at most.
+const LINES: u64 = 10;
+
+/// Records loopback connections into a file that may hold so much, and prints what comes
+/// of it.
+pub fn measure(path: &Path, max_size: u64) -> Result<()> {
+    let seconds = match std::env::var("RECORDER_SECONDS") {
+        Ok(text) => text.parse()?,
+        Err(_) => SECONDS,
+    };
+    let mut recorder = Command::new(env!("CARGO_BIN_EXE_egrets"))
+        .args([
+            "record",
+            "--max-size",
+            &format!("{}M", max_size >> 20),
+            "--db",
+        ])
+        .arg(path)
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stderr = recorder.stderr.take().context("stderr")?;
+    let mut lines = BufReader::new(stderr).lines();
+    while !lines
+        .next()
+        .context("egrets has ended")??
+        .contains("recording into")
+    {}
+    // Read on, so that it never waits to be heard.
+    std::thread::spawn(move || lines.for_each(drop));
+    println!(
+        "the recorder under full traffic, {seconds} s, a file of {} MiB at most: its memory, the 16 MiB ring included",
+        max_size >> 20
+    );
+    let ring = Ring::of(&recorder)?;
+    let (stop, dialled) = (AtomicBool::new(false), AtomicU64::new(0));
+    let watched = std::thread::scope(|scope| {
+        let load = scope.spawn(|| dial(&stop, &dialled));
+        let waits = scope.spawn(|| ring.watch(&stop));
+        let watched = watch(&recorder, seconds, &dialled);
+        stop.store(true, Ordering::Relaxed);
+        let _ = load.join();
+        watched.and(waits.join().ok().context("the ring's watcher"))
+    });
+    Command::new("kill")
+        .args(["-INT", &recorder.id().to_string()])
+        .status()?;
+    recorder.wait()?;
+    let waits = watched?;
+    let lost: i64 = rusqlite::Connection::open(path)?.query_row(
+        "SELECT COALESCE(sum(lost), 0) FROM gaps
+         WHERE kind NOT IN ('retention', 'summary', 'recording')
+           AND to_ts > (SELECT max(start_ts) FROM recordings)",
+        [],
+        |row| row.get(0),
+    )?;
+    println!(
+        "  events waited {:.0} ms at most, the ring was {:.1} % full at most; {lost} events lost",
+        waits.longest.as_secs_f64() * 1e3,
+        waits.fullest * 100.0
+    );
+    Ok(())
+}
+
+fn dial(stop: &AtomicBool, dialled: &AtomicU64) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let to = listener.local_addr()?;
+    while !stop.load(Ordering::Relaxed) {
+        let stream = TcpStream::connect(to)?;
+        // Reset, so that no port waits for the last packet.
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+        drop(listener.accept()?);
+        drop(stream);
+        dialled.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn watch(recorder: &Child, seconds: u64, dialled: &AtomicU64) -> Result<()> {
+    let begun = Instant::now();
+    let mut peak = 0;
+    for line in 1..=LINES.min(seconds) {
+        let end = Duration::from_secs(line * seconds / LINES.min(seconds));
+        while begun.elapsed() < end {
+            std::thread::sleep(Duration::from_millis(100));
+            peak = peak.max(memory(recorder)?);
+        }
+        println!(
+            "  {:4} s: {:.1} MiB ({:.1} at most so far), {} connections",
+            end.as_secs(),
+            memory(recorder)? as f64 / 1024.0,
+            peak as f64 / 1024.0,
+            dialled.load(Ordering::Relaxed)
+        );
+    }
+    Ok(())
+}
+
+/// In KiB: each page once, though the ring is mapped twice.
+fn memory(child: &Child) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
+    let line = text.lines().find(|line| line.starts_with("Pss:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(number.context("no such line")?.parse()?)
+}
+
+/// The recorder's ring buffer, seen from outside: how far each side is, in bytes since the
+/// beginning (kernel/bpf/ringbuf.c: the consumer's page, the producer's, the data).
+struct Ring {
+    consumer: *const AtomicU64,
+    producer: *const AtomicU64,
+    size: u64,
+}
+
+// SAFETY: two addresses of mapped memory that is only read, and atomically.
+unsafe impl Sync for Ring {}
+
+#[derive(Default)]
+struct Waits {
+    /// That events waited and none was taken.
+    longest: Duration,
+    fullest: f64,
+}
+
+impl Ring {
+    fn of(recorder: &Child) -> Result<Ring> {
+        let ring_type = libbpf_sys::BPF_MAP_TYPE_RINGBUF.to_string();
+        for file in std::fs::read_dir(format!("/proc/{}/fdinfo", recorder.id()))? {
+            let info = std::fs::read_to_string(file?.path()).unwrap_or_default();
+            let field = |key: &str| {
+                let line = info.lines().find_map(|line| line.strip_prefix(key));
+                line.map(str::trim)
+            };
+            if field("map_type:") != Some(&ring_type) {
+                continue;
+            }
+            let (id, size) = (field("map_id:"), field("max_entries:"));
+            return Ring::map(
+                id.context("no id")?.parse()?,
+                size.context("no size")?.parse()?,
+            );
+        }
+        anyhow::bail!("the recorder has no ring buffer")
+    }
+
+    fn map(id: u32, size: u64) -> Result<Ring> {
+        // SAFETY: a plain system call; what it gives is ours alone.
+        let fd = unsafe {
+            let fd = libbpf_sys::bpf_map_get_fd_by_id(id);
+            ensure!(fd >= 0, "map {id}: {}", std::io::Error::last_os_error());
+            File::from(OwnedFd::from_raw_fd(fd))
+        };
+        let page = rustix::param::page_size();
+        // SAFETY: a new mapping; it stays until the process ends.
+        let at = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                2 * page,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                0,
+            )
+        };
+        ensure!(
+            at != libc::MAP_FAILED,
+            "{}",
+            std::io::Error::last_os_error()
+        );
+        Ok(Ring {
+            consumer: at.cast(),
+            producer: at.wrapping_byte_add(page).cast(),
+            size,
+        })
+    }
+
+    /// Looks every millisecond.
+    fn watch(&self, stop: &AtomicBool) -> Waits {
+        let mut waits = Waits::default();
+        let (mut moved, mut since) = (0, Instant::now());
+        while !stop.load(Ordering::Relaxed) {
+            // SAFETY: both are in the mapping, aligned, and only read.
+            let (taken, made) = unsafe {
+                let taken = (*self.consumer).load(Ordering::Acquire);
+                (taken, (*self.producer).load(Ordering::Acquire))
+            };
+            if taken != moved || taken == made {
+                (moved, since) = (taken, Instant::now());
+            }
+            waits.longest = waits.longest.max(since.elapsed());
+            let waiting = made.saturating_sub(taken);
+            waits.fullest = waits.fullest.max(waiting as f64 / self.size as f64);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        waits
+    }
+}
