@@ -422,7 +422,14 @@ fn what_a_container_of_a_daemon_that_is_real_sends_and_gets_is_exact_and_its_own
     let (_dir, db) = history();
     let recorder = docker.record(&db);
     // Docker masquerades what comes from its bridge's own address
-    for (name, network, ip) in [("bridged", "bridge", GATEWAY), ("hosted", "host", FAR4)] {
+    let (own6, gateway6) = ("fd78::/64", "fd78::1");
+    let network = ["network", "create", "--ipv6", "--subnet", own6, "six"];
+    ok(&mut docker.cli(&network));
+    for (name, network, ip) in [
+        ("bridged", "bridge", GATEWAY),
+        ("bridged6", "six", gateway6),
+        ("hosted", "host", FAR4),
+    ] {
         let run = [
             "--name",
             name,
@@ -438,7 +445,11 @@ fn what_a_container_of_a_daemon_that_is_real_sends_and_gets_is_exact_and_its_own
         docker.run(&[&run[..], &[&script]].concat());
     }
     recorder.stop();
-    for (name, own) in [("bridged", "container_ip = src_ip"), ("hosted", "1")] {
+    for (name, own) in [
+        ("bridged", "container_ip = src_ip"),
+        ("bridged6", "src_ip LIKE 'fd78::%'"),
+        ("hosted", "1"),
+    ] {
         let filter = format!("container_name = '{name}' AND dst_port = {port} AND {own}");
         compare_exchange(&db, "from a Docker container", &filter);
     }

@@ -31,6 +31,9 @@ const BUDGET: Duration = Duration::from_millis(20);
 
 /// Rows that a step removes at most: some 2 ms.
 const ROWS: i64 = 200;
+/// And where many were written: each sum that they share is then changed once for more of
+/// them.
+const MANY_ROWS: i64 = 4_000;
 
 /// Open connections that are spared at most, the oldest: each step looks past them.
 const SPARED: usize = 4_096;
@@ -52,12 +55,14 @@ pub fn enforce(
     written: usize,
 ) -> rusqlite::Result<()> {
     let begun = Instant::now();
-    let mut steps = 2 * written as i64 / ROWS;
+    let wanted = 2 * written as i64;
+    let rows = wanted.clamp(ROWS, MANY_ROWS);
+    let mut steps = wanted / rows;
     let spare = keep.bytes.map_or(SPARE, |bytes| SPARE.min(bytes / 8));
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     while steps > 0 || begun.elapsed() < BUDGET {
         steps -= 1;
-        let removed = step(&tx, writer, keep, now)?;
+        let removed = step(&tx, writer, keep, now, rows)?;
         let given_back = give_back(&tx, spare)?;
         if !removed && !given_back {
             break;
@@ -72,8 +77,8 @@ fn cutoff(age: Option<Duration>, now: i64) -> Option<i64> {
     Some(now.saturating_sub(age))
 }
 
-/// Whether it removed anything.
-fn step(db: &Db, writer: &mut Writer, keep: Keep, now: i64) -> rusqlite::Result<bool> {
+/// Removes so many rows at most; whether there were any.
+fn step(db: &Db, writer: &mut Writer, keep: Keep, now: i64, most: i64) -> rusqlite::Result<bool> {
     let too_large = match keep.bytes {
         Some(bytes) => used(db)? > bytes,
         None => false,
@@ -102,15 +107,20 @@ fn step(db: &Db, writer: &mut Writer, keep: Keep, now: i64) -> rusqlite::Result<
     let removed = match before_rows {
         // Whichever of the two begins earlier.
         Some(before) if sums.count == 0 => {
-            let (kind, rows) = match connection == first {
-                true if keep.summary.is_some() => {
-                    ("summary", remove_connections(db, writer, before, true)?)
-                }
-                true => ("retention", remove_connections(db, writer, before, false)?),
-                false => ("retention", remove_lookups(db, writer, before)?),
+            let summed = keep.summary.is_some();
+            let (kind, removed) = match connection == first {
+                true if summed => (
+                    "summary",
+                    remove_connections(db, writer, before, most, true)?,
+                ),
+                true => (
+                    "retention",
+                    remove_connections(db, writer, before, most, false)?,
+                ),
+                false => ("retention", remove_lookups(db, writer, before, most)?),
             };
-            note(db, writer.recording, kind, &rows)?;
-            rows.count
+            note(db, writer.recording, kind, &removed)?;
+            removed.count
         }
         _ => sums.count,
     };
@@ -176,9 +186,10 @@ fn remove_connections(
     db: &Db,
     writer: &mut Writer,
     before: i64,
+    most: i64,
     summed: bool,
 ) -> rusqlite::Result<Removed> {
-    let mut rows = oldest(db, &writer.open, ROWS as usize)?;
+    let mut rows = oldest(db, &writer.open, most as usize)?;
     rows.retain(|&(_, ts)| ts < before);
     let mut suspects = Suspects::default();
     let mut rivals =
@@ -208,12 +219,17 @@ fn remove_connections(
     Ok(removed)
 }
 
-fn remove_lookups(db: &Db, writer: &mut Writer, before: i64) -> rusqlite::Result<Removed> {
+fn remove_lookups(
+    db: &Db,
+    writer: &mut Writer,
+    before: i64,
+    most: i64,
+) -> rusqlite::Result<Removed> {
     let rows: Vec<(i64, i64, i64)> = db
-        .prepare_cached(&format!(
-            "SELECT id, ts, inquiry_id FROM lookup WHERE ts < ?1 ORDER BY ts LIMIT {ROWS}"
-        ))?
-        .query_map([before], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .prepare_cached("SELECT id, ts, inquiry_id FROM lookup WHERE ts < ?1 ORDER BY ts LIMIT ?2")?
+        .query_map([before, most], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
         .collect::<Result<_, _>>()?;
     let mut suspects = Suspects::default();
     let mut answers =
