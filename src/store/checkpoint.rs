@@ -87,3 +87,26 @@ impl Drop for Checkpointer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_committed_gets_into_the_file_without_the_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.db");
+        let _lock = file::create(&path, &file::Access::default()).unwrap();
+        let mut db = file::open_writer(&path).unwrap();
+        db.execute_batch("CREATE TABLE t (x)").unwrap();
+        let checkpointer = Checkpointer::start(&mut db, &path).unwrap();
+        let bytes = 5_000_i64 << 12;
+        db.execute("INSERT INTO t VALUES (zeroblob(?1))", [bytes])
+            .unwrap();
+        checkpointer.committed(&db).unwrap();
+        let pages = checkpointer.pages.load(Ordering::Relaxed);
+        assert!((PAGES..MANY_PAGES).contains(&pages), "{pages}");
+        drop(checkpointer); // it does first what it was asked for
+        assert!(std::fs::metadata(&path).unwrap().len() >= bytes as u64);
+    }
+}

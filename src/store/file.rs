@@ -148,7 +148,10 @@ pub fn open_writer(path: &Path) -> Result<Db> {
 /// Another connection to a file that is open for recording, to copy its -wal.
 pub fn open_checkpointer(path: &Path) -> Result<Db> {
     let db = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    persist_wal(&db).with_context(|| cannot_write(path))?;
+    persist_wal(&db)
+        // A connection that has read nothing yet knows of no -wal and copies none.
+        .and_then(|()| db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())))
+        .with_context(|| cannot_write(path))?;
     Ok(db)
 }
 
