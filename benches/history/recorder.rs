@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use libbpf_rs::libbpf_sys;
 
+use crate::measure::bytes_on_disk;
+
 /// How long, where RECORDER_SECONDS says nothing.
 const SECONDS: u64 = 60;
 /// Lines of figures at most.
@@ -72,9 +74,10 @@ pub fn measure(path: &Path, max_size: u64) -> Result<()> {
         |row| row.get(0),
     )?;
     println!(
-        "  events waited {:.0} ms at most, the ring was {:.1} % full at most; {lost} events lost",
+        "  events waited {:.0} ms at most, the ring was {:.1} % full at most; {lost} events lost; {} MiB on disk",
         waits.longest.as_secs_f64() * 1e3,
-        waits.fullest * 100.0
+        waits.fullest * 100.0,
+        bytes_on_disk(path)? >> 20
     );
     Ok(())
 }
