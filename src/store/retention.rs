@@ -107,17 +107,15 @@ fn step(db: &Db, writer: &mut Writer, keep: Keep, now: i64, most: i64) -> rusqli
     let removed = match before_rows {
         // Whichever of the two begins earlier.
         Some(before) if sums.count == 0 => {
-            let summed = keep.summary.is_some();
-            let (kind, removed) = match connection == first {
-                true if summed => (
-                    "summary",
-                    remove_connections(db, writer, before, most, true)?,
-                ),
-                true => (
-                    "retention",
-                    remove_connections(db, writer, before, most, false)?,
-                ),
-                false => ("retention", remove_lookups(db, writer, before, most)?),
+            let connections = connection == first;
+            let summed = connections && keep.summary.is_some();
+            let kind = match summed {
+                true => "summary",
+                false => "retention",
+            };
+            let removed = match connections {
+                true => remove_connections(db, writer, before, most, summed)?,
+                false => remove_lookups(db, writer, before, most)?,
             };
             note(db, writer.recording, kind, &removed)?;
             removed.count
