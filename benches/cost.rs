@@ -3,12 +3,14 @@
 //! counts, and processor time instead of the clock, because others use the machine too. A
 //! slice during which another egrets was there is done again. Needs root.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod common;
+
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use common::Recorder;
 use libbpf_rs::query::{ProgInfoIter, ProgramInfo as ProgInfo};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use socket2::SockRef;
@@ -82,57 +84,16 @@ impl Drop for BpfStats {
     }
 }
 
-struct Recorder {
-    child: Child,
-    _dir: tempfile::TempDir,
+/// One into a file of its own, which goes with the directory.
+fn start() -> Result<(Recorder, tempfile::TempDir)> {
+    let dir = tempfile::tempdir()?;
+    Ok((Recorder::start(&dir.path().join("e.db"), &[])?, dir))
 }
 
 impl Recorder {
-    fn start() -> Result<Recorder> {
-        let dir = tempfile::tempdir()?;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_egrets"))
-            .args(["record", "--db"])
-            .arg(dir.path().join("e.db"))
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let stderr = child.stderr.take().context("stderr")?;
-        let mut lines = BufReader::new(stderr).lines();
-        while !lines
-            .next()
-            .context("egrets has ended")??
-            .contains("recording into")
-        {}
-        std::thread::spawn(move || {
-            lines
-                .map_while(Result::ok)
-                .filter(|l| l.contains("lost"))
-                .for_each(|l| eprintln!("  {l}"))
-        });
-        Ok(Recorder { child, _dir: dir })
-    }
-
-    /// In KiB: each page once, though the ring is mapped twice.
-    fn memory(&self) -> Result<u64> {
-        self.number("smaps_rollup", "Pss:")
-    }
-
-    /// A number of one of its files in /proc.
-    fn number(&self, file: &str, key: &str) -> Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id()))?;
-        let line = text
-            .lines()
-            .find(|l| l.starts_with(key))
-            .context("no such line")?;
-        Ok(line
-            .split_whitespace()
-            .nth(1)
-            .context("no value")?
-            .parse()?)
-    }
-
     /// Processor time so far, in clock ticks.
     fn ticks(&self) -> Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
         let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or("").split(' ').collect();
         Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
     }
@@ -140,7 +101,7 @@ impl Recorder {
     /// Bytes of its BPF maps in the kernel, the ring among them.
     fn maps(&self) -> Result<u64> {
         let mut sum = 0;
-        for file in std::fs::read_dir(format!("/proc/{}/fdinfo", self.child.id()))? {
+        for file in std::fs::read_dir(format!("/proc/{}/fdinfo", self.pid()))? {
             let info = std::fs::read_to_string(file?.path()).unwrap_or_default();
             let of_map = info.lines().any(|line| line.starts_with("map_type:"));
             let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));
@@ -149,14 +110,6 @@ impl Recorder {
             }
         }
         Ok(sum)
-    }
-
-    fn stop(mut self) -> Result<()> {
-        Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
-            .status()?;
-        self.child.wait()?;
-        Ok(())
     }
 }
 
@@ -189,7 +142,7 @@ fn best(count: u32, work: Work, recorders: usize) -> Result<Duration> {
 /// Without and with.
 fn round(count: u32, work: Work) -> Result<[Duration; 2]> {
     let bare = best(count, work, 0)?;
-    let recorder = Recorder::start()?;
+    let (recorder, _dir) = start()?;
     let watched = best(count, work, 1)?;
     recorder.stop()?;
     Ok([bare, watched])
@@ -233,7 +186,7 @@ fn compare(what: &str, count: u32, work: Work) -> Result<()> {
 /// What the recorder itself takes under this load, and each of its programs, with the
 /// kernel's accounting, which costs too.
 fn recorders_own(count: u32, work: Work) -> Result<String> {
-    let recorder = Recorder::start()?;
+    let (recorder, _dir) = start()?;
     let stats = BpfStats::on();
     let (ticks, sleeps) = (
         recorder.ticks()?,

@@ -4,6 +4,7 @@
 //! other sizes than the usual ones; RECORDER_SECONDS is how long the recorder is watched.
 //! Needs root for that.
 
+mod common;
 #[path = "history/generator.rs"]
 mod generator;
 #[path = "history/measure.rs"]

@@ -2,11 +2,9 @@
 //! it holds, how long events wait for it, and how full they make the ring buffer.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use libbpf_rs::libbpf_sys;
 
+use crate::common::Recorder;
 use crate::measure::bytes_on_disk;
 
 /// How long, where RECORDER_SECONDS says nothing.
@@ -28,28 +27,10 @@ pub fn measure(path: &Path, max_size: u64) -> Result<()> {
         Ok(text) => text.parse()?,
         Err(_) => SECONDS,
     };
-    let mut recorder = Command::new(env!("CARGO_BIN_EXE_egrets"))
-        .args([
-            "record",
-            "--max-size",
-            &format!("{}M", max_size >> 20),
-            "--db",
-        ])
-        .arg(path)
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let stderr = recorder.stderr.take().context("stderr")?;
-    let mut lines = BufReader::new(stderr).lines();
-    while !lines
-        .next()
-        .context("egrets has ended")??
-        .contains("recording into")
-    {}
-    // Read on, so that it never waits to be heard.
-    std::thread::spawn(move || lines.for_each(drop));
+    let max_size = format!("{}M", max_size >> 20);
+    let recorder = Recorder::start(path, &["--max-size", &max_size])?;
     println!(
-        "the recorder under full traffic, {seconds} s, a file of {} MiB at most: its memory, the 16 MiB ring included",
-        max_size >> 20
+        "the recorder under full traffic, {seconds} s, a file of {max_size} at most: its memory, the 16 MiB ring included"
     );
     let ring = Ring::of(&recorder)?;
     let (stop, dialled) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -61,10 +42,7 @@ pub fn measure(path: &Path, max_size: u64) -> Result<()> {
         let _ = load.join();
         watched.and(waits.join().ok().context("the ring's watcher"))
     });
-    Command::new("kill")
-        .args(["-INT", &recorder.id().to_string()])
-        .status()?;
-    recorder.wait()?;
+    recorder.stop()?;
     let waits = watched?;
     let lost: i64 = rusqlite::Connection::open(path)?.query_row(
         "SELECT COALESCE(sum(lost), 0) FROM gaps
@@ -96,32 +74,24 @@ fn dial(stop: &AtomicBool, dialled: &AtomicU64) -> Result<()> {
     Ok(())
 }
 
-fn watch(recorder: &Child, seconds: u64, dialled: &AtomicU64) -> Result<()> {
+fn watch(recorder: &Recorder, seconds: u64, dialled: &AtomicU64) -> Result<()> {
     let begun = Instant::now();
     let mut peak = 0;
     for line in 1..=LINES.min(seconds) {
         let end = Duration::from_secs(line * seconds / LINES.min(seconds));
         while begun.elapsed() < end {
             std::thread::sleep(Duration::from_millis(100));
-            peak = peak.max(memory(recorder)?);
+            peak = peak.max(recorder.memory()?);
         }
         println!(
             "  {:4} s: {:.1} MiB ({:.1} at most so far), {} connections",
             end.as_secs(),
-            memory(recorder)? as f64 / 1024.0,
+            recorder.memory()? as f64 / 1024.0,
             peak as f64 / 1024.0,
             dialled.load(Ordering::Relaxed)
         );
     }
     Ok(())
-}
-
-/// In KiB: each page once, though the ring is mapped twice.
-fn memory(child: &Child) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.id()))?;
-    let line = text.lines().find(|line| line.starts_with("Pss:"));
-    let number = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(number.context("no such line")?.parse()?)
 }
 
 /// The recorder's ring buffer, seen from outside: how far each side is, in bytes since the
@@ -143,9 +113,9 @@ struct Waits {
 }
 
 impl Ring {
-    fn of(recorder: &Child) -> Result<Ring> {
+    fn of(recorder: &Recorder) -> Result<Ring> {
         let ring_type = libbpf_sys::BPF_MAP_TYPE_RINGBUF.to_string();
-        for file in std::fs::read_dir(format!("/proc/{}/fdinfo", recorder.id()))? {
+        for file in std::fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid()))? {
             let info = std::fs::read_to_string(file?.path()).unwrap_or_default();
             let field = |key: &str| {
                 let line = info.lines().find_map(|line| line.strip_prefix(key));

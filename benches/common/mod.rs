@@ -1,0 +1,61 @@
+//! What both benchmarks need: a recorder that runs beside them.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+pub struct Recorder(Child);
+
+impl Recorder {
+    /// Records into this file from here on. What it says of losses is passed on.
+    pub fn start(db: &Path, args: &[&str]) -> Result<Recorder> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_egrets"))
+            .args(["record", "--db"])
+            .arg(db)
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let stderr = child.stderr.take().context("stderr")?;
+        let mut lines = BufReader::new(stderr).lines();
+        while !lines
+            .next()
+            .context("egrets has ended")??
+            .contains("recording into")
+        {}
+        // Read on, so that it never waits to be heard.
+        std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .filter(|l| l.contains("lost"))
+                .for_each(|l| eprintln!("  {l}"))
+        });
+        Ok(Recorder(child))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// In KiB: each page once, though the ring is mapped twice.
+    pub fn memory(&self) -> Result<u64> {
+        self.number("smaps_rollup", "Pss:")
+    }
+
+    /// A number of one of its files in /proc.
+    pub fn number(&self, file: &str, key: &str) -> Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid()))?;
+        let line = text.lines().find(|line| line.starts_with(key));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        Ok(number.context("no such line")?.parse()?)
+    }
+
+    pub fn stop(mut self) -> Result<()> {
+        Command::new("kill")
+            .args(["-INT", &self.pid().to_string()])
+            .status()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
