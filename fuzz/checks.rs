@@ -9,8 +9,8 @@ use egrets::attribute::dns::{addresses, host_of, parse};
 use egrets::attribute::stream::Streams;
 use egrets::attribute::{Attributor, Settings, hosts};
 use egrets::capture::event::{Connect, Dns, Event, MountNamespace, Owner, Segment, What};
+use egrets::model::{Connection, Endpoint, Protocol, Record};
 use egrets::print::{Format, Printer};
-use egrets::record::{Connection, Endpoint, Protocol, Record};
 
 /// Characters that the names and data of one message come to at most.
 const MAX_TEXT: usize = 1 << 20;

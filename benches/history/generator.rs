@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use egrets::record::{
+use egrets::model::{
     Answer, Connection, Container, Details, Endpoint, Lookup, Name, Outcome, Process, Protocol,
     Record, Source, Status, Transport,
 };

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use egrets::record::{Connection, Record};
+use egrets::model::{Connection, Record};
 use egrets::store::Store;
 
 use crate::generator::Generator;

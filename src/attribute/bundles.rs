@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::cni;
 use super::docker::Inspect;
 use super::regular;
-use crate::record::ContainerDetails;
+use crate::model::ContainerDetails;
 
 /// A config.json is some 30 KiB; no honest one comes near this.
 const MAX_FILE: u64 = 4 << 20;

@@ -8,7 +8,7 @@ use hashlink::LruCache;
 
 use crate::capture::event::{Carried, Connect, FlowBytes, FlowEnd, FlowKey, State};
 use crate::capture::open::OpenSocket;
-use crate::record::{Connection, Name, Outcome, Process, Progress, Protocol, Record};
+use crate::model::{Connection, Name, Outcome, Process, Progress, Protocol, Record};
 
 /// Open ones that are followed. One whose end was lost goes out at last.
 const MAX_OPEN: usize = 262_144;

@@ -11,7 +11,7 @@ use hashlink::LruCache;
 
 use super::docker::{Change, Docker, News, Question};
 use super::{cgroups, users};
-use crate::record::{Container, ContainerDetails, Details, Record};
+use crate::model::{Container, ContainerDetails, Details, Record};
 
 /// Containers remembered: those with traffic last.
 const MAX_CONTAINERS: usize = 4096;

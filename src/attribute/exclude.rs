@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use ipnet::IpNet;
 
-use crate::record::{Endpoint, Process, UNKNOWN, dst_scope};
+use crate::model::{Endpoint, Process, UNKNOWN, dst_scope};
 
 /// One thing left out.
 #[derive(Debug, Clone, PartialEq, Eq)]

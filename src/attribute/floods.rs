@@ -4,7 +4,7 @@
 
 use hashlink::LruCache;
 
-use crate::record::{Lookup, Status};
+use crate::model::{Lookup, Status};
 
 /// Told one by one in each [`WINDOW_NS`].
 const ONE_BY_ONE: u64 = 16;
@@ -83,7 +83,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::record::{Endpoint, Process, Transport};
+    use crate::model::{Endpoint, Process, Transport};
 
     fn forged(id: i64) -> Lookup {
         let process = Process {

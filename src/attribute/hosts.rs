@@ -23,7 +23,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::regular;
 use crate::capture::event::{MountNamespace, Owner};
-use crate::record::{MAX_RIVALS, Name, Rival, Source};
+use crate::model::{MAX_RIVALS, Name, Rival, Source};
 
 /// How long an answer is waited for, at most. Files on a dead network file system
 /// cost names, and the events wait for them once.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::dns::{Message, Question, Record};
 use super::names::Party;
-use crate::record::{Endpoint, Process, Transport};
+use crate::model::{Endpoint, Process, Transport};
 
 /// A question that left a socket.
 #[derive(Debug, Clone)]

@@ -25,7 +25,7 @@ use std::rc::Rc;
 
 use crate::capture::event::{Carried, Dns, Event, FlowEnd, FlowKey, Owner, What};
 use crate::capture::open::{Kind, OpenSocket};
-use crate::record::{
+use crate::model::{
     Answer, Endpoint, Lookup, Name, Process, Record, Source, Status, Transport, UNKNOWN,
 };
 use connections::{Connections, Now};

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::record::{Endpoint, MAX_RIVALS, Name, Rival, Source, dst_scope};
+use crate::model::{Endpoint, MAX_RIVALS, Name, Rival, Source, dst_scope};
 
 /// A process over its whole life: pid and start.
 pub type ProcessKey = (u32, u64);

@@ -15,7 +15,7 @@ use super::cgroups;
 use super::names::ProcessKey;
 use super::users::Users;
 use crate::capture::event::{Exec, Owner, arguments};
-use crate::record::{Ancestor, Container, Process};
+use crate::model::{Ancestor, Container, Process};
 
 /// What an exec gives a process, and fork hands on.
 #[derive(Debug, Default)]

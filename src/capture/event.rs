@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
 use super::skel::types;
-use crate::record::{Endpoint, Protocol, unmapped};
+use crate::model::{Endpoint, Protocol, unmapped};
 
 macro_rules! plain {
     ($($name:ident),*) => {$(

@@ -26,7 +26,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{Link, MapCore, MapFlags, MapMut, RingBuffer, RingBufferBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::record::{Protocol, mapped};
+use crate::model::{Protocol, mapped};
 use event::{Event, FlowBytes, FlowEnd, FlowKey, decode};
 use hooks::HookReport;
 use skel::types;

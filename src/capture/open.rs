@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use super::event::{Carried, FlowKey, NO_LOGIN, Owner, endpoint, owner, source};
 use super::skel::types;
 use super::{Capture, flow_key, raw_peer};
-use crate::record::{Endpoint, Protocol};
+use crate::model::{Endpoint, Protocol};
 
 /// What the kernel side does with a socket (enum egrets_sock_kind).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,7 +256,7 @@ mod tests {
 
     fn raw(cookie: u64, kind: (i32, i32), state: u32, ports: (u16, u16)) -> types::egrets_open {
         let end = |port| types::egrets_endpoint {
-            addr: crate::record::mapped([192, 0, 2, 1].into()),
+            addr: crate::model::mapped([192, 0, 2, 1].into()),
             port,
             ..Default::default()
         };

@@ -19,8 +19,8 @@ use crate::capture::leftovers::Leftovers;
 use crate::capture::preflight::Namespace;
 use crate::capture::{Capture, Loss};
 use crate::cli::LiveArgs;
+use crate::model::Record;
 use crate::print::Printer;
-use crate::record::Record;
 use crate::store::Store;
 
 /// How often the reader looks in while there is traffic. What is committed lags

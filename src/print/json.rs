@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::record::{Answer, Connection, Lookup, Record, dst_scope, errno_name};
+use crate::model::{Answer, Connection, Lookup, Record, dst_scope, errno_name};
 use crate::when::iso;
 use serde::Serialize;
 

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use crate::record::{Process, Progress, Record};
+use crate::model::{Process, Progress, Record};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -91,7 +91,7 @@ fn process_of(record: &Record) -> Option<&Process> {
 
 #[cfg(test)]
 pub(crate) mod tests_support {
-    use crate::record::*;
+    use crate::model::*;
     use std::rc::Rc;
 
     fn process(comm: &str) -> Rc<Process> {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::record::{Connection, Lookup, Outcome, Progress, Record, Status, errno_name};
+use crate::model::{Connection, Lookup, Outcome, Progress, Record, Status, errno_name};
 use crate::text::printable;
 
 /// Writes a record's lines; some have none.
@@ -213,8 +213,8 @@ fn answer(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Endpoint, Name, Source};
     use crate::print::tests_support::{connection, lookup};
-    use crate::record::{Endpoint, Name, Source};
 
     fn lines(record: &Record) -> String {
         let mut out = Vec::new();

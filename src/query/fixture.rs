@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use rusqlite::{Connection, params};
 
 use super::{Format, Question, Request, parse};
-use crate::record::{dst_scope, mapped};
+use crate::model::{dst_scope, mapped};
 use chrono::{DateTime, Utc};
 
 /// A second, in the nanoseconds that the history counts.

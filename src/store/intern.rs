@@ -11,7 +11,7 @@ use std::rc::Rc;
 use hashlink::LruCache;
 use rusqlite::{Connection as Db, OptionalExtension, ToSql, params};
 
-use crate::record::{
+use crate::model::{
     Ancestor, Connection, Container, Endpoint, Lookup, Process, dst_scope, errno_name, mapped,
 };
 

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension, params};
 
-use crate::record::{Connection, Lookup, Outcome, Progress, Record};
+use crate::model::{Connection, Lookup, Outcome, Progress, Record};
 use checkpoint::Checkpointer;
 use write::Writer;
 
@@ -69,7 +69,7 @@ struct Batch {
     /// Where in there a connection is, by id.
     places: HashMap<i64, usize>,
     lookups: Vec<Lookup>,
-    containers: Vec<std::rc::Rc<crate::record::Container>>,
+    containers: Vec<std::rc::Rc<crate::model::Container>>,
     gaps: Vec<Gap>,
 }
 

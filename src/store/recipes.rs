@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{Access, Recording, Store, open_reader};
+use crate::model::*;
 use crate::print::tests_support::{connection, lookup};
-use crate::record::*;
 
 const SCHEMA: &str = include_str!("../../docs/schema.md");
 

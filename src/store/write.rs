@@ -10,7 +10,7 @@ use super::inquiries::Asked;
 use super::intern::{Edge, Interner};
 use super::rollup::{Rollup, Share};
 use super::{Batch, Gap, Latest};
-use crate::record::{Connection, Lookup};
+use crate::model::{Connection, Lookup};
 
 /// Bytes that a connection is taken to have carried at most, 2^50: sums of them stay
 /// numbers that SQLite can hold, whatever a kernel says.

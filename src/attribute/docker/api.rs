@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::attribute::bundles;
-use crate::record::ContainerDetails;
+use crate::model::ContainerDetails;
 
 /// A daemon that holds a container's lock while it starts answers after that.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::bundles;
-use crate::record::Details;
+use crate::model::Details;
 use api::{Daemon, Unreachable};
 
 pub use api::Inspect;

@@ -10,8 +10,8 @@ use super::super::fixture::{SECOND, request};
 use super::super::sql::statement;
 use super::super::zone::Zone;
 use super::*;
+use crate::model::{Lookup, Name, Outcome, Record, Source};
 use crate::print::tests_support::{connection, lookup};
-use crate::record::{Lookup, Name, Outcome, Record, Source};
 use crate::store::{Access, Recording, Store, open_reader};
 
 const DAY: i64 = 86_400 * SECOND;
@@ -87,7 +87,7 @@ fn dial() -> impl Strategy<Value = Dial> {
         })
 }
 
-fn record(dial: &Dial, id: i64, ts: i64) -> crate::record::Connection {
+fn record(dial: &Dial, id: i64, ts: i64) -> crate::model::Connection {
     let mut c = connection(&format!("program{}", dial.process));
     (c.id, c.ts) = (id, ts);
     if let Some(process) = Rc::get_mut(&mut c.process) {
@@ -107,7 +107,7 @@ fn record(dial: &Dial, id: i64, ts: i64) -> crate::record::Connection {
 }
 
 /// What was asked before.
-fn looked_up(dial: &Dial, c: &crate::record::Connection) -> Lookup {
+fn looked_up(dial: &Dial, c: &crate::model::Connection) -> Lookup {
     let name = c.name.as_ref().map_or("h0.example.com", |name| &name.host);
     let mut lookup = lookup(name, "192.0.2.7");
     (lookup.id, lookup.ts) = (c.id, c.ts - 1_000_000);
@@ -118,7 +118,7 @@ fn looked_up(dial: &Dial, c: &crate::record::Connection) -> Lookup {
     lookup
 }
 
-fn end(dial: &Dial, c: &mut crate::record::Connection) {
+fn end(dial: &Dial, c: &mut crate::model::Connection) {
     (c.outcome, c.errno) = match dial.end {
         0 => (Outcome::Refused, Some(libc::ECONNREFUSED)),
         1 => (Outcome::InProgress, None),

@@ -1,0 +1,95 @@
+//! Addresses and ports, and what an address is to this host.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An address and a port; 0 where the protocol has none, or it can't be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    pub ip: IpAddr,
+    pub port: u16,
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::net::SocketAddr::new(self.ip, self.port).fmt(f)
+    }
+}
+
+/// Stands for a destination that can't be told: what dials "any" dials loopback.
+pub const UNKNOWN: Endpoint = Endpoint {
+    ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    port: 0,
+};
+
+/// What a destination is to this host: RFC 1122, 4193, 6598, 3927, 4291.
+pub fn dst_scope(ip: IpAddr) -> &'static str {
+    if ip.is_loopback() || ip.is_unspecified() {
+        "loopback"
+    } else if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        "multicast"
+    } else {
+        match ip {
+            IpAddr::V4(v4) if v4.is_link_local() => "link",
+            IpAddr::V4(v4) if v4.is_private() || is_shared(v4) => "private",
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => "link",
+            IpAddr::V6(v6) if v6.is_unique_local() => "private",
+            _ => "public",
+        }
+    }
+}
+
+/// 100.64.0.0/10, RFC 6598: carrier-grade NAT.
+fn is_shared(ip: Ipv4Addr) -> bool {
+    let [a, b, ..] = ip.octets();
+    a == 100 && (64..128).contains(&b)
+}
+
+/// An IPv4 address in IPv6's clothes is that IPv4 address.
+pub fn unmapped(addr: [u8; 16]) -> IpAddr {
+    Ipv6Addr::from(addr).to_canonical()
+}
+
+/// The 16 bytes that the kernel side and the file know an address by.
+pub fn mapped(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+        IpAddr::V6(v6) => v6.octets(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_follow_the_rfcs() {
+        for (ip, scope) in [
+            ("127.0.0.53", "loopback"),
+            ("0.0.0.0", "loopback"),
+            ("::1", "loopback"),
+            ("169.254.1.1", "link"),
+            ("fe80::1", "link"),
+            ("10.0.0.1", "private"),
+            ("172.31.255.255", "private"),
+            ("172.32.0.0", "public"),
+            ("100.64.0.1", "private"),
+            ("100.128.0.1", "public"),
+            ("fd00::1", "private"),
+            ("224.0.0.251", "multicast"),
+            ("255.255.255.255", "multicast"),
+            ("ff02::fb", "multicast"),
+            ("93.184.216.34", "public"),
+            ("2001:db8::1", "public"),
+        ] {
+            assert_eq!(dst_scope(ip.parse().unwrap()), scope, "{ip}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_mapped_address_is_the_ipv4_address() {
+        let v4: IpAddr = "192.0.2.7".parse().unwrap();
+        assert_eq!(unmapped(mapped(v4)), v4);
+        let v6: IpAddr = "2001:db8::7".parse().unwrap();
+        assert_eq!(unmapped(mapped(v6)), v6);
+    }
+}

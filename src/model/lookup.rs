@@ -1,0 +1,70 @@
+//! DNS lookups.
+
+use std::rc::Rc;
+
+use super::{Endpoint, Process};
+
+/// How a DNS message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    Udp,
+    Tcp,
+}
+
+impl Transport {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    Answered,
+    Unanswered,
+    /// An answer that matches no query of its socket.
+    Unsolicited,
+    Malformed,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Answered => "answered",
+            Status::Unanswered => "unanswered",
+            Status::Unsolicited => "unsolicited",
+            Status::Malformed => "malformed",
+        }
+    }
+}
+
+/// One resource record of an answer, in presentation form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub name: Rc<str>,
+    pub rtype: String,
+    pub data: String,
+    /// Seconds.
+    pub ttl: u32,
+}
+
+/// A question and what became of it.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    pub id: i64,
+    pub ts: i64,
+    pub process: Rc<Process>,
+    pub server: Endpoint,
+    pub transport: Transport,
+    /// None where the message could not be read.
+    pub qname: Option<Rc<str>>,
+    pub qtype: Option<String>,
+    pub rcode: Option<String>,
+    pub latency_us: Option<i64>,
+    pub status: Status,
+    pub answers: Vec<Answer>,
+    /// Messages alike that this one stands for, itself among them.
+    pub times: u64,
+}

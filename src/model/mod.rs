@@ -1,0 +1,42 @@
+//! What egrets reports: the processes, containers, lookups and connections that
+//! `attribute` makes of the kernel's events, and that the sinks store and print. A leaf:
+//! it depends on no other room.
+//!
+//! Times are nanoseconds since 1970 on the wall clock, ids count up from the file's last one.
+
+mod address;
+mod connection;
+mod container;
+mod lookup;
+mod name;
+mod process;
+mod protocol;
+
+use std::rc::Rc;
+
+pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
+pub use connection::{Connection, Outcome, Progress, errno_name};
+pub use container::{Container, ContainerDetails, Details};
+pub use lookup::{Answer, Lookup, Status, Transport};
+pub use name::{MAX_RIVALS, Name, Rival, Source};
+pub use process::{Ancestor, Process};
+pub use protocol::Protocol;
+
+/// What the sinks are told, in the order in which it happened.
+#[derive(Debug)]
+pub enum Record {
+    /// A question went out; its [`Record::Lookup`] follows.
+    Query(Lookup),
+    /// What became of a question.
+    Lookup(Lookup),
+    /// An attempt or a flow began.
+    Opened(Connection),
+    /// An attempt's outcome is known.
+    Outcome(Connection),
+    /// The bytes of a connection or a flow have grown; nothing else has changed.
+    Progress(Progress),
+    /// A connection or a flow has ended.
+    Closed(Connection),
+    /// A container's details have come.
+    Container(Rc<Container>),
+}
