@@ -23,7 +23,7 @@ static __always_inline void write_carried(struct seq_file *seq, const __u64 *key
 					  const struct egrets_sock *s)
 {
 	const struct sock *sk = (const struct sock *)s->sk;
-	struct egrets_carried e = {.cookie = *key};
+	struct egrets_tcp_counters e = {.cookie = *key};
 	struct egrets_added added = s->added;
 
 	if (!sk)

@@ -56,7 +56,7 @@ EXPORT(egrets_flow_key);
 EXPORT(egrets_flow);
 EXPORT(egrets_sock);
 EXPORT(egrets_open);
-EXPORT(egrets_carried);
+EXPORT(egrets_tcp_counters);
 const enum egrets_kind *unused_kind __attribute__((unused));
 const enum egrets_sock_kind *unused_sock_kind __attribute__((unused));
 

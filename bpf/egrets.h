@@ -117,7 +117,7 @@ struct egrets_connect {
 	__u64 cookie;
 	struct egrets_endpoint src; /* zero for EGRETS_CONNECT: the port is not chosen yet */
 	struct egrets_endpoint dst; /* as the process named it, before any NAT */
-	__u32 other_tgid;	    /* see struct egrets_sock */
+	__u32 shared_tgid;	    /* see struct egrets_sock */
 	__u8 raw;		    /* the process wrote its headers itself: a raw socket */
 	__u8 pad[3];
 };
@@ -140,7 +140,7 @@ struct egrets_state {
 	__u8 has_bytes; /* 0: not a TCP socket of its own (MPTCP), bytes unknown */
 	__u8 was_open;	/* EGRETS_CLOSE: 1 where there was a connection */
 	__u8 pad[2];
-	__u32 other_tgid; /* see struct egrets_sock */
+	__u32 shared_tgid; /* see struct egrets_sock */
 	__u32 pad2;
 };
 
@@ -153,7 +153,7 @@ struct egrets_release {
 	struct egrets_header h;
 	__u64 cookie;
 	struct egrets_endpoint next;
-	__u32 other_tgid; /* see struct egrets_sock */
+	__u32 shared_tgid; /* see struct egrets_sock */
 	__u8 has_next;
 	__u8 lingers;
 	__u8 pad[2];
@@ -168,7 +168,7 @@ struct egrets_flow_end {
 	__u64 rx_packets;
 	__u64 last_ts; /* of the last packet */
 	struct egrets_endpoint dst;
-	__u32 other_tgid; /* see struct egrets_sock */
+	__u32 shared_tgid; /* see struct egrets_sock */
 	__u32 pad;
 };
 
@@ -230,7 +230,7 @@ struct egrets_open {
  * What the iterator over `socks` writes: what a TCP connection has carried so far, or that
  * the socket is no more, which no hook has told.
  */
-struct egrets_carried {
+struct egrets_tcp_counters {
 	__u64 cookie;
 	__u64 tx_bytes; /* payload, without retransmissions */
 	__u64 rx_bytes;
@@ -265,7 +265,7 @@ struct egrets_sock {
 	__u32 dns_bytes;
 	__u32 flows;	    /* how many there are */
 	__u32 associations; /* SCTP, DCCP: how many of them are established and not ended */
-	__u32 other_tgid;   /* a process other than the owner that was seen to use it, or 0 */
+	__u32 shared_tgid;   /* a process other than the owner that was seen to use it, or 0 */
 	__u32 err;	    /* TLS: sk_err when it was closed */
 	__u8 dns;	    /* named a DNS port: a DNS client */
 	__u8 established;   /* TCP: that was told */

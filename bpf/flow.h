@@ -103,7 +103,7 @@ static __always_inline void start_flow(const struct packet *p, struct egrets_flo
 	e->src = p->src;
 	e->dst = *dst;
 	e->raw = s->kind == EGRETS_RAW;
-	e->other_tgid = s->other_tgid;
+	e->shared_tgid = s->shared_tgid;
 	submit(e);
 }
 
@@ -123,7 +123,7 @@ static __always_inline void end_flow(const struct egrets_flow_key *key,
 			e->rx_packets = flow->rx_packets;
 			e->last_ts = flow->last_ts;
 			e->dst = key->peer;
-			e->other_tgid = s->other_tgid;
+			e->shared_tgid = s->shared_tgid;
 			submit(e);
 		}
 	}
@@ -138,7 +138,7 @@ static __always_inline void report_release(__u64 cookie, const struct egrets_soc
 	if (!e)
 		return;
 	e->cookie = cookie;
-	e->other_tgid = s->other_tgid;
+	e->shared_tgid = s->shared_tgid;
 	e->lingers = lingers;
 	if (next) {
 		e->has_next = 1;

@@ -70,7 +70,7 @@ static __always_inline void note_holder(struct egrets_sock *s)
 	__u32 tgid = current_tgid();
 
 	if (tgid != s->owner.tgid && !is_kernel_thread())
-		s->other_tgid = tgid;
+		s->shared_tgid = tgid;
 }
 
 /* The socket's entry, made where it has none yet. `sk` is a struct sock's address. */
@@ -233,7 +233,7 @@ static __always_inline void report_state(__u32 kind, const struct sock *sk, __u6
 		set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 	else
 		BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
-	e->other_tgid = s->other_tgid;
+	e->shared_tgid = s->shared_tgid;
 	e->has_bytes = carried(sk, &s->added, &e->tx_bytes, &e->rx_bytes);
 	submit(e);
 }

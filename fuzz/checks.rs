@@ -8,7 +8,7 @@ use std::io;
 use egrets::attribute::dns::{addresses, host_of, parse};
 use egrets::attribute::stream::Streams;
 use egrets::attribute::{Attributor, Settings, hosts};
-use egrets::capture::event::{Connect, Dns, Event, MountNamespace, Owner, Segment, What};
+use egrets::capture::event::{Connect, Dns, Event, EventKind, MountNamespace, Owner, Segment};
 use egrets::model::{Connection, Endpoint, Protocol, Record};
 use egrets::print::{Format, Printer};
 
@@ -107,11 +107,11 @@ impl Run {
     }
 
     /// Prints what comes of an event; gives the connection that it began.
-    fn handle(&mut self, what: What) -> Option<Connection> {
+    fn handle(&mut self, kind: EventKind) -> Option<Connection> {
         self.ns += 1;
         let mut records = Vec::new();
         let mut begun = None;
-        let event = Event { ns: self.ns, what };
+        let event = Event { ns: self.ns, kind };
         self.attributor.handle(event, &mut records);
         let printer = &mut self.printers[self.ns as usize / 2 % 2];
         for record in records {
@@ -128,7 +128,7 @@ impl Run {
     fn exchange(&mut self, query: Vec<u8>, answer: Vec<u8>) {
         let cookie = self.ns;
         for (ingress, payload) in [(false, query), (true, answer)] {
-            self.handle(What::Dns(Dns {
+            self.handle(EventKind::Dns(Dns {
                 owner: owner(),
                 cookie,
                 server: SERVER,
@@ -148,9 +148,9 @@ impl Run {
             src: None,
             dst,
             raw: false,
-            other_pid: None,
+            shared_pid: None,
         };
-        self.handle(What::Connect(connect))
+        self.handle(EventKind::Connect(connect))
             .expect("a connection has begun")
     }
 }

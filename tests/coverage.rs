@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::agreed::{ANSWERS, answer, back};
-use common::coverage::{Carried, compare_both, say};
+use common::coverage::{TcpCounters, compare_both, say};
 use common::peer::{Answers, Firewall, Peer};
 use common::*;
 
@@ -15,16 +15,16 @@ use common::*;
 struct Run {
     args: String,
     protocol: &'static str,
-    out: Carried,
-    back: Carried,
+    out: TcpCounters,
+    back: TcpCounters,
 }
 
 fn tcp(way: &str, ip: &str, port: u16, count: usize, size: usize) -> Run {
     Run {
         args: format!("{way} {ip} {port} {count} {size}"),
         protocol: "tcp",
-        out: Carried::bytes(count * size),
-        back: Carried::bytes(back(count * size)),
+        out: TcpCounters::bytes(count * size),
+        back: TcpCounters::bytes(back(count * size)),
     }
 }
 
@@ -32,8 +32,8 @@ fn udp(way: &str, ip: &str, port: u16, count: usize, size: usize) -> Run {
     Run {
         args: format!("udp-{way} {ip} {port} {count} {size}"),
         protocol: "udp",
-        out: Carried::datagrams(count, size),
-        back: Carried::datagrams(ANSWERS * count, answer(size)),
+        out: TcpCounters::datagrams(count, size),
+        back: TcpCounters::datagrams(ANSWERS * count, answer(size)),
     }
 }
 

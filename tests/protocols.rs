@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::agreed::{ANSWERS, answer, back};
-use common::coverage::{Carried, compare_rows, linux, say};
+use common::coverage::{TcpCounters, compare_rows, linux, say};
 use common::peer::{Answers, Peer};
 use common::*;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -37,7 +37,13 @@ fn run(net: &Net, args: &str, protocol: &str) -> Option<()> {
 }
 
 /// Compares a run with its row; gives more of its columns.
-fn compare(db: &Path, args: &str, protocol: &str, out: Carried, back: Carried) -> Vec<String> {
+fn compare(
+    db: &Path,
+    args: &str,
+    protocol: &str,
+    out: TcpCounters,
+    back: TcpCounters,
+) -> Vec<String> {
     let way = args.split(' ').next().unwrap();
     let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/packet {args}'");
     compare_rows(db, way, protocol, &filter, 1, out, back);
@@ -93,7 +99,7 @@ fn udplite_is_its_processs_and_exact() {
         for (ip, port) in &ports {
             let args = format!("{way} {ip} {port} {count} {size}");
             if run(&net, &args, "udplite").is_some() {
-                runs.push((args, *ip, *port, Carried::datagrams(count, size)));
+                runs.push((args, *ip, *port, TcpCounters::datagrams(count, size)));
             }
         }
     }
@@ -136,8 +142,8 @@ fn pings_and_raw_packets_are_their_processs_and_exact() {
     }
     recorder.stop();
     for ((way, ip, protocol, _, more, back), args) in &runs {
-        let out = Carried::datagrams(9, 1111 + more);
-        let none = Carried::datagrams(0, 0);
+        let out = TcpCounters::datagrams(9, 1111 + more);
+        let none = TcpCounters::datagrams(0, 0);
         let row = compare(&db, args, protocol, out, if *back { out } else { none });
         let family = if ip.contains(':') { "6" } else { "4" };
         let raw = if *way == "ping" { "0" } else { "1" };
@@ -237,12 +243,12 @@ fn associations_have_an_outcome_and_their_data_alone_is_counted() {
 
 /// So many bytes out, and perhaps back. How many packets that takes is the kernels' to
 /// decide.
-fn chunks(db: &Path, args: &str, bytes: usize, back: bool) -> [Carried; 2] {
+fn chunks(db: &Path, args: &str, bytes: usize, back: bool) -> [TcpCounters; 2] {
     let carried = |bytes, column| {
         let filter = format!("cmdline LIKE '%/packet {args}'");
         let sql = format!("SELECT {column} FROM egress WHERE {filter}");
         let datagrams = sqlite3(db, &sql)[0][0].parse().ok();
-        Carried { bytes, datagrams }
+        TcpCounters { bytes, datagrams }
     };
     let back = if back { bytes } else { 0 };
     [carried(bytes, "tx_packets"), carried(back, "rx_packets")]
@@ -508,10 +514,10 @@ fn what_passes_a_vlan_device_is_counted_once() {
         run(&net, args, "packet").unwrap();
     }
     recorder.stop();
-    let [tcp, tcp_back] = [5 * 70_001, back(5 * 70_001)].map(|n| Carried::bytes(2 * n));
+    let [tcp, tcp_back] = [5 * 70_001, back(5 * 70_001)].map(|n| TcpCounters::bytes(2 * n));
     let (udp, udp_back) = (
-        Carried::datagrams(40, 1200),
-        Carried::datagrams(40 * ANSWERS, answer(1200)),
+        TcpCounters::datagrams(40, 1200),
+        TcpCounters::datagrams(40 * ANSWERS, answer(1200)),
     );
     for (protocol, out, back) in [("tcp", tcp, tcp_back), ("udp", udp, udp_back)] {
         let filter = format!("protocol = '{protocol}' AND dst_port = {port}");
@@ -577,7 +583,10 @@ fn odd_headers_of_raw_sockets_are_counted_and_what_they_do_not_tell_is_not_made_
     }
     recorder.stop();
     for ((_, ip, protocol, bytes, port), args) in &runs {
-        let (out, none) = (Carried::datagrams(6, *bytes), Carried::datagrams(0, 0));
+        let (out, none) = (
+            TcpCounters::datagrams(6, *bytes),
+            TcpCounters::datagrams(0, 0),
+        );
         let row = compare(&db, args, protocol, out, none);
         let family = if ip.contains(':') { "6" } else { "4" };
         let port = if *port { "4242" } else { "" };
@@ -611,7 +620,7 @@ fn a_raw_socket_older_than_the_recorder_has_an_owner() {
     child.0.stdin.take().unwrap().write_all(b"now\n").unwrap();
     assert!(child.0.wait().unwrap().success());
     recorder.stop();
-    let none = Carried::datagrams(5, 0);
+    let none = TcpCounters::datagrams(5, 0);
     let row = compare(&db, &args, "ip-253", none, none);
     assert_eq!(row, ["sent", "4", FAR4, "", "", "1"]);
     let older = "SELECT already_open FROM egress WHERE cmdline LIKE '%/packet wait-raw %'";
@@ -622,7 +631,7 @@ fn a_raw_socket_older_than_the_recorder_has_an_owner() {
 fn packets(db: &Path, args: &str, count: usize, size: usize) -> Vec<String> {
     let filter = format!("protocol = 'packet' AND cmdline LIKE '%/packet {args}'");
     let way = args.split(' ').next().unwrap();
-    let out = Carried::datagrams(count, size);
+    let out = TcpCounters::datagrams(count, size);
     let columns = "outcome, family, dst_ip, dst_port, comm, tx_bytes, rx_bytes, tx_packets";
     let sql = format!("SELECT {columns} FROM egress WHERE {filter}");
     let rows = sqlite3(db, &sql);

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::agreed::{ANSWERS, answer, back, meanwhile};
-use common::coverage::{Carried, compare_both, compare_rows};
+use common::coverage::{TcpCounters, compare_both, compare_rows};
 use common::docker::{Docker, GATEWAY};
 use common::peer::{Answers, Peer};
 use common::*;
@@ -167,8 +167,8 @@ fn thousands_of_short_connections_have_a_row_each_with_its_own_bytes() {
         "tcp",
         &filter,
         count,
-        Carried::bytes(out),
-        Carried::bytes(back),
+        TcpCounters::bytes(out),
+        TcpCounters::bytes(back),
     );
     let own = format!(
         "SELECT count(DISTINCT tx_bytes), min(tx_bytes), max(tx_bytes),
@@ -193,11 +193,11 @@ fn a_burst_over_many_sockets_has_each_ones_own_bytes() {
     ));
     recorder.stop();
     let sent = count * SIZE * TURNS + count * (count - 1) / 2;
-    let tcp = [sent, 2 * sent + 7 * count].map(Carried::bytes);
+    let tcp = [sent, 2 * sent + 7 * count].map(TcpCounters::bytes);
     // an answer is longer by the same for each
     let longer = answer(1) - 1;
     let datagrams = TURNS * count;
-    let udp = [(1, 0), (ANSWERS, longer)].map(|(times, longer)| Carried {
+    let udp = [(1, 0), (ANSWERS, longer)].map(|(times, longer)| TcpCounters {
         bytes: times * (sent + longer * datagrams),
         datagrams: Some(times * datagrams),
     });
@@ -252,11 +252,11 @@ fn a_drip_is_in_the_file_while_it_lasts_and_all_of_it_at_its_end() {
         &db,
         "tcp",
         &args,
-        Carried::bytes(out),
-        Carried::bytes(back(out)),
+        TcpCounters::bytes(out),
+        TcpCounters::bytes(back(out)),
     );
-    let back = Carried::datagrams(ANSWERS * count, answer(SIZE));
-    compare_both(&db, "udp", &args, Carried::datagrams(count, SIZE), back);
+    let back = TcpCounters::datagrams(ANSWERS * count, answer(SIZE));
+    compare_both(&db, "udp", &args, TcpCounters::datagrams(count, SIZE), back);
 }
 
 #[test]
@@ -281,12 +281,12 @@ fn what_goes_over_loopback_alone_is_counted_once() {
         "tcp",
         &filter("tcp"),
         2,
-        Carried::bytes(out),
-        Carried::bytes(come),
+        TcpCounters::bytes(out),
+        TcpCounters::bytes(come),
     );
     let (out, come) = (
-        Carried::datagrams(40, 9000),
-        Carried::datagrams(80, answer(9000)),
+        TcpCounters::datagrams(40, 9000),
+        TcpCounters::datagrams(80, answer(9000)),
     );
     compare_rows(&db, "loopback", "udp", &filter("udp"), 2, out, come);
 }
@@ -307,8 +307,8 @@ fn both_ways_at_once_are_counted_apart() {
         &db,
         "tcp",
         &args,
-        Carried::bytes(out),
-        Carried::bytes(meanwhile(out)),
+        TcpCounters::bytes(out),
+        TcpCounters::bytes(meanwhile(out)),
     );
 }
 
@@ -339,8 +339,8 @@ fn what_a_killed_process_had_sent_is_counted() {
         &db,
         "tcp",
         &args,
-        Carried::bytes(peer.got.tcp()),
-        Carried::bytes(0),
+        TcpCounters::bytes(peer.got.tcp()),
+        TcpCounters::bytes(0),
     );
 }
 
@@ -404,9 +404,9 @@ fn what_leaves_a_container_is_counted_and_its_own() {
 
 /// Rows of one exchange over TCP and one over UDP: 5 pieces of 70,001 bytes, 20 of 1,200.
 fn compare_exchange(db: &Path, way: &str, filter: &str) {
-    let tcp = [5 * 70_001, back(5 * 70_001)].map(Carried::bytes);
-    let out = Carried::datagrams(20, 1200);
-    let udp = [out, Carried::datagrams(20 * ANSWERS, answer(1200))];
+    let tcp = [5 * 70_001, back(5 * 70_001)].map(TcpCounters::bytes);
+    let out = TcpCounters::datagrams(20, 1200);
+    let udp = [out, TcpCounters::datagrams(20 * ANSWERS, answer(1200))];
     for (protocol, [out, back]) in [("tcp", tcp), ("udp", udp)] {
         let filter = format!("{filter} AND protocol = '{protocol}'");
         compare_rows(db, way, protocol, &filter, 1, out, back);

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use egrets::model::{
-    Answer, Connection, Container, Details, Endpoint, Lookup, Name, Outcome, Process, Protocol,
-    Record, Source, Status, Transport,
+    Connection, Container, Details, Endpoint, Lookup, LookupStatus, Name, Outcome, Process,
+    Protocol, Record, ResourceRecord, Source, Transport,
 };
 
 const PROCESSES: usize = 50;
@@ -209,8 +209,8 @@ impl Generator {
             qtype: Some("A".to_owned()),
             rcode: Some("NOERROR".to_owned()),
             latency_us: Some(800 + id % 3_000),
-            status: Status::Answered,
-            answers: vec![Answer {
+            status: LookupStatus::Answered,
+            answers: vec![ResourceRecord {
                 name: Rc::clone(name),
                 rtype: "A".to_owned(),
                 data: addresses[id as usize % addresses.len()].to_string(),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use crate::capture::event::{Carried, Connect, FlowBytes, FlowEnd, FlowKey, State};
+use crate::capture::event::{Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
 use crate::capture::open::OpenSocket;
 use crate::model::{Connection, Name, Outcome, Process, Progress, Protocol, Record};
 
@@ -80,7 +80,7 @@ impl Connections {
             src: socket.src,
             dst: socket.dst,
             raw: false,
-            other_pid: None,
+            shared_pid: None,
         };
         let outcome = match socket.established {
             true => Outcome::Connected,
@@ -161,7 +161,7 @@ impl Connections {
         let c = &mut open.connection;
         c.src = c.src.or(state.src);
         c.duration_us = Some(micros(open.ns, ns));
-        c.shared_pid = state.other_pid;
+        c.shared_pid = state.shared_pid;
         if let Some((tx, rx)) = state.bytes {
             c.tx_bytes = Some(tx);
             c.rx_bytes = Some(rx);
@@ -210,7 +210,7 @@ impl Connections {
     pub fn released(
         &mut self,
         cookie: u64,
-        other_pid: Option<u32>,
+        shared_pid: Option<u32>,
         ns: u64,
         out: &mut Vec<Record>,
     ) {
@@ -219,7 +219,7 @@ impl Connections {
         {
             open.connection.outcome = Outcome::Failed;
             open.connection.duration_us = Some(micros(open.ns, ns));
-            open.connection.shared_pid = other_pid;
+            open.connection.shared_pid = shared_pid;
             out.push(Record::Outcome(open.connection));
         }
     }
@@ -228,7 +228,7 @@ impl Connections {
         if let Some(mut open) = self.flows.remove(&end.key) {
             open.count(end.bytes);
             let c = &mut open.connection;
-            c.shared_pid = end.other_pid.or(c.shared_pid);
+            c.shared_pid = end.shared_pid.or(c.shared_pid);
             if c.outcome == Outcome::InProgress {
                 // where nobody answered; else what told of the answer was lost
                 c.outcome = match c.rx_packets {
@@ -245,7 +245,7 @@ impl Connections {
         let Some(open) = self.flows.get_mut(&read.key) else {
             return;
         };
-        let shared_pid = read.other_pid.or(open.connection.shared_pid);
+        let shared_pid = read.shared_pid.or(open.connection.shared_pid);
         let shared = open.connection.shared_pid != shared_pid;
         open.connection.shared_pid = shared_pid;
         if open.count(read.bytes) || shared {
@@ -254,7 +254,7 @@ impl Connections {
     }
 
     /// New counters of an open TCP connection, read at `now`.
-    pub fn carried(&mut self, carried: Carried, now: Now, out: &mut Vec<Record>) {
+    pub fn carried(&mut self, carried: TcpCounters, now: Now, out: &mut Vec<Record>) {
         if let Some(open) = self.tcp.get_mut(&carried.cookie) {
             let c = &mut open.connection;
             let new = (Some(carried.tx), Some(carried.rx));
@@ -303,7 +303,7 @@ impl Connections {
                 duration_us: None,
                 already_open: false,
                 raw: connect.raw,
-                shared_pid: connect.other_pid,
+                shared_pid: connect.shared_pid,
             },
             ns: begun.ns,
             established: false,

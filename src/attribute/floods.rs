@@ -4,7 +4,7 @@
 
 use hashlink::LruCache;
 
-use crate::model::{Lookup, Status};
+use crate::model::{Lookup, LookupStatus};
 
 /// Told one by one in each [`WINDOW_NS`].
 const ONE_BY_ONE: u64 = 16;
@@ -13,7 +13,7 @@ const WINDOW_NS: u64 = 10_000_000_000;
 const MAX_FLOODS: usize = 4096;
 
 /// Whose they are and what they are.
-type Key = (u64, Status);
+type Key = (u64, LookupStatus);
 
 struct Flood {
     begun_ns: u64,
@@ -120,7 +120,7 @@ mod tests {
             qtype: None,
             rcode: None,
             latency_us: None,
-            status: Status::Unsolicited,
+            status: LookupStatus::Unsolicited,
             answers: Vec::new(),
             times: 1,
         }

@@ -23,10 +23,11 @@ mod users;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::capture::event::{Carried, Dns, Event, FlowEnd, FlowKey, Owner, What};
+use crate::capture::event::{Dns, Event, EventKind, FlowEnd, FlowKey, Owner, TcpCounters};
 use crate::capture::open::{Kind, OpenSocket};
 use crate::model::{
-    Answer, Endpoint, Lookup, Name, Process, Record, Source, Status, Transport, UNKNOWN,
+    Endpoint, Lookup, LookupStatus, Name, Process, Record, ResourceRecord, Source, Transport,
+    UNKNOWN,
 };
 use connections::{Connections, Now};
 use containers::Containers;
@@ -160,8 +161,8 @@ impl Attributor {
     pub fn handle(&mut self, event: Event, out: &mut Vec<Record>) {
         let ns = event.ns;
         self.containers.change_until(self.wall(ns), out);
-        match event.what {
-            What::Fork {
+        match event.kind {
+            EventKind::Fork {
                 pid,
                 start_ns,
                 ppid,
@@ -174,45 +175,45 @@ impl Attributor {
                     self.processes.made((pid, start_ns), from, session);
                 }
             }
-            What::Exec(exec) => {
+            EventKind::Exec(exec) => {
                 if self.settings.procfs {
                     self.hosts.started(&exec.owner);
                 }
                 self.processes.exec(exec);
             }
-            What::Exit { pid, start_ns } => self.processes.exit(pid, start_ns),
-            What::Connect(connect) => {
+            EventKind::Exit { pid, start_ns } => self.processes.exit(pid, start_ns),
+            EventKind::Connect(connect) => {
                 if let Some(begun) = self.begin(&connect.owner, connect.dst, ns) {
                     self.connections.attempt(&connect, begun, out);
                 }
             }
-            What::Flow(connect) => {
+            EventKind::Flow(connect) => {
                 if let Some(begun) = self.begin(&connect.owner, connect.dst, ns) {
                     self.connections.flow(&connect, begun, out);
                 }
             }
-            What::Errno { cookie, errno } => self.connections.failed(cookie, errno, ns, out),
-            What::Established(state) => self.connections.established(&state, ns, out),
-            What::Close(state) => {
+            EventKind::Errno { cookie, errno } => self.connections.failed(cookie, errno, ns, out),
+            EventKind::Established(state) => self.connections.established(&state, ns, out),
+            EventKind::Close(state) => {
                 self.stream_ended(state.cookie, out);
                 self.connections.closed(&state, ns, out);
             }
-            What::Release {
+            EventKind::Release {
                 cookie,
                 next: None,
-                other_pid,
+                shared_pid,
                 ..
             } => {
                 self.stream_ended(cookie, out);
-                self.connections.released(cookie, other_pid, ns, out);
+                self.connections.released(cookie, shared_pid, ns, out);
             }
-            What::Release { .. } => {} // its flows are ended by who reads the table
-            What::FlowEnd(end) => self.flow_ended(&end, out),
-            What::Association { key, refused } => {
+            EventKind::Release { .. } => {} // its flows are ended by who reads the table
+            EventKind::FlowEnd(end) => self.flow_ended(&end, out),
+            EventKind::Association { key, refused } => {
                 self.connections.associated(key, refused, ns, out);
             }
-            What::Dns(dns) => self.dns(&dns, ns, out),
-            What::Cgroup {
+            EventKind::Dns(dns) => self.dns(&dns, ns, out),
+            EventKind::Cgroup {
                 id,
                 hierarchy,
                 path,
@@ -224,7 +225,7 @@ impl Attributor {
                 // Asked for before its first process connects.
                 self.containers.of(&path);
             }
-            What::Attach {
+            EventKind::Attach {
                 pid,
                 start_ns,
                 hierarchy,
@@ -277,7 +278,7 @@ impl Attributor {
     }
 
     /// New counters of a TCP connection, read at `ns`.
-    pub fn carried(&mut self, carried: Carried, ns: u64, out: &mut Vec<Record>) {
+    pub fn carried(&mut self, carried: TcpCounters, ns: u64, out: &mut Vec<Record>) {
         let now = self.moment(ns);
         self.connections.carried(carried, now, out);
     }
@@ -436,7 +437,7 @@ impl Attributor {
     /// One message; whether it could be read.
     fn message(&mut self, passed: &Passed<'_>, out: &mut Vec<Record>) -> bool {
         let Ok(parsed) = dns::parse(passed.bytes) else {
-            self.unasked(passed, None, Status::Malformed, out);
+            self.unasked(passed, None, LookupStatus::Malformed, out);
             return false;
         };
         match (parsed.response, passed.dns.ingress) {
@@ -463,7 +464,7 @@ impl Attributor {
                 party: Rc::clone(&who.party),
                 wanted,
             };
-            let shown = self.lookup(&asked, Status::Unanswered);
+            let shown = self.lookup(&asked, LookupStatus::Unanswered);
             if self.lookups.asked(passed.dns.cookie, asked) && wanted {
                 out.push(Record::Query(shown));
             }
@@ -474,7 +475,7 @@ impl Attributor {
         let dns = passed.dns;
         let answered = self.lookups.answered(dns.cookie, dns.server, &parsed);
         if answered.is_empty() {
-            return self.unasked(passed, Some(parsed), Status::Unsolicited, out);
+            return self.unasked(passed, Some(parsed), LookupStatus::Unsolicited, out);
         }
         for asked in answered {
             if parsed.rcode == "NOERROR" {
@@ -490,7 +491,7 @@ impl Attributor {
                 self.names.learn(evidence, &addresses);
             }
             if asked.wanted {
-                let mut lookup = self.lookup(&asked, Status::Answered);
+                let mut lookup = self.lookup(&asked, LookupStatus::Answered);
                 lookup.rcode = Some(parsed.rcode.clone());
                 lookup.latency_us = Some((passed.ns.saturating_sub(asked.ns) / 1000) as i64);
                 lookup.answers = parsed.answers.iter().map(stored).collect();
@@ -504,7 +505,7 @@ impl Attributor {
         &mut self,
         passed: &Passed<'_>,
         parsed: Option<dns::Message>,
-        status: Status,
+        status: LookupStatus,
         out: &mut Vec<Record>,
     ) {
         let who = self.who(&passed.dns.owner);
@@ -532,12 +533,14 @@ impl Attributor {
 
     fn unanswered(&mut self, asked: Asked, out: &mut Vec<Record>) {
         if asked.wanted {
-            out.push(Record::Lookup(self.lookup(&asked, Status::Unanswered)));
+            out.push(Record::Lookup(
+                self.lookup(&asked, LookupStatus::Unanswered),
+            ));
         }
     }
 
     /// A lookup's row as far as its query tells.
-    fn lookup(&self, asked: &Asked, status: Status) -> Lookup {
+    fn lookup(&self, asked: &Asked, status: LookupStatus) -> Lookup {
         Lookup {
             id: asked.lookup,
             ts: self.wall(asked.ns),
@@ -561,8 +564,8 @@ impl Attributor {
     }
 }
 
-fn stored(record: &dns::Record) -> Answer {
-    Answer {
+fn stored(record: &dns::Record) -> ResourceRecord {
+    ResourceRecord {
         name: record.name.as_str().into(),
         rtype: record.rtype.clone(),
         data: record.data.clone(),

@@ -32,7 +32,7 @@ plain!(
     egrets_sock,
     egrets_sender,
     egrets_open,
-    egrets_carried
+    egrets_tcp_counters
 );
 
 /// EGRETS_PATH_MAX of bpf/egrets.h, which is as much as the kernel's tracepoints have
@@ -95,7 +95,7 @@ pub struct Connect {
     /// From a raw socket.
     pub raw: bool,
     /// A process other than the owner that was seen to use the socket.
-    pub other_pid: Option<u32>,
+    pub shared_pid: Option<u32>,
 }
 
 /// What the kernel side knows a flow by.
@@ -117,8 +117,8 @@ pub struct State {
     pub bytes: Option<(u64, u64)>,
     /// Of a close: whether there was a connection.
     pub was_open: bool,
-    /// As [`Connect::other_pid`].
-    pub other_pid: Option<u32>,
+    /// As [`Connect::shared_pid`].
+    pub shared_pid: Option<u32>,
 }
 
 /// What a flow has come to, at its end or so far.
@@ -126,8 +126,8 @@ pub struct State {
 pub struct FlowEnd {
     pub key: FlowKey,
     pub bytes: FlowBytes,
-    /// As [`Connect::other_pid`].
-    pub other_pid: Option<u32>,
+    /// As [`Connect::shared_pid`].
+    pub shared_pid: Option<u32>,
 }
 
 /// A flow's counters.
@@ -183,7 +183,7 @@ pub struct Segment {
 
 /// What a TCP connection has carried so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Carried {
+pub struct TcpCounters {
     pub cookie: u64,
     /// Payload sent, without retransmissions.
     pub tx: u64,
@@ -192,7 +192,7 @@ pub struct Carried {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum EventKind {
     Fork {
         pid: u32,
         start_ns: u64,
@@ -222,7 +222,7 @@ pub enum What {
         next: Option<FlowKey>,
         /// The kernel side still waits for the end of what `next` begins.
         lingers: bool,
-        other_pid: Option<u32>,
+        shared_pid: Option<u32>,
     },
     Flow(Connect),
     FlowEnd(FlowEnd),
@@ -250,7 +250,7 @@ pub enum What {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub ns: u64,
-    pub what: What,
+    pub kind: EventKind,
 }
 
 /// A record that egrets cannot read.
@@ -265,12 +265,12 @@ impl From<plain::Error> for Unreadable {
 
 /// Reads one record of the ring buffer.
 pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
-    use types::egrets_kind as kind;
+    use types::egrets_kind as raw_kind;
     let header: types::egrets_header = fixed(bytes)?;
-    let what = match kind(header.kind) {
-        kind::EGRETS_FORK => {
+    let kind = match raw_kind(header.kind) {
+        raw_kind::EGRETS_FORK => {
             let r: types::egrets_fork = fixed(bytes)?;
-            What::Fork {
+            EventKind::Fork {
                 pid: r.tgid,
                 start_ns: r.start_ns,
                 ppid: r.parent_tgid,
@@ -279,39 +279,39 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 session: r.session,
             }
         }
-        kind::EGRETS_EXEC => What::Exec(exec(bytes)?),
-        kind::EGRETS_EXIT => {
+        raw_kind::EGRETS_EXEC => EventKind::Exec(exec(bytes)?),
+        raw_kind::EGRETS_EXIT => {
             let r: types::egrets_exit = fixed(bytes)?;
-            What::Exit {
+            EventKind::Exit {
                 pid: r.tgid,
                 start_ns: r.start_ns,
             }
         }
-        kind::EGRETS_CONNECT => What::Connect(connect(bytes)?),
-        kind::EGRETS_FLOW => What::Flow(connect(bytes)?),
-        kind::EGRETS_ERRNO => {
+        raw_kind::EGRETS_CONNECT => EventKind::Connect(connect(bytes)?),
+        raw_kind::EGRETS_FLOW => EventKind::Flow(connect(bytes)?),
+        raw_kind::EGRETS_ERRNO => {
             let r: types::egrets_errno = fixed(bytes)?;
-            What::Errno {
+            EventKind::Errno {
                 cookie: r.cookie,
                 errno: r.err as i32,
             }
         }
-        kind::EGRETS_ESTABLISHED => What::Established(state(bytes)?),
-        kind::EGRETS_CLOSE => What::Close(state(bytes)?),
-        kind::EGRETS_RELEASE => {
+        raw_kind::EGRETS_ESTABLISHED => EventKind::Established(state(bytes)?),
+        raw_kind::EGRETS_CLOSE => EventKind::Close(state(bytes)?),
+        raw_kind::EGRETS_RELEASE => {
             let r: types::egrets_release = fixed(bytes)?;
-            What::Release {
+            EventKind::Release {
                 cookie: r.cookie,
                 next: (r.has_next != 0).then(|| flow(r.cookie, &r.next)),
                 lingers: r.lingers != 0,
-                other_pid: pid(r.other_tgid),
+                shared_pid: pid(r.shared_tgid),
             }
         }
-        kind::EGRETS_FLOW_END => {
+        raw_kind::EGRETS_FLOW_END => {
             let r: types::egrets_flow_end = fixed(bytes)?;
-            What::FlowEnd(FlowEnd {
+            EventKind::FlowEnd(FlowEnd {
                 key: flow(r.cookie, &r.dst),
-                other_pid: pid(r.other_tgid),
+                shared_pid: pid(r.shared_tgid),
                 bytes: FlowBytes {
                     tx: r.tx_bytes,
                     rx: r.rx_bytes,
@@ -321,16 +321,16 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 },
             })
         }
-        kind::EGRETS_ASSOCIATION => {
+        raw_kind::EGRETS_ASSOCIATION => {
             let r: types::egrets_association = fixed(bytes)?;
-            What::Association {
+            EventKind::Association {
                 key: flow(r.cookie, &r.dst),
                 refused: r.refused != 0,
             }
         }
-        kind::EGRETS_DNS => {
+        raw_kind::EGRETS_DNS => {
             let r: types::egrets_dns = fixed(bytes)?;
-            What::Dns(Dns {
+            EventKind::Dns(Dns {
                 owner: owner(&r.owner),
                 cookie: r.cookie,
                 server: endpoint(&r.server),
@@ -344,17 +344,17 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 each: NonZeroUsize::new(r.each.into()),
             })
         }
-        kind::EGRETS_CGROUP => {
+        raw_kind::EGRETS_CGROUP => {
             let (r, path) = cgroup(bytes)?;
-            What::Cgroup {
+            EventKind::Cgroup {
                 id: r.cgroup_id,
                 hierarchy: r.hierarchy,
                 path,
             }
         }
-        kind::EGRETS_ATTACH => {
+        raw_kind::EGRETS_ATTACH => {
             let (r, path) = cgroup(bytes)?;
-            What::Attach {
+            EventKind::Attach {
                 pid: r.tgid,
                 start_ns: r.start_ns,
                 hierarchy: r.hierarchy,
@@ -365,7 +365,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
     };
     Ok(Event {
         ns: header.ts,
-        what,
+        kind,
     })
 }
 
@@ -449,7 +449,7 @@ fn connect(bytes: &[u8]) -> Result<Connect, Unreadable> {
         src: source(&r.src),
         dst: endpoint(&r.dst),
         raw: r.raw != 0,
-        other_pid: pid(r.other_tgid),
+        shared_pid: pid(r.shared_tgid),
     })
 }
 
@@ -461,7 +461,7 @@ fn state(bytes: &[u8]) -> Result<State, Unreadable> {
         err: r.err as i32,
         bytes: (r.has_bytes != 0).then_some((r.tx_bytes, r.rx_bytes)),
         was_open: r.was_open != 0,
-        other_pid: pid(r.other_tgid),
+        shared_pid: pid(r.shared_tgid),
     })
 }
 
@@ -554,8 +554,8 @@ mod tests {
         bytes.extend(b"onetwo3");
         let len_at = std::mem::offset_of!(types::egrets_dns, len);
         bytes[len_at] = 7;
-        let messages = |bytes: &[u8]| match decode(bytes).unwrap().what {
-            What::Dns(dns) => dns.messages().map(<[u8]>::to_vec).collect::<Vec<_>>(),
+        let messages = |bytes: &[u8]| match decode(bytes).unwrap().kind {
+            EventKind::Dns(dns) => dns.messages().map(<[u8]>::to_vec).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };
         assert_eq!(messages(&bytes), [b"onetwo3"]);

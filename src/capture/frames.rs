@@ -53,7 +53,7 @@ impl Capture {
             } else if !rounds.closed.insert(id) {
                 rounds.closed.remove(&id);
                 let _ = self.skel.maps.senders.delete(key);
-                ended.insert(id, event::pid(sender.sock.other_tgid));
+                ended.insert(id, event::pid(sender.sock.shared_tgid));
             }
         }
         self.end_frames(&ended)
@@ -72,12 +72,12 @@ impl Capture {
             .filter_map(|bytes| {
                 let mut key = types::egrets_flow_key::default();
                 plain::copy_from_bytes(&mut key, &bytes).ok()?;
-                let other_pid = senders.get(&key.cookie)?;
-                Some((event::flow(key.cookie, &key.peer), *other_pid))
+                let shared_pid = senders.get(&key.cookie)?;
+                Some((event::flow(key.cookie, &key.peer), *shared_pid))
             })
             .collect();
         keys.into_iter()
-            .filter_map(|(key, other_pid)| self.end_flow(key, other_pid))
+            .filter_map(|(key, shared_pid)| self.end_flow(key, shared_pid))
             .map(|(end, _)| end)
             .collect()
     }
@@ -126,7 +126,7 @@ impl Holders {
         if !Namespace::Pid.is_initial() {
             return None;
         }
-        let pids = [sock.owner.tgid, sock.other_tgid];
+        let pids = [sock.owner.tgid, sock.shared_tgid];
         let mut known = true;
         for pid in pids.into_iter().filter(|pid| *pid != 0) {
             let left = &mut self.left;

@@ -272,16 +272,16 @@ impl Capture {
         Some(FlowEnd {
             key,
             bytes,
-            other_pid: socket.and_then(|socket| event::pid(socket.other_tgid)),
+            shared_pid: socket.and_then(|socket| event::pid(socket.shared_tgid)),
         })
     }
 
     /// Ends the flows that the kernel side had no turn left for: from `first` on,
     /// each one with its last counters.
-    pub fn end_flows(&mut self, first: FlowKey, other_pid: Option<u32>) -> Vec<FlowEnd> {
+    pub fn end_flows(&mut self, first: FlowKey, shared_pid: Option<u32>) -> Vec<FlowEnd> {
         let mut ended = Vec::new();
         let mut at = Some(first);
-        while let Some((end, next)) = at.and_then(|key| self.end_flow(key, other_pid)) {
+        while let Some((end, next)) = at.and_then(|key| self.end_flow(key, shared_pid)) {
             ended.push(end);
             at = next;
         }
@@ -290,23 +290,27 @@ impl Capture {
 
     /// The same, of a socket that is closed and whose last packet did not come: from its
     /// newest flow on, which may be newer than `first`.
-    pub fn end_lingering(&mut self, first: FlowKey, other_pid: Option<u32>) -> Vec<FlowEnd> {
+    pub fn end_lingering(&mut self, first: FlowKey, shared_pid: Option<u32>) -> Vec<FlowEnd> {
         let key = first.cookie.to_ne_bytes();
         let socks = &self.skel.maps.socks;
         let newest =
             read(socks, &key).map(|sock: types::egrets_sock| event::flow(first.cookie, &sock.head));
         let _ = socks.delete(&key);
-        self.end_flows(newest.unwrap_or(first), other_pid)
+        self.end_flows(newest.unwrap_or(first), shared_pid)
     }
 
     /// Takes it out of its table; gives it, and the next one of its socket.
-    fn end_flow(&self, key: FlowKey, other_pid: Option<u32>) -> Option<(FlowEnd, Option<FlowKey>)> {
+    fn end_flow(
+        &self,
+        key: FlowKey,
+        shared_pid: Option<u32>,
+    ) -> Option<(FlowEnd, Option<FlowKey>)> {
         let (bytes, next) = self.flow(key)?;
         let _ = self.flow_map(key).delete(&flow_key(key));
         let end = FlowEnd {
             key,
             bytes,
-            other_pid,
+            shared_pid,
         };
         Some((end, next))
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::event::{Carried, FlowKey, NO_LOGIN, Owner, endpoint, owner, source};
+use super::event::{FlowKey, NO_LOGIN, Owner, TcpCounters, endpoint, owner, source};
 use super::skel::types;
 use super::{Capture, flow_key, raw_peer};
 use crate::model::{Endpoint, Protocol};
@@ -78,17 +78,20 @@ impl Capture {
     ///
     /// # Errors
     /// The iterator can't be read.
-    pub fn carried(&self) -> Result<Vec<Carried>> {
+    pub fn carried(&self) -> Result<Vec<TcpCounters>> {
         let raw = self.read_owners()?;
-        let carried = raw.iter().filter(|raw| raw.gone == 0).map(|raw| Carried {
-            cookie: raw.cookie,
-            tx: raw.tx_bytes,
-            rx: raw.rx_bytes,
-        });
+        let carried = raw
+            .iter()
+            .filter(|raw| raw.gone == 0)
+            .map(|raw| TcpCounters {
+                cookie: raw.cookie,
+                tx: raw.tx_bytes,
+                rx: raw.rx_bytes,
+            });
         Ok(carried.collect())
     }
 
-    pub(super) fn read_owners(&self) -> Result<Vec<types::egrets_carried>> {
+    pub(super) fn read_owners(&self) -> Result<Vec<types::egrets_tcp_counters>> {
         let owners = self.iterators.owners.as_ref();
         read_all(owners).context("the bytes of open connections can't be read")
     }

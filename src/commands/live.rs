@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 use crate::attribute::{Attributor, Settings};
-use crate::capture::event::{Event, FlowEnd, FlowKey, What};
+use crate::capture::event::{Event, EventKind, FlowEnd, FlowKey};
 use crate::capture::frames::Rounds;
 use crate::capture::leftovers::Leftovers;
 use crate::capture::preflight::Namespace;
@@ -220,14 +220,14 @@ impl Live {
         attributor.listen(records);
         let begun = Instant::now();
         let drained = self.capture.drain(self.intake, |event| {
-            if let What::Release {
+            if let EventKind::Release {
                 next: Some(next),
                 lingers,
-                other_pid,
+                shared_pid,
                 ..
-            } = event.what
+            } = event.kind
             {
-                leftovers.push((next, lingers, other_pid));
+                leftovers.push((next, lingers, shared_pid));
             }
             newest = event.ns;
             attributor.handle(event, records);
@@ -237,20 +237,20 @@ impl Live {
         if self.behind {
             self.seen = self.seen.min(newest);
         }
-        for (first, lingers, other_pid) in leftovers {
+        for (first, lingers, shared_pid) in leftovers {
             if lingers {
                 self.lingering
-                    .push_back((Instant::now() + LINGER, first, other_pid));
+                    .push_back((Instant::now() + LINGER, first, shared_pid));
             } else {
-                let ended = self.capture.end_flows(first, other_pid);
+                let ended = self.capture.end_flows(first, shared_pid);
                 self.flows_ended(ended);
             }
         }
-        while let Some((until, first, other_pid)) = self.lingering.front().copied()
+        while let Some((until, first, shared_pid)) = self.lingering.front().copied()
             && (until <= Instant::now() || self.lingering.len() > LINGERING)
         {
             self.lingering.pop_front();
-            let ended = self.capture.end_lingering(first, other_pid);
+            let ended = self.capture.end_lingering(first, shared_pid);
             self.flows_ended(ended);
         }
         if drained.events > 0 {
@@ -356,14 +356,14 @@ impl Live {
             Err(e) => return log::warn!("{e:#}"),
         };
         for cookie in sockets {
-            let what = What::Release {
+            let kind = EventKind::Release {
                 cookie,
                 next: None,
                 lingers: false,
-                other_pid: None,
+                shared_pid: None,
             };
             self.attributor
-                .handle(Event { ns, what }, &mut self.records);
+                .handle(Event { ns, kind }, &mut self.records);
         }
         self.flows_ended(flows);
     }

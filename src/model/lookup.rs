@@ -21,7 +21,7 @@ impl Transport {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
+pub enum LookupStatus {
     Answered,
     Unanswered,
     /// An answer that matches no query of its socket.
@@ -29,20 +29,20 @@ pub enum Status {
     Malformed,
 }
 
-impl Status {
+impl LookupStatus {
     pub fn as_str(self) -> &'static str {
         match self {
-            Status::Answered => "answered",
-            Status::Unanswered => "unanswered",
-            Status::Unsolicited => "unsolicited",
-            Status::Malformed => "malformed",
+            LookupStatus::Answered => "answered",
+            LookupStatus::Unanswered => "unanswered",
+            LookupStatus::Unsolicited => "unsolicited",
+            LookupStatus::Malformed => "malformed",
         }
     }
 }
 
 /// One resource record of an answer, in presentation form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ResourceRecord {
     pub name: Rc<str>,
     pub rtype: String,
     pub data: String,
@@ -63,8 +63,8 @@ pub struct Lookup {
     pub qtype: Option<String>,
     pub rcode: Option<String>,
     pub latency_us: Option<i64>,
-    pub status: Status,
-    pub answers: Vec<Answer>,
+    pub status: LookupStatus,
+    pub answers: Vec<ResourceRecord>,
     /// Messages alike that this one stands for, itself among them.
     pub times: u64,
 }

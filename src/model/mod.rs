@@ -17,7 +17,7 @@ use std::rc::Rc;
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
 pub use container::{Container, ContainerDetails, Details};
-pub use lookup::{Answer, Lookup, Status, Transport};
+pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
 pub use process::{Ancestor, Process};
 pub use protocol::Protocol;

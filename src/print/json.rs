@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Answer, Connection, Lookup, Record, dst_scope, errno_name};
+use crate::model::{Connection, Lookup, Record, ResourceRecord, dst_scope, errno_name};
 use crate::when::iso;
 use serde::Serialize;
 
@@ -182,8 +182,8 @@ struct DnsRecord<'a> {
     ttl: u32,
 }
 
-impl<'a> From<&'a Answer> for DnsRecord<'a> {
-    fn from(a: &'a Answer) -> Self {
+impl<'a> From<&'a ResourceRecord> for DnsRecord<'a> {
+    fn from(a: &'a ResourceRecord) -> Self {
         DnsRecord {
             name: &a.name,
             rtype: &a.rtype,

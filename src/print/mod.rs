@@ -159,8 +159,8 @@ pub(crate) mod tests_support {
             qtype: Some("A".into()),
             rcode: Some("NOERROR".into()),
             latency_us: Some(700),
-            status: Status::Answered,
-            answers: vec![Answer {
+            status: LookupStatus::Answered,
+            answers: vec![ResourceRecord {
                 name: host.into(),
                 rtype: "A".into(),
                 data: ip.into(),

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Connection, Lookup, Outcome, Progress, Record, Status, errno_name};
+use crate::model::{Connection, Lookup, LookupStatus, Outcome, Progress, Record, errno_name};
 use crate::text::printable;
 
 /// Writes a record's lines; some have none.
@@ -182,7 +182,7 @@ fn dns(line: Line, l: &Lookup) -> Line {
 
 fn answer(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {
     let ts = l.ts + l.latency_us.unwrap_or(0) * 1000;
-    if l.status != Status::Answered {
+    if l.status != LookupStatus::Answered {
         let event = format!("dns.{}", l.status.as_str());
         return dns(Line::new(&event, ts, start_ts), l)
             .known("rcode", l.rcode.as_ref())

@@ -17,22 +17,22 @@ pub fn linux() -> (u32, u32) {
 
 /// What went one way.
 #[derive(Clone, Copy)]
-pub struct Carried {
+pub struct TcpCounters {
     pub bytes: usize,
     /// Where it counts: not over TCP.
     pub datagrams: Option<usize>,
 }
 
-impl Carried {
-    pub fn bytes(bytes: usize) -> Carried {
-        Carried {
+impl TcpCounters {
+    pub fn bytes(bytes: usize) -> TcpCounters {
+        TcpCounters {
             bytes,
             datagrams: None,
         }
     }
 
-    pub fn datagrams(count: usize, size: usize) -> Carried {
-        Carried {
+    pub fn datagrams(count: usize, size: usize) -> TcpCounters {
+        TcpCounters {
             bytes: count * size,
             datagrams: Some(count),
         }
@@ -43,12 +43,12 @@ impl Carried {
 /// past libtest's capture, and wants all of it right. The columns are `tx_bytes`,
 /// `rx_bytes`, and with `datagrams` their number both ways.
 pub fn compare(db: &Path, protocol: &str, run: &str, bytes: usize, datagrams: Option<usize>) {
-    let both = Carried { bytes, datagrams };
+    let both = TcpCounters { bytes, datagrams };
     compare_both(db, protocol, run, both, both);
 }
 
 /// The same, where another number comes back than went out.
-pub fn compare_both(db: &Path, protocol: &str, run: &str, out: Carried, back: Carried) {
+pub fn compare_both(db: &Path, protocol: &str, run: &str, out: TcpCounters, back: TcpCounters) {
     let way = run.split(' ').next().unwrap();
     let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/send {run}'");
     compare_rows(db, way, protocol, &filter, 1, out, back);
@@ -61,8 +61,8 @@ pub fn compare_rows(
     protocol: &str,
     filter: &str,
     rows: usize,
-    out: Carried,
-    back: Carried,
+    out: TcpCounters,
+    back: TcpCounters,
 ) {
     let columns = "count(*), sum(comm IN ('send', 'packet')), sum(tx_bytes), sum(rx_bytes),
                    sum(tx_packets), sum(rx_packets)";
