@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use egrets::model::{
-    Connection, Container, Details, Endpoint, Lookup, LookupStatus, Name, Outcome, Process,
-    Protocol, Record, ResourceRecord, Source, Transport,
+    Connection, Container, Endpoint, Lookup, LookupStatus, Name, Outcome, Process, Protocol,
+    Record, ResourceRecord, Source, Transport,
 };
 
 const PROCESSES: usize = 50;
@@ -273,6 +273,5 @@ fn container(i: usize) -> Rc<Container> {
         id: format!("{i:064x}"),
         runtime: Some("docker"),
         outer: None,
-        details: Details::Unknown.into(),
     })
 }

@@ -137,7 +137,7 @@ impl Attributor {
         if socket.kind != Kind::Tcp {
             return self.connections.found_flows(socket.cookie);
         }
-        if let Some(begun) = self.begin(&socket.owner, socket.dst, ns) {
+        if let Some(begun) = self.begin(&socket.owner, socket.dst, ns, out) {
             self.connections.found(socket, begun, out);
         }
     }
@@ -153,14 +153,14 @@ impl Attributor {
         self.processes.any_tracked() || self.connections.any_open()
     }
 
-    /// Takes in what was told of containers, before the events that come after that.
-    pub fn listen(&mut self, out: &mut Vec<Record>) {
-        self.containers.listen(out);
+    /// Takes in what runtimes have reported, before the events that follow it.
+    pub fn poll_updates(&mut self, out: &mut Vec<Record>) {
+        self.containers.poll_updates(out);
     }
 
     pub fn handle(&mut self, event: Event, out: &mut Vec<Record>) {
         let ns = event.ns;
-        self.containers.change_until(self.wall(ns), out);
+        self.containers.apply_until(self.wall(ns), out);
         match event.kind {
             EventKind::Fork {
                 pid,
@@ -183,12 +183,12 @@ impl Attributor {
             }
             EventKind::Exit { pid, start_ns } => self.processes.exit(pid, start_ns),
             EventKind::Connect(connect) => {
-                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns) {
+                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns, out) {
                     self.connections.attempt(&connect, begun, out);
                 }
             }
             EventKind::Flow(connect) => {
-                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns) {
+                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns, out) {
                     self.connections.flow(&connect, begun, out);
                 }
             }
@@ -223,7 +223,7 @@ impl Attributor {
                     self.cgroups.add(id, &path);
                 }
                 // Asked for before its first process connects.
-                self.containers.of(&path);
+                self.containers.of(&path, out);
             }
             EventKind::Attach {
                 pid,
@@ -232,7 +232,7 @@ impl Attributor {
                 path,
             } => {
                 if hierarchy != 0 && self.processes.moved(pid, start_ns, path.as_deref()) {
-                    path.and_then(|path| self.containers.of(&path));
+                    path.and_then(|path| self.containers.of(&path, out));
                 }
             }
         }
@@ -249,8 +249,8 @@ impl Attributor {
             self.floods_told_ns = seen_ns;
             out.extend(self.floods.grown().into_iter().map(Record::Lookup));
         }
-        self.containers.listen(out);
-        self.containers.change_until(self.wall(seen_ns), out);
+        self.containers.poll_updates(out);
+        self.containers.apply_until(self.wall(seen_ns), out);
     }
 
     /// The recording ends: what waits for an answer got none.
@@ -310,10 +310,12 @@ impl Attributor {
         ns as i64 + self.clock_offset_ns
     }
 
-    fn who(&mut self, owner: &Owner) -> Who {
+    fn who(&mut self, owner: &Owner, out: &mut Vec<Record>) -> Who {
         let node = self.processes.node(owner);
         let cgroup = self.cgroup(&node, owner.cgroup_id);
-        let container = cgroup.as_deref().and_then(|path| self.containers.of(path));
+        let container = cgroup
+            .as_deref()
+            .and_then(|path| self.containers.of(path, out));
         let group = match &container {
             Some(container) => Some(Rc::from(container.id.as_str())),
             None => cgroup.clone(),
@@ -350,8 +352,14 @@ impl Attributor {
     }
 
     /// What is known of a connection when it begins; None where it is not wanted.
-    fn begin(&mut self, owner: &Owner, dst: Endpoint, ns: u64) -> Option<connections::Begun> {
-        let who = self.who(owner);
+    fn begin(
+        &mut self,
+        owner: &Owner,
+        dst: Endpoint,
+        ns: u64,
+        out: &mut Vec<Record>,
+    ) -> Option<connections::Begun> {
+        let who = self.who(owner, out);
         let name = self.name(&who, owner, dst, ns);
         self.wanted(&who.node, dst, &who.process)
             .then(|| connections::Begun {
@@ -450,7 +458,7 @@ impl Attributor {
     }
 
     fn query(&mut self, passed: &Passed<'_>, parsed: dns::Message, out: &mut Vec<Record>) {
-        let who = self.who(&passed.dns.owner);
+        let who = self.who(&passed.dns.owner, out);
         let wanted = self.lookup_wanted(&who, passed.dns.server);
         for question in parsed.questions {
             let asked = Asked {
@@ -508,7 +516,7 @@ impl Attributor {
         status: LookupStatus,
         out: &mut Vec<Record>,
     ) {
-        let who = self.who(&passed.dns.owner);
+        let who = self.who(&passed.dns.owner, out);
         if !self.lookup_wanted(&who, passed.dns.server) {
             return;
         }

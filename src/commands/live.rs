@@ -217,7 +217,7 @@ impl Live {
         let mut newest = self.seen;
         let mut leftovers = Vec::new();
         let (attributor, records) = (&mut self.attributor, &mut self.records);
-        attributor.listen(records);
+        attributor.poll_updates(records);
         let begun = Instant::now();
         let drained = self.capture.drain(self.intake, |event| {
             if let EventKind::Release {

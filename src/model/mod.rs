@@ -5,6 +5,8 @@
 //! Times are nanoseconds since 1970 on the wall clock, ids count up from the file's last one.
 
 mod address;
+#[doc(hidden)]
+pub mod builders;
 mod connection;
 mod container;
 mod lookup;
@@ -12,11 +14,9 @@ mod name;
 mod process;
 mod protocol;
 
-use std::rc::Rc;
-
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
-pub use container::{Container, ContainerDetails, Details};
+pub use container::{Container, ContainerDetails, ContainerTable, ContainerUpdate, Details};
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
 pub use process::{Ancestor, Process};
@@ -37,6 +37,6 @@ pub enum Record {
     Progress(Progress),
     /// A connection or a flow has ended.
     Closed(Connection),
-    /// A container's details have come.
-    Container(Rc<Container>),
+    /// A container was seen first, or its details have changed.
+    Container(ContainerUpdate),
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use crate::model::{Process, Progress, Record};
+use crate::model::{ContainerTable, Process, Progress, Record};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -26,6 +26,7 @@ pub struct Printer {
     /// Nanoseconds since 1970: text lines count their seconds from here.
     start_ts: i64,
     held: VecDeque<(Instant, Record)>,
+    containers: ContainerTable,
 }
 
 impl Printer {
@@ -35,11 +36,16 @@ impl Printer {
             out,
             start_ts,
             held: VecDeque::new(),
+            containers: ContainerTable::default(),
         }
     }
 
     pub fn add(&mut self, record: Record) {
-        self.held.push_back((Instant::now(), record));
+        match record {
+            // applies to lines that wait for it, too
+            Record::Container(update) => self.containers.update(&update),
+            record => self.held.push_back((Instant::now(), record)),
+        }
     }
 
     /// Prints the lines that wait for nothing more.
@@ -59,23 +65,25 @@ impl Printer {
 
     fn print(&mut self, patience: Duration) -> io::Result<()> {
         while let Some((since, record)) = self.held.front() {
-            if is_pending(record) && since.elapsed() < patience {
+            if self.is_pending(record) && since.elapsed() < patience {
                 break;
             }
             match self.format {
-                Format::Text => text::write(&mut self.out, record, self.start_ts)?,
-                Format::Json => json::write(&mut self.out, record)?,
+                Format::Text => {
+                    text::write(&mut self.out, record, &self.containers, self.start_ts)?
+                }
+                Format::Json => json::write(&mut self.out, record, &self.containers)?,
             }
             self.held.pop_front();
         }
         self.out.flush()
     }
-}
 
-fn is_pending(record: &Record) -> bool {
-    process_of(record)
-        .and_then(|p| p.container.as_ref())
-        .is_some_and(|container| container.is_pending())
+    fn is_pending(&self, record: &Record) -> bool {
+        process_of(record)
+            .and_then(|p| p.container.as_ref())
+            .is_some_and(|container| self.containers.is_pending(container))
+    }
 }
 
 fn process_of(record: &Record) -> Option<&Process> {
@@ -86,87 +94,5 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
         Record::Container(_) => None,
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests_support {
-    use crate::model::*;
-    use std::rc::Rc;
-
-    fn process(comm: &str) -> Rc<Process> {
-        Rc::new(Process {
-            serial: 1,
-            pid: 2074,
-            start_ns: 1,
-            ppid: Some(1),
-            parent_comm: Some("bash".into()),
-            comm: comm.into(),
-            exe: Some("/usr/bin/curl".into()),
-            cmdline: None,
-            uid: 0,
-            user: Some("root".into()),
-            cgroup: None,
-            unit: None,
-            container: None,
-            netns: None,
-            start_ts: 0,
-            login_uid: None,
-            login_user: None,
-            parent: None,
-            session: None,
-        })
-    }
-
-    pub fn connection(comm: &str) -> Connection {
-        Connection {
-            id: 1,
-            ts: 0,
-            process: process(comm),
-            tid: 2074,
-            protocol: Protocol::Tcp,
-            src: None,
-            dst: Endpoint {
-                ip: [192, 0, 2, 1].into(),
-                port: 443,
-            },
-            name: None,
-            outcome: Outcome::InProgress,
-            errno: None,
-            latency_us: None,
-            tx_bytes: None,
-            rx_bytes: None,
-            tx_packets: None,
-            rx_packets: None,
-            duration_us: None,
-            already_open: false,
-            raw: false,
-            shared_pid: None,
-        }
-    }
-
-    pub fn lookup(host: &str, ip: &str) -> Lookup {
-        Lookup {
-            id: 1,
-            ts: 0,
-            process: process("curl"),
-            server: Endpoint {
-                ip: [192, 0, 2, 53].into(),
-                port: 53,
-            },
-            transport: Transport::Udp,
-            qname: Some(host.into()),
-            qtype: Some("A".into()),
-            rcode: Some("NOERROR".into()),
-            latency_us: Some(700),
-            status: LookupStatus::Answered,
-            answers: vec![ResourceRecord {
-                name: host.into(),
-                rtype: "A".into(),
-                data: ip.into(),
-                ttl: 60,
-            }],
-            times: 1,
-        }
     }
 }

@@ -3,15 +3,23 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Connection, Lookup, LookupStatus, Outcome, Progress, Record, errno_name};
+use crate::model::{
+    Connection, ContainerDetails, ContainerTable, Lookup, LookupStatus, Outcome, Progress, Record,
+    errno_name,
+};
 use crate::text::printable;
 
 /// Writes a record's lines; some have none.
-pub fn write(out: &mut dyn Write, record: &Record, start_ts: i64) -> io::Result<()> {
+pub fn write(
+    out: &mut dyn Write,
+    record: &Record,
+    containers: &ContainerTable,
+    start_ts: i64,
+) -> io::Result<()> {
     match record {
         Record::Query(lookup) => query(out, lookup, start_ts),
         Record::Lookup(lookup) => answer(out, lookup, start_ts),
-        Record::Opened(connection) => opened(out, connection, start_ts),
+        Record::Opened(connection) => opened(out, connection, containers, start_ts),
         Record::Outcome(connection) => outcome(out, connection, start_ts),
         Record::Closed(connection) => closed(out, connection, start_ts),
         Record::Progress(p) if p.due => progress(out, p, start_ts),
@@ -60,7 +68,12 @@ fn quote(value: &str) -> String {
     }
 }
 
-fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {
+fn opened(
+    out: &mut dyn Write,
+    c: &Connection,
+    containers: &ContainerTable,
+    start_ts: i64,
+) -> io::Result<()> {
     let family = c.dst_ip().map_or("", |ip| match ip.is_ipv4() {
         true => "_v4",
         false => "_v6",
@@ -68,18 +81,21 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
     let event = format!("process.{}{family}", c.protocol.as_str());
     let p = &c.process;
     let container = p.container.as_deref();
-    let details = container.and_then(|k| k.details()).unwrap_or_default();
+    let details = container.and_then(|k| containers.details(k));
     let outer = container.and_then(|k| k.outer.as_deref());
-    let or_none = |value: &Option<String>| value.clone().unwrap_or("none".into());
+    let detail = |of: fn(&ContainerDetails) -> &Option<String>| of(details?).as_deref();
     Line::new(&event, c.ts, start_ts)
         .field("comm", &p.comm)
         .field("pid", &p.pid.to_string())
         .field("connection", &destination(c))
         .field("dns.entry", c.name.as_ref().map_or("none", |n| &n.host))
-        .field("container.image", &or_none(&details.image))
-        .field("container.hostname", &or_none(&details.hostname))
-        .field("container.ip", &or_none(&details.ip))
-        .known("container.name", details.name)
+        .field("container.image", detail(|d| &d.image).unwrap_or("none"))
+        .field(
+            "container.hostname",
+            detail(|d| &d.hostname).unwrap_or("none"),
+        )
+        .field("container.ip", detail(|d| &d.ip).unwrap_or("none"))
+        .known("container.name", detail(|d| &d.name))
         .known("dns.source", c.name.as_ref().map(|n| n.source.as_str()))
         .known("dns.age_ms", c.name.as_ref().and_then(|n| n.age_ms))
         .known(
@@ -92,9 +108,9 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("already_open", c.already_open.then_some("yes"))
         .known("raw", c.raw.then_some("yes"))
         .known("id", Some(c.id))
-        .known("pod", details.pod)
-        .known("pod_namespace", details.pod_namespace)
-        .known("container.outer", outer.map(|k| k.called()))
+        .known("pod", detail(|d| &d.pod))
+        .known("pod_namespace", detail(|d| &d.pod_namespace))
+        .known("container.outer", outer.map(|k| containers.label(k)))
         .end(out)
 }
 
@@ -213,12 +229,12 @@ fn answer(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::builders::{connection, lookup};
     use crate::model::{Endpoint, Name, Source};
-    use crate::print::tests_support::{connection, lookup};
 
     fn lines(record: &Record) -> String {
         let mut out = Vec::new();
-        write(&mut out, record, 0).unwrap();
+        write(&mut out, record, &ContainerTable::default(), 0).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -12,7 +12,8 @@ use hashlink::LruCache;
 use rusqlite::{Connection as Db, OptionalExtension, ToSql, params};
 
 use crate::model::{
-    Ancestor, Connection, Container, Endpoint, Lookup, Process, dst_scope, errno_name, mapped,
+    Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
+    Lookup, Process, dst_scope, errno_name, mapped,
 };
 
 /// Ids remembered of each kind. What is forgotten is looked up in the file.
@@ -76,6 +77,7 @@ pub struct Interner {
     pub ancestors: Known<u64>,
     /// By [`Container::serial`], like those.
     pub containers: Known<u64>,
+    container_details: ContainerTable,
     pub hosts: Known<Rc<str>>,
     pub addresses: Known<IpAddr>,
     /// With the day that the edge was last seen on.
@@ -260,16 +262,22 @@ impl Interner {
             .execute(params![container.id, outer])?;
         let id = db.last_insert_rowid();
         self.containers.0.insert(container.serial, id);
-        self.container_details(db, container)?;
+        self.write_container_details(db, container)?;
         Ok(id)
     }
 
-    /// The details that are known by now, into the container's row if it has one.
-    pub fn container_details(&mut self, db: &Db, container: &Container) -> rusqlite::Result<()> {
+    /// Keeps a container's new details, and writes them into its row if it has one.
+    pub fn container_update(&mut self, db: &Db, update: &ContainerUpdate) -> rusqlite::Result<()> {
+        self.container_details.update(update);
+        self.write_container_details(db, &update.container)
+    }
+
+    fn write_container_details(&mut self, db: &Db, container: &Container) -> rusqlite::Result<()> {
         let Some(id) = self.containers.0.get(&container.serial) else {
             return Ok(());
         };
-        let details = container.details().unwrap_or_default();
+        let none = ContainerDetails::default();
+        let details = self.container_details.details(container).unwrap_or(&none);
         db.prepare_cached(
             "UPDATE container SET runtime = ?2, name = ?3, image = ?4, hostname = ?5, ip = ?6,
                                   pod = ?7, pod_namespace = ?8
@@ -277,7 +285,7 @@ impl Interner {
         )?
         .execute(params![
             id,
-            container.runtime(),
+            self.container_details.runtime(container),
             details.name,
             details.image,
             details.hostname,

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension, params};
 
-use crate::model::{Connection, Lookup, Outcome, Progress, Record};
+use crate::model::{Connection, ContainerUpdate, Lookup, Outcome, Progress, Record};
 use checkpoint::Checkpointer;
 use write::Writer;
 
@@ -69,7 +69,7 @@ struct Batch {
     /// Where in there a connection is, by id.
     places: HashMap<i64, usize>,
     lookups: Vec<Lookup>,
-    containers: Vec<std::rc::Rc<crate::model::Container>>,
+    containers: Vec<ContainerUpdate>,
     gaps: Vec<Gap>,
 }
 
@@ -184,7 +184,7 @@ impl Store {
             }
             Record::Closed(c) => self.batch.connection(c, false),
             Record::Lookup(lookup) => self.batch.lookups.push(lookup.clone()),
-            Record::Container(container) => self.batch.containers.push(container.clone()),
+            Record::Container(update) => self.batch.containers.push(update.clone()),
             Record::Query(_) => {}
         }
     }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{Access, Recording, Store, open_reader};
+use crate::model::builders::{connection, lookup};
 use crate::model::*;
-use crate::print::tests_support::{connection, lookup};
 
 const SCHEMA: &str = include_str!("../../docs/schema.md");
 
@@ -117,15 +117,19 @@ fn fill(store: &mut Store, now: i64) {
         id: "0123456789abcdef".repeat(4),
         runtime: Some("containerd"),
         outer: None,
-        details: Details::Known(ContainerDetails {
-            pod: Some("web-0".to_owned()),
-            pod_namespace: Some("shop".to_owned()),
-            ..ContainerDetails::default()
-        })
-        .into(),
     };
+    let details = ContainerDetails {
+        pod: Some("web-0".to_owned()),
+        pod_namespace: Some("shop".to_owned()),
+        ..ContainerDetails::default()
+    };
+    let update = ContainerUpdate {
+        container: Rc::new(container),
+        details: details.into(),
+    };
+    store.add(&Record::Container(update.clone()));
     connect(store, now, PRIVATE, |_, process| {
-        process.container = Some(Rc::new(container));
+        process.container = Some(update.container);
     });
     store.gap(now - 1000, now, "dns", 3, "the ring buffer was full");
     store.gap(now - 1000, now, "retention", 20, "older than is kept");

@@ -372,8 +372,8 @@ fn give_back(db: &Db, spare: u64) -> rusqlite::Result<bool> {
 mod tests {
     use super::super::{Access, Recording, Store};
     use super::*;
+    use crate::model::builders::connection;
     use crate::model::{Progress, Record};
-    use crate::print::tests_support::connection;
 
     const SECOND: i64 = 1_000_000_000;
     const START: i64 = 1_795_442_400 * SECOND;

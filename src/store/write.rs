@@ -57,8 +57,8 @@ impl Writer {
         // Immediate: one that reads first and then wants to write fails at once where
         // somebody else has written in between, and waits for nothing.
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for container in &batch.containers {
-            self.intern.container_details(&tx, container)?;
+        for update in &batch.containers {
+            self.intern.container_update(&tx, update)?;
         }
         self.lookups(&tx, &batch.lookups)?;
         self.connections(&tx, &batch.connections)?;

@@ -10,8 +10,8 @@ use super::super::fixture::{SECOND, request};
 use super::super::sql::statement;
 use super::super::zone::Zone;
 use super::*;
+use crate::model::builders::{connection, lookup};
 use crate::model::{Lookup, Name, Outcome, Record, Source};
-use crate::print::tests_support::{connection, lookup};
 use crate::store::{Access, Recording, Store, open_reader};
 
 const DAY: i64 = 86_400 * SECOND;
