@@ -49,17 +49,12 @@ pub struct Settings {
     pub exclude: Vec<Exclude>,
     /// Only what [`Attributor::track`] names and its descendants.
     pub only_tracked: bool,
-    /// The ids that the next connection and the next lookup get.
-    pub next_connection: i64,
-    pub next_lookup: i64,
     /// Whether /proc shows the kernel side's pids.
     pub procfs: bool,
     /// Keep no arguments of processes.
     pub no_args: bool,
     /// Wall clock minus boot clock, in nanoseconds.
     pub clock_offset_ns: i64,
-    /// The same, for the starts of processes.
-    pub boot_ts: i64,
     /// Where DNS servers are.
     pub dns_ports: Vec<u16>,
     /// Directory of the topmost cgroup that is seen.
@@ -82,6 +77,8 @@ pub struct Attributor {
     floods: Floods,
     /// When the floods were told last, nanoseconds since boot.
     floods_told_ns: u64,
+    /// Number of the last lookup.
+    last_lookup: u64,
 }
 
 /// How often a flood's number is told anew.
@@ -110,14 +107,13 @@ impl Attributor {
         let mut processes = Processes::new(processes::Options {
             procfs: settings.procfs,
             no_args: settings.no_args,
-            boot_ts: settings.boot_ts,
         });
         processes.seed();
         let mut cgroups = cgroups::Cgroups::default();
         cgroups.seed(&settings.cgroup_root);
         Attributor {
             names: Names::new(settings.max_names),
-            connections: Connections::new(settings.next_connection),
+            connections: Connections::new(),
             clock_offset_ns: settings.clock_offset_ns,
             settings,
             processes,
@@ -129,6 +125,7 @@ impl Attributor {
             streams: Streams::default(),
             floods: Floods::default(),
             floods_told_ns: 0,
+            last_lookup: 0,
         }
     }
 
@@ -523,7 +520,7 @@ impl Attributor {
         let question = parsed.as_ref().and_then(dns::Message::question);
         let answers = parsed.iter().flat_map(|p| p.answers.iter());
         let lookup = Lookup {
-            id: self.next_lookup(),
+            number: self.next_lookup(),
             ts: self.wall(passed.ns),
             process: who.process,
             server: passed.dns.server,
@@ -550,7 +547,7 @@ impl Attributor {
     /// A lookup's row as far as its query tells.
     fn lookup(&self, asked: &Asked, status: LookupStatus) -> Lookup {
         Lookup {
-            id: asked.lookup,
+            number: asked.lookup,
             ts: self.wall(asked.ns),
             process: Rc::clone(&asked.process),
             server: asked.server,
@@ -565,10 +562,9 @@ impl Attributor {
         }
     }
 
-    fn next_lookup(&mut self) -> i64 {
-        let id = self.settings.next_lookup;
-        self.settings.next_lookup += 1;
-        id
+    fn next_lookup(&mut self) -> u64 {
+        self.last_lookup += 1;
+        self.last_lookup
     }
 }
 

@@ -115,6 +115,11 @@ pub fn now_ts() -> i64 {
     nanos(ClockId::Realtime)
 }
 
+/// When the host booted by the wall clock of now, nanoseconds since 1970.
+pub fn boot_ts() -> i64 {
+    now_ts() - nanos(ClockId::Boottime)
+}
+
 fn nanos(clock: ClockId) -> i64 {
     let t = clock_gettime(clock);
     t.tv_sec * 1_000_000_000 + t.tv_nsec
@@ -132,36 +137,24 @@ fn intake(now: Duration, taken_in: Duration, stored: Duration) -> Duration {
 }
 
 impl Live {
-    /// Joins what was started. Ids go on where the store's end.
-    ///
-    /// # Errors
-    ///
-    /// The store's.
+    /// Joins what was started.
     pub fn new(
         mut capture: Capture,
         args: &LiveArgs,
         only_tracked: bool,
         store: Option<Store>,
         printer: Option<Printer>,
-    ) -> Result<Live> {
+    ) -> Live {
         let seen = nanos(ClockId::Boottime);
         let clock_offset_ns = now_ts() - seen;
-        let (next_connection, next_lookup) = store.as_ref().map_or((1, 1), Store::next_ids);
-        let boot_ts = match &store {
-            Some(store) => store.boot_ts(clock_offset_ns)?,
-            None => clock_offset_ns,
-        };
         let mut attributor = Attributor::new(Settings {
             max_names: args.max_names,
             exclude: args.exclude.clone(),
             only_tracked,
-            next_connection,
-            next_lookup,
             procfs: Namespace::Pid.is_initial(),
             dns_ports: capture.dns_ports.clone(),
             no_args: args.no_args,
             clock_offset_ns,
-            boot_ts,
             cgroup_root: capture.cgroup_root(),
         });
         let now = Instant::now();
@@ -174,7 +167,7 @@ impl Live {
             }
             Err(e) => log::warn!("connections that are open already are not shown: {e:#}"),
         }
-        Ok(Live {
+        Live {
             capture,
             attributor,
             store,
@@ -195,7 +188,7 @@ impl Live {
             intake: LOOK_IN,
             seen: seen as u64,
             totals: Totals::default(),
-        })
+        }
     }
 
     /// Runs until a signal came, the time is over, or nobody reads what is

@@ -47,6 +47,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         hooks: attached.join(" "),
     };
     let mut store = Store::open(&path, &access, &recording)?;
+    store.set_boot_ts(live::boot_ts())?;
     store.settle(&Wanted {
         age: args.keep,
         bytes: args.max_size,
@@ -62,10 +63,10 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
             Format::Text
         };
         let out = Box::new(std::io::BufWriter::new(std::io::stdout()));
-        Printer::new(format, out, recording.start_ts)
+        Printer::new(format, out, recording.start_ts, store.run())
     });
     let hook_set = capture.hook_set;
-    let mut live = Live::new(capture, &args.live, around, Some(store), printer)?;
+    let mut live = Live::new(capture, &args.live, around, Some(store), printer);
     if !around {
         log::info!(
             "recording into {} ({hook_set} hooks); Ctrl-C stops",

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::live::{self, Live, Signalled};
 use crate::capture::Capture;
 use crate::cli::WatchArgs;
+use crate::model::Run;
 use crate::print::{Format, Printer};
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
@@ -19,8 +20,8 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
         Format::Text
     };
     let out = Box::new(std::io::BufWriter::new(std::io::stdout()));
-    let printer = Printer::new(format, out, live::now_ts());
-    let mut live = Live::new(capture, &args.live, false, None, Some(printer))?;
+    let printer = Printer::new(format, out, live::now_ts(), Run::new(live::boot_ts()));
+    let mut live = Live::new(capture, &args.live, false, None, Some(printer));
     live.run(&signal, args.live.duration)?;
     live.finish()?;
     Ok(ExitCode::SUCCESS)

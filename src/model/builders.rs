@@ -25,7 +25,6 @@ pub fn process(comm: &str) -> Process {
         unit: None,
         container: None,
         netns: None,
-        start_ts: 0,
         login_uid: None,
         login_user: None,
         parent: None,
@@ -36,7 +35,7 @@ pub fn process(comm: &str) -> Process {
 /// A TCP attempt to 192.0.2.1:443 that has no outcome yet.
 pub fn connection(comm: &str) -> Connection {
     Connection {
-        id: 1,
+        number: 1,
         ts: 0,
         process: Rc::new(process(comm)),
         tid: 2074,
@@ -64,7 +63,7 @@ pub fn connection(comm: &str) -> Connection {
 /// curl's query for the A records of `host`, answered with `ip`.
 pub fn lookup(host: &str, ip: &str) -> Lookup {
     Lookup {
-        id: 1,
+        number: 1,
         ts: 0,
         process: Rc::new(process("curl")),
         server: Endpoint {

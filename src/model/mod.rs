@@ -2,7 +2,8 @@
 //! `attribute` makes of the kernel's events, and that the sinks store and print. A leaf:
 //! it depends on no other room.
 //!
-//! Times are nanoseconds since 1970 on the wall clock, ids count up from the file's last one.
+//! `ts` are nanoseconds since 1970 on the wall clock, `ns` nanoseconds since boot. Connections
+//! and lookups are numbered from 1 within a run: see [`Run`].
 
 mod address;
 #[doc(hidden)]
@@ -13,6 +14,7 @@ mod lookup;
 mod name;
 mod process;
 mod protocol;
+mod run;
 
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
@@ -21,6 +23,7 @@ pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
 pub use process::{Ancestor, Process};
 pub use protocol::Protocol;
+pub use run::{Run, tick_ns};
 
 /// What the sinks are told, in the order in which it happened.
 #[derive(Debug)]

@@ -3,22 +3,22 @@
 
 use std::io::{self, Write};
 
+use super::{Context, outer};
 use crate::model::{
-    Connection, ContainerDetails, ContainerTable, Lookup, Record, ResourceRecord, dst_scope,
-    errno_name,
+    Connection, ContainerDetails, Lookup, Record, ResourceRecord, dst_scope, errno_name,
 };
 use crate::when::iso;
 use serde::Serialize;
 
 /// Writes a record's line; some have none.
-pub fn write(out: &mut dyn Write, record: &Record, containers: &ContainerTable) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Result<()> {
     match record {
-        Record::Query(l) => lookup(out, "dns.query", l, containers),
-        Record::Lookup(l) => lookup(out, "dns", l, containers),
-        Record::Opened(c) => connection(out, "connect", c, containers),
-        Record::Outcome(c) => connection(out, "outcome", c, containers),
-        Record::Closed(c) => connection(out, "close", c, containers),
-        Record::Progress(p) if p.due => connection(out, "progress", &p.connection, containers),
+        Record::Query(l) => lookup(out, "dns.query", l, context),
+        Record::Lookup(l) => lookup(out, "dns", l, context),
+        Record::Opened(c) => connection(out, "connect", c, context),
+        Record::Outcome(c) => connection(out, "outcome", c, context),
+        Record::Closed(c) => connection(out, "close", c, context),
+        Record::Progress(p) if p.due => connection(out, "progress", &p.connection, context),
         Record::Progress(_) | Record::Container(_) => Ok(()),
     }
 }
@@ -91,18 +91,19 @@ fn connection(
     out: &mut dyn Write,
     event: &str,
     c: &Connection,
-    containers: &ContainerTable,
+    context: &Context,
 ) -> io::Result<()> {
     let p = &c.process;
     let container = p.container.as_deref();
-    let details = container.and_then(|k| containers.details(k));
+    let details = context.details(p);
     let detail = |of: fn(&ContainerDetails) -> &Option<String>| of(details?).as_deref();
-    let outer = container.and_then(|k| k.outer.as_deref());
+    let outer = outer(p);
     let name = c.name.as_ref();
     let dst = c.dst_ip();
+    let start_ts = context.run.start_ts(p.start_ns);
     let egress = Egress {
         event,
-        id: c.id,
+        id: context.run.connection_id(c.number),
         time: iso(c.ts),
         ts: c.ts,
         pid: p.pid,
@@ -135,24 +136,26 @@ fn connection(
         container_id: container.map(|k| k.id.as_str()),
         container_name: detail(|d| &d.name),
         container_image: detail(|d| &d.image),
-        container_runtime: container.and_then(|k| containers.runtime(k)),
+        container_runtime: container.and_then(|k| context.containers.runtime(k)),
         container_hostname: detail(|d| &d.hostname),
         container_ip: detail(|d| &d.ip),
         pod: detail(|d| &d.pod),
         netns: p.netns,
         cgroup: p.cgroup.as_deref(),
-        lookup_id: name.and_then(|n| n.lookup),
+        lookup_id: name
+            .and_then(|n| n.lookup)
+            .map(|number| context.run.lookup_id(number)),
         already_open: c.already_open.into(),
         tx_packets: c.tx_packets,
         rx_packets: c.rx_packets,
-        start: iso(p.start_ts),
-        start_ts: p.start_ts,
+        start: iso(start_ts),
+        start_ts,
         login_uid: p.login_uid,
         login_user: p.login_user.as_deref(),
         pod_namespace: detail(|d| &d.pod_namespace),
         outer_container_id: outer.map(|k| k.id.as_str()),
         outer_container_name: outer
-            .and_then(|k| containers.details(k))
+            .and_then(|k| context.containers.details(k))
             .and_then(|d| d.name.as_deref()),
         raw: c.raw.into(),
         shared_pid: c.shared_pid,
@@ -204,24 +207,17 @@ impl<'a> From<&'a ResourceRecord> for DnsRecord<'a> {
     }
 }
 
-fn lookup(
-    out: &mut dyn Write,
-    event: &str,
-    l: &Lookup,
-    containers: &ContainerTable,
-) -> io::Result<()> {
+fn lookup(out: &mut dyn Write, event: &str, l: &Lookup, context: &Context) -> io::Result<()> {
     let p = &l.process;
-    let container = p.container.as_deref();
-    let details = container.and_then(|k| containers.details(k));
     let dns = Dns {
         event,
-        id: l.id,
+        id: context.run.lookup_id(l.number),
         time: iso(l.ts),
         ts: l.ts,
         pid: p.pid,
         comm: &p.comm,
         exe: p.exe.as_deref(),
-        container_name: details.and_then(|d| d.name.as_deref()),
+        container_name: context.details(p).and_then(|d| d.name.as_deref()),
         server_ip: l.server.ip.to_string(),
         server_port: l.server.port,
         transport: l.transport.as_str(),
@@ -240,6 +236,7 @@ fn lookup(
 mod tests {
     use super::*;
     use crate::model::builders;
+    use crate::print::tests::context;
     use serde_json::Value;
 
     #[test]
@@ -253,7 +250,7 @@ mod tests {
         let connection = builders::connection("a\nb\u{1b}");
         let lookup = builders::lookup("x.example", "192.0.2.1");
         for record in [Record::Opened(connection), Record::Lookup(lookup)] {
-            write(&mut out, &record, &ContainerTable::default()).unwrap();
+            write(&mut out, &record, &context()).unwrap();
         }
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<Value> = text

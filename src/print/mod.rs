@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use crate::model::{ContainerTable, Process, Progress, Record};
+use crate::model::{Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -23,27 +23,47 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub struct Printer {
     format: Format,
     out: Box<dyn Write>,
+    held: VecDeque<(Instant, Record)>,
+    context: Context,
+}
+
+/// What a line shows beside its record.
+struct Context {
+    run: Run,
     /// Nanoseconds since 1970: text lines count their seconds from here.
     start_ts: i64,
-    held: VecDeque<(Instant, Record)>,
     containers: ContainerTable,
 }
 
+impl Context {
+    fn details(&self, process: &Process) -> Option<&ContainerDetails> {
+        self.containers.details(process.container.as_deref()?)
+    }
+}
+
+fn outer(process: &Process) -> Option<&Container> {
+    process.container.as_deref()?.outer.as_deref()
+}
+
 impl Printer {
-    pub fn new(format: Format, out: Box<dyn Write>, start_ts: i64) -> Printer {
+    /// Text lines count their seconds from `start_ts`, nanoseconds since 1970.
+    pub fn new(format: Format, out: Box<dyn Write>, start_ts: i64, run: Run) -> Printer {
         Printer {
             format,
             out,
-            start_ts,
             held: VecDeque::new(),
-            containers: ContainerTable::default(),
+            context: Context {
+                run,
+                start_ts,
+                containers: ContainerTable::default(),
+            },
         }
     }
 
     pub fn add(&mut self, record: Record) {
         match record {
             // applies to lines that wait for it, too
-            Record::Container(update) => self.containers.update(&update),
+            Record::Container(update) => self.context.containers.update(&update),
             record => self.held.push_back((Instant::now(), record)),
         }
     }
@@ -69,10 +89,8 @@ impl Printer {
                 break;
             }
             match self.format {
-                Format::Text => {
-                    text::write(&mut self.out, record, &self.containers, self.start_ts)?
-                }
-                Format::Json => json::write(&mut self.out, record, &self.containers)?,
+                Format::Text => text::write(&mut self.out, record, &self.context)?,
+                Format::Json => json::write(&mut self.out, record, &self.context)?,
             }
             self.held.pop_front();
         }
@@ -82,7 +100,7 @@ impl Printer {
     fn is_pending(&self, record: &Record) -> bool {
         process_of(record)
             .and_then(|p| p.container.as_ref())
-            .is_some_and(|container| self.containers.is_pending(container))
+            .is_some_and(|container| self.context.containers.is_pending(container))
     }
 }
 
@@ -94,5 +112,18 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
         Record::Container(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub fn context() -> Context {
+        Context {
+            run: Run::new(0),
+            start_ts: 0,
+            containers: ContainerTable::default(),
+        }
     }
 }

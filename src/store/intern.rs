@@ -13,7 +13,7 @@ use rusqlite::{Connection as Db, OptionalExtension, ToSql, params};
 
 use crate::model::{
     Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
-    Lookup, Process, dst_scope, errno_name, mapped,
+    Lookup, Process, Run, dst_scope, errno_name, mapped,
 };
 
 /// Ids remembered of each kind. What is forgotten is looked up in the file.
@@ -68,8 +68,8 @@ pub struct InquiryKey {
     status: &'static str,
 }
 
-#[derive(Default)]
 pub struct Interner {
+    pub run: Run,
     /// By [`Process::serial`]; one forgotten gets a second row, which says the
     /// same.
     pub processes: Known<u64>,
@@ -86,6 +86,20 @@ pub struct Interner {
 }
 
 impl Interner {
+    pub fn new(run: Run) -> Interner {
+        Interner {
+            run,
+            processes: Known::default(),
+            ancestors: Known::default(),
+            containers: Known::default(),
+            container_details: ContainerTable::default(),
+            hosts: Known::default(),
+            addresses: Known::default(),
+            edges: Known::default(),
+            inquiries: Known::default(),
+        }
+    }
+
     /// The edge of a connection on a day.
     pub fn edge(
         &mut self,
@@ -329,7 +343,7 @@ impl Interner {
             p.unit,
             container,
             p.netns,
-            p.start_ts,
+            self.run.start_ts(p.start_ns),
             p.login_uid,
             p.login_user,
             parent,
@@ -359,7 +373,12 @@ impl Interner {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
-                recording, a.pid, a.start_ts, a.comm, a.exe, a.cmdline
+                recording,
+                a.pid,
+                self.run.start_ts(a.start_ns),
+                a.comm,
+                a.exe,
+                a.cmdline
             ])?;
             let id = db.last_insert_rowid();
             db.prepare_cached(

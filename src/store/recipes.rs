@@ -30,7 +30,7 @@ fn ancestor(serial: u64, comm: &str, cmdline: &str, parent: Option<Rc<Ancestor>>
     Rc::new(Ancestor {
         serial,
         pid: 1000 + serial as u32,
-        start_ts: 0,
+        start_ns: 0,
         comm: comm.to_owned(),
         exe: None,
         cmdline: Some(cmdline.to_owned()),
@@ -46,30 +46,30 @@ fn connect(
     change: impl FnOnce(&mut Connection, &mut Process),
 ) {
     let mut c = connection("curl");
-    c.id = store.batch.connections.len() as i64 + 1;
+    c.number = store.batch.connections.len() as u64 + 1;
     c.ts = now;
     c.dst.ip = ip.parse().unwrap();
     c.outcome = Outcome::Connected;
     (c.tx_bytes, c.rx_bytes) = (Some(700), Some(5300));
     let mut process =
         Rc::into_inner(std::mem::replace(&mut c.process, connection("").process)).unwrap();
-    process.serial = 100 + c.id as u64;
+    process.serial = 100 + c.number;
     change(&mut c, &mut process);
     c.process = Rc::new(process);
     store.add(&Record::Opened(c));
 }
 
-fn look_up(store: &mut Store, ts: i64, server: IpAddr, rcode: &str, comm: &str) -> i64 {
+fn look_up(store: &mut Store, ts: i64, server: IpAddr, rcode: &str, comm: &str) -> u64 {
     let mut l = lookup("web.test", PRIVATE);
-    (l.id, l.ts) = (store.batch.lookups.len() as i64 + 1, ts);
+    (l.number, l.ts) = (store.batch.lookups.len() as u64 + 1, ts);
     let process = Rc::get_mut(&mut l.process).unwrap();
     process.comm = comm.to_owned();
-    process.serial = 200 + l.id as u64;
+    process.serial = 200 + l.number;
     l.server.ip = server;
     l.rcode = Some(rcode.to_owned());
-    let id = l.id;
+    let number = l.number;
     store.add(&Record::Lookup(l));
-    id
+    number
 }
 
 fn fill(store: &mut Store, now: i64) {
