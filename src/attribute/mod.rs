@@ -53,8 +53,6 @@ pub struct Settings {
     pub procfs: bool,
     /// Keep no arguments of processes.
     pub no_args: bool,
-    /// Wall clock minus boot clock, in nanoseconds.
-    pub clock_offset_ns: i64,
     /// Where DNS servers are.
     pub dns_ports: Vec<u16>,
     /// Directory of the topmost cgroup that is seen.
@@ -114,7 +112,7 @@ impl Attributor {
         Attributor {
             names: Names::new(settings.max_names),
             connections: Connections::new(),
-            clock_offset_ns: settings.clock_offset_ns,
+            clock_offset_ns: 0,
             settings,
             processes,
             cgroups,
@@ -130,7 +128,7 @@ impl Attributor {
     }
 
     /// A socket that was open before the recording began; `ns` is now.
-    pub fn found(&mut self, socket: &OpenSocket, ns: u64, out: &mut Vec<Record>) {
+    pub fn adopt(&mut self, socket: &OpenSocket, ns: u64, out: &mut Vec<Record>) {
         if socket.kind != Kind::Tcp {
             return self.connections.found_flows(socket.cookie);
         }

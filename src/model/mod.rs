@@ -11,6 +11,7 @@ pub mod builders;
 mod connection;
 mod container;
 mod lookup;
+mod loss;
 mod name;
 mod process;
 mod protocol;
@@ -20,13 +21,14 @@ pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
 pub use container::{Container, ContainerDetails, ContainerTable, ContainerUpdate, Details};
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
+pub use loss::Gap;
 pub use name::{MAX_RIVALS, Name, Rival, Source};
 pub use process::{Ancestor, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
 
-/// What the sinks are told, in the order in which it happened.
-#[derive(Debug)]
+/// What the sinks get, in the order in which it happened.
+#[derive(Debug, Clone)]
 pub enum Record {
     /// A question went out; its [`Record::Lookup`] follows.
     Query(Lookup),
@@ -42,4 +44,6 @@ pub enum Record {
     Closed(Connection),
     /// A container was seen first, or its details have changed.
     Container(ContainerUpdate),
+    /// Events were lost.
+    Gap(Gap),
 }

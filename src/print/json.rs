@@ -19,7 +19,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Outcome(c) => connection(out, "outcome", c, context),
         Record::Closed(c) => connection(out, "close", c, context),
         Record::Progress(p) if p.due => connection(out, "progress", &p.connection, context),
-        Record::Progress(_) | Record::Container(_) => Ok(()),
+        Record::Progress(_) | Record::Container(_) | Record::Gap(_) => Ok(()),
     }
 }
 

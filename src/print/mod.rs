@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::model::{Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     Text,
     Json,
 }
@@ -21,7 +21,7 @@ pub enum Format {
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub struct Printer {
-    format: Format,
+    format: LineFormat,
     out: Box<dyn Write>,
     held: VecDeque<(Instant, Record)>,
     context: Context,
@@ -47,7 +47,7 @@ fn outer(process: &Process) -> Option<&Container> {
 
 impl Printer {
     /// Text lines count their seconds from `start_ts`, nanoseconds since 1970.
-    pub fn new(format: Format, out: Box<dyn Write>, start_ts: i64, run: Run) -> Printer {
+    pub fn new(format: LineFormat, out: Box<dyn Write>, start_ts: i64, run: Run) -> Printer {
         Printer {
             format,
             out,
@@ -60,11 +60,12 @@ impl Printer {
         }
     }
 
-    pub fn add(&mut self, record: Record) {
+    pub fn add(&mut self, record: &Record) {
         match record {
             // applies to lines that wait for it, too
-            Record::Container(update) => self.context.containers.update(&update),
-            record => self.held.push_back((Instant::now(), record)),
+            Record::Container(update) => self.context.containers.update(update),
+            Record::Gap(_) => {}
+            record => self.held.push_back((Instant::now(), record.clone())),
         }
     }
 
@@ -89,8 +90,8 @@ impl Printer {
                 break;
             }
             match self.format {
-                Format::Text => text::write(&mut self.out, record, &self.context)?,
-                Format::Json => json::write(&mut self.out, record, &self.context)?,
+                LineFormat::Text => text::write(&mut self.out, record, &self.context)?,
+                LineFormat::Json => json::write(&mut self.out, record, &self.context)?,
             }
             self.held.pop_front();
         }
@@ -111,13 +112,18 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Outcome(c)
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
-        Record::Container(_) => None,
+        Record::Container(_) | Record::Gap(_) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
     use super::*;
+    use crate::model::builders::{connection, process};
+    use crate::model::{ContainerUpdate, Details};
 
     pub fn context() -> Context {
         Context {
@@ -125,5 +131,64 @@ mod tests {
             start_ts: 0,
             containers: ContainerTable::default(),
         }
+    }
+
+    #[derive(Clone, Default)]
+    struct Output(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Output {
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.borrow_mut())).unwrap()
+        }
+    }
+
+    #[test]
+    fn line_waits_for_its_containers_details_and_holds_back_later_lines() {
+        let output = Output::default();
+        let mut printer = Printer::new(LineFormat::Text, Box::new(output.clone()), 0, Run::new(0));
+        let container = Rc::new(Container {
+            serial: 1,
+            id: "c1".into(),
+            runtime: None,
+            outer: None,
+        });
+        let update = |details| {
+            Record::Container(ContainerUpdate {
+                container: Rc::clone(&container),
+                details,
+            })
+        };
+        let mut contained = connection("in");
+        contained.process = Rc::new(crate::model::Process {
+            container: Some(Rc::clone(&container)),
+            ..process("in")
+        });
+        printer.add(&update(Details::Pending));
+        printer.add(&Record::Opened(contained));
+        printer.add(&Record::Opened(connection("after")));
+        printer.flush().unwrap();
+        assert!(printer.is_holding());
+        assert_eq!(output.take(), "");
+        let details = ContainerDetails {
+            name: Some("web".into()),
+            ..ContainerDetails::default()
+        };
+        printer.add(&update(details.into()));
+        printer.flush().unwrap();
+        assert!(!printer.is_holding());
+        let text = output.take();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].contains("comm=in") && lines[0].contains("container.name=web"));
+        assert!(lines[1].contains("comm=after"));
     }
 }

@@ -18,7 +18,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Outcome(connection) => outcome(out, connection, context),
         Record::Closed(connection) => closed(out, connection, context),
         Record::Progress(p) if p.due => progress(out, p, context),
-        Record::Progress(_) | Record::Container(_) => Ok(()),
+        Record::Progress(_) | Record::Container(_) | Record::Gap(_) => Ok(()),
     }
 }
 

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension, params};
 
-use crate::model::{Connection, ContainerUpdate, Lookup, Outcome, Progress, Record, Run};
+use crate::model::{Connection, ContainerUpdate, Gap, Lookup, Outcome, Progress, Record, Run};
 use checkpoint::Checkpointer;
 use write::Writer;
 
@@ -77,14 +77,6 @@ struct Batch {
 struct Latest {
     connection: Connection,
     open: bool,
-}
-
-struct Gap {
-    from_ts: i64,
-    to_ts: i64,
-    kind: String,
-    lost: u64,
-    why: &'static str,
 }
 
 impl Batch {
@@ -189,19 +181,9 @@ impl Store {
             Record::Closed(c) => self.batch.connection(c, false),
             Record::Lookup(lookup) => self.batch.lookups.push(lookup.clone()),
             Record::Container(update) => self.batch.containers.push(update.clone()),
+            Record::Gap(gap) => self.batch.gaps.push(gap.clone()),
             Record::Query(_) => {}
         }
-    }
-
-    /// Something was not seen.
-    pub fn gap(&mut self, from_ts: i64, to_ts: i64, kind: &str, lost: u64, why: &'static str) {
-        self.batch.gaps.push(Gap {
-            from_ts,
-            to_ts,
-            kind: kind.to_string(),
-            lost,
-            why,
-        });
     }
 
     /// Writes the batch; `now` is until when the recording has seen everything.

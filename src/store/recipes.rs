@@ -131,8 +131,18 @@ fn fill(store: &mut Store, now: i64) {
     connect(store, now, PRIVATE, |_, process| {
         process.container = Some(update.container);
     });
-    store.gap(now - 1000, now, "dns", 3, "the ring buffer was full");
-    store.gap(now - 1000, now, "retention", 20, "older than is kept");
+    for (kind, lost, why) in [
+        ("dns", 3, "the ring buffer was full"),
+        ("retention", 20, "older than is kept"),
+    ] {
+        store.add(&Record::Gap(Gap {
+            from_ts: now - 1000,
+            to_ts: now,
+            kind,
+            lost,
+            why,
+        }));
+    }
     store.commit(now).unwrap();
 }
 

@@ -9,8 +9,8 @@ use rusqlite::{
 use super::inquiries::Asked;
 use super::intern::{Edge, Interner};
 use super::rollup::{Rollup, Share};
-use super::{Batch, Gap, Latest};
-use crate::model::{Connection, Lookup, Run};
+use super::{Batch, Latest};
+use crate::model::{Connection, Gap, Lookup, Run};
 
 /// Bytes that a connection is taken to have carried at most, 2^50: sums of them stay
 /// numbers that SQLite can hold, whatever a kernel says.
@@ -320,6 +320,7 @@ fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::{Access, Recording, Store};
+    use crate::model::{Gap, Record};
 
     #[test]
     fn loss_that_goes_on_is_one_row() {
@@ -331,6 +332,16 @@ mod tests {
         };
         let path = dir.path().join("e.db");
         let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        let mut lose = |from_ts, to_ts, kind, lost, why| {
+            store.add(&Record::Gap(Gap {
+                from_ts,
+                to_ts,
+                kind,
+                lost,
+                why,
+            }));
+            store.commit(to_ts).unwrap();
+        };
         for (from, to, kind, lost) in [
             (10, 20, "dns", 1),
             (10, 20, "exec", 2),
@@ -338,11 +349,9 @@ mod tests {
             (31, 40, "dns", 8),
             (40, 50, "dns", 16),
         ] {
-            store.gap(from, to, kind, lost, "full");
-            store.commit(to).unwrap();
+            lose(from, to, kind, lost, "full");
         }
-        store.gap(50, 60, "dns", 32, "slow");
-        store.commit(60).unwrap();
+        lose(50, 60, "dns", 32, "slow");
         let mut rows = store
             .db
             .prepare("SELECT concat_ws(' ', from_ts, to_ts, kind, lost, why) FROM gap ORDER BY id")
