@@ -5,9 +5,9 @@
 use std::cell::RefCell;
 use std::io;
 
-use egrets::attribute::dns::{addresses, host_of, parse};
-use egrets::attribute::stream::Streams;
-use egrets::attribute::{Attributor, Settings, hosts};
+use egrets::attribute::dns::{Streams, addresses, host_of, parse};
+use egrets::attribute::naming::parse_hosts;
+use egrets::attribute::{Attributor, Settings};
 use egrets::capture::event::{Connect, Dns, Event, EventKind, MountNamespace, Owner, Segment};
 use egrets::model::{self, Connection, Endpoint, Protocol, Record};
 use egrets::print::{LineFormat, Printer};
@@ -211,7 +211,7 @@ pub fn stream(bytes: &[u8]) {
 
 /// /etc/hosts, which is its process' to write.
 pub fn hosts(bytes: &[u8]) {
-    let table = hosts::parse(&String::from_utf8_lossy(bytes));
+    let table = parse_hosts(&String::from_utf8_lossy(bytes));
     let names = || table.values().flatten();
     assert!(names().count() <= 4096);
     assert!(

@@ -101,7 +101,7 @@ impl Reaper {
             match capture.carried() {
                 Ok(all) => all
                     .into_iter()
-                    .for_each(|counters| attributor.carried(counters, ns, out)),
+                    .for_each(|counters| attributor.tcp_progress(counters, ns, out)),
                 Err(e) => log::warn!("{e:#}"),
             }
         }

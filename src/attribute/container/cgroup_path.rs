@@ -1,78 +1,11 @@
-//! Cgroups: from an id to a path, and from a path to the container and the
-//! systemd unit that it names. The parsing is pure.
+//! What a cgroup path says: the container and the systemd unit that it names. Pure.
 
-use std::fs;
-use std::os::unix::fs::DirEntryExt;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
-
-use hashlink::LruCache;
-
-/// The root cgroup's id: everybody's, so nobody's group.
-pub const ROOT_ID: u64 = 1;
-
-/// Deepest level that is read at start: the kernel's own default limit is none.
-const MAX_LEVELS: usize = 32;
-
-/// Paths that are remembered: those used last. Cgroups come and go for ever.
-const REMEMBERED: usize = 65_536;
-
-/// Paths of the cgroup2 hierarchy by their id, begun from the file system and
-/// kept up by the kernel's events.
-pub struct Cgroups {
-    paths: LruCache<u64, Rc<str>>,
-}
-
-impl Default for Cgroups {
-    fn default() -> Self {
-        Cgroups {
-            paths: LruCache::new(REMEMBERED),
-        }
-    }
-}
-
-impl Cgroups {
-    /// Every cgroup that there is now below the hierarchy's root directory.
-    pub fn seed(&mut self, root: &Path) {
-        self.walk(root, &root.to_path_buf(), 0);
-    }
-
-    fn walk(&mut self, root: &Path, dir: &PathBuf, level: usize) {
-        let Ok(entries) = fs::read_dir(dir) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            if !entry.file_type().is_ok_and(|t| t.is_dir()) {
-                continue;
-            }
-            let path = entry.path();
-            if let Ok(relative) = path.strip_prefix(root) {
-                // A directory's inode is its cgroup's id (kernfs_node.id).
-                self.add(entry.ino(), &format!("/{}", relative.display()));
-            }
-            if level < MAX_LEVELS {
-                self.walk(root, &path, level + 1);
-            }
-        }
-    }
-
-    /// A cgroup was made.
-    pub fn add(&mut self, id: u64, path: &str) {
-        self.paths.insert(id, path.into());
-    }
-
-    /// The path from the hierarchy's root; None for the root and the unknown.
-    pub fn path(&mut self, id: u64) -> Option<Rc<str>> {
-        self.paths.get(&id).cloned()
-    }
-}
-
-/// A container that a cgroup path names.
+/// The container that a cgroup path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContainerPath<'a> {
     pub runtime: Option<&'static str>,
     pub id: &'a str,
-    /// The part of the path above it, where an outer container may be.
+    /// The path above it, which may name an outer container.
     pub above: &'a str,
 }
 
@@ -88,7 +21,7 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
         let parent = i.checked_sub(1).map_or("", |p| parts[p]);
         let name = part.strip_suffix(".scope").unwrap_or(part);
         if name.starts_with("libpod-conmon-") || name.starts_with("crio-conmon-") {
-            return None; // the monitor beside the container
+            return None; // the container's monitor
         }
         let prefixed = [
             ("docker-", "docker"),
@@ -106,7 +39,7 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
         };
         let found = match is_id(id) {
             true => (runtime, id),
-            false => machine(path, parts[i], parent, parts.get(i + 1).copied())?,
+            false => system_container(path, parts[i], parent, parts.get(i + 1).copied())?,
         };
         let above = parts[..i].iter().map(|p| p.len() + 1).sum::<usize>();
         Some(ContainerPath {
@@ -117,13 +50,13 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
     })
 }
 
-/// A system container, which has a name for its id: LXC's `lxc.payload.NAME` or
-/// `lxc/NAME` (src/lxc/cgroups/cgfsng.c), and systemd-nspawn's service or scope with its
-/// `payload` below (src/nspawn/nspawn-cgroup.c), beside which its supervisor is.
+/// A system container, whose id is a name: LXC's `lxc.payload.NAME` or `lxc/NAME`
+/// (src/lxc/cgroups/cgfsng.c), and the `payload` below systemd-nspawn's service or scope
+/// (src/nspawn/nspawn-cgroup.c), next to its supervisor.
 ///
-/// A user may make such a directory in the cgroups that are delegated to them, and a name,
-/// unlike an id, is guessed: there it is none.
-fn machine<'a>(
+/// Users can create such a directory in cgroups that are delegated to them, and a name, unlike
+/// an id, can be guessed: there it names no container.
+fn system_container<'a>(
     path: &str,
     part: &'a str,
     parent: &str,
@@ -148,7 +81,7 @@ fn machine<'a>(
     (!delegated && !name.is_empty()).then_some((Some(runtime), name))
 }
 
-/// A name as systemd writes it into a unit's (systemd.unit(5)): `\x2d` is a `-`.
+/// A name without systemd's escapes (systemd.unit(5)): `\x2d` is a `-`.
 pub fn unescaped(name: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = name.as_bytes();
@@ -169,17 +102,17 @@ pub fn unescaped(name: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whose the bare ids below a directory are.
+/// The runtime whose bare ids a directory holds.
 fn bare_runtime(parent: &str) -> Option<&'static str> {
     match parent {
-        // the second is what GitHub's runners set as Docker's cgroup-parent
+        // `actions_job`: the cgroup-parent that GitHub's runners give Docker
         "docker" | "actions_job" => Some("docker"),
         "libpod_parent" => Some("podman"),
         _ => None,
     }
 }
 
-/// The user whose service manager a cgroup is below: `user@UID.service`, systemd's.
+/// The user whose service manager (`user@UID.service`) a cgroup is below.
 pub fn user(path: &str) -> Option<u32> {
     let unit = path
         .split('/')
@@ -187,7 +120,7 @@ pub fn user(path: &str) -> Option<u32> {
     unit.strip_suffix(".service")?.parse().ok()
 }
 
-/// 64 hexadecimal digits, as every OCI runtime's manager makes them.
+/// 64 hexadecimal digits, as the managers of OCI runtimes generate them.
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
@@ -223,7 +156,7 @@ mod tests {
     const INNER: &str = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210";
 
     #[test]
-    fn every_runtimes_layout_names_its_container() {
+    fn layout_of_each_runtime_names_its_container() {
         for (path, runtime) in [
             ("/docker/{}", Some("docker")),
             ("/system.slice/docker-{}.scope", Some("docker")),
@@ -255,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_container_wins_and_monitors_are_none() {
+    fn innermost_container_wins_and_monitors_are_no_containers() {
         let nested = format!("/docker/{ID}/docker/{INNER}/init");
         let inner = container(&nested).unwrap();
         assert_eq!(inner.id, INNER);
@@ -274,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn system_containers_have_names_and_their_monitors_are_none() {
+    fn system_containers_have_names_and_their_monitors_do_not_count() {
         for (path, found) in [
             ("/lxc.payload.web", Some(("lxc", "web"))),
             (
@@ -315,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hybrid_proc_file_gives_the_first_path_with_a_container() {
+    fn first_path_with_a_container_counts_in_a_hybrid_hierarchy() {
         let text = format!("12:pids:/user\n3:cpu,cpuacct:/docker/{ID}\n0::/\n");
         assert_eq!(
             v1_container_path(&text),
@@ -327,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_innermost_unit_is_named() {
+    fn innermost_unit_is_found() {
         assert_eq!(unit("/system.slice/nginx.service"), Some("nginx.service"));
         assert_eq!(
             unit("/user.slice/user-1000.slice/user@1000.service/app.slice/app-x.scope"),
@@ -343,7 +276,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_path_is_survived(path in ".{0,300}") {
+        fn no_path_panics(path in ".{0,300}") {
             if let Some(found) = container(&path) {
                 prop_assert!(!found.id.is_empty() && path.starts_with(found.above));
             }

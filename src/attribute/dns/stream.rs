@@ -1,9 +1,9 @@
 //! DNS over TCP: from segments to messages. Pure.
 //!
-//! Segments are seen before the kernel has checked and ordered them: one may come
-//! twice, late, or overlap others. Each message has its length before it (RFC 1035
-//! section 4.2.2, RFC 7766 section 8), which says nothing about segments: both bytes
-//! of it may come alone, and many messages in one.
+//! Segments are captured before the kernel checks and orders them: they may be duplicated,
+//! late, or overlap. Each message follows its length (RFC 1035 section 4.2.2, RFC 7766 section
+//! 8), independently of segments: each byte of the length may be in a segment of its own, and
+//! one segment may hold many messages.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use hashlink::LruCache;
 
 use crate::capture::event::Segment;
 
-/// Bytes kept for all connections together; those used longest ago go first.
+/// Bytes kept for all connections. Beyond that the least recently used ones are forgotten.
 const MAX_HELD: usize = 8 << 20;
 /// Connections followed at once.
 const MAX_STREAMS: usize = 4096;
-/// Bytes of one direction that wait for those before them. A peer with more under
-/// way than this has lost the others for good.
+/// Out-of-order bytes kept of one direction. A peer with more in flight will never fill the
+/// hole before them.
 const MAX_AHEAD: usize = 128 << 10;
-/// What keeping a segment takes beside its bytes: they may come one by one.
-const SEGMENT: usize = 64;
+/// Memory counted for each segment beside its bytes, of which there may be one.
+const SEGMENT_OVERHEAD: usize = 64;
 
-/// Every connection to a DNS server, by socket cookie.
+/// Connections to DNS servers, by socket cookie.
 pub struct Streams {
     streams: LruCache<u64, Stream>,
     held: usize,
@@ -29,24 +29,24 @@ pub struct Streams {
 
 #[derive(Default)]
 struct Stream {
-    queries: Half,
-    answers: Half,
+    queries: StreamDirection,
+    answers: StreamDirection,
 }
 
-/// One direction.
+/// One direction of a connection.
 #[derive(Default)]
-struct Half {
-    /// Sequence number that comes next; None before the first segment.
+struct StreamDirection {
+    /// The next expected sequence number; None before the first segment.
     next: Option<u32>,
-    /// The start of a message that is not complete.
-    begun: Vec<u8>,
-    /// Bytes taken so far: where in the stream `next` is.
+    /// The beginning of an incomplete message.
+    partial: Vec<u8>,
+    /// Bytes taken so far: the stream offset of `next`.
     taken: u64,
-    /// Segments that came early, by where in the stream they are.
+    /// Out-of-order segments, by stream offset.
     ahead: BTreeMap<u64, Vec<u8>>,
-    /// What they take.
-    waiting: usize,
-    /// Something is missing for good: no message's beginning can be told any more.
+    /// Memory that those take.
+    ahead_size: usize,
+    /// Bytes are missing, so that message boundaries can no longer be found.
     broken: bool,
 }
 
@@ -60,7 +60,7 @@ impl Default for Streams {
 }
 
 impl Streams {
-    /// A segment has passed; gives the messages that are complete with it.
+    /// Adds a segment; returns the messages that it completes.
     pub fn segment(
         &mut self,
         cookie: u64,
@@ -82,7 +82,7 @@ impl Streams {
             true => (&mut stream.answers, &mut stream.queries),
             false => (&mut stream.queries, &mut stream.answers),
         };
-        // The client speaks first: what it expects then is the first answer's start.
+        // The client sends first: its acknowledgement number is where the answers start.
         other.next.get_or_insert(at.ack);
         let complete = half.push(at, bytes);
         self.held = self.held - before + stream.held();
@@ -92,7 +92,7 @@ impl Streams {
         complete
     }
 
-    /// What came in this direction makes no sense: nothing of it counts any more.
+    /// This direction holds no DNS: ignores the rest of it.
     pub fn give_up(&mut self, cookie: u64, ingress: bool) {
         if let Some(stream) = self.streams.get_mut(&cookie) {
             let before = stream.held();
@@ -104,7 +104,7 @@ impl Streams {
         }
     }
 
-    /// The connection has ended.
+    /// Forgets a connection that has ended.
     pub fn ended(&mut self, cookie: u64) {
         if let Some(stream) = self.streams.remove(&cookie) {
             self.held -= stream.held();
@@ -124,66 +124,66 @@ impl Stream {
     }
 }
 
-impl Half {
+impl StreamDirection {
     fn held(&self) -> usize {
-        self.begun.len() + self.waiting
+        self.partial.len() + self.ahead_size
     }
 
     fn give_up(&mut self) {
-        *self = Half {
+        *self = StreamDirection {
             broken: true,
-            ..Half::default()
+            ..StreamDirection::default()
         };
     }
 
     fn push(&mut self, at: Segment, bytes: &[u8]) -> Vec<Vec<u8>> {
         if !self.broken && (bytes.len() as u32) < at.len {
-            self.give_up(); // it was not copied whole
+            self.give_up(); // the capture has truncated it
         }
         if self.broken {
             return Vec::new();
         }
         let next = *self.next.get_or_insert(at.seq);
-        // Sequence numbers wrap: what is less than half of them behind is old.
+        // Sequence numbers wrap: up to half of their range behind counts as old.
         let ahead = at.seq.wrapping_sub(next) as i32;
         let (ahead, bytes) = match u32::try_from(ahead) {
             Ok(ahead) => (ahead, bytes),
-            // It was seen before, all of it or its first bytes.
+            // A retransmission, or it overlaps what was taken.
             Err(_) => (0, bytes.get(ahead.unsigned_abs() as usize..).unwrap_or(&[])),
         };
         if ahead > 0 {
-            let waiting = &mut self.waiting;
+            let ahead_size = &mut self.ahead_size;
             self.ahead
                 .entry(self.taken + u64::from(ahead))
                 .or_insert_with(|| {
-                    *waiting += bytes.len() + SEGMENT;
+                    *ahead_size += bytes.len() + SEGMENT_OVERHEAD;
                     bytes.to_vec()
                 });
         } else {
             self.take(bytes);
         }
-        if self.waiting > MAX_AHEAD {
+        if self.ahead_size > MAX_AHEAD {
             self.give_up();
             return Vec::new();
         }
         self.messages()
     }
 
-    /// Bytes that come next, and those that waited for them.
+    /// Takes the next bytes, and those that follow them.
     fn take(&mut self, bytes: &[u8]) {
         self.append(bytes);
         while let Some(first) = self.ahead.first_entry()
             && *first.key() <= self.taken
         {
-            let (at, early) = first.remove_entry();
-            self.waiting -= early.len() + SEGMENT;
+            let (at, bytes) = first.remove_entry();
+            self.ahead_size -= bytes.len() + SEGMENT_OVERHEAD;
             let old = (self.taken - at) as usize;
-            self.append(early.get(old..).unwrap_or(&[]));
+            self.append(bytes.get(old..).unwrap_or(&[]));
         }
     }
 
     fn append(&mut self, bytes: &[u8]) {
-        self.begun.extend_from_slice(bytes);
+        self.partial.extend_from_slice(bytes);
         self.taken += bytes.len() as u64;
         self.next = self.next.map(|next| next.wrapping_add(bytes.len() as u32));
     }
@@ -191,15 +191,15 @@ impl Half {
     fn messages(&mut self) -> Vec<Vec<u8>> {
         let mut complete = Vec::new();
         let mut at = 0;
-        while let Some(&[high, low]) = self.begun.get(at..at + 2) {
+        while let Some(&[high, low]) = self.partial.get(at..at + 2) {
             let end = at + 2 + usize::from(u16::from_be_bytes([high, low]));
-            let Some(message) = self.begun.get(at + 2..end) else {
+            let Some(message) = self.partial.get(at + 2..end) else {
                 break;
             };
             complete.push(message.to_vec());
             at = end;
         }
-        self.begun.drain(..at);
+        self.partial.drain(..at);
         complete
     }
 }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_may_come_byte_by_byte_and_messages_together() {
+    fn messages_may_be_split_into_bytes_or_come_together() {
         let messages = vec![b"first".to_vec(), b"second".to_vec(), b"third".to_vec()];
         let bytes = stream(&messages);
         let mut streams = Streams::default();
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_that_nothing_fills_gives_nothing_wrong() {
+    fn hole_that_is_never_filled_yields_no_message() {
         let mut streams = Streams::default();
         push(&mut streams, 0, &[0]);
         for i in 0..200 {
@@ -271,20 +271,20 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_come_one_by_one_behind_a_gap_cost_little() {
+    fn single_bytes_behind_a_hole_cost_little() {
         let mut streams = Streams::default();
         push(&mut streams, 0, &[0]);
         let begun = std::time::Instant::now();
         for i in 0..100_000 {
             push(&mut streams, 2 + i, &[1]);
             let kept = streams.streams.get(&1).unwrap().queries.ahead.len();
-            assert!(kept <= MAX_AHEAD / SEGMENT, "{kept}");
+            assert!(kept <= MAX_AHEAD / SEGMENT_OVERHEAD, "{kept}");
         }
         assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
     }
 
     #[test]
-    fn a_segment_that_was_not_copied_ends_the_reading() {
+    fn truncated_segment_ends_the_stream() {
         let mut streams = Streams::default();
         push(&mut streams, 0, &[0, 3, 1]);
         let lost = Segment {
@@ -319,7 +319,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn in_any_cut_order_and_overlap_the_messages_are_the_same(
+        fn messages_do_not_depend_on_segmentation_order_or_overlap(
             messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..60), 1..8),
             cuts in prop::collection::vec((0usize..400, 1usize..80), 0..40),
             order in any::<prop::sample::Index>(),
@@ -333,7 +333,7 @@ mod tests {
             let turn = order.index(parts.len().max(1));
             parts.rotate_left(turn);
             let mut streams = Streams::default();
-            // where it begins has to be known, as a first query tells it
+            // the first byte fixes the start, as a first query does
             let mut seen = push(&mut streams, 0, &bytes[..1]);
             for (from, to) in parts {
                 seen.extend(push(&mut streams, from, &bytes[from..to]));
@@ -343,7 +343,7 @@ mod tests {
         }
 
         #[test]
-        fn any_segments_at_all_are_survived(
+        fn no_segments_panic(
             segments in prop::collection::vec((any::<u32>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..50)), 0..60),
         ) {
             let mut streams = Streams::default();

@@ -1,36 +1,31 @@
-//! What a container's files say of it, so that no daemon has to be asked: the OCI
-//! bundle's config.json with the annotations that its runtime writes there, podman's
-//! containers.json, Docker's config.v2.json. Some of them are in a user's home: each is
-//! a regular file, read to a bound, and what does not parse is as if it were not there.
+//! What runtimes' files say about a container, without any daemon: the OCI bundle's
+//! config.json with its runtime's annotations, podman's containers.json, Docker's
+//! config.v2.json. Some of them are in a user's home: only regular files are read, up to a
+//! limit, and one that does not parse counts as missing.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::cni;
-use super::docker::Inspect;
-use super::regular;
+use super::docker::file_in;
+use super::json_file::read;
 use crate::model::ContainerDetails;
 
-/// A config.json is some 30 KiB; no honest one comes near this.
-const MAX_FILE: u64 = 4 << 20;
-/// Namespaces of containerd's that are looked through.
+/// containerd namespaces searched.
 const MAX_NAMESPACES: usize = 64;
 
-/// Where containerd's shim of runtime v2 keeps its bundles: NAMESPACE/ID below it.
+/// Bundles of containerd's runtime v2 shim: NAMESPACE/ID below it.
 const CONTAINERD: &str = "run/containerd/io.containerd.runtime.v2.task";
-/// containers/storage's directories (podman's and CRI-O's): run root, and graph root.
+/// Run root and graph root of containers/storage (podman, CRI-O).
 const STORAGE: [&str; 2] = ["run/containers/storage", "var/lib/containers/storage"];
 
-/// Of containers/storage (storage/drivers): each has a directory of its own.
+/// Storage drivers of containers/storage (storage/drivers), each with its directory.
 const DRIVERS: [&str; 4] = ["overlay", "vfs", "btrfs", "zfs"];
 
-/// The part of the OCI runtime specification's config.json that is read.
+/// What is read of the OCI runtime specification's config.json.
 #[derive(Deserialize)]
 struct Bundle {
     hostname: Option<String>,
@@ -40,10 +35,10 @@ struct Bundle {
 
 /// An entry of containers/storage's containers.json.
 #[derive(Deserialize)]
-struct Stored {
+struct StoredContainer {
     id: String,
     names: Option<Vec<String>>,
-    /// JSON in itself.
+    /// JSON within JSON.
     metadata: Option<String>,
 }
 
@@ -53,8 +48,8 @@ struct StoredMetadata {
     image_name: Option<String>,
 }
 
-/// What the files below `root` say of a container. `home` is that of the user whose
-/// rootless podman it may be.
+/// What the files below `root` say about a container. `home` is that of the user who may run
+/// it rootless.
 pub fn describe(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
     containerd(root, id)
         .or_else(|| storage(root, id, home))
@@ -65,13 +60,13 @@ fn containerd(root: &Path, id: &str) -> Option<ContainerDetails> {
     let namespaces = fs::read_dir(root.join(CONTAINERD)).ok()?;
     let bundle: Bundle = namespaces
         .flatten()
-        // Docker's own containers are bundles of containerd's too, which say nothing.
+        // Docker's containers have bundles here, too, without annotations.
         .filter(|namespace| namespace.file_name() != "moby")
         .take(MAX_NAMESPACES)
         .find_map(|namespace| read(&namespace.path().join(id).join("config.json")))?;
     let mut details = annotated(&bundle);
     details.runtime = Some("containerd");
-    // a pod's containers have the address of its sandbox
+    // a pod's containers share its sandbox's address
     let sandbox = bundle.annotations.get("io.kubernetes.cri.sandbox-id");
     details.ip = cni::address(root, sandbox.map_or(id, String::as_str));
     Some(details)
@@ -80,25 +75,25 @@ fn containerd(root: &Path, id: &str) -> Option<ContainerDetails> {
 /// The annotations of containerd's CRI plugin (pkg/cri/annotations) and of CRI-O
 /// (pkg/annotations).
 fn annotated(bundle: &Bundle) -> ContainerDetails {
-    let one_of = |keys: &[&str]| {
+    let first = |keys: &[&str]| {
         let found = keys.iter().find_map(|key| bundle.annotations.get(*key));
         found.filter(|text| !text.is_empty()).cloned()
     };
     ContainerDetails {
-        name: one_of(&[
+        name: first(&[
             "io.kubernetes.cri.container-name",
             "io.kubernetes.container.name",
             "nerdctl/name",
         ]),
-        image: one_of(&[
+        image: first(&[
             "io.kubernetes.cri.image-name",
             "io.kubernetes.cri-o.ImageName",
             "io.kubernetes.cri-o.Image",
         ]),
         hostname: bundle.hostname.clone().filter(|text| !text.is_empty()),
-        ip: one_of(&["io.kubernetes.cri-o.IP.0"]),
-        pod: one_of(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]),
-        pod_namespace: one_of(&[
+        ip: first(&["io.kubernetes.cri-o.IP.0"]),
+        pod: first(&["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]),
+        pod_namespace: first(&[
             "io.kubernetes.cri.sandbox-namespace",
             "io.kubernetes.pod.namespace",
         ]),
@@ -106,14 +101,14 @@ fn annotated(bundle: &Bundle) -> ContainerDetails {
     }
 }
 
-/// podman's, of root or of a user, and CRI-O's.
+/// Containers of podman, root's or a user's, and of CRI-O.
 fn storage(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
     let own = home.map(|home| below(root, home).join(".local/share/containers/storage"));
     let dirs = STORAGE.iter().map(|dir| root.join(dir)).chain(own);
     let of_driver = |dir: PathBuf| DRIVERS.map(|driver| dir.join(format!("{driver}-containers")));
     for dir in dirs.flat_map(of_driver) {
         let bundle: Option<Bundle> = read(&dir.join(id).join("userdata/config.json"));
-        let stored: Option<Vec<Stored>> = read(&dir.join("containers.json"));
+        let stored: Option<Vec<StoredContainer>> = read(&dir.join("containers.json"));
         let stored = stored.and_then(|all| all.into_iter().find(|c| c.id == id));
         if bundle.is_none() && stored.is_none() {
             continue;
@@ -138,45 +133,26 @@ fn storage(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetail
     None
 }
 
-/// An absolute path as `root` has it.
+/// An absolute path below `root`.
 fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Docker's own file, below the data root that /etc/docker/daemon.json may set, or the
-/// usual one of a user's rootless Docker.
+/// Docker's file, below the data root that /etc/docker/daemon.json may set, or below the
+/// default one of a user's rootless Docker.
 fn docker(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
     #[derive(Deserialize)]
-    struct Daemon {
+    struct DaemonConfig {
         #[serde(rename = "data-root")]
         data_root: Option<PathBuf>,
     }
-    let daemon: Option<Daemon> = read(&root.join("etc/docker/daemon.json"));
+    let daemon: Option<DaemonConfig> = read(&root.join("etc/docker/daemon.json"));
     let data_root = daemon.and_then(|d| d.data_root);
     let data_root = data_root.unwrap_or_else(|| "/var/lib/docker".into());
-    docker_file(&below(root, &data_root), id).or_else(|| {
+    file_in(&below(root, &data_root), id).or_else(|| {
         let own = below(root, home?).join(".local/share/docker");
-        docker_file(&own, id)
+        file_in(&own, id)
     })
-}
-
-/// The same below a data root that is known.
-pub fn docker_file(data_root: &Path, id: &str) -> Option<ContainerDetails> {
-    let inspect: Inspect = read(&data_root.join("containers").join(id).join("config.v2.json"))?;
-    Some(inspect.details())
-}
-
-/// A file of JSON, whatever lies there.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    // A user's link may lead to a device.
-    let found = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let (file, meta) = regular::open(&File::from(found)).ok()?;
-    if meta.len() > MAX_FILE {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
 }
 
 #[cfg(test)]
@@ -192,7 +168,7 @@ mod tests {
     }
 
     /// name, image, hostname, pod, pod_namespace, runtime
-    fn said(root: &Path, home: Option<&str>) -> [Option<String>; 6] {
+    fn described(root: &Path, home: Option<&str>) -> [Option<String>; 6] {
         let d = describe(root, ID, home.map(Path::new)).unwrap_or_default();
         let runtime = d.runtime.map(str::to_string);
         [d.name, d.image, d.hostname, d.pod, d.pod_namespace, runtime]
@@ -203,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_of_containerds_is_read_from_its_bundle() {
+    fn containerd_pod_is_read_from_its_bundle() {
         // containerd: core/runtime/v2/bundle.go, internal/cri/annotations/annotations.go
         let dir = tempfile::tempdir().unwrap();
         write(
@@ -224,11 +200,11 @@ mod tests {
             "shop",
             "containerd",
         ]);
-        assert_eq!(said(dir.path(), None), expected);
+        assert_eq!(described(dir.path(), None), expected);
     }
 
     #[test]
-    fn a_pod_of_crios_is_read_from_its_bundle() {
+    fn crio_pod_is_read_from_its_bundle() {
         // CRI-O: internal/storage (run root), pkg/annotations/internal.go
         let dir = tempfile::tempdir().unwrap();
         write(
@@ -247,11 +223,11 @@ mod tests {
             "default",
             "crio",
         ]);
-        assert_eq!(said(dir.path(), None), expected);
+        assert_eq!(described(dir.path(), None), expected);
     }
 
     #[test]
-    fn podmans_containers_of_root_and_of_a_user_are_read() {
+    fn podman_containers_of_root_and_of_users_are_read() {
         // containers/storage: containers.go; podman: userdata/config.json
         let list = r#"[{"id":"other","names":["x"]},{"id":"ID","names":["web"],
             "image":"77af4d6b9913","metadata":"{\"image-name\":\"docker.io/library/busybox:latest\",\"name\":\"web\"}"}]"#;
@@ -281,12 +257,12 @@ mod tests {
                 "",
                 "podman",
             ]);
-            assert_eq!(said(dir.path(), home), expected);
+            assert_eq!(described(dir.path(), home), expected);
         }
     }
 
     #[test]
-    fn dockers_file_is_read_below_its_data_root() {
+    fn docker_file_is_read_below_its_data_root() {
         // moby: daemon/container/container.go, ToDisk
         for data_root in ["", "srv/docker"] {
             let dir = tempfile::tempdir().unwrap();
@@ -309,14 +285,14 @@ mod tests {
                     "NetworkSettings":{"Networks":{"own":{"IPAddress":"172.18.0.2"}}}}"#,
             );
             assert_eq!(
-                said(dir.path(), None),
+                described(dir.path(), None),
                 some(["web", "img:1", "h", "", "", "docker"])
             );
         }
     }
 
     #[test]
-    fn what_is_broken_too_large_or_no_file_says_nothing() {
+    fn broken_overlong_and_irregular_files_are_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let config = "run/containerd/io.containerd.runtime.v2.task/k8s.io/ID/config.json";
         let path = dir.path().join(config.replace("ID", ID));
@@ -324,7 +300,7 @@ mod tests {
             write(dir.path(), config, text);
             assert_eq!(describe(dir.path(), ID, None), None, "{text:?}");
         }
-        // 100 MB, sparse: refused unread
+        // 100 MB, sparse: refused without being read
         fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
         assert_eq!(describe(dir.path(), ID, None), None);
         fs::remove_file(&path).unwrap();
@@ -347,5 +323,40 @@ mod tests {
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&real, &path).unwrap();
         assert!(describe(dir.path(), ID, None).is_some());
+    }
+
+    /// Settings of `egrets.service` that hide directories from the recorder.
+    fn hidden_by_unit() -> Vec<&'static str> {
+        let unit = include_str!("../../../../systemd/egrets.service");
+        let value = |key: &str| {
+            let lines = unit.lines().rev();
+            lines
+                .filter_map(|line| line.split_once('='))
+                .find_map(|(k, v)| (k == key).then_some(v))
+        };
+        // systemd.exec(5): `read-only` leaves them visible
+        let home = match value("ProtectHome") {
+            None | Some("no" | "false" | "read-only") => &[][..],
+            Some(_) => &["/home", "/root", "/run/user"][..],
+        };
+        let others = value("InaccessiblePaths")
+            .into_iter()
+            .chain(value("TemporaryFileSystem"));
+        let others = others.flat_map(str::split_whitespace);
+        home.iter().copied().chain(others).collect()
+    }
+
+    #[test]
+    fn unit_hides_none_of_the_directories_with_runtimes_files() {
+        let rootless = [
+            "home/alice/.local/share/containers/storage",
+            "root/.local/share/docker",
+        ];
+        let dirs = STORAGE.into_iter().chain([CONTAINERD]).chain(rootless);
+        let hidden = hidden_by_unit();
+        for dir in dirs.map(|dir| Path::new("/").join(dir)) {
+            let by = hidden.iter().find(|hidden| dir.starts_with(hidden));
+            assert_eq!(by, None, "{} is hidden", dir.display());
+        }
     }
 }

@@ -1,38 +1,37 @@
-//! Addresses that a network plugin gave a container: what libcni keeps of each call
-//! (containernetworking/cni, libcni/api.go: `NETWORK-CONTAINER-INTERFACE` below
-//! `results`). containerd's pods, nerdctl's containers and podman's with CNI networks
-//! have theirs there.
+//! Addresses that a network plugin gave a container: libcni caches the result of each call in
+//! `results/NETWORK-CONTAINER-INTERFACE` (containernetworking/cni, libcni/api.go). containerd's
+//! pods, nerdctl's containers and podman's on CNI networks have theirs there.
 
 use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 
-use super::bundles::read;
+use super::json_file::read;
 
 const RESULTS: &str = "var/lib/cni/results";
-/// Files that are looked at: a host has some hundred pods, with two each.
+/// Files looked at. A host has some hundred pods with two files each.
 const MAX_RESULTS: usize = 65_536;
 
 #[derive(Deserialize)]
-struct Cached {
-    result: Added,
+struct CachedResult {
+    result: AddResult,
 }
 
 /// A plugin's answer: CNI specification, "ADD Success".
 #[derive(Deserialize)]
-struct Added {
+struct AddResult {
     #[serde(default)]
-    ips: Vec<Ip>,
+    ips: Vec<AssignedIp>,
 }
 
 #[derive(Deserialize)]
-struct Ip {
-    /// With the length of its network's prefix.
+struct AssignedIp {
+    /// With its prefix length: `10.244.1.7/24`.
     address: String,
 }
 
-/// The first address of a container, or of a pod's sandbox, in the files below `root`.
+/// The first address of a container or pod sandbox, from the files below `root`.
 pub fn address(root: &Path, id: &str) -> Option<String> {
     let mine = format!("-{id}-");
     let results = fs::read_dir(root.join(RESULTS)).ok()?;
@@ -46,9 +45,9 @@ pub fn address(root: &Path, id: &str) -> Option<String> {
         })
         .map(|entry| entry.path())
         .collect();
-    paths.sort(); // the same one each time, where there are several networks
+    paths.sort(); // with several networks, the same one each time
     paths.iter().find_map(|path| {
-        let cached: Cached = read(path)?;
+        let cached: CachedResult = read(path)?;
         let ip = cached.result.ips.into_iter().next()?;
         ip.address.split('/').next().map(str::to_string)
     })
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_the_first_of_the_networks_and_not_the_loopbacks() {
+    fn address_is_of_the_first_network_and_not_loopback() {
         let root = tempfile::tempdir().unwrap();
         let results = root.path().join(RESULTS);
         fs::create_dir_all(&results).unwrap();

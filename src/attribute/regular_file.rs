@@ -1,4 +1,4 @@
-//! Files in places where others may put anything.
+//! Opening files in directories where other users can create anything.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -6,13 +6,15 @@ use std::os::fd::AsRawFd;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-/// Opens a file to be read that was found with O_PATH: a regular one only. That is known
-/// before it is opened: to open a device does something, a watchdog starts, and to open a
-/// pipe may wait.
+/// Opens a file that was found with O_PATH for reading, if it is a regular one. Opening has
+/// side effects for others: a watchdog device starts, a pipe may block.
+///
+/// # Errors
+/// It is not a regular file, or can't be opened.
 pub fn open(found: &File) -> io::Result<(File, Metadata)> {
     let meta = found.metadata()?;
     if !meta.is_file() {
-        return Err(io::Error::other("no regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let path = format!("/proc/self/fd/{}", found.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -8,8 +8,9 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use super::docker::{Change, Docker, News, Question};
-use super::{cgroups, users};
+use super::cgroup_path;
+use super::runtime::{ContainerChange, DetailsQuery, RuntimeUpdate, Runtimes};
+use crate::attribute::users;
 use crate::model::{Container, ContainerDetails, ContainerUpdate, Details, Record};
 
 /// Containers kept: those with the latest traffic.
@@ -19,10 +20,10 @@ const MAX_PENDING_CHANGES: usize = 1024;
 
 pub struct Containers {
     entries: LruCache<String, Entry>,
-    docker: Docker,
+    runtimes: Runtimes,
     /// Docker's changes with their time (nanoseconds since 1970) and container id, while
     /// earlier kernel events are still to be handled.
-    pending_changes: VecDeque<(i64, String, Change)>,
+    pending_changes: VecDeque<(i64, String, ContainerChange)>,
     serial: u64,
 }
 
@@ -99,7 +100,7 @@ impl Containers {
     pub fn start() -> Containers {
         Containers {
             entries: LruCache::new(MAX_CONTAINERS),
-            docker: Docker::start(),
+            runtimes: Runtimes::start(),
             pending_changes: VecDeque::new(),
             serial: 0,
         }
@@ -108,7 +109,7 @@ impl Containers {
     /// The container that a cgroup path names. A new one is emitted, and its details are
     /// queried.
     pub fn of(&mut self, path: &str, out: &mut Vec<Record>) -> Option<Rc<Container>> {
-        let found = cgroups::container(path)?;
+        let found = cgroup_path::container(path)?;
         if let Some(container) = self
             .entries
             .get(found.id)
@@ -119,11 +120,11 @@ impl Containers {
         let details = match found.runtime {
             // Their id is their name, and nothing else is known about them.
             Some("lxc" | "systemd-nspawn") => Details::from(ContainerDetails {
-                name: Some(cgroups::unescaped(found.id)),
+                name: Some(cgroup_path::unescaped(found.id)),
                 ..ContainerDetails::default()
             }),
             runtime => {
-                let home = cgroups::user(path).and_then(users::home);
+                let home = cgroup_path::user(path).and_then(users::home);
                 match self.query(found.id, runtime, home) {
                     true => Details::Pending,
                     false => Details::Unknown,
@@ -145,7 +146,7 @@ impl Containers {
     /// Queries a container's details; false where too many queries wait already.
     fn query(&self, id: &str, runtime: Option<&'static str>, home: Option<PathBuf>) -> bool {
         let id = id.to_string();
-        self.docker.ask(Question { id, runtime, home })
+        self.runtimes.query(DetailsQuery { id, runtime, home })
     }
 
     /// Changes the entry of an id, which becomes the one used last.
@@ -159,16 +160,16 @@ impl Containers {
     /// Takes in what runtimes have reported. Answers apply at once, as they describe what
     /// was true all along; changes apply when their time has come.
     pub fn poll_updates(&mut self, out: &mut Vec<Record>) {
-        for news in self.docker.news().collect::<Vec<_>>() {
-            match news {
-                News::Answer { id, details } => self.answered(&id, details, out),
-                News::Changed { id, ts, change } => {
+        for update in self.runtimes.updates().collect::<Vec<_>>() {
+            match update {
+                RuntimeUpdate::Answer { id, details } => self.answered(&id, details, out),
+                RuntimeUpdate::Changed { id, ts, change } => {
                     self.pending_changes.push_back((ts, id, change));
                     if self.pending_changes.len() > MAX_PENDING_CHANGES {
                         self.apply_next(out);
                     }
                 }
-                News::Back => self.query_again(),
+                RuntimeUpdate::DaemonBack => self.query_again(),
             }
         }
     }
@@ -191,18 +192,18 @@ impl Containers {
         self.update(&id, |entry, serial| {
             let mut reported = std::mem::take(&mut entry.reported);
             match change {
-                Change::Named { name, image } => {
+                ContainerChange::Named { name, image } => {
                     reported.name = name.or(reported.name);
                     reported.image = image.or(reported.image);
                 }
-                Change::Renamed(name) => reported.name = Some(name),
+                ContainerChange::Renamed(name) => reported.name = Some(name),
                 // of several networks the first counts
-                Change::Address(ip) if entry.stopped || reported.ip.is_none() => {
+                ContainerChange::Address(ip) if entry.stopped || reported.ip.is_none() => {
                     reported.ip = Some(ip);
                     entry.stopped = false;
                 }
-                Change::Address(_) => {}
-                Change::Stopped => entry.stopped = true,
+                ContainerChange::Address(_) => {}
+                ContainerChange::Stopped => entry.stopped = true,
             }
             reported.runtime = Some("docker");
             entry.reported = reported.bounded();
@@ -302,7 +303,7 @@ mod tests {
             self.emit(|table, out| table.answered(ID, details, out));
         }
 
-        fn change(&mut self, ts: i64, change: Change) {
+        fn change(&mut self, ts: i64, change: ContainerChange) {
             self.table
                 .pending_changes
                 .push_back((ts, ID.into(), change));
@@ -327,7 +328,7 @@ mod tests {
     fn container_keeps_its_old_name_for_what_it_did_before_a_rename() {
         let (mut world, first) = World::new();
         world.answer(Some(details("web", None)));
-        let rename = Change::Renamed("old".into());
+        let rename = ContainerChange::Renamed("old".into());
         world
             .table
             .pending_changes
@@ -345,13 +346,13 @@ mod tests {
     fn address_completes_the_details_and_a_restart_replaces_it() {
         let (mut world, first) = World::new();
         world.answer(Some(details("web", None)));
-        world.change(1, Change::Address("10.0.0.2".into()));
+        world.change(1, ContainerChange::Address("10.0.0.2".into()));
         assert_eq!(world.records, 1);
-        world.change(2, Change::Address("10.9.0.2".into())); // a second network
+        world.change(2, ContainerChange::Address("10.9.0.2".into())); // a second network
         assert_eq!(world.details_of(&first).ip.as_deref(), Some("10.0.0.2"));
-        world.change(3, Change::Stopped);
+        world.change(3, ContainerChange::Stopped);
         assert_eq!(world.details().ip.as_deref(), Some("10.0.0.2"));
-        world.change(4, Change::Address("10.0.0.3".into()));
+        world.change(4, ContainerChange::Address("10.0.0.3".into()));
         assert_eq!(world.details().ip.as_deref(), Some("10.0.0.3"));
         assert_eq!(world.details_of(&first).ip.as_deref(), Some("10.0.0.2"));
     }
@@ -359,12 +360,12 @@ mod tests {
     #[test]
     fn events_count_where_the_container_is_removed_before_the_answer() {
         let mut world = World::empty();
-        let named = Change::Named {
+        let named = ContainerChange::Named {
             name: Some("web".into()),
             image: Some("img:1".into()),
         };
         world.change(1, named);
-        world.change(2, Change::Address("10.0.0.2".into()));
+        world.change(2, ContainerChange::Address("10.0.0.2".into()));
         let container = world.container();
         assert!(
             world.sink.is_pending(&container),
@@ -392,7 +393,7 @@ mod tests {
         world.answer(Some(details(&long, None)));
         let name = world.details().name.unwrap();
         assert!(name.len() == 1023 && long.starts_with(&name));
-        world.change(1, Change::Renamed(format!("y{long}")));
+        world.change(1, ContainerChange::Renamed(format!("y{long}")));
         assert_eq!(world.details().name.unwrap().len(), 1024);
     }
 

@@ -1,4 +1,4 @@
-//! `--exclude`: what is neither stored nor printed.
+//! `--exclude`: what is not recorded.
 
 use std::str::FromStr;
 
@@ -7,19 +7,19 @@ use ipnet::IpNet;
 
 use crate::model::{Endpoint, Process, UNKNOWN, dst_scope};
 
-/// One thing left out.
+/// One value of `--exclude`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exclude {
     Loopback,
     Net(IpNet),
     Port(u16),
-    /// By comm or by the executable's file name.
+    /// By comm or the executable's file name.
     Process(String),
 }
 
 impl Exclude {
-    /// Whether it covers a lookup of a process. Where the resolver is matters
-    /// little (a stub on loopback): only its port and who asks count.
+    /// Whether it excludes a lookup of a process. The resolver's address does not count: it may
+    /// be a stub on loopback.
     pub fn matches_lookup(&self, server: Endpoint, process: &Process) -> bool {
         match self {
             Exclude::Loopback | Exclude::Net(_) => false,
@@ -27,7 +27,7 @@ impl Exclude {
         }
     }
 
-    /// Whether it covers a connection of a process.
+    /// Whether it excludes a connection of a process.
     pub fn matches(&self, dst: Endpoint, process: &Process) -> bool {
         match self {
             Exclude::Loopback | Exclude::Net(_) if dst == UNKNOWN => false,
@@ -58,7 +58,7 @@ impl FromStr for Exclude {
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             return match text.parse() {
                 Ok(port) => Ok(Exclude::Port(port)),
-                Err(_) => bail!("{text} is no port: ports go from 0 to 65535"),
+                Err(_) => bail!("invalid port {text}: ports are 0 to 65535"),
             };
         }
         if text.is_empty() || text.contains('/') || text.contains(':') {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_form_is_told_from_the_others() {
+    fn each_form_is_recognized() {
         assert_eq!("loopback".parse::<Exclude>().unwrap(), Exclude::Loopback);
         assert_eq!("443".parse::<Exclude>().unwrap(), Exclude::Port(443));
         assert_eq!(
