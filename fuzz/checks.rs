@@ -135,7 +135,7 @@ impl Run {
                 ingress,
                 segment: None,
                 payload,
-                each: None,
+                message_size: None,
             }));
         }
     }

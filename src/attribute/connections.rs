@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
+use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
-use crate::capture::open::OpenSocket;
 use crate::model::{Connection, Name, Outcome, Process, Progress, Protocol, Record};
 
 /// Open ones that are followed. One whose end was lost goes out at last.
@@ -112,8 +112,8 @@ impl Connections {
         let older = self.older.contains_key(&connect.cookie);
         let outcome = match connect.protocol {
             // whether it is answered, the peer tells
-            Protocol::SCTP | Protocol::DCCP if !connect.raw && !older => Outcome::InProgress,
-            Protocol::SCTP | Protocol::DCCP if !connect.raw => Outcome::Connected,
+            Protocol::SCTP if !connect.raw && !older => Outcome::InProgress,
+            Protocol::SCTP if !connect.raw => Outcome::Connected,
             _ => Outcome::Sent,
         };
         let mut open = self.open(connect, begun, outcome);
@@ -122,7 +122,7 @@ impl Connections {
         self.flows.insert(key, open);
     }
 
-    /// The peer has answered a flow of SCTP or DCCP.
+    /// The peer has answered an SCTP flow.
     pub fn associated(&mut self, key: FlowKey, refused: bool, ns: u64, out: &mut Vec<Record>) {
         let Some(open) = self.flows.get_mut(&key) else {
             return;
@@ -263,14 +263,6 @@ impl Connections {
                 out.push(open.progress(now));
             }
         }
-    }
-
-    pub fn any_tcp(&self) -> bool {
-        !self.tcp.is_empty()
-    }
-
-    pub fn open_flows(&self) -> Vec<FlowKey> {
-        self.flows.iter().map(|(key, _)| *key).collect()
     }
 
     pub fn any_open(&self) -> bool {

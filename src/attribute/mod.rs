@@ -23,8 +23,8 @@ mod users;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::capture::event::{Dns, Event, EventKind, FlowEnd, FlowKey, Owner, TcpCounters};
-use crate::capture::open::{Kind, OpenSocket};
+use crate::capture::adopt::{Kind, OpenSocket};
+use crate::capture::event::{Dns, Event, EventKind, FlowEnd, Owner};
 use crate::model::{
     Endpoint, Lookup, LookupStatus, Name, Process, Record, ResourceRecord, Source, Transport,
     UNKNOWN,
@@ -160,19 +160,25 @@ impl Attributor {
 
     pub fn handle(&mut self, event: Event, out: &mut Vec<Record>) {
         let ns = event.ns;
-        self.containers.change_until(self.wall(ns), out);
+        // Progress is read at any time, also while older events are still in the ring buffer.
+        if !matches!(
+            event.kind,
+            EventKind::FlowProgress(_) | EventKind::TcpProgress(_)
+        ) {
+            self.containers.change_until(self.wall(ns), out);
+        }
         match event.kind {
             EventKind::Fork {
                 pid,
                 start_ns,
                 ppid,
                 parent_start_ns,
-                from,
+                creator,
                 session,
             } => {
                 let new = self.processes.fork(pid, start_ns, ppid, parent_start_ns);
                 if new {
-                    self.processes.made((pid, start_ns), from, session);
+                    self.processes.made((pid, start_ns), creator, session);
                 }
             }
             EventKind::Exec(exec) => {
@@ -207,8 +213,16 @@ impl Attributor {
                 self.stream_ended(cookie, out);
                 self.connections.released(cookie, shared_pid, ns, out);
             }
-            EventKind::Release { .. } => {} // its flows are ended by who reads the table
+            EventKind::Release { .. } => {} // the reaper ends its flows
             EventKind::FlowEnd(end) => self.flow_ended(&end, out),
+            EventKind::FlowProgress(flow) => {
+                let now = self.moment(ns);
+                self.connections.flow_progress(&flow, now, out);
+            }
+            EventKind::TcpProgress(counters) => {
+                let now = self.moment(ns);
+                self.connections.carried(counters, now, out);
+            }
             EventKind::Association { key, refused } => {
                 self.connections.associated(key, refused, ns, out);
             }
@@ -261,30 +275,8 @@ impl Attributor {
         out.extend(self.floods.grown().into_iter().map(Record::Lookup));
     }
 
-    /// The flows that are open, to ask the kernel side for their bytes.
-    pub fn open_flows(&self) -> Vec<FlowKey> {
-        self.connections.open_flows()
-    }
-
-    /// What an open flow has come to, read at `ns`.
-    pub fn flow_progress(&mut self, read: &FlowEnd, ns: u64, out: &mut Vec<Record>) {
-        let now = self.moment(ns);
-        self.connections.flow_progress(read, now, out);
-    }
-
-    /// Whether there are TCP connections to ask the kernel side for.
-    pub fn any_tcp(&self) -> bool {
-        self.connections.any_tcp()
-    }
-
-    /// New counters of a TCP connection, read at `ns`.
-    pub fn carried(&mut self, carried: TcpCounters, ns: u64, out: &mut Vec<Record>) {
-        let now = self.moment(ns);
-        self.connections.carried(carried, now, out);
-    }
-
     /// A flow has ended with its socket.
-    pub fn flow_ended(&mut self, end: &FlowEnd, out: &mut Vec<Record>) {
+    fn flow_ended(&mut self, end: &FlowEnd, out: &mut Vec<Record>) {
         for asked in self.lookups.abandoned(end.key.cookie, Some(end.key.dst)) {
             self.unanswered(asked, out);
         }

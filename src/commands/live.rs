@@ -2,7 +2,7 @@
 //! to the sinks, sleep. One thread, so that a slow store stops the draining and
 //! the kernel side counts what finds no room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,9 +13,6 @@ use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
 use crate::attribute::{Attributor, Settings};
-use crate::capture::event::{Event, EventKind, FlowEnd, FlowKey};
-use crate::capture::frames::Rounds;
-use crate::capture::leftovers::Leftovers;
 use crate::capture::preflight::Namespace;
 use crate::capture::{Capture, Loss};
 use crate::cli::LiveArgs;
@@ -30,18 +27,8 @@ const LOOK_IN: Duration = Duration::from_millis(100);
 const TRAFFIC: Duration = Duration::from_millis(500);
 /// How often the recorder says that it is still there.
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// How often the bytes of what is open are read.
-const ROUND: Duration = Duration::from_secs(2);
-/// And how much of the time that may take: one part in so many.
-const ROUND_SHARE: u32 = 50;
-/// How often what no hook has told the end of is looked for.
-const SWEEP: Duration = Duration::from_secs(20);
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
-/// How long the end of an association whose socket is closed is waited for.
-const LINGER: Duration = Duration::from_secs(300);
-/// And of how many sockets at once: beyond that the oldest is not.
-const LINGERING: usize = 16_384;
 /// How soon to look again while a line waits for its container's details.
 const HOLDING: Duration = Duration::from_millis(20);
 
@@ -51,20 +38,10 @@ pub struct Live {
     pub store: Option<Store>,
     pub printer: Option<Printer>,
     records: Vec<Record>,
-    /// Closed sockets whose associations go on: until when, the first flow of each.
-    lingering: VecDeque<(Instant, FlowKey, Option<u32>)>,
-    /// What was found of the packet sockets.
-    closed_senders: Rounds,
-    /// And of what else has ended.
-    leftovers: Leftovers,
-    last_sweep: Instant,
     told_lost: HashMap<Loss, u64>,
     checked_ts: i64,
     last_event: Instant,
     last_beat: Instant,
-    last_round: Instant,
-    /// Until the next.
-    round: Duration,
     /// Nobody reads the live log any more.
     deaf: bool,
     /// The ring buffer holds more already.
@@ -180,16 +157,10 @@ impl Live {
             store,
             printer,
             records,
-            lingering: VecDeque::new(),
-            closed_senders: Rounds::default(),
-            leftovers: Leftovers::default(),
-            last_sweep: now,
             told_lost: HashMap::new(),
             checked_ts: now_ts(),
             last_event: now,
             last_beat: now,
-            last_round: now,
-            round: ROUND,
             deaf: false,
             behind: false,
             intake: LOOK_IN,
@@ -215,20 +186,10 @@ impl Live {
         self.attributor.clock_offset_ns = now_ts() - boot;
         self.seen = boot as u64;
         let mut newest = self.seen;
-        let mut leftovers = Vec::new();
         let (attributor, records) = (&mut self.attributor, &mut self.records);
         attributor.listen(records);
         let begun = Instant::now();
         let drained = self.capture.drain(self.intake, |event| {
-            if let EventKind::Release {
-                next: Some(next),
-                lingers,
-                shared_pid,
-                ..
-            } = event.kind
-            {
-                leftovers.push((next, lingers, shared_pid));
-            }
             newest = event.ns;
             attributor.handle(event, records);
         })?;
@@ -237,42 +198,16 @@ impl Live {
         if self.behind {
             self.seen = self.seen.min(newest);
         }
-        for (first, lingers, shared_pid) in leftovers {
-            if lingers {
-                self.lingering
-                    .push_back((Instant::now() + LINGER, first, shared_pid));
-            } else {
-                let ended = self.capture.end_flows(first, shared_pid);
-                self.flows_ended(ended);
-            }
-        }
-        while let Some((until, first, shared_pid)) = self.lingering.front().copied()
-            && (until <= Instant::now() || self.lingering.len() > LINGERING)
-        {
-            self.lingering.pop_front();
-            let ended = self.capture.end_lingering(first, shared_pid);
-            self.flows_ended(ended);
-        }
         if drained.events > 0 {
             self.last_event = Instant::now();
         }
-        if self.last_round.elapsed() >= self.round {
-            self.read_bytes();
-        }
-        if !self.behind && self.last_sweep.elapsed() >= SWEEP {
-            self.sweep();
-        }
+        self.capture
+            .poll(|event| self.attributor.handle(event, &mut self.records));
         self.attributor.tick(self.seen, &mut self.records);
         let begun = Instant::now();
         self.deliver()?;
         self.intake = intake(self.intake, taken_in, begun.elapsed());
         Ok(())
-    }
-
-    fn flows_ended(&mut self, ended: Vec<FlowEnd>) {
-        for end in ended {
-            self.attributor.flow_ended(&end, &mut self.records);
-        }
     }
 
     /// Sleeps until the next step is due.
@@ -303,7 +238,8 @@ impl Live {
             while self.behind && Instant::now() < end {
                 self.step()?;
             }
-            self.read_bytes();
+            self.capture
+                .read_counters(|event| self.attributor.handle(event, &mut self.records));
         }
         let boot = nanos(ClockId::Boottime) as u64;
         if self.behind {
@@ -318,54 +254,6 @@ impl Live {
             store.finish(self.seen as i64 + self.attributor.clock_offset_ns)?;
         }
         Ok(self.totals)
-    }
-
-    /// The bytes of everything that is open.
-    fn read_bytes(&mut self) {
-        let begun = Instant::now();
-        let ns = nanos(ClockId::Boottime) as u64;
-        let (attributor, records) = (&mut self.attributor, &mut self.records);
-        for key in attributor.open_flows() {
-            if let Some(read) = self.capture.flow_so_far(key) {
-                attributor.flow_progress(&read, ns, records);
-            }
-        }
-        if !self.behind {
-            let closed = &mut self.closed_senders;
-            let ended = self.capture.end_closed_senders(ns, closed);
-            self.flows_ended(ended);
-        }
-        if self.attributor.any_tcp() {
-            match self.capture.carried() {
-                Ok(all) => all
-                    .into_iter()
-                    .for_each(|carried| self.attributor.carried(carried, ns, &mut self.records)),
-                Err(e) => log::warn!("{e:#}"),
-            }
-        }
-        self.last_round = Instant::now();
-        self.round = ROUND.max((self.last_round - begun) * ROUND_SHARE);
-    }
-
-    /// What has ended unnoticed.
-    fn sweep(&mut self) {
-        let ns = nanos(ClockId::Boottime) as u64;
-        self.last_sweep = Instant::now();
-        let (sockets, flows) = match self.capture.sweep(&mut self.leftovers) {
-            Ok(ended) => ended,
-            Err(e) => return log::warn!("{e:#}"),
-        };
-        for cookie in sockets {
-            let kind = EventKind::Release {
-                cookie,
-                next: None,
-                lingers: false,
-                shared_pid: None,
-            };
-            self.attributor
-                .handle(Event { ns, kind }, &mut self.records);
-        }
-        self.flows_ended(flows);
     }
 
     fn deliver(&mut self) -> Result<()> {
