@@ -131,7 +131,7 @@ impl Run {
                 ingress,
                 segment: None,
                 payload,
-                each: None,
+                message_size: None,
             }));
         }
     }

@@ -23,7 +23,7 @@ CAPTURE='hooks record dns loss protocols docker'
 WAYS='coverage shapes leftovers'
 WAYS_ON='5.10 6.12'
 TESTS=${TESTS:-}
-SETS=${SETS:-kprobe portable}
+SETS=${SETS:-kprobe tracepoint}
 # what Docker's daemon decides and no kernel changes; what needs other cgroups
 SKIP=${SKIP---skip a_daemon_that --skip dockers_own_name_server --skip cgroup_v1_is_all}
 VOLUME=${VOLUME:-0.3} # of the load tests: emulated, everything takes its time
@@ -205,7 +205,7 @@ run() {
 		</dev/null 2>&1 | sed -u 's/\r$//' | tee "$work/$kernel.log" | awk -v kernel="$kernel" '
 			/^guest: set / { set = $3 }
 			/^guest: test / { test = $3 }
-			/^test .* \.\.\. [a-zA-Z]+/ { printf "%-4s  %-8s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }
+			/^test .* \.\.\. [a-zA-Z]+/ { printf "%-4s  %-10s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }
 			/^(naming|coverage): / { sub(/: /, ": " kernel ", " set " | "); print; fflush() }' || true
 	! jobs -pr | grep -qx $watch || kill $watch
 }

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 page=$1
 tests=("${@:2}")
 # of Docker's daemon no name depends on the kernel
-export KERNELS=${KERNELS:-6.12} SETS=${SETS:-kprobe portable} SKIP='--skip a_daemon_that' TESTS="${tests[*]}"
+export KERNELS=${KERNELS:-6.12} SETS=${SETS:-kprobe tracepoint} SKIP='--skip a_daemon_that' TESTS="${tests[*]}"
 here=$(uname -r | cut -d . -f 1,2)
 log=$(mktemp)
 trap 'rm -f "$log" "$log.table"' EXIT
@@ -21,7 +21,7 @@ trap 'rm -f "$log" "$log.table"' EXIT
 sets=()
 for set in $SETS; do
 	# kernel probes are the kernel's to have
-	[ -e /sys/bus/event_source/devices/kprobe ] || set=portable
+	[ -e /sys/bus/event_source/devices/kprobe ] || set=tracepoint
 	[[ " ${sets[*]} " == *" $set "* ]] || sets+=("$set")
 done
 status=0

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Local};
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::attribute::Exclude;
@@ -98,8 +99,14 @@ pub struct HookArgs {
     /// How to learn why an attempt failed: kernel probes, the tracepoints that
     /// kernels without them have too, or the first that works
     #[arg(long, value_name = "SET", env = "EGRETS_HOOKS", default_value = "auto",
-        value_parser = ["auto", "kprobe", "portable"])]
+        value_parser = hook_sets())]
     hooks: String,
+}
+
+/// `portable` is the old name of `tracepoint`.
+fn hook_sets() -> PossibleValuesParser {
+    let tracepoint = PossibleValue::new("tracepoint").alias("portable");
+    PossibleValuesParser::new(["auto".into(), "kprobe".into(), tracepoint])
 }
 
 impl HookArgs {
@@ -107,7 +114,7 @@ impl HookArgs {
     pub fn set(&self) -> Option<HookSet> {
         match self.hooks.as_str() {
             "kprobe" => Some(HookSet::Kprobe),
-            "portable" => Some(HookSet::Portable),
+            "tracepoint" | "portable" => Some(HookSet::Tracepoint),
             _ => None,
         }
     }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
+use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
-use crate::capture::open::OpenSocket;
 use crate::model::{Connection, Name, Outcome, Process, Progress, Protocol, Record};
 
 /// Open connections followed. One whose end was lost is evicted at some time.
@@ -113,8 +113,8 @@ impl Connections {
         let adopted = self.adopted.contains_key(&connect.cookie);
         let outcome = match connect.protocol {
             // connected once the peer answers
-            Protocol::SCTP | Protocol::DCCP if !connect.raw && !adopted => Outcome::InProgress,
-            Protocol::SCTP | Protocol::DCCP if !connect.raw => Outcome::Connected,
+            Protocol::SCTP if !connect.raw && !adopted => Outcome::InProgress,
+            Protocol::SCTP if !connect.raw => Outcome::Connected,
             _ => Outcome::Sent,
         };
         let mut open = self.open(connect, start, outcome);
@@ -123,7 +123,7 @@ impl Connections {
         self.flows.insert(key, open);
     }
 
-    /// The peer answered a flow of SCTP or DCCP.
+    /// The peer answered an SCTP flow.
     pub fn associated(&mut self, key: FlowKey, refused: bool, ns: u64, out: &mut Vec<Record>) {
         let Some(open) = self.flows.get_mut(&key) else {
             return;
@@ -264,14 +264,6 @@ impl Connections {
                 out.push(open.progress(now));
             }
         }
-    }
-
-    pub fn any_tcp(&self) -> bool {
-        !self.tcp.is_empty()
-    }
-
-    pub fn open_flows(&self) -> Vec<FlowKey> {
-        self.flows.iter().map(|(key, _)| *key).collect()
     }
 
     pub fn any_open(&self) -> bool {

@@ -15,8 +15,8 @@ mod users;
 
 use std::path::PathBuf;
 
-use crate::capture::event::{Event, EventKind, FlowEnd, FlowKey, TcpCounters};
-use crate::capture::open::{Kind, OpenSocket};
+use crate::capture::adopt::{Kind, OpenSocket};
+use crate::capture::event::{Event, EventKind, FlowEnd};
 use crate::model::Record;
 use connections::{Connections, Moment};
 use container::{CgroupPaths, Containers};
@@ -122,20 +122,26 @@ impl Attributor {
 
     pub fn handle(&mut self, event: Event, out: &mut Vec<Record>) {
         let ns = event.ns;
-        self.containers.apply_until(self.wall(ns), out);
+        // Counters are read at any time, even while earlier events are in the ring buffer.
+        if !matches!(
+            event.kind,
+            EventKind::FlowProgress(_) | EventKind::TcpProgress(_)
+        ) {
+            self.containers.apply_until(self.wall(ns), out);
+        }
         match event.kind {
             EventKind::Fork {
                 pid,
                 start_ns,
                 ppid,
                 parent_start_ns,
-                from,
+                creator,
                 session,
             } => {
                 let new = self.processes.fork(pid, start_ns, ppid, parent_start_ns);
                 if new {
                     self.processes
-                        .inherit_from_creator((pid, start_ns), from, session);
+                        .inherit_from_creator((pid, start_ns), creator, session);
                 }
             }
             EventKind::Exec(exec) => {
@@ -170,8 +176,16 @@ impl Attributor {
                 self.tcp_ended(cookie, out);
                 self.connections.released(cookie, shared_pid, ns, out);
             }
-            EventKind::Release { .. } => {} // its flows have end events of their own
+            EventKind::Release { .. } => {} // the reaper ends its flows
             EventKind::FlowEnd(end) => self.flow_ended(&end, out),
+            EventKind::FlowProgress(flow) => {
+                let now = self.moment(ns);
+                self.connections.flow_progress(&flow, now, out);
+            }
+            EventKind::TcpProgress(counters) => {
+                let now = self.moment(ns);
+                self.connections.tcp_progress(counters, now, out);
+            }
             EventKind::Association { key, refused } => {
                 self.connections.associated(key, refused, ns, out);
             }
@@ -222,29 +236,7 @@ impl Attributor {
         out.extend(self.repeats.grown().into_iter().map(Record::Lookup));
     }
 
-    /// The open flows, whose counters the kernel side has.
-    pub fn open_flows(&self) -> Vec<FlowKey> {
-        self.connections.open_flows()
-    }
-
-    /// Counters of an open flow, read at `ns`.
-    pub fn flow_progress(&mut self, read: &FlowEnd, ns: u64, out: &mut Vec<Record>) {
-        let now = self.moment(ns);
-        self.connections.flow_progress(read, now, out);
-    }
-
-    /// Whether any TCP connection is open.
-    pub fn any_tcp(&self) -> bool {
-        self.connections.any_tcp()
-    }
-
-    /// Counters of an open TCP connection, read at `ns`.
-    pub fn tcp_progress(&mut self, counters: TcpCounters, ns: u64, out: &mut Vec<Record>) {
-        let now = self.moment(ns);
-        self.connections.tcp_progress(counters, now, out);
-    }
-
-    pub fn flow_ended(&mut self, end: &FlowEnd, out: &mut Vec<Record>) {
+    fn flow_ended(&mut self, end: &FlowEnd, out: &mut Vec<Record>) {
         let abandoned = self.queries.abandoned(end.key.cookie, Some(end.key.dst));
         self.unanswered(abandoned, out);
         self.connections.flow_ended(end, out);

@@ -20,7 +20,7 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     for check in preflight::checks() {
         writeln!(out, "  {} {}", mark(check.ok), check.what)?;
     }
-    if let Some(way_out) = preflight::way_out() {
+    if let Some(way_out) = preflight::remedy() {
         writeln!(out, "recording can't work here yet: {way_out}")?;
         return Ok(ExitCode::from(2));
     }

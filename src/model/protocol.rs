@@ -2,9 +2,6 @@
 
 use std::sync::LazyLock;
 
-/// EGRETS_PROTOCOL_PACKET, bpf/egrets.h.
-const PACKET: u16 = 0x1000;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     Tcp,
@@ -57,26 +54,25 @@ static BY_NUMBER: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 impl Protocol {
     pub const ICMP: Protocol = Protocol::Ip(1);
-    pub const DCCP: Protocol = Protocol::Ip(33);
     pub const SCTP: Protocol = Protocol::Ip(132);
 
-    /// Of a number as the kernel side writes it.
+    /// By its IP protocol number.
     pub fn of(number: u16) -> Protocol {
         match number {
             6 => Protocol::Tcp,
             17 => Protocol::Udp,
-            PACKET => Protocol::Packet,
-            // raw sockets can have others, of which IP's header holds the low byte
+            // raw sockets can have larger ones, of which IP's header holds the low byte
             other => Protocol::Ip(other as u8),
         }
     }
 
-    pub fn number(self) -> u16 {
+    /// The IP protocol number; None for packet sockets.
+    pub fn number(self) -> Option<u16> {
         match self {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-            Protocol::Ip(number) => number.into(),
-            Protocol::Packet => PACKET,
+            Protocol::Tcp => Some(6),
+            Protocol::Udp => Some(17),
+            Protocol::Ip(number) => Some(number.into()),
+            Protocol::Packet => None,
         }
     }
 
@@ -103,8 +99,7 @@ mod tests {
         assert_eq!(names.len(), 256);
         for (number, name) in [(1, "icmp"), (6, "tcp"), (132, "sctp"), (253, "ip-253")] {
             assert_eq!(Protocol::of(number).as_str(), name);
-            assert_eq!(Protocol::of(number).number(), number);
+            assert_eq!(Protocol::of(number).number(), Some(number));
         }
-        assert_eq!(Protocol::of(Protocol::Packet.number()), Protocol::Packet);
     }
 }

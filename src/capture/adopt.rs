@@ -1,32 +1,32 @@
-//! What is read from iterators: the bytes of open TCP connections, and the sockets
-//! that were open before egrets. The kernel lists them with their processes,
-//! in every namespace; those that lead out are entered where connect would have
-//! entered them, so that their packets and their end find their owner.
+//! Sockets that are older than the recorder. The kernel lists them with their processes, in
+//! every namespace; those that lead out get the entry that connect would have created, so that
+//! their packets and their end have an owner.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::os::fd::AsFd;
 
-use anyhow::{Context, Result};
-use libbpf_rs::{Iter, Link, MapCore, MapFlags};
+use anyhow::Result;
+use libbpf_rs::{MapCore, MapFlags};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use super::event::{FlowKey, NO_LOGIN, Owner, TcpCounters, endpoint, owner, source};
+use super::Capture;
+use super::decode::{endpoint, owner, protocol, source};
+use super::event::{FlowKey, Owner};
 use super::skel::types;
-use super::{Capture, flow_key, raw_peer};
+use super::tables::{flow_key_bytes, raw_peer};
 use crate::model::{Endpoint, Protocol};
 
-/// What the kernel side does with a socket (enum egrets_sock_kind).
+/// How the BPF programs treat a socket (enum egrets_sock_kind).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Tcp,
     Udp,
-    /// Another one whose headers the kernel writes.
+    /// Another protocol, with headers that the kernel writes.
     Other,
     Raw,
 }
 
-/// A socket that leads to somewhere, or may do so.
+/// A socket with a destination, or one that may get one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenSocket {
     pub owner: Owner,
@@ -35,30 +35,36 @@ pub struct OpenSocket {
     pub protocol: Protocol,
     pub src: Option<Endpoint>,
     pub dst: Endpoint,
-    /// TCP: whether there is a connection, and not only an attempt.
+    /// TCP: a connection, not just an attempt.
     pub established: bool,
 }
 
 impl Capture {
-    /// Enters the sockets that were open before the hooks were attached, and gives
-    /// them: TCP connections that were not accepted from somebody, UDP sockets that are
-    /// connected, and those of other protocols.
+    /// Creates entries for the sockets that were open before the hooks were attached, and
+    /// returns them: TCP connections that were not accepted, UDP sockets that are connected,
+    /// and those of other protocols.
     ///
     /// # Errors
     /// The iterator can't be read.
     pub fn adopt_open_sockets(&mut self) -> Result<Vec<OpenSocket>> {
-        for raw in self.read_open()?.iter().filter(|raw| raw.cookie == 0) {
+        for raw in self
+            .tables
+            .open_socks()?
+            .iter()
+            .filter(|raw| raw.cookie == 0)
+        {
             make_cookie(raw);
         }
-        let found = outgoing(&self.read_open()?);
+        let found = outgoing(&self.tables.open_socks()?);
         let mut adopted: Vec<OpenSocket> = Vec::new();
         for socket in found {
             if self.adopt(&socket) {
                 adopted.push(socket);
             }
         }
-        // One that was closed before it was entered would stay for ever.
-        let still: HashSet<u64> = self.read_open()?.iter().map(|raw| raw.cookie).collect();
+        // The entry of one that was closed meanwhile would never be deleted.
+        let open = self.tables.open_socks()?;
+        let still: HashSet<u64> = open.iter().map(|raw| raw.cookie).collect();
         adopted.retain(|socket| {
             let open = still.contains(&socket.cookie);
             if !open {
@@ -66,37 +72,14 @@ impl Capture {
             }
             open
         });
+        let tcp = adopted.iter().filter(|socket| socket.kind == Kind::Tcp);
+        for socket in tcp {
+            self.counters.track_tcp(socket.cookie);
+        }
         Ok(adopted)
     }
 
-    fn read_open(&self) -> Result<Vec<types::egrets_open>> {
-        read_all(self.iterators.files.as_ref()).context("the list of open sockets can't be read")
-    }
-
-    /// What each TCP connection that is open has carried so far, by the kernel's own
-    /// counters.
-    ///
-    /// # Errors
-    /// The iterator can't be read.
-    pub fn carried(&self) -> Result<Vec<TcpCounters>> {
-        let raw = self.read_owners()?;
-        let carried = raw
-            .iter()
-            .filter(|raw| raw.gone == 0)
-            .map(|raw| TcpCounters {
-                cookie: raw.cookie,
-                tx: raw.tx_bytes,
-                rx: raw.rx_bytes,
-            });
-        Ok(carried.collect())
-    }
-
-    pub(super) fn read_owners(&self) -> Result<Vec<types::egrets_tcp_counters>> {
-        let owners = self.iterators.owners.as_ref();
-        read_all(owners).context("the bytes of open connections can't be read")
-    }
-
-    /// Whether it was entered: not where a hook has been quicker.
+    /// False if a hook has created the entry before.
     fn adopt(&mut self, socket: &OpenSocket) -> bool {
         let end = raw_peer(socket.flow());
         let is_udp = socket.kind == Kind::Udp;
@@ -107,37 +90,41 @@ impl Capture {
         };
         let sock = types::egrets_sock {
             owner: raw_owner(&socket.owner),
-            last: end,
-            head: end,
-            flows: is_udp.into(),
+            last_dst: end,
+            newest_flow: end,
+            flow_count: is_udp.into(),
             kind: kind.0 as u8,
             dns: self.dns_ports.contains(&socket.dst.port).into(),
             established: socket.established.into(),
             ..Default::default()
         };
-        // SAFETY: plain data; what padding there is are fields of its own.
+        // SAFETY: plain data without padding: pads are fields.
         let value = unsafe { plain::as_bytes(&sock) };
         let key = socket.cookie.to_ne_bytes();
-        let entered = self.skel.maps.socks.update(&key, value, MapFlags::NO_EXIST);
-        if entered.is_ok() && is_udp {
-            let flow = types::egrets_flow::default(); // EGRETS_FLOW_NOTED
+        let maps = &self.tables.skel.maps;
+        let created = maps.socks.update(&key, value, MapFlags::NO_EXIST);
+        if created.is_ok() && is_udp {
+            let flow = types::egrets_flow {
+                state: types::egrets_flow_state::FLOW_PENDING.0,
+                ..Default::default()
+            };
             // SAFETY: as above.
             let value = unsafe { plain::as_bytes(&flow) };
-            let key = flow_key(socket.flow());
-            let _ = self.skel.maps.flows.update(&key, value, MapFlags::NO_EXIST);
+            let key = flow_key_bytes(socket.flow());
+            let _ = maps.flows.update(&key, value, MapFlags::NO_EXIST);
         }
-        entered.is_ok()
+        created.is_ok()
     }
 
     fn disown(&mut self, socket: &OpenSocket) {
-        let maps = &self.skel.maps;
+        let maps = &self.tables.skel.maps;
         let _ = maps.socks.delete(&socket.cookie.to_ne_bytes());
-        let _ = maps.flows.delete(&flow_key(socket.flow()));
+        let _ = maps.flows.delete(&flow_key_bytes(socket.flow()));
     }
 }
 
 impl OpenSocket {
-    /// The flow to where it is connected.
+    /// The flow to the address that it is connected to.
     fn flow(&self) -> FlowKey {
         FlowKey {
             cookie: self.cookie,
@@ -147,27 +134,10 @@ impl OpenSocket {
     }
 }
 
-/// All that an iterator writes; nothing where this kernel has it not.
-pub(super) fn read_all<T: plain::Plain + Default>(iterator: Option<&Link>) -> Result<Vec<T>> {
-    let Some(link) = iterator else {
-        return Ok(Vec::new());
-    };
-    let mut bytes = Vec::new();
-    Iter::new(link)?.read_to_end(&mut bytes)?;
-    let records = bytes.chunks_exact(size_of::<T>());
-    Ok(records
-        .filter_map(|record| {
-            let mut raw = T::default();
-            plain::copy_from_bytes(&mut raw, record).ok()?;
-            Some(raw)
-        })
-        .collect())
-}
-
-/// Asks for the socket's cookie, which makes the kernel give it one: getsockopt
-/// through a copy of its process' descriptor. Who is gone meanwhile needs none.
-fn make_cookie(raw: &types::egrets_open) {
-    let ask = || -> Option<u64> {
+/// Makes the kernel assign a cookie: getsockopt reads it, through a copy of the process'
+/// descriptor. A process that has exited meanwhile needs none.
+fn make_cookie(raw: &types::egrets_open_sock) {
+    let read_cookie = || -> Option<u64> {
         let pid = Pid::from_raw(raw.owner.tgid as i32)?;
         let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         let copy = pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()?;
@@ -176,29 +146,29 @@ fn make_cookie(raw: &types::egrets_open) {
             .then(|| rustix::net::sockopt::socket_cookie(copy.as_fd()).ok())
             .flatten()
     };
-    ask();
+    read_cookie();
 }
 
-/// None of MPTCP.
-fn kind(raw: &types::egrets_open) -> Option<Kind> {
-    const MPTCP: i32 = 262;
+/// None for MPTCP.
+fn kind(raw: &types::egrets_open_sock) -> Option<Kind> {
     match (raw.sock_type.into(), raw.protocol.into()) {
         (libc::SOCK_STREAM, libc::IPPROTO_TCP) => Some(Kind::Tcp),
         (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => Some(Kind::Udp),
-        (libc::SOCK_STREAM, MPTCP) => None,
+        (libc::SOCK_STREAM, libc::IPPROTO_MPTCP) => None,
         (libc::SOCK_RAW, _) => Some(Kind::Raw),
         _ => Some(Kind::Other),
     }
 }
 
 /// The sockets that lead out, each with the first process that has it.
-fn outgoing(all: &[types::egrets_open]) -> Vec<OpenSocket> {
-    // TCP states, include/net/tcp_states.h; SCTP and DCCP have the same
-    const ESTABLISHED: u32 = 1;
-    const SYN_SENT: u32 = 2;
-    const CLOSE: u32 = 7;
-    const LISTEN: u32 = 10;
-    // A connection that comes in has the port that its server listens on.
+fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
+    // SCTP has the same states (include/net/sctp/constants.h).
+    use types::bpf_tcp_state as state;
+    const ESTABLISHED: u32 = state::BPF_TCP_ESTABLISHED.0;
+    const SYN_SENT: u32 = state::BPF_TCP_SYN_SENT.0;
+    const CLOSE: u32 = state::BPF_TCP_CLOSE.0;
+    const LISTEN: u32 = state::BPF_TCP_LISTEN.0;
+    // An accepted connection has the port that its server listens on.
     let served: HashSet<(u32, u16, u16)> = all
         .iter()
         .filter(|raw| raw.state == LISTEN)
@@ -223,7 +193,7 @@ fn outgoing(all: &[types::egrets_open]) -> Vec<OpenSocket> {
             owner: owner(&raw.owner),
             cookie: raw.cookie,
             kind,
-            protocol: Protocol::of(raw.protocol),
+            protocol: protocol(raw.protocol),
             src: source(&raw.src),
             dst: endpoint(&raw.dst),
             established: kind == Kind::Tcp && raw.state != SYN_SENT,
@@ -232,8 +202,10 @@ fn outgoing(all: &[types::egrets_open]) -> Vec<OpenSocket> {
     found.into_values().collect()
 }
 
+const NO_LOGIN: types::egrets_login = types::egrets_login::EGRETS_NO_LOGIN;
+
 fn raw_owner(owner: &Owner) -> types::egrets_owner {
-    let mut comm = [0; 16];
+    let mut comm = [0; types::egrets_size::EGRETS_COMM_LEN.0 as usize];
     for (to, from) in comm.iter_mut().zip(owner.comm.bytes()) {
         *to = from;
     }
@@ -245,7 +217,7 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
         tgid: owner.pid,
         tid: owner.tid,
         uid: owner.uid,
-        login_uid: owner.login_uid.unwrap_or(NO_LOGIN),
+        login_uid: owner.login_uid.unwrap_or(NO_LOGIN.0),
         netns: owner.netns,
         mntns_id: owner.mntns.id,
         mntns: owner.mntns.inode,
@@ -257,13 +229,18 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
 mod tests {
     use super::*;
 
-    fn raw(cookie: u64, kind: (i32, i32), state: u32, ports: (u16, u16)) -> types::egrets_open {
+    fn raw(
+        cookie: u64,
+        kind: (i32, i32),
+        state: u32,
+        ports: (u16, u16),
+    ) -> types::egrets_open_sock {
         let end = |port| types::egrets_endpoint {
             addr: crate::model::mapped([192, 0, 2, 1].into()),
             port,
             ..Default::default()
         };
-        types::egrets_open {
+        types::egrets_open_sock {
             cookie,
             sock_type: kind.0 as u16,
             protocol: kind.1 as u16,
@@ -275,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_is_the_same_when_it_is_entered() {
-        for login_uid in [NO_LOGIN, 0, 1000] {
+    fn owner_survives_a_round_trip_through_the_socket_map() {
+        for login_uid in [NO_LOGIN.0, 0, 1000] {
             let raw = types::egrets_owner {
                 start_ns: 1,
                 exec_id: 2,
@@ -292,13 +269,13 @@ mod tests {
                 comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
             };
             let read = owner(&raw);
-            assert_eq!(read.login_uid.is_none(), login_uid == NO_LOGIN);
+            assert_eq!(read.login_uid.is_none(), login_uid == NO_LOGIN.0);
             assert_eq!(owner(&raw_owner(&read)), read);
         }
     }
 
     #[test]
-    fn only_what_leads_out_is_taken_and_once() {
+    fn only_sockets_that_lead_out_are_adopted_once_each() {
         let tcp = (libc::SOCK_STREAM, libc::IPPROTO_TCP);
         let udp = (libc::SOCK_DGRAM, libc::IPPROTO_UDP);
         let sctp = (libc::SOCK_STREAM, libc::IPPROTO_SCTP);
