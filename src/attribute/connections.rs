@@ -5,6 +5,7 @@
 use std::rc::Rc;
 
 use hashlink::LruCache;
+use nix::errno::Errno;
 
 use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
@@ -171,7 +172,7 @@ impl Connections {
             // Even if the event of its establishment was lost.
             c.outcome = Outcome::Connected;
             c.errno = (state.err != 0).then_some(state.err);
-            if state.err == libc::ECONNRESET {
+            if state.err == Errno::ECONNRESET as i32 {
                 c.outcome = Outcome::Reset;
             }
             out.push(Record::Closed(c.clone()));
