@@ -2,14 +2,14 @@
 //! late, missing, wrong or broken. Real dnsmasq and dig; where a server has to
 //! misbehave, one of the test's own.
 
-mod common;
+mod support;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 
-use common::*;
 use simple_dns::rdata::{A, HTTPS, NS, RData, SOA, SVCB};
 use simple_dns::{CLASS, Name, Packet, QCLASS, QTYPE, Question, ResourceRecord, TYPE};
+use support::*;
 
 /// Records what `script` does in the near namespace.
 fn record(net: &Net, db: &Path, script: &str) {

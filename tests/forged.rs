@@ -1,12 +1,12 @@
 //! Lies: nobody may put a name on somebody else's connection, and a flood of forged
 //! answers must be seen without filling the disk.
 
-mod common;
+mod support;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use common::*;
+use support::*;
 
 const SERVER: &str = "10.77.0.2:53";
 /// The address that the lies are about.

@@ -1,7 +1,7 @@
 //! What is neither TCP nor UDP: each protocol's packets, whose they are, and what of them
 //! was the process' own.
 
-mod common;
+mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -11,11 +11,11 @@ use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::agreed::{ANSWERS, answer, back};
-use common::coverage::{TcpCounters, compare_rows, linux, say};
-use common::peer::{Answers, Peer};
-use common::*;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use support::agreed::{ANSWERS, answer, back};
+use support::coverage::{TcpCounters, compare_rows, linux, say};
+use support::peer::{Answers, Peer};
+use support::*;
 
 /// A run of `packet` inside the near namespace. None, and a row that says so, where this
 /// kernel lacks the protocol.

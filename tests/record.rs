@@ -1,10 +1,10 @@
 //! `egrets record`, on real traffic between two network namespaces.
 
-mod common;
+mod support;
 
 use std::process::Command;
 
-use common::*;
+use support::*;
 
 /// The row of a command's own connection: its columns by the names asked for.
 fn row(db: &std::path::Path, columns: &str, filter: &str) -> Vec<String> {

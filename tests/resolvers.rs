@@ -2,11 +2,11 @@
 //! through forwarders and helpers that ask on others' behalf; and in networks where
 //! one address has different names.
 
-mod common;
+mod support;
 
 use std::path::Path;
 
-use common::*;
+use support::*;
 
 fn net() -> (Net, String) {
     let mut net = Net::new();

@@ -1,7 +1,7 @@
 //! Shapes of traffic: short and long, few and many, alone and at once, from everywhere,
 //! and what is known of their bytes while they last.
 
-mod common;
+mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,12 +13,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use common::agreed::{ANSWERS, answer, back, meanwhile};
-use common::coverage::{TcpCounters, compare_both, compare_rows};
-use common::docker::{Docker, GATEWAY};
-use common::peer::{Answers, Peer};
-use common::*;
 use egrets::query::human;
+use support::agreed::{ANSWERS, answer, back, meanwhile};
+use support::coverage::{TcpCounters, compare_both, compare_rows};
+use support::docker::{Docker, GATEWAY};
+use support::peer::{Answers, Peer};
+use support::*;
 
 /// A server of the far side that hands its connections to the test.
 fn handed_over(net: &Net) -> (u16, Receiver<TcpStream>) {

@@ -2,16 +2,16 @@
 //! /etc/hosts, multicast DNS, LLMNR, other ports, hints in HTTPS records; and what
 //! began before the recorder did.
 
-mod common;
+mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use common::*;
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
+use support::*;
 
 fn rows(db: &Path, sql: &str) -> Vec<Vec<String>> {
     sqlite3(db, sql)
