@@ -59,9 +59,9 @@ fn compare_all(db: &Path, runs: &[Run]) {
 /// Records them.
 fn record(net: &Net, runs: Vec<Run>) -> Vec<Run> {
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(net);
     let runs = run_all(net, runs);
-    recorder.stop();
+    recording.save(&db);
     compare_all(&db, &runs);
     runs
 }

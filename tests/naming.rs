@@ -11,7 +11,7 @@ use support::*;
 
 /// Records a script in the near namespace; what it printed.
 fn script(net: &Net, db: &std::path::Path, script: &str) -> String {
-    let output = net.record(db, &["sh", "-c", script]);
+    let output = net.observe(db, &["sh", "-c", script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     text(&output.stdout)
 }

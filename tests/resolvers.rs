@@ -17,7 +17,7 @@ fn net() -> (Net, String) {
 }
 
 fn record(net: &Net, db: &Path, script: &str) {
-    let output = net.record(db, &["sh", "-c", script]);
+    let output = net.observe(db, &["sh", "-c", script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
 }
 
