@@ -18,7 +18,7 @@ use common::coverage::{TcpCounters, compare_both, compare_rows};
 use common::docker::{Docker, GATEWAY};
 use common::peer::{Answers, Peer};
 use common::*;
-use egrets::query::human;
+use egrets::human;
 
 /// A server of the far side that hands its connections to the test.
 fn handed_over(net: &Net) -> (u16, Receiver<TcpStream>) {

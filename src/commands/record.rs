@@ -11,8 +11,8 @@ use super::live::{self, Live, Signalled};
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
+use crate::human;
 use crate::print::{Format, Printer};
-use crate::query::human;
 use crate::store::{self, Access, Recording, Store, Wanted};
 
 /// How long a command's last connections have to close after its end.
