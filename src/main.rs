@@ -17,13 +17,23 @@ fn main() -> ExitCode {
     log_to_stderr();
     let cli = Cli::parse();
     let result = match cli.command {
+        #[cfg(feature = "record")]
         None => commands::watch::run(&cli.watch),
+        #[cfg(feature = "record")]
         Some(Command::Watch(args)) => commands::watch::run(&args),
+        #[cfg(feature = "record")]
         Some(Command::Record(args)) => commands::record::run(&args),
+        #[cfg(feature = "record")]
+        Some(Command::Check(args)) => commands::check::run(&args),
+        #[cfg(not(feature = "record"))]
+        None | Some(Command::Watch(_)) => commands::unavailable("watch"),
+        #[cfg(not(feature = "record"))]
+        Some(Command::Record(_)) => commands::unavailable("record"),
+        #[cfg(not(feature = "record"))]
+        Some(Command::Check(_)) => commands::unavailable("check"),
         Some(Command::Query(args)) => commands::query::run(&args),
         Some(Command::Export(args)) => commands::export::run(&args),
         Some(Command::Explain(args)) => commands::explain::run(&args),
-        Some(Command::Check(args)) => commands::check::run(&args),
         Some(Command::Status(args)) => commands::status::run(&args),
         Some(Command::ManPages(args)) => commands::man::run(&args),
         Some(Command::Completions(args)) => commands::complete::script(&args),

@@ -1,14 +1,14 @@
 //! Containers on a real Docker daemon, which each test starts in its own network namespace:
 //! bridge and firewall rules stay there.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::docker::{Docker, GATEWAY};
-use common::*;
+use support::docker::{Docker, GATEWAY};
+use support::*;
 
 #[test]
 fn connections_have_their_containers_details_even_of_processes_that_live_milliseconds() {

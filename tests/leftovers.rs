@@ -1,6 +1,6 @@
 //! The reaper: entries whose end no hook reports do not stay in the BPF maps.
 
-mod common;
+mod support;
 
 use std::fs::{self, File};
 use std::mem::offset_of;
@@ -8,9 +8,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::ptr::null_mut;
 
-use common::*;
 use egrets::capture::types::{egrets_endpoint, egrets_flow_key, egrets_owner, egrets_sock};
 use libbpf_rs::{MapCore, MapHandle, libbpf_sys};
+use support::*;
 
 /// A BPF map of that recorder.
 fn bpf_map(recorder: &Recorder, name: &str) -> MapHandle {

@@ -1,16 +1,21 @@
 //! The commands: each reads its arguments, joins the stages of the path, and
 //! returns its exit status.
 
+#[cfg(feature = "record")]
 pub mod check;
+#[cfg(feature = "record")]
 mod child;
 pub mod complete;
 pub mod explain;
 pub mod export;
+#[cfg(feature = "record")]
 mod live;
 pub mod man;
 pub mod query;
+#[cfg(feature = "record")]
 pub mod record;
 pub mod status;
+#[cfg(feature = "record")]
 pub mod watch;
 
 use std::path::PathBuf;
@@ -20,8 +25,23 @@ use anyhow::{Context, Result};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::cli::DbArgs;
-use crate::query::human;
+use crate::human;
 use crate::store::Keep;
+
+/// Refuses a command that needs the recorder, in a build that lacks it.
+///
+/// # Errors
+///
+/// Always.
+#[cfg(not(feature = "record"))]
+pub fn unavailable(command: &str) -> Result<std::process::ExitCode> {
+    anyhow::bail!(
+        "'egrets {command}' is not in this build, which only reads histories \
+         (query, export, explain, status): it was compiled without the feature \"record\". \
+         'make build', or 'cargo build --release' without --no-default-features, compiles all \
+         of egrets"
+    )
+}
 
 /// Root's history.
 const SYSTEM_DB: &str = "/var/lib/egrets/egrets.db";
@@ -35,6 +55,7 @@ fn user_db() -> Option<PathBuf> {
 }
 
 /// The file to record into.
+#[cfg(feature = "record")]
 fn recorders_db(args: &DbArgs) -> PathBuf {
     match &args.db {
         Some(path) => path.clone(),

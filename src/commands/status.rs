@@ -8,7 +8,8 @@ use anyhow::Result;
 use chrono::{Local, Offset, TimeZone};
 
 use crate::cli::StatusArgs;
-use crate::query::{self, human};
+use crate::human;
+use crate::query;
 use crate::store::{self, Status};
 
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {

@@ -8,9 +8,9 @@ use rusqlite::Rows;
 
 use super::clock::Clock;
 use super::columns::{Column, Noun, SPARE, Shape, shape};
-use super::human;
 use super::question::Question;
 use super::table::Table;
+use crate::human;
 
 /// Reads the rows into a table, times in the zone of `now`, with the line that counts
 /// them; none where there are none.

@@ -7,8 +7,8 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
 use super::clock::Clock;
-use super::human;
 use super::table::Align;
+use crate::human;
 
 /// Hexadecimal digits of a container's id that are shown where it has no name,
 /// as the usual runtimes do.

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use rusqlite::Connection;
 
-use super::human;
+use crate::human;
 
 /// A recorder writes at least this often (ns), so one that was seen since is
 /// taken to be running.

@@ -3,11 +3,10 @@
 use std::io::Write;
 
 use anyhow::{Result, bail, ensure};
-use clap::ValueEnum;
 use rusqlite::Connection;
 
 use super::coverage::Coverage;
-use super::lines::{Form, Lines};
+use super::lines::{Lines, RowFormat};
 use super::question::{From, List, Question};
 use super::{NEEDS_LOOKUPS, check_span, check_views, sql, steps};
 
@@ -15,7 +14,7 @@ use super::{NEEDS_LOOKUPS, check_span, check_views, sql, steps};
 const BINARY: &str = "dst_addr";
 
 /// The view whose rows are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
     /// Connections and flows
     Egress,
@@ -45,7 +44,7 @@ pub struct Export {
     since: Option<i64>,
     /// ... and before this one.
     until: Option<i64>,
-    form: Form,
+    format: RowFormat,
 }
 
 /// Where rows go.
@@ -73,7 +72,7 @@ impl Export {
         view: Option<View>,
         question: Option<Question>,
         (since, until): (Option<i64>, Option<i64>),
-        form: Form,
+        format: RowFormat,
     ) -> Result<Export> {
         let Some(question) = question else {
             let view = view.unwrap_or(View::Egress);
@@ -82,7 +81,7 @@ impl Export {
                 question: None,
                 since,
                 until,
-                form,
+                format,
             });
         };
         ensure!(
@@ -111,7 +110,7 @@ impl Export {
             question: Some(question),
             since,
             until,
-            form,
+            format,
         })
     }
 
@@ -138,7 +137,7 @@ impl Export {
             super::check_view(db, NEEDS_LOOKUPS)?;
         }
         let names = self.columns(db)?;
-        let mut lines = Lines::new(self.form, names.clone());
+        let mut lines = Lines::new(self.format, names.clone());
         let mut head = Vec::new();
         lines.head(&mut head)?;
         let written = steps::feed(&head, sink, |feed| {

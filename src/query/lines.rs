@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anyhow::Result;
-use clap::ValueEnum;
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, Rows};
 
@@ -13,18 +12,17 @@ use crate::text::{is_printable, printable};
 
 /// How rows are written. JSON's keys are in the order of the columns. In CSV, NULL is an
 /// empty field, and since it has no escapes, what does not print is shown as in the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowFormat {
     /// A JSON object a line
-    #[value(name = "jsonl")]
-    Json,
+    JsonLines,
     /// RFC 4180 with a header
     Csv,
 }
 
 /// Writes rows of the same columns.
 pub struct Lines {
-    form: Form,
+    format: RowFormat,
     names: Vec<String>,
     /// The line that is being made.
     line: String,
@@ -32,9 +30,9 @@ pub struct Lines {
 
 impl Lines {
     /// For the rows of a statement with these columns.
-    pub fn new(form: Form, names: Vec<String>) -> Self {
+    pub fn new(format: RowFormat, names: Vec<String>) -> Self {
         Lines {
-            form,
+            format,
             names,
             line: String::new(),
         }
@@ -46,9 +44,9 @@ impl Lines {
     ///
     /// Those of `out`.
     pub fn head(&self, out: &mut dyn Write) -> io::Result<()> {
-        match self.form {
-            Form::Json => Ok(()),
-            Form::Csv => write!(out, "{}\r\n", self.names.join(",")),
+        match self.format {
+            RowFormat::JsonLines => Ok(()),
+            RowFormat::Csv => write!(out, "{}\r\n", self.names.join(",")),
         }
     }
 
@@ -61,13 +59,13 @@ impl Lines {
         self.line.clear();
         for (column, name) in self.names.iter().enumerate() {
             let value = row.get_ref(column)?;
-            match self.form {
-                Form::Json => {
+            match self.format {
+                RowFormat::JsonLines => {
                     let opening = if column == 0 { '{' } else { ',' };
                     _ = write!(self.line, "{opening}\"{name}\":");
                     push_json(&mut self.line, value);
                 }
-                Form::Csv => {
+                RowFormat::Csv => {
                     if column > 0 {
                         self.line.push(',');
                     }
@@ -75,9 +73,9 @@ impl Lines {
                 }
             }
         }
-        self.line.push_str(match self.form {
-            Form::Json => "}\n",
-            Form::Csv => "\r\n",
+        self.line.push_str(match self.format {
+            RowFormat::JsonLines => "}\n",
+            RowFormat::Csv => "\r\n",
         });
         out.write_all(self.line.as_bytes())?;
         Ok(())
@@ -89,11 +87,11 @@ impl Lines {
 /// # Errors
 ///
 /// SQLite's, and those of `out`.
-pub fn all(form: Form, rows: &mut Rows<'_>, out: &mut dyn Write) -> Result<bool> {
+pub fn all(format: RowFormat, rows: &mut Rows<'_>, out: &mut dyn Write) -> Result<bool> {
     let names = rows.as_ref().map_or_else(Vec::new, |statement| {
         statement.column_names().map(str::to_owned).collect()
     });
-    let mut lines = Lines::new(form, names);
+    let mut lines = Lines::new(format, names);
     lines.head(out)?;
     let mut found = false;
     while let Some(row) = rows.next()? {

@@ -18,7 +18,6 @@ mod fifty;
 #[cfg(test)]
 mod fixture;
 mod host;
-pub mod human;
 mod lines;
 mod meant;
 mod question;
@@ -39,13 +38,14 @@ use anyhow::{Result, ensure};
 use chrono::{DateTime, Offset, TimeZone, Utc};
 use rusqlite::Connection;
 
+use crate::human;
 use crate::when;
 pub use clock::zone_name;
 use coverage::{Compared, Coverage};
 pub use explain::Explanation;
 pub use export::{Export, Sink, View};
 pub use host::Host;
-pub use lines::Form;
+pub use lines::RowFormat;
 use question::{From, Only, Subject};
 pub use question::{Naming, Question, expected, parse, written};
 pub use refusal::NotUnderstood;
@@ -114,8 +114,8 @@ where
         let mut statement = db.prepare(&self.sql_with(sums))?;
         let mut rows = statement.query([])?;
         match self.format {
-            Format::Json => lines::all(Form::Json, &mut rows, out),
-            Format::Csv => lines::all(Form::Csv, &mut rows, out),
+            Format::Json => lines::all(RowFormat::JsonLines, &mut rows, out),
+            Format::Csv => lines::all(RowFormat::Csv, &mut rows, out),
             Format::Table => {
                 let found = answer::table(&self.question, &mut rows, &self.now)?;
                 // Not with the time that a pager takes to read it.

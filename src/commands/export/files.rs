@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
 use tempfile::TempPath;
 
-use crate::query::{Form, Sink};
+use crate::query::{RowFormat, Sink};
 
 /// Bytes that are collected before they are written.
 const BUFFER: usize = 1 << 16;
@@ -22,7 +22,7 @@ pub enum Target {
     Days {
         directory: PathBuf,
         name: &'static str,
-        form: Form,
+        format: RowFormat,
     },
 }
 
@@ -105,11 +105,11 @@ impl Files {
             Target::Days {
                 directory,
                 name,
-                form,
+                format,
             } => {
-                let extension = match form {
-                    Form::Json => "jsonl",
-                    Form::Csv => "csv",
+                let extension = match format {
+                    RowFormat::JsonLines => "jsonl",
+                    RowFormat::Csv => "csv",
                 };
                 let date = DateTime::<Utc>::from_timestamp(day * 86_400, 0);
                 let date = date

@@ -13,7 +13,8 @@ use chrono::Local;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::{ExportArgs, Split};
-use crate::query::{self, Export, Form, human};
+use crate::human;
+use crate::query::{self, Export, RowFormat, View};
 use crate::store;
 use crate::when;
 use files::{Files, Target};
@@ -28,8 +29,15 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         true => None,
         false => Some(query::parse(&args.question.join(" "), &now)?),
     };
-    let form = args.form.unwrap_or_else(|| by_name(&args.output));
-    let export = Export::new(args.view, question, args.span.between(&now)?, form)?;
+    let format = args
+        .format
+        .map_or_else(|| format_of(&args.output), RowFormat::from);
+    let export = Export::new(
+        args.view.map(View::from),
+        question,
+        args.span.between(&now)?,
+        format,
+    )?;
     let to_stdout = args.output == Path::new("-");
     let target = match (to_stdout, args.split) {
         (true, _) => Target::Stdout,
@@ -37,7 +45,7 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         (_, Some(Split::Day)) => Target::Days {
             directory: args.output.clone(),
             name: export.view().name(),
-            form,
+            format,
         },
     };
     super::read_as_the_caller()?;
@@ -87,10 +95,10 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     })
 }
 
-/// The form that a file's name asks for.
-fn by_name(output: &Path) -> Form {
+/// The format that a file's name implies.
+fn format_of(output: &Path) -> RowFormat {
     match output.extension() {
-        Some(extension) if extension.eq_ignore_ascii_case("csv") => Form::Csv,
-        _ => Form::Json,
+        Some(extension) if extension.eq_ignore_ascii_case("csv") => RowFormat::Csv,
+        _ => RowFormat::JsonLines,
     }
 }

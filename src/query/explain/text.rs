@@ -10,9 +10,9 @@ use chrono::{DateTime, TimeZone};
 use super::Explanation;
 use super::row::Row;
 use super::unnamed::{Flaw, Reason, Unnamed};
+use crate::human;
 use crate::query::cell::SHORT_ID;
 use crate::query::clock::Clock;
-use crate::query::human;
 use crate::query::table::{Align, Table};
 use crate::text::{clip, printable};
 
