@@ -13,7 +13,7 @@ use crate::attribute::Exclude;
 use crate::capture::{self, HookSet, MAX_OTHER_PORTS};
 use crate::complete::Shell;
 use crate::query::{Form, View};
-use crate::store::Told;
+use crate::store::Override;
 use crate::when;
 
 /// Which process, in which container, talked to which hostname, when, how much.
@@ -145,16 +145,16 @@ pub struct RecordArgs {
     /// Remove what is older than this, e.g. 30d; none: nothing is too old. Like the next two,
     /// this holds for later runs on the history too; default: as if it was never said [default: none]
     #[arg(long, value_name = "TIME", value_parser = kept_time)]
-    pub keep: Option<Told<Duration>>,
+    pub keep: Option<Override<Duration>>,
     /// Remove the oldest where the history grows beyond this, e.g. 500M, 2G; none: never
     /// [default: 2G]
     #[arg(long, value_name = "SIZE", value_parser = max_size)]
-    pub max_size: Option<Told<u64>>,
+    pub max_size: Option<Override<u64>>,
     /// Keep the sums of connections that were removed, of each day and in all, until they
     /// are older than this, e.g. 365d; none: they go with the connections, others stay
     /// [default: none]
     #[arg(long, value_name = "TIME", value_parser = kept_time)]
-    pub keep_summary: Option<Told<Duration>>,
+    pub keep_summary: Option<Override<Duration>>,
     /// Let this group read the history
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
@@ -358,21 +358,21 @@ fn at_least_one(text: &str) -> Result<usize> {
 }
 
 /// What an option says of how much is kept, if that is no bound.
-fn no_bound<T>(text: &str) -> Option<Told<T>> {
+fn no_bound<T>(text: &str) -> Option<Override<T>> {
     match text.to_ascii_lowercase().as_str() {
-        "none" => Some(Told::Unbounded),
-        "default" => Some(Told::Default),
+        "none" => Some(Override::Unbounded),
+        "default" => Some(Override::Default),
         _ => None,
     }
 }
 
 /// `--keep`, `--keep-summary`: a time span, "none" or "default".
-fn kept_time(text: &str) -> Result<Told<Duration>> {
-    no_bound(text).map_or_else(|| duration(text).map(Told::Bound), Ok)
+fn kept_time(text: &str) -> Result<Override<Duration>> {
+    no_bound(text).map_or_else(|| duration(text).map(Override::Bound), Ok)
 }
 
 /// `--max-size`: a size from 1M on, `M` or `MiB`, `G` or `GiB`; "none" or "default".
-fn max_size(text: &str) -> Result<Told<u64>> {
+fn max_size(text: &str) -> Result<Override<u64>> {
     if let Some(told) = no_bound(text) {
         return Ok(told);
     }
@@ -384,7 +384,7 @@ fn max_size(text: &str) -> Result<Told<u64>> {
         _ => ("", 1),
     };
     match number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
-        Some(bytes) if bytes > 0 => Ok(Told::Bound(bytes)),
+        Some(bytes) if bytes > 0 => Ok(Override::Bound(bytes)),
         _ => bail!("expected a size like 500M or 2GiB, none or default"),
     }
 }
@@ -425,13 +425,13 @@ mod tests {
         for bad in ["", "1", "5G", "4294967296", "-1", "M", "2000M"] {
             assert!(ring_bytes(bad).is_err(), "{bad}");
         }
-        assert_eq!(max_size("2GiB").unwrap(), Told::Bound(2 << 30));
-        assert_eq!(max_size("500m").unwrap(), Told::Bound(500 << 20));
-        assert_eq!(max_size("none").unwrap(), Told::Unbounded);
-        assert_eq!(max_size("Default").unwrap(), Told::Default);
+        assert_eq!(max_size("2GiB").unwrap(), Override::Bound(2 << 30));
+        assert_eq!(max_size("500m").unwrap(), Override::Bound(500 << 20));
+        assert_eq!(max_size("none").unwrap(), Override::Unbounded);
+        assert_eq!(max_size("Default").unwrap(), Override::Default);
         let day = Duration::from_secs(86_400);
-        assert_eq!(kept_time("1d").unwrap(), Told::Bound(day));
-        assert_eq!(kept_time("none").unwrap(), Told::Unbounded);
+        assert_eq!(kept_time("1d").unwrap(), Override::Bound(day));
+        assert_eq!(kept_time("none").unwrap(), Override::Unbounded);
         assert!(kept_time("never").is_err());
         for bad in ["", "0M", "2", "-1G", "99999999999G", "GiB"] {
             assert!(max_size(bad).is_err(), "{bad}");

@@ -21,7 +21,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::cli::DbArgs;
 use crate::query::human;
-use crate::store::Keep;
+use crate::store::Retention;
 
 /// Root's history.
 const SYSTEM_DB: &str = "/var/lib/egrets/egrets.db";
@@ -59,7 +59,7 @@ fn read_as_the_caller() -> Result<()> {
 }
 
 /// How much of a history is kept, in words.
-fn kept(keep: &Keep) -> String {
+fn kept(keep: &Retention) -> String {
     let age = keep.age.map(long);
     let bytes = keep
         .bytes

@@ -13,7 +13,7 @@ use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
 use crate::print::{Format, Printer};
 use crate::query::human;
-use crate::store::{self, Access, Recording, Store, Wanted};
+use crate::store::{self, Access, Recording, RetentionOverrides, Store};
 
 /// How long a command's last connections have to close after its end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -47,13 +47,13 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         hooks: attached.join(" "),
     };
     let mut store = Store::open(&path, &access, &recording)?;
-    store.settle(&Wanted {
+    store.resolve_retention(&RetentionOverrides {
         age: args.keep,
         bytes: args.max_size,
         summary: args.keep_summary,
     })?;
-    if !store.keep.is_default() {
-        log::info!("kept of this history: {}", super::kept(&store.keep));
+    if !store.retention.is_default() {
+        log::info!("kept of this history: {}", super::kept(&store.retention));
     }
     let printer = (args.print || args.json).then(|| {
         let format = if args.json {

@@ -208,10 +208,10 @@ fn contacts_outside_of_the_span_do_not_count() {
 #[test]
 fn which_lookups_failed() {
     let history = lookups();
-    let unasked = "INSERT INTO inquiry (id, transport, rcode, status)
+    let unasked = "INSERT INTO lookup_group (id, transport, rcode, status)
                    VALUES (98, 'udp', 'REFUSED', 'unsolicited'), (99, 'udp', NULL, 'malformed')";
     history.0.execute(unasked, []).unwrap();
-    let lookups = "INSERT INTO lookup (ts, inquiry_id) VALUES (?1, 98), (?1, 99)";
+    let lookups = "INSERT INTO lookup (ts, group_id) VALUES (?1, 98), (?1, 99)";
     history.0.execute(lookups, [NOW - SECOND]).unwrap();
     let (out, notes) = history.ask("which lookups failed", Format::Table, None);
     assert_eq!(
@@ -270,11 +270,11 @@ fn a_container_that_was_renamed_has_the_name_that_it_had_last() {
         .execute_batch(
             "UPDATE container SET image = 'zoo:1';
              INSERT INTO container (container_id, name, image) VALUES ('c0ffee', 'ant', 'hill:2');
-             INSERT INTO process (recording_id, pid, start_ns, comm, exe, uid, user, container_id)
-             SELECT 1, pid, start_ns, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
-             INSERT INTO edge SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
+             INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, exe, uid, user, container_id)
+             SELECT 1, pid, start_ns, start_ts, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
+             INSERT INTO connection_group SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
                  host_source, outcome, errno, connections, tx_known, tx_bytes, rx_known, rx_bytes,
-                 first_ts + 5000000000, last_ts + 5000000000 FROM edge;",
+                 first_ts + 5000000000, last_ts + 5000000000 FROM connection_group;",
         )
         .unwrap();
     for question in [
