@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod complete;
 pub mod model;
+pub mod pipeline;
 pub mod print;
 pub mod query;
 pub mod store;

@@ -11,7 +11,8 @@ use hashlink::LruCache;
 use rusqlite::{Connection as Db, OptionalExtension, ToSql, params};
 
 use crate::model::{
-    Ancestor, Connection, Container, Endpoint, Lookup, Process, dst_scope, errno_name, mapped,
+    Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
+    Lookup, Process, Run, dst_scope, errno_name, mapped,
 };
 
 /// Ids cached of each kind. What was evicted is looked up in the file, or written again.
@@ -67,14 +68,15 @@ pub struct LookupGroupKey {
     status: &'static str,
 }
 
-#[derive(Default)]
 pub struct Interner {
+    pub run: Run,
     /// By [`Process::serial`]. An evicted one gets a second, equal row.
     pub processes: IdCache<u64>,
     /// By [`Ancestor::serial`], likewise.
     pub ancestors: IdCache<u64>,
     /// By [`Container::serial`], likewise.
     pub containers: IdCache<u64>,
+    container_details: ContainerTable,
     pub hosts: IdCache<Rc<str>>,
     pub addresses: IdCache<IpAddr>,
     /// With the day (`day.id`) of the group's latest connection.
@@ -83,6 +85,20 @@ pub struct Interner {
 }
 
 impl Interner {
+    pub fn new(run: Run) -> Interner {
+        Interner {
+            run,
+            processes: IdCache::default(),
+            ancestors: IdCache::default(),
+            containers: IdCache::default(),
+            container_details: ContainerTable::default(),
+            hosts: IdCache::default(),
+            addresses: IdCache::default(),
+            connection_groups: IdCache::default(),
+            lookup_groups: IdCache::default(),
+        }
+    }
+
     /// The group of a connection that began on this day.
     pub fn connection_group(
         &mut self,
@@ -259,16 +275,22 @@ impl Interner {
             .execute(params![container.id, outer])?;
         let id = db.last_insert_rowid();
         self.containers.0.insert(container.serial, id);
-        self.container_details(db, container)?;
+        self.write_container_details(db, container)?;
         Ok(id)
     }
 
-    /// Updates the details in the container's row, if it has one.
-    pub fn container_details(&mut self, db: &Db, container: &Container) -> rusqlite::Result<()> {
+    /// Keeps the new details of a container, and writes them into its row if it has one.
+    pub fn container_update(&mut self, db: &Db, update: &ContainerUpdate) -> rusqlite::Result<()> {
+        self.container_details.update(update);
+        self.write_container_details(db, &update.container)
+    }
+
+    fn write_container_details(&mut self, db: &Db, container: &Container) -> rusqlite::Result<()> {
         let Some(id) = self.containers.0.get(&container.serial) else {
             return Ok(());
         };
-        let details = container.details().unwrap_or_default();
+        let none = ContainerDetails::default();
+        let details = self.container_details.details(container).unwrap_or(&none);
         db.prepare_cached(
             "UPDATE container SET runtime = ?2, name = ?3, image = ?4, hostname = ?5, ip = ?6,
                                   pod = ?7, pod_namespace = ?8
@@ -276,7 +298,7 @@ impl Interner {
         )?
         .execute(params![
             id,
-            container.runtime(),
+            self.container_details.runtime(container),
             details.name,
             details.image,
             details.hostname,
@@ -320,7 +342,7 @@ impl Interner {
             p.unit,
             container,
             p.netns,
-            p.start_ts,
+            self.run.start_ts(p.start_ns),
             p.login_uid,
             p.login_user,
             parent,
@@ -350,7 +372,12 @@ impl Interner {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
-                recording, a.pid, a.start_ts, a.comm, a.exe, a.cmdline
+                recording,
+                a.pid,
+                self.run.start_ts(a.start_ns),
+                a.comm,
+                a.exe,
+                a.cmdline
             ])?;
             let id = db.last_insert_rowid();
             db.prepare_cached(

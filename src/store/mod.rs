@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension, params};
 
-use crate::model::{Connection, Lookup, Outcome, Progress, Record};
+use crate::model::{Connection, ContainerUpdate, Gap, Lookup, Outcome, Progress, Record, Run};
 use checkpoint::Checkpointer;
 use write::Writer;
 
@@ -66,10 +66,10 @@ pub struct Store {
 #[derive(Default)]
 struct Batch {
     connections: Vec<Latest>,
-    /// Indexes into `connections` by id.
-    indexes: HashMap<i64, usize>,
+    /// Indexes into `connections` by number.
+    indexes: HashMap<u64, usize>,
     lookups: Vec<Lookup>,
-    containers: Vec<std::rc::Rc<crate::model::Container>>,
+    containers: Vec<ContainerUpdate>,
     gaps: Vec<Gap>,
 }
 
@@ -79,21 +79,13 @@ struct Latest {
     open: bool,
 }
 
-struct Gap {
-    from_ts: i64,
-    to_ts: i64,
-    kind: String,
-    lost: u64,
-    why: &'static str,
-}
-
 impl Batch {
     fn connection(&mut self, c: &Connection, open: bool) {
         let latest = Latest {
             connection: c.clone(),
             open,
         };
-        match self.indexes.entry(c.id) {
+        match self.indexes.entry(c.number) {
             Entry::Occupied(index) => self.connections[*index.get()] = latest,
             Entry::Vacant(index) => {
                 index.insert(self.connections.len());
@@ -129,17 +121,19 @@ impl Store {
         })
     }
 
-    /// The ids of the next connection and the next lookup. Ids are never reused, even after
-    /// their row was removed.
-    pub fn next_ids(&self) -> (i64, i64) {
-        (self.writer.last_connection + 1, self.writer.last_lookup + 1)
+    /// How the numbers and times of this recording become ids and wall clock times. Ids are
+    /// never reused, even after their row was removed.
+    pub fn run(&self) -> Run {
+        self.writer.intern.run
     }
 
-    /// The boot time, in nanoseconds since 1970, that the start times of this recording's
-    /// processes are based on. `boot_ts` is what the clock says now; if an earlier recording of
-    /// this boot used another value, that one holds, so that a process has the same start time
-    /// in both. Unless the clock was set in between.
-    pub fn boot_ts(&self, boot_ts: i64) -> Result<i64> {
+    /// Sets the boot time of the host, in nanoseconds since 1970 by today's clock. If an
+    /// earlier recording of the same boot used another value, that one holds, so that a process
+    /// has the same start time in both. Unless the clock was set in between.
+    ///
+    /// # Errors
+    /// The file can't be read or written.
+    pub fn set_boot_ts(&mut self, boot_ts: i64) -> Result<()> {
         let sql = "SELECT r.boot_ts FROM recording r JOIN recording this USING (boot_id)
                        WHERE this.id = ?1 AND r.boot_ts IS NOT NULL ORDER BY r.id DESC LIMIT 1";
         let recording = self.writer.recording;
@@ -158,7 +152,8 @@ impl Store {
                 [boot_ts, recording],
             )
             .with_context(|| file::cannot_write(&self.path))?;
-        Ok(boot_ts)
+        self.writer.intern.run.boot_ts = boot_ts;
+        Ok(())
     }
 
     /// Stores the overrides and applies the resulting retention from now on.
@@ -183,20 +178,10 @@ impl Store {
             }
             Record::Closed(c) => self.batch.connection(c, false),
             Record::Lookup(lookup) => self.batch.lookups.push(lookup.clone()),
-            Record::Container(container) => self.batch.containers.push(container.clone()),
+            Record::Container(update) => self.batch.containers.push(update.clone()),
+            Record::Gap(gap) => self.batch.gaps.push(gap.clone()),
             Record::Query(_) => {}
         }
-    }
-
-    /// Adds a span in which `lost` events of a kind were not seen.
-    pub fn gap(&mut self, from_ts: i64, to_ts: i64, kind: &str, lost: u64, why: &'static str) {
-        self.batch.gaps.push(Gap {
-            from_ts,
-            to_ts,
-            kind: kind.to_string(),
-            lost,
-            why,
-        });
     }
 
     /// Writes the batch. The recording has seen everything up to `now`.

@@ -10,8 +10,8 @@ use super::connection_rollup::{ConnectionRollup, Contribution};
 use super::days::DayTable;
 use super::intern::{GroupDay, Interner};
 use super::lookup_rollup::LookupRollup;
-use super::{Batch, Gap, Latest};
-use crate::model::{Connection, Lookup};
+use super::{Batch, Latest};
+use crate::model::{Connection, Gap, Lookup, Run};
 
 /// Cap on the bytes of a connection, 2^50: keeps totals within SQLite's integers even if a
 /// kernel reports nonsense.
@@ -46,7 +46,11 @@ impl Writer {
         )?;
         Ok(Writer {
             recording,
-            intern: Interner::default(),
+            intern: Interner::new(Run {
+                first_connection: last_connection + 1,
+                first_lookup: last_lookup + 1,
+                boot_ts: 0,
+            }),
             connection_rollup: ConnectionRollup::default(),
             lookup_rollup: LookupRollup::default(),
             days: DayTable::default(),
@@ -60,8 +64,8 @@ impl Writer {
         // Immediate: a transaction that upgrades from reading to writing does not wait for the
         // lock, and fails at once if another process wrote in between.
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for container in &batch.containers {
-            self.intern.container_details(&tx, container)?;
+        for update in &batch.containers {
+            self.intern.container_update(&tx, update)?;
         }
         self.lookups(&tx, &batch.lookups)?;
         self.connections(&tx, &batch.connections)?;
@@ -92,6 +96,7 @@ impl Writer {
             open,
         } in batch
         {
+            let id = self.intern.run.connection_id(c.number);
             let day = self.days.id(tx, c.ts)?;
             let group_day = self.intern.connection_group(tx, self.recording, c, day)?;
             let contribution = Contribution {
@@ -100,17 +105,17 @@ impl Writer {
                 rx: c.rx_bytes.map(bytes),
             };
             // Ids ascend, so this is the connection's first record.
-            if c.id > self.last_connection {
-                self.insert(&mut insert, c, group_day, &contribution)?;
-                self.write_rivals(tx, c)?;
+            if id > self.last_connection {
+                self.insert(&mut insert, id, c, group_day, &contribution)?;
+                self.write_rivals(tx, id, c)?;
                 self.connection_rollup.add(group_day, &contribution);
-                self.last_connection = c.id;
+                self.last_connection = id;
             } else {
-                self.update(tx, c, group_day, &contribution)?;
+                self.update(tx, id, c, group_day, &contribution)?;
             }
             match open {
-                true => self.open.insert(c.id),
-                false => self.open.remove(&c.id),
+                true => self.open.insert(id),
+                false => self.open.remove(&id),
             };
         }
         // The capture may stop following a connection without reporting its end.
@@ -124,15 +129,17 @@ impl Writer {
     fn insert(
         &mut self,
         insert: &mut Statement<'_>,
+        id: i64,
         c: &Connection,
         group_day: GroupDay,
         contribution: &Contribution,
     ) -> rusqlite::Result<()> {
         let name = c.name.as_ref();
         let lookup = name.and_then(|n| n.lookup);
+        let lookup = lookup.map(|number| self.intern.run.lookup_id(number));
         self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
         insert.execute(params![
-            c.id,
+            id,
             c.ts,
             group_day.daily,
             c.tid,
@@ -157,11 +164,12 @@ impl Writer {
     fn update(
         &mut self,
         tx: &Transaction,
+        id: i64,
         c: &Connection,
         group_day: GroupDay,
         contribution: &Contribution,
     ) -> rusqlite::Result<()> {
-        let Some((old_group_day, old)) = stored(tx, c.id)? else {
+        let Some((old_group_day, old)) = stored(tx, id)? else {
             return Ok(());
         };
         tx.prepare_cached(
@@ -171,7 +179,7 @@ impl Writer {
              WHERE id = ?1",
         )?
         .execute(params![
-            c.id,
+            id,
             group_day.daily,
             c.src_port(),
             c.latency_us,
@@ -192,25 +200,27 @@ impl Writer {
         Ok(())
     }
 
-    fn write_rivals(&mut self, tx: &Transaction, c: &Connection) -> rusqlite::Result<()> {
+    fn write_rivals(&mut self, tx: &Transaction, id: i64, c: &Connection) -> rusqlite::Result<()> {
         for rival in c.name.iter().flat_map(|n| &n.rival_names) {
             let host = self.intern.host(tx, &rival.host)?;
-            self.last_lookup = self.last_lookup.max(rival.lookup.unwrap_or_default());
+            let lookup = rival.lookup.map(|number| self.intern.run.lookup_id(number));
+            self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
             tx.prepare_cached(
                 "INSERT OR IGNORE INTO rival (connection_id, host_id, lookup_id) VALUES (?1, ?2, ?3)",
             )?
-            .execute(params![c.id, host, rival.lookup])?;
+            .execute(params![id, host, lookup])?;
         }
         Ok(())
     }
 
     fn lookups(&mut self, tx: &Transaction, batch: &[Lookup]) -> rusqlite::Result<()> {
         for lookup in batch {
+            let id = self.intern.run.lookup_id(lookup.number);
             // Another similar message: the row keeps the records of the first one.
             if lookup.times > 1 {
                 let updated = tx
                     .prepare_cached("UPDATE lookup SET times = ?1 WHERE id = ?2")?
-                    .execute(params![lookup.times as i64, lookup.id])?;
+                    .execute(params![lookup.times as i64, id])?;
                 if updated > 0 {
                     continue;
                 }
@@ -218,12 +228,12 @@ impl Writer {
             let group = self.intern.lookup_group(tx, self.recording, lookup)?;
             let day = self.days.id(tx, lookup.ts)?;
             self.lookup_rollup.add(day, group, lookup.ts);
-            self.last_lookup = self.last_lookup.max(lookup.id);
+            self.last_lookup = self.last_lookup.max(id);
             tx.prepare_cached(
                 "INSERT INTO lookup (id, ts, group_id, latency_us, times) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
-                lookup.id,
+                id,
                 lookup.ts,
                 group,
                 lookup.latency_us,
@@ -239,7 +249,7 @@ impl Writer {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )?
                 .execute(params![
-                    lookup.id,
+                    id,
                     n,
                     other_name,
                     answer.rtype,
@@ -314,11 +324,22 @@ fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::support;
+    use crate::model::{Gap, Record};
 
     #[test]
     fn ongoing_loss_is_one_row() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = support::open(&dir.path().join("e.db"), 1);
+        let mut lose = |from_ts, to_ts, kind, lost, why| {
+            store.add(&Record::Gap(Gap {
+                from_ts,
+                to_ts,
+                kind,
+                lost,
+                why,
+            }));
+            store.commit(to_ts).unwrap();
+        };
         for (from, to, kind, lost) in [
             (10, 20, "dns", 1),
             (10, 20, "exec", 2),
@@ -326,11 +347,9 @@ mod tests {
             (31, 40, "dns", 8),
             (40, 50, "dns", 16),
         ] {
-            store.gap(from, to, kind, lost, "full");
-            store.commit(to).unwrap();
+            lose(from, to, kind, lost, "full");
         }
-        store.gap(50, 60, "dns", 32, "slow");
-        store.commit(60).unwrap();
+        lose(50, 60, "dns", 32, "slow");
         let rows = support::texts(
             &store.db,
             "SELECT concat_ws(' ', from_ts, to_ts, kind, lost, why) FROM gap ORDER BY id",

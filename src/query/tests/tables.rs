@@ -296,7 +296,7 @@ fn a_pid_that_was_used_again_is_another_process() {
     let history = History::recording();
     for (ago, start) in [(9, 1), (8, 1), (7, 2)] {
         history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", ago);
-        let started = "UPDATE process SET start_ts = ?1 WHERE start_ts IS NULL";
+        let started = "UPDATE process SET start_ts = ?1 WHERE start_ts = 0";
         history.0.execute(started, [NOW - 10 + start]).unwrap();
     }
     let (out, notes) = history.ask("which processes hit x.org", Format::Table, None);

@@ -40,7 +40,10 @@ pub const CURL: By = By {
 pub type Answer<'a> = (&'a str, &'a str, &'a str, u32);
 
 /// A connection to the file, and the directory that it is in.
-pub struct History(pub Connection, tempfile::TempDir);
+pub struct History(
+    pub Connection,
+    #[expect(dead_code, reason = "dropping it removes the directory")] tempfile::TempDir,
+);
 
 impl History {
     pub fn new() -> Self {

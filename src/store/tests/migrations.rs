@@ -140,8 +140,9 @@ fn recordings_of_one_boot_share_a_boot_time_unless_the_clock_was_set() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("e.db");
     let booted = |boot_ts| {
-        let store = support::open(&path, 9_000_000_000);
-        let found = store.boot_ts(boot_ts).unwrap();
+        let mut store = support::open(&path, 9_000_000_000);
+        store.set_boot_ts(boot_ts).unwrap();
+        let found = store.run().boot_ts;
         store.finish(9_000_000_001).unwrap();
         found
     };

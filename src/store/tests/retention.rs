@@ -6,8 +6,8 @@ use super::super::Store;
 use super::super::removal::EXEMPT;
 use super::super::retention::{ROWS, used};
 use super::support::{self, number};
+use crate::model::builders::connection;
 use crate::model::{Progress, Record};
-use crate::print::tests_support::connection;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_795_442_400 * SECOND;
@@ -25,7 +25,7 @@ fn record(store: &mut Store, seconds: std::ops::Range<i64>) -> Duration {
     for second in seconds {
         for n in 0..100 {
             let mut c = connection("curl");
-            c.id = second * 100 + n + 1;
+            c.number = (second * 100 + n + 1) as u64;
             c.ts = START + second * SECOND + n;
             let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
             process.serial = second as u64;
@@ -88,10 +88,10 @@ fn retained_totals_do_not_crowd_out_recent_connections() {
     for day in 0..60 {
         for n in 0..200 {
             let mut c = connection("curl");
-            c.id = day * 200 + n + 1;
+            c.number = (day * 200 + n + 1) as u64;
             c.ts = START + day * DAY + n;
             let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
-            process.serial = c.id as u64;
+            process.serial = c.number;
             store.add(&Record::Closed(c));
         }
         store.commit(START + day * DAY + SECOND).unwrap();
@@ -117,7 +117,7 @@ fn open_connections_are_kept_and_counted_until_they_end() {
     let (_dir, mut store) = history();
     store.retention.age = Some(Duration::from_secs(50));
     let mut long = connection("vpn");
-    (long.id, long.ts) = (1, START - SECOND);
+    (long.number, long.ts) = (1, START - SECOND);
     store.add(&Record::Opened(long.clone()));
     store.commit(START).unwrap();
     record(&mut store, 1..200);
@@ -150,7 +150,7 @@ fn at_most_4096_open_connections_are_exempt_the_oldest_first() {
     let most = EXEMPT as i64;
     for id in 1..=most + 300 {
         let mut c = connection("curl");
-        (c.id, c.ts) = (id, START + id);
+        (c.number, c.ts) = (id as u64, START + id);
         store.add(&Record::Opened(c));
     }
     store.retention.age = Some(Duration::from_secs(1));
