@@ -12,9 +12,9 @@ use clap::CommandFactory;
 use crate::cli::{Cli, CompleteArgs, CompletionsArgs, DbArgs};
 use crate::complete::{self, Completion, Shell, complete};
 use crate::query::Naming;
-use crate::store::{self, Names};
+use crate::store::{self, NameKind};
 
-/// Names that are offered at most.
+/// NameKind that are offered at most.
 const MOST: usize = 50;
 
 /// How long a locked history is waited for: somebody has pressed a key.
@@ -70,24 +70,24 @@ pub fn words(args: &CompleteArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names in the history, as far as it can be read.
+/// NameKind in the history, as far as it can be read.
 fn names(db: Option<PathBuf>, of: Naming, typed: &str) -> Vec<String> {
     let of = match of {
-        Naming::Host => Names::Hosts,
-        Naming::Process => Names::Programs,
-        Naming::Container => Names::Containers,
-        Naming::Image => Names::Images,
-        Naming::User => Names::Users,
-        Naming::Unit => Names::Units,
-        Naming::Pod => Names::Pods,
-        Naming::Namespace => Names::Namespaces,
+        Naming::Host => NameKind::Hosts,
+        Naming::Process => NameKind::Programs,
+        Naming::Container => NameKind::Containers,
+        Naming::Image => NameKind::Images,
+        Naming::User => NameKind::Users,
+        Naming::Unit => NameKind::Units,
+        Naming::Pod => NameKind::Pods,
+        Naming::Namespace => NameKind::Namespaces,
         Naming::Pid | Naming::Port => return Vec::new(),
     };
     let db = db.or_else(|| std::env::var_os("EGRETS_DB").map(PathBuf::from));
     let found = || -> Result<Vec<String>> {
         let db = store::open_reader(&super::readers_db(&DbArgs { db }))?;
         db.busy_timeout(PATIENCE)?;
-        store::names(&db, of, typed, MOST)
+        store::names_with_prefix(&db, of, typed, MOST)
     };
     found().unwrap_or_default()
 }

@@ -232,7 +232,7 @@ fn an_answer_that_does_not_count_is_shown_with_what_it_lacks() {
     history.look_up(CURL, asked, OK, &a, 20);
     history
         .0
-        .execute("UPDATE inquiry SET status = 'unsolicited'", [])
+        .execute("UPDATE lookup_group SET status = 'unsolicited'", [])
         .unwrap();
     assert_eq!(reason(&history), "others unsolicited");
 }
@@ -313,35 +313,6 @@ fn text_of_others_drives_no_terminal() {
         "{shown}"
     );
     assert_eq!(json(&history, id)["comm"], hostile.comm);
-}
-
-#[test]
-fn a_file_of_the_first_schema_tells_what_it_can() {
-    let history = History::of_version(1);
-    history.record(NOW - 3600 * SECOND, None, NOW - SECOND);
-    history
-        .0
-        .execute_batch(&format!(
-            "INSERT INTO process (recording_id, pid, start_ns, comm, uid) VALUES (1, 4242, 0, 'curl', 1000);
-             INSERT INTO host (name) VALUES ('x.test');
-             INSERT INTO address (addr, ip, scope) VALUES (x'00000000000000000000ffffc0000207', '192.0.2.7', 'public');
-             INSERT INTO address (addr, ip, scope) VALUES (x'00000000000000000000ffffc0000209', '192.0.2.9', 'public');
-             INSERT INTO connection (ts, process_id, tid, protocol, dst_id, dst_port, host_id, outcome,
-                                     host_source, host_age_ms, host_rivals)
-             VALUES ({ts}, 1, 4242, 'tcp', 1, 443, 1, 'connected', 'process', 5, 0),
-                    ({ts}, 1, 4242, 'tcp', 2, 443, NULL, 'connected', NULL, NULL, NULL);",
-            ts = NOW - 10 * SECOND
-        ))
-        .unwrap();
-    let (id, raw) = (1, 2);
-    let explanation = explain(&history, id);
-    assert!(!explanation.has_evidence());
-    let shown = text(&history, id);
-    assert!(
-        shown.contains("name         x.test\n") && shown.contains("query        not known\n"),
-        "{shown}"
-    );
-    assert_eq!(json(&history, raw)["no_name"]["reason"], "no_answer");
 }
 
 #[test]

@@ -96,30 +96,6 @@ fn a_span_that_ends_before_it_begins_is_refused() {
 }
 
 #[test]
-fn a_history_without_the_view_says_how_to_bring_it_up_to_date() {
-    let old = History::of_version(2);
-    let run = |question| {
-        request(question, Format::Table, None).run(&old.0, &mut Vec::new(), &mut Vec::new())
-    };
-    let refused = run("what did curl resolve").unwrap_err().to_string();
-    assert!(refused.contains("brings it up to date"), "{refused}");
-    for question in [
-        "what did children of bash talk to",
-        "who hit x.org by children of bash",
-    ] {
-        let refused = run(question).unwrap_err().to_string();
-        assert!(
-            refused.contains("descendants yet") && refused.contains("brings it up to date"),
-            "{refused}"
-        );
-    }
-    assert_eq!(run("what did curl talk to").ok(), Some(false));
-    let without_lookups = History::of_version(3);
-    let (out, _) = without_lookups.ask("what did children of bash hit", Format::Table, None);
-    assert_eq!(out, "");
-}
-
-#[test]
 fn the_times_of_a_question_and_of_the_command_line_both_hold() {
     let history = history();
     let lines = |question, since| history.ask(question, Format::Json, since).0.lines().count();
