@@ -8,7 +8,7 @@
 #     make test-kernels KERNELS="5.10 6.1" TESTS="record hooks" [VOLUME=1] [SETS=kprobe]
 #
 # A kernel is the newest of its Debian suite, downloaded once and kept in
-# $EGRETS_KERNELS. The machine is QEMU, with KVM where /dev/kvm is there. Its whole disk
+# $EGRETS_KERNELS. The machine is QEMU, with KVM where that works. Its whole disk
 # is an initramfs: this machine's programs, and the tests as they were built here, which
 # scripts/guest.sh runs. What they print comes back over the serial line. A machine that
 # dies, hangs or gives no verdict has failed. Where all tests pass on all kernels,
@@ -68,8 +68,6 @@ CACHE=${EGRETS_KERNELS:-/var/cache/egrets-kernels}
 LIMIT=2400   # seconds that a machine may take
 BOOT=90      # and until it is up
 MACHINES=2   # at a time
-ACCEL=(-accel 'tcg,thread=single')
-[ ! -w /dev/kvm ] || ACCEL=(-accel kvm "${ACCEL[@]}") # the first that works
 # of the packages that the tests use, those whose programs go into the machine
 PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
 	curl dnsmasq-base bind9-dnsutils bind9-host sqlite3 iproute2 iptables nftables
@@ -218,15 +216,17 @@ job() {
 # test to stdout. An emulated machine may hang before it has done anything: it then
 # gets another try.
 boot() {
-	local kernel=$1 dir try root=$work/$1 initrd=$work/$1.cpio
+	local kernel=$1 dir try image accel root=$work/$1 initrd=$work/$1.cpio
 	dir=$(fetch "${SUITES[$kernel]}")
 	mkdir "$root"
 	make_modules "$dir" "$root"
 	job "$kernel" >"$root/job"
 	archive "$root" "$initrd.own"
 	cat "$work/root.cpio" "$initrd.own" >"$initrd"
+	image=$(find "$dir" -name 'vmlinuz*' -print -quit)
+	accel=$(accelerator "$image")
 	for try in 1 2 3; do
-		run "$kernel" "$(find "$dir" -name 'vmlinuz*' -print -quit)" "$initrd"
+		run "$kernel" "$image" "$initrd" "$accel"
 		! is_up "$kernel" || break
 		echo "$kernel: not up after $BOOT s, try $try"
 	done
@@ -237,7 +237,19 @@ is_up() {
 	grep -q '^guest: .* is up' "$work/$1.log"
 }
 
-# run KERNEL VMLINUZ INITRD: once
+# accelerator VMLINUZ: KVM if this kernel comes as far as looking for its root there. In a
+# virtual machine /dev/kvm may be there and not work.
+accelerator() {
+	if [ -w /dev/kvm ] && timeout 20 qemu-system-x86_64 -accel kvm -cpu max -smp 2 -m 1G -nodefaults \
+		-display none -serial stdio -no-reboot -kernel "$1" -append 'console=ttyS0 panic=-1' \
+		</dev/null 2>/dev/null | grep -q 'Unable to mount root'; then
+		echo kvm
+	else
+		echo tcg,thread=single
+	fi
+}
+
+# run KERNEL VMLINUZ INITRD ACCELERATOR: once
 run() {
 	local kernel=$1 pid=$work/$1.pid watch
 	: >"$work/$kernel.log"
@@ -247,7 +259,7 @@ run() {
 	# a breakpoint that the kernel, patching itself, has taken away (seen on 5.10 and 7.2:
 	# a jump to 0, a panic). Without tsc each look at the clock goes through an emulated
 	# timer.
-	timeout "$LIMIT" qemu-system-x86_64 "${ACCEL[@]}" -cpu max -smp 2 -m 4G \
+	timeout "$LIMIT" qemu-system-x86_64 -accel "$4" -cpu max -smp 2 -m 4G \
 		-nodefaults -display none -serial stdio -no-reboot -pidfile "$pid" \
 		-kernel "$2" -initrd "$3" \
 		-append 'console=ttyS0 quiet loglevel=2 panic=-1 clocksource=tsc tsc=reliable apparmor=0 rdinit=/init' \
