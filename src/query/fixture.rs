@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use rusqlite::{Connection, params};
 
-use super::{Format, Question, Request, parse};
+use super::{OutputFormat, Question, Request, parse};
 use crate::model::{dst_scope, mapped};
 use chrono::{DateTime, Utc};
 
@@ -289,7 +289,12 @@ impl History {
     }
 
     /// What is written to the output and to the notes.
-    pub fn ask(&self, question: &str, format: Format, since: Option<i64>) -> (String, String) {
+    pub fn ask(
+        &self,
+        question: &str,
+        format: OutputFormat,
+        since: Option<i64>,
+    ) -> (String, String) {
         let request = request(question, format, since);
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         let found = request.run(&self.0, &mut out, &mut notes).unwrap();
@@ -297,13 +302,13 @@ impl History {
         assert_eq!(
             found,
             !notes.starts_with("nothing")
-                && out.lines().count() > usize::from(format == Format::Csv)
+                && out.lines().count() > usize::from(format == OutputFormat::Csv)
         );
         (out, notes)
     }
 }
 
-pub fn request(question: &str, format: Format, since: Option<i64>) -> Request<Utc> {
+pub fn request(question: &str, format: OutputFormat, since: Option<i64>) -> Request<Utc> {
     Request {
         question: parsed(question),
         since,
