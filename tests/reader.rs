@@ -49,18 +49,19 @@ fn history() -> (TempDir, PathBuf) {
         hooks: String::new(),
     };
     let mut store = Store::open(&db, &Access::default(), &recording).unwrap();
-    for (id, outcome) in [(1, Outcome::Connected), (2, Outcome::Refused)] {
-        store.add(&Record::Opened(connection(id, start_ts + id, outcome)));
+    for (number, outcome) in [(1, Outcome::Connected), (2, Outcome::Refused)] {
+        let ts = start_ts + number as i64;
+        store.add(&Record::Opened(connection(number, ts, outcome)));
     }
     store.finish(start_ts + 1_000_000_000).unwrap();
     (dir, db)
 }
 
-fn connection(id: i64, ts: i64, outcome: Outcome) -> Connection {
+fn connection(number: u64, ts: i64, outcome: Outcome) -> Connection {
     let ip = [192, 0, 2, 1].into();
     assert_eq!(dst_scope(ip), "public");
     Connection {
-        id,
+        number,
         ts,
         process: Rc::new(Process {
             serial: 1,
@@ -77,7 +78,6 @@ fn connection(id: i64, ts: i64, outcome: Outcome) -> Connection {
             unit: None,
             container: None,
             netns: None,
-            start_ts: ts,
             login_uid: None,
             login_user: None,
             parent: None,

@@ -1,5 +1,5 @@
-//! The JSON form: one object a line. The keys are those of the views (see
-//! docs/schema.md), after `event`, which is the text form's name for it.
+//! The JSON form: one object a line, with `event` and then the columns of the views
+//! (docs/schema.md).
 
 use std::io::{self, Write};
 
@@ -182,7 +182,7 @@ struct Dns<'a> {
     rcode: Option<&'a str>,
     answers: Vec<DnsRecord<'a>>,
     latency_us: Option<i64>,
-    /// None while the answer is still to come.
+    /// None in a query.
     status: Option<&'a str>,
     times: u64,
 }
@@ -240,7 +240,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn every_line_is_one_json_object_with_the_views_columns() {
+    fn each_line_is_one_json_object_with_the_views_columns() {
         let history = crate::store::tests::history::History::new();
         let view = history.0.prepare("SELECT * FROM egress").unwrap();
         let mut out = Vec::new();
