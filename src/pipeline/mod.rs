@@ -149,9 +149,8 @@ impl Pipeline {
             while self.backlogged && Instant::now() < end {
                 self.step()?;
             }
-            let (attributor, records) = (&mut self.attributor, &mut self.records);
             self.capture
-                .read_counters(|event| attributor.handle(event, records));
+                .read_counters(|event| self.attributor.handle(event, &mut self.records));
         }
         let now_ns = clock::now_ns();
         if self.backlogged {
