@@ -5,6 +5,7 @@
 pub mod attribute;
 pub mod capture;
 pub mod cli;
+pub mod columns;
 pub mod commands;
 pub mod complete;
 pub mod model;
