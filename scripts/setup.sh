@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [test] [kernels] [fuzz] [lint] [vmlinux]
+#     setup.sh [root] [build] [reader] [test] [kernels] [fuzz] [lint] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -21,6 +21,10 @@ for part in "$@"; do
 		rust=yes
 		packages+=(clang libelf-dev zlib1g-dev pkg-config make gcc)
 		;;
+	reader)
+		rust=yes
+		packages+=(make gcc)
+		;;
 	test)
 		[ "$(id -u)" = 0 ] || fail "the tests load BPF programs and make network namespaces: sudo make test"
 		packages+=(curl dnsmasq-base bind9-dnsutils sqlite3 iproute2 iptables nftables docker.io
@@ -29,7 +33,7 @@ for part in "$@"; do
 		;;
 	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;
 	fuzz) packages+=(g++) ;;
-	lint) packages+=(clang-format shellcheck) ;;
+	lint) packages+=(clang-format codespell shellcheck) ;;
 	vmlinux) packages+=(bpftool) ;;
 	*) fail "setup.sh: what is \"$part\"?" ;;
 	esac

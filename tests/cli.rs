@@ -1,13 +1,13 @@
 //! The command line as people and scripts meet it: output, exit codes, errors.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-use common::*;
+use support::*;
 
 fn query(db: &std::path::Path, args: &[&str]) -> Output {
     egrets()
@@ -366,21 +366,4 @@ fn who_may_not_read_the_history_is_told_how_to() {
         "{}",
         text(&output.stderr)
     );
-}
-
-#[test]
-fn every_command_has_a_page_of_manual() {
-    let dir = tempfile::tempdir().unwrap();
-    ok(egrets().arg("man-pages").arg(dir.path()));
-    let help = ok(egrets().arg("--help"));
-    let (_, commands) = help.split_once("Commands:\n").unwrap();
-    let commands = commands.split("\n\n").next().unwrap();
-    let names = commands
-        .lines()
-        .map(|line| line.split_whitespace().next().unwrap());
-    for name in names.filter(|name| *name != "help") {
-        let page = fs::read_to_string(dir.path().join(format!("egrets-{name}.1")));
-        assert!(page.unwrap().contains(".SH OPTIONS"), "{name}");
-    }
-    assert!(dir.path().join("egrets.1").exists());
 }

@@ -1,6 +1,6 @@
 //! `egrets export`: the rows of the views as files, whatever else goes on.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
-use common::*;
+use support::*;
 use tempfile::TempDir;
 
 fn export(db: &Path, args: &[&str]) -> Output {
@@ -220,7 +220,10 @@ fn what_is_there_is_replaced_only_by_force_and_never_if_it_is_no_file() {
     for path in ["/dev/null", dir.path().to_str().unwrap()] {
         let output = export(&db, &["-o", path, "--force"]);
         assert_eq!(code(&output), 2, "{path}");
-        assert!(text(&output.stderr).contains("is no file"), "{path}");
+        assert!(
+            text(&output.stderr).contains("is not a regular file"),
+            "{path}"
+        );
     }
     let left = fs::read_dir(dir.path()).unwrap();
     let left = left.filter(|entry| {

@@ -11,8 +11,8 @@ use super::live;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
+use crate::human;
 use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, clock};
-use crate::query::human;
 use crate::store::{self, Access, Recording, RetentionOverrides, Store};
 
 /// How long the last connections of a command have to close after its end.

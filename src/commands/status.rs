@@ -1,5 +1,4 @@
-//! `egrets status`: whether a recorder runs, since when, and what the history
-//! holds.
+//! `egrets status`: whether a recorder is running, since when, and what the history holds.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,7 +7,8 @@ use anyhow::Result;
 use chrono::{Local, Offset, TimeZone};
 
 use crate::cli::StatusArgs;
-use crate::query::{self, human};
+use crate::human;
+use crate::query;
 use crate::store::{self, Status};
 
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {
@@ -32,7 +32,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
             ),
             (false, true) => format!("stopped; the last one ended {}", local(last.end_ts)),
             (false, false) => format!(
-                "stopped; the last one was killed, it saw everything until {}",
+                "stopped; the last one was killed and recorded until {}",
                 local(last.end_ts)
             ),
         };

@@ -2,12 +2,17 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Format, Question, Request, parse};
+use super::{OutputFormat, Question, Request, parse};
 pub use crate::store::tests::history::{Answer, By, CURL, History, NOW, SECOND};
 
 impl History {
     /// Returns the output and the notes.
-    pub fn ask(&self, question: &str, format: Format, since: Option<i64>) -> (String, String) {
+    pub fn ask(
+        &self,
+        question: &str,
+        format: OutputFormat,
+        since: Option<i64>,
+    ) -> (String, String) {
         let request = request(question, format, since);
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         let found = request.run(&self.0, &mut out, &mut notes).unwrap();
@@ -15,13 +20,13 @@ impl History {
         assert_eq!(
             found,
             !notes.starts_with("nothing")
-                && out.lines().count() > usize::from(format == Format::Csv)
+                && out.lines().count() > usize::from(format == OutputFormat::Csv)
         );
         (out, notes)
     }
 }
 
-pub fn request(question: &str, format: Format, since: Option<i64>) -> Request<Utc> {
+pub fn request(question: &str, format: OutputFormat, since: Option<i64>) -> Request<Utc> {
     Request {
         question: parsed(question),
         since,

@@ -32,7 +32,7 @@ use checkpoint::Checkpointer;
 use write::Writer;
 
 pub use file::{Access, group_id, is_damaged, of_file, open_reader, recorder_runs};
-pub use names::{NameKind, names_with_prefix};
+pub use names::{StoredNames, names_with_prefix};
 pub use retention::Retention;
 pub use settings::{Override, RetentionOverrides};
 pub use status::Status;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use anyhow::Result;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameKind {
+pub enum StoredNames {
     Hosts,
     Programs,
     Containers,
@@ -24,21 +24,21 @@ pub enum NameKind {
 /// SQLite's.
 pub fn names_with_prefix(
     db: &Connection,
-    kind: NameKind,
+    kind: StoredNames,
     prefix: &str,
     limit: usize,
 ) -> Result<Vec<String>> {
     let sql = match kind {
-        NameKind::Hosts => {
+        StoredNames::Hosts => {
             "SELECT name FROM host WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3".to_owned()
         }
-        NameKind::Programs => process_column("comm"),
-        NameKind::Users => process_column("user"),
-        NameKind::Units => process_column("unit"),
-        NameKind::Containers => container_column("name"),
-        NameKind::Images => container_column("image"),
-        NameKind::Pods => container_column("pod"),
-        NameKind::Namespaces => container_column("pod_namespace"),
+        StoredNames::Programs => process_column("comm"),
+        StoredNames::Users => process_column("user"),
+        StoredNames::Units => process_column("unit"),
+        StoredNames::Containers => container_column("name"),
+        StoredNames::Images => container_column("image"),
+        StoredNames::Pods => container_column("pod"),
+        StoredNames::Namespaces => container_column("pod_namespace"),
     };
     // Everything that has the prefix sorts before the prefix followed by the last character.
     let end = format!("{prefix}{}", char::MAX);
