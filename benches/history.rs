@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use egrets::query::{self, Format, Request};
+use egrets::query::{self, OutputFormat, Request};
 use egrets::store::{self, Access, Recording, Store};
 use generator::Generator;
 use measure::{Figures, bytes_on_disk, drop_caches, median, resident};
@@ -141,7 +141,7 @@ fn ask(path: &Path, question: &str, now: i64, cold: bool) -> Result<(Duration, u
         question: query::parse(question, &now)?,
         since: None,
         until: None,
-        format: Format::Json,
+        format: OutputFormat::Json,
         width: None,
         now,
         begun: None,

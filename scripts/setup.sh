@@ -33,7 +33,7 @@ for part in "$@"; do
 		;;
 	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;
 	fuzz) packages+=(g++) ;;
-	lint) packages+=(clang-format shellcheck) ;;
+	lint) packages+=(clang-format codespell shellcheck) ;;
 	vmlinux) packages+=(bpftool) ;;
 	*) fail "setup.sh: what is \"$part\"?" ;;
 	esac

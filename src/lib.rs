@@ -1,13 +1,17 @@
-//! egrets: which process, in which container, talked to which hostname, when,
-//! how much. docs/architecture.md follows an event through these modules.
+//! egrets: which process, in which container, talked to which hostname, when, how much.
+//! docs/architecture.md follows an event through these modules.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+#[cfg(feature = "record")]
 pub mod attribute;
+#[cfg(feature = "record")]
 pub mod capture;
 pub mod cli;
 pub mod commands;
 pub mod complete;
+pub mod human;
 pub mod model;
+pub mod pipeline;
 pub mod print;
 pub mod query;
 pub mod store;

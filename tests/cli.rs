@@ -367,20 +367,3 @@ fn who_may_not_read_the_history_is_told_how_to() {
         text(&output.stderr)
     );
 }
-
-#[test]
-fn every_command_has_a_page_of_manual() {
-    let dir = tempfile::tempdir().unwrap();
-    ok(egrets().arg("man-pages").arg(dir.path()));
-    let help = ok(egrets().arg("--help"));
-    let (_, commands) = help.split_once("Commands:\n").unwrap();
-    let commands = commands.split("\n\n").next().unwrap();
-    let names = commands
-        .lines()
-        .map(|line| line.split_whitespace().next().unwrap());
-    for name in names.filter(|name| *name != "help") {
-        let page = fs::read_to_string(dir.path().join(format!("egrets-{name}.1")));
-        assert!(page.unwrap().contains(".SH OPTIONS"), "{name}");
-    }
-    assert!(dir.path().join("egrets.1").exists());
-}

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use egrets::query::human;
+use egrets::human;
 use support::agreed::{ANSWERS, answer, back, meanwhile};
 use support::coverage::{TcpCounters, compare_both, compare_rows};
 use support::docker::{Docker, GATEWAY};

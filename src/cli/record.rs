@@ -1,0 +1,137 @@
+//! The arguments of the commands that load the BPF programs.
+
+use std::ffi::OsString;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::DbArgs;
+use super::values::{at_least_one, duration, kept_time, max_size, ring_bytes};
+use crate::attribute::Exclude;
+use crate::capture::{self, HookSet, MAX_OTHER_PORTS};
+use crate::store::Override;
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub live: LiveArgs,
+}
+
+/// What watch and record share.
+#[derive(Debug, Args)]
+pub struct LiveArgs {
+    /// Stop after this time, e.g. 60s, 10m, 1h 30m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Leave out loopback, a network (10.0.0.0/8), an address, a port (443) or a
+    /// process name (curl); can be repeated
+    #[arg(long, value_name = "WHAT", value_parser = Exclude::from_str)]
+    pub exclude: Vec<Exclude>,
+    /// Maximum number of DNS answers to remember for naming connections
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = at_least_one)]
+    pub max_names: usize,
+    /// Keep only the program of each command line: arguments may contain secrets
+    #[arg(long)]
+    pub no_args: bool,
+    /// Size of the kernel's event buffer, e.g. 64K, 16M; rounded up to a power of two
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = ring_bytes)]
+    pub ring_size: u32,
+    /// An additional port of DNS servers, besides 53, 5353 (multicast DNS) and 5355
+    /// (LLMNR); can be given up to 5 times
+    #[arg(long = "dns-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub dns_ports: Vec<u16>,
+    #[command(flatten)]
+    pub hooks: HookArgs,
+}
+
+/// Which hooks to use.
+#[derive(Debug, Args)]
+pub struct HookArgs {
+    /// How to find out why an attempt failed: kernel probes, the tracepoints that
+    /// kernels without them have too, or the first that works
+    #[arg(long, value_name = "SET", env = "EGRETS_HOOKS", default_value = "auto",
+        value_parser = ["auto", "kprobe", "portable"])]
+    hooks: String,
+}
+
+impl HookArgs {
+    /// None: the first that works.
+    pub fn set(&self) -> Option<HookSet> {
+        match self.hooks.as_str() {
+            "kprobe" => Some(HookSet::Kprobe),
+            "portable" => Some(HookSet::Portable),
+            _ => None,
+        }
+    }
+}
+
+impl LiveArgs {
+    /// # Errors
+    /// More DNS ports than the kernel side has room for.
+    pub fn capture(&self) -> Result<capture::Options> {
+        if self.dns_ports.len() > MAX_OTHER_PORTS {
+            bail!(
+                "--dns-port was given {} times; at most {MAX_OTHER_PORTS} are supported",
+                self.dns_ports.len()
+            );
+        }
+        Ok(capture::Options {
+            ring_bytes: self.ring_size,
+            hooks: self.hooks.set(),
+            dns_ports: self.dns_ports.clone(),
+            sizes: false,
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "--keep, --max-size and --keep-summary are stored in the history and apply to \
+    later runs on it,\nuntil they are given again; \"default\" resets one."
+)]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Also print the live events
+    #[arg(long)]
+    pub print: bool,
+    /// Print them as JSON, one object per line (implies --print)
+    #[arg(long)]
+    pub json: bool,
+    /// Remove connections and lookups older than this, e.g. 30d; "none" keeps them
+    /// however old they are [default: none]
+    #[arg(long, value_name = "TIME", value_parser = kept_time)]
+    pub keep: Option<Override<Duration>>,
+    /// Remove the oldest rows when the history exceeds this, e.g. 500M, 2G; "none" sets no
+    /// limit, "default" resets it to 2G [default: 2G]
+    #[arg(long, value_name = "SIZE", value_parser = max_size)]
+    pub max_size: Option<Override<u64>>,
+    /// Keep daily and overall totals of removed connections until they are older than this,
+    /// e.g. 365d; "none" removes them with the connections and leaves earlier ones
+    /// [default: none]
+    #[arg(long, value_name = "TIME", value_parser = kept_time)]
+    pub keep_summary: Option<Override<Duration>>,
+    /// Let this group read the history
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    #[command(flatten)]
+    pub live: LiveArgs,
+    /// Run this command as the user who called sudo, and record only it and its
+    /// descendants; egrets exits with its status
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub hooks: HookArgs,
+    /// Show the size of each hook's BPF program
+    #[arg(long, short)]
+    pub verbose: bool,
+}

@@ -1,0 +1,218 @@
+//! The commands that read a history, on one that was written without a recorder: neither
+//! root nor BPF is needed, and a build without the feature `record` passes it too.
+
+use std::fs;
+#[cfg(not(feature = "record"))]
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::rc::Rc;
+
+use egrets::model::{
+    Connection, Endpoint, Name, Outcome, Process, Protocol, Record, Source, dst_scope,
+};
+use egrets::store::{Access, Recording, Store};
+use tempfile::TempDir;
+
+fn egrets(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_egrets"))
+        .args(args)
+        .env_remove("EGRETS_DB")
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Standard output of a command that succeeds.
+fn ok(args: &[&str]) -> String {
+    let output = egrets(args);
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+/// The history of a curl that connected to www.example.com, and of one that was refused.
+fn history() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("egrets.db");
+    let start_ts = 1_795_442_400_000_000_000;
+    let recording = Recording {
+        start_ts,
+        hook_set: "kprobe".to_owned(),
+        hooks: String::new(),
+    };
+    let mut store = Store::open(&db, &Access::default(), &recording).unwrap();
+    for (id, outcome) in [(1, Outcome::Connected), (2, Outcome::Refused)] {
+        store.add(&Record::Opened(connection(id, start_ts + id, outcome)));
+    }
+    store.finish(start_ts + 1_000_000_000).unwrap();
+    (dir, db)
+}
+
+fn connection(id: i64, ts: i64, outcome: Outcome) -> Connection {
+    let ip = [192, 0, 2, 1].into();
+    assert_eq!(dst_scope(ip), "public");
+    Connection {
+        id,
+        ts,
+        process: Rc::new(Process {
+            serial: 1,
+            pid: 4242,
+            start_ns: 1,
+            ppid: None,
+            parent_comm: None,
+            comm: "curl".to_owned(),
+            exe: Some("/usr/bin/curl".to_owned()),
+            cmdline: None,
+            uid: 1000,
+            user: Some("alice".to_owned()),
+            cgroup: None,
+            unit: None,
+            container: None,
+            netns: None,
+            start_ts: ts,
+            login_uid: None,
+            login_user: None,
+            parent: None,
+            session: None,
+        }),
+        tid: 4242,
+        protocol: Protocol::Tcp,
+        src: None,
+        dst: Endpoint { ip, port: 443 },
+        name: Some(Name {
+            host: "www.example.com".into(),
+            source: Source::Process,
+            age_ms: Some(5),
+            lookup: None,
+            rivals: 0,
+            rival_names: Vec::new(),
+        }),
+        outcome,
+        errno: None,
+        latency_us: None,
+        tx_bytes: None,
+        rx_bytes: None,
+        tx_packets: None,
+        rx_packets: None,
+        duration_us: None,
+        already_open: false,
+        raw: false,
+        shared_pid: None,
+    }
+}
+
+#[test]
+fn question_is_answered_from_the_file() {
+    let (_dir, db) = history();
+    let db = db.to_str().unwrap();
+    let table = ok(&[
+        "query",
+        "--db",
+        db,
+        "which",
+        "processes",
+        "hit",
+        "example.com",
+    ]);
+    let lines = Vec::from_iter(table.lines());
+    assert_eq!(lines.len(), 2, "{table}");
+    assert!(lines[0].starts_with("PROCESS  "), "{table}");
+    assert!(lines[1].starts_with("curl  "), "{table}");
+    let json = ok(&[
+        "query",
+        "--json",
+        "--db",
+        db,
+        "which connections were refused",
+    ]);
+    let row: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&row["id"], &row["host"]),
+        (&2.into(), &"www.example.com".into())
+    );
+    let nothing = egrets(&["query", "--db", db, "who hit elsewhere.test"]);
+    assert_eq!(nothing.status.code(), Some(1));
+}
+
+#[test]
+fn rows_are_exported_explained_and_counted() {
+    let (_dir, db) = history();
+    let db = db.to_str().unwrap();
+    let csv = ok(&["export", "--db", db, "--format", "csv", "--output", "-"]);
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let explained = ok(&["explain", "--db", db, "1"]);
+    assert!(
+        explained.contains("name         www.example.com\n"),
+        "{explained}"
+    );
+    let status = ok(&["status", "--db", db]);
+    assert!(status.contains("connections  2\n"), "{status}");
+}
+
+#[test]
+fn names_of_the_history_complete_a_question() {
+    let (_dir, db) = history();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
+    command.args(["complete-words", "--shell", "zsh", "--", "query"]);
+    command.args(["who", "hit", "ww"]).env("EGRETS_DB", &db);
+    let output = command.output().unwrap();
+    assert_eq!(text(&output.stdout), "www.example.com\thost\n");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(ok(&["completions", shell]).contains("complete-words"));
+    }
+}
+
+#[test]
+fn every_command_has_a_man_page() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(&["man-pages", dir.path().to_str().unwrap()]);
+    let help = ok(&["--help"]);
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands = commands.split("\n\n").next().unwrap();
+    let names = commands
+        .lines()
+        .map(|line| line.split_whitespace().next().unwrap());
+    for name in names.filter(|name| *name != "help") {
+        let page = fs::read_to_string(dir.path().join(format!("egrets-{name}.1")));
+        assert!(page.unwrap().contains(".SH OPTIONS"), "{name}");
+    }
+    assert!(dir.path().join("egrets.1").exists());
+}
+
+#[test]
+fn missing_history_is_an_error_that_names_it() {
+    let output = egrets(&["query", "--db", "/no/such/egrets.db", "who hit a.test"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("/no/such/egrets.db"));
+    // the SQL of a question reads no file
+    ok(&["query", "--db", "/no/such", "--sql", "who hit a.test"]);
+}
+
+#[cfg(not(feature = "record"))]
+#[test]
+fn reader_build_refuses_to_record_and_says_how_to_get_the_full_one() {
+    for args in [
+        &[][..],
+        &["watch", "--json"],
+        &["record", "--db", "x", "--", "true", "--help"],
+        &["record", "--help"],
+        &["check", "--verbose"],
+    ] {
+        let output = egrets(args);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        for part in ["only reads histories", "make build"] {
+            assert!(error.contains(part), "{args:?}: {error}");
+        }
+    }
+    assert!(!Path::new("x").exists());
+}
