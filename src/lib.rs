@@ -1,5 +1,5 @@
-//! egrets: which process, in which container, talked to which hostname, when,
-//! how much. docs/architecture.md follows an event through these modules.
+//! egrets: which process, in which container, talked to which hostname, when, how much.
+//! docs/architecture.md follows an event through these modules.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 #[cfg(feature = "record")]
@@ -7,6 +7,7 @@ pub mod attribute;
 #[cfg(feature = "record")]
 pub mod capture;
 pub mod cli;
+pub mod columns;
 pub mod commands;
 pub mod complete;
 pub mod human;
