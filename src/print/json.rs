@@ -49,7 +49,7 @@ fn line<'a>(
     columns: &[Column],
     value: impl Fn(&Column) -> Value<'a>,
 ) -> io::Result<()> {
-    let object = Object {
+    let object = JsonLine {
         event,
         columns,
         value,
@@ -58,13 +58,13 @@ fn line<'a>(
     out.write_all(b"\n")
 }
 
-struct Object<'a, F> {
+struct JsonLine<'a, F> {
     event: &'a str,
     columns: &'a [Column],
     value: F,
 }
 
-impl<'v, F: Fn(&Column) -> Value<'v>> Serialize for Object<'_, F> {
+impl<'v, F: Fn(&Column) -> Value<'v>> Serialize for JsonLine<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("event", self.event)?;
