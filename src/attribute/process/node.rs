@@ -28,7 +28,7 @@ pub struct Node {
     pub v1_path_read: Cell<bool>,
     /// Its identity in its last event.
     pub last: RefCell<Option<(Identity, Rc<Process>)>>,
-    /// It as the ancestor of what it started last, and the program that it ran then.
+    /// Its ancestor record, and the program that this is for.
     pub ancestor: RefCell<Option<(Rc<Image>, Rc<Ancestor>)>>,
 }
 
