@@ -37,7 +37,7 @@ fuzz: ## Fuzz what reads strangers' bytes, SECONDS_EACH=60 a target
 # the tests that have rows of its table; a drip of three minutes
 coverage: ## Measure the ways out, here and on another kernel; needs sudo
 	@EGRETS_TEST_DRIP=180 scripts/measure.sh coverage \
-		$$(grep -lw common::coverage tests/*.rs | xargs basename -as .rs)
+		$$(grep -lw support::coverage tests/*.rs | xargs basename -as .rs)
 
 lint: ## Check format and lints of the Rust, C and shell code
 	@scripts/lint.sh

@@ -9,8 +9,8 @@ use egrets::attribute::dns::{addresses, host_of, parse};
 use egrets::attribute::stream::Streams;
 use egrets::attribute::{Attributor, Settings, hosts};
 use egrets::capture::event::{Connect, Dns, Event, EventKind, MountNamespace, Owner, Segment};
-use egrets::model::{Connection, Endpoint, Protocol, Record};
-use egrets::print::{Format, Printer};
+use egrets::model::{self, Connection, Endpoint, Protocol, Record};
+use egrets::print::{LineFormat, Printer};
 
 /// Characters that the names and data of one message come to at most.
 const MAX_TEXT: usize = 1 << 20;
@@ -89,19 +89,15 @@ impl Run {
             max_names: 1000,
             exclude: Vec::new(),
             only_tracked: false,
-            next_connection: 1,
-            next_lookup: 1,
             procfs: false,
             no_args: false,
-            clock_offset_ns: 0,
-            boot_ts: 0,
             dns_ports: vec![53],
             cgroup_root: "/nonexistent".into(),
         });
-        let printer = |format| Printer::new(format, Box::new(io::sink()), 0);
+        let printer = |format| Printer::new(format, Box::new(io::sink()), 0, model::Run::new(0));
         Run {
             attributor,
-            printers: [printer(Format::Text), printer(Format::Json)],
+            printers: [printer(LineFormat::Text), printer(LineFormat::Json)],
             ns: 1,
         }
     }
@@ -118,7 +114,7 @@ impl Run {
             if let Record::Opened(connection) = &record {
                 begun = Some(connection.clone());
             }
-            printer.add(record);
+            printer.add(&record);
         }
         printer.finish().expect("a sink takes all");
         begun

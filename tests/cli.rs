@@ -1,13 +1,13 @@
 //! The command line as people and scripts meet it: output, exit codes, errors.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-use common::*;
+use support::*;
 
 fn query(db: &std::path::Path, args: &[&str]) -> Output {
     egrets()

@@ -1,7 +1,7 @@
 //! Completion as shells do it: real ones, in a terminal, with names that are out to be
 //! executed.
 
-mod common;
+mod support;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::*;
+use support::*;
 
 /// Names of hosts, each found by its beginning, and what egrets is to get for it.
 const HOSTILE: [(&str, &str, &str); 13] = [

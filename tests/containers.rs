@@ -2,7 +2,7 @@
 //! out as those runtimes do it, and real processes in them. `tests/runtimes.rs` and
 //! `tests/docker.rs` run the runtimes themselves.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::*;
+use support::*;
 use tempfile::TempDir;
 
 /// Files and directories of the test's own, taken away with it.

@@ -1,15 +1,15 @@
 //! Ways to send and to receive: what clients sent and got, who knew exactly what that
 //! was, against their rows, and against what a firewall counted.
 
-mod common;
+mod support;
 
 use std::path::Path;
 use std::process::Command;
 
-use common::agreed::{ANSWERS, answer, back};
-use common::coverage::{TcpCounters, compare_both, say};
-use common::peer::{Answers, Firewall, Peer};
-use common::*;
+use support::agreed::{ANSWERS, answer, back};
+use support::coverage::{TcpCounters, compare_both, say};
+use support::peer::{Answers, Firewall, Peer};
+use support::*;
 
 /// A run of `send`, and what it has to come to.
 struct Run {
@@ -59,9 +59,9 @@ fn compare_all(db: &Path, runs: &[Run]) {
 /// Records them.
 fn record(net: &Net, runs: Vec<Run>) -> Vec<Run> {
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(net);
     let runs = run_all(net, runs);
-    recorder.stop();
+    recording.save(&db);
     compare_all(&db, &runs);
     runs
 }

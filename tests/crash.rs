@@ -1,13 +1,13 @@
 //! kill -9 in mid-recording. On its own in this file, and so on its own on the
 //! machine: what is promised is a time.
 
-mod common;
+mod support;
 
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::*;
+use support::*;
 
 #[test]
 fn a_killed_recorder_loses_a_quarter_of_a_second_at_most_and_says_so() {

@@ -2,17 +2,23 @@
 //! late, missing, wrong or broken. Real dnsmasq and dig; where a server has to
 //! misbehave, one of the test's own.
 
-mod common;
+mod support;
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 
-use common::*;
 use simple_dns::rdata::{A, HTTPS, NS, RData, SOA, SVCB};
 use simple_dns::{CLASS, Name, Packet, QCLASS, QTYPE, Question, ResourceRecord, TYPE};
+use support::*;
 
 /// Records what `script` does in the near namespace.
 fn record(net: &Net, db: &Path, script: &str) {
+    let output = net.observe(db, &["sh", "-c", script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+}
+
+/// The same with a recorder for it alone, whose end settles what is still unanswered.
+fn record_to_the_end(net: &Net, db: &Path, script: &str) {
     let output = net.record(db, &["sh", "-c", script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
 }
@@ -254,7 +260,7 @@ fn a_question_that_nobody_answers_is_told_as_unanswered() {
     let net = Net::new();
     net.dns(|_| Vec::new());
     let (_dir, db) = history();
-    record(
+    record_to_the_end(
         &net,
         &db,
         &format!("dig +tries=1 +time=1 @{FAR4} silent.test A >/dev/null; true"),
@@ -329,7 +335,7 @@ fn a_message_of_any_bytes_is_counted_as_malformed() {
         }
     });
     let (_dir, db) = history();
-    record(
+    record_to_the_end(
         &net,
         &db,
         &format!(
@@ -415,7 +421,7 @@ fn broken_answers_name_nothing_and_the_next_honest_one_does() {
         .take(CASES)
         .map(|c| format!("{} ", c as char))
         .collect();
-    record(
+    record_to_the_end(
         &net,
         &db,
         &format!(

@@ -1,14 +1,14 @@
 //! Containers on a real Docker daemon that the test starts in a network
 //! namespace of its own: its bridge and firewall rules stay there.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::docker::{Docker, GATEWAY};
-use common::*;
+use support::docker::{Docker, GATEWAY};
+use support::*;
 
 #[test]
 fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_milliseconds() {

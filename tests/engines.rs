@@ -1,14 +1,14 @@
 //! docs/engines.md, put to the test: DuckDB has the same answers, from the SQLite file, from
 //! JSON lines and from CSV.
 
-mod common;
+mod support;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::*;
 use serde_json::{Value, json};
+use support::*;
 
 const ENGINES: &str = include_str!("../docs/engines.md");
 

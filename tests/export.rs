@@ -1,6 +1,6 @@
 //! `egrets export`: the rows of the views as files, whatever else goes on.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
-use common::*;
+use support::*;
 use tempfile::TempDir;
 
 fn export(db: &Path, args: &[&str]) -> Output {

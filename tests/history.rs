@@ -1,7 +1,7 @@
 //! The SQLite file: readers while it is written, kills, and files that are not
 //! what they should be.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use std::process::Output;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::*;
+use support::*;
 
 fn record(db: &Path) -> Output {
     egrets()

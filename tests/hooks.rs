@@ -2,15 +2,15 @@
 //! end, and what `egrets check` says of them. `make test-kernels` runs this on other
 //! kernels with each set.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::*;
 use libbpf_rs::libbpf_sys;
+use support::*;
 
 /// Blocking in the main thread, in another one, non-blocking, by sendmsg, as MPTCP, by
 /// io_uring.

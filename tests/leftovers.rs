@@ -1,14 +1,14 @@
 //! What no hook tells the end of stays in none of the kernel side's tables.
 
-mod common;
+mod support;
 
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::ptr::null_mut;
 
-use common::*;
 use libbpf_rs::{MapCore, MapHandle, libbpf_sys};
+use support::*;
 
 /// A table of that recorder.
 fn table(recorder: &Recorder, name: &str) -> MapHandle {

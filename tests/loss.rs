@@ -1,9 +1,9 @@
 //! Loss is counted exactly. On its own in this file, and so on its own on the
 //! machine: the kernel side counts what anybody loses.
 
-mod common;
+mod support;
 
-use common::*;
+use support::*;
 
 #[test]
 fn captured_and_lost_are_together_what_happened() {

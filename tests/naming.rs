@@ -2,16 +2,16 @@
 //! docs/naming.md from them. What is dialled is printed by who dials it, and each
 //! connection is found again by its own port.
 
-mod common;
+mod support;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use common::*;
+use support::*;
 
 /// Records a script in the near namespace; what it printed.
 fn script(net: &Net, db: &std::path::Path, script: &str) -> String {
-    let output = net.record(db, &["sh", "-c", script]);
+    let output = net.observe(db, &["sh", "-c", script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     text(&output.stdout)
 }

@@ -1,14 +1,14 @@
 //! Who it was: real processes of milliseconds, scripts and what they start, sockets
 //! that outlive their process.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use common::*;
+use support::*;
 
 #[test]
 fn five_thousand_processes_of_milliseconds_all_have_their_program_and_arguments() {
@@ -216,7 +216,7 @@ fn hostile_arguments_stay_in_their_line_and_their_field() {
                 .is_some_and(|c| c.ends_with("a\nINFO[0000] fake\u{1b}[2J\u{fffd}\u{fffd}\"',--"))
     }));
     assert!(!output.contains('\u{1b}'));
-    let table = ok(common::egrets()
+    let table = ok(support::egrets()
         .args(["query", "what did bash talk to", "--db"])
         .arg(&db));
     assert!(!table.contains('\u{1b}'), "{table}");
@@ -257,7 +257,7 @@ fn a_program_with_a_hostile_name_stays_in_its_line_its_field_and_its_cell() {
     );
     let question = format!("which processes connected on port {port}");
     let ask = |form: &[&str]| {
-        let mut query = common::egrets();
+        let mut query = support::egrets();
         ok(query.args(["query", &question, "--db"]).arg(&db).args(form))
     };
     harmless(&ask(&[]), 2);

@@ -1,7 +1,7 @@
 //! What is neither TCP nor UDP: each protocol's packets, whose they are, and what of them
 //! was the process' own.
 
-mod common;
+mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -11,11 +11,11 @@ use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::agreed::{ANSWERS, answer, back};
-use common::coverage::{TcpCounters, compare_rows, linux, say};
-use common::peer::{Answers, Peer};
-use common::*;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use support::agreed::{ANSWERS, answer, back};
+use support::coverage::{TcpCounters, compare_rows, linux, say};
+use support::peer::{Answers, Peer};
+use support::*;
 
 /// A run of `packet` inside the near namespace. None, and a row that says so, where this
 /// kernel lacks the protocol.
@@ -93,7 +93,7 @@ fn udplite_is_its_processs_and_exact() {
         })
         .collect();
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let mut runs = Vec::new();
     for (way, count, size) in [("udplite", 20, 700), ("udplite-to", 7, 0)] {
         for (ip, port) in &ports {
@@ -103,7 +103,7 @@ fn udplite_is_its_processs_and_exact() {
             }
         }
     }
-    recorder.stop();
+    recording.save(&db);
     for (args, ip, port, carried) in &runs {
         let row = compare(&db, args, "udplite", *carried, *carried);
         let family = if ip.contains(':') { "6" } else { "4" };
@@ -124,7 +124,7 @@ fn pings_and_raw_packets_are_their_processs_and_exact() {
     let (raw6, _) = far(&net, Type::RAW, EXPERIMENT, FAR6).unwrap();
     echo(raw6, 0);
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     // way, address, protocol, its number, what a piece is larger than its size, whether it comes back
     let ways = [
         ("ping", FAR4, "icmp", 0, 8, true),
@@ -140,7 +140,7 @@ fn pings_and_raw_packets_are_their_processs_and_exact() {
     for ((_, _, protocol, ..), args) in &runs {
         run(&net, args, protocol).unwrap();
     }
-    recorder.stop();
+    recording.save(&db);
     for ((way, ip, protocol, _, more, back), args) in &runs {
         let out = TcpCounters::datagrams(9, 1111 + more);
         let none = TcpCounters::datagrams(0, 0);
@@ -194,7 +194,7 @@ fn associations_have_an_outcome_and_their_data_alone_is_counted() {
     let (sctp, sink) = (port(STREAM, SCTP, true), port(STREAM, SCTP, false));
     let dccp = port(SOCK_DCCP, libc::IPPROTO_DCCP, true);
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     // way, protocol, port, count, size, whether it comes back
     let ways = [
         ("sctp", "sctp", sctp, 9, 1111, true),
@@ -221,7 +221,7 @@ fn associations_have_an_outcome_and_their_data_alone_is_counted() {
         assert!(text(&output.stderr).contains("refused"), "{output:?}");
     }
     thread::sleep(Duration::from_millis(500)); // for what goes on after the last close
-    recorder.stop();
+    recording.save(&db);
     for ((_, protocol, port, count, size, back), args) in &runs {
         let [out, back] = chunks(&db, args, count * size, *back);
         let row = compare(&db, args, protocol, out, back);
@@ -296,11 +296,11 @@ fn what_sctp_sends_again_is_counted_once() {
         }
         lose(&net, hook);
         let (_dir, db) = history();
-        let recorder = Recorder::start(&db, &[]);
+        let recording = Recording::start(&net);
         let args = format!("{way} {FAR4} {port} {count} 1111");
         run(&net, &args, "sctp").unwrap();
         thread::sleep(Duration::from_secs(3)); // for what is sent again after the close
-        recorder.stop();
+        recording.save(&db);
         assert!(lost(&net) > 5, "{hook}: {} were lost", lost(&net));
         let [out, back] = chunks(&db, &args, count * 1111, sends);
         let filter = format!("cmdline LIKE '%/packet {args}'");
@@ -323,7 +323,7 @@ fn bypass(db: &Path) -> (bool, bool) {
 fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
     let net = Net::new();
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     // way, address, the frame's length less its size, whether its address can be told, its port
     let ways = [
         ("raw", FAR4, ETHERNET + IPV4 + UDP, true, true),
@@ -347,7 +347,7 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
     }
     let truncated = format!("frame-truncated {FAR4} 4242 8 1001");
     run(&net, &truncated, "packet").unwrap();
-    recorder.stop();
+    recording.save(&db);
     let (whole, seen) = bypass(&db);
     for ((way, ip, more, address, port), args) in &runs {
         if *way == "bypass" && !seen {
@@ -373,14 +373,14 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
 fn frames_of_af_xdp_that_the_kernel_copies_are_seen_by_the_kprobe_set() {
     let net = Net::new();
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let runs = ["frame-xdp", "frame-xdp-poll"].map(|way| format!("{way} {FAR4} 4242 40 1001"));
     for args in &runs {
         if run(&net, args, "packet").is_none() {
             return;
         }
     }
-    recorder.stop();
+    recording.save(&db);
     let (kprobe, _) = bypass(&db);
     for args in &runs {
         if kprobe {
@@ -399,10 +399,10 @@ fn threads_that_share_a_packet_socket_have_each_frame_counted_once() {
     const COUNT: usize = 8000;
     let net = Net::new();
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let args = format!("frame-threads {FAR4} 4242 {COUNT} 100");
     run(&net, &args, "packet").unwrap();
-    recorder.stop();
+    recording.save(&db);
     packets(&db, &args, COUNT, ETHERNET + IPV4 + UDP + 100);
 }
 
@@ -429,7 +429,7 @@ fn a_frame_that_a_bridge_passes_on_counts_once_and_one_given_to_its_port_too() {
         (sent() > before).then_some(())
     });
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let before = sent();
     let ways = ["raw", "dgram", "bypass"].map(|way| format!("frame-{way} {FAR4} 4242 8 1001"));
     for args in &ways {
@@ -443,7 +443,7 @@ fn a_frame_that_a_bridge_passes_on_counts_once_and_one_given_to_its_port_too() {
     ip("link set up0 up");
     let port = format!("frame-raw {FAR4} 4243 8 1001");
     run(&net, &port, "packet").unwrap();
-    recorder.stop();
+    recording.save(&db);
     let (_, seen) = bypass(&db);
     for (args, more) in [
         (&ways[0], ETHERNET + IPV4 + UDP),
@@ -500,7 +500,7 @@ fn what_passes_a_vlan_device_is_counted_once() {
         text(&output.stderr).contains("refused").then_some(())
     });
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     for ip in [FAR4, FAR6] {
         for args in [
             format!("write {ip} {port} 5 70001"),
@@ -513,7 +513,7 @@ fn what_passes_a_vlan_device_is_counted_once() {
     for args in &frames {
         run(&net, args, "packet").unwrap();
     }
-    recorder.stop();
+    recording.save(&db);
     let [tcp, tcp_back] = [5 * 70_001, back(5 * 70_001)].map(|n| TcpCounters::bytes(2 * n));
     let (udp, udp_back) = (
         TcpCounters::datagrams(40, 1200),
@@ -667,7 +667,7 @@ fn a_socket_that_others_inherit_or_are_given_stays_its_first_owners_and_says_so(
     let (raw, _) = far(&net, Type::RAW, EXPERIMENT, FAR4).unwrap();
     echo(raw, 20);
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let frame = ETHERNET + IPV4 + UDP;
     let ways = [
         ("tcp", tcp, 0),
@@ -684,7 +684,7 @@ fn a_socket_that_others_inherit_or_are_given_stays_its_first_owners_and_says_so(
             runs.push((args, printed, 7 * (501 + more)));
         }
     }
-    recorder.stop();
+    recording.save(&db);
     for (args, printed, bytes) in &runs {
         let columns = "pid, shared_pid, tx_bytes";
         let filter = format!("cmdline LIKE '%/packet {args}'");

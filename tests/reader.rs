@@ -60,7 +60,7 @@ fn connection(id: i64, ts: i64, outcome: Outcome) -> Connection {
     let ip = [192, 0, 2, 1].into();
     assert_eq!(dst_scope(ip), "public");
     Connection {
-        id,
+        number: id.unsigned_abs(),
         ts,
         process: Rc::new(Process {
             serial: 1,
@@ -77,7 +77,6 @@ fn connection(id: i64, ts: i64, outcome: Outcome) -> Connection {
             unit: None,
             container: None,
             netns: None,
-            start_ts: ts,
             login_uid: None,
             login_user: None,
             parent: None,

@@ -1,10 +1,10 @@
 //! `egrets record`, on real traffic between two network namespaces.
 
-mod common;
+mod support;
 
 use std::process::Command;
 
-use common::*;
+use support::*;
 
 /// The row of a command's own connection: its columns by the names asked for.
 fn row(db: &std::path::Path, columns: &str, filter: &str) -> Vec<String> {
@@ -86,7 +86,7 @@ fn a_and_aaaa_of_one_socket_are_both_kept_and_ipv6_is_named() {
     net.dnsmasq(&[&format!("--host-record=web.test,{FAR4},{FAR6}")]);
     let port = net.http("six");
     let (_dir, db) = history();
-    let output = net.record(&db, &["curl", "-s", &format!("http://web.test:{port}/")]);
+    let output = net.observe(&db, &["curl", "-s", &format!("http://web.test:{port}/")]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let dns = sqlite3(&db, "SELECT qtype, data, status FROM dns ORDER BY qtype");
     assert_eq!(dns, [["A", FAR4, "answered"], ["AAAA", FAR6, "answered"]]);
@@ -172,7 +172,7 @@ fn a_thousand_processes_that_resolve_and_connect_at_once_all_have_their_own_name
     let port = net.http("x").to_string();
     let (_dir, db) = history();
     let all = volume(1000).to_string();
-    let output = net.record(&db, &[dial().to_str().unwrap(), "each", "1", &all, &port]);
+    let output = net.observe(&db, &[dial().to_str().unwrap(), "each", "1", &all, &port]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let wrong = "SELECT cmdline, exe, host, host_source, outcome, errno FROM egress
         WHERE protocol = 'tcp' AND NOT COALESCE(
@@ -190,7 +190,7 @@ fn a_child_that_dials_what_its_parent_resolved_has_the_ancestors_name() {
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.http("x").to_string();
     let (_dir, db) = history();
-    let output = net.record(
+    let output = net.observe(
         &db,
         &[dial().to_str().unwrap(), "child", "parent.test", &port],
     );
@@ -209,7 +209,7 @@ fn an_address_with_two_names_has_the_latest_and_says_that_there_is_a_rival() {
         format!("http://a.test:{port}/"),
         format!("http://b.test:{port}/"),
     );
-    let output = net.record(
+    let output = net.observe(
         &db,
         &["curl", "-s4", "-o", "/dev/null", &a, "-o", "/dev/null", &b],
     );
@@ -261,7 +261,7 @@ fn every_failure_has_its_outcome_and_errno() {
         "{dial} tcp {FAR4} 1; {dial} tcp 192.0.2.1 80; {dial} tcp 203.0.113.1 80; \
          {dial} tcp 198.51.100.1 80; {dial} tcp 10.77.0.9 80; {dial} tcp ::ffff:{FAR4} 1; true"
     );
-    let output = net.record(&db, &["sh", "-c", &script]);
+    let output = net.observe(&db, &["sh", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let rows = sqlite3(
         &db,
@@ -284,7 +284,7 @@ fn every_failure_has_its_outcome_and_errno() {
 fn a_udp_socket_that_never_sends_is_no_flow() {
     let net = Net::new();
     let (_dir, db) = history();
-    let output = net.record(&db, &[dial().to_str().unwrap(), "udp-silent", FAR4, "9"]);
+    let output = net.observe(&db, &[dial().to_str().unwrap(), "udp-silent", FAR4, "9"]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     assert_eq!(value::<i64>(&db, "SELECT count(*) FROM egress"), 0);
 }
@@ -294,7 +294,7 @@ fn five_hundred_datagrams_are_one_flow_with_its_bytes_both_ways() {
     let net = Net::new();
     let port = net.echo().to_string();
     let (_dir, db) = history();
-    let output = net.record(
+    let output = net.observe(
         &db,
         &[dial().to_str().unwrap(), "udp", FAR4, &port, "500", "321"],
     );
@@ -363,7 +363,7 @@ fn a_process_renamed_or_reused_is_told_apart_by_its_exec() {
         "exec 3<>/dev/tcp/{FAR4}/{port}; exec {} tcp {FAR4} {port}",
         dial.display()
     );
-    let output = net.record(&db, &["bash", "-c", &script]);
+    let output = net.observe(&db, &["bash", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let rows = sqlite3(
         &db,
@@ -383,7 +383,7 @@ fn arguments_beyond_the_bound_are_cut_and_marked() {
     let (_dir, db) = history();
     let long = "a".repeat(9_000);
     let script = format!("exec 3<>/dev/tcp/{FAR4}/{port}");
-    let output = net.record(&db, &["bash", "-c", &script, &long]);
+    let output = net.observe(&db, &["bash", "-c", &script, &long]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let cmdline: String = value(&db, "SELECT cmdline FROM egress");
     assert!(

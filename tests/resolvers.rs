@@ -2,11 +2,11 @@
 //! through forwarders and helpers that ask on others' behalf; and in networks where
 //! one address has different names.
 
-mod common;
+mod support;
 
 use std::path::Path;
 
-use common::*;
+use support::*;
 
 fn net() -> (Net, String) {
     let mut net = Net::new();
@@ -17,7 +17,7 @@ fn net() -> (Net, String) {
 }
 
 fn record(net: &Net, db: &Path, script: &str) {
-    let output = net.record(db, &["sh", "-c", script]);
+    let output = net.observe(db, &["sh", "-c", script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
 }
 

@@ -1,14 +1,14 @@
 //! Containers of podman and containerd, run by those themselves: on this machine, where
 //! cgroups are hybrid, and in the machines of scripts/kernels.sh, where cgroup2 is all.
 
-mod common;
+mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::*;
+use support::*;
 use tempfile::TempDir;
 
 /// podman, as root, without systemd: its containers' files are where they always are. The

@@ -1,7 +1,7 @@
 //! Shapes of traffic: short and long, few and many, alone and at once, from everywhere,
 //! and what is known of their bytes while they last.
 
-mod common;
+mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,12 +13,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use common::agreed::{ANSWERS, answer, back, meanwhile};
-use common::coverage::{TcpCounters, compare_both, compare_rows};
-use common::docker::{Docker, GATEWAY};
-use common::peer::{Answers, Peer};
-use common::*;
 use egrets::human;
+use support::agreed::{ANSWERS, answer, back, meanwhile};
+use support::coverage::{TcpCounters, compare_both, compare_rows};
+use support::docker::{Docker, GATEWAY};
+use support::peer::{Answers, Peer};
+use support::*;
 
 /// A server of the far side that hands its connections to the test.
 fn handed_over(net: &Net) -> (u16, Receiver<TcpStream>) {
@@ -151,12 +151,12 @@ fn thousands_of_short_connections_have_a_row_each_with_its_own_bytes() {
     let net = Net::new();
     let port = Peer::start(&net, Answers::Plain).port;
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     ok(&mut within(
         &net.near,
         &format!("many {FAR4} {port} {count} 1"),
     ));
-    recorder.stop();
+    recording.save(&db);
     // 1, 2, 3 … bytes
     let out = count * (count + 1) / 2;
     let filter = format!("dst_port = {port} AND protocol = 'tcp'");
@@ -186,12 +186,12 @@ fn a_burst_over_many_sockets_has_each_ones_own_bytes() {
     let net = Net::new();
     let port = Peer::start(&net, Answers::Plain).port;
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     ok(&mut within(
         &net.near,
         &format!("burst {FAR4} {port} {count} {SIZE}"),
     ));
-    recorder.stop();
+    recording.save(&db);
     let sent = count * SIZE * TURNS + count * (count - 1) / 2;
     let tcp = [sent, 2 * sent + 7 * count].map(TcpCounters::bytes);
     // an answer is longer by the same for each
@@ -264,7 +264,7 @@ fn what_goes_over_loopback_alone_is_counted_once() {
     let net = Net::new();
     let port = Peer::start(&net, Answers::Plain).port;
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     for (ip, way) in [("127.0.0.1", "write"), ("::1", "write")] {
         ok(&mut within(&net.far, &format!("{way} {ip} {port} 5 70001")));
         ok(&mut within(
@@ -272,7 +272,7 @@ fn what_goes_over_loopback_alone_is_counted_once() {
             &format!("udp-send {ip} {port} 20 9000"),
         ));
     }
-    recorder.stop();
+    recording.save(&db);
     let (out, come) = (2 * 5 * 70_001, 2 * back(5 * 70_001));
     let filter = |protocol| format!("dst_port = {port} AND protocol = '{protocol}'");
     compare_rows(
@@ -298,10 +298,10 @@ fn both_ways_at_once_are_counted_apart() {
     let answers = Answers::Meanwhile(meanwhile(count * size));
     let port = Peer::start(&net, answers).port;
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let args = format!("duplex {FAR4} {port} {count} {size}");
     ok(&mut within(&net.near, &args));
-    recorder.stop();
+    recording.save(&db);
     let out = count * size;
     compare_both(
         &db,
@@ -376,7 +376,7 @@ fn what_leaves_a_container_is_counted_and_its_own() {
     let net = Net::new();
     let port = Peer::start(&net, Answers::Plain).port;
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     for args in [
         format!("write {FAR4} {port} 5 70001"),
         format!("udp-sendmmsg {FAR6} {port} 20 1200"),
@@ -390,7 +390,7 @@ fn what_leaves_a_container_is_counted_and_its_own() {
             .arg(send())
             .args(args.split(' ')));
     }
-    recorder.stop();
+    recording.save(&db);
     fs::remove_dir(&cgroup).unwrap();
     if parent_is_ours {
         let _ = fs::remove_dir(cgroup.parent().unwrap());

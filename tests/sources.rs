@@ -2,16 +2,16 @@
 //! /etc/hosts, multicast DNS, LLMNR, other ports, hints in HTTPS records; and what
 //! began before the recorder did.
 
-mod common;
+mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use common::*;
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
+use support::*;
 
 fn rows(db: &Path, sql: &str) -> Vec<Vec<String>> {
     sqlite3(db, sql)
@@ -255,7 +255,7 @@ fn name_servers_on_other_ports_are_read_where_they_are_named() {
     let (_dir, db) = history();
     let args = ["connected", "10.77.0.2:5453", &port, "a.test"];
     let ask = ask();
-    let output = net.record(&db, &[&[ask.to_str().unwrap()][..], &args].concat());
+    let output = net.observe(&db, &[&[ask.to_str().unwrap()][..], &args].concat());
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     assert_eq!(value::<i64>(&db, "SELECT count(*) FROM dns"), 0);
 }
@@ -271,7 +271,7 @@ fn hints_in_https_records_are_addresses_too() {
     let script =
         format!("dig +tries=1 @{FAR4} svc.test TYPE65 >/dev/null; exec 3<>/dev/tcp/{FAR4}/{port}");
     let mut rate = Rate::new("address hints of HTTPS records");
-    let output = net.record(&db, &["bash", "-c", &script]);
+    let output = net.observe(&db, &["bash", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let sql = format!("SELECT host FROM egress WHERE dst_port = {port}");
     rate.count(&rows(&db, &sql)[0][0], "svc.test");
@@ -408,7 +408,7 @@ fn a_flow_of_datagrams_is_one_named_row_with_its_packets() {
     let script = format!(
         "{dial} udp quic.test {port} {count} 1200 && {dial} udp-to quic.test {port} {count} 1200"
     );
-    let output = net.record(&db, &["sh", "-c", &script]);
+    let output = net.observe(&db, &["sh", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let sql = format!(
         "SELECT host, tx_packets, rx_packets, tx_bytes, rx_bytes FROM egress WHERE dst_port = {port}"
@@ -432,7 +432,7 @@ fn a_raw_address_has_no_name() {
     let dial = dial().display().to_string();
     // somebody else's name for another address of the same host does not count
     let script = format!("{dial} tcp a.test {port}; {dial} tcp {FAR6} {port}");
-    let output = net.record(&db, &["sh", "-c", &script]);
+    let output = net.observe(&db, &["sh", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let mut rate = Rate::new("no DNS at all: a raw address");
     let sql =

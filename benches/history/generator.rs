@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use egrets::model::{
-    Connection, Container, Details, Endpoint, Lookup, LookupStatus, Name, Outcome, Process,
-    Protocol, Record, ResourceRecord, Source, Transport,
+    Connection, Container, Endpoint, Lookup, LookupStatus, Name, Outcome, Process, Protocol,
+    Record, ResourceRecord, Source, Transport,
 };
 
 const PROCESSES: usize = 50;
@@ -31,8 +31,8 @@ pub struct Generator {
     ts: i64,
     step: i64,
     seed: u64,
-    next_connection: i64,
-    next_lookup: i64,
+    next_connection: u64,
+    next_lookup: u64,
     processes: Vec<Rc<Process>>,
     hosts: Vec<(Rc<str>, Vec<IpAddr>)>,
     /// Sums of the hosts' weights, for Zipf's law.
@@ -69,6 +69,12 @@ impl Generator {
         }
     }
 
+    /// Begins a new recording: numbers start again, and nothing is open.
+    pub fn begin_run(&mut self) {
+        (self.next_connection, self.next_lookup) = (1, 1);
+        self.open.clear();
+    }
+
     pub fn now(&self) -> i64 {
         self.ts
     }
@@ -88,9 +94,9 @@ impl Generator {
             let (process, host) = self.pair(process, host);
             let lookup = lookups.then(|| {
                 let lookup = self.lookup(process, host);
-                let id = lookup.id;
+                let number = lookup.number;
                 records.push(Record::Lookup(lookup));
-                id
+                number
             });
             let mut c = self.connection(process, host, lookup);
             records.push(match self.random() % 100 {
@@ -143,28 +149,28 @@ impl Generator {
         }
     }
 
-    fn connection(&mut self, process: usize, host: usize, lookup: Option<i64>) -> Connection {
-        let id = self.next_connection;
+    fn connection(&mut self, process: usize, host: usize, lookup: Option<u64>) -> Connection {
+        let number = self.next_connection;
         self.next_connection += 1;
         let (name, addresses) = &self.hosts[host];
         Connection {
-            id,
+            number,
             ts: self.ts,
             process: Rc::clone(&self.processes[process]),
             tid: self.processes[process].pid,
             protocol: Protocol::Tcp,
             src: Some(Endpoint {
                 ip: [10, 0, 0, 1 + (process % CONTAINERS) as u8].into(),
-                port: 32_768 + (id % 28_000) as u16,
+                port: 32_768 + (number % 28_000) as u16,
             }),
             dst: Endpoint {
-                ip: addresses[id as usize % addresses.len()],
+                ip: addresses[number as usize % addresses.len()],
                 port: 443,
             },
             name: Some(Name {
                 host: Rc::clone(name),
                 source: Source::Process,
-                age_ms: Some(3 + id as u64 % 90),
+                age_ms: Some(3 + number % 90),
                 lookup,
                 rivals: 0,
                 rival_names: Vec::new(),
@@ -193,11 +199,11 @@ impl Generator {
     }
 
     fn lookup(&mut self, process: usize, host: usize) -> Lookup {
-        let id = self.next_lookup;
+        let number = self.next_lookup;
         self.next_lookup += 1;
         let (name, addresses) = &self.hosts[host];
         Lookup {
-            id,
+            number,
             ts: self.ts - 3_000_000,
             process: Rc::clone(&self.processes[process]),
             server: Endpoint {
@@ -208,12 +214,12 @@ impl Generator {
             qname: Some(Rc::clone(name)),
             qtype: Some("A".to_owned()),
             rcode: Some("NOERROR".to_owned()),
-            latency_us: Some(800 + id % 3_000),
+            latency_us: Some(800 + number as i64 % 3_000),
             status: LookupStatus::Answered,
             answers: vec![ResourceRecord {
                 name: Rc::clone(name),
                 rtype: "A".to_owned(),
-                data: addresses[id as usize % addresses.len()].to_string(),
+                data: addresses[number as usize % addresses.len()].to_string(),
                 ttl: 60,
             }],
             times: 1,
@@ -257,7 +263,6 @@ fn processes() -> Vec<Rc<Process>> {
                 unit: None,
                 container: (i % 5 < 2).then(|| Rc::clone(&containers[i * 2 / 5 % CONTAINERS])),
                 netns: Some(4_026_531_840),
-                start_ts: 0,
                 login_uid: None,
                 login_user: None,
                 parent: None,
@@ -273,6 +278,5 @@ fn container(i: usize) -> Rc<Container> {
         id: format!("{i:064x}"),
         runtime: Some("docker"),
         outer: None,
-        details: Details::Unknown.into(),
     })
 }

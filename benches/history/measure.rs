@@ -131,10 +131,10 @@ fn plain(path: &Path, size: usize, batch: usize, long_percent: u64) -> Result<Du
         for record in &records {
             // Once each: what comes later of one would be an update.
             if let Record::Opened(c) | Record::Outcome(c) | Record::Closed(c) = record
-                && c.id > last
+                && c.number > last
             {
                 insert(&tx, c)?;
-                last = c.id;
+                last = c.number;
             }
         }
         tx.commit()?;
@@ -150,7 +150,7 @@ fn insert(db: &rusqlite::Connection, c: &Connection) -> Result<()> {
         "INSERT INTO t VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27)",
     )?
     .execute(rusqlite::params![
-        c.id,
+        c.number as i64,
         c.ts,
         p.pid,
         c.tid,
@@ -184,6 +184,7 @@ fn insert(db: &rusqlite::Connection, c: &Connection) -> Result<()> {
 /// What retention costs a commit: without it, while the file shrinks to nine tenths, and
 /// while it stays there, as much removed as recorded.
 pub fn retention(path: &Path, generator: &mut Generator, bytes: u64, batch: usize) -> Result<()> {
+    generator.begin_run();
     let mut store = open(path, generator)?;
     let mut commits =
         |store: &mut Store, enough: &dyn Fn(usize) -> Result<bool>| -> Result<String> {

@@ -27,7 +27,8 @@ struct Open {
 }
 
 pub struct Connections {
-    next_id: i64,
+    /// Of the connection opened last.
+    last_number: u64,
     tcp: LruCache<u64, Open>,
     flows: LruCache<FlowKey, Open>,
     /// Attempts that have ended without an error, while connect may still return.
@@ -53,9 +54,9 @@ pub struct Now {
 }
 
 impl Connections {
-    pub fn new(next_id: i64) -> Connections {
+    pub fn new() -> Connections {
         Connections {
-            next_id,
+            last_number: 0,
             tcp: LruCache::new(MAX_OPEN),
             flows: LruCache::new(MAX_OPEN),
             returning: LruCache::new(MAX_RETURNING),
@@ -281,11 +282,10 @@ impl Connections {
     }
 
     fn open(&mut self, connect: &Connect, begun: Begun, outcome: Outcome) -> Open {
-        let id = self.next_id;
-        self.next_id += 1;
+        self.last_number += 1;
         Open {
             connection: Connection {
-                id,
+                number: self.last_number,
                 ts: begun.ts,
                 process: begun.process,
                 tid: connect.owner.tid,

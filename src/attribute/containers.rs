@@ -1,218 +1,240 @@
-//! The containers that there are, by what their cgroups' paths, their files and Docker
-//! tell. One that is told otherwise than before, by a rename or by an address that it has
-//! since a restart, is another [`Container`] from then on: what it did before it did under
-//! its old name.
+//! The containers known so far, from cgroup paths, runtimes' files and Docker. A container
+//! whose details contradict the earlier ones, after a rename or with another address since a
+//! restart, becomes another [`Container`]: what it did before keeps its old name.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use hashlink::LruCache;
 
 use super::docker::{Change, Docker, News, Question};
 use super::{cgroups, users};
-use crate::model::{Container, ContainerDetails, Details, Record};
+use crate::model::{Container, ContainerDetails, ContainerUpdate, Details, Record};
 
-/// Containers remembered: those with traffic last.
+/// Containers kept: those with the latest traffic.
 const MAX_CONTAINERS: usize = 4096;
-/// Changes that wait for their time. Beyond that the oldest is early.
-const MAX_WAITING: usize = 1024;
+/// Changes that wait for their time. Beyond that the oldest is applied early.
+const MAX_PENDING_CHANGES: usize = 1024;
 
 pub struct Containers {
-    known: LruCache<String, Known>,
+    entries: LruCache<String, Entry>,
     docker: Docker,
-    /// Docker's changes whose time has not come: the events before them are still to be
-    /// handled. With when, nanoseconds since 1970.
-    waiting: VecDeque<(i64, String, Change)>,
+    /// Docker's changes with their time (nanoseconds since 1970) and container id, while
+    /// earlier kernel events are still to be handled.
+    pending_changes: VecDeque<(i64, String, Change)>,
     serial: u64,
 }
 
-/// What is known by an id.
+/// What is known about an id.
 #[derive(Default)]
-struct Known {
+struct Entry {
     /// None until its cgroup has been seen.
     container: Option<Rc<Container>>,
-    /// What has been told of it so far, its cgroup seen or not: Docker tells of a
-    /// container before it starts, and nothing when it is gone.
-    said: ContainerDetails,
-    /// Its process has ended: started again, it may have another address.
+    /// The container's details as last emitted.
+    details: Details,
+    /// Everything that was reported about the id, its cgroup seen or not: Docker reports a
+    /// container before it starts, and nothing once it has been removed.
+    reported: ContainerDetails,
+    /// Its process has ended; after a restart it may have another address.
     stopped: bool,
+}
+
+impl Entry {
+    /// Another container with this id.
+    fn start(
+        &mut self,
+        container: Container,
+        details: Details,
+        out: &mut Vec<Record>,
+    ) -> Rc<Container> {
+        let container = Rc::new(container);
+        self.container = Some(Rc::clone(&container));
+        self.emit(&container, details, out);
+        container
+    }
+
+    fn emit(&mut self, container: &Rc<Container>, details: Details, out: &mut Vec<Record>) {
+        self.details = details.clone();
+        out.push(Record::Container(ContainerUpdate {
+            container: Rc::clone(container),
+            details,
+        }));
+    }
+
+    fn is_pending(&self) -> bool {
+        self.container.is_some() && self.details == Details::Pending
+    }
+
+    /// Emits what has been reported so far, if that is new.
+    fn emit_reported(&mut self, serial: &mut u64, out: &mut Vec<Record>) {
+        let Some(container) = self.container.clone() else {
+            return;
+        };
+        let reported = self.reported.clone();
+        let details = match self.details.known() {
+            None if reported == ContainerDetails::default() => Details::Unknown,
+            None => reported.into(),
+            Some(old) if reported.contradicts(old) => {
+                let details = reported.or(old).into();
+                *serial += 1;
+                let renamed = Container {
+                    serial: *serial,
+                    id: container.id.clone(),
+                    runtime: container.runtime,
+                    outer: container.outer.clone(),
+                };
+                self.start(renamed, details, out);
+                return;
+            }
+            Some(old) => reported.or(old).into(),
+        };
+        if details != self.details {
+            self.emit(&container, details, out);
+        }
+    }
 }
 
 impl Containers {
     pub fn start() -> Containers {
         Containers {
-            known: LruCache::new(MAX_CONTAINERS),
+            entries: LruCache::new(MAX_CONTAINERS),
             docker: Docker::start(),
-            waiting: VecDeque::new(),
+            pending_changes: VecDeque::new(),
             serial: 0,
         }
     }
 
-    /// The container that a cgroup path names; its details are asked for once.
-    pub fn of(&mut self, path: &str) -> Option<Rc<Container>> {
+    /// The container that a cgroup path names. A new one is emitted, and its details are
+    /// queried.
+    pub fn of(&mut self, path: &str, out: &mut Vec<Record>) -> Option<Rc<Container>> {
         let found = cgroups::container(path)?;
-        if let Some(container) = self.known.get(found.id).and_then(|k| k.container.as_ref()) {
+        if let Some(container) = self
+            .entries
+            .get(found.id)
+            .and_then(|e| e.container.as_ref())
+        {
             return Some(Rc::clone(container));
         }
         let details = match found.runtime {
-            // Their name is all that they are known by.
-            Some("lxc" | "systemd-nspawn") => Details::Known(ContainerDetails {
+            // Their id is their name, and nothing else is known about them.
+            Some("lxc" | "systemd-nspawn") => Details::from(ContainerDetails {
                 name: Some(cgroups::unescaped(found.id)),
                 ..ContainerDetails::default()
             }),
             runtime => {
                 let home = cgroups::user(path).and_then(users::home);
-                self.ask(found.id, runtime, home)
+                match self.query(found.id, runtime, home) {
+                    true => Details::Pending,
+                    false => Details::Unknown,
+                }
             }
         };
-        // Each call is on a shorter path.
-        let outer = self.of(found.above);
-        let container = self.make(found.id, found.runtime, outer, details);
-        let known = self.known.remove(found.id).unwrap_or_default();
-        let known = Known {
-            container: Some(Rc::clone(&container)),
-            ..known
-        };
-        self.known.insert(found.id.to_string(), known);
-        Some(container)
-    }
-
-    /// The details of a container while its answer is to come.
-    fn ask(
-        &self,
-        id: &str,
-        runtime: Option<&'static str>,
-        home: Option<std::path::PathBuf>,
-    ) -> Details {
-        let id = id.to_string();
-        if self.docker.ask(Question { id, runtime, home }) {
-            Details::Pending
-        } else {
-            Details::Unknown
-        }
-    }
-
-    fn make(
-        &mut self,
-        id: &str,
-        runtime: Option<&'static str>,
-        outer: Option<Rc<Container>>,
-        details: Details,
-    ) -> Rc<Container> {
+        // Ends: each call has a shorter path.
+        let outer = self.of(found.above, out);
         self.serial += 1;
-        Rc::new(Container {
+        let container = Container {
             serial: self.serial,
-            id: id.to_string(),
-            runtime,
+            id: found.id.to_string(),
+            runtime: found.runtime,
             outer,
-            details: RefCell::new(details),
-        })
+        };
+        Some(self.update(found.id, |entry, _| entry.start(container, details, out)))
     }
 
-    /// Takes in what has come. Answers count at once, they say what has been true all
-    /// along; changes when their time has come.
-    pub fn listen(&mut self, out: &mut Vec<Record>) {
+    /// Queries a container's details; false where too many queries wait already.
+    fn query(&self, id: &str, runtime: Option<&'static str>, home: Option<PathBuf>) -> bool {
+        let id = id.to_string();
+        self.docker.ask(Question { id, runtime, home })
+    }
+
+    /// Changes the entry of an id, which becomes the one used last.
+    fn update<T>(&mut self, id: &str, change: impl FnOnce(&mut Entry, &mut u64) -> T) -> T {
+        let mut entry = self.entries.remove(id).unwrap_or_default();
+        let result = change(&mut entry, &mut self.serial);
+        self.entries.insert(id.to_string(), entry);
+        result
+    }
+
+    /// Takes in what runtimes have reported. Answers apply at once, as they describe what
+    /// was true all along; changes apply when their time has come.
+    pub fn poll_updates(&mut self, out: &mut Vec<Record>) {
         for news in self.docker.news().collect::<Vec<_>>() {
             match news {
                 News::Answer { id, details } => self.answered(&id, details, out),
                 News::Changed { id, ts, change } => {
-                    self.waiting.push_back((ts, id, change));
-                    if self.waiting.len() > MAX_WAITING {
-                        self.next_change(out);
+                    self.pending_changes.push_back((ts, id, change));
+                    if self.pending_changes.len() > MAX_PENDING_CHANGES {
+                        self.apply_next(out);
                     }
                 }
-                News::Back => self.ask_again(),
+                News::Back => self.query_again(),
             }
         }
     }
 
-    /// Makes the changes up to this time, nanoseconds since 1970.
-    pub fn change_until(&mut self, ts: i64, out: &mut Vec<Record>) {
-        while self.waiting.front().is_some_and(|(when, ..)| *when <= ts) {
-            self.next_change(out);
-        }
-    }
-
-    fn next_change(&mut self, out: &mut Vec<Record>) {
-        let Some((_, id, change)) = self.waiting.pop_front() else {
-            return;
-        };
-        let mut known = self.known.remove(&id).unwrap_or_default();
-        let mut told = known.said.clone();
-        match change {
-            Change::Named { name, image } => {
-                told.name = name.or(told.name);
-                told.image = image.or(told.image);
-            }
-            Change::Renamed(name) => told.name = Some(name),
-            // of several networks the first counts
-            Change::Address(ip) if known.stopped || told.ip.is_none() => {
-                told.ip = Some(ip);
-                known.stopped = false;
-            }
-            Change::Address(_) => {}
-            Change::Stopped => known.stopped = true,
-        }
-        told.runtime = Some("docker");
-        let told = told.bounded();
-        let pending = known.container.as_ref().is_some_and(|c| c.is_pending());
-        known.said = told.clone();
-        self.known.insert(id.clone(), known);
-        // One that is asked about has what was told of it with the answer.
-        if !pending {
-            self.tell(&id, told, out);
-        }
-    }
-
-    fn answered(&mut self, id: &str, details: Details, out: &mut Vec<Record>) {
-        let mut known = self.known.remove(id).unwrap_or_default();
-        if let Details::Known(details) = details {
-            known.said = details.bounded().or(&known.said);
-        }
-        let said = known.said.clone();
-        self.known.insert(id.to_string(), known);
-        self.tell(id, said, out);
-    }
-
-    /// What is said of a container by now.
-    fn tell(&mut self, id: &str, said: ContainerDetails, out: &mut Vec<Record>) {
-        let Some(container) = self.known.peek(id).and_then(|k| k.container.clone()) else {
-            return;
-        };
-        let nothing = said == ContainerDetails::default();
-        let old = container.details();
-        if let Some(old) = &old
-            && said.contradicts(old)
+    /// Applies the changes up to this time, nanoseconds since 1970.
+    pub fn apply_until(&mut self, ts: i64, out: &mut Vec<Record>) {
+        while self
+            .pending_changes
+            .front()
+            .is_some_and(|(when, ..)| *when <= ts)
         {
-            let new = Details::Known(said.or(old));
-            let new = self.make(id, container.runtime, container.outer.clone(), new);
-            if let Some(known) = self.known.peek_mut(id) {
-                known.container = Some(new);
-            }
-            return;
-        }
-        let new = match (nothing, &old) {
-            (true, None) => Details::Unknown,
-            (_, Some(old)) => Details::Known(said.or(old)),
-            (false, None) => Details::Known(said),
-        };
-        if container.details.replace(new.clone()) != new {
-            out.push(Record::Container(container));
+            self.apply_next(out);
         }
     }
 
-    /// Asks Docker anew about its containers: it was away, and what it was asked then it
-    /// did not answer, nor did it tell what has changed.
-    fn ask_again(&mut self) {
-        let docker = |k: &&Rc<Container>| matches!(k.runtime(), None | Some("docker"));
-        let mine = self.known.iter().rev();
-        let mine = mine
-            .filter_map(|(_, k)| k.container.as_ref())
-            .filter(docker);
-        for container in mine {
-            if self.ask(&container.id, container.runtime, None) == Details::Unknown {
-                break; // the queue is full of those used last
+    fn apply_next(&mut self, out: &mut Vec<Record>) {
+        let Some((_, id, change)) = self.pending_changes.pop_front() else {
+            return;
+        };
+        self.update(&id, |entry, serial| {
+            let mut reported = std::mem::take(&mut entry.reported);
+            match change {
+                Change::Named { name, image } => {
+                    reported.name = name.or(reported.name);
+                    reported.image = image.or(reported.image);
+                }
+                Change::Renamed(name) => reported.name = Some(name),
+                // of several networks the first counts
+                Change::Address(ip) if entry.stopped || reported.ip.is_none() => {
+                    reported.ip = Some(ip);
+                    entry.stopped = false;
+                }
+                Change::Address(_) => {}
+                Change::Stopped => entry.stopped = true,
+            }
+            reported.runtime = Some("docker");
+            entry.reported = reported.bounded();
+            // The answer to a pending query is emitted together with this.
+            if !entry.is_pending() {
+                entry.emit_reported(serial, out);
+            }
+        });
+    }
+
+    fn answered(&mut self, id: &str, details: Option<ContainerDetails>, out: &mut Vec<Record>) {
+        self.update(id, |entry, serial| {
+            if let Some(details) = details {
+                entry.reported = details.bounded().or(&entry.reported);
+            }
+            entry.emit_reported(serial, out);
+        });
+    }
+
+    /// Queries Docker's containers again: while the daemon was away it neither answered nor
+    /// reported changes.
+    fn query_again(&mut self) {
+        for (_, entry) in self.entries.iter().rev() {
+            let Some(container) = &entry.container else {
+                continue;
+            };
+            let details = entry.details.known().and_then(|d| d.runtime);
+            let runtime = container.runtime.or(details);
+            if matches!(runtime, None | Some("docker"))
+                && !self.query(&container.id, container.runtime, None)
+            {
+                break; // the queue holds those used last
             }
         }
     }
@@ -221,6 +243,7 @@ impl Containers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ContainerTable;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -235,70 +258,120 @@ mod tests {
         }
     }
 
-    /// A table with a container whose answer is to come.
-    fn table() -> (Containers, Rc<Container>) {
-        let mut table = Containers::start();
-        let container = table.of(&format!("/docker/{ID}")).unwrap();
-        (table, container)
+    /// A table with one container, whose details are pending, and what its records say.
+    struct World {
+        table: Containers,
+        sink: ContainerTable,
+        records: usize,
     }
 
-    fn change(table: &mut Containers, ts: i64, change: Change) -> Vec<Record> {
-        let mut out = Vec::new();
-        table.waiting.push_back((ts, ID.into(), change));
-        table.change_until(ts, &mut out);
-        out
-    }
+    impl World {
+        fn empty() -> World {
+            World {
+                table: Containers::start(),
+                sink: ContainerTable::default(),
+                records: 0,
+            }
+        }
 
-    fn now(table: &mut Containers) -> ContainerDetails {
-        let container = table.of(&format!("/docker/{ID}")).unwrap();
-        container.details().unwrap()
+        fn new() -> (World, Rc<Container>) {
+            let mut world = World::empty();
+            let container = world.container();
+            (world, container)
+        }
+
+        fn emit<T>(&mut self, make: impl FnOnce(&mut Containers, &mut Vec<Record>) -> T) -> T {
+            let mut out = Vec::new();
+            let result = make(&mut self.table, &mut out);
+            self.records = out.len();
+            for record in out {
+                match record {
+                    Record::Container(update) => self.sink.update(&update),
+                    other => panic!("{other:?}"),
+                }
+            }
+            result
+        }
+
+        fn container(&mut self) -> Rc<Container> {
+            self.emit(|table, out| table.of(&format!("/docker/{ID}"), out))
+                .unwrap()
+        }
+
+        fn answer(&mut self, details: Option<ContainerDetails>) {
+            self.emit(|table, out| table.answered(ID, details, out));
+        }
+
+        fn change(&mut self, ts: i64, change: Change) {
+            self.table
+                .pending_changes
+                .push_back((ts, ID.into(), change));
+            self.apply_until(ts);
+        }
+
+        fn apply_until(&mut self, ts: i64) {
+            self.emit(|table, out| table.apply_until(ts, out));
+        }
+
+        fn details_of(&self, container: &Container) -> ContainerDetails {
+            self.sink.details(container).unwrap().clone()
+        }
+
+        fn details(&mut self) -> ContainerDetails {
+            let container = self.container();
+            self.details_of(&container)
+        }
     }
 
     #[test]
-    fn a_container_keeps_the_name_that_it_had_and_has_its_new_one_from_its_time_on() {
-        let (mut table, first) = table();
-        table.answered(ID, Details::Known(details("web", None)), &mut Vec::new());
+    fn container_keeps_its_old_name_for_what_it_did_before_a_rename() {
+        let (mut world, first) = World::new();
+        world.answer(Some(details("web", None)));
         let rename = Change::Renamed("old".into());
-        table.waiting.push_back((50, ID.into(), rename));
-        table.change_until(49, &mut Vec::new());
-        assert_eq!(now(&mut table).name.as_deref(), Some("web"));
-        table.change_until(50, &mut Vec::new());
-        assert_eq!(now(&mut table).name.as_deref(), Some("old"));
-        assert_eq!(first.details().unwrap().name.as_deref(), Some("web"));
-        let second = table.of(&format!("/docker/{ID}")).unwrap();
+        world
+            .table
+            .pending_changes
+            .push_back((50, ID.into(), rename));
+        world.apply_until(49);
+        assert_eq!(world.details().name.as_deref(), Some("web"));
+        world.apply_until(50);
+        assert_eq!(world.details().name.as_deref(), Some("old"));
+        assert_eq!(world.details_of(&first).name.as_deref(), Some("web"));
+        let second = world.container();
         assert!(second.serial != first.serial && second.id == first.id);
     }
 
     #[test]
-    fn an_address_fills_what_was_not_known_and_a_restart_changes_it() {
-        let (mut table, first) = table();
-        table.answered(ID, Details::Known(details("web", None)), &mut Vec::new());
-        assert_eq!(
-            change(&mut table, 1, Change::Address("10.0.0.2".into())).len(),
-            1
-        );
-        change(&mut table, 2, Change::Address("10.9.0.2".into())); // a second network
-        assert_eq!(first.details().unwrap().ip.as_deref(), Some("10.0.0.2"));
-        change(&mut table, 3, Change::Stopped);
-        assert_eq!(now(&mut table).ip.as_deref(), Some("10.0.0.2"));
-        change(&mut table, 4, Change::Address("10.0.0.3".into()));
-        assert_eq!(now(&mut table).ip.as_deref(), Some("10.0.0.3"));
-        assert_eq!(first.details().unwrap().ip.as_deref(), Some("10.0.0.2"));
+    fn address_completes_the_details_and_a_restart_replaces_it() {
+        let (mut world, first) = World::new();
+        world.answer(Some(details("web", None)));
+        world.change(1, Change::Address("10.0.0.2".into()));
+        assert_eq!(world.records, 1);
+        world.change(2, Change::Address("10.9.0.2".into())); // a second network
+        assert_eq!(world.details_of(&first).ip.as_deref(), Some("10.0.0.2"));
+        world.change(3, Change::Stopped);
+        assert_eq!(world.details().ip.as_deref(), Some("10.0.0.2"));
+        world.change(4, Change::Address("10.0.0.3".into()));
+        assert_eq!(world.details().ip.as_deref(), Some("10.0.0.3"));
+        assert_eq!(world.details_of(&first).ip.as_deref(), Some("10.0.0.2"));
     }
 
     #[test]
-    fn what_events_told_counts_where_the_container_is_gone_before_the_answer() {
-        let mut table = Containers::start();
+    fn events_count_where_the_container_is_removed_before_the_answer() {
+        let mut world = World::empty();
         let named = Change::Named {
             name: Some("web".into()),
             image: Some("img:1".into()),
         };
-        change(&mut table, 1, named);
-        change(&mut table, 2, Change::Address("10.0.0.2".into()));
-        let container = table.of(&format!("/docker/{ID}")).unwrap();
-        assert!(container.is_pending(), "its host name may come yet");
-        table.answered(ID, Details::Unknown, &mut Vec::new());
-        let details = now(&mut table);
+        world.change(1, named);
+        world.change(2, Change::Address("10.0.0.2".into()));
+        let container = world.container();
+        assert!(
+            world.sink.is_pending(&container),
+            "its hostname may come yet"
+        );
+        world.answer(None);
+        let details = world.details();
         assert_eq!(
             (
                 details.name.as_deref(),
@@ -307,26 +380,28 @@ mod tests {
             ),
             (Some("web"), Some("img:1"), Some("10.0.0.2"))
         );
-        // and an answer that comes to nothing later takes nothing away
-        table.answered(ID, Details::Unknown, &mut Vec::new());
-        assert_eq!(now(&mut table), details);
+        // a later empty answer removes nothing
+        world.answer(None);
+        assert_eq!(world.details(), details);
     }
 
     #[test]
-    fn a_text_without_end_is_cut_between_two_characters() {
-        let (mut table, _) = table();
+    fn overlong_text_is_cut_between_two_characters() {
+        let (mut world, _) = World::new();
         let long = format!("x{}", "é".repeat(1 << 20));
-        table.answered(ID, Details::Known(details(&long, None)), &mut Vec::new());
-        let name = now(&mut table).name.unwrap();
+        world.answer(Some(details(&long, None)));
+        let name = world.details().name.unwrap();
         assert!(name.len() == 1023 && long.starts_with(&name));
-        change(&mut table, 1, Change::Renamed(format!("y{long}")));
-        assert_eq!(now(&mut table).name.unwrap().len(), 1024);
+        world.change(1, Change::Renamed(format!("y{long}")));
+        assert_eq!(world.details().name.unwrap().len(), 1024);
     }
 
     #[test]
-    fn nothing_said_is_not_known() {
-        let (mut table, container) = table();
-        table.answered(ID, Details::Unknown, &mut Vec::new());
-        assert_eq!(*container.details.borrow(), Details::Unknown);
+    fn empty_answer_leaves_the_details_unknown() {
+        let (mut world, container) = World::new();
+        world.answer(None);
+        let entry = world.table.entries.peek(ID).unwrap();
+        assert_eq!(entry.details, Details::Unknown);
+        assert!(!world.sink.is_pending(&container));
     }
 }

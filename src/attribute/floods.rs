@@ -80,49 +80,13 @@ pub const RECORDS_KEPT: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
-    use crate::model::{Endpoint, Process, Transport};
+    use crate::model::builders::lookup;
 
-    fn forged(id: i64) -> Lookup {
-        let process = Process {
-            serial: 1,
-            pid: 1,
-            start_ns: 1,
-            ppid: None,
-            parent_comm: None,
-            comm: "x".into(),
-            exe: None,
-            cmdline: None,
-            uid: 0,
-            user: None,
-            cgroup: None,
-            unit: None,
-            container: None,
-            netns: None,
-            start_ts: 0,
-            login_uid: None,
-            login_user: None,
-            parent: None,
-            session: None,
-        };
+    fn forged() -> Lookup {
         Lookup {
-            id,
-            ts: 0,
-            process: Rc::new(process),
-            server: Endpoint {
-                ip: [192, 0, 2, 53].into(),
-                port: 53,
-            },
-            transport: Transport::Udp,
-            qname: None,
-            qtype: None,
-            rcode: None,
-            latency_us: None,
             status: LookupStatus::Unsolicited,
-            answers: Vec::new(),
-            times: 1,
+            ..lookup("x.example", "192.0.2.1")
         }
     }
 
@@ -130,8 +94,8 @@ mod tests {
     fn a_flood_is_a_few_rows_that_add_up() {
         let mut floods = Floods::default();
         let (mut rows, mut sum) = (0, 0);
-        for i in 0..100_000_i64 {
-            if let Some(row) = floods.add(forged(i), i as u64) {
+        for i in 0..100_000 {
+            if let Some(row) = floods.add(forged(), i) {
                 (rows, sum) = (rows + 1, sum + row.times);
             }
         }
@@ -144,12 +108,12 @@ mod tests {
     #[test]
     fn after_a_while_messages_are_told_one_by_one_again() {
         let mut floods = Floods::default();
-        for i in 0..100 {
-            floods.add(forged(i), 1);
+        for _ in 0..100 {
+            floods.add(forged(), 1);
         }
         floods.grown();
-        assert!(floods.add(forged(100), WINDOW_NS).is_none());
+        assert!(floods.add(forged(), WINDOW_NS).is_none());
         assert_eq!(floods.grown()[0].times, 85);
-        assert!(floods.add(forged(101), WINDOW_NS + 1).is_some());
+        assert!(floods.add(forged(), WINDOW_NS + 1).is_some());
     }
 }

@@ -13,8 +13,8 @@ use crate::model::{Endpoint, Process, Transport};
 /// A question that left a socket.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// Of the lookup's row.
-    pub lookup: i64,
+    /// Number of the lookup.
+    pub lookup: u64,
     /// The transaction id.
     pub id: u16,
     pub server: Endpoint,
@@ -175,6 +175,7 @@ fn is_mdns(server: Endpoint) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::builders::process;
 
     const S: u64 = 1_000_000_000;
 
@@ -194,27 +195,6 @@ mod tests {
     }
 
     fn asked(id: u16, name: &str, ns: u64) -> Asked {
-        let process = Process {
-            serial: 1,
-            pid: 1,
-            start_ns: 1,
-            ppid: None,
-            parent_comm: None,
-            comm: "x".into(),
-            exe: None,
-            cmdline: None,
-            uid: 0,
-            user: None,
-            cgroup: None,
-            unit: None,
-            container: None,
-            netns: None,
-            start_ts: 0,
-            login_uid: None,
-            login_user: None,
-            parent: None,
-            session: None,
-        };
         let party = Party {
             process: (1, 1),
             tid: 1,
@@ -230,7 +210,7 @@ mod tests {
             transport: Transport::Udp,
             question: question(name),
             ns,
-            process: Rc::new(process),
+            process: Rc::new(process("x")),
             party: Rc::new(party),
             wanted: true,
         }

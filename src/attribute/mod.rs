@@ -49,17 +49,10 @@ pub struct Settings {
     pub exclude: Vec<Exclude>,
     /// Only what [`Attributor::track`] names and its descendants.
     pub only_tracked: bool,
-    /// The ids that the next connection and the next lookup get.
-    pub next_connection: i64,
-    pub next_lookup: i64,
     /// Whether /proc shows the kernel side's pids.
     pub procfs: bool,
     /// Keep no arguments of processes.
     pub no_args: bool,
-    /// Wall clock minus boot clock, in nanoseconds.
-    pub clock_offset_ns: i64,
-    /// The same, for the starts of processes.
-    pub boot_ts: i64,
     /// Where DNS servers are.
     pub dns_ports: Vec<u16>,
     /// Directory of the topmost cgroup that is seen.
@@ -82,6 +75,8 @@ pub struct Attributor {
     floods: Floods,
     /// When the floods were told last, nanoseconds since boot.
     floods_told_ns: u64,
+    /// Number of the last lookup.
+    last_lookup: u64,
 }
 
 /// How often a flood's number is told anew.
@@ -110,15 +105,14 @@ impl Attributor {
         let mut processes = Processes::new(processes::Options {
             procfs: settings.procfs,
             no_args: settings.no_args,
-            boot_ts: settings.boot_ts,
         });
         processes.seed();
         let mut cgroups = cgroups::Cgroups::default();
         cgroups.seed(&settings.cgroup_root);
         Attributor {
             names: Names::new(settings.max_names),
-            connections: Connections::new(settings.next_connection),
-            clock_offset_ns: settings.clock_offset_ns,
+            connections: Connections::new(),
+            clock_offset_ns: 0,
             settings,
             processes,
             cgroups,
@@ -129,15 +123,16 @@ impl Attributor {
             streams: Streams::default(),
             floods: Floods::default(),
             floods_told_ns: 0,
+            last_lookup: 0,
         }
     }
 
     /// A socket that was open before the recording began; `ns` is now.
-    pub fn found(&mut self, socket: &OpenSocket, ns: u64, out: &mut Vec<Record>) {
+    pub fn adopt(&mut self, socket: &OpenSocket, ns: u64, out: &mut Vec<Record>) {
         if socket.kind != Kind::Tcp {
             return self.connections.found_flows(socket.cookie);
         }
-        if let Some(begun) = self.begin(&socket.owner, socket.dst, ns) {
+        if let Some(begun) = self.begin(&socket.owner, socket.dst, ns, out) {
             self.connections.found(socket, begun, out);
         }
     }
@@ -153,14 +148,14 @@ impl Attributor {
         self.processes.any_tracked() || self.connections.any_open()
     }
 
-    /// Takes in what was told of containers, before the events that come after that.
-    pub fn listen(&mut self, out: &mut Vec<Record>) {
-        self.containers.listen(out);
+    /// Takes in what runtimes have reported, before the events that follow it.
+    pub fn poll_updates(&mut self, out: &mut Vec<Record>) {
+        self.containers.poll_updates(out);
     }
 
     pub fn handle(&mut self, event: Event, out: &mut Vec<Record>) {
         let ns = event.ns;
-        self.containers.change_until(self.wall(ns), out);
+        self.containers.apply_until(self.wall(ns), out);
         match event.kind {
             EventKind::Fork {
                 pid,
@@ -183,12 +178,12 @@ impl Attributor {
             }
             EventKind::Exit { pid, start_ns } => self.processes.exit(pid, start_ns),
             EventKind::Connect(connect) => {
-                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns) {
+                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns, out) {
                     self.connections.attempt(&connect, begun, out);
                 }
             }
             EventKind::Flow(connect) => {
-                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns) {
+                if let Some(begun) = self.begin(&connect.owner, connect.dst, ns, out) {
                     self.connections.flow(&connect, begun, out);
                 }
             }
@@ -223,7 +218,7 @@ impl Attributor {
                     self.cgroups.add(id, &path);
                 }
                 // Asked for before its first process connects.
-                self.containers.of(&path);
+                self.containers.of(&path, out);
             }
             EventKind::Attach {
                 pid,
@@ -232,7 +227,7 @@ impl Attributor {
                 path,
             } => {
                 if hierarchy != 0 && self.processes.moved(pid, start_ns, path.as_deref()) {
-                    path.and_then(|path| self.containers.of(&path));
+                    path.and_then(|path| self.containers.of(&path, out));
                 }
             }
         }
@@ -249,8 +244,8 @@ impl Attributor {
             self.floods_told_ns = seen_ns;
             out.extend(self.floods.grown().into_iter().map(Record::Lookup));
         }
-        self.containers.listen(out);
-        self.containers.change_until(self.wall(seen_ns), out);
+        self.containers.poll_updates(out);
+        self.containers.apply_until(self.wall(seen_ns), out);
     }
 
     /// The recording ends: what waits for an answer got none.
@@ -310,10 +305,12 @@ impl Attributor {
         ns as i64 + self.clock_offset_ns
     }
 
-    fn who(&mut self, owner: &Owner) -> Who {
+    fn who(&mut self, owner: &Owner, out: &mut Vec<Record>) -> Who {
         let node = self.processes.node(owner);
         let cgroup = self.cgroup(&node, owner.cgroup_id);
-        let container = cgroup.as_deref().and_then(|path| self.containers.of(path));
+        let container = cgroup
+            .as_deref()
+            .and_then(|path| self.containers.of(path, out));
         let group = match &container {
             Some(container) => Some(Rc::from(container.id.as_str())),
             None => cgroup.clone(),
@@ -350,8 +347,14 @@ impl Attributor {
     }
 
     /// What is known of a connection when it begins; None where it is not wanted.
-    fn begin(&mut self, owner: &Owner, dst: Endpoint, ns: u64) -> Option<connections::Begun> {
-        let who = self.who(owner);
+    fn begin(
+        &mut self,
+        owner: &Owner,
+        dst: Endpoint,
+        ns: u64,
+        out: &mut Vec<Record>,
+    ) -> Option<connections::Begun> {
+        let who = self.who(owner, out);
         let name = self.name(&who, owner, dst, ns);
         self.wanted(&who.node, dst, &who.process)
             .then(|| connections::Begun {
@@ -450,7 +453,7 @@ impl Attributor {
     }
 
     fn query(&mut self, passed: &Passed<'_>, parsed: dns::Message, out: &mut Vec<Record>) {
-        let who = self.who(&passed.dns.owner);
+        let who = self.who(&passed.dns.owner, out);
         let wanted = self.lookup_wanted(&who, passed.dns.server);
         for question in parsed.questions {
             let asked = Asked {
@@ -508,14 +511,14 @@ impl Attributor {
         status: LookupStatus,
         out: &mut Vec<Record>,
     ) {
-        let who = self.who(&passed.dns.owner);
+        let who = self.who(&passed.dns.owner, out);
         if !self.lookup_wanted(&who, passed.dns.server) {
             return;
         }
         let question = parsed.as_ref().and_then(dns::Message::question);
         let answers = parsed.iter().flat_map(|p| p.answers.iter());
         let lookup = Lookup {
-            id: self.next_lookup(),
+            number: self.next_lookup(),
             ts: self.wall(passed.ns),
             process: who.process,
             server: passed.dns.server,
@@ -542,7 +545,7 @@ impl Attributor {
     /// A lookup's row as far as its query tells.
     fn lookup(&self, asked: &Asked, status: LookupStatus) -> Lookup {
         Lookup {
-            id: asked.lookup,
+            number: asked.lookup,
             ts: self.wall(asked.ns),
             process: Rc::clone(&asked.process),
             server: asked.server,
@@ -557,10 +560,9 @@ impl Attributor {
         }
     }
 
-    fn next_lookup(&mut self) -> i64 {
-        let id = self.settings.next_lookup;
-        self.settings.next_lookup += 1;
-        id
+    fn next_lookup(&mut self) -> u64 {
+        self.last_lookup += 1;
+        self.last_lookup
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Answer {
     pub host: Rc<str>,
     /// Nanoseconds since boot.
     pub ns: u64,
-    pub lookup: i64,
+    pub lookup: u64,
     pub asker: Rc<Party>,
     pub server: Endpoint,
     /// The resolver is one that the host itself is configured with, and the
@@ -290,7 +290,7 @@ mod tests {
 
     struct World {
         names: Names,
-        lookups: i64,
+        lookups: u64,
     }
 
     impl World {

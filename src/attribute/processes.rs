@@ -15,7 +15,7 @@ use super::cgroups;
 use super::names::ProcessKey;
 use super::users::Users;
 use crate::capture::event::{Exec, Owner, arguments};
-use crate::model::{Ancestor, Container, Process};
+use crate::model::{Ancestor, Container, Process, tick_ns};
 
 /// What an exec gives a process, and fork hands on.
 #[derive(Debug, Default)]
@@ -103,8 +103,6 @@ pub struct Options {
     pub procfs: bool,
     /// Keep no arguments: command lines hold secrets.
     pub no_args: bool,
-    /// When the boot was, nanoseconds since 1970.
-    pub boot_ts: i64,
 }
 
 pub struct Processes {
@@ -340,7 +338,6 @@ impl Processes {
             unit: cgroup.and_then(cgroups::unit).map(str::to_string),
             container: place.container,
             netns: (owner.netns != 0).then_some(owner.netns),
-            start_ts: self.wall(owner.start_ns),
             login_uid: owner.login_uid,
             login_user: owner.login_uid.and_then(|uid| self.users.name(uid)),
             parent,
@@ -370,7 +367,7 @@ impl Processes {
             let ancestor = Rc::new(Ancestor {
                 serial: self.serial,
                 pid: parent.key.0,
-                start_ts: self.wall(parent.key.1),
+                start_ns: parent.key.1,
                 comm: image.comm.clone(),
                 exe: image.exe.clone(),
                 cmdline: image.cmdline.clone(),
@@ -380,11 +377,6 @@ impl Processes {
             found = Some(ancestor);
         }
         found
-    }
-
-    /// When a process was started, to the tick: /proc tells no more of it.
-    fn wall(&self, ns: u64) -> i64 {
-        ((ns - ns % tick_ns()) as i64).saturating_add(self.options.boot_ts)
     }
 
     /// Its cgroup v1 path that names a container, told by an event or, asked once,
@@ -535,10 +527,6 @@ fn read_argv(pid: u32) -> (Vec<String>, bool) {
 /// Clock ticks since boot (proc_pid_stat(5), field 22) in nanoseconds.
 fn ticks_to_ns(ticks: u64) -> u64 {
     ticks.saturating_mul(tick_ns())
-}
-
-fn tick_ns() -> u64 {
-    (1_000_000_000 / procfs::ticks_per_second().max(1)).max(1)
 }
 
 /// Whether two start times are one process': /proc rounds down to a tick.

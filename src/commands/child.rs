@@ -1,5 +1,4 @@
-//! The command of `record -- CMD`: run as the user who called sudo, followed to
-//! its end.
+//! The command of `record -- CMD`, which runs as the user who called sudo.
 
 use std::ffi::{CString, OsString};
 use std::io::IsTerminal;
@@ -12,14 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub struct Child {
     process: std::process::Child,
-    asked_to_end: bool,
+    terminated: bool,
 }
 
 impl Child {
     pub fn spawn(command: &[OsString]) -> Result<Child> {
-        let (program, args) = command
-            .split_first()
-            .context("there is no command to run")?;
+        let (program, args) = command.split_first().context("no command to run")?;
         let mut command = Command::new(program);
         command.args(args);
         if let Some(user) = caller()? {
@@ -30,7 +27,7 @@ impl Child {
             .with_context(|| format!("{} can't be run", program.to_string_lossy()))?;
         Ok(Child {
             process,
-            asked_to_end: false,
+            terminated: false,
         })
     }
 
@@ -38,10 +35,9 @@ impl Child {
         self.process.id()
     }
 
-    /// Its exit status once it has ended; 128 and the signal where one ended it,
-    /// as shells have it.
-    pub fn ended(&mut self) -> Result<Option<ExitCode>> {
-        let status = self.process.try_wait().context("the command's end")?;
+    /// Its exit status once it has ended; 128 plus the signal that killed it, as in shells.
+    pub fn try_wait(&mut self) -> Result<Option<ExitCode>> {
+        let status = self.process.try_wait().context("waiting for the command")?;
         Ok(status.map(|status| {
             let code = status
                 .code()
@@ -51,9 +47,9 @@ impl Child {
         }))
     }
 
-    /// Hands a signal that asked egrets to stop on to the command, which then
-    /// decides. Ctrl-C at a terminal has reached it by itself.
-    pub fn pass_on(&self, signal: Option<i32>) {
+    /// Forwards a signal that egrets got; the command decides when to stop. From a
+    /// terminal, Ctrl-C reaches it directly.
+    pub fn forward(&self, signal: Option<i32>) {
         match signal {
             Some(libc::SIGINT) if !std::io::stdin().is_terminal() => self.send(Signal::INT),
             Some(libc::SIGTERM) => self.send(Signal::TERM),
@@ -61,10 +57,10 @@ impl Child {
         }
     }
 
-    /// Asks it to end, once.
+    /// Sends SIGTERM, once.
     pub fn terminate(&mut self) {
-        if !self.asked_to_end {
-            self.asked_to_end = true;
+        if !self.terminated {
+            self.terminated = true;
             self.send(Signal::TERM);
         }
     }
@@ -76,7 +72,7 @@ impl Child {
     }
 }
 
-/// The user who called sudo, if root got here that way.
+/// The user who called sudo, if it was sudo that made this process root.
 fn caller() -> Result<Option<User>> {
     if !Uid::effective().is_root() {
         return Ok(None);
@@ -91,23 +87,23 @@ fn caller() -> Result<Option<User>> {
         return Ok(None);
     }
     User::from_uid(Uid::from_raw(uid))
-        .with_context(|| format!("the user {uid} who called sudo"))?
+        .with_context(|| format!("user {uid}, who called sudo"))?
         .map(Some)
-        .with_context(|| format!("there is no user {uid}, whom SUDO_UID names"))
+        .with_context(|| format!("SUDO_UID is {uid}, which is no user's"))
 }
 
-/// User, groups and the environment that goes with them.
+/// Changes user, groups and the environment variables that name the user.
 fn become_user(command: &mut Command, user: &User) -> Result<()> {
     let name = CString::new(user.name.as_str())?;
-    let groups = getgrouplist(&name, user.gid).context("the groups of the user")?;
+    let groups = getgrouplist(&name, user.gid).context("groups of the user")?;
     let gids: Vec<libc::gid_t> = groups.into_iter().map(Gid::as_raw).collect();
     let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
     command
         .env("HOME", &user.dir)
         .env("USER", &user.name)
         .env("LOGNAME", &user.name);
-    // SAFETY: between fork and exec only system calls are made, on memory that
-    // was prepared before.
+    // SAFETY: between fork and exec only async-signal-safe system calls are made, on memory
+    // that was allocated before.
     unsafe {
         command.pre_exec(move || {
             let ok = libc::setgroups(gids.len(), gids.as_ptr()) == 0

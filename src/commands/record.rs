@@ -7,26 +7,26 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::child::Child;
-use super::live::{self, Live, Signalled};
+use super::live;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
 use crate::human;
-use crate::print::{Format, Printer};
+use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, clock};
 use crate::store::{self, Access, Recording, Store, Wanted};
 
-/// How long a command's last connections have to close after its end.
+/// How long the last connections of a command have to close after its end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How often a command that is not recorded any more is looked after.
-const LOOK_IN: Duration = Duration::from_millis(50);
+/// How often a command that is no longer recorded is checked for its end.
+const CHILD_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 pub fn run(args: &RecordArgs) -> Result<ExitCode> {
-    let signal = Signalled::listen()?;
-    let around = !args.command.is_empty();
-    if around && !Namespace::Pid.is_initial() {
+    let signals = StopSignals::install()?;
+    let around_command = !args.command.is_empty();
+    if around_command && !Namespace::Pid.is_initial() {
         bail!(
-            "record -- CMD can't tell its command from others in a pid namespace of its own: run egrets on the host, or in a container with the host's (--pid=host)"
+            "record -- CMD can't tell its command from other processes in a pid namespace of its own: run egrets on the host, or in a container with the host's pid namespace (--pid=host)"
         );
     }
     let path = super::recorders_db(&args.db);
@@ -35,6 +35,35 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         own_directory: args.db.db.is_none(),
     };
     let capture = Capture::start(&args.live.capture()?)?;
+    let start_ts = clock::now_ts();
+    let store = open_store(args, &path, &access, &capture, start_ts)?;
+    let run = store.run();
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store))];
+    if args.print || args.json {
+        sinks.push(Box::new(live::printer(args.json, start_ts, run)));
+    }
+    let hook_set = capture.hook_set;
+    let settings = live::settings(&args.live, &capture, around_command);
+    let mut pipeline = Pipeline::new(capture, settings, sinks);
+    if around_command {
+        return record_command(pipeline, args, &path, &signals);
+    }
+    log::info!(
+        "recording into {} ({hook_set} hooks); Ctrl-C stops",
+        path.display()
+    );
+    pipeline.run(&signals, args.live.duration)?;
+    finish(pipeline, &path)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn open_store(
+    args: &RecordArgs,
+    path: &Path,
+    access: &Access,
+    capture: &Capture,
+    start_ts: i64,
+) -> Result<Store> {
     let attached: Vec<&str> = capture
         .hooks
         .iter()
@@ -42,11 +71,12 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         .map(|report| report.hook.name)
         .collect();
     let recording = Recording {
-        start_ts: live::now_ts(),
+        start_ts,
         hook_set: capture.hook_set.to_string(),
         hooks: attached.join(" "),
     };
-    let mut store = Store::open(&path, &access, &recording)?;
+    let mut store = Store::open(path, access, &recording)?;
+    store.set_boot_ts(clock::boot_ts())?;
     store.settle(&Wanted {
         age: args.keep,
         bytes: args.max_size,
@@ -55,71 +85,87 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     if !store.keep.is_default() {
         log::info!("kept of this history: {}", super::kept(&store.keep));
     }
-    let printer = (args.print || args.json).then(|| {
-        let format = if args.json {
-            Format::Json
-        } else {
-            Format::Text
-        };
-        let out = Box::new(std::io::BufWriter::new(std::io::stdout()));
-        Printer::new(format, out, recording.start_ts)
-    });
-    let hook_set = capture.hook_set;
-    let mut live = Live::new(capture, &args.live, around, Some(store), printer)?;
-    if !around {
-        log::info!(
-            "recording into {} ({hook_set} hooks); Ctrl-C stops",
-            path.display()
-        );
-        live.run(&signal, args.live.duration)?;
-        end(live, &path)?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    Ok(store)
+}
+
+/// `record -- CMD`: runs the command to its end, whatever becomes of the recording. Its
+/// status.
+fn record_command(
+    mut pipeline: Pipeline,
+    args: &RecordArgs,
+    path: &Path,
+    signals: &StopSignals,
+) -> Result<ExitCode> {
     let mut child = match Child::spawn(&args.command) {
         Ok(child) => child,
         Err(e) => {
-            live.finish()?;
+            pipeline.finish()?;
             return Err(e);
         }
     };
-    live.attributor.track(child.pid());
+    pipeline.track(child.pid());
     let until = args.live.duration.map(|d| Instant::now() + d);
-    let recorded = match follow(&mut live, &mut child, &signal, until) {
-        Ok(()) => end(live, &path),
+    let recorded = match follow(&mut pipeline, &mut child, signals, until) {
+        Ok(()) => finish(pipeline, path),
         Err(e) => {
-            // Nothing more is seen.
-            drop(live);
+            // Detaches the hooks.
+            drop(pipeline);
             Err(e)
         }
     };
-    // What is egrets' own trouble is none of the command's.
+    // The command must not suffer from egrets' trouble.
     if let Err(e) = recorded {
         log::error!("{e:#}");
         log::error!("the history is incomplete");
-        if child.ended()?.is_none() {
-            log::warn!("the command goes on unrecorded: waiting for its end");
+        if child.try_wait()?.is_none() {
+            log::warn!("the command continues without being recorded: waiting for its end");
         }
     }
     loop {
-        if let Some(code) = child.ended()? {
+        if let Some(code) = child.try_wait()? {
             return Ok(code);
         }
-        look_after(&mut child, &signal, until);
-        std::thread::sleep(LOOK_IN);
+        supervise(&mut child, signals, until);
+        std::thread::sleep(CHILD_POLL_INTERVAL);
     }
 }
 
-/// Passes signals on to the command, and asks it to end when the time is over.
-fn look_after(child: &mut Child, signal: &Signalled, until: Option<Instant>) {
-    child.pass_on(signal.take());
+/// Forwards signals to the command, and terminates it when the time is over.
+fn supervise(child: &mut Child, signals: &StopSignals, until: Option<Instant>) {
+    child.forward(signals.take());
     if until.is_some_and(|until| Instant::now() >= until) {
         child.terminate();
     }
 }
 
-/// Ends the recording, and says what came of it and what to do with it.
-fn end(live: Live, path: &Path) -> Result<()> {
-    let totals = live.finish()?;
+/// Records until the command and its last connections have ended.
+fn follow(
+    pipeline: &mut Pipeline,
+    child: &mut Child,
+    signals: &StopSignals,
+    until: Option<Instant>,
+) -> Result<()> {
+    loop {
+        pipeline.step()?;
+        if child.try_wait()?.is_some() {
+            break;
+        }
+        supervise(child, signals, until);
+        pipeline.sleep_until_next(until.filter(|until| Instant::now() < *until));
+    }
+    let grace = Instant::now() + GRACE;
+    loop {
+        pipeline.step()?;
+        if !pipeline.tracked_is_busy() || Instant::now() >= grace {
+            return Ok(());
+        }
+        pipeline.sleep_until_next(Some(grace));
+    }
+}
+
+/// Finishes the recording and logs what it holds.
+fn finish(pipeline: Pipeline, path: &Path) -> Result<()> {
+    let totals = pipeline.finish()?;
     let count = |n: u64, one: &str, many: &str| human::count(n as i64, one, many);
     log::info!(
         "recorded {} and {} into {}",
@@ -134,29 +180,4 @@ fn end(live: Live, path: &Path) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Records until the command has ended, and its last connections have.
-fn follow(
-    live: &mut Live,
-    child: &mut Child,
-    signal: &Signalled,
-    until: Option<Instant>,
-) -> Result<()> {
-    loop {
-        live.step()?;
-        if child.ended()?.is_some() {
-            break;
-        }
-        look_after(child, signal, until);
-        live.rest(until.filter(|until| Instant::now() < *until));
-    }
-    let grace = Instant::now() + GRACE;
-    loop {
-        live.step()?;
-        if !live.attributor.tracked_is_busy() || Instant::now() >= grace {
-            return Ok(());
-        }
-        live.rest(Some(grace));
-    }
 }

@@ -1,27 +1,23 @@
-//! `egrets watch`: live events to stdout; nothing stored.
+//! `egrets watch`: live events on stdout; nothing is stored.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::live::{self, Live, Signalled};
+use super::live;
 use crate::capture::Capture;
 use crate::cli::WatchArgs;
-use crate::print::{Format, Printer};
+use crate::model::Run;
+use crate::pipeline::{Pipeline, StopSignals, clock};
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
-    let signal = Signalled::listen()?;
+    let signals = StopSignals::install()?;
     let capture = Capture::start(&args.live.capture()?)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
-    let format = if args.json {
-        Format::Json
-    } else {
-        Format::Text
-    };
-    let out = Box::new(std::io::BufWriter::new(std::io::stdout()));
-    let printer = Printer::new(format, out, live::now_ts());
-    let mut live = Live::new(capture, &args.live, false, None, Some(printer))?;
-    live.run(&signal, args.live.duration)?;
-    live.finish()?;
+    let printer = live::printer(args.json, clock::now_ts(), Run::new(clock::boot_ts()));
+    let settings = live::settings(&args.live, &capture, false);
+    let mut pipeline = Pipeline::new(capture, settings, vec![Box::new(printer)]);
+    pipeline.run(&signals, args.live.duration)?;
+    pipeline.finish()?;
     Ok(ExitCode::SUCCESS)
 }

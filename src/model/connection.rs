@@ -53,7 +53,8 @@ impl Outcome {
 /// A TCP attempt or a flow of another protocol, as far as it is known.
 #[derive(Debug, Clone)]
 pub struct Connection {
-    pub id: i64,
+    /// From 1, within the run; see [`Run::connection_id`](super::Run::connection_id).
+    pub number: u64,
     pub ts: i64,
     pub process: Rc<Process>,
     pub tid: u32,

@@ -1,28 +1,51 @@
-//! Containers and what their runtimes say of them.
+//! Containers and what their runtimes report about them.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 
-/// A container between two changes of what its runtime says of it.
-#[derive(Debug)]
+/// A container between two changes of its details that contradict each other: a rename, or
+/// another address after a restart, makes another one with the same id.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Container {
-    /// Tells it from every other one of the run.
+    /// Unique within the run.
     pub serial: u64,
     pub id: String,
+    /// From its cgroup path. Some paths do not say; see [`ContainerDetails::runtime`].
     pub runtime: Option<&'static str>,
     /// The container that it runs in.
     pub outer: Option<Rc<Container>>,
-    /// What its runtime says of it; comes later than its first event may.
-    pub details: RefCell<Details>,
 }
 
+/// New details of a container. The first one precedes every record that refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerUpdate {
+    pub container: Rc<Container>,
+    pub details: Details,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Details {
-    /// Asked for, no answer yet.
+    /// Queried, no answer yet.
     Pending,
-    /// The runtime did not answer, or does not know it.
+    /// The runtime did not answer, or does not know the container.
+    #[default]
     Unknown,
-    Known(ContainerDetails),
+    Known(Rc<ContainerDetails>),
+}
+
+impl Details {
+    pub fn known(&self) -> Option<&ContainerDetails> {
+        match self {
+            Details::Known(details) => Some(details),
+            Details::Pending | Details::Unknown => None,
+        }
+    }
+}
+
+impl From<ContainerDetails> for Details {
+    fn from(details: ContainerDetails) -> Details {
+        Details::Known(Rc::new(details))
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,20 +54,19 @@ pub struct ContainerDetails {
     pub image: Option<String>,
     pub hostname: Option<String>,
     pub ip: Option<String>,
-    /// Of Kubernetes.
+    /// Kubernetes only.
     pub pod: Option<String>,
     pub pod_namespace: Option<String>,
-    /// Whose files these details are from, where the cgroup's path did not tell.
+    /// The runtime whose files these details come from.
     pub runtime: Option<&'static str>,
 }
 
-/// Bytes that are kept of each text of a container's: names are 253 at most, images'
-/// with a digest some 400.
-const MAX_DETAIL: usize = 1024;
+/// Bytes kept of each text. Names have at most 253; an image with its digest, about 400.
+const MAX_TEXT: usize = 1024;
 
 impl ContainerDetails {
-    /// These, each text cut to a length that an honest one does not reach: they come from
-    /// files that may be a user's own, and are in each row and line of the container.
+    /// Truncates each text to [`MAX_TEXT`]: the files may be a user's, and every row and
+    /// line of the container repeats them.
     pub fn bounded(mut self) -> ContainerDetails {
         let texts = [
             &mut self.name,
@@ -54,15 +76,15 @@ impl ContainerDetails {
             &mut self.pod,
             &mut self.pod_namespace,
         ];
-        for text in texts.into_iter().flatten().filter(|t| t.len() > MAX_DETAIL) {
-            let ends = (0..=MAX_DETAIL).rev().find(|&n| text.is_char_boundary(n));
+        for text in texts.into_iter().flatten().filter(|t| t.len() > MAX_TEXT) {
+            let ends = (0..=MAX_TEXT).rev().find(|&n| text.is_char_boundary(n));
             text.truncate(ends.unwrap_or_default());
             text.shrink_to_fit();
         }
         self
     }
 
-    /// These, and what only the older ones have.
+    /// These details, completed from `older`.
     pub fn or(self, older: &ContainerDetails) -> ContainerDetails {
         let or = |new: Option<String>, old: &Option<String>| new.or_else(|| old.clone());
         ContainerDetails {
@@ -76,7 +98,7 @@ impl ContainerDetails {
         }
     }
 
-    /// Whether both can't be true of one container at one time.
+    /// Whether both can't be true of one container at the same time.
     pub fn contradicts(&self, older: &ContainerDetails) -> bool {
         let differ = |new: &Option<String>, old: &Option<String>| matches!((new, old), (Some(new), Some(old)) if new != old);
         differ(&self.name, &older.name)
@@ -86,29 +108,86 @@ impl ContainerDetails {
     }
 }
 
-impl Container {
-    /// As its cgroup's path tells, or else its files.
-    pub fn runtime(&self) -> Option<&'static str> {
-        self.runtime.or_else(|| match &*self.details.borrow() {
-            Details::Known(details) => details.runtime,
-            _ => None,
-        })
+/// The newest details of each container, as a sink keeps them from the updates. An entry
+/// lives as long as something refers to its container.
+#[derive(Default)]
+pub struct ContainerTable {
+    by_serial: HashMap<u64, (Weak<Container>, Details)>,
+    /// Number of entries at which unreferenced ones are removed.
+    purge_at: usize,
+}
+
+/// Smallest [`ContainerTable::purge_at`].
+const MIN_PURGE: usize = 1024;
+
+impl ContainerTable {
+    pub fn update(&mut self, update: &ContainerUpdate) {
+        let entry = (Rc::downgrade(&update.container), update.details.clone());
+        self.by_serial.insert(update.container.serial, entry);
+        if self.by_serial.len() > self.purge_at {
+            self.by_serial
+                .retain(|_, (container, _)| container.strong_count() > 0);
+            self.purge_at = MIN_PURGE.max(2 * self.by_serial.len());
+        }
+    }
+
+    /// The container's details, where they are known.
+    pub fn details(&self, container: &Container) -> Option<&ContainerDetails> {
+        self.by_serial.get(&container.serial)?.1.known()
+    }
+
+    /// Whether the answer about the container is still to come.
+    pub fn is_pending(&self, container: &Container) -> bool {
+        matches!(
+            self.by_serial.get(&container.serial),
+            Some((_, Details::Pending))
+        )
+    }
+
+    /// From its cgroup path, or else from its details.
+    pub fn runtime(&self, container: &Container) -> Option<&'static str> {
+        container
+            .runtime
+            .or_else(|| self.details(container)?.runtime)
     }
 
     /// Its name, or its id where it has none.
-    pub fn called(&self) -> String {
-        let name = self.details().and_then(|d| d.name);
-        name.unwrap_or_else(|| self.id.clone())
+    pub fn label<'a>(&'a self, container: &'a Container) -> &'a str {
+        let name = self.details(container).and_then(|d| d.name.as_deref());
+        name.unwrap_or(&container.id)
     }
+}
 
-    pub fn is_pending(&self) -> bool {
-        *self.details.borrow() == Details::Pending
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    pub fn details(&self) -> Option<ContainerDetails> {
-        match &*self.details.borrow() {
-            Details::Known(details) => Some(details.clone()),
-            _ => None,
+    fn update(serial: u64, name: &str) -> ContainerUpdate {
+        let container = Container {
+            serial,
+            id: "c1".into(),
+            runtime: None,
+            outer: None,
+        };
+        let details = ContainerDetails {
+            name: Some(name.into()),
+            ..ContainerDetails::default()
+        };
+        ContainerUpdate {
+            container: Rc::new(container),
+            details: details.into(),
         }
+    }
+
+    #[test]
+    fn table_keeps_details_only_of_referenced_containers() {
+        let mut table = ContainerTable::default();
+        let kept = update(0, "kept");
+        table.update(&kept);
+        for serial in 1..10_000 {
+            table.update(&update(serial, "gone"));
+            assert!(table.by_serial.len() <= MIN_PURGE + 1);
+        }
+        assert_eq!(table.label(&kept.container), "kept");
     }
 }

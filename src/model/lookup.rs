@@ -53,7 +53,8 @@ pub struct ResourceRecord {
 /// A question and what became of it.
 #[derive(Debug, Clone)]
 pub struct Lookup {
-    pub id: i64,
+    /// From 1, within the run; see [`Run::lookup_id`](super::Run::lookup_id).
+    pub number: u64,
     pub ts: i64,
     pub process: Rc<Process>,
     pub server: Endpoint,

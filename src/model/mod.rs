@@ -2,28 +2,33 @@
 //! `attribute` makes of the kernel's events, and that the sinks store and print. A leaf:
 //! it depends on no other room.
 //!
-//! Times are nanoseconds since 1970 on the wall clock, ids count up from the file's last one.
+//! `ts` are nanoseconds since 1970 on the wall clock, `ns` nanoseconds since boot. Connections
+//! and lookups are numbered from 1 within a run: see [`Run`].
 
 mod address;
+#[doc(hidden)]
+pub mod builders;
 mod connection;
 mod container;
 mod lookup;
+mod loss;
 mod name;
 mod process;
 mod protocol;
-
-use std::rc::Rc;
+mod run;
 
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
-pub use container::{Container, ContainerDetails, Details};
+pub use container::{Container, ContainerDetails, ContainerTable, ContainerUpdate, Details};
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
+pub use loss::Gap;
 pub use name::{MAX_RIVALS, Name, Rival, Source};
 pub use process::{Ancestor, Process};
 pub use protocol::Protocol;
+pub use run::{Run, tick_ns};
 
-/// What the sinks are told, in the order in which it happened.
-#[derive(Debug)]
+/// What the sinks get, in the order in which it happened.
+#[derive(Debug, Clone)]
 pub enum Record {
     /// A question went out; its [`Record::Lookup`] follows.
     Query(Lookup),
@@ -37,6 +42,8 @@ pub enum Record {
     Progress(Progress),
     /// A connection or a flow has ended.
     Closed(Connection),
-    /// A container's details have come.
-    Container(Rc<Container>),
+    /// A container was seen first, or its details have changed.
+    Container(ContainerUpdate),
+    /// Events were lost.
+    Gap(Gap),
 }

@@ -39,8 +39,8 @@ pub struct Name {
     pub source: Source,
     /// How old the answer was when the connection began; None without one.
     pub age_ms: Option<u64>,
-    /// The lookup that it comes from; None without one.
-    pub lookup: Option<i64>,
+    /// Number of the lookup that it comes from; None without one.
+    pub lookup: Option<u64>,
     /// How many other names that scope has for the address.
     pub rivals: usize,
     /// The latest of them, [`MAX_RIVALS`] at most.
@@ -51,7 +51,8 @@ pub struct Name {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rival {
     pub host: Rc<str>,
-    pub lookup: Option<i64>,
+    /// Number of its lookup.
+    pub lookup: Option<u64>,
 }
 
 /// The rivals that are kept by name for one connection.

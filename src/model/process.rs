@@ -28,9 +28,6 @@ pub struct Process {
     pub container: Option<Rc<Container>>,
     /// Inode number, as lsns(8) shows it.
     pub netns: Option<u32>,
-    /// When it was started; by one offset for a whole recording, so that two rows of a
-    /// process have the same.
-    pub start_ts: i64,
     /// Who had logged in, as audit keeps it.
     pub login_uid: Option<u32>,
     pub login_user: Option<String>,
@@ -46,8 +43,8 @@ pub struct Ancestor {
     /// Tells it from every other one of the run.
     pub serial: u64,
     pub pid: u32,
-    /// As [`Process::start_ts`].
-    pub start_ts: i64,
+    /// As [`Process::start_ns`].
+    pub start_ns: u64,
     pub comm: String,
     pub exe: Option<String>,
     pub cmdline: Option<String>,

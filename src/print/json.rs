@@ -3,20 +3,23 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Connection, Lookup, Record, ResourceRecord, dst_scope, errno_name};
+use super::{Context, outer};
+use crate::model::{
+    Connection, ContainerDetails, Lookup, Record, ResourceRecord, dst_scope, errno_name,
+};
 use crate::when::iso;
 use serde::Serialize;
 
 /// Writes a record's line; some have none.
-pub fn write(out: &mut dyn Write, record: &Record) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Result<()> {
     match record {
-        Record::Query(l) => lookup(out, "dns.query", l),
-        Record::Lookup(l) => lookup(out, "dns", l),
-        Record::Opened(c) => connection(out, "connect", c),
-        Record::Outcome(c) => connection(out, "outcome", c),
-        Record::Closed(c) => connection(out, "close", c),
-        Record::Progress(p) if p.due => connection(out, "progress", &p.connection),
-        Record::Progress(_) | Record::Container(_) => Ok(()),
+        Record::Query(l) => lookup(out, "dns.query", l, context),
+        Record::Lookup(l) => lookup(out, "dns", l, context),
+        Record::Opened(c) => connection(out, "connect", c, context),
+        Record::Outcome(c) => connection(out, "outcome", c, context),
+        Record::Closed(c) => connection(out, "close", c, context),
+        Record::Progress(p) if p.due => connection(out, "progress", &p.connection, context),
+        Record::Progress(_) | Record::Container(_) | Record::Gap(_) => Ok(()),
     }
 }
 
@@ -60,12 +63,12 @@ struct Egress<'a> {
     duration_us: Option<i64>,
     unit: Option<&'a str>,
     container_id: Option<&'a str>,
-    container_name: Option<String>,
-    container_image: Option<String>,
+    container_name: Option<&'a str>,
+    container_image: Option<&'a str>,
     container_runtime: Option<&'a str>,
-    container_hostname: Option<String>,
-    container_ip: Option<String>,
-    pod: Option<String>,
+    container_hostname: Option<&'a str>,
+    container_ip: Option<&'a str>,
+    pod: Option<&'a str>,
     netns: Option<u32>,
     cgroup: Option<&'a str>,
     lookup_id: Option<i64>,
@@ -77,23 +80,30 @@ struct Egress<'a> {
     start_ts: i64,
     login_uid: Option<u32>,
     login_user: Option<&'a str>,
-    pod_namespace: Option<String>,
+    pod_namespace: Option<&'a str>,
     outer_container_id: Option<&'a str>,
-    outer_container_name: Option<String>,
+    outer_container_name: Option<&'a str>,
     raw: u8,
     shared_pid: Option<u32>,
 }
 
-fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()> {
+fn connection(
+    out: &mut dyn Write,
+    event: &str,
+    c: &Connection,
+    context: &Context,
+) -> io::Result<()> {
     let p = &c.process;
     let container = p.container.as_deref();
-    let details = container.and_then(|k| k.details()).unwrap_or_default();
-    let outer = container.and_then(|k| k.outer.as_deref());
+    let details = context.details(p);
+    let detail = |of: fn(&ContainerDetails) -> &Option<String>| of(details?).as_deref();
+    let outer = outer(p);
     let name = c.name.as_ref();
     let dst = c.dst_ip();
+    let start_ts = context.run.start_ts(p.start_ns);
     let egress = Egress {
         event,
-        id: c.id,
+        id: context.run.connection_id(c.number),
         time: iso(c.ts),
         ts: c.ts,
         pid: p.pid,
@@ -124,25 +134,29 @@ fn connection(out: &mut dyn Write, event: &str, c: &Connection) -> io::Result<()
         duration_us: c.duration_us,
         unit: p.unit.as_deref(),
         container_id: container.map(|k| k.id.as_str()),
-        container_name: details.name,
-        container_image: details.image,
-        container_runtime: container.and_then(|k| k.runtime()),
-        container_hostname: details.hostname,
-        container_ip: details.ip,
-        pod: details.pod,
+        container_name: detail(|d| &d.name),
+        container_image: detail(|d| &d.image),
+        container_runtime: container.and_then(|k| context.containers.runtime(k)),
+        container_hostname: detail(|d| &d.hostname),
+        container_ip: detail(|d| &d.ip),
+        pod: detail(|d| &d.pod),
         netns: p.netns,
         cgroup: p.cgroup.as_deref(),
-        lookup_id: name.and_then(|n| n.lookup),
+        lookup_id: name
+            .and_then(|n| n.lookup)
+            .map(|number| context.run.lookup_id(number)),
         already_open: c.already_open.into(),
         tx_packets: c.tx_packets,
         rx_packets: c.rx_packets,
-        start: iso(p.start_ts),
-        start_ts: p.start_ts,
+        start: iso(start_ts),
+        start_ts,
         login_uid: p.login_uid,
         login_user: p.login_user.as_deref(),
-        pod_namespace: details.pod_namespace,
+        pod_namespace: detail(|d| &d.pod_namespace),
         outer_container_id: outer.map(|k| k.id.as_str()),
-        outer_container_name: outer.and_then(|k| k.details()).and_then(|d| d.name),
+        outer_container_name: outer
+            .and_then(|k| context.containers.details(k))
+            .and_then(|d| d.name.as_deref()),
         raw: c.raw.into(),
         shared_pid: c.shared_pid,
     };
@@ -159,7 +173,7 @@ struct Dns<'a> {
     pid: u32,
     comm: &'a str,
     exe: Option<&'a str>,
-    container_name: Option<String>,
+    container_name: Option<&'a str>,
     server_ip: String,
     server_port: u16,
     transport: &'a str,
@@ -193,22 +207,17 @@ impl<'a> From<&'a ResourceRecord> for DnsRecord<'a> {
     }
 }
 
-fn lookup(out: &mut dyn Write, event: &str, l: &Lookup) -> io::Result<()> {
+fn lookup(out: &mut dyn Write, event: &str, l: &Lookup, context: &Context) -> io::Result<()> {
     let p = &l.process;
-    let details = p
-        .container
-        .as_ref()
-        .and_then(|k| k.details())
-        .unwrap_or_default();
     let dns = Dns {
         event,
-        id: l.id,
+        id: context.run.lookup_id(l.number),
         time: iso(l.ts),
         ts: l.ts,
         pid: p.pid,
         comm: &p.comm,
         exe: p.exe.as_deref(),
-        container_name: details.name,
+        container_name: context.details(p).and_then(|d| d.name.as_deref()),
         server_ip: l.server.ip.to_string(),
         server_port: l.server.port,
         transport: l.transport.as_str(),
@@ -226,7 +235,8 @@ fn lookup(out: &mut dyn Write, event: &str, l: &Lookup) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::print::tests_support::{connection as some_connection, lookup as some_lookup};
+    use crate::model::builders;
+    use crate::print::tests::context;
     use serde_json::Value;
 
     #[test]
@@ -237,12 +247,11 @@ mod tests {
         }
         let view = db.prepare("SELECT * FROM egress").unwrap();
         let mut out = Vec::new();
-        write(&mut out, &Record::Opened(some_connection("a\nb\u{1b}"))).unwrap();
-        write(
-            &mut out,
-            &Record::Lookup(some_lookup("x.example", "192.0.2.1")),
-        )
-        .unwrap();
+        let connection = builders::connection("a\nb\u{1b}");
+        let lookup = builders::lookup("x.example", "192.0.2.1");
+        for record in [Record::Opened(connection), Record::Lookup(lookup)] {
+            write(&mut out, &record, &context()).unwrap();
+        }
         let text = String::from_utf8(out).unwrap();
         let lines: Vec<Value> = text
             .lines()

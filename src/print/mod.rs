@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use crate::model::{Process, Progress, Record};
+use crate::model::{Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LineFormat {
     Text,
     Json,
 }
@@ -21,25 +21,52 @@ pub enum Format {
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub struct Printer {
-    format: Format,
+    format: LineFormat,
     out: Box<dyn Write>,
+    held: VecDeque<(Instant, Record)>,
+    context: Context,
+}
+
+/// What a line shows beside its record.
+struct Context {
+    run: Run,
     /// Nanoseconds since 1970: text lines count their seconds from here.
     start_ts: i64,
-    held: VecDeque<(Instant, Record)>,
+    containers: ContainerTable,
+}
+
+impl Context {
+    fn details(&self, process: &Process) -> Option<&ContainerDetails> {
+        self.containers.details(process.container.as_deref()?)
+    }
+}
+
+fn outer(process: &Process) -> Option<&Container> {
+    process.container.as_deref()?.outer.as_deref()
 }
 
 impl Printer {
-    pub fn new(format: Format, out: Box<dyn Write>, start_ts: i64) -> Printer {
+    /// Text lines count their seconds from `start_ts`, nanoseconds since 1970.
+    pub fn new(format: LineFormat, out: Box<dyn Write>, start_ts: i64, run: Run) -> Printer {
         Printer {
             format,
             out,
-            start_ts,
             held: VecDeque::new(),
+            context: Context {
+                run,
+                start_ts,
+                containers: ContainerTable::default(),
+            },
         }
     }
 
-    pub fn add(&mut self, record: Record) {
-        self.held.push_back((Instant::now(), record));
+    pub fn add(&mut self, record: &Record) {
+        match record {
+            // applies to lines that wait for it, too
+            Record::Container(update) => self.context.containers.update(update),
+            Record::Gap(_) => {}
+            record => self.held.push_back((Instant::now(), record.clone())),
+        }
     }
 
     /// Prints the lines that wait for nothing more.
@@ -59,23 +86,23 @@ impl Printer {
 
     fn print(&mut self, patience: Duration) -> io::Result<()> {
         while let Some((since, record)) = self.held.front() {
-            if is_pending(record) && since.elapsed() < patience {
+            if self.is_pending(record) && since.elapsed() < patience {
                 break;
             }
             match self.format {
-                Format::Text => text::write(&mut self.out, record, self.start_ts)?,
-                Format::Json => json::write(&mut self.out, record)?,
+                LineFormat::Text => text::write(&mut self.out, record, &self.context)?,
+                LineFormat::Json => json::write(&mut self.out, record, &self.context)?,
             }
             self.held.pop_front();
         }
         self.out.flush()
     }
-}
 
-fn is_pending(record: &Record) -> bool {
-    process_of(record)
-        .and_then(|p| p.container.as_ref())
-        .is_some_and(|container| container.is_pending())
+    fn is_pending(&self, record: &Record) -> bool {
+        process_of(record)
+            .and_then(|p| p.container.as_ref())
+            .is_some_and(|container| self.context.containers.is_pending(container))
+    }
 }
 
 fn process_of(record: &Record) -> Option<&Process> {
@@ -85,88 +112,83 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Outcome(c)
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
-        Record::Container(_) => None,
+        Record::Container(_) | Record::Gap(_) => None,
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests_support {
-    use crate::model::*;
+mod tests {
+    use std::cell::RefCell;
     use std::rc::Rc;
 
-    fn process(comm: &str) -> Rc<Process> {
-        Rc::new(Process {
-            serial: 1,
-            pid: 2074,
-            start_ns: 1,
-            ppid: Some(1),
-            parent_comm: Some("bash".into()),
-            comm: comm.into(),
-            exe: Some("/usr/bin/curl".into()),
-            cmdline: None,
-            uid: 0,
-            user: Some("root".into()),
-            cgroup: None,
-            unit: None,
-            container: None,
-            netns: None,
+    use super::*;
+    use crate::model::builders::{connection, process};
+    use crate::model::{ContainerUpdate, Details};
+
+    pub fn context() -> Context {
+        Context {
+            run: Run::new(0),
             start_ts: 0,
-            login_uid: None,
-            login_user: None,
-            parent: None,
-            session: None,
-        })
-    }
-
-    pub fn connection(comm: &str) -> Connection {
-        Connection {
-            id: 1,
-            ts: 0,
-            process: process(comm),
-            tid: 2074,
-            protocol: Protocol::Tcp,
-            src: None,
-            dst: Endpoint {
-                ip: [192, 0, 2, 1].into(),
-                port: 443,
-            },
-            name: None,
-            outcome: Outcome::InProgress,
-            errno: None,
-            latency_us: None,
-            tx_bytes: None,
-            rx_bytes: None,
-            tx_packets: None,
-            rx_packets: None,
-            duration_us: None,
-            already_open: false,
-            raw: false,
-            shared_pid: None,
+            containers: ContainerTable::default(),
         }
     }
 
-    pub fn lookup(host: &str, ip: &str) -> Lookup {
-        Lookup {
-            id: 1,
-            ts: 0,
-            process: process("curl"),
-            server: Endpoint {
-                ip: [192, 0, 2, 53].into(),
-                port: 53,
-            },
-            transport: Transport::Udp,
-            qname: Some(host.into()),
-            qtype: Some("A".into()),
-            rcode: Some("NOERROR".into()),
-            latency_us: Some(700),
-            status: LookupStatus::Answered,
-            answers: vec![ResourceRecord {
-                name: host.into(),
-                rtype: "A".into(),
-                data: ip.into(),
-                ttl: 60,
-            }],
-            times: 1,
+    #[derive(Clone, Default)]
+    struct Output(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
         }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Output {
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.borrow_mut())).unwrap()
+        }
+    }
+
+    #[test]
+    fn line_waits_for_its_containers_details_and_holds_back_later_lines() {
+        let output = Output::default();
+        let mut printer = Printer::new(LineFormat::Text, Box::new(output.clone()), 0, Run::new(0));
+        let container = Rc::new(Container {
+            serial: 1,
+            id: "c1".into(),
+            runtime: None,
+            outer: None,
+        });
+        let update = |details| {
+            Record::Container(ContainerUpdate {
+                container: Rc::clone(&container),
+                details,
+            })
+        };
+        let mut contained = connection("in");
+        contained.process = Rc::new(crate::model::Process {
+            container: Some(Rc::clone(&container)),
+            ..process("in")
+        });
+        printer.add(&update(Details::Pending));
+        printer.add(&Record::Opened(contained));
+        printer.add(&Record::Opened(connection("after")));
+        printer.flush().unwrap();
+        assert!(printer.is_holding());
+        assert_eq!(output.take(), "");
+        let details = ContainerDetails {
+            name: Some("web".into()),
+            ..ContainerDetails::default()
+        };
+        printer.add(&update(details.into()));
+        printer.flush().unwrap();
+        assert!(!printer.is_holding());
+        let text = output.take();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].contains("comm=in") && lines[0].contains("container.name=web"));
+        assert!(lines[1].contains("comm=after"));
     }
 }

@@ -3,19 +3,22 @@
 
 use std::io::{self, Write};
 
-use crate::model::{Connection, Lookup, LookupStatus, Outcome, Progress, Record, errno_name};
+use super::{Context, outer};
+use crate::model::{
+    Connection, ContainerDetails, Lookup, LookupStatus, Outcome, Progress, Record, errno_name,
+};
 use crate::text::printable;
 
 /// Writes a record's lines; some have none.
-pub fn write(out: &mut dyn Write, record: &Record, start_ts: i64) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Result<()> {
     match record {
-        Record::Query(lookup) => query(out, lookup, start_ts),
-        Record::Lookup(lookup) => answer(out, lookup, start_ts),
-        Record::Opened(connection) => opened(out, connection, start_ts),
-        Record::Outcome(connection) => outcome(out, connection, start_ts),
-        Record::Closed(connection) => closed(out, connection, start_ts),
-        Record::Progress(p) if p.due => progress(out, p, start_ts),
-        Record::Progress(_) | Record::Container(_) => Ok(()),
+        Record::Query(lookup) => query(out, lookup, context),
+        Record::Lookup(lookup) => answer(out, lookup, context),
+        Record::Opened(connection) => opened(out, connection, context),
+        Record::Outcome(connection) => outcome(out, connection, context),
+        Record::Closed(connection) => closed(out, connection, context),
+        Record::Progress(p) if p.due => progress(out, p, context),
+        Record::Progress(_) | Record::Container(_) | Record::Gap(_) => Ok(()),
     }
 }
 
@@ -23,8 +26,8 @@ pub fn write(out: &mut dyn Write, record: &Record, start_ts: i64) -> io::Result<
 struct Line(String);
 
 impl Line {
-    fn new(event: &str, ts: i64, start_ts: i64) -> Line {
-        let seconds = (ts - start_ts).max(0) / 1_000_000_000;
+    fn new(event: &str, ts: i64, context: &Context) -> Line {
+        let seconds = (ts - context.start_ts).max(0) / 1_000_000_000;
         Line(format!("INFO[{seconds:04}] {event}"))
     }
 
@@ -60,26 +63,28 @@ fn quote(value: &str) -> String {
     }
 }
 
-fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {
+fn opened(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<()> {
     let family = c.dst_ip().map_or("", |ip| match ip.is_ipv4() {
         true => "_v4",
         false => "_v6",
     });
     let event = format!("process.{}{family}", c.protocol.as_str());
     let p = &c.process;
-    let container = p.container.as_deref();
-    let details = container.and_then(|k| k.details()).unwrap_or_default();
-    let outer = container.and_then(|k| k.outer.as_deref());
-    let or_none = |value: &Option<String>| value.clone().unwrap_or("none".into());
-    Line::new(&event, c.ts, start_ts)
+    let details = context.details(p);
+    let outer = outer(p).map(|container| context.containers.label(container));
+    let detail = |of: fn(&ContainerDetails) -> &Option<String>| of(details?).as_deref();
+    Line::new(&event, c.ts, context)
         .field("comm", &p.comm)
         .field("pid", &p.pid.to_string())
         .field("connection", &destination(c))
         .field("dns.entry", c.name.as_ref().map_or("none", |n| &n.host))
-        .field("container.image", &or_none(&details.image))
-        .field("container.hostname", &or_none(&details.hostname))
-        .field("container.ip", &or_none(&details.ip))
-        .known("container.name", details.name)
+        .field("container.image", detail(|d| &d.image).unwrap_or("none"))
+        .field(
+            "container.hostname",
+            detail(|d| &d.hostname).unwrap_or("none"),
+        )
+        .field("container.ip", detail(|d| &d.ip).unwrap_or("none"))
+        .known("container.name", detail(|d| &d.name))
         .known("dns.source", c.name.as_ref().map(|n| n.source.as_str()))
         .known("dns.age_ms", c.name.as_ref().and_then(|n| n.age_ms))
         .known(
@@ -91,10 +96,10 @@ fn opened(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("parent", p.parent_comm.as_ref())
         .known("already_open", c.already_open.then_some("yes"))
         .known("raw", c.raw.then_some("yes"))
-        .known("id", Some(c.id))
-        .known("pod", details.pod)
-        .known("pod_namespace", details.pod_namespace)
-        .known("container.outer", outer.map(|k| k.called()))
+        .known("id", Some(context.run.connection_id(c.number)))
+        .known("pod", detail(|d| &d.pod))
+        .known("pod_namespace", detail(|d| &d.pod_namespace))
+        .known("container.outer", outer)
         .end(out)
 }
 
@@ -108,8 +113,8 @@ fn destination(c: &Connection) -> String {
 }
 
 /// The part that a connection's later lines share with its first.
-fn follow_up(event: &str, c: &Connection, start_ts: i64, after_us: Option<i64>) -> Line {
-    Line::new(event, c.ts + after_us.unwrap_or(0) * 1000, start_ts)
+fn follow_up(event: &str, c: &Connection, context: &Context, after_us: Option<i64>) -> Line {
+    Line::new(event, c.ts + after_us.unwrap_or(0) * 1000, context)
         .field("comm", &c.process.comm)
         .field("pid", &c.process.pid.to_string())
         .field("connection", &destination(c))
@@ -117,33 +122,33 @@ fn follow_up(event: &str, c: &Connection, start_ts: i64, after_us: Option<i64>) 
         .field("outcome", c.outcome.as_str())
 }
 
-fn outcome(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {
+fn outcome(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<()> {
     follow_up(
         "process.outcome",
         c,
-        start_ts,
+        context,
         c.latency_us.or(c.duration_us),
     )
     .known("errno", c.errno.map(errno_name))
     .known("latency", c.latency_us.map(millis))
     .known("duration", c.duration_us.map(millis))
-    .known("id", Some(c.id))
+    .known("id", Some(context.run.connection_id(c.number)))
     .end(out)
 }
 
-fn progress(out: &mut dyn Write, p: &Progress, start_ts: i64) -> io::Result<()> {
+fn progress(out: &mut dyn Write, p: &Progress, context: &Context) -> io::Result<()> {
     let c = &p.connection;
     let age_us = (p.ts - c.ts).max(0) / 1000;
-    follow_up("process.progress", c, start_ts, Some(age_us))
+    follow_up("process.progress", c, context, Some(age_us))
         .known("tx_bytes", c.tx_bytes)
         .known("rx_bytes", c.rx_bytes)
         .known("duration", Some(millis(age_us)))
-        .known("id", Some(c.id))
+        .known("id", Some(context.run.connection_id(c.number)))
         .end(out)
 }
 
-fn closed(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> {
-    follow_up("process.close", c, start_ts, c.duration_us)
+fn closed(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<()> {
+    follow_up("process.close", c, context, c.duration_us)
         .known(
             "errno",
             c.errno
@@ -154,7 +159,7 @@ fn closed(out: &mut dyn Write, c: &Connection, start_ts: i64) -> io::Result<()> 
         .known("rx_bytes", c.rx_bytes)
         .known("duration", c.duration_us.map(millis))
         .known("shared_pid", c.shared_pid)
-        .known("id", Some(c.id))
+        .known("id", Some(context.run.connection_id(c.number)))
         .end(out)
 }
 
@@ -162,8 +167,8 @@ fn millis(us: i64) -> String {
     format!("{}.{:03}ms", us / 1000, us % 1000)
 }
 
-fn query(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {
-    dns(Line::new("dns.query", l.ts, start_ts), l).end(out)
+fn query(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> {
+    dns(Line::new("dns.query", l.ts, context), l).end(out)
 }
 
 /// hostname and type, then who asked whom.
@@ -180,16 +185,16 @@ fn dns(line: Line, l: &Lookup) -> Line {
         .known("times", Some(l.times).filter(|n| *n > 1))
 }
 
-fn answer(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {
+fn answer(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> {
     let ts = l.ts + l.latency_us.unwrap_or(0) * 1000;
     if l.status != LookupStatus::Answered {
         let event = format!("dns.{}", l.status.as_str());
-        return dns(Line::new(&event, ts, start_ts), l)
+        return dns(Line::new(&event, ts, context), l)
             .known("rcode", l.rcode.as_ref())
             .end(out);
     }
     let line = |response: &str| {
-        Line::new("dns.answer", ts, start_ts)
+        Line::new("dns.answer", ts, context)
             .field("hostname", l.qname.as_deref().unwrap_or("none"))
             .field("response", response)
     };
@@ -213,12 +218,13 @@ fn answer(out: &mut dyn Write, l: &Lookup, start_ts: i64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::builders::{connection, lookup};
     use crate::model::{Endpoint, Name, Source};
-    use crate::print::tests_support::{connection, lookup};
+    use crate::print::tests::context;
 
     fn lines(record: &Record) -> String {
         let mut out = Vec::new();
-        write(&mut out, record, 0).unwrap();
+        write(&mut out, record, &context()).unwrap();
         String::from_utf8(out).unwrap()
     }
 

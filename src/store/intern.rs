@@ -12,7 +12,8 @@ use hashlink::LruCache;
 use rusqlite::{Connection as Db, OptionalExtension, ToSql, params};
 
 use crate::model::{
-    Ancestor, Connection, Container, Endpoint, Lookup, Process, dst_scope, errno_name, mapped,
+    Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
+    Lookup, Process, Run, dst_scope, errno_name, mapped,
 };
 
 /// Ids remembered of each kind. What is forgotten is looked up in the file.
@@ -67,8 +68,8 @@ pub struct InquiryKey {
     status: &'static str,
 }
 
-#[derive(Default)]
 pub struct Interner {
+    pub run: Run,
     /// By [`Process::serial`]; one forgotten gets a second row, which says the
     /// same.
     pub processes: Known<u64>,
@@ -76,6 +77,7 @@ pub struct Interner {
     pub ancestors: Known<u64>,
     /// By [`Container::serial`], like those.
     pub containers: Known<u64>,
+    container_details: ContainerTable,
     pub hosts: Known<Rc<str>>,
     pub addresses: Known<IpAddr>,
     /// With the day that the edge was last seen on.
@@ -84,6 +86,20 @@ pub struct Interner {
 }
 
 impl Interner {
+    pub fn new(run: Run) -> Interner {
+        Interner {
+            run,
+            processes: Known::default(),
+            ancestors: Known::default(),
+            containers: Known::default(),
+            container_details: ContainerTable::default(),
+            hosts: Known::default(),
+            addresses: Known::default(),
+            edges: Known::default(),
+            inquiries: Known::default(),
+        }
+    }
+
     /// The edge of a connection on a day.
     pub fn edge(
         &mut self,
@@ -260,16 +276,22 @@ impl Interner {
             .execute(params![container.id, outer])?;
         let id = db.last_insert_rowid();
         self.containers.0.insert(container.serial, id);
-        self.container_details(db, container)?;
+        self.write_container_details(db, container)?;
         Ok(id)
     }
 
-    /// The details that are known by now, into the container's row if it has one.
-    pub fn container_details(&mut self, db: &Db, container: &Container) -> rusqlite::Result<()> {
+    /// Keeps a container's new details, and writes them into its row if it has one.
+    pub fn container_update(&mut self, db: &Db, update: &ContainerUpdate) -> rusqlite::Result<()> {
+        self.container_details.update(update);
+        self.write_container_details(db, &update.container)
+    }
+
+    fn write_container_details(&mut self, db: &Db, container: &Container) -> rusqlite::Result<()> {
         let Some(id) = self.containers.0.get(&container.serial) else {
             return Ok(());
         };
-        let details = container.details().unwrap_or_default();
+        let none = ContainerDetails::default();
+        let details = self.container_details.details(container).unwrap_or(&none);
         db.prepare_cached(
             "UPDATE container SET runtime = ?2, name = ?3, image = ?4, hostname = ?5, ip = ?6,
                                   pod = ?7, pod_namespace = ?8
@@ -277,7 +299,7 @@ impl Interner {
         )?
         .execute(params![
             id,
-            container.runtime(),
+            self.container_details.runtime(container),
             details.name,
             details.image,
             details.hostname,
@@ -321,7 +343,7 @@ impl Interner {
             p.unit,
             container,
             p.netns,
-            p.start_ts,
+            self.run.start_ts(p.start_ns),
             p.login_uid,
             p.login_user,
             parent,
@@ -351,7 +373,12 @@ impl Interner {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
-                recording, a.pid, a.start_ts, a.comm, a.exe, a.cmdline
+                recording,
+                a.pid,
+                self.run.start_ts(a.start_ns),
+                a.comm,
+                a.exe,
+                a.cmdline
             ])?;
             let id = db.last_insert_rowid();
             db.prepare_cached(

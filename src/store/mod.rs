@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension, params};
 
-use crate::model::{Connection, Lookup, Outcome, Progress, Record};
+use crate::model::{Connection, ContainerUpdate, Gap, Lookup, Outcome, Progress, Record, Run};
 use checkpoint::Checkpointer;
 use write::Writer;
 
@@ -66,10 +66,10 @@ pub struct Store {
 #[derive(Default)]
 struct Batch {
     connections: Vec<Latest>,
-    /// Where in there a connection is, by id.
-    places: HashMap<i64, usize>,
+    /// Where in there a connection is, by number.
+    places: HashMap<u64, usize>,
     lookups: Vec<Lookup>,
-    containers: Vec<std::rc::Rc<crate::model::Container>>,
+    containers: Vec<ContainerUpdate>,
     gaps: Vec<Gap>,
 }
 
@@ -79,21 +79,13 @@ struct Latest {
     open: bool,
 }
 
-struct Gap {
-    from_ts: i64,
-    to_ts: i64,
-    kind: String,
-    lost: u64,
-    why: &'static str,
-}
-
 impl Batch {
     fn connection(&mut self, c: &Connection, open: bool) {
         let latest = Latest {
             connection: c.clone(),
             open,
         };
-        match self.places.entry(c.id) {
+        match self.places.entry(c.number) {
             Entry::Occupied(place) => self.connections[*place.get()] = latest,
             Entry::Vacant(place) => {
                 place.insert(self.connections.len());
@@ -130,16 +122,19 @@ impl Store {
         })
     }
 
-    /// The ids that the next connection and the next lookup get: never one that was
-    /// used before, also where that row has gone.
-    pub fn next_ids(&self) -> (i64, i64) {
-        (self.writer.last_connection + 1, self.writer.last_lookup + 1)
+    /// How this recording's numbers become ids and times. Ids are never used twice, not even
+    /// those of rows that have been removed.
+    pub fn run(&self) -> Run {
+        self.writer.intern.run
     }
 
-    /// What the starts of this recording's processes count from, nanoseconds since 1970, where
-    /// the boot was at `boot_ts` by the clock of today: as an earlier recording of this boot has
-    /// it, so that a process has the same start in both, unless the clock was set since.
-    pub fn boot_ts(&self, boot_ts: i64) -> Result<i64> {
+    /// Sets when the host booted, nanoseconds since 1970 by today's clock. An earlier recording
+    /// of the same boot counts instead, so that a process has the same start in both, unless
+    /// the clock was set since.
+    ///
+    /// # Errors
+    /// The file can't be read or written.
+    pub fn set_boot_ts(&mut self, boot_ts: i64) -> Result<()> {
         let earlier = "SELECT r.boot_ts FROM recording r JOIN recording own USING (boot_id)
                        WHERE own.id = ?1 AND r.boot_ts IS NOT NULL ORDER BY r.id DESC LIMIT 1";
         let own = self.writer.recording;
@@ -158,7 +153,8 @@ impl Store {
                 [boot_ts, own],
             )
             .with_context(|| file::cannot_write(&self.path))?;
-        Ok(boot_ts)
+        self.writer.intern.run.boot_ts = boot_ts;
+        Ok(())
     }
 
     /// From now on keeps as much as was `wanted`, and where that says nothing, as the file
@@ -184,20 +180,10 @@ impl Store {
             }
             Record::Closed(c) => self.batch.connection(c, false),
             Record::Lookup(lookup) => self.batch.lookups.push(lookup.clone()),
-            Record::Container(container) => self.batch.containers.push(container.clone()),
+            Record::Container(update) => self.batch.containers.push(update.clone()),
+            Record::Gap(gap) => self.batch.gaps.push(gap.clone()),
             Record::Query(_) => {}
         }
-    }
-
-    /// Something was not seen.
-    pub fn gap(&mut self, from_ts: i64, to_ts: i64, kind: &str, lost: u64, why: &'static str) {
-        self.batch.gaps.push(Gap {
-            from_ts,
-            to_ts,
-            kind: kind.to_string(),
-            lost,
-            why,
-        });
     }
 
     /// Writes the batch; `now` is until when the recording has seen everything.

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{Access, Recording, Store, open_reader};
+use crate::model::builders::{connection, lookup};
 use crate::model::*;
-use crate::print::tests_support::{connection, lookup};
 
 const SCHEMA: &str = include_str!("../../docs/schema.md");
 
@@ -30,7 +30,7 @@ fn ancestor(serial: u64, comm: &str, cmdline: &str, parent: Option<Rc<Ancestor>>
     Rc::new(Ancestor {
         serial,
         pid: 1000 + serial as u32,
-        start_ts: 0,
+        start_ns: 0,
         comm: comm.to_owned(),
         exe: None,
         cmdline: Some(cmdline.to_owned()),
@@ -46,30 +46,30 @@ fn connect(
     change: impl FnOnce(&mut Connection, &mut Process),
 ) {
     let mut c = connection("curl");
-    c.id = store.batch.connections.len() as i64 + 1;
+    c.number = store.batch.connections.len() as u64 + 1;
     c.ts = now;
     c.dst.ip = ip.parse().unwrap();
     c.outcome = Outcome::Connected;
     (c.tx_bytes, c.rx_bytes) = (Some(700), Some(5300));
     let mut process =
         Rc::into_inner(std::mem::replace(&mut c.process, connection("").process)).unwrap();
-    process.serial = 100 + c.id as u64;
+    process.serial = 100 + c.number;
     change(&mut c, &mut process);
     c.process = Rc::new(process);
     store.add(&Record::Opened(c));
 }
 
-fn look_up(store: &mut Store, ts: i64, server: IpAddr, rcode: &str, comm: &str) -> i64 {
+fn look_up(store: &mut Store, ts: i64, server: IpAddr, rcode: &str, comm: &str) -> u64 {
     let mut l = lookup("web.test", PRIVATE);
-    (l.id, l.ts) = (store.batch.lookups.len() as i64 + 1, ts);
+    (l.number, l.ts) = (store.batch.lookups.len() as u64 + 1, ts);
     let process = Rc::get_mut(&mut l.process).unwrap();
     process.comm = comm.to_owned();
-    process.serial = 200 + l.id as u64;
+    process.serial = 200 + l.number;
     l.server.ip = server;
     l.rcode = Some(rcode.to_owned());
-    let id = l.id;
+    let number = l.number;
     store.add(&Record::Lookup(l));
-    id
+    number
 }
 
 fn fill(store: &mut Store, now: i64) {
@@ -117,18 +117,32 @@ fn fill(store: &mut Store, now: i64) {
         id: "0123456789abcdef".repeat(4),
         runtime: Some("containerd"),
         outer: None,
-        details: Details::Known(ContainerDetails {
-            pod: Some("web-0".to_owned()),
-            pod_namespace: Some("shop".to_owned()),
-            ..ContainerDetails::default()
-        })
-        .into(),
     };
+    let details = ContainerDetails {
+        pod: Some("web-0".to_owned()),
+        pod_namespace: Some("shop".to_owned()),
+        ..ContainerDetails::default()
+    };
+    let update = ContainerUpdate {
+        container: Rc::new(container),
+        details: details.into(),
+    };
+    store.add(&Record::Container(update.clone()));
     connect(store, now, PRIVATE, |_, process| {
-        process.container = Some(Rc::new(container));
+        process.container = Some(update.container);
     });
-    store.gap(now - 1000, now, "dns", 3, "the ring buffer was full");
-    store.gap(now - 1000, now, "retention", 20, "older than is kept");
+    for (kind, lost, why) in [
+        ("dns", 3, "the ring buffer was full"),
+        ("retention", 20, "older than is kept"),
+    ] {
+        store.add(&Record::Gap(Gap {
+            from_ts: now - 1000,
+            to_ts: now,
+            kind,
+            lost,
+            why,
+        }));
+    }
     store.commit(now).unwrap();
 }
 

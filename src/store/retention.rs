@@ -372,8 +372,8 @@ fn give_back(db: &Db, spare: u64) -> rusqlite::Result<bool> {
 mod tests {
     use super::super::{Access, Recording, Store};
     use super::*;
+    use crate::model::builders::connection;
     use crate::model::{Progress, Record};
-    use crate::print::tests_support::connection;
 
     const SECOND: i64 = 1_000_000_000;
     const START: i64 = 1_795_442_400 * SECOND;
@@ -392,7 +392,7 @@ mod tests {
         for second in seconds {
             for n in 0..100 {
                 let mut c = connection("curl");
-                c.id = second * 100 + n + 1;
+                c.number = (second * 100 + n + 1) as u64;
                 c.ts = START + second * SECOND + n;
                 let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
                 process.serial = second as u64;
@@ -465,10 +465,10 @@ mod tests {
         for day in 0..60 {
             for n in 0..200 {
                 let mut c = connection("curl");
-                c.id = day * 200 + n + 1;
+                c.number = (day * 200 + n + 1) as u64;
                 c.ts = START + day * DAY + n;
                 let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
-                process.serial = c.id as u64;
+                process.serial = c.number;
                 store.add(&Record::Closed(c));
             }
             store.commit(START + day * DAY + SECOND).unwrap();
@@ -496,7 +496,7 @@ mod tests {
             Store::open(&dir.path().join("e.db"), &Access::default(), &recording()).unwrap();
         store.keep.age = Some(Duration::from_secs(50));
         let mut long = connection("vpn");
-        (long.id, long.ts) = (1, START - SECOND);
+        (long.number, long.ts) = (1, START - SECOND);
         store.add(&Record::Opened(long.clone()));
         store.commit(START).unwrap();
         record(&mut store, 1..200);
@@ -531,7 +531,7 @@ mod tests {
         let most = SPARED as i64;
         for id in 1..=most + 300 {
             let mut c = connection("curl");
-            (c.id, c.ts) = (id, START + id);
+            (c.number, c.ts) = (id as u64, START + id);
             store.add(&Record::Opened(c));
         }
         store.keep.age = Some(Duration::from_secs(1));

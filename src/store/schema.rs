@@ -181,7 +181,9 @@ fn a_file_of_every_version_is_brought_up_to_date_with_all_that_is_in_it() {
         drop(old);
 
         let store = Store::open(&path, &Access::default(), &recording()).unwrap();
-        assert_eq!(store.next_ids(), (34, 23), "version {version}");
+        let run = store.run();
+        let next = (run.first_connection, run.first_lookup);
+        assert_eq!(next, (34, 23), "version {version}");
         store.finish(9_000_000_001).unwrap();
         let db = open_reader(&path).unwrap();
         let rows = |sql: &str| texts(&db, sql);
@@ -272,8 +274,9 @@ fn recordings_of_a_boot_count_the_starts_of_processes_from_one_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("e.db");
     let booted = |boot_ts| {
-        let store = Store::open(&path, &Access::default(), &recording()).unwrap();
-        let found = store.boot_ts(boot_ts).unwrap();
+        let mut store = Store::open(&path, &Access::default(), &recording()).unwrap();
+        store.set_boot_ts(boot_ts).unwrap();
+        let found = store.run().boot_ts;
         store.finish(9_000_000_001).unwrap();
         found
     };

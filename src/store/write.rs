@@ -9,8 +9,8 @@ use rusqlite::{
 use super::inquiries::Asked;
 use super::intern::{Edge, Interner};
 use super::rollup::{Rollup, Share};
-use super::{Batch, Gap, Latest};
-use crate::model::{Connection, Lookup};
+use super::{Batch, Latest};
+use crate::model::{Connection, Gap, Lookup, Run};
 
 /// Bytes that a connection is taken to have carried at most, 2^50: sums of them stay
 /// numbers that SQLite can hold, whatever a kernel says.
@@ -44,7 +44,11 @@ impl Writer {
         )?;
         Ok(Writer {
             recording,
-            intern: Interner::default(),
+            intern: Interner::new(Run {
+                first_connection: last_connection + 1,
+                first_lookup: last_lookup + 1,
+                boot_ts: 0,
+            }),
             rollup: Rollup::default(),
             asked: Asked::default(),
             last_connection,
@@ -57,8 +61,8 @@ impl Writer {
         // Immediate: one that reads first and then wants to write fails at once where
         // somebody else has written in between, and waits for nothing.
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for container in &batch.containers {
-            self.intern.container_details(&tx, container)?;
+        for update in &batch.containers {
+            self.intern.container_update(&tx, update)?;
         }
         self.lookups(&tx, &batch.lookups)?;
         self.connections(&tx, &batch.connections)?;
@@ -96,18 +100,19 @@ impl Writer {
                 tx: c.tx_bytes.map(bytes),
                 rx: c.rx_bytes.map(bytes),
             };
+            let id = self.intern.run.connection_id(c.number);
             // Ids count up, so that this one is a connection's first record.
-            if c.id > self.last_connection {
-                self.insert(&mut insert, c, edge, &share)?;
-                self.write_rivals(tx, c)?;
+            if id > self.last_connection {
+                self.insert(&mut insert, id, c, edge, &share)?;
+                self.write_rivals(tx, id, c)?;
                 self.rollup.add(edge, &share);
-                self.last_connection = c.id;
+                self.last_connection = id;
             } else {
-                self.update(tx, c, edge, &share)?;
+                self.update(tx, id, c, edge, &share)?;
             }
             match open {
-                true => self.open.insert(c.id),
-                false => self.open.remove(&c.id),
+                true => self.open.insert(id),
+                false => self.open.remove(&id),
             };
         }
         // Of some that nobody follows any more no end is told.
@@ -121,15 +126,17 @@ impl Writer {
     fn insert(
         &mut self,
         insert: &mut Statement<'_>,
+        id: i64,
         c: &Connection,
         edge: Edge,
         share: &Share,
     ) -> rusqlite::Result<()> {
         let name = c.name.as_ref();
         let lookup = name.and_then(|n| n.lookup);
+        let lookup = lookup.map(|number| self.intern.run.lookup_id(number));
         self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
         insert.execute(params![
-            c.id,
+            id,
             c.ts,
             edge.on_day,
             c.tid,
@@ -154,11 +161,12 @@ impl Writer {
     fn update(
         &mut self,
         tx: &Transaction,
+        id: i64,
         c: &Connection,
         edge: Edge,
         share: &Share,
     ) -> rusqlite::Result<()> {
-        let Some((old_edge, old)) = stored(tx, c.id)? else {
+        let Some((old_edge, old)) = stored(tx, id)? else {
             return Ok(());
         };
         tx.prepare_cached(
@@ -168,7 +176,7 @@ impl Writer {
              WHERE id = ?1",
         )?
         .execute(params![
-            c.id,
+            id,
             edge.on_day,
             c.src_port(),
             c.latency_us,
@@ -188,25 +196,27 @@ impl Writer {
         Ok(())
     }
 
-    fn write_rivals(&mut self, tx: &Transaction, c: &Connection) -> rusqlite::Result<()> {
+    fn write_rivals(&mut self, tx: &Transaction, id: i64, c: &Connection) -> rusqlite::Result<()> {
         for rival in c.name.iter().flat_map(|n| &n.rival_names) {
             let host = self.intern.host(tx, &rival.host)?;
-            self.last_lookup = self.last_lookup.max(rival.lookup.unwrap_or_default());
+            let lookup = rival.lookup.map(|number| self.intern.run.lookup_id(number));
+            self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
             tx.prepare_cached(
                 "INSERT OR IGNORE INTO rival (connection_id, host_id, lookup_id) VALUES (?1, ?2, ?3)",
             )?
-            .execute(params![c.id, host, rival.lookup])?;
+            .execute(params![id, host, lookup])?;
         }
         Ok(())
     }
 
     fn lookups(&mut self, tx: &Transaction, batch: &[Lookup]) -> rusqlite::Result<()> {
         for lookup in batch {
+            let id = self.intern.run.lookup_id(lookup.number);
             // A row that stands for more messages than it did, with the records of the first.
             if lookup.times > 1 {
                 let known = tx
                     .prepare_cached("UPDATE lookup SET times = ?1 WHERE id = ?2")?
-                    .execute(params![lookup.times as i64, lookup.id])?;
+                    .execute(params![lookup.times as i64, id])?;
                 if known > 0 {
                     continue;
                 }
@@ -214,12 +224,12 @@ impl Writer {
             let inquiry = self.intern.inquiry(tx, self.recording, lookup)?;
             let day = self.rollup.day(tx, lookup.ts)?;
             self.asked.add(day, inquiry, lookup.ts);
-            self.last_lookup = self.last_lookup.max(lookup.id);
+            self.last_lookup = self.last_lookup.max(id);
             tx.prepare_cached(
                 "INSERT INTO lookup (id, ts, inquiry_id, latency_us, times) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
-                lookup.id,
+                id,
                 lookup.ts,
                 inquiry,
                 lookup.latency_us,
@@ -235,7 +245,7 @@ impl Writer {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )?
                 .execute(params![
-                    lookup.id,
+                    id,
                     n,
                     other_name,
                     answer.rtype,
@@ -310,6 +320,7 @@ fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::{Access, Recording, Store};
+    use crate::model::{Gap, Record};
 
     #[test]
     fn loss_that_goes_on_is_one_row() {
@@ -321,6 +332,16 @@ mod tests {
         };
         let path = dir.path().join("e.db");
         let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        let mut lose = |from_ts, to_ts, kind, lost, why| {
+            store.add(&Record::Gap(Gap {
+                from_ts,
+                to_ts,
+                kind,
+                lost,
+                why,
+            }));
+            store.commit(to_ts).unwrap();
+        };
         for (from, to, kind, lost) in [
             (10, 20, "dns", 1),
             (10, 20, "exec", 2),
@@ -328,11 +349,9 @@ mod tests {
             (31, 40, "dns", 8),
             (40, 50, "dns", 16),
         ] {
-            store.gap(from, to, kind, lost, "full");
-            store.commit(to).unwrap();
+            lose(from, to, kind, lost, "full");
         }
-        store.gap(50, 60, "dns", 32, "slow");
-        store.commit(60).unwrap();
+        lose(50, 60, "dns", 32, "slow");
         let mut rows = store
             .db
             .prepare("SELECT concat_ws(' ', from_ts, to_ts, kind, lost, why) FROM gap ORDER BY id")

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::bundles;
-use crate::model::Details;
+use crate::model::ContainerDetails;
 use api::{Daemon, Unreachable};
 
 pub use api::Inspect;
@@ -37,7 +37,11 @@ pub struct Question {
 #[derive(Debug, PartialEq, Eq)]
 pub enum News {
     /// The answer to a question.
-    Answer { id: String, details: Details },
+    Answer {
+        id: String,
+        /// None where neither files nor the daemon know the container.
+        details: Option<ContainerDetails>,
+    },
     /// By Docker's word, at `ts` (nanoseconds since 1970).
     Changed { id: String, ts: i64, change: Change },
     /// Docker's daemon answers again: who knows what has happened.
@@ -71,22 +75,22 @@ impl Question {
     /// Docker's daemon knows its containers' addresses best, and their names when they
     /// have been renamed; files need nobody who answers. They are read first: the daemon
     /// answers when the container has started, and then it may be gone.
-    fn answer(&self, daemon: &Daemon) -> Details {
+    fn answer(&self, daemon: &Daemon) -> Option<ContainerDetails> {
         let files = bundles::describe(Path::new("/"), &self.id, self.home.as_deref());
         let files = match (self.runtime, files) {
             (Some("docker"), files) => files.or_else(|| daemon.file_of(&self.id)),
             (None, None) => None,
-            (_, files) => return files.map_or(Details::Unknown, Details::Known),
+            (_, files) => return files,
         };
         match (daemon.inspect(&self.id), files) {
-            (Ok(details), _) => Details::Known(details),
+            (Ok(details), _) => Some(details),
             (Err(e), files) => {
                 match e.downcast_ref::<Unreachable>() {
                     Some(e) => daemon.is_away(&e.to_string()),
                     None if files.is_some() => {}
                     None => log::warn!("container {:.12}: no details: {e:#}", self.id),
                 }
-                files.map_or(Details::Unknown, Details::Known)
+                files
             }
         }
     }

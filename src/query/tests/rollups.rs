@@ -9,8 +9,8 @@ use rusqlite::types::Value;
 use super::super::fixture::{SECOND, request};
 use super::super::sql::{Zone, statement};
 use super::*;
+use crate::model::builders::{connection, lookup};
 use crate::model::{Lookup, Name, Outcome, Record, Source};
-use crate::print::tests_support::{connection, lookup};
 use crate::store::{Access, Recording, Store, open_reader};
 
 const DAY: i64 = 86_400 * SECOND;
@@ -86,9 +86,9 @@ fn dial() -> impl Strategy<Value = Dial> {
         })
 }
 
-fn record(dial: &Dial, id: i64, ts: i64) -> crate::model::Connection {
+fn record(dial: &Dial, number: u64, ts: i64) -> crate::model::Connection {
     let mut c = connection(&format!("program{}", dial.process));
-    (c.id, c.ts) = (id, ts);
+    (c.number, c.ts) = (number, ts);
     if let Some(process) = Rc::get_mut(&mut c.process) {
         process.serial = dial.process;
         process.uid = dial.process as u32 % 2;
@@ -109,7 +109,7 @@ fn record(dial: &Dial, id: i64, ts: i64) -> crate::model::Connection {
 fn looked_up(dial: &Dial, c: &crate::model::Connection) -> Lookup {
     let name = c.name.as_ref().map_or("h0.example.com", |name| &name.host);
     let mut lookup = lookup(name, "192.0.2.7");
-    (lookup.id, lookup.ts) = (c.id, c.ts - 1_000_000);
+    (lookup.number, lookup.ts) = (c.number, c.ts - 1_000_000);
     lookup.process = Rc::clone(&c.process);
     if dial.end == 0 {
         lookup.rcode = Some("NXDOMAIN".to_owned());
@@ -141,7 +141,7 @@ fn write(path: &std::path::Path, dials: &[Dial], keep: Option<i64>, summary: Opt
     let mut open = Vec::new();
     for (n, dial) in dials.iter().enumerate() {
         now += dial.later;
-        let mut c = record(dial, n as i64 + 1, now);
+        let mut c = record(dial, n as u64 + 1, now);
         store.add(&Record::Lookup(looked_up(dial, &c)));
         store.add(&Record::Opened(c.clone()));
         end(dial, &mut c);
@@ -217,7 +217,8 @@ fn clock_set_back_loses_nothing_and_mixes_no_days() {
             hooks: String::new(),
         };
         let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
-        assert_eq!(store.next_ids().0, id + 1);
+        let first = store.run().first_connection;
+        assert_eq!(first, id + 1);
         for hop in hops {
             let now = START + hop * DAY / 24;
             for process in 0..3 {
@@ -230,7 +231,7 @@ fn clock_set_back_loses_nothing_and_mixes_no_days() {
                     bytes: Some(9),
                     long: false,
                 };
-                let mut c = record(&dial, id, now);
+                let mut c = record(&dial, (id - first + 1) as u64, now);
                 end(&dial, &mut c);
                 store.add(&Record::Opened(c));
             }

@@ -1,0 +1,12 @@
+//! What was not recorded.
+
+/// Events that were lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    pub from_ts: i64,
+    pub to_ts: i64,
+    /// The kind of the lost events, as the view `gaps` names it.
+    pub kind: &'static str,
+    pub lost: u64,
+    pub why: &'static str,
+}

@@ -1,0 +1,141 @@
+//! What the tests are built on: network namespaces joined by a veth pair, a real dnsmasq,
+//! servers in the far namespace, and the real egrets. Needs root; a missing part fails the
+//! test that needs it.
+#![allow(dead_code, unused_imports)] // each test binary uses its own part
+
+#[path = "../tools/send/agreed.rs"]
+pub mod agreed;
+pub mod coverage;
+pub mod docker;
+pub mod image;
+pub mod net;
+pub mod peer;
+pub mod rate;
+pub mod recorder;
+pub mod shared;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use net::*;
+pub use rate::*;
+pub use recorder::*;
+pub use shared::Recording;
+
+/// The program under test.
+pub fn egrets() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
+    command
+        .env_remove("EGRETS_DB")
+        .env_remove("SUDO_UID")
+        .env_remove("RUST_LOG");
+    command
+}
+
+/// The tests' own small client.
+pub fn dial() -> PathBuf {
+    tool("dial")
+}
+
+/// The client of tests/tools/ask.rs.
+pub fn ask() -> PathBuf {
+    tool("ask")
+}
+
+/// The client of tests/tools/send/main.rs.
+pub fn send() -> PathBuf {
+    tool("send")
+}
+
+/// The client of tests/tools/packet.rs.
+pub fn packet() -> PathBuf {
+    tool("packet")
+}
+
+fn tool(name: &str) -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    let tool = exe.parent().unwrap().parent().unwrap();
+    let tool = tool.join("examples").join(name);
+    assert!(
+        tool.exists(),
+        "{} is missing: run 'cargo build --examples'",
+        tool.display()
+    );
+    tool
+}
+
+/// How much a load test does: `full`, or the part of it that EGRETS_TEST_VOLUME
+/// says, for slow machines.
+pub fn volume(full: usize) -> usize {
+    let Ok(part) = std::env::var("EGRETS_TEST_VOLUME") else {
+        return full;
+    };
+    let part: f64 = part
+        .parse()
+        .expect("EGRETS_TEST_VOLUME is a part, such as 0.3");
+    ((full as f64 * part) as usize).max(1)
+}
+
+/// Runs to the end; fails the test unless it succeeds.
+pub fn ok(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+pub fn run(program: &str, args: &[&str]) -> String {
+    ok(Command::new(program).args(args))
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+/// How long a test waits for what must come. Only a failed one waits so long: loading
+/// the BPF programs takes an emulated machine with all processors busy 30 s at times.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Tries until it gives something.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = attempt() {
+            return value;
+        }
+        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A child that is ended, by its pid, with the test.
+pub struct Guard(pub Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Where the cgroup2 hierarchy is mounted.
+pub fn cgroup2() -> PathBuf {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let mount = mount.and_then(|line| line.split(' ').nth(4));
+    PathBuf::from(mount.expect("cgroup2 is mounted"))
+}

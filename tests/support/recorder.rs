@@ -1,0 +1,133 @@
+//! `egrets record` in the background, and the histories that it writes.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::types::FromSql;
+use tempfile::TempDir;
+
+use super::*;
+
+/// A recorder of the whole host, running in the background.
+pub struct Recorder {
+    child: Option<Child>,
+    pub db: PathBuf,
+    stderr: mpsc::Receiver<String>,
+}
+
+impl Recorder {
+    pub fn start(db: &Path, args: &[&str]) -> Recorder {
+        Recorder::start_with(db, args, egrets())
+    }
+
+    pub fn start_with(db: &Path, args: &[&str], mut egrets: Command) -> Recorder {
+        let mut child = egrets
+            .args(["record", "--db"])
+            .arg(db)
+            .args(args)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (to, stderr) = mpsc::channel();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                eprintln!("[egrets] {line}");
+                let _ = to.send(line);
+            }
+        });
+        let recorder = Recorder {
+            child: Some(child),
+            db: db.to_path_buf(),
+            stderr,
+        };
+        recorder.expect("recording into");
+        recorder
+    }
+
+    /// Waits for a line on stderr that contains this.
+    pub fn expect(&self, part: &str) -> String {
+        loop {
+            match self.stderr.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(_) => {}
+                Err(e) => panic!("no line with {part:?} on stderr: {e}"),
+            }
+        }
+    }
+
+    /// What it has said on stderr since, as far as no [`Recorder::expect`] took it.
+    pub fn said(&self) -> Vec<String> {
+        self.stderr.try_iter().collect()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub fn signal(&self, name: &str) {
+        run("kill", &[&format!("-{name}"), &self.pid().to_string()]);
+    }
+
+    /// Ctrl-C, and the end: its exit status.
+    pub fn stop(mut self) -> i32 {
+        self.signal("INT");
+        self.child
+            .take()
+            .unwrap()
+            .wait()
+            .unwrap()
+            .code()
+            .unwrap_or(-1)
+    }
+
+    pub fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A directory that goes with the test, and a history's path in it.
+pub fn history() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("e.db");
+    (dir, db)
+}
+
+/// Reads through Debian's own sqlite3, as users do: rows of columns.
+pub fn sqlite3(db: &Path, sql: &str) -> Vec<Vec<String>> {
+    let out = ok(Command::new("sqlite3")
+        .args(["-readonly", "-separator", "\u{1f}"])
+        .arg(db)
+        .arg(sql));
+    out.lines()
+        .map(|line| line.split('\u{1f}').map(str::to_string).collect())
+        .collect()
+}
+
+/// What a recording has missed, but for the calls whose return the kernel did not
+/// show: they cost no row more than the errno of an attempt that failed at once.
+pub const GAPS: &str = "SELECT kind, lost, why FROM gaps WHERE kind <> 'return'";
+
+/// One value through the library.
+pub fn value<T: FromSql>(db: &Path, sql: &str) -> T {
+    let db = rusqlite::Connection::open_with_flags(db, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .unwrap();
+    db.busy_timeout(Duration::from_secs(5)).unwrap();
+    db.query_row(sql, [], |row| row.get(0))
+        .unwrap_or_else(|e| panic!("{sql}: {e}"))
+}
