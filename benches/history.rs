@@ -2,7 +2,7 @@
 //! how fast, how large, how long questions take, how long retention stops it; then what
 //! memory the recorder holds and how long events wait for it. `history SIZE...` asks for
 //! other sizes than the usual ones; RECORDER_SECONDS is how long the recorder is watched.
-//! Needs root for that.
+//! Needs root for that. `history --write PATH SIZE` only writes a history, for `make dev`.
 
 mod common;
 #[path = "history/generator.rs"]
@@ -46,6 +46,13 @@ fn main() -> Result<()> {
     if std::env::args().any(|a| a == "--test") {
         return Ok(());
     }
+    if let Some(at) = std::env::args().position(|a| a == "--write") {
+        let args: Vec<String> = std::env::args().skip(at + 1).collect();
+        let [path, size, ..] = &args[..] else {
+            anyhow::bail!("--write PATH SIZE");
+        };
+        return write(Path::new(path), size.parse()?);
+    }
     let sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let sizes = if sizes.is_empty() { &SIZES } else { &sizes[..] };
     let dir = tempfile::Builder::new()
@@ -74,6 +81,16 @@ pub fn open(path: &Path, generator: &Generator) -> Result<Store> {
         hooks: String::new(),
     };
     Store::open(path, &Access::default(), &recording)
+}
+
+fn write(path: &Path, size: usize) -> Result<()> {
+    let mut generator = Generator::new(size);
+    let mut store = open(path, &generator)?;
+    let (records, now) = generator.batch(size, true);
+    records.iter().for_each(|record| store.add(record));
+    store.commit(now)?;
+    store.finish(generator.now())?;
+    Ok(())
 }
 
 /// Writes a history, asks it, and lets retention shrink it.

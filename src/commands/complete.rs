@@ -12,7 +12,7 @@ use clap::CommandFactory;
 use crate::cli::{Cli, CompleteArgs, CompletionsArgs, DbArgs};
 use crate::complete::{self, Completion, Shell, complete};
 use crate::query::NameKind;
-use crate::store::{self, Names};
+use crate::store::{self, StoredNames};
 
 /// Most names that are offered.
 const MOST: usize = 50;
@@ -73,21 +73,21 @@ pub fn words(args: &CompleteArgs) -> Result<ExitCode> {
 /// Names in the history; none if it can't be read.
 fn names(db: Option<PathBuf>, of: NameKind, typed: &str) -> Vec<String> {
     let of = match of {
-        NameKind::Host => Names::Hosts,
-        NameKind::Process => Names::Programs,
-        NameKind::Container => Names::Containers,
-        NameKind::Image => Names::Images,
-        NameKind::User => Names::Users,
-        NameKind::Unit => Names::Units,
-        NameKind::Pod => Names::Pods,
-        NameKind::Namespace => Names::Namespaces,
+        NameKind::Host => StoredNames::Hosts,
+        NameKind::Process => StoredNames::Programs,
+        NameKind::Container => StoredNames::Containers,
+        NameKind::Image => StoredNames::Images,
+        NameKind::User => StoredNames::Users,
+        NameKind::Unit => StoredNames::Units,
+        NameKind::Pod => StoredNames::Pods,
+        NameKind::Namespace => StoredNames::Namespaces,
         NameKind::Pid | NameKind::Port => return Vec::new(),
     };
     let db = db.or_else(|| std::env::var_os("EGRETS_DB").map(PathBuf::from));
     let found = || -> Result<Vec<String>> {
         let db = store::open_reader(&super::readers_db(&DbArgs { db }))?;
         db.busy_timeout(PATIENCE)?;
-        store::names(&db, of, typed, MOST)
+        store::names_with_prefix(&db, of, typed, MOST)
     };
     found().unwrap_or_default()
 }

@@ -25,7 +25,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::cli::DbArgs;
 use crate::human;
-use crate::store::Keep;
+use crate::store::Retention;
 
 /// Refuses a command that needs the recorder, in a build that lacks it.
 ///
@@ -78,7 +78,7 @@ fn read_as_the_caller() -> Result<()> {
 }
 
 /// A history's retention, in words.
-fn kept(keep: &Keep) -> String {
+fn kept(keep: &Retention) -> String {
     let age = keep.age.map(long);
     let bytes = keep
         .bytes

@@ -21,7 +21,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     let mut line = |key: &str, value: String| writeln!(out, "{key:12} {value}");
     line("history", path.display().to_string())?;
     line("size", human::bytes(status.file_bytes as i64))?;
-    line("kept", super::kept(&status.keep))?;
+    line("kept", super::kept(&status.retention))?;
     if let Some(last) = &status.last {
         let state = match (running, last.clean) {
             (true, _) => format!(

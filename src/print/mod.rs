@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use crate::columns::RowContext;
 use crate::model::{Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,13 @@ struct Context {
 }
 
 impl Context {
+    fn row(&self) -> RowContext<'_> {
+        RowContext {
+            run: self.run,
+            containers: &self.containers,
+        }
+    }
+
     fn details(&self, process: &Process) -> Option<&ContainerDetails> {
         self.containers.details(process.container.as_deref()?)
     }

@@ -232,7 +232,7 @@ fn discounted_answer_is_shown_with_its_flaw() {
     history.look_up(CURL, query, OK, &a, 20);
     history
         .0
-        .execute("UPDATE inquiry SET status = 'unsolicited'", [])
+        .execute("UPDATE lookup_group SET status = 'unsolicited'", [])
         .unwrap();
     assert_eq!(reason(&history), "others unsolicited");
 }

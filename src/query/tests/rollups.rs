@@ -135,8 +135,8 @@ fn write(path: &std::path::Path, dials: &[Dial], keep: Option<i64>, summary: Opt
         hooks: String::new(),
     };
     let mut store = Store::open(path, &Access::default(), &recording).unwrap();
-    store.keep.age = keep.map(|ns| Duration::from_nanos(ns as u64));
-    store.keep.summary = summary.map(|ns| Duration::from_nanos(ns as u64));
+    store.retention.age = keep.map(|ns| Duration::from_nanos(ns as u64));
+    store.retention.summary = summary.map(|ns| Duration::from_nanos(ns as u64));
     let mut now = START;
     let mut open = Vec::new();
     for (n, dial) in dials.iter().enumerate() {
@@ -277,8 +277,8 @@ proptest! {
             ("address", "dst_id", "server_id"),
         ] {
             let left_over = format!(
-                "SELECT count(*) FROM {table} WHERE id NOT IN (SELECT {of} FROM edge WHERE {of} IS NOT NULL)
-                 AND id NOT IN (SELECT {or} FROM inquiry WHERE {or} IS NOT NULL)"
+                "SELECT count(*) FROM {table} WHERE id NOT IN (SELECT {of} FROM connection_group WHERE {of} IS NOT NULL)
+                 AND id NOT IN (SELECT {or} FROM lookup_group WHERE {or} IS NOT NULL)"
             );
             prop_assert_eq!(number(&db, &left_over), 0, "stale rows in {}", table);
         }
@@ -306,15 +306,15 @@ proptest! {
         // A run without options for rollups keeps them.
         let recording = Recording { start_ts: now, hook_set: "portable".to_owned(), hooks: String::new() };
         let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
-        store.keep.age = Some(Duration::from_nanos(keep as u64));
+        store.retention.age = Some(Duration::from_nanos(keep as u64));
         finish(store, now);
         let db = open_reader(&path).unwrap();
         prop_assert_eq!(number(&db, "SELECT sum(connections) FROM egress_total"), all);
         drop(db);
         // They are removed when their days expire: only what `egress` has is counted.
         let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
-        store.keep.age = Some(Duration::from_nanos((keep + 2 * DAY) as u64));
-        store.keep.summary = Some(Duration::ZERO);
+        store.retention.age = Some(Duration::from_nanos((keep + 2 * DAY) as u64));
+        store.retention.summary = Some(Duration::ZERO);
         finish(store, now + 2 * DAY);
         let db = open_reader(&path).unwrap();
         answers_agree(&db, None, None);

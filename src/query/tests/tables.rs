@@ -212,10 +212,10 @@ fn contacts_outside_of_the_span_do_not_count() {
 #[test]
 fn which_lookups_failed() {
     let history = lookups();
-    let without_query = "INSERT INTO inquiry (id, transport, rcode, status)
+    let without_query = "INSERT INTO lookup_group (id, transport, rcode, status)
                    VALUES (98, 'udp', 'REFUSED', 'unsolicited'), (99, 'udp', NULL, 'malformed')";
     history.0.execute(without_query, []).unwrap();
-    let lookups = "INSERT INTO lookup (ts, inquiry_id) VALUES (?1, 98), (?1, 99)";
+    let lookups = "INSERT INTO lookup (ts, group_id) VALUES (?1, 98), (?1, 99)";
     history.0.execute(lookups, [NOW - SECOND]).unwrap();
     let (out, notes) = history.ask("which lookups failed", OutputFormat::Table, None);
     assert_eq!(
@@ -274,11 +274,11 @@ fn renamed_container_has_its_newest_name() {
         .execute_batch(
             "UPDATE container SET image = 'zoo:1';
              INSERT INTO container (container_id, name, image) VALUES ('c0ffee', 'ant', 'hill:2');
-             INSERT INTO process (recording_id, pid, start_ns, comm, exe, uid, user, container_id)
-             SELECT 1, pid, start_ns, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
-             INSERT INTO edge SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
+             INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, exe, uid, user, container_id)
+             SELECT 1, pid, start_ns, start_ts, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
+             INSERT INTO connection_group SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
                  host_source, outcome, errno, connections, tx_known, tx_bytes, rx_known, rx_bytes,
-                 first_ts + 5000000000, last_ts + 5000000000 FROM edge;",
+                 first_ts + 5000000000, last_ts + 5000000000 FROM connection_group;",
         )
         .unwrap();
     for question in [
@@ -300,7 +300,7 @@ fn reused_pid_is_another_process() {
     let history = History::recording();
     for (ago, start) in [(9, 1), (8, 1), (7, 2)] {
         history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", ago);
-        let started = "UPDATE process SET start_ts = ?1 WHERE start_ts IS NULL";
+        let started = "UPDATE process SET start_ts = ?1 WHERE start_ts = 0";
         history.0.execute(started, [NOW - 10 + start]).unwrap();
     }
     let (out, notes) = history.ask("which processes hit x.org", OutputFormat::Table, None);

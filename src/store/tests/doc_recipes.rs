@@ -3,17 +3,18 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::{Access, Recording, Store, open_reader};
+use super::super::{Store, open_reader};
+use super::support;
 use crate::model::builders::{connection, lookup};
 use crate::model::*;
 
-const SCHEMA: &str = include_str!("../../docs/schema.md");
+const SCHEMA: &str = include_str!("../../../docs/schema.md");
 
-/// In 10.0.0.0/8, which a recipe asks for.
+/// In 10.0.0.0/8, which a recipe selects.
 const PRIVATE: &str = "10.1.2.3";
 const PUBLIC: &str = "198.51.100.7";
 
-/// The SQL of the recipes, each with the words before it.
+/// The SQL of the recipes, each with the text before it.
 fn recipes() -> Vec<(&'static str, &'static str)> {
     let section = SCHEMA
         .split("\n## ")
@@ -38,7 +39,7 @@ fn ancestor(serial: u64, comm: &str, cmdline: &str, parent: Option<Rc<Ancestor>>
     })
 }
 
-/// A connection that another process makes, once this was changed.
+/// Adds a connection of a new process, after `change`.
 fn connect(
     store: &mut Store,
     now: i64,
@@ -72,9 +73,10 @@ fn look_up(store: &mut Store, ts: i64, server: IpAddr, rcode: &str, comm: &str) 
     number
 }
 
-fn fill(store: &mut Store, now: i64) {
+/// A history in which every recipe finds something.
+pub fn fill(store: &mut Store, now: i64) {
     let stub = "127.0.0.53".parse().unwrap();
-    let asked = look_up(store, now, stub, "NOERROR", "curl");
+    let answered = look_up(store, now, stub, "NOERROR", "curl");
     look_up(
         store,
         now + 1000,
@@ -86,11 +88,11 @@ fn fill(store: &mut Store, now: i64) {
 
     let make = ancestor(1, "make", "make all", None);
     let script = ancestor(2, "bash", "bash ./build.sh", Some(make));
-    // one of the recipes is about the seventeenth
+    // One of the recipes is about connection 17.
     for _ in 0..17 {
         let rival = Rival {
             host: "other.test".into(),
-            lookup: Some(asked),
+            lookup: Some(answered),
         };
         connect(store, now, PRIVATE, |c, process| {
             process.parent = Some(script.clone());
@@ -101,7 +103,7 @@ fn fill(store: &mut Store, now: i64) {
                 host: "web.test".into(),
                 source: Source::Container,
                 age_ms: Some(5),
-                lookup: Some(asked),
+                lookup: Some(answered),
                 rivals: 1,
                 rival_names: vec![rival],
             });
@@ -147,16 +149,11 @@ fn fill(store: &mut Store, now: i64) {
 }
 
 #[test]
-fn every_recipe_of_the_documentation_runs_and_finds_something() {
+fn every_recipe_in_the_schema_docs_runs_and_finds_something() {
     let now = crate::when::to_ns(chrono::Utc::now());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("e.db");
-    let recording = Recording {
-        start_ts: now,
-        hook_set: "kprobe".to_owned(),
-        hooks: String::new(),
-    };
-    let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+    let mut store = support::open(&path, now);
     fill(&mut store, now);
     let db = open_reader(&path).unwrap();
     let recipes = recipes();
@@ -164,7 +161,7 @@ fn every_recipe_of_the_documentation_runs_and_finds_something() {
     for (words, sql) in recipes {
         let mut statement = db.prepare(sql).unwrap_or_else(|e| panic!("{words}\n{e}"));
         assert!(statement.exists([]).unwrap(), "nothing found: {words}");
-        // the shell is given it in double quotes
+        // The recipes are passed to the shell in double quotes.
         assert!(!sql.contains(['"', '$', '`', '\\', '!']), "{words}");
     }
 }
