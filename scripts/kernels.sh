@@ -53,14 +53,14 @@ PROMISES_kprobe=(
 )
 # The other set differs in how it learns of connect(2) and of frames that bypass queues.
 # shellcheck disable=SC2034
-PROMISES_portable=(
+PROMISES_tracepoint=(
 	'hooks every_way_to_dial_has_the_outcome_and_errno_that_its_process_saw'
 	'protocols frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do
 		frames_of_af_xdp_that_the_kernel_copies_are_seen_by_the_kprobe_set'
 )
 TESTS=${TESTS:-}
 TIER=${1:-${TESTS:+all}} # 'all', or nothing
-SETS=${SETS:-kprobe portable}
+SETS=${SETS:-kprobe tracepoint}
 # Docker's daemon decides these, not the kernel; the last needs other cgroups.
 SKIP=${SKIP---skip a_daemon_that --skip dockers_own_name_server --skip cgroup_v1_is_all}
 VOLUME=${VOLUME:-$([ "$TIER" = all ] && echo 0.3 || echo 0.1)} # of the load tests: emulation is slow
@@ -266,7 +266,7 @@ run() {
 		</dev/null 2>&1 | sed -u 's/\r$//' | tee "$work/$kernel.log" | awk -v kernel="$kernel" '
 			/^guest: set / { set = $3 }
 			/^guest: test / { test = $3 }
-			/^test .* \.\.\. [a-zA-Z]+/ { printf "%-4s  %-8s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }
+			/^test .* \.\.\. [a-zA-Z]+/ { printf "%-4s  %-10s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }
 			/^(naming|coverage): / { sub(/: /, ": " kernel ", " set " | "); print; fflush() }' || true
 	! jobs -pr | grep -qx $watch || kill $watch
 }

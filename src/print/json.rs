@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_one_json_object_with_the_views_columns() {
+    fn each_line_is_one_json_object_with_the_views_columns() {
         let history = crate::store::tests::history::History::new();
         let view = history.0.prepare("SELECT * FROM egress").unwrap();
         let lines: Vec<serde_json::Value> = lines(&context())
