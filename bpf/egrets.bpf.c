@@ -1,66 +1,56 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * The hooks of egrets, a line or two each: what they do is in the headers, what
- * they send in egrets.h. Everything goes through one ring buffer, so that a DNS
- * answer, seen before its socket has it, always comes before the connection that
- * follows from it.
+ * The hooks: a line or two each. The work is in the headers, the records are in egrets.h.
+ * Everything goes through one ring buffer, so that a DNS answer, seen before its socket has
+ * it, always precedes the connection that follows from it.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
-#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-/* Macros of the kernel's headers: BTF has only types. */
-#define AF_INET 2 /* include/linux/socket.h */
-#define AF_INET6 10
-#define ETH_P_IP 0x0800 /* include/uapi/linux/if_ether.h */
-#define ETH_P_IPV6 0x86dd
-#define EINTR 4 /* include/uapi/asm-generic/errno.h */
-#define EINVAL 22
-#define EAFNOSUPPORT 97
-#define EINPROGRESS 115
-#define ERESTARTSYS 512 /* include/linux/errno.h */
-
+#include "cgroup.h"
+#include "connect_errno.h"
 #include "egrets.h"
-#include "ring.h"
-#include "calls.h"
+#include "iterators.h"
+#include "packet_sock.h"
 #include "process.h"
-#include "ktls.h"
-#include "headers.h"
-#include "flow.h"
-#include "socket.h"
-#include "other.h"
-#include "packet.h"
-#include "open.h"
-#include "carried.h"
-#include "frames.h"
+#include "raw.h"
+#include "sock.h"
+#include "tcp.h"
+#include "uapi.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* So that the records' types are in the object's BTF, for Rust to read. */
-#define EXPORT(type) const struct type *unused_##type __attribute__((unused))
-EXPORT(egrets_header);
-EXPORT(egrets_fork);
-EXPORT(egrets_exec);
-EXPORT(egrets_exit);
-EXPORT(egrets_connect);
-EXPORT(egrets_errno);
-EXPORT(egrets_state);
-EXPORT(egrets_release);
-EXPORT(egrets_flow_end);
-EXPORT(egrets_association);
-EXPORT(egrets_dns);
-EXPORT(egrets_cgroup);
-EXPORT(egrets_flow_key);
-EXPORT(egrets_flow);
-EXPORT(egrets_sock);
-EXPORT(egrets_open);
-EXPORT(egrets_tcp_counters);
-const enum egrets_kind *unused_kind __attribute__((unused));
-const enum egrets_sock_kind *unused_sock_kind __attribute__((unused));
+/* Puts a type into the object's BTF, for Rust to read. */
+#define EXPORT(kind, type) const kind type *unused_##type __attribute__((unused))
+EXPORT(struct, egrets_header);
+EXPORT(struct, egrets_fork);
+EXPORT(struct, egrets_exec);
+EXPORT(struct, egrets_exit);
+EXPORT(struct, egrets_connect);
+EXPORT(struct, egrets_errno);
+EXPORT(struct, egrets_state);
+EXPORT(struct, egrets_release);
+EXPORT(struct, egrets_flow_end);
+EXPORT(struct, egrets_association);
+EXPORT(struct, egrets_dns);
+EXPORT(struct, egrets_cgroup);
+EXPORT(struct, egrets_flow_key);
+EXPORT(struct, egrets_flow);
+EXPORT(struct, egrets_sock);
+EXPORT(struct, egrets_open_sock);
+EXPORT(struct, egrets_tcp_counters);
+EXPORT(enum, egrets_kind);
+EXPORT(enum, egrets_sock_kind);
+EXPORT(enum, egrets_flow_state);
+EXPORT(enum, egrets_size);
+EXPORT(enum, egrets_login);
+EXPORT(enum, egrets_protocol);
+EXPORT(enum, egrets_packet_sock_id);
+EXPORT(enum, bpf_tcp_state);
 
-/* Destinations, in the context of the process that names them. 1: allowed. */
+/* Destinations, in the context of the process that names them. 1: allow. */
 
 SEC("cgroup/connect4")
 int egrets_connect4(struct bpf_sock_addr *ctx)
@@ -68,7 +58,7 @@ int egrets_connect4(struct bpf_sock_addr *ctx)
 	struct egrets_endpoint dst = {};
 
 	ipv4_destination(&dst, ctx);
-	destination(ctx, &dst);
+	on_sock_addr(ctx, &dst);
 	return 1;
 }
 
@@ -78,7 +68,7 @@ int egrets_connect6(struct bpf_sock_addr *ctx)
 	struct egrets_endpoint dst = {};
 
 	ipv6_destination(&dst, ctx);
-	destination(ctx, &dst);
+	on_sock_addr(ctx, &dst);
 	return 1;
 }
 
@@ -88,7 +78,7 @@ int egrets_sendmsg4(struct bpf_sock_addr *ctx)
 	struct egrets_endpoint dst = {};
 
 	ipv4_destination(&dst, ctx);
-	destination(ctx, &dst);
+	on_sock_addr(ctx, &dst);
 	return 1;
 }
 
@@ -98,79 +88,79 @@ int egrets_sendmsg6(struct bpf_sock_addr *ctx)
 	struct egrets_endpoint dst = {};
 
 	ipv6_destination(&dst, ctx);
-	destination(ctx, &dst);
+	on_sock_addr(ctx, &dst);
 	return 1;
 }
 
 SEC("cgroup/sock_create")
 int egrets_sock_create(struct bpf_sock *ctx)
 {
-	created(ctx);
+	on_sock_create(ctx);
 	return 1;
 }
 
 SEC("cgroup/sock_release")
 int egrets_sock_release(struct bpf_sock *ctx)
 {
-	release(ctx);
+	on_sock_release(ctx);
 	return 1;
 }
 
-/* Packets, in anybody's context: the socket's cookie says whose. */
+/* Packets, in any process' context: the socket's cookie identifies the owner. */
 
 SEC("cgroup_skb/egress")
 int egrets_egress(struct __sk_buff *skb)
 {
-	packet_out(skb);
+	on_egress(skb);
 	return 1;
 }
 
 SEC("cgroup_skb/ingress")
 int egrets_ingress(struct __sk_buff *skb)
 {
-	packet_in(skb);
+	on_ingress(skb);
 	return 1;
 }
 
 /*
  * Frames of packet sockets, in the context of the process that sends. Every packet of the
- * host passes the first, so it asks for the socket's family before anything else.
+ * host passes the first hook, so it checks the socket's family before anything else.
  */
 
 SEC("tp_btf/net_dev_queue")
-int BPF_PROG(egrets_frame, struct sk_buff *skb)
+int BPF_PROG(egrets_dev_queue, struct sk_buff *skb)
 {
 	struct sock *sk = skb->sk;
 
 	if (sk && sk->__sk_common.skc_family == AF_PACKET)
-		frame_queued(skb, sk);
+		on_packet_queue(skb, sk);
 	return 0;
 }
 
-/* Those that bypass the queues, AF_XDP's among them where it copies: the kprobe set. */
+/* Frames that bypass the queues, AF_XDP's in copy mode included: the kprobe set. */
 
 SEC("kprobe/__dev_direct_xmit")
-int BPF_KPROBE(egrets_direct_frame, struct sk_buff *skb)
+int BPF_KPROBE(egrets_direct_xmit, struct sk_buff *skb)
 {
 	struct sock *sk = BPF_CORE_READ(skb, sk);
 	__u16 family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : 0;
 
 	if (family == AF_PACKET || family == AF_XDP)
-		frame_sent(skb, sk);
+		on_packet_xmit(skb, sk);
 	return 0;
 }
 
-/* The same, as far as what a send returns tells: the portable set. */
+/* The same, from the number of bytes that a send returns: the tracepoint set. */
 
 SEC("tp_btf/sock_send_length")
-int BPF_PROG(egrets_frames_returned, struct sock *sk, int ret, int flags)
+int BPF_PROG(egrets_send_length, struct sock *sk, int ret, int flags)
 {
 	if (sk->__sk_common.skc_family == AF_PACKET)
-		frames_returned(sk, ret);
+		on_packet_send_return(sk, ret);
 	return 0;
 }
 
-/* Sockets older than egrets, when userspace reads the iterator. */
+/* Sockets older than egrets. */
 
 SEC("iter/task_file")
 int egrets_open_sockets(struct bpf_iter__task_file *ctx)
@@ -179,101 +169,101 @@ int egrets_open_sockets(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 
 	if (task && file)
-		write_open(ctx->meta->seq, task, file, ctx->fd);
+		write_open_sock(ctx->meta->seq, task, file, ctx->fd);
 	return 0;
 }
 
-/* The bytes of TCP so far and the sockets that are no more; the flows that they left. */
+/* TCP bytes so far and stale sockets; orphaned flows. */
 
 SEC("iter/bpf_map_elem")
-int egrets_tcp_bytes(struct bpf_iter__bpf_map_elem *ctx)
+int egrets_tcp_counters(struct bpf_iter__bpf_map_elem *ctx)
 {
 	const __u64 *cookie = ctx->key;
 	const struct egrets_sock *s = ctx->value;
 
 	if (cookie && s)
-		write_carried(ctx->meta->seq, cookie, s);
+		write_tcp_counters(ctx->meta->seq, cookie, s);
 	return 0;
 }
 
 SEC("iter/bpf_map_elem")
-int egrets_orphans(struct bpf_iter__bpf_map_elem *ctx)
+int egrets_orphan_flows(struct bpf_iter__bpf_map_elem *ctx)
 {
 	const struct egrets_flow_key *key = ctx->key;
 
 	if (key)
-		write_orphan(ctx->meta->seq, key);
+		write_orphan_flow(ctx->meta->seq, key);
 	return 0;
 }
 
 /*
  * The kernel skips a tracing program that it is running on the same processor
- * already (recursion_misses): when a packet's arrival interrupts it and, since
- * tracepoints may be preempted (7.0), when another process' turn comes. What must
- * not be lost has copies of its program, which are then free, and tell what the
- * ones before have not: they share what they have told.
+ * already (recursion_misses): when an incoming packet interrupts it and, since
+ * tracepoints can be preempted (7.0), when another process is scheduled. Hooks whose
+ * events must not be lost have copies of their program, which then run, and report what
+ * the ones before have not: they share what was reported (processes, socks).
  */
 
-/* What became of a TCP attempt. */
+/* Outcomes of TCP attempts. */
 
 #define SET_STATE(program)                                                                         \
 	SEC("tp_btf/inet_sock_set_state")                                                          \
 	int BPF_PROG(program, const struct sock *sk, const int oldstate, const int newstate)       \
 	{                                                                                          \
-		state_changed(sk, oldstate, newstate);                                             \
+		tcp_state_changed(sk, oldstate, newstate);                                         \
 		return 0;                                                                          \
 	}
 SET_STATE(egrets_set_state)
 SET_STATE(egrets_set_state_2)
 SET_STATE(egrets_set_state_3)
 
-/* The errno of one that fails at once: the portable set. */
+/* The errno of an attempt that fails at once: the tracepoint set. */
 
 SEC("tracepoint/syscalls/sys_enter_connect")
 int egrets_connect_enter(void *ctx)
 {
-	call_entered();
+	connect_entered();
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_connect")
 int egrets_connect_exit(struct trace_event_raw_sys_exit *ctx)
 {
-	call_returned(ctx->ret);
+	connect_returned(ctx->ret);
 	return 0;
 }
 
 /* The same: the kprobe set. */
 
 SEC("kretprobe/tcp_v4_connect")
-int BPF_KRETPROBE(egrets_v4_dialled, int ret)
+int BPF_KRETPROBE(egrets_tcp_v4_connect_ret, int ret)
 {
-	call_returned(ret);
+	connect_returned(ret);
 	return 0;
 }
 
 SEC("kretprobe/tcp_v6_connect")
-int BPF_KRETPROBE(egrets_v6_dialled, int ret)
+int BPF_KRETPROBE(egrets_tcp_v6_connect_ret, int ret)
 {
-	call_returned(ret);
+	connect_returned(ret);
 	return 0;
 }
 
 SEC("kretprobe/tcp_v4_pre_connect")
-int BPF_KRETPROBE(egrets_v4_policy, int ret)
+int BPF_KRETPROBE(egrets_tcp_v4_pre_connect_ret, int ret)
 {
-	policy_returned(ret);
+	pre_connect_returned(ret);
 	return 0;
 }
 
 SEC("kretprobe/tcp_v6_pre_connect")
-int BPF_KRETPROBE(egrets_v6_policy, int ret)
+int BPF_KRETPROBE(egrets_tcp_v6_pre_connect_ret, int ret)
 {
-	policy_returned(ret);
+	pre_connect_returned(ret);
 	return 0;
 }
 
-/* Processes and the cgroups they are in. */
+/* Processes and their cgroups. */
 
 #define FORK(program)                                                                              \
 	SEC("tp_btf/sched_process_fork")                                                           \

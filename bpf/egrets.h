@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The records of the ring buffer: defined here once, read by Rust through the
- * types that libbpf-cargo generates from the object's BTF.
+ * Records of the ring buffer, values of the maps that userspace reads, and constants that
+ * both sides need. Rust gets them from the object's BTF (libbpf-cargo): constants are
+ * enumerators for that reason, and each type is named in egrets.bpf.c.
  *
  * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are in
  * host order. Times are nanoseconds since boot, suspend included
@@ -10,14 +11,25 @@
 #ifndef EGRETS_H
 #define EGRETS_H
 
-#define EGRETS_COMM_LEN 16   /* TASK_COMM_LEN, include/linux/sched.h */
-#define EGRETS_ARGV_MAX 4096 /* bytes of argv kept; longer ones are cut */
-#define EGRETS_EXE_MAX 4096  /* PATH_MAX, include/uapi/linux/limits.h */
-#define EGRETS_PATH_MAX 1024 /* bytes of a cgroup's path kept */
-#define EGRETS_DNS_PORTS 8   /* DNS ports that can be configured */
+#include "vmlinux.h"
 
-/* Nobody logged in: AUDIT_UID_UNSET, include/uapi/linux/audit.h. */
-#define EGRETS_NO_LOGIN 0xffffffff
+enum egrets_size {
+	EGRETS_COMM_LEN = 16,	/* TASK_COMM_LEN, include/linux/sched.h */
+	EGRETS_ARGV_MAX = 4096, /* bytes of argv kept; longer ones are cut */
+	EGRETS_EXE_MAX = 4096,	/* PATH_MAX, include/uapi/linux/limits.h */
+	/* of a cgroup: TRACE_CGROUP_PATH_LEN, kernel/cgroup/cgroup-internal.h */
+	EGRETS_PATH_MAX = 1024,
+	EGRETS_DNS_PORTS = 8, /* slots of dns_ports */
+};
+
+enum egrets_login {
+	EGRETS_NO_LOGIN = 0xffffffff, /* AUDIT_UID_UNSET, include/uapi/linux/audit.h */
+};
+
+/* Protocols beyond IPPROTO_MAX, include/uapi/linux/in.h. */
+enum egrets_protocol {
+	EGRETS_PROTOCOL_PACKET = 0x1000, /* frames of packet sockets */
+};
 
 enum egrets_kind {
 	EGRETS_NONE,
@@ -25,51 +37,49 @@ enum egrets_kind {
 	EGRETS_EXEC,	    /* struct egrets_exec */
 	EGRETS_EXIT,	    /* struct egrets_exit */
 	EGRETS_CONNECT,	    /* struct egrets_connect: a TCP attempt */
-	EGRETS_ERRNO,	    /* struct egrets_errno: what connect returned */
+	EGRETS_ERRNO,	    /* struct egrets_errno */
 	EGRETS_ESTABLISHED, /* struct egrets_state */
 	EGRETS_CLOSE,	    /* struct egrets_state */
 	EGRETS_RELEASE,	    /* struct egrets_release */
 	EGRETS_FLOW,	    /* struct egrets_connect: a flow's first packet */
 	EGRETS_FLOW_END,    /* struct egrets_flow_end */
-	EGRETS_ASSOCIATION, /* struct egrets_association: what SCTP and DCCP were answered */
+	EGRETS_ASSOCIATION, /* struct egrets_association */
 	EGRETS_DNS,	    /* struct egrets_dns */
-	EGRETS_CGROUP,	    /* struct egrets_cgroup: a cgroup was made */
+	EGRETS_CGROUP,	    /* struct egrets_cgroup: a new cgroup */
 	EGRETS_ATTACH,	    /* struct egrets_cgroup: a process was moved */
-	EGRETS_OWNER,	    /* no record: sockets that found no room in the owner map */
-	EGRETS_RETURN,	    /* no record: dials whose return was not seen (calls.h) */
-	EGRETS_BUDGET,	    /* no record: DNS messages of a socket that has too many */
+	/* losses without a record */
+	EGRETS_SOCKET,	   /* sockets without room in the socket map */
+	EGRETS_RETURN,	   /* calls of connect whose return was not traced */
+	EGRETS_DNS_BUDGET, /* DNS messages beyond a socket's budget */
 	EGRETS_KINDS,
 };
 
 struct egrets_header {
 	__u64 ts;
-	__u32 kind;
+	__u32 kind; /* enum egrets_kind */
 	__u32 pad;
 };
 
-/* Whose it is. Taken in process context, so the pid is not "anybody's". */
+/* The process behind an event, read in its own context. */
 struct egrets_owner {
-	__u64 start_ns;	 /* of the thread group leader, since boot: guards against pid reuse */
-	__u64 exec_id;	 /* counts its execs, and those of its ancestors before the forks */
+	__u64 start_ns;	 /* of the thread group leader: tells reused pids apart */
+	__u64 exec_id;	 /* execs so far, those of its ancestors before the forks included */
 	__u64 cgroup_id; /* in the cgroup2 hierarchy */
 	__u64 netns_cookie;
-	__u64 mntns_id; /* unlike the inode number never used again */
+	__u64 mntns_id; /* never reused, unlike the inode number */
 	__u32 tgid;
 	__u32 tid;
-	__u32 uid;		    /* as the initial user namespace sees it */
+	__u32 uid;		    /* in the initial user namespace */
 	__u32 netns;		    /* inode number */
 	__u32 mntns;		    /* inode number */
-	__u32 login_uid;	    /* audit's; EGRETS_NO_LOGIN: nobody logged in, or no audit */
+	__u32 login_uid;	    /* audit's loginuid; EGRETS_NO_LOGIN without login or audit */
 	__u8 comm[EGRETS_COMM_LEN]; /* of the leader: threads rename themselves */
 };
 
-/* IPPROTO_MAX, include/uapi/linux/in.h, and beyond it what has no number there. */
-#define EGRETS_PROTOCOL_PACKET 0x1000 /* packet sockets' frames */
-
-/* In a flow's key every byte counts: the pad is zero. */
+/* Every byte counts in a flow's key: the pad is zero. */
 struct egrets_endpoint {
 	__u8 addr[16];
-	__u16 port;	/* 0 where the protocol has none, or it can't be told */
+	__u16 port;	/* 0 where the protocol has none, or it is unknown */
 	__u16 protocol; /* of a flow: IPPROTO_*, EGRETS_PROTOCOL_PACKET */
 	__u16 pad[2];
 };
@@ -80,22 +90,21 @@ struct egrets_fork {
 	__u64 parent_start_ns;
 	__u32 tgid;
 	__u32 parent_tgid;
-	__u64 from_start_ns; /* of who made it: its parent, or with CLONE_PARENT a sibling */
-	__u32 from_tgid;
-	__u32 session; /* pid of its session's leader, setsid(2) */
+	__u64 creator_start_ns; /* the caller of fork: the parent, or with CLONE_PARENT a sibling */
+	__u32 creator_tgid;
+	__u32 session; /* pid of the session leader, setsid(2) */
 };
 
 /*
- * data holds argv_len bytes of argv, each argument ended by a NUL, then exe_len
- * bytes: the names of the executable's path, the last one first, each ended by
- * a NUL.
+ * data holds argv_len bytes of argv, each argument terminated by a NUL, then exe_len bytes:
+ * the components of the executable's path, last one first, each terminated by a NUL.
  */
 struct egrets_exec {
 	struct egrets_header h;
 	struct egrets_owner owner;
 	__u64 parent_start_ns;
 	__u32 parent_tgid;
-	__u32 argv_total; /* argv's length before it was cut */
+	__u32 argv_total; /* length of argv before it was cut */
 	__u32 argv_len;
 	__u32 exe_len;
 	__u32 session; /* as in struct egrets_fork */
@@ -118,10 +127,11 @@ struct egrets_connect {
 	struct egrets_endpoint src; /* zero for EGRETS_CONNECT: the port is not chosen yet */
 	struct egrets_endpoint dst; /* as the process named it, before any NAT */
 	__u32 shared_tgid;	    /* see struct egrets_sock */
-	__u8 raw;		    /* the process wrote its headers itself: a raw socket */
+	__u8 raw;		    /* a raw socket: the process writes its own headers */
 	__u8 pad[3];
 };
 
+/* What connect returned. */
 struct egrets_errno {
 	struct egrets_header h;
 	__u64 cookie;
@@ -137,17 +147,17 @@ struct egrets_state {
 	__u64 rx_bytes;
 	struct egrets_endpoint src;
 	__u32 err;	/* sk_err, positive */
-	__u8 has_bytes; /* 0: not a TCP socket of its own (MPTCP), bytes unknown */
-	__u8 was_open;	/* EGRETS_CLOSE: 1 where there was a connection */
+	__u8 has_bytes; /* 0: bytes unknown (MPTCP before 6.5) */
+	__u8 was_open;	/* EGRETS_CLOSE: 1 if there was a connection */
 	__u8 pad[2];
 	__u32 shared_tgid; /* see struct egrets_sock */
 	__u32 pad2;
 };
 
 /*
- * A TCP socket let go without a change of state, or a socket that has more flows than
- * are ended at once: then next is the first of those left. Where it lingers, they are
- * to be ended only if the kernel side has not done it some time later.
+ * A TCP socket was released without a change of state, or a socket with more flows than are
+ * ended at once: then next is the first one left. With lingers, userspace ends them only if
+ * the kernel side has not done so some time later.
  */
 struct egrets_release {
 	struct egrets_header h;
@@ -172,7 +182,7 @@ struct egrets_flow_end {
 	__u32 pad;
 };
 
-/* The peer has answered the first packet of a flow of SCTP or DCCP. */
+/* The peer has answered the first packet of an SCTP flow. */
 struct egrets_association {
 	struct egrets_header h;
 	__u64 cookie;
@@ -181,19 +191,19 @@ struct egrets_association {
 	__u32 pad;
 };
 
-/* Messages over UDP, or a segment of TCP: any part of the stream of messages. */
+/* UDP: one or more messages. TCP: a segment with any part of the stream of messages. */
 struct egrets_dns {
 	struct egrets_header h;
 	struct egrets_owner owner;
 	__u64 cookie;
 	struct egrets_endpoint server; /* as the process named it, before any NAT */
-	__u32 wire_len;		       /* the message's or segment's length */
+	__u32 wire_len;		       /* length of the packet's or segment's payload */
 	__u32 len;		       /* bytes of it in payload */
 	__u32 seq;		       /* TCP: sequence number of the first byte */
-	__u32 ack;		       /* TCP: the first byte expected of the other side */
-	__u8 ingress;		       /* 1: came in, 0: went out */
+	__u32 ack;		       /* TCP: next byte expected from the other side */
+	__u8 ingress;
 	__u8 tcp;
-	__u16 each; /* UDP: of each message but the last where they are one packet, else 0 */
+	__u16 gso_size; /* UDP: size of each message but the last (UDP_SEGMENT, UDP_GRO), or 0 */
 	__u8 pad[4];
 	__u8 payload[];
 };
@@ -209,77 +219,71 @@ struct egrets_cgroup {
 	__u8 path[]; /* from the hierarchy's root */
 };
 
-/*
- * A socket that was open before egrets: what the iterator over all files writes,
- * not into the ring buffer.
- */
-struct egrets_open {
+/* Output of the iterator over all files: a socket that is older than egrets. */
+struct egrets_open_sock {
 	struct egrets_owner owner;
-	__u64 cookie; /* 0: nobody has asked for one yet */
+	__u64 cookie; /* 0: the kernel has not assigned one yet */
 	__u64 inode;
 	struct egrets_endpoint src;
 	struct egrets_endpoint dst; /* port 0: not connected */
 	__u32 fd;		    /* of owner.tgid */
-	__u32 state;		    /* enum BPF_TCP_* */
+	__u32 state;		    /* enum bpf_tcp_state */
 	__u16 protocol;		    /* IPPROTO_* */
 	__u16 sock_type;	    /* enum sock_type */
 	__u32 pad;
 };
 
-/*
- * What the iterator over `socks` writes: what a TCP connection has carried so far, or that
- * the socket is no more, which no hook has told.
- */
+/* Output of the iterator over socks: bytes of a TCP connection so far, or a stale entry. */
 struct egrets_tcp_counters {
 	__u64 cookie;
 	__u64 tx_bytes; /* payload, without retransmissions */
 	__u64 rx_bytes;
-	__u64 gone;
+	__u64 stale; /* the socket no longer exists */
 };
 
-/* The values of the maps that userspace reads or writes too. */
-
-/* What a packet socket has for a cookie is its inode number and this bit. */
-#define EGRETS_SENDER (1ULL << 63)
-
-/* Bytes that TLS in the kernel has added to the application's. */
-struct egrets_added {
+/* Bytes that TLS in the kernel adds to the application's. */
+struct egrets_tls_overhead {
 	__u64 tx;
 	__u64 rx;
 };
 
 enum egrets_sock_kind {
 	EGRETS_PLAIN, /* TCP, MPTCP or UDP */
-	EGRETS_OTHER, /* UDP-Lite, SCTP, DCCP, ping sockets and the like */
+	EGRETS_OTHER, /* UDP-Lite, SCTP, ping sockets and the like */
 	EGRETS_RAW,
 };
 
-/* A socket: whose it is, and where it leads to. */
+/* A packet socket's cookie is its inode number with this bit set. */
+enum egrets_packet_sock_id {
+	EGRETS_PACKET_SOCK_BIT = 63,
+};
+#define PACKET_SOCK_ID (1ULL << EGRETS_PACKET_SOCK_BIT)
+
+/* A socket: its owner and its destinations. */
 struct egrets_sock {
 	struct egrets_owner owner;
-	struct egrets_endpoint last; /* the newest UDP destination named, a DNS server's over TCP */
-	struct egrets_endpoint head; /* the newest flow of the list */
-	__u64 sk;		     /* its struct sock, which it may outlive */
-	struct egrets_added added;   /* TCP: when that was last looked at */
-	__u64 budget_ts;	     /* since when dns_bytes are counted */
+	struct egrets_endpoint last_dst;    /* UDP: last destination named; TCP: DNS server */
+	struct egrets_endpoint newest_flow; /* head of the list of flows */
+	__u64 sk;			    /* address of its struct sock, which may be gone */
+	struct egrets_tls_overhead tls;	    /* TCP: as last read */
+	__u64 dns_budget_ts;		    /* start of the period that dns_bytes counts */
 	__u32 dns_bytes;
-	__u32 flows;	    /* how many there are */
-	__u32 associations; /* SCTP, DCCP: how many of them are established and not ended */
-	__u32 shared_tgid;   /* a process other than the owner that was seen to use it, or 0 */
-	__u32 err;	    /* TLS: sk_err when it was closed */
+	__u32 flow_count;
+	__u32 associations; /* SCTP: established and not ended */
+	__u32 shared_tgid;  /* a process other than the owner that used the socket, or 0 */
+	__u32 err;	    /* TLS: sk_err at CLOSE */
 	__u8 dns;	    /* named a DNS port: a DNS client */
-	__u8 established;   /* TCP: that was told */
-	__u8 released;	    /* its process has let go of it; SCTP's associations go on */
-	__u8 closed;	    /* TLS: that is told when its process lets go of it */
+	__u8 established;   /* TCP: reported as such */
+	__u8 released;	    /* its process has closed it; SCTP associations may go on */
+	__u8 close_pending; /* TLS: CLOSE is reported at the release */
 	__u8 kind;	    /* enum egrets_sock_kind */
 	__u8 pad[3];
 };
 
-/* A packet socket. */
-struct egrets_sender {
-	struct egrets_sock sock; /* first: read alone too. It has no list of flows */
+struct egrets_packet_sock {
+	struct egrets_sock sock; /* first: userspace reads it alone too; has no list of flows */
 	__u64 skb;		 /* its last frame, a struct sk_buff, */
-	__u64 dev;		 /* and the last device that was given to */
+	__u64 dev;		 /* and the last device that got it */
 	__u64 last_ts;		 /* when it was counted */
 };
 
@@ -289,9 +293,9 @@ struct egrets_flow_key {
 };
 
 enum egrets_flow_state {
-	EGRETS_FLOW_NOTED,   /* nothing was sent yet */
-	EGRETS_FLOW_STARTED, /* its first packet left and was reported */
-	EGRETS_FLOW_LOST,    /* its first packet left and the report was lost */
+	FLOW_PENDING,	 /* nothing was sent yet */
+	FLOW_REPORTED,	 /* its first packet left and was reported */
+	FLOW_UNREPORTED, /* its first packet left and the report was lost */
 };
 
 struct egrets_flow {
@@ -300,11 +304,11 @@ struct egrets_flow {
 	__u64 tx_packets;
 	__u64 rx_packets;
 	__u64 last_ts;
-	__u32 state;
-	__u32 tsn; /* SCTP: of the last new chunk of data sent */
+	__u32 state; /* enum egrets_flow_state */
+	__u32 tsn;   /* SCTP: of the last new chunk of data sent */
 	__u8 has_next;
 	__u8 has_tsn;
-	__u8 established; /* SCTP, DCCP: the association is there */
+	__u8 established; /* SCTP: there is an association */
 	__u8 pad[5];
 	struct egrets_endpoint next; /* the socket's flow before this one */
 };

@@ -1,32 +1,21 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Flows: what a socket without a connection of TCP's sends to one destination, over one
- * protocol, and gets from it. Those of a socket hang on its entry in the owner map.
+ * Flows: traffic of one socket with one destination over one protocol, other than TCP. A
+ * socket's flows are a list that begins at its entry in the socket map.
  */
 #ifndef EGRETS_FLOW_H
 #define EGRETS_FLOW_H
 
-#define FLOWS_PER_SOCKET 4096 /* so that one socket does not fill the table */
-#define FLOWS_PER_RELEASE 32  /* flows ended at once; userspace sweeps up the rest */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct egrets_flow_key);
-	__type(value, struct egrets_flow);
-} flows SEC(".maps");
+#include "egrets.h"
+#include "headers.h"
+#include "maps.h"
+#include "ring.h"
 
-/*
- * Who sent to a socket first: an answer to them is not egress. Strangers fill
- * it, so it is an LRU; what it forgets is taken for a flow of the answerer's.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct egrets_flow_key);
-	__type(value, __u8);
-} inbound SEC(".maps");
+#define FLOWS_PER_SOCKET 4096 /* so that one socket can't fill the map */
+#define FLOWS_PER_RELEASE 32  /* ended at once; userspace ends the others */
 
 static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,
 				     const struct egrets_endpoint *peer)
@@ -36,7 +25,7 @@ static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,
 	key->peer = *peer;
 }
 
-static __always_inline void note_inbound(const struct egrets_flow_key *key)
+static __always_inline void mark_inbound(const struct egrets_flow_key *key)
 {
 	__u8 one = 1;
 
@@ -45,35 +34,38 @@ static __always_inline void note_inbound(const struct egrets_flow_key *key)
 }
 
 /*
- * A flow to this destination, made where there is none; NULL, and counted, without room.
- * Threads that do this at once for one socket may lose a link of its list: what is left of
- * it then, userspace finds (carried.h).
+ * The flow of a key that was not found, created; NULL, and counted, without room. Threads
+ * that do this at once for one socket may lose a link of its list: userspace finds the flows
+ * behind it (iterators.h).
  */
-static __always_inline struct egrets_flow *add_flow(struct egrets_sock *s,
-						    const struct egrets_flow_key *key,
-						    const struct egrets_endpoint *dst)
+static __always_inline struct egrets_flow *flow_create(struct egrets_sock *s,
+						       const struct egrets_flow_key *key,
+						       const struct egrets_endpoint *dst)
 {
-	struct egrets_flow fresh = {.state = EGRETS_FLOW_NOTED};
+	struct egrets_flow init = {.state = FLOW_PENDING};
+	bool created;
 
-	fresh.has_next = s->flows > 0;
-	fresh.next = s->head;
-	bool added = s->flows < FLOWS_PER_SOCKET &&
-		     !bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST);
+	if (s->flow_count >= FLOWS_PER_SOCKET) {
+		struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
 
-	if (added) {
-		s->head = *dst;
-		s->flows++;
+		if (!flow)
+			count_lost(EGRETS_FLOW);
+		return flow;
 	}
-	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
+	init.has_next = s->flow_count > 0;
+	init.next = s->newest_flow;
+	struct egrets_flow *flow = lookup_or_init(&flows, key, &init, EGRETS_FLOW, &created);
 
-	if (!flow)
-		count_lost(EGRETS_FLOW);
+	if (created) {
+		s->newest_flow = *dst;
+		s->flow_count++;
+	}
 	return flow;
 }
 
 /* A packet of segmentation offload (UDP_SEGMENT, GRO) is many datagrams. */
-static __always_inline void count(struct __sk_buff *skb, struct egrets_flow *flow, __u64 *bytes,
-				  __u64 *packets, __u32 len)
+static __always_inline void flow_account(struct __sk_buff *skb, struct egrets_flow *flow,
+					 __u64 *bytes, __u64 *packets, __u32 len)
 {
 	__u32 segments = skb->gso_segs;
 
@@ -82,20 +74,20 @@ static __always_inline void count(struct __sk_buff *skb, struct egrets_flow *flo
 	flow->last_ts = bpf_ktime_get_boot_ns();
 }
 
-static __always_inline void start_flow(const struct packet *p, struct egrets_flow *flow,
-				       const struct egrets_sock *s, __u64 cookie,
-				       const struct egrets_endpoint *dst)
+static __always_inline void report_flow(const struct packet *p, struct egrets_flow *flow,
+					const struct egrets_sock *s, __u64 cookie,
+					const struct egrets_endpoint *dst)
 {
 	struct egrets_connect *e;
 
 	/*
-	 * Two threads that send at once may both tell: userspace takes the first.
-	 * The atomic exchange that would prevent it needs 5.12.
+	 * Two threads that send at once may both report it: userspace takes the first. The
+	 * atomic exchange that would prevent this needs 5.12.
 	 */
-	flow->state = EGRETS_FLOW_STARTED;
+	flow->state = FLOW_REPORTED;
 	e = RESERVE(struct egrets_connect, EGRETS_FLOW);
 	if (!e) {
-		flow->state = EGRETS_FLOW_LOST;
+		flow->state = FLOW_UNREPORTED;
 		return;
 	}
 	e->owner = s->owner;
@@ -107,13 +99,13 @@ static __always_inline void start_flow(const struct packet *p, struct egrets_flo
 	submit(e);
 }
 
-/* Ends a flow; says so where its start was told. */
-static __always_inline void end_flow(const struct egrets_flow_key *key,
+/* Deletes a flow; reports its end if its start was reported. */
+static __always_inline void flow_end(const struct egrets_flow_key *key,
 				     const struct egrets_flow *flow, const struct egrets_sock *s)
 {
 	struct egrets_flow_end *e;
 
-	if (flow->state == EGRETS_FLOW_STARTED) {
+	if (flow->state == FLOW_REPORTED) {
 		e = RESERVE(struct egrets_flow_end, EGRETS_FLOW_END);
 		if (e) {
 			e->cookie = key->cookie;
@@ -149,8 +141,8 @@ static __always_inline void report_release(__u64 cookie, const struct egrets_soc
 
 static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
 {
-	struct egrets_endpoint at = s->head;
-	__u32 more = s->flows > 0;
+	struct egrets_endpoint at = s->newest_flow;
+	__u32 more = s->flow_count > 0;
 
 	for (int i = 0; i < FLOWS_PER_RELEASE && more; i++) {
 		struct egrets_flow_key key;
@@ -162,7 +154,7 @@ static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
 			return;
 		at = flow->next;
 		more = flow->has_next;
-		end_flow(&key, flow, s);
+		flow_end(&key, flow, s);
 	}
 	if (more)
 		report_release(cookie, s, &at, false);

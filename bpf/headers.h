@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * IP headers, as strangers and raw sockets write them: nothing in them is trusted.
- * What can't be read leaves the packet without ports.
+ * IP headers, written by other hosts and by raw sockets: nothing in them is trusted. A packet
+ * whose headers can't be read has no ports.
  */
 #ifndef EGRETS_HEADERS_H
 #define EGRETS_HEADERS_H
 
-#define IPV6_EXTENSIONS 6 /* extension headers that are passed over */
+#include "vmlinux.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "uapi.h"
+
+#define IPV6_EXTENSIONS 6 /* extension headers skipped */
 #define IP_OFFSET 0x1fff  /* include/net/ip.h: not a first fragment */
 #define IP6_OFFSET 0xfff8 /* include/net/ipv6.h: the same */
 #define UDP_HEADER_LEN 8
@@ -17,7 +24,7 @@
 #define NEXTHDR_AUTH 51
 #define NEXTHDR_DEST 60
 
-/* The wire formats: their size counts, and no kernel relocates them. */
+/* Wire formats: not the kernel's structs, whose fields CO-RE would relocate. */
 
 struct ipv4_header { /* RFC 791, section 3.1 */
 	__u8 version_ihl;
@@ -50,22 +57,23 @@ struct ipv6_extension { /* RFC 8200, sections 4.2 and 4.5 */
 struct packet {
 	struct egrets_endpoint src;
 	struct egrets_endpoint dst;
-	__u32 header;  /* offset of what follows IP's headers */
-	__u32 payload; /* its offset */
-	__u32 len;     /* its length */
+	__u32 header;  /* offset of the header after IP's */
+	__u32 payload; /* offset of the payload */
+	__u32 len;     /* length of the payload */
 	__u32 seq;     /* TCP: of the payload's first byte */
 	__u32 ack;
 	bool headless; /* a later fragment, or headers that can't be read */
 };
 
-/* Where a packet's bytes are: in a cgroup's skb, or else in the kernel's memory. */
-struct bytes {
+/* Where to read a packet: from the skb of a cgroup program, else from kernel memory. */
+struct byte_source {
 	struct __sk_buff *skb;
 	const void *data;
 	__u32 len;
 };
 
-static __always_inline bool load(const struct bytes *from, __u32 off, void *to, __u32 len)
+static __always_inline bool read_bytes(const struct byte_source *from, __u32 off, void *to,
+				       __u32 len)
 {
 	if (from->skb)
 		return !bpf_skb_load_bytes(from->skb, off, to, len);
@@ -87,7 +95,7 @@ static __always_inline void set_protocol(struct packet *p, __u16 protocol)
 	p->dst.protocol = protocol;
 }
 
-/* `at` is where the header is. */
+/* `at` is the header's offset. */
 static __always_inline void parse_ipv4(const struct ipv4_header *ip, __u32 at, struct packet *p)
 {
 	__u32 len = (ip->version_ihl & 0xf) * 4;
@@ -99,10 +107,10 @@ static __always_inline void parse_ipv4(const struct ipv4_header *ip, __u32 at, s
 	p->header = at + (len < sizeof(*ip) ? sizeof(*ip) : len);
 }
 
-/* Where the extension headers have led: packed, for a function that returns a number. */
-#define HEADERS(off, next, headless) ((__u64)(off) << 16 | (__u64)(headless) << 8 | (next))
+/* Result of skip_extensions, packed because a global function returns a number. */
+#define EXTENSIONS(off, next, headless) ((__u64)(off) << 16 | (__u64)(headless) << 8 | (next))
 
-static __always_inline __u64 skip_extensions(const struct bytes *from, __u32 off, __u8 next)
+static __always_inline __u64 skip_extensions(const struct byte_source *from, __u32 off, __u8 next)
 {
 	bool headless = false;
 
@@ -112,8 +120,8 @@ static __always_inline __u64 skip_extensions(const struct bytes *from, __u32 off
 		if (next != NEXTHDR_HOP && next != NEXTHDR_ROUTING && next != NEXTHDR_DEST &&
 		    next != NEXTHDR_FRAGMENT && next != NEXTHDR_AUTH)
 			break;
-		if (!load(from, off, &ext, sizeof(ext)))
-			return HEADERS(off, next, true);
+		if (!read_bytes(from, off, &ext, sizeof(ext)))
+			return EXTENSIONS(off, next, true);
 		if (next == NEXTHDR_FRAGMENT) {
 			headless = ext.frag_off & bpf_htons(IP6_OFFSET);
 			ext.len = 0; /* reserved */
@@ -121,7 +129,7 @@ static __always_inline __u64 skip_extensions(const struct bytes *from, __u32 off
 		off += next == NEXTHDR_AUTH ? (ext.len + 2) * 4 : (ext.len + 1) * 8;
 		next = ext.next_header;
 	}
-	return HEADERS(off, next, headless);
+	return EXTENSIONS(off, next, headless);
 }
 
 static __always_inline void parse_ipv6(const struct ipv6_header *ip6, __u64 headers,
@@ -134,21 +142,65 @@ static __always_inline void parse_ipv6(const struct ipv6_header *ip6, __u64 head
 	p->header = headers >> 16;
 }
 
-/* The ports, of what begins with them: TCP, UDP, UDP-Lite, SCTP, DCCP. */
-static __always_inline void parse_ports(const struct bytes *from, struct packet *p)
+/* The ports of protocols whose header begins with them: TCP, UDP, UDP-Lite, SCTP. */
+static __always_inline void parse_ports(const struct byte_source *from, struct packet *p)
 {
 	__u16 protocol = p->dst.protocol;
 	__be16 ports[2];
 
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE &&
-	    protocol != IPPROTO_SCTP && protocol != IPPROTO_DCCP)
+	    protocol != IPPROTO_SCTP)
 		return;
-	if (p->headless || !load(from, p->header, ports, sizeof(ports))) {
+	if (p->headless || !read_bytes(from, p->header, ports, sizeof(ports))) {
 		p->headless = true;
 		return;
 	}
 	p->src.port = bpf_ntohs(ports[0]);
 	p->dst.port = bpf_ntohs(ports[1]);
+}
+
+static __always_inline void set_payload(struct __sk_buff *skb, struct packet *p, __u32 at)
+{
+	p->payload = at;
+	p->len = skb->len > at ? skb->len - at : 0;
+}
+
+/*
+ * A global function, verified once: else the verifier would check everything that follows
+ * for each path through the extension headers.
+ */
+__noinline __u64 skip_skb_extensions(struct __sk_buff *skb, __u32 next)
+{
+	struct byte_source from = {.skb = skb};
+
+	return skip_extensions(&from, sizeof(struct ipv6_header), next);
+}
+
+/* False without an IP header. */
+static __always_inline bool parse_skb(struct __sk_buff *skb, struct packet *p)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct byte_source from = {.skb = skb};
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct ipv4_header *ip = data;
+
+		if ((void *)(ip + 1) > end)
+			return false;
+		parse_ipv4(ip, 0, p);
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6_header *ip6 = data;
+
+		if ((void *)(ip6 + 1) > end)
+			return false;
+		parse_ipv6(ip6, skip_skb_extensions(skb, ip6->next_header), p);
+	} else {
+		return false;
+	}
+	parse_ports(&from, p);
+	set_payload(skb, p, p->header);
+	return true;
 }
 
 #endif

@@ -34,7 +34,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
-enum {
+enum bpf_tcp_state {
 	BPF_TCP_ESTABLISHED = 1,
 	BPF_TCP_SYN_SENT = 2,
 	BPF_TCP_SYN_RECV = 3,
@@ -46,7 +46,6 @@ enum {
 enum {
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
-	IPPROTO_DCCP = 33,
 	IPPROTO_SCTP = 132,
 	IPPROTO_UDPLITE = 136,
 	IPPROTO_MPTCP = 262,

@@ -29,7 +29,7 @@ function grouped(number) {
 END {
 	print "\n| kernel | hook set | hooks attached | tests passed | has MPTCP |"
 	print "| --- | --- | --- | --- | --- |"
-	split("kprobe portable", sets, " ")
+	split("kprobe tracepoint", sets, " ")
 	for (i = 1; i <= n; i++)
 		for (j = 1; j <= 2; j++) {
 			key = kernels[i] SUBSEP sets[j]

@@ -9,5 +9,15 @@ scripts/cargo.sh fmt --check || status=1
 scripts/cargo.sh clippy --all-targets -- -D warnings || status=1
 # the two vmlinux files are generated, or go into what is
 find bpf -name '*.[ch]' ! -name 'vmlinux*' -exec clang-format --dry-run -Werror {} + || status=1
+# each header includes what it uses
+headers=$(find "${CARGO_HOME:-$HOME/.cargo}/registry/src" -path '*libbpf-sys-*/libbpf/src/bpf_helpers.h' | sort | tail -n 1)
+include=$(mktemp -d)
+trap 'rm -rf "$include"' EXIT
+ln -s "${headers%/*}" "$include/bpf"
+for header in bpf/*.h; do
+	[ "$header" = bpf/vmlinux_prelude.h ] ||
+		clang -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Werror -Ibpf -I"$include" -fsyntax-only \
+			-x c - <<<"#include \"${header##*/}\"" || status=1
+done
 shellcheck scripts/*.sh .ci/run || status=1
 exit $status

@@ -8,6 +8,8 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
 
 use libbpf_rs::libbpf_sys;
 use support::*;
@@ -176,19 +178,45 @@ impl Attempts {
         }
     }
 
-    /// Makes them, and gives what each said came of it: (attempt, errno).
+    /// Not through 'ip netns exec', which hides the cgroups.
+    fn command(&self) -> [String; 5] {
+        let namespace = format!("--net=/run/netns/{}", self.net.near);
+        let script = self.script.clone();
+        [
+            "nsenter".into(),
+            namespace,
+            "sh".into(),
+            "-c".into(),
+            script,
+        ]
+    }
+
+    /// Makes them. Returns what each process saw: (attempt, errno).
+    fn observe(&self, db: &Path) -> Vec<(String, i32)> {
+        let recording = Recording::start(&self.net);
+        let [program, args @ ..] = self.command();
+        let output = Command::new(program).args(args).output().unwrap();
+        // what the kernel missed is stored some batches later
+        thread::sleep(Duration::from_secs(1));
+        recording.save(db);
+        self.results(&output)
+    }
+
+    /// The same with a recorder for them alone.
     fn record(&self, db: &Path, hooks: &[&str]) -> Vec<(String, i32)> {
         let output = egrets()
             .args(["record", "--db"])
             .arg(db)
             .args(hooks)
-            // not 'ip netns exec': that hides the cgroups
-            .args(["--", "nsenter"])
-            .arg(format!("--net=/run/netns/{}", self.net.near))
-            .args(["sh", "-c", &self.script])
+            .arg("--")
+            .args(self.command())
             .output()
             .unwrap();
-        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        self.results(&output)
+    }
+
+    fn results(&self, output: &Output) -> Vec<(String, i32)> {
+        assert_eq!(code(output), 0, "{}", text(&output.stderr));
         assert!(self.denying.dir.exists());
         let mut said = Vec::new();
         for line in text(&output.stdout).lines() {
@@ -248,7 +276,7 @@ fn fails_at_once(attempt: &str, errno: i32) -> bool {
     at_once && !attempt.ends_with(" 83")
 }
 
-/// Whether the portable set can't know: the call is not connect(2).
+/// Whether the tracepoint set can't know: the call is not connect(2).
 fn is_out_of_sight(attempt: &str, errno: i32) -> bool {
     let other_call = attempt.starts_with("uring ") || attempt.starts_with("fastopen ");
     other_call && fails_at_once(attempt, errno)
@@ -269,8 +297,8 @@ fn missed(db: &Path, kind: &str) -> i64 {
 fn every_way_to_dial_has_the_outcome_and_errno_that_its_process_saw() {
     let attempts = Attempts::new();
     let (_dir, db) = history();
-    let said = attempts.record(&db, &[]);
-    let portable = hook_set(&db) == "portable";
+    let said = attempts.observe(&db);
+    let tracepoint = hook_set(&db) == "tracepoint";
     let (mut wrong, mut unknown, mut unseen) = (Vec::new(), 0, 0);
     for (attempt, errno) in &said {
         let rows = sqlite3(
@@ -280,7 +308,7 @@ fn every_way_to_dial_has_the_outcome_and_errno_that_its_process_saw() {
                  FROM egress WHERE cmdline LIKE '% try {attempt}' ORDER BY id DESC LIMIT 1"
             ),
         );
-        let (outcome, name) = match is_out_of_sight(attempt, *errno) && portable {
+        let (outcome, name) = match is_out_of_sight(attempt, *errno) && tracepoint {
             true => ("failed", ""),
             false => expected(attempt, *errno),
         };
@@ -352,35 +380,35 @@ fn both_hook_sets_give_the_same_rows() {
          {dial} udp web.test {echo} 5 100; {dial} child web.test {port}'\n"
     );
     attempts.script.insert_str(0, &named);
-    let [kprobe, portable] = ["kprobe", "portable"].map(|set| {
+    let [kprobe, tracepoint] = ["kprobe", "tracepoint"].map(|set| {
         let (_dir, db) = history();
         let said = attempts.record(&db, &["--hooks", set]);
         assert_eq!(hook_set(&db), set);
         (said, rows(&db), lookups(&db), missed(&db, "return"))
     });
-    assert_eq!(kprobe.0, portable.0, "the processes saw the same");
-    assert_eq!(kprobe.2, portable.2, "dns");
-    assert_eq!(kprobe.1.len(), portable.1.len());
+    assert_eq!(kprobe.0, tracepoint.0, "the processes saw the same");
+    assert_eq!(kprobe.2, tracepoint.2, "dns");
+    assert_eq!(kprobe.1.len(), tracepoint.1.len());
     let mut unknown = 0;
-    for (kprobe_row, portable_row) in kprobe.1.iter().zip(&portable.1) {
-        if kprobe_row == portable_row {
+    for (kprobe_row, tracepoint_row) in kprobe.1.iter().zip(&tracepoint.1) {
+        if kprobe_row == tracepoint_row {
             continue;
         }
-        // in the two columns alone that the portable set can't know
+        // in the two columns alone that the tracepoint set can't know
         let columns = kprobe_row.len() - 2;
-        assert_eq!(kprobe_row[..columns], portable_row[..columns]);
+        assert_eq!(kprobe_row[..columns], tracepoint_row[..columns]);
         let attempt = kprobe_row[0]
             .rsplit_once(" try ")
             .map_or("", |(_, what)| what);
         let said = kprobe.0.iter().find(|(one, _)| one == attempt);
         if said.is_some_and(|(_, errno)| is_out_of_sight(attempt, *errno)) {
-            assert_eq!(portable_row[columns..], ["failed", ""]);
+            assert_eq!(tracepoint_row[columns..], ["failed", ""]);
         } else {
             assert!(
                 said.is_some_and(|(_, errno)| fails_at_once(attempt, *errno)),
-                "{kprobe_row:?}\n{portable_row:?}"
+                "{kprobe_row:?}\n{tracepoint_row:?}"
             );
-            let either = [&kprobe_row[columns..], &portable_row[columns..]];
+            let either = [&kprobe_row[columns..], &tracepoint_row[columns..]];
             assert!(
                 either.contains(&&["failed".to_string(), String::new()][..]),
                 "{either:?}"
@@ -389,7 +417,7 @@ fn both_hook_sets_give_the_same_rows() {
         }
     }
     assert!(
-        unknown <= kprobe.3 + portable.3,
+        unknown <= kprobe.3 + tracepoint.3,
         "{unknown} without a reason"
     );
 }
@@ -406,23 +434,27 @@ fn a_hook_set_is_used_as_asked_or_refused_with_the_way_out() {
     };
     let kprobe = check(&["check", "--hooks", "kprobe"]);
     let auto = check(&["check"]);
+    let tracepoint = check(&["check", "--hooks", "tracepoint"]);
+    // the old name
     let portable = check(&["check", "--hooks", "portable"]);
-    assert!(text(&portable.stdout).contains("hooks (portable set)"));
+    for output in [&tracepoint, &portable] {
+        assert!(text(&output.stdout).contains("hooks (tracepoint set)"));
+    }
     if kprobes {
         assert_eq!(code(&kprobe), 0, "{}", text(&kprobe.stderr));
         assert!(text(&kprobe.stdout).contains("hooks (kprobe set)"));
         assert!(text(&auto.stdout).contains("hooks (kprobe set)"));
     } else {
         assert_eq!(code(&kprobe), 2);
-        assert!(text(&kprobe.stderr).contains("--hooks portable works without it"));
-        assert!(text(&auto.stdout).contains("hooks (portable set: this kernel has no kprobes"));
+        assert!(text(&kprobe.stderr).contains("--hooks tracepoint works without it"));
+        assert!(text(&auto.stdout).contains("hooks (tracepoint set: this kernel has no kprobes"));
     }
-    for set in [&auto, &portable] {
+    for set in [&auto, &tracepoint] {
         assert_eq!(code(set), 0, "{}", text(&set.stderr));
         let said = text(&set.stdout);
         let last = said.lines().next_back().unwrap();
-        // before 6.3 the portable set has nothing that sees these
-        let lacks = match coverage::linux() < (6, 3) && said.contains("hooks (portable set") {
+        // before 6.3 the tracepoint set has nothing that sees these
+        let lacks = match coverage::linux() < (6, 3) && said.contains("hooks (tracepoint set") {
             true => ", without: packet sockets that bypass queues",
             false => "",
         };

@@ -1,17 +1,19 @@
-//! What no hook tells the end of stays in none of the kernel side's tables.
+//! The reaper: entries whose end no hook reports do not stay in the BPF maps.
 
 mod support;
 
 use std::fs::{self, File};
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::ptr::null_mut;
 
+use egrets::capture::types::{egrets_endpoint, egrets_flow_key, egrets_owner, egrets_sock};
 use libbpf_rs::{MapCore, MapHandle, libbpf_sys};
 use support::*;
 
-/// A table of that recorder.
-fn table(recorder: &Recorder, name: &str) -> MapHandle {
+/// A BPF map of that recorder.
+fn bpf_map(recorder: &Recorder, name: &str) -> MapHandle {
     let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
     let ids = files.filter_map(|file| {
         let info = fs::read_to_string(file.ok()?.path()).ok()?;
@@ -23,11 +25,15 @@ fn table(recorder: &Recorder, name: &str) -> MapHandle {
         .unwrap()
 }
 
-fn number(bytes: &[u8], at: usize) -> u32 {
-    u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_ne_bytes(bytes[offset..offset + 4].try_into().unwrap())
 }
 
-/// A policy that lets nobody in this cgroup make a socket of IP, as long as it is there.
+fn u16_at(bytes: &[u8], offset: usize) -> u16 {
+    u16::from_ne_bytes(bytes[offset..offset + 2].try_into().unwrap())
+}
+
+/// A policy by which no process in this cgroup may create an IP socket, while it is attached.
 fn refuse(cgroup: &File) -> OwnedFd {
     let instruction = |code| libbpf_sys::bpf_insn {
         code,
@@ -54,15 +60,15 @@ fn refuse(cgroup: &File) -> OwnedFd {
 }
 
 #[test]
-fn a_socket_that_a_policy_refuses_is_forgotten() {
-    const TGID: usize = 40; // in struct egrets_owner, bpf/egrets.h
+fn socket_that_a_policy_refuses_is_deleted() {
+    const TGID: usize = offset_of!(egrets_sock, owner) + offset_of!(egrets_owner, tgid);
     let dir = cgroup2().join(format!("egt-refused-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     let cgroup = File::open(&dir).unwrap();
     let _policy = refuse(&cgroup);
     let (_db_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
-    let socks = table(&recorder, "socks");
+    let socks = bpf_map(&recorder, "socks");
     let procs = dir.join("cgroup.procs");
     let mut pids = Vec::new();
     for _ in 0..5 {
@@ -76,15 +82,15 @@ fn a_socket_that_a_policy_refuses_is_forgotten() {
         assert!(text(&output.stderr).contains("not permitted"), "{output:?}");
         pids.push(text(&output.stdout).trim().parse::<u32>().unwrap());
     }
-    let noted = || {
+    let entries = || {
         let owners = socks.keys().filter_map(|key| {
             let value = socks.lookup(&key, libbpf_rs::MapFlags::ANY).ok()??;
-            Some(number(&value, TGID))
+            Some(u32_at(&value, TGID))
         });
         owners.filter(|tgid| pids.contains(tgid)).count()
     };
-    assert_eq!(noted(), pids.len(), "the policy comes after the note");
-    eventually("they are forgotten", || (noted() == 0).then_some(()));
+    assert_eq!(entries(), pids.len(), "the policy runs after the hook");
+    eventually("they are deleted", || (entries() == 0).then_some(()));
     assert_eq!(recorder.stop(), 0);
     let rows = "SELECT count(*) FROM egress WHERE cmdline LIKE '%/packet raw 127.0.0.1 253 1 1'";
     assert_eq!(value::<i64>(&db, rows), 0);
@@ -92,18 +98,18 @@ fn a_socket_that_a_policy_refuses_is_forgotten() {
 }
 
 #[test]
-fn flows_that_threads_begin_on_one_socket_at_once_all_end_with_it() {
+fn flows_that_threads_begin_at_once_on_one_socket_all_end_with_it() {
     const FIRST: usize = 20_000;
     const ROUNDS: usize = 3;
-    const PORT: usize = 8 + 16; // in struct egrets_flow_key
+    const PORT: usize = offset_of!(egrets_flow_key, peer) + offset_of!(egrets_endpoint, port);
     let count = volume(1500);
     let net = Net::new();
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
-    let flows = table(&recorder, "flows");
+    let flows = bpf_map(&recorder, "flows");
     let args = format!("header-fan {FAR4} {FIRST} {count} 10");
     let left = || {
-        let ports = flows.keys().map(|key| number(&key, PORT) as u16 as usize);
+        let ports = flows.keys().map(|key| usize::from(u16_at(&key, PORT)));
         ports
             .filter(|port| (FIRST..FIRST + count).contains(port))
             .count()
@@ -112,13 +118,13 @@ fn flows_that_threads_begin_on_one_socket_at_once_all_end_with_it() {
     for _ in 0..ROUNDS {
         ok(net.command(packet()).args(args.split(' ')));
     }
-    eventually("none is left", || (left() == 0).then_some(()));
+    eventually("all are deleted", || (left() == 0).then_some(()));
     assert_eq!(recorder.stop(), 0);
     let filter = format!("cmdline LIKE '%/packet {args}'");
-    let sums = "count(*), count(DISTINCT dst_port), sum(tx_bytes), sum(tx_packets)";
+    let totals = "count(*), count(DISTINCT dst_port), sum(tx_bytes), sum(tx_packets)";
     let all = ROUNDS * count;
     let truth = [all, count, (8 + 10) * all, all].map(|n| n.to_string());
-    let rows = sqlite3(&db, &format!("SELECT {sums} FROM egress WHERE {filter}"));
+    let rows = sqlite3(&db, &format!("SELECT {totals} FROM egress WHERE {filter}"));
     assert_eq!(rows, [truth]);
     let lost = sqlite3(&db, "SELECT kind, lost FROM gaps WHERE lost > 0");
     assert!(lost.is_empty(), "{lost:?}");

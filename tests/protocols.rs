@@ -5,7 +5,6 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::thread;
@@ -104,8 +103,8 @@ fn udplite_is_exact_and_attributed() {
         }
     }
     recording.save(&db);
-    for (args, ip, port, carried) in &runs {
-        let row = compare(&db, args, "udplite", *carried, *carried);
+    for (args, ip, port, counters) in &runs {
+        let row = compare(&db, args, "udplite", *counters, *counters);
         let family = if ip.contains(':') { "6" } else { "4" };
         let truth = ["sent", family, ip, &port.to_string()];
         assert_eq!((&row[..4], &*row[5]), (&truth.map(String::from)[..], "0"));
@@ -151,16 +150,10 @@ fn pings_and_raw_packets_are_exact_and_attributed() {
     }
 }
 
-const SOCK_DCCP: i32 = 6;
-
-/// A server of the far side that sends back what it gets over each association, or only
-/// takes it. None where this kernel lacks the protocol.
-fn associations(net: &Net, kind: i32, protocol: i32, sends: bool) -> Option<u16> {
-    let (listener, port) = far(net, Type::from(kind), protocol, FAR4)?;
-    if kind == SOCK_DCCP {
-        let service = 1u32.to_be().to_ne_bytes();
-        set(&listener, 269, 2, &service); // SOL_DCCP, DCCP_SOCKOPT_SERVICE
-    }
+/// An SCTP server of the far side that echoes over each association, or only reads. None if
+/// this kernel lacks SCTP.
+fn associations(net: &Net, sends: bool) -> Option<u16> {
+    let (listener, port) = far(net, Type::STREAM, libc::IPPROTO_SCTP, FAR4)?;
     listener.listen(16).unwrap();
     thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
@@ -177,41 +170,28 @@ fn associations(net: &Net, kind: i32, protocol: i32, sends: bool) -> Option<u16>
     Some(port)
 }
 
-fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) {
-    let len = value.len() as libc::socklen_t;
-    // SAFETY: a valid value and its length.
-    let done =
-        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), len) };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-}
-
 #[test]
 fn associations_have_an_outcome_and_count_payload_only() {
-    const STREAM: i32 = libc::SOCK_STREAM;
-    const SCTP: i32 = libc::IPPROTO_SCTP;
     let net = Net::new();
-    let port = |kind, protocol, sends| associations(&net, kind, protocol, sends).unwrap_or(9);
-    let (sctp, sink) = (port(STREAM, SCTP, true), port(STREAM, SCTP, false));
-    let dccp = port(SOCK_DCCP, libc::IPPROTO_DCCP, true);
+    let [echo, sink] = [true, false].map(|sends| associations(&net, sends).unwrap_or(9));
     let (_dir, db) = history();
     let recording = Recording::start(&net);
-    // way, protocol, port, count, size, whether it comes back
+    // way, port, count, size, whether it comes back
     let ways = [
-        ("sctp", "sctp", sctp, 9, 1111, true),
-        ("sctp", "sctp", sctp, 3, 20_000, true),
-        ("sctp-many", "sctp", sctp, 9, 1111, true),
-        ("sctp-close", "sctp", sink, 400, 50, false),
-        ("dccp", "dccp", dccp, 9, 1111, true),
+        ("sctp", echo, 9, 1111, true),
+        ("sctp", echo, 3, 20_000, true),
+        ("sctp-many", echo, 9, 1111, true),
+        ("sctp-close", sink, 400, 50, false),
     ];
     let mut runs = Vec::new();
     for way in ways {
-        let args = format!("{} {FAR4} {} {} {}", way.0, way.2, way.3, way.4);
-        if run(&net, &args, way.1).is_some() {
+        let args = format!("{} {FAR4} {} {} {}", way.0, way.1, way.2, way.3);
+        if run(&net, &args, "sctp").is_some() {
             runs.push((way, args));
         }
     }
     let refused = format!("sctp {FAR4} 9 1 1");
-    let lacks_sctp = !runs.iter().any(|(way, _)| way.1 == "sctp");
+    let lacks_sctp = runs.is_empty();
     if !lacks_sctp {
         let output = net
             .command(packet())
@@ -222,9 +202,9 @@ fn associations_have_an_outcome_and_count_payload_only() {
     }
     thread::sleep(Duration::from_millis(500)); // for what goes on after the last close
     recording.save(&db);
-    for ((_, protocol, port, count, size, back), args) in &runs {
+    for ((_, port, count, size, back), args) in &runs {
         let [out, back] = chunks(&db, args, count * size, *back);
-        let row = compare(&db, args, protocol, out, back);
+        let row = compare(&db, args, "sctp", out, back);
         let truth = ["connected", "4", FAR4, &port.to_string()];
         assert_eq!(row[..4], truth, "{args}");
     }
@@ -234,24 +214,21 @@ fn associations_have_an_outcome_and_count_payload_only() {
         assert_eq!(sqlite3(&db, &sql), [["refused", "0"]]);
     }
     // the servers' answers are no egress
-    let all: i64 = value(
-        &db,
-        "SELECT count(*) FROM egress WHERE protocol IN ('sctp', 'dccp')",
-    );
+    let all: i64 = value(&db, "SELECT count(*) FROM egress WHERE protocol = 'sctp'");
     assert_eq!(all as usize, runs.len() + usize::from(!lacks_sctp));
 }
 
 /// So many bytes out, and perhaps back. How many packets that takes is the kernels' to
 /// decide.
 fn chunks(db: &Path, args: &str, bytes: usize, back: bool) -> [TcpCounters; 2] {
-    let carried = |bytes, column| {
+    let counters = |bytes, column| {
         let filter = format!("cmdline LIKE '%/packet {args}'");
         let sql = format!("SELECT {column} FROM egress WHERE {filter}");
         let datagrams = sqlite3(db, &sql)[0][0].parse().ok();
         TcpCounters { bytes, datagrams }
     };
     let back = if back { bytes } else { 0 };
-    [carried(bytes, "tx_packets"), carried(back, "rx_packets")]
+    [counters(bytes, "tx_packets"), counters(back, "rx_packets")]
 }
 
 /// A firewall of the far side that throws every fifth packet of SCTP away.
@@ -276,7 +253,6 @@ fn lost(net: &Net) -> usize {
 
 #[test]
 fn sctp_retransmissions_are_counted_once() {
-    const STREAM: i32 = libc::SOCK_STREAM;
     // what the far side does not get: the client's data; or what the client does not, data
     // and acknowledgements: so nothing comes in twice
     for (hook, way, sends, count) in [
@@ -284,7 +260,7 @@ fn sctp_retransmissions_are_counted_once() {
         ("output", "sctp", true, 40),
     ] {
         let net = Net::new();
-        let Some(port) = associations(&net, STREAM, libc::IPPROTO_SCTP, sends) else {
+        let Some(port) = associations(&net, sends) else {
             return say("sctp under loss | sctp | absent | - | -");
         };
         for ns in [&net.near, &net.far] {
@@ -593,7 +569,7 @@ fn unusual_raw_headers_are_counted_without_guessing_fields() {
         assert_eq!(row[..4], ["sent", family, ip, port], "{args}");
         assert_eq!(row[5], "1", "{args}");
     }
-    // and none is anybody else's; servers of other tests answer to the near side
+    // and none belongs to another process; servers of other tests answer to the near side
     let others = format!(
         "SELECT comm, protocol, dst_ip FROM egress
          WHERE raw AND comm <> 'packet' AND dst_ip IN ('{FAR4}', '{FAR6}')"

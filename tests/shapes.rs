@@ -218,7 +218,7 @@ fn slow_drip_is_stored_while_it_runs_and_completely_at_its_end() {
     let net = Net::new();
     let peer = Peer::start(&net, Answers::Plain);
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let args = format!("drip {FAR4} {} {count} {SIZE}", peer.port);
     let mut drip = Guard(within(&net.near, &args).spawn().unwrap());
     let mut seen: [BTreeSet<i64>; 2] = Default::default();
@@ -226,11 +226,12 @@ fn slow_drip_is_stored_while_it_runs_and_completely_at_its_end() {
         for (seen, protocol) in seen.iter_mut().zip(["tcp", "udp"]) {
             let sql = format!(
                 "SELECT tx_bytes FROM egress
-                 WHERE protocol = '{protocol}' AND dst_port = {} AND tx_bytes > 0",
-                peer.port
+                 WHERE protocol = '{protocol}' AND dst_port = {} AND netns = {} AND tx_bytes > 0",
+                peer.port,
+                net.near_inode()
             );
             seen.extend(
-                sqlite3(&db, &sql)
+                sqlite3(recording.history(), &sql)
                     .iter()
                     .map(|row| -> i64 { row[0].parse().unwrap() }),
             );
@@ -238,7 +239,7 @@ fn slow_drip_is_stored_while_it_runs_and_completely_at_its_end() {
         thread::sleep(Duration::from_millis(500));
     }
     assert!(drip.0.wait().unwrap().success());
-    recorder.stop();
+    recording.save(&db);
     for seen in &seen {
         // counters are read about every 2 s, less often on a busy emulated machine
         assert!(seen.len() >= (seconds / 4).max(2), "{seen:?}");

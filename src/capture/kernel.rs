@@ -1,5 +1,5 @@
-//! What hooks hang on: two file systems, wherever they are mounted, or not, the
-//! cgroup namespace, kprobes; and what the kernel says of a loaded program.
+//! What attaching needs of the kernel: two file systems, mounted anywhere or not at all, the
+//! cgroup namespace, kprobes; and the size of a loaded program.
 
 use std::fs;
 use std::io;
@@ -16,8 +16,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::preflight::Namespace;
 
-/// The root of a mounted file system of a type, or a private mount of it that
-/// nobody else sees and that goes with the descriptor.
+/// The root of a mounted file system of a type, or a private mount of it that no other process
+/// sees and that is unmounted with the descriptor.
 fn root_of(fstype: &str) -> Result<OwnedFd> {
     let mounted = mount_points(fstype)
         .unwrap_or_default()
@@ -25,7 +25,7 @@ fn root_of(fstype: &str) -> Result<OwnedFd> {
         .find_map(|(dir, device)| {
             let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
             let dir = rustix::fs::open(dir, flags, Mode::empty()).ok()?;
-            // Something else may be mounted over it.
+            // Another file system may be mounted over it.
             let found = rustix::fs::fstat(&dir).ok()?.st_dev;
             let found = format!("{}:{}", rustix::fs::major(found), rustix::fs::minor(found));
             (found == device).then_some(dir)
@@ -45,7 +45,7 @@ fn root_of(fstype: &str) -> Result<OwnedFd> {
     private().with_context(|| format!("{fstype} is not mounted and can't be mounted"))
 }
 
-/// Where whole file systems of a type are mounted (not parts of them), each with its
+/// Mount points of whole file systems of a type (not bind mounts of parts), each with its
 /// device as `MAJOR:MINOR`.
 fn mount_points(fstype: &str) -> ProcResult<Vec<(PathBuf, String)>> {
     Ok(Process::myself()?
@@ -56,13 +56,13 @@ fn mount_points(fstype: &str) -> ProcResult<Vec<(PathBuf, String)>> {
         .collect())
 }
 
-/// The cgroup2 hierarchy's root directory, as far up as egrets may see.
+/// The topmost directory of the cgroup2 hierarchy that egrets sees.
 pub fn cgroup2() -> Result<OwnedFd> {
     root_of("cgroup2")
 }
 
-/// Inode of the cgroup2 hierarchy's root: another one is the root of a cgroup
-/// namespace (kernfs numbers its root 1).
+/// Inode of the cgroup2 hierarchy's root (kernfs numbers its root 1): any other is the root of
+/// a cgroup namespace.
 const CGROUP2_ROOT_INO: u64 = 1;
 
 /// Whether the descriptor is the real root, not a cgroup namespace's.
@@ -70,9 +70,8 @@ pub fn is_cgroup2_root(dir: &OwnedFd) -> bool {
     rustix::fs::fstat(dir).is_ok_and(|stat| stat.st_ino == CGROUP2_ROOT_INO)
 }
 
-/// Joins the host's cgroup namespace where a process of it is within sight, as in a
-/// container with the host's pid namespace. It is the calling thread's, and that of
-/// the threads that it starts.
+/// Joins the host's cgroup namespace if a process in it is visible, as in a container with the
+/// host's pid namespace. Applies to the calling thread and the threads that it starts.
 pub fn join_cgroup_namespace() {
     if Namespace::Cgroup.is_initial() || !Namespace::Pid.is_initial() {
         return;
@@ -89,25 +88,25 @@ pub fn join_cgroup_namespace() {
     }
 }
 
-/// Whether the kernel has kprobes: perf_event_open(2) knows them as events.
+/// Whether the kernel has kprobes: perf_event_open(2) has an event type for them.
 pub fn has_kprobes() -> bool {
     Path::new("/sys/bus/event_source/devices/kprobe/type").exists()
 }
 
-/// A loaded program's bytes: of BPF instructions, and of machine code.
+/// Size of a loaded program in bytes: BPF instructions, and machine code.
 pub fn program_bytes(program: BorrowedFd<'_>) -> Option<(u32, u32)> {
     let mut info = libbpf_sys::bpf_prog_info::default();
     let mut len = size_of_val(&info) as u32;
-    // SAFETY: the kernel writes at most `len` bytes to a struct that has them;
-    // all zero, it asks for no buffers to be filled.
+    // SAFETY: the kernel writes at most `len` bytes, the size of the struct; all zero, it
+    // requests no other buffers.
     let error =
         unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &mut info, &mut len) };
     (error == 0).then_some((info.xlated_prog_len, info.jited_prog_len))
 }
 
-/// An event that a tracepoint program can be attached to.
+/// An event to attach a tracepoint program to.
 ///
-/// libbpf does this too, but only where tracefs is mounted in its usual place.
+/// libbpf does this too, but only if tracefs is mounted in its usual place.
 pub fn open_tracepoint(category: &str, name: &str) -> Result<OwnedFd> {
     let tracefs = root_of("tracefs")?;
     let path = format!(
@@ -125,8 +124,8 @@ pub fn open_tracepoint(category: &str, name: &str) -> Result<OwnedFd> {
         config: id,
         rest: [0; 6],
     };
-    // SAFETY: perf_event_open(2) reads `size` bytes of a valid, initialized
-    // attr. Pid -1 with cpu 0 is what libbpf passes: the program runs on all.
+    // SAFETY: perf_event_open(2) reads `size` bytes of a valid, initialized attr. Pid -1 with
+    // cpu 0, as in libbpf: a tracepoint program runs on all.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_perf_event_open,
@@ -141,7 +140,7 @@ pub fn open_tracepoint(category: &str, name: &str) -> Result<OwnedFd> {
         return Err(io::Error::last_os_error())
             .with_context(|| format!("perf_event_open for tracepoint {category}/{name}"));
     }
-    // SAFETY: the kernel has just handed over this descriptor.
+    // SAFETY: the kernel has just opened this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 

@@ -1,5 +1,5 @@
-//! What egrets needs of the machine, asked before anything is loaded, so that
-//! what is missing is named together with the command that grants it.
+//! Requirements, checked before anything is loaded, so that an error names what is missing
+//! and the command that grants it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use rustix::thread::{CapabilitySet, capabilities};
 
-/// A capability that the capture cannot do without.
+/// A capability that the capture requires.
 struct Need {
     set: CapabilitySet,
     /// As setcap(8) and systemd name it.
@@ -34,7 +34,7 @@ const NEEDS: [Need; 3] = [
     },
 ];
 
-/// A kind of namespace, and the inode of its first one (include/linux/proc_ns.h).
+/// A kind of namespace, with the inode of its initial one (include/linux/proc_ns.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Namespace {
@@ -44,7 +44,7 @@ pub enum Namespace {
 }
 
 impl Namespace {
-    /// Whether egrets is in the first one, the host's.
+    /// Whether egrets is in the initial one, the host's.
     pub fn is_initial(self) -> bool {
         let name = match self {
             Namespace::User => "user",
@@ -53,22 +53,22 @@ impl Namespace {
         };
         match fs::metadata(format!("/proc/self/ns/{name}")) {
             Ok(namespace) => namespace.ino() == self as u64,
-            // A kernel without this kind of namespace has the one.
+            // A kernel without this kind of namespaces.
             Err(e) => e.kind() == std::io::ErrorKind::NotFound,
         }
     }
 }
 
-/// Where a kernel keeps the BTF of its own types.
+/// BTF of the kernel's own types.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
-/// One thing that has to be so, and whether it is.
+/// One requirement, and whether it is met.
 pub struct Check {
     pub what: String,
     pub ok: bool,
 }
 
-/// Everything that is asked before the programs are loaded.
+/// All requirements.
 pub fn checks() -> Vec<Check> {
     let missing = missing_capabilities();
     let capabilities = NEEDS.iter().map(|need| Check {
@@ -86,8 +86,8 @@ pub fn checks() -> Vec<Check> {
     capabilities.chain([user, btf]).collect()
 }
 
-/// What to do where a check is not ok; None where all are.
-pub fn way_out() -> Option<String> {
+/// What to do about the first requirement that is not met.
+pub fn remedy() -> Option<String> {
     if !Namespace::User.is_initial() {
         return Some(
             "this is a user namespace of its own, as in a rootless container, and its root may \
@@ -115,15 +115,16 @@ pub fn way_out() -> Option<String> {
     ))
 }
 
-/// Fails where something is not so, with the way out.
-pub fn demand() -> Result<()> {
-    match way_out() {
-        Some(way_out) => bail!("{way_out}"),
+/// # Errors
+/// A requirement is not met: what to do about it.
+pub fn require() -> Result<()> {
+    match remedy() {
+        Some(remedy) => bail!("{remedy}"),
         None => Ok(()),
     }
 }
 
-/// By name. CAP_SYS_ADMIN stands for them all (capabilities(7)).
+/// By name. CAP_SYS_ADMIN includes them all (capabilities(7)).
 fn missing_capabilities() -> Vec<&'static str> {
     let effective = capabilities(None).map_or(CapabilitySet::empty(), |c| c.effective);
     let all = effective.contains(CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 
 use super::DbArgs;
 use super::values::{at_least_one, duration, kept_time, max_size, ring_bytes};
@@ -55,8 +56,14 @@ pub struct HookArgs {
     /// How to find out why an attempt failed: kernel probes, the tracepoints that
     /// kernels without them have too, or the first that works
     #[arg(long, value_name = "SET", env = "EGRETS_HOOKS", default_value = "auto",
-        value_parser = ["auto", "kprobe", "portable"])]
+        value_parser = hook_sets())]
     hooks: String,
+}
+
+/// `portable` is the old name of `tracepoint`.
+fn hook_sets() -> PossibleValuesParser {
+    let tracepoint = PossibleValue::new("tracepoint").alias("portable");
+    PossibleValuesParser::new(["auto".into(), "kprobe".into(), tracepoint])
 }
 
 impl HookArgs {
@@ -64,7 +71,7 @@ impl HookArgs {
     pub fn set(&self) -> Option<HookSet> {
         match self.hooks.as_str() {
             "kprobe" => Some(HookSet::Kprobe),
-            "portable" => Some(HookSet::Portable),
+            "tracepoint" | "portable" => Some(HookSet::Tracepoint),
             _ => None,
         }
     }

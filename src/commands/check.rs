@@ -20,8 +20,8 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     for check in preflight::checks() {
         writeln!(out, "  {} {}", mark(check.ok), check.what)?;
     }
-    if let Some(way_out) = preflight::way_out() {
-        writeln!(out, "recording does not work here yet: {way_out}")?;
+    if let Some(remedy) = preflight::remedy() {
+        writeln!(out, "recording does not work here yet: {remedy}")?;
         return Ok(ExitCode::from(2));
     }
     // The lines below say the same as its warnings.

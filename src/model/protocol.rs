@@ -1,22 +1,19 @@
-//! What carries a connection or a flow, and its name.
+//! Protocols of connections and flows, and their names.
 
 use std::sync::LazyLock;
-
-/// EGRETS_PROTOCOL_PACKET, bpf/egrets.h.
-const PACKET: u16 = 0x1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     Tcp,
     Udp,
-    /// Another one above IP, by its number.
+    /// Another protocol above IP, by its number.
     Ip(u8),
     /// Frames, from a packet socket.
     Packet,
 }
 
-/// Beside those of TCP and UDP, the names of IANA's registry of protocol numbers in lower
-/// case; `icmpv6`, `udplite` and `ospf` as they are better known.
+/// Names from IANA's registry of protocol numbers in lower case, except for the better known
+/// `icmpv6`, `udplite` and `ospf`. TCP and UDP have variants of their own.
 const NAMES: [(u8, &str); 26] = [
     (0, "hopopt"),
     (1, "icmp"),
@@ -46,7 +43,7 @@ const NAMES: [(u8, &str); 26] = [
     (137, "mpls-in-ip"),
 ];
 
-/// By number; `ip-253` for one without a name.
+/// By number; `ip-253` where there is no name.
 static BY_NUMBER: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut names: Vec<String> = (0..=u8::MAX).map(|n| format!("ip-{n}")).collect();
     for (number, name) in NAMES {
@@ -57,26 +54,25 @@ static BY_NUMBER: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 impl Protocol {
     pub const ICMP: Protocol = Protocol::Ip(1);
-    pub const DCCP: Protocol = Protocol::Ip(33);
     pub const SCTP: Protocol = Protocol::Ip(132);
 
-    /// Of a number as the kernel side writes it.
+    /// By its IP protocol number.
     pub fn of(number: u16) -> Protocol {
         match number {
             6 => Protocol::Tcp,
             17 => Protocol::Udp,
-            PACKET => Protocol::Packet,
-            // raw sockets can have others, of which IP's header holds the low byte
+            // raw sockets can have larger ones, of which IP's header holds the low byte
             other => Protocol::Ip(other as u8),
         }
     }
 
-    pub fn number(self) -> u16 {
+    /// The IP protocol number; None for packet sockets.
+    pub fn number(self) -> Option<u16> {
         match self {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-            Protocol::Ip(number) => number.into(),
-            Protocol::Packet => PACKET,
+            Protocol::Tcp => Some(6),
+            Protocol::Udp => Some(17),
+            Protocol::Ip(number) => Some(number.into()),
+            Protocol::Packet => None,
         }
     }
 
@@ -103,8 +99,7 @@ mod tests {
         assert_eq!(names.len(), 256);
         for (number, name) in [(1, "icmp"), (6, "tcp"), (132, "sctp"), (253, "ip-253")] {
             assert_eq!(Protocol::of(number).as_str(), name);
-            assert_eq!(Protocol::of(number).number(), number);
+            assert_eq!(Protocol::of(number).number(), Some(number));
         }
-        assert_eq!(Protocol::of(Protocol::Packet.number()), Protocol::Packet);
     }
 }

@@ -4,7 +4,6 @@
 
 pub mod clock;
 mod loss;
-mod reaper;
 mod schedule;
 mod signals;
 mod sink;
@@ -15,10 +14,8 @@ use anyhow::Result;
 
 use crate::attribute::{Attributor, Settings};
 use crate::capture::Capture;
-use crate::capture::event::EventKind;
 use crate::model::Record;
 use loss::LossCounters;
-use reaper::Reaper;
 use schedule::Schedule;
 
 pub use signals::StopSignals;
@@ -32,7 +29,6 @@ pub struct Pipeline {
     attributor: Attributor,
     sinks: Vec<Box<dyn Sink>>,
     records: Vec<Record>,
-    reaper: Reaper,
     losses: LossCounters,
     schedule: Schedule,
     /// The live log's reader has gone.
@@ -74,7 +70,6 @@ impl Pipeline {
             attributor,
             sinks,
             records,
-            reaper: Reaper::new(),
             losses: LossCounters::new(),
             schedule: Schedule::new(),
             stdout_closed: false,
@@ -110,20 +105,10 @@ impl Pipeline {
         self.attributor.clock_offset_ns = clock::boot_ts();
         self.processed_ns = clock::now_ns();
         let mut newest = self.processed_ns;
-        let mut released = Vec::new();
         let (attributor, records) = (&mut self.attributor, &mut self.records);
         attributor.poll_updates(records);
         let begun = Instant::now();
         let drained = self.capture.drain(self.schedule.drain_budget, |event| {
-            if let EventKind::Release {
-                next: Some(next),
-                lingers,
-                shared_pid,
-                ..
-            } = event.kind
-            {
-                released.push((next, lingers, shared_pid));
-            }
             newest = event.ns;
             attributor.handle(event, records);
         })?;
@@ -135,10 +120,7 @@ impl Pipeline {
         if drained.events > 0 {
             self.schedule.saw_events();
         }
-        self.reaper
-            .released(released, &mut self.capture, attributor, records);
-        self.reaper
-            .poll(self.backlogged, &mut self.capture, attributor, records);
+        self.capture.poll(|event| attributor.handle(event, records));
         attributor.tick(self.processed_ns, records);
         let begun = Instant::now();
         self.deliver()?;
@@ -167,12 +149,8 @@ impl Pipeline {
             while self.backlogged && Instant::now() < end {
                 self.step()?;
             }
-            self.reaper.read_counters(
-                self.backlogged,
-                &mut self.capture,
-                &mut self.attributor,
-                &mut self.records,
-            );
+            self.capture
+                .read_counters(|event| self.attributor.handle(event, &mut self.records));
         }
         let now_ns = clock::now_ns();
         if self.backlogged {

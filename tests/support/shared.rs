@@ -114,6 +114,11 @@ impl Recording<'_> {
         }
     }
 
+    /// The history of all namespaces, which is still being written.
+    pub fn history(&self) -> &Path {
+        &shared().db
+    }
+
     /// Waits until the history has all of it, and copies that to `db`: `egress` and `dns` of
     /// the namespaces alone, the gaps that the recorder has had meanwhile, and `recordings`.
     pub fn save(self, db: &Path) {

@@ -25,8 +25,6 @@ mod xdp;
 
 const UDPLITE: c_int = 136;
 const SCTP: c_int = libc::IPPROTO_SCTP;
-const SOCK_DCCP: c_int = 6;
-const DCCP: c_int = libc::IPPROTO_DCCP;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -187,7 +185,6 @@ impl Run {
             "sctp" => self.stream(libc::SOCK_STREAM, SCTP),
             "sctp-many" => self.sctp_many(),
             "sctp-close" => self.sctp_close(),
-            "dccp" => self.dccp(),
             _ => Err(Error::other("no such way")),
         }
     }
@@ -353,20 +350,6 @@ impl Run {
         let data = vec![b'x'; self.size];
         for _ in 0..self.count {
             socket.send(&data)?;
-        }
-        Ok(())
-    }
-
-    fn dccp(&self) -> Result<()> {
-        const SOL_DCCP: c_int = 269;
-        const SERVICE: c_int = 2;
-        let socket = Socket::new(self.family(), SOCK_DCCP, DCCP)?;
-        socket.set(SOL_DCCP, SERVICE, &1u32.to_be())?;
-        socket.connect(self.to)?;
-        let data = vec![b'x'; self.size];
-        for _ in 0..self.count {
-            socket.send(&data)?;
-            socket.receive_all(self.size)?;
         }
         Ok(())
     }

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The errno of an attempt that fails at once and so makes no change of state: the return
+ * value of the call that connects. The cgroup hook records which socket its thread connects,
+ * and the return looks it up. Each hook set traces other returns:
+ *
+ *   kprobe      of tcp_v4_connect and tcp_v6_connect, which every attempt passes, and of
+ *               tcp_v4_pre_connect and tcp_v6_pre_connect, where a cgroup's policy refuses
+ *               it before (__inet_stream_connect, net/ipv4/af_inet.c).
+ *   tracepoint  of connect(2). An attempt by sendmsg (TCP Fast Open) or by io_uring passes
+ *               none, and leaves its entry behind: the next connect(2) deletes it.
+ */
+#ifndef EGRETS_CONNECT_ERRNO_H
+#define EGRETS_CONNECT_ERRNO_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "maps.h"
+#include "ring.h"
+#include "uapi.h"
+
+/* 1 if the return of every attempt is traced. Set before the hooks attach. */
+__u32 all_connects_traced;
+
+static __always_inline void call_insert(__u64 thread, __u64 cookie, __u64 traced)
+{
+	struct connect_call call = {.cookie = cookie, .traced = traced};
+
+	if (bpf_map_update_elem(&connect_calls, &thread, &call, BPF_ANY) && cookie)
+		count_lost(EGRETS_RETURN);
+}
+
+/*
+ * A thread that connects again, or exits, is inside no call: the return of the one in its
+ * entry was missed. So each return that a kretprobe misses, because it traces a limited
+ * number of threads at once (maxactive), is counted, if later.
+ */
+static __always_inline void call_abandon(__u64 thread)
+{
+	struct connect_call *call = bpf_map_lookup_elem(&connect_calls, &thread);
+
+	if (!call)
+		return;
+	if (call->cookie && call->traced)
+		count_lost(EGRETS_RETURN);
+	bpf_map_delete_elem(&connect_calls, &thread);
+}
+
+/* connect(2) begins. */
+static __always_inline void connect_entered(void)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+
+	call_abandon(thread);
+	call_insert(thread, 0, 1);
+}
+
+/* The cgroup hook: this thread connects this socket. */
+static __always_inline void connect_started(__u64 cookie)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct connect_call *call = bpf_map_lookup_elem(&connect_calls, &thread);
+
+	if (call && !call->cookie) {
+		call->cookie = cookie;
+		return;
+	}
+	call_abandon(thread);
+	call_insert(thread, cookie, all_connects_traced);
+}
+
+static __always_inline void connect_returned(long ret)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct connect_call *call = bpf_map_lookup_elem(&connect_calls, &thread);
+
+	if (!call)
+		return; /* tcp_v6_connect, after tcp_v4_connect inside of it has reported */
+	__u64 cookie = call->cookie;
+	__u64 traced = call->traced;
+
+	bpf_map_delete_elem(&connect_calls, &thread);
+	if (!traced) {
+		/* a stale entry, or connect(2)'s entry was skipped: which one is unknown */
+		count_lost(EGRETS_RETURN);
+		return;
+	}
+	/*
+	 * A blocking connect that a signal interrupts goes on in the background, as a
+	 * non-blocking one does; the kernel turns ERESTARTSYS into EINTR after this point.
+	 */
+	if (!cookie || ret >= 0 || ret == -EINPROGRESS || ret == -EINTR || ret == -ERESTARTSYS)
+		return;
+	struct egrets_errno *e = RESERVE(struct egrets_errno, EGRETS_ERRNO);
+
+	if (!e)
+		return;
+	e->cookie = cookie;
+	e->err = -ret;
+	submit(e);
+}
+
+/*
+ * The cgroup policies have run: if they allow it, the attempt itself comes next. These two
+ * errors are returned before they run, and so before there is an entry.
+ */
+static __always_inline void pre_connect_returned(int ret)
+{
+	if (ret && ret != -EINVAL && ret != -EAFNOSUPPORT)
+		connect_returned(ret);
+}
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* All maps, and the counters of what they had no room for. */
+#ifndef EGRETS_MAPS_H
+#define EGRETS_MAPS_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "uapi.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 * 1024 * 1024); /* set at load; bytes */
+} events SEC(".maps");
+
+/* Losses by enum egrets_kind. Userspace reads them through mmap. */
+__u64 lost[EGRETS_KINDS];
+
+/*
+ * Sockets, from their creation, connect or sendmsg to their release. A plain hash: an LRU
+ * would lose entries silently and could be flooded. Not preallocated, because most hosts
+ * need a hundredth of it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64); /* socket cookie */
+	__type(value, struct egrets_sock);
+} socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct egrets_flow_key);
+	__type(value, struct egrets_flow);
+} flows SEC(".maps");
+
+/*
+ * Peers that sent to a socket first: an answer to them is not egress. Any host can fill it,
+ * so it is an LRU; an answer to a peer that was evicted counts as a flow.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct egrets_flow_key);
+	__type(value, __u8);
+} inbound SEC(".maps");
+
+/* Preallocated, as kprobe programs need it (5.10), and therefore smaller than the others. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2048);
+	__type(key, __u64); /* PACKET_SOCK_ID and the inode number */
+	__type(value, struct egrets_packet_sock);
+} packet_socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct egrets_flow_key);
+	__type(value, struct egrets_flow);
+} packet_flows SEC(".maps");
+
+struct connect_call {
+	__u64 cookie; /* the socket's; 0 before the cgroup hook */
+	__u64 traced; /* whether the next return is certainly this call's */
+};
+
+/* Preallocated: tracepoint and kprobe programs may use no other (5.10). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384); /* threads inside such a call at once */
+	__type(key, __u64);	    /* pid_tgid */
+	__type(value, struct connect_call);
+} connect_calls SEC(".maps");
+
+/*
+ * What was reported of each process, so that only one of a hook's copies reports. The last
+ * copy deletes the entry at the exit; where it was skipped, the entry stays until the pid is
+ * reused.
+ */
+struct proc_state {
+	__u64 start_ns;
+	__u64 exec_id; /* task_struct.self_exec_id, which counts execs; or EXITED */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32); /* tgid */
+	__type(value, struct proc_state);
+} processes SEC(".maps");
+
+/* Ids of the mount namespaces that were seen. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u8);
+} mount_namespaces SEC(".maps");
+
+#define HOOK_COPIES 3 /* programs each on fork, exec and exit */
+
+/*
+ * An exec's record is built here: its size is known only when it is written, which
+ * bpf_ringbuf_reserve does not take before dynptrs (5.19). A program is not entered twice on
+ * one CPU (preemption is off, later bpf_prog->active), so each copy needs one buffer a CPU.
+ * The last path component may begin at the last byte of its room.
+ */
+struct exec_scratch {
+	__u8 record[sizeof(struct egrets_exec) + EGRETS_ARGV_MAX + EGRETS_EXE_MAX + NAME_MAX + 1];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HOOK_COPIES);
+	__type(key, __u32);
+	__type(value, struct exec_scratch);
+} exec_scratch SEC(".maps");
+
+static __always_inline void count_lost(__u32 kind)
+{
+	__sync_fetch_and_add(&lost[kind], 1);
+}
+
+/*
+ * The value of a key that was not found, created from init; NULL, and counted as a loss of
+ * this kind, if the map is full. Another CPU may create it at the same time: created says
+ * whether this one did. The caller has looked it up before, so that init costs nothing where
+ * there is a value.
+ */
+static __always_inline void *lookup_or_init(void *map, const void *key, const void *init,
+					    __u32 kind, bool *created)
+{
+	*created = !bpf_map_update_elem(map, key, init, BPF_NOEXIST);
+	void *value = bpf_map_lookup_elem(map, key);
+
+	if (!value)
+		count_lost(kind);
+	return value;
+}
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The process behind an event, and the entries of the socket map that name it. */
+#ifndef EGRETS_OWNER_H
+#define EGRETS_OWNER_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "maps.h"
+#include "uapi.h"
+
+#define SOCK_COMMON_LEN 64 /* skc_net is well within, on every kernel */
+
+/* egrets itself, whose traffic is not reported. */
+const volatile __u32 self_tgid;
+
+static __always_inline __u32 current_tgid(void)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+static __always_inline bool is_self(void)
+{
+	return current_tgid() == self_tgid;
+}
+
+static __always_inline bool is_kernel_thread(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
+}
+
+/* Until 6.17 a mount namespace had its id in a field of its own struct. */
+struct mnt_namespace___before_6_18 {
+	__u64 seq;
+};
+
+static __always_inline void fill_mount_namespace(struct egrets_owner *owner,
+						 struct task_struct *task)
+{
+	struct mnt_namespace *ns = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	struct mnt_namespace___before_6_18 *old = (void *)ns;
+
+	owner->mntns = BPF_CORE_READ(ns, ns.inum);
+	if (bpf_core_field_exists(old->seq))
+		owner->mntns_id = BPF_CORE_READ(old, seq);
+	else
+		owner->mntns_id = BPF_CORE_READ(ns, ns.ns_id);
+}
+
+/* Audit's loginuid: the user that logged in, whatever the process has become since. */
+static __always_inline __u32 login_uid(struct task_struct *task)
+{
+	if (!bpf_core_field_exists(task->loginuid))
+		return EGRETS_NO_LOGIN;
+	return BPF_CORE_READ(task, loginuid.val);
+}
+
+/* The current process. The network namespace is the socket's and is left out. */
+static __always_inline void fill_owner(struct egrets_owner *owner)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	__u64 id = bpf_get_current_pid_tgid();
+
+	owner->tgid = id >> 32;
+	owner->tid = (__u32)id;
+	owner->uid = (__u32)bpf_get_current_uid_gid();
+	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
+	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
+	owner->cgroup_id = bpf_get_current_cgroup_id();
+	owner->login_uid = login_uid(task);
+	fill_mount_namespace(owner, task);
+	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
+}
+
+/* Until 5.11 the cookie was assigned on first use. */
+struct net___before_5_12 {
+	atomic64_t net_cookie;
+};
+
+static __always_inline __u64 netns_cookie(struct net *net)
+{
+	struct net___before_5_12 *old = (void *)net;
+
+	if (bpf_core_field_exists(net->net_cookie))
+		return BPF_CORE_READ(net, net_cookie);
+	if (bpf_core_field_exists(old->net_cookie))
+		return BPF_CORE_READ(old, net_cookie.counter);
+	return 0;
+}
+
+/* As fill_owner, of any process and with the socket's network namespace. */
+static __always_inline void fill_owner_of(struct egrets_owner *owner, struct task_struct *task,
+					  struct net *net)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	owner->tgid = BPF_CORE_READ(task, tgid);
+	owner->tid = BPF_CORE_READ(task, pid);
+	owner->uid = BPF_CORE_READ(cred, uid.val);
+	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
+	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
+	owner->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	owner->login_uid = login_uid(task);
+	fill_mount_namespace(owner, task);
+	owner->netns = BPF_CORE_READ(net, ns.inum);
+	owner->netns_cookie = netns_cookie(net);
+	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
+}
+
+/*
+ * The socket's own network namespace: its process may be in another one by now. The
+ * verifier accepts the socket's pointer only unchanged, so the start of the struct is copied
+ * and the field, whose offset CO-RE makes a constant, is read from the copy.
+ */
+static __always_inline __u32 netns_of(const void *sk)
+{
+	__u8 common[SOCK_COMMON_LEN] = {};
+
+	if (!sk || bpf_probe_read_kernel(common, sizeof(common), sk))
+		return 0;
+	__u64 off = bpf_core_field_offset(struct sock_common, skc_net);
+
+	barrier_var(off); /* or clang folds it into the load, which CO-RE refuses */
+	struct net *net = *(struct net **)(common + off);
+
+	return BPF_CORE_READ(net, ns.inum);
+}
+
+static __always_inline void fill_sock_owner(struct egrets_owner *owner, struct bpf_sock_addr *ctx)
+{
+	fill_owner(owner);
+	owner->netns_cookie = bpf_get_netns_cookie(ctx);
+	owner->netns = netns_of(ctx->sk);
+}
+
+/* The socket's entry, created if there is none. `sk` is the address of a struct sock. */
+static __always_inline struct egrets_sock *sock_get_or_create(__u64 cookie, const void *sk,
+							      const struct egrets_owner *owner)
+{
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	bool created;
+
+	if (s)
+		return s;
+	struct egrets_sock init = {};
+
+	init.owner = *owner;
+	init.sk = (__u64)sk;
+	return lookup_or_init(&socks, &cookie, &init, EGRETS_SOCKET, &created);
+}
+
+/* In the context of a process that uses the socket: records one other than the owner. */
+static __always_inline void mark_shared(struct egrets_sock *s)
+{
+	__u32 tgid = current_tgid();
+
+	if (tgid != s->owner.tgid && !is_kernel_thread())
+		s->shared_tgid = tgid;
+}
+
+#endif

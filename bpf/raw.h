@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Sockets of IP other than TCP and UDP: raw and ping sockets, UDP-Lite, SCTP. Their connect
+ * and sendmsg pass no hook that all kernels have, so the owner is the process that creates
+ * the socket, and a flow is created with its first packet. Bytes are what the process wrote:
+ * the payload where the kernel writes the protocol's header (UDP-Lite, SCTP), else all that
+ * follows IP's.
+ */
+#ifndef EGRETS_RAW_H
+#define EGRETS_RAW_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "flow.h"
+#include "headers.h"
+#include "maps.h"
+#include "owner.h"
+#include "sctp.h"
+#include "tcp.h"
+#include "udp.h"
+
+static __always_inline void on_sock_create(struct bpf_sock *ctx)
+{
+	struct egrets_owner owner = {};
+
+	if (is_tcp(ctx->type, ctx->protocol) || is_udp(ctx->type, ctx->protocol) || is_self())
+		return;
+	__u64 cookie = bpf_get_socket_cookie(ctx);
+
+	fill_owner(&owner);
+	owner.netns_cookie = bpf_get_netns_cookie(ctx);
+	owner.netns = netns_of(ctx);
+	struct egrets_sock *s = sock_get_or_create(cookie, ctx, &owner);
+
+	if (s)
+		s->kind = ctx->type == SOCK_RAW ? EGRETS_RAW : EGRETS_OTHER;
+}
+
+static __always_inline void raw_account(struct __sk_buff *skb, const struct packet *p,
+					struct egrets_sock *s, const struct egrets_flow_key *key,
+					struct egrets_flow *flow, bool out)
+{
+	struct sctp_summary summary = {.payload = p->len};
+	__u64 *bytes = out ? &flow->tx_bytes : &flow->rx_bytes;
+	__u64 *packets = out ? &flow->tx_packets : &flow->rx_packets;
+
+	if (s->kind != EGRETS_RAW && !p->headless) {
+		if (p->dst.protocol == IPPROTO_UDPLITE)
+			summary.payload = p->len > UDP_HEADER_LEN ? p->len - UDP_HEADER_LEN : 0;
+		else if (p->dst.protocol == IPPROTO_SCTP)
+			sctp_read(skb, p, flow, out, &summary);
+	}
+	flow_account(skb, flow, bytes, packets, summary.payload);
+	sctp_associate(key, flow, s, &summary, out);
+}
+
+static __always_inline void raw_egress(struct __sk_buff *skb, const struct packet *p,
+				       struct egrets_sock *s, __u64 cookie)
+{
+	struct egrets_flow_key key;
+
+	flow_key(&key, cookie, &p->dst);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
+
+	if (!flow) {
+		if (bpf_map_lookup_elem(&inbound, &key))
+			return; /* an answer to a peer that sent first */
+		flow = flow_create(s, &key, &p->dst);
+		if (!flow)
+			return;
+	}
+	if (flow->state == FLOW_PENDING)
+		report_flow(p, flow, s, cookie, &p->dst);
+	raw_account(skb, p, s, &key, flow, true);
+}
+
+/*
+ * A raw socket gets a copy of everything that comes in over its protocol, so only what comes
+ * from a flow's destination is counted, and no peer is marked as one that sent first.
+ */
+static __always_inline void raw_ingress(struct __sk_buff *skb, const struct packet *p,
+					struct egrets_sock *s, __u64 cookie)
+{
+	struct egrets_flow_key key;
+
+	flow_key(&key, cookie, &p->src);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
+
+	if (!flow) {
+		if (s->kind == EGRETS_OTHER)
+			mark_inbound(&key);
+		return;
+	}
+	raw_account(skb, p, s, &key, flow, false);
+}
+
+#endif

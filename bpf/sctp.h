@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* SCTP: user data and associations, from its chunks. */
+#ifndef EGRETS_SCTP_H
+#define EGRETS_SCTP_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "flow.h"
+#include "headers.h"
+#include "maps.h"
+#include "ring.h"
+
+#define SCTP_CHUNKS 96 /* of one packet that are read */
+#define SCTP_HEADER_LEN 12
+
+/* RFC 9260, section 3.2; RFC 8260, section 2.1 */
+enum sctp_chunk_type {
+	SCTP_DATA = 0,
+	SCTP_INIT = 1,
+	SCTP_ABORT = 6,
+	SCTP_COOKIE_ACK = 11,
+	SCTP_SHUTDOWN_COMPLETE = 14,
+	SCTP_I_DATA = 64,
+};
+
+struct chunk_header {
+	__u8 type;
+	__u8 flags;
+	__be16 length; /* with this header, without padding */
+};
+
+/* Lengths of the headers before the user's data. */
+#define SCTP_DATA_LEN 16
+#define SCTP_I_DATA_LEN 20
+
+/* What a packet contains. */
+struct sctp_summary {
+	__u32 payload;
+	bool opens; /* the peer accepts an association */
+	bool ends;
+};
+
+/* The same, packed: the payload, these, and the newest TSN sent. */
+#define SCTP_PAYLOAD 0x00ffffff
+#define SCTP_OPENS (1 << 24)
+#define SCTP_ENDS (1 << 25)
+#define SCTP_OUT (1 << 26) /* an outgoing packet */
+#define SCTP_TSN (1 << 27) /* there is a newest TSN */
+
+/*
+ * User data in the chunks, without retransmissions: an outgoing chunk that is not beyond the
+ * newest one (its TSN) was counted before. Incoming retransmissions are counted again. If
+ * there are more chunks than are read, the rest is taken to be like them.
+ *
+ * A global function, verified once: see skip_skb_extensions.
+ */
+__noinline __u64 sctp_parse(struct __sk_buff *skb, __u32 off, __u32 newest, __u32 flags)
+{
+	__u32 start = off;
+	__u32 payload = 0;
+
+	for (int i = 0; i < SCTP_CHUNKS; i++) {
+		struct chunk_header chunk;
+		__u32 header = 0;
+		__be32 number;
+
+		if (bpf_skb_load_bytes(skb, off, &chunk, sizeof(chunk)))
+			break;
+		__u32 len = bpf_ntohs(chunk.length);
+
+		if (len < sizeof(chunk))
+			break;
+		if (chunk.type == SCTP_DATA)
+			header = SCTP_DATA_LEN;
+		else if (chunk.type == SCTP_I_DATA)
+			header = SCTP_I_DATA_LEN;
+		else if (chunk.type == SCTP_INIT)
+			flags &= ~SCTP_TSN; /* a new association starts anew */
+		else if (chunk.type == SCTP_COOKIE_ACK)
+			flags |= SCTP_OPENS;
+		else if (chunk.type == SCTP_ABORT || chunk.type == SCTP_SHUTDOWN_COMPLETE)
+			flags |= SCTP_ENDS;
+		if (header && len > header &&
+		    !bpf_skb_load_bytes(skb, off + sizeof(chunk), &number, sizeof(number))) {
+			__u32 tsn = bpf_ntohl(number);
+
+			if (!(flags & SCTP_OUT) || !(flags & SCTP_TSN) ||
+			    (__s32)(tsn - newest) > 0) {
+				payload += len - header;
+				newest = tsn;
+				flags |= SCTP_TSN;
+			}
+		}
+		off += (len + 3) & ~3u;
+	}
+	if (skb->len > off && off > start)
+		payload += (__u64)payload * (skb->len - off) / (off - start);
+	return (__u64)newest << 32 | flags | (payload & SCTP_PAYLOAD);
+}
+
+static __always_inline void sctp_read(struct __sk_buff *skb, const struct packet *p,
+				      struct egrets_flow *flow, bool out,
+				      struct sctp_summary *summary)
+{
+	__u32 flags = (out ? SCTP_OUT : 0) | (out && flow->has_tsn ? SCTP_TSN : 0);
+	__u64 r = sctp_parse(skb, p->header + SCTP_HEADER_LEN, flow->tsn, flags);
+
+	summary->payload = r & SCTP_PAYLOAD;
+	summary->opens = !out && r & SCTP_OPENS;
+	summary->ends = r & SCTP_ENDS;
+	if (out) {
+		flow->has_tsn = !!(r & SCTP_TSN);
+		flow->tsn = r >> 32;
+	}
+}
+
+static __always_inline void report_association(const struct egrets_flow_key *key, bool refused)
+{
+	struct egrets_association *e = RESERVE(struct egrets_association, EGRETS_ASSOCIATION);
+
+	if (!e)
+		return;
+	e->cookie = key->cookie;
+	e->dst = key->peer;
+	e->refused = refused;
+	submit(e);
+}
+
+/* Deletes a socket that was released before. A global function, verified once. */
+__noinline int end_released(__u64 cookie)
+{
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (s) {
+		end_flows(cookie, s);
+		bpf_map_delete_elem(&socks, &cookie);
+	}
+	return 0;
+}
+
+/* An association begins or ends. A released socket is deleted with its last one. */
+static __always_inline void sctp_associate(const struct egrets_flow_key *key,
+					   struct egrets_flow *flow, struct egrets_sock *s,
+					   const struct sctp_summary *summary, bool out)
+{
+	if (summary->opens && !flow->established) {
+		flow->established = 1;
+		__sync_fetch_and_add(&s->associations, 1);
+		report_association(key, false);
+	}
+	if (!summary->ends)
+		return;
+	if (!flow->established) {
+		if (!out) /* else its own process gives up */
+			report_association(key, true);
+		return;
+	}
+	flow->established = 0;
+	if (s->associations)
+		__sync_fetch_and_add(&s->associations, -1);
+	if (s->released && !s->associations)
+		end_released(key->cookie);
+}
+
+#endif

@@ -1,0 +1,308 @@
+//! Sockets that are older than the recorder. The kernel lists them with their processes, in
+//! every namespace; those that lead out get the entry that connect would have created, so that
+//! their packets and their end have an owner.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::AsFd;
+
+use anyhow::Result;
+use libbpf_rs::{MapCore, MapFlags};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::Capture;
+use super::decode::{endpoint, owner, protocol, source};
+use super::event::{FlowKey, Owner};
+use super::skel::types;
+use super::tables::{flow_key_bytes, raw_peer};
+use crate::model::{Endpoint, Protocol};
+
+/// How the BPF programs treat a socket (enum egrets_sock_kind).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Tcp,
+    Udp,
+    /// Another protocol, with headers that the kernel writes.
+    Other,
+    Raw,
+}
+
+/// A socket with a destination, or one that may get one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenSocket {
+    pub owner: Owner,
+    pub cookie: u64,
+    pub kind: Kind,
+    pub protocol: Protocol,
+    pub src: Option<Endpoint>,
+    pub dst: Endpoint,
+    /// TCP: a connection, not just an attempt.
+    pub established: bool,
+}
+
+impl Capture {
+    /// Creates entries for the sockets that were open before the hooks were attached, and
+    /// returns them: TCP connections that were not accepted, UDP sockets that are connected,
+    /// and those of other protocols.
+    ///
+    /// # Errors
+    /// The iterator can't be read.
+    pub fn adopt_open_sockets(&mut self) -> Result<Vec<OpenSocket>> {
+        for raw in self
+            .tables
+            .open_socks()?
+            .iter()
+            .filter(|raw| raw.cookie == 0)
+        {
+            make_cookie(raw);
+        }
+        let found = outgoing(&self.tables.open_socks()?);
+        let mut adopted: Vec<OpenSocket> = Vec::new();
+        for socket in found {
+            if self.adopt(&socket) {
+                adopted.push(socket);
+            }
+        }
+        // The entry of one that was closed meanwhile would never be deleted.
+        let open = self.tables.open_socks()?;
+        let still: HashSet<u64> = open.iter().map(|raw| raw.cookie).collect();
+        adopted.retain(|socket| {
+            let open = still.contains(&socket.cookie);
+            if !open {
+                self.disown(socket);
+            }
+            open
+        });
+        let tcp = adopted.iter().filter(|socket| socket.kind == Kind::Tcp);
+        for socket in tcp {
+            self.counters.track_tcp(socket.cookie);
+        }
+        Ok(adopted)
+    }
+
+    /// False if a hook has created the entry before.
+    fn adopt(&mut self, socket: &OpenSocket) -> bool {
+        let end = raw_peer(socket.flow());
+        let is_udp = socket.kind == Kind::Udp;
+        let kind = match socket.kind {
+            Kind::Tcp | Kind::Udp => types::egrets_sock_kind::EGRETS_PLAIN,
+            Kind::Other => types::egrets_sock_kind::EGRETS_OTHER,
+            Kind::Raw => types::egrets_sock_kind::EGRETS_RAW,
+        };
+        let sock = types::egrets_sock {
+            owner: raw_owner(&socket.owner),
+            last_dst: end,
+            newest_flow: end,
+            flow_count: is_udp.into(),
+            kind: kind.0 as u8,
+            dns: self.dns_ports.contains(&socket.dst.port).into(),
+            established: socket.established.into(),
+            ..Default::default()
+        };
+        // SAFETY: plain data without padding: pads are fields.
+        let value = unsafe { plain::as_bytes(&sock) };
+        let key = socket.cookie.to_ne_bytes();
+        let maps = &self.tables.skel.maps;
+        let created = maps.socks.update(&key, value, MapFlags::NO_EXIST);
+        if created.is_ok() && is_udp {
+            let flow = types::egrets_flow {
+                state: types::egrets_flow_state::FLOW_PENDING.0,
+                ..Default::default()
+            };
+            // SAFETY: as above.
+            let value = unsafe { plain::as_bytes(&flow) };
+            let key = flow_key_bytes(socket.flow());
+            let _ = maps.flows.update(&key, value, MapFlags::NO_EXIST);
+        }
+        created.is_ok()
+    }
+
+    fn disown(&mut self, socket: &OpenSocket) {
+        let maps = &self.tables.skel.maps;
+        let _ = maps.socks.delete(&socket.cookie.to_ne_bytes());
+        let _ = maps.flows.delete(&flow_key_bytes(socket.flow()));
+    }
+}
+
+impl OpenSocket {
+    /// The flow to the address that it is connected to.
+    fn flow(&self) -> FlowKey {
+        FlowKey {
+            cookie: self.cookie,
+            protocol: self.protocol,
+            dst: self.dst,
+        }
+    }
+}
+
+/// Makes the kernel assign a cookie: getsockopt reads it, through a copy of the process'
+/// descriptor. A process that has exited meanwhile needs none.
+fn make_cookie(raw: &types::egrets_open_sock) {
+    let read_cookie = || -> Option<u64> {
+        let pid = Pid::from_raw(raw.owner.tgid as i32)?;
+        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        let copy = pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()?;
+        let stat = rustix::fs::fstat(&copy).ok()?;
+        (stat.st_ino == raw.inode)
+            .then(|| rustix::net::sockopt::socket_cookie(copy.as_fd()).ok())
+            .flatten()
+    };
+    read_cookie();
+}
+
+/// None for MPTCP.
+fn kind(raw: &types::egrets_open_sock) -> Option<Kind> {
+    match (raw.sock_type.into(), raw.protocol.into()) {
+        (libc::SOCK_STREAM, libc::IPPROTO_TCP) => Some(Kind::Tcp),
+        (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => Some(Kind::Udp),
+        (libc::SOCK_STREAM, libc::IPPROTO_MPTCP) => None,
+        (libc::SOCK_RAW, _) => Some(Kind::Raw),
+        _ => Some(Kind::Other),
+    }
+}
+
+/// The sockets that lead out, each with the first process that has it.
+fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
+    // SCTP has the same states (include/net/sctp/constants.h).
+    use types::bpf_tcp_state as state;
+    const ESTABLISHED: u32 = state::BPF_TCP_ESTABLISHED.0;
+    const SYN_SENT: u32 = state::BPF_TCP_SYN_SENT.0;
+    const CLOSE: u32 = state::BPF_TCP_CLOSE.0;
+    const LISTEN: u32 = state::BPF_TCP_LISTEN.0;
+    // An accepted connection has the port that its server listens on.
+    let served: HashSet<(u32, u16, u16)> = all
+        .iter()
+        .filter(|raw| raw.state == LISTEN)
+        .map(|raw| (raw.owner.netns, raw.protocol, raw.src.port))
+        .collect();
+    let mut found: HashMap<u64, OpenSocket> = HashMap::new();
+    for raw in all.iter().filter(|raw| raw.cookie != 0) {
+        let comes_in = served.contains(&(raw.owner.netns, raw.protocol, raw.src.port));
+        let leads_out = match kind(raw) {
+            Some(Kind::Tcp) => {
+                raw.dst.port != 0 && !matches!(raw.state, LISTEN | CLOSE) && !comes_in
+            }
+            Some(Kind::Udp) => raw.dst.port != 0 && raw.state == ESTABLISHED,
+            Some(Kind::Other) => !comes_in,
+            Some(Kind::Raw) => true,
+            None => false,
+        };
+        let Some(kind) = kind(raw).filter(|_| leads_out) else {
+            continue;
+        };
+        found.entry(raw.cookie).or_insert_with(|| OpenSocket {
+            owner: owner(&raw.owner),
+            cookie: raw.cookie,
+            kind,
+            protocol: protocol(raw.protocol),
+            src: source(&raw.src),
+            dst: endpoint(&raw.dst),
+            established: kind == Kind::Tcp && raw.state != SYN_SENT,
+        });
+    }
+    found.into_values().collect()
+}
+
+const NO_LOGIN: types::egrets_login = types::egrets_login::EGRETS_NO_LOGIN;
+
+fn raw_owner(owner: &Owner) -> types::egrets_owner {
+    let mut comm = [0; types::egrets_size::EGRETS_COMM_LEN.0 as usize];
+    for (to, from) in comm.iter_mut().zip(owner.comm.bytes()) {
+        *to = from;
+    }
+    types::egrets_owner {
+        start_ns: owner.start_ns,
+        exec_id: owner.exec_id,
+        cgroup_id: owner.cgroup_id,
+        netns_cookie: owner.netns_cookie,
+        tgid: owner.pid,
+        tid: owner.tid,
+        uid: owner.uid,
+        login_uid: owner.login_uid.unwrap_or(NO_LOGIN.0),
+        netns: owner.netns,
+        mntns_id: owner.mntns.id,
+        mntns: owner.mntns.inode,
+        comm,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(
+        cookie: u64,
+        kind: (i32, i32),
+        state: u32,
+        ports: (u16, u16),
+    ) -> types::egrets_open_sock {
+        let end = |port| types::egrets_endpoint {
+            addr: crate::model::mapped([192, 0, 2, 1].into()),
+            port,
+            ..Default::default()
+        };
+        types::egrets_open_sock {
+            cookie,
+            sock_type: kind.0 as u16,
+            protocol: kind.1 as u16,
+            state,
+            src: end(ports.0),
+            dst: end(ports.1),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn owner_survives_a_round_trip_through_the_socket_map() {
+        for login_uid in [NO_LOGIN.0, 0, 1000] {
+            let raw = types::egrets_owner {
+                start_ns: 1,
+                exec_id: 2,
+                cgroup_id: 3,
+                netns_cookie: 4,
+                mntns_id: 5,
+                tgid: 6,
+                tid: 7,
+                uid: 8,
+                netns: 9,
+                mntns: 10,
+                login_uid,
+                comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
+            };
+            let read = owner(&raw);
+            assert_eq!(read.login_uid.is_none(), login_uid == NO_LOGIN.0);
+            assert_eq!(owner(&raw_owner(&read)), read);
+        }
+    }
+
+    #[test]
+    fn only_sockets_that_lead_out_are_adopted_once_each() {
+        let tcp = (libc::SOCK_STREAM, libc::IPPROTO_TCP);
+        let udp = (libc::SOCK_DGRAM, libc::IPPROTO_UDP);
+        let sctp = (libc::SOCK_STREAM, libc::IPPROTO_SCTP);
+        let raw_tcp = (libc::SOCK_RAW, libc::IPPROTO_TCP);
+        let all = [
+            raw(1, tcp, 10, (80, 0)),      // a server
+            raw(2, tcp, 1, (80, 50_000)),  // its client's connection
+            raw(3, tcp, 1, (40_000, 443)), // out
+            raw(3, tcp, 1, (40_000, 443)), // the same, inherited
+            raw(4, tcp, 2, (40_001, 443)), // an attempt
+            raw(5, tcp, 7, (0, 0)),        // not used yet
+            raw(6, udp, 1, (40_002, 53)),  // a resolver's
+            raw(7, udp, 7, (5353, 0)),     // not connected
+            raw(0, udp, 1, (40_003, 53)),  // without a cookie
+            raw(8, sctp, 10, (80, 0)),     // a server
+            raw(9, sctp, 1, (80, 50_001)), // its client's association
+            raw(10, sctp, 1, (40_004, 5)), // out
+            raw(11, raw_tcp, 7, (6, 0)),   // may write anything
+        ];
+        let mut taken: Vec<(u64, bool)> = outgoing(&all)
+            .iter()
+            .map(|s| (s.cookie, s.established))
+            .collect();
+        taken.sort_unstable();
+        assert_eq!(
+            taken,
+            [(3, true), (4, false), (6, false), (10, false), (11, false)]
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! Polls the counters of what is open: flows from their map, TCP connections through the
+//! iterator over the socket map. It knows what is open from the events that pass.
+
+use std::time::{Duration, Instant};
+
+use hashlink::LruCache;
+
+use super::event::{EventKind, FlowKey, TcpCounters};
+use super::tables::Tables;
+
+/// How often the counters are read.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// And at most this part of the time: 1/50.
+const INTERVAL_SHARE: u32 = 50;
+/// Sockets and flows that are tracked. One whose end was lost is evicted at last.
+const MAX_OPEN: usize = 262_144;
+
+pub struct Counters {
+    flows: LruCache<FlowKey, ()>,
+    /// Cookies of TCP sockets: the iterator is read only if there are any.
+    tcp: LruCache<u64, ()>,
+    last: Instant,
+    /// From `last` to the next read.
+    interval: Duration,
+}
+
+impl Counters {
+    pub fn new() -> Counters {
+        Counters {
+            flows: LruCache::new(MAX_OPEN),
+            tcp: LruCache::new(MAX_OPEN),
+            last: Instant::now(),
+            interval: INTERVAL,
+        }
+    }
+
+    pub fn is_due(&self) -> bool {
+        self.last.elapsed() >= self.interval
+    }
+
+    /// A read that began then has ended.
+    pub fn schedule_next(&mut self, begun: Instant) {
+        self.last = Instant::now();
+        self.interval = INTERVAL.max((self.last - begun) * INTERVAL_SHARE);
+    }
+
+    pub fn observe(&mut self, event: &EventKind) {
+        match event {
+            EventKind::Connect(connect) => self.track_tcp(connect.cookie),
+            EventKind::Close(state) => {
+                self.tcp.remove(&state.cookie);
+            }
+            EventKind::Release {
+                cookie, next: None, ..
+            } => {
+                self.tcp.remove(cookie);
+            }
+            EventKind::Flow(connect) => {
+                let key = FlowKey {
+                    cookie: connect.cookie,
+                    protocol: connect.protocol,
+                    dst: connect.dst,
+                };
+                self.flows.insert(key, ());
+            }
+            EventKind::FlowEnd(end) => {
+                self.flows.remove(&end.key);
+            }
+            _ => {}
+        }
+    }
+
+    /// A TCP socket that is open.
+    pub fn track_tcp(&mut self, cookie: u64) {
+        self.tcp.insert(cookie, ());
+    }
+
+    /// The open flows. One that no longer exists has its end in the ring buffer, or had an
+    /// end that was lost.
+    pub fn read_flows(&self, tables: &Tables, each: impl FnMut(EventKind)) {
+        let keys = self.flows.iter().map(|(key, ())| *key);
+        let flows = keys.filter_map(|key| tables.flow_so_far(key));
+        flows.map(EventKind::FlowProgress).for_each(each);
+    }
+
+    /// The open TCP connections, by the kernel's own counters.
+    pub fn read_tcp(&self, tables: &Tables, each: impl FnMut(EventKind)) {
+        if self.tcp.is_empty() {
+            return;
+        }
+        let all = match tables.tcp_counters() {
+            Ok(all) => all,
+            Err(e) => return log::warn!("{e:#}"),
+        };
+        let open = all.iter().filter(|raw| raw.stale == 0);
+        let open = open.map(|raw| TcpCounters {
+            cookie: raw.cookie,
+            tx: raw.tx_bytes,
+            rx: raw.rx_bytes,
+        });
+        open.map(EventKind::TcpProgress).for_each(each);
+    }
+}

@@ -1,0 +1,373 @@
+//! Records of the ring buffer and of the maps as Rust types. Bytes in, events out; a record
+//! that is too short or of an unknown kind is an error, never a panic.
+
+use std::net::IpAddr;
+use std::num::NonZeroUsize;
+
+use super::event::*;
+use super::skel::types;
+use crate::model::{Endpoint, Protocol, unmapped};
+
+macro_rules! plain {
+    ($($name:ident),*) => {$(
+        // SAFETY: generated from the C struct of bpf/egrets.h, #[repr(C)], made
+        // of integers and arrays of them alone, so any bytes are a valid value.
+        unsafe impl plain::Plain for types::$name {}
+    )*};
+}
+plain!(
+    egrets_header,
+    egrets_fork,
+    egrets_exec,
+    egrets_exit,
+    egrets_connect,
+    egrets_errno,
+    egrets_state,
+    egrets_release,
+    egrets_flow_end,
+    egrets_association,
+    egrets_dns,
+    egrets_cgroup,
+    egrets_flow,
+    egrets_flow_key,
+    egrets_sock,
+    egrets_packet_sock,
+    egrets_open_sock,
+    egrets_tcp_counters
+);
+
+/// A malformed record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl From<plain::Error> for Unreadable {
+    fn from(_: plain::Error) -> Self {
+        Unreadable
+    }
+}
+
+/// Reads one record of the ring buffer.
+pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
+    use types::egrets_kind as raw_kind;
+    let header: types::egrets_header = fixed(bytes)?;
+    let kind = match raw_kind(header.kind) {
+        raw_kind::EGRETS_FORK => {
+            let r: types::egrets_fork = fixed(bytes)?;
+            EventKind::Fork {
+                pid: r.tgid,
+                start_ns: r.start_ns,
+                ppid: r.parent_tgid,
+                parent_start_ns: r.parent_start_ns,
+                creator: (r.creator_tgid, r.creator_start_ns),
+                session: r.session,
+            }
+        }
+        raw_kind::EGRETS_EXEC => EventKind::Exec(exec(bytes)?),
+        raw_kind::EGRETS_EXIT => {
+            let r: types::egrets_exit = fixed(bytes)?;
+            EventKind::Exit {
+                pid: r.tgid,
+                start_ns: r.start_ns,
+            }
+        }
+        raw_kind::EGRETS_CONNECT => EventKind::Connect(connect(bytes)?),
+        raw_kind::EGRETS_FLOW => EventKind::Flow(connect(bytes)?),
+        raw_kind::EGRETS_ERRNO => {
+            let r: types::egrets_errno = fixed(bytes)?;
+            EventKind::Errno {
+                cookie: r.cookie,
+                errno: r.err as i32,
+            }
+        }
+        raw_kind::EGRETS_ESTABLISHED => EventKind::Established(state(bytes)?),
+        raw_kind::EGRETS_CLOSE => EventKind::Close(state(bytes)?),
+        raw_kind::EGRETS_RELEASE => {
+            let r: types::egrets_release = fixed(bytes)?;
+            EventKind::Release {
+                cookie: r.cookie,
+                next: (r.has_next != 0).then(|| flow_key(r.cookie, &r.next)),
+                lingers: r.lingers != 0,
+                shared_pid: pid(r.shared_tgid),
+            }
+        }
+        raw_kind::EGRETS_FLOW_END => {
+            let r: types::egrets_flow_end = fixed(bytes)?;
+            EventKind::FlowEnd(FlowEnd {
+                key: flow_key(r.cookie, &r.dst),
+                shared_pid: pid(r.shared_tgid),
+                bytes: FlowBytes {
+                    tx: r.tx_bytes,
+                    rx: r.rx_bytes,
+                    tx_packets: r.tx_packets,
+                    rx_packets: r.rx_packets,
+                    last_ns: r.last_ts,
+                },
+            })
+        }
+        raw_kind::EGRETS_ASSOCIATION => {
+            let r: types::egrets_association = fixed(bytes)?;
+            EventKind::Association {
+                key: flow_key(r.cookie, &r.dst),
+                refused: r.refused != 0,
+            }
+        }
+        raw_kind::EGRETS_DNS => {
+            let r: types::egrets_dns = fixed(bytes)?;
+            EventKind::Dns(Dns {
+                owner: owner(&r.owner),
+                cookie: r.cookie,
+                server: endpoint(&r.server),
+                ingress: r.ingress != 0,
+                segment: (r.tcp != 0).then_some(Segment {
+                    seq: r.seq,
+                    ack: r.ack,
+                    len: r.wire_len,
+                }),
+                payload: tail::<types::egrets_dns>(bytes, 0, r.len)?.to_vec(),
+                message_size: NonZeroUsize::new(r.gso_size.into()),
+            })
+        }
+        raw_kind::EGRETS_CGROUP => {
+            let (r, path) = cgroup(bytes)?;
+            EventKind::Cgroup {
+                id: r.cgroup_id,
+                hierarchy: r.hierarchy,
+                path,
+            }
+        }
+        raw_kind::EGRETS_ATTACH => {
+            let (r, path) = cgroup(bytes)?;
+            EventKind::Attach {
+                pid: r.tgid,
+                start_ns: r.start_ns,
+                hierarchy: r.hierarchy,
+                path,
+            }
+        }
+        _ => return Err(Unreadable),
+    };
+    Ok(Event {
+        ns: header.ts,
+        kind,
+    })
+}
+
+/// The record's fixed part, copied: a slice promises no alignment.
+fn fixed<T: plain::Plain + Default>(bytes: &[u8]) -> Result<T, Unreadable> {
+    let mut record = T::default();
+    plain::copy_from_bytes(&mut record, bytes)?;
+    Ok(record)
+}
+
+/// `len` bytes behind the fixed part, after the first `skip`.
+fn tail<T>(bytes: &[u8], skip: u32, len: u32) -> Result<&[u8], Unreadable> {
+    let start = size_of::<T>() + skip as usize;
+    bytes.get(start..start + len as usize).ok_or(Unreadable)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub fn owner(o: &types::egrets_owner) -> Owner {
+    let comm = o.comm.split(|b| *b == 0).next().unwrap_or_default();
+    Owner {
+        pid: o.tgid,
+        tid: o.tid,
+        uid: o.uid,
+        login_uid: (o.login_uid != types::egrets_login::EGRETS_NO_LOGIN.0).then_some(o.login_uid),
+        start_ns: o.start_ns,
+        exec_id: o.exec_id,
+        cgroup_id: o.cgroup_id,
+        netns: o.netns,
+        netns_cookie: o.netns_cookie,
+        mntns: MountNamespace {
+            id: o.mntns_id,
+            inode: o.mntns,
+        },
+        comm: text(comm),
+    }
+}
+
+pub fn endpoint(e: &types::egrets_endpoint) -> Endpoint {
+    Endpoint {
+        ip: unmapped(e.addr),
+        port: e.port,
+    }
+}
+
+pub fn flow_key(cookie: u64, e: &types::egrets_endpoint) -> FlowKey {
+    FlowKey {
+        cookie,
+        protocol: protocol(e.protocol),
+        dst: endpoint(e),
+    }
+}
+
+/// A number of IP's, or of those that bpf/egrets.h adds.
+pub fn protocol(number: u16) -> Protocol {
+    match types::egrets_protocol(number.into()) {
+        types::egrets_protocol::EGRETS_PROTOCOL_PACKET => Protocol::Packet,
+        _ => Protocol::of(number),
+    }
+}
+
+/// The reverse of [`protocol`].
+pub fn protocol_number(protocol: Protocol) -> u16 {
+    let packet = types::egrets_protocol::EGRETS_PROTOCOL_PACKET.0 as u16;
+    protocol.number().unwrap_or(packet)
+}
+
+pub fn flow_bytes(flow: &types::egrets_flow) -> FlowBytes {
+    FlowBytes {
+        tx: flow.tx_bytes,
+        rx: flow.rx_bytes,
+        tx_packets: flow.tx_packets,
+        rx_packets: flow.rx_packets,
+        last_ns: flow.last_ts,
+    }
+}
+
+/// A value of a BPF map or iterator; None if it is too short.
+pub fn value<T: plain::Plain + Default>(bytes: &[u8]) -> Option<T> {
+    fixed(bytes).ok()
+}
+
+/// None for 0.
+pub fn pid(tgid: u32) -> Option<u32> {
+    (tgid != 0).then_some(tgid)
+}
+
+/// None if the kernel had not chosen the address or the port yet. A flow may have no port.
+pub fn source(e: &types::egrets_endpoint) -> Option<Endpoint> {
+    let src = endpoint(e);
+    let chosen = match src.ip {
+        IpAddr::V4(ip) => !ip.is_unspecified() && (src.port != 0 || e.protocol != 0),
+        IpAddr::V6(ip) => src.port != 0 || !ip.is_unspecified() && e.protocol != 0,
+    };
+    chosen.then_some(src)
+}
+
+fn connect(bytes: &[u8]) -> Result<Connect, Unreadable> {
+    let r: types::egrets_connect = fixed(bytes)?;
+    Ok(Connect {
+        owner: owner(&r.owner),
+        cookie: r.cookie,
+        protocol: protocol(r.dst.protocol),
+        src: source(&r.src),
+        dst: endpoint(&r.dst),
+        raw: r.raw != 0,
+        shared_pid: pid(r.shared_tgid),
+    })
+}
+
+fn state(bytes: &[u8]) -> Result<State, Unreadable> {
+    let r: types::egrets_state = fixed(bytes)?;
+    Ok(State {
+        cookie: r.cookie,
+        src: source(&r.src),
+        err: r.err as i32,
+        bytes: (r.has_bytes != 0).then_some((r.tx_bytes, r.rx_bytes)),
+        was_open: r.was_open != 0,
+        shared_pid: pid(r.shared_tgid),
+    })
+}
+
+fn cgroup(bytes: &[u8]) -> Result<(types::egrets_cgroup, Option<String>), Unreadable> {
+    let r: types::egrets_cgroup = fixed(bytes)?;
+    let path = tail::<types::egrets_cgroup>(bytes, 0, r.path_len)?;
+    // A path that was cut would name another cgroup.
+    let whole = path.len() < types::egrets_size::EGRETS_PATH_MAX.0 as usize - 1;
+    Ok((r, whole.then(|| text(path))))
+}
+
+fn exec(bytes: &[u8]) -> Result<Exec, Unreadable> {
+    let r: types::egrets_exec = fixed(bytes)?;
+    let argv = tail::<types::egrets_exec>(bytes, 0, r.argv_len)?;
+    let exe = tail::<types::egrets_exec>(bytes, r.argv_len, r.exe_len)?;
+    Ok(Exec {
+        owner: owner(&r.owner),
+        ppid: r.parent_tgid,
+        parent_start_ns: r.parent_start_ns,
+        session: r.session,
+        exe: path_of(exe),
+        argv: arguments(argv),
+        argv_cut: r.argv_total.saturating_sub(r.argv_len),
+    })
+}
+
+/// NUL-terminated components, the last one of the path first.
+fn path_of(names: &[u8]) -> Option<String> {
+    let names = names.strip_suffix(&[0])?;
+    let mut path = String::new();
+    for name in names
+        .split(|b| *b == 0)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
+        path.push('/');
+        path.push_str(&text(name));
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn path_is_joined_from_its_last_component() {
+        assert_eq!(
+            path_of(b"curl\0bin\0usr\0").as_deref(),
+            Some("/usr/bin/curl")
+        );
+        assert_eq!(path_of(b""), None);
+    }
+
+    #[test]
+    fn length_beyond_the_record_is_unreadable() {
+        let mut bytes = vec![0u8; size_of::<types::egrets_dns>()];
+        bytes[8] = types::egrets_kind::EGRETS_DNS.0 as u8;
+        assert!(decode(&bytes).is_ok());
+        let len_at = std::mem::offset_of!(types::egrets_dns, len);
+        bytes[len_at] = 1;
+        assert_eq!(decode(&bytes), Err(Unreadable));
+    }
+
+    #[test]
+    fn packet_of_several_messages_is_split() {
+        let mut bytes = vec![0u8; size_of::<types::egrets_dns>()];
+        bytes[8] = types::egrets_kind::EGRETS_DNS.0 as u8;
+        bytes.extend(b"onetwo3");
+        let len_at = std::mem::offset_of!(types::egrets_dns, len);
+        bytes[len_at] = 7;
+        let messages = |bytes: &[u8]| match decode(bytes).unwrap().kind {
+            EventKind::Dns(dns) => dns.messages().map(<[u8]>::to_vec).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(messages(&bytes), [b"onetwo3"]);
+        bytes[std::mem::offset_of!(types::egrets_dns, gso_size)] = 3;
+        assert_eq!(messages(&bytes), [&b"one"[..], b"two", b"3"]);
+        bytes[len_at] = 0;
+        assert_eq!(messages(&bytes), [b""]);
+    }
+
+    #[test]
+    fn every_protocol_keeps_its_number() {
+        for known in [Protocol::Tcp, Protocol::Ip(253), Protocol::Packet] {
+            assert_eq!(protocol(protocol_number(known)), known);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_are_unreadable(kind in 0u8..20, mut bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            if let Some(k) = bytes.get_mut(8..12) {
+                k.copy_from_slice(&[kind, 0, 0, 0]);
+            }
+            let _ = decode(&bytes);
+        }
+    }
+}

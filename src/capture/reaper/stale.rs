@@ -1,0 +1,57 @@
+//! Entries whose end no hook reported: sockets that a policy refused after they were entered,
+//! sockets of the kernel's own, and flows that a socket's release did not find.
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+use libbpf_rs::MapCore;
+
+use crate::capture::decode;
+use crate::capture::event::{FlowEnd, FlowKey};
+use crate::capture::tables::Tables;
+
+/// What a scan found, for the next one.
+#[derive(Debug, Default)]
+pub struct StaleScan {
+    sockets: HashSet<u64>,
+    flows: HashSet<FlowKey>,
+}
+
+/// Entries that were deleted.
+#[derive(Debug)]
+pub struct Stale {
+    /// Cookies. The next scans find their flows.
+    pub sockets: Vec<u64>,
+    pub flows: Vec<FlowEnd>,
+}
+
+impl StaleScan {
+    /// Deletes the sockets that no longer exist and the flows without a socket, if the last
+    /// scan found them too: a release that was just reported may still be in the ring
+    /// buffer.
+    ///
+    /// # Errors
+    /// An iterator can't be read.
+    pub fn scan(&mut self, tables: &Tables) -> Result<Stale> {
+        let socks = tables.tcp_counters()?;
+        let stale = socks.iter().filter(|raw| raw.stale != 0);
+        let orphans = tables.orphan_flows()?;
+        let found = StaleScan {
+            sockets: stale.map(|raw| raw.cookie).collect(),
+            flows: orphans
+                .iter()
+                .map(|key| decode::flow_key(key.cookie, &key.peer))
+                .collect(),
+        };
+        let again = found.sockets.intersection(&self.sockets);
+        let sockets: Vec<u64> = again.copied().collect();
+        for cookie in &sockets {
+            let _ = tables.skel.maps.socks.delete(&cookie.to_ne_bytes());
+        }
+        let again = found.flows.intersection(&self.flows);
+        let ended = again.filter_map(|key| tables.end_flow(*key, None));
+        let flows = ended.map(|(end, _)| end).collect();
+        *self = found;
+        Ok(Stale { sockets, flows })
+    }
+}

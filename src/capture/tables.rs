@@ -1,0 +1,138 @@
+//! Typed access to the BPF maps and iterators.
+
+use std::io::Read;
+
+use anyhow::{Context, Result};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut};
+
+use super::event::{FlowEnd, FlowKey};
+use super::hooks::Iterators;
+use super::skel::{EgretsSkel, types};
+use super::{decode, loss};
+use crate::model::{Protocol, mapped};
+
+/// The loaded BPF object's data.
+pub struct Tables {
+    pub skel: EgretsSkel<'static>,
+    pub iterators: Iterators,
+}
+
+impl Tables {
+    /// An open flow's counters so far; None if it no longer exists.
+    pub fn flow_so_far(&self, key: FlowKey) -> Option<FlowEnd> {
+        let flow = self.flow(key)?;
+        let sockets = match key.protocol {
+            Protocol::Packet => &self.skel.maps.packet_socks,
+            _ => &self.skel.maps.socks,
+        };
+        // struct egrets_packet_sock begins with a struct egrets_sock
+        let socket: Option<types::egrets_sock> = read(sockets, &key.cookie.to_ne_bytes());
+        Some(FlowEnd {
+            key,
+            bytes: decode::flow_bytes(&flow),
+            shared_pid: socket.and_then(|socket| decode::pid(socket.shared_tgid)),
+        })
+    }
+
+    /// Deletes a flow and returns it, with the next one in its socket's list.
+    pub fn end_flow(
+        &self,
+        key: FlowKey,
+        shared_pid: Option<u32>,
+    ) -> Option<(FlowEnd, Option<FlowKey>)> {
+        let flow = self.flow(key)?;
+        let _ = self.flow_map(key).delete(&flow_key_bytes(key));
+        let end = FlowEnd {
+            key,
+            bytes: decode::flow_bytes(&flow),
+            shared_pid,
+        };
+        let next = (flow.has_next != 0).then(|| decode::flow_key(key.cookie, &flow.next));
+        Some((end, next))
+    }
+
+    fn flow(&self, key: FlowKey) -> Option<types::egrets_flow> {
+        read(self.flow_map(key), &flow_key_bytes(key))
+    }
+
+    fn flow_map(&self, key: FlowKey) -> &MapMut<'_> {
+        match key.protocol {
+            Protocol::Packet => &self.skel.maps.packet_flows,
+            _ => &self.skel.maps.flows,
+        }
+    }
+
+    /// Sockets of all processes.
+    pub fn open_socks(&self) -> Result<Vec<types::egrets_open_sock>> {
+        read_all(self.iterators.files.as_ref()).context("the list of open sockets can't be read")
+    }
+
+    /// Counters of open TCP connections, and stale entries.
+    pub fn tcp_counters(&self) -> Result<Vec<types::egrets_tcp_counters>> {
+        read_all(self.iterators.socks.as_ref())
+            .context("the bytes of open connections can't be read")
+    }
+
+    /// Flows whose socket has no entry.
+    pub fn orphan_flows(&self) -> Result<Vec<types::egrets_flow_key>> {
+        read_all(self.iterators.flows.as_ref()).context("the list of orphaned flows can't be read")
+    }
+
+    /// Losses since the programs were loaded.
+    pub fn losses(&self) -> Vec<(loss::Loss, u64)> {
+        let Some(bss) = self.skel.maps.bss_data.as_deref() else {
+            return Vec::new();
+        };
+        let counted = loss::LOSS_KINDS.iter().map(|(kind, loss)| {
+            let slot = bss.lost.get(kind.0 as usize);
+            // SAFETY: a valid, aligned reference; the BPF programs add to it.
+            let n = slot.map_or(0, |slot| unsafe { std::ptr::read_volatile(slot) });
+            (*loss, n)
+        });
+        counted.collect()
+    }
+
+    /// Whether the next record has to wake the reader.
+    pub fn set_reader_idle(&mut self, idle: bool) {
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            // SAFETY: a valid, aligned reference; volatile because the BPF programs
+            // read it while the loop here runs.
+            unsafe { std::ptr::write_volatile(&mut bss.reader_idle, u32::from(idle)) }
+        }
+    }
+}
+
+/// A map's value; None if there is none.
+pub fn read<T: plain::Plain + Default>(map: &MapMut<'_>, key: &[u8]) -> Option<T> {
+    decode::value(&map.lookup(key, MapFlags::ANY).ok().flatten()?)
+}
+
+/// An iterator's output; empty if this kernel lacks it.
+fn read_all<T: plain::Plain + Default>(iterator: Option<&Link>) -> Result<Vec<T>> {
+    let Some(link) = iterator else {
+        return Ok(Vec::new());
+    };
+    let mut bytes = Vec::new();
+    Iter::new(link)?.read_to_end(&mut bytes)?;
+    let records = bytes.chunks_exact(size_of::<T>());
+    Ok(records.filter_map(decode::value).collect())
+}
+
+/// A flow's destination as the BPF programs write it.
+pub fn raw_peer(key: FlowKey) -> types::egrets_endpoint {
+    types::egrets_endpoint {
+        addr: mapped(key.dst.ip),
+        port: key.dst.port,
+        protocol: decode::protocol_number(key.protocol),
+        ..Default::default()
+    }
+}
+
+pub fn flow_key_bytes(key: FlowKey) -> Vec<u8> {
+    let raw = types::egrets_flow_key {
+        cookie: key.cookie,
+        peer: raw_peer(key),
+    };
+    // SAFETY: plain data without padding: pad is a field.
+    unsafe { plain::as_bytes(&raw) }.to_vec()
+}
