@@ -8,10 +8,11 @@ completions = $(sharedir)/bash-completion/completions/egrets \
 	$(sharedir)/zsh/site-functions/_egrets $(sharedir)/fish/vendor_completions.d/egrets.fish
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build test test-kernels naming coverage fuzz lint bench install uninstall vmlinux clean
+.PHONY: help run build dev test reader test-kernels test-all-kernels tables naming coverage fuzz \
+	lint bench install uninstall vmlinux clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## Install what is missing, build, record and print; needs sudo
 	@scripts/setup.sh root build
@@ -22,22 +23,29 @@ build: ## Build target/release/egrets
 	@scripts/setup.sh build
 	@scripts/cargo.sh build --release
 
+dev: ## Build, run the unit tests, and query a made-up history; without root
+	@scripts/dev.sh
+
 test: ## Run every test; needs sudo
 	@scripts/test.sh
 
-test-kernels: ## Run the capture tests on other kernels, in virtual machines; needs sudo
+reader: ## Build and test what reads a history, without the recorder and without root
+	@scripts/reader.sh
+
+test-kernels: ## Test each promise on other kernels, in virtual machines; needs sudo
 	@scripts/kernels.sh
 
-naming: ## Count how often names are right, here and on another kernel; needs sudo
-	@SETS=kprobe scripts/measure.sh naming naming forged resolvers sources docker
+test-all-kernels: ## Run all tests of capture there; needs sudo, and most of an hour
+	@scripts/kernels.sh all
+
+tables: ## Write the tables of docs/naming.md and docs/coverage.md from the last tests
+	@scripts/tables.sh
+
+naming coverage: ## Write the table of that page alone
+	@scripts/tables.sh $@
 
 fuzz: ## Fuzz what reads strangers' bytes, SECONDS_EACH=60 a target
 	@scripts/fuzz.sh
-
-# the tests that have rows of its table; a drip of three minutes
-coverage: ## Measure the ways out, here and on another kernel; needs sudo
-	@EGRETS_TEST_DRIP=180 scripts/measure.sh coverage \
-		$$(grep -lw support::coverage tests/*.rs | xargs basename -as .rs)
 
 lint: ## Check format and lints of the Rust, C and shell code
 	@scripts/lint.sh

@@ -2,7 +2,7 @@
 //! how fast, how large, how long questions take, how long retention stops it; then what
 //! memory the recorder holds and how long events wait for it. `history SIZE...` asks for
 //! other sizes than the usual ones; RECORDER_SECONDS is how long the recorder is watched.
-//! Needs root for that.
+//! Needs root for that. `history --write PATH SIZE` only writes a history, for `make dev`.
 
 mod common;
 #[path = "history/generator.rs"]
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use egrets::query::{self, Format, Request};
+use egrets::query::{self, OutputFormat, Request};
 use egrets::store::{self, Access, Recording, Store};
 use generator::Generator;
 use measure::{Figures, bytes_on_disk, drop_caches, median, resident};
@@ -45,6 +45,13 @@ fn main() -> Result<()> {
     // cargo also runs benches as tests, with --test: nothing to time then
     if std::env::args().any(|a| a == "--test") {
         return Ok(());
+    }
+    if let Some(at) = std::env::args().position(|a| a == "--write") {
+        let args: Vec<String> = std::env::args().skip(at + 1).collect();
+        let [path, size, ..] = &args[..] else {
+            anyhow::bail!("--write PATH SIZE");
+        };
+        return write(Path::new(path), size.parse()?);
     }
     let sizes: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let sizes = if sizes.is_empty() { &SIZES } else { &sizes[..] };
@@ -74,6 +81,16 @@ pub fn open(path: &Path, generator: &Generator) -> Result<Store> {
         hooks: String::new(),
     };
     Store::open(path, &Access::default(), &recording)
+}
+
+fn write(path: &Path, size: usize) -> Result<()> {
+    let mut generator = Generator::new(size);
+    let mut store = open(path, &generator)?;
+    let (records, now) = generator.batch(size, true);
+    records.iter().for_each(|record| store.add(record));
+    store.commit(now)?;
+    store.finish(generator.now())?;
+    Ok(())
 }
 
 /// Writes a history, asks it, and lets retention shrink it.
@@ -124,7 +141,7 @@ fn ask(path: &Path, question: &str, now: i64, cold: bool) -> Result<(Duration, u
         question: query::parse(question, &now)?,
         since: None,
         until: None,
-        format: Format::Json,
+        format: OutputFormat::Json,
         width: None,
         now,
         begun: None,

@@ -1,229 +1,306 @@
--- egrets history, version 1.
+-- The tables of an egrets history. They are private and may change with a later
+-- migration; the public interface is the views in views.sql.
 --
--- The tables are egrets' own and may change with a later migration. The views
--- `egress`, `dns`, `gaps` and `recordings` at the end are the public interface:
--- they change only by adding columns.
---
--- Times are nanoseconds since 1970-01-01T00:00:00Z, of the wall clock.
--- NULL means "not known"; nothing is ever invented to fill a column.
+-- Times (ts, *_ts) are nanoseconds since 1970-01-01T00:00:00Z on the wall clock.
+-- NULL means "not known" or "none"; no value is ever made up.
 
 -- One row per run of `egrets record`.
 CREATE TABLE recording (
-    id          INTEGER PRIMARY KEY,
-    start_ts    INTEGER NOT NULL,
-    seen_ts     INTEGER NOT NULL,           -- of the newest batch: where a killed recording ends
-    end_ts      INTEGER,                    -- NULL while running, and after a kill
-    hostname    TEXT    NOT NULL,
-    kernel      TEXT    NOT NULL,           -- uname -r
-    boot_id     TEXT,                       -- /proc/sys/kernel/random/boot_id
-    version     TEXT    NOT NULL,           -- egrets' own
-    pid         INTEGER NOT NULL,
-    hook_set    TEXT    NOT NULL,           -- 'portable' or 'kprobe'
-    hooks       TEXT    NOT NULL,           -- the hooks attached, separated by blanks
-    clean       INTEGER NOT NULL DEFAULT 0  -- 1: ended by itself, 0: running or killed
+    id              INTEGER PRIMARY KEY,
+    start_ts        INTEGER NOT NULL,
+    seen_ts         INTEGER NOT NULL,           -- of the newest batch: where a killed recording ends
+    end_ts          INTEGER,                    -- NULL: running, or killed
+    hostname        TEXT    NOT NULL,
+    kernel          TEXT    NOT NULL,           -- uname -r
+    boot_id         TEXT,                       -- /proc/sys/kernel/random/boot_id
+    boot_ts         INTEGER,                    -- boot time by the wall clock of the boot's first recording: process starts count from it
+    version         TEXT    NOT NULL,           -- of egrets
+    pid             INTEGER NOT NULL,
+    hook_set        TEXT    NOT NULL,           -- as 'egrets check' names it
+    hooks           TEXT    NOT NULL,           -- attached hooks, separated by spaces
+    clean           INTEGER NOT NULL DEFAULT 0, -- 1: stopped in an orderly way; 0: running or killed
+    last_connection INTEGER NOT NULL DEFAULT 0, -- ids up to these
+    last_lookup     INTEGER NOT NULL DEFAULT 0  -- are never reused
 ) STRICT;
 
-CREATE TABLE container (
-    id           INTEGER PRIMARY KEY,
-    container_id TEXT    NOT NULL UNIQUE,   -- 64 hexadecimal digits for the usual runtimes
-    runtime      TEXT,                      -- 'docker', 'podman', 'crio', 'containerd'
-    name         TEXT,
-    image        TEXT,
-    hostname     TEXT,
-    ip           TEXT,
-    pod          TEXT
+-- The retention that `egrets record` was last given; later runs keep to it.
+CREATE TABLE setting (
+    name  TEXT PRIMARY KEY NOT NULL,            -- 'keep', 'keep_summary': ns; 'max_size': bytes
+    value INTEGER                               -- NULL: no limit
+) STRICT, WITHOUT ROWID;
+
+-- Days of the recorder's time zone. They never overlap, even when the zone changes.
+CREATE TABLE day (
+    id       INTEGER PRIMARY KEY,
+    start_ts INTEGER NOT NULL UNIQUE,
+    end_ts   INTEGER NOT NULL
 ) STRICT;
 
--- A process as it was between two changes of its identity: an exec, a new
--- name, user or cgroup each begin a new row.
-CREATE TABLE process (
-    id           INTEGER PRIMARY KEY,
-    recording_id INTEGER NOT NULL REFERENCES recording,
-    pid          INTEGER NOT NULL,          -- tgid, in the initial pid namespace
-    start_ns     INTEGER NOT NULL,          -- since boot: tells two users of one pid apart
-    ppid         INTEGER,
-    parent_comm  TEXT,
-    comm         TEXT    NOT NULL,          -- of the thread group leader
-    exe          TEXT,
-    cmdline      TEXT,                      -- arguments separated by blanks
-    uid          INTEGER NOT NULL,          -- as the initial user namespace sees it
-    user         TEXT,
-    cgroup       TEXT,
-    unit         TEXT,
-    container_id INTEGER REFERENCES container,
-    netns        INTEGER                    -- inode number, as lsns shows it
-) STRICT;
-CREATE INDEX process_comm ON process (comm);
-CREATE INDEX process_container ON process (container_id) WHERE container_id IS NOT NULL;
-
--- Names that were asked for or answered: lower case, no trailing dot.
+-- Host names that were queried or answered: lower case, no trailing dot.
 CREATE TABLE host (
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
 ) STRICT;
 
+-- An unknown destination is '::', which no socket can connect to.
 CREATE TABLE address (
     id    INTEGER PRIMARY KEY,
-    addr  BLOB NOT NULL UNIQUE,             -- 16 bytes, network order; IPv4 as ::ffff:a.b.c.d: sorts, so a CIDR is a range
-    ip    TEXT NOT NULL,                    -- as inet_ntop writes it; IPv4 in dotted form
-    scope TEXT NOT NULL                     -- 'loopback', 'link', 'private', 'multicast', 'public'
+    addr  BLOB NOT NULL UNIQUE,                 -- 16 bytes, network order; IPv4 as ::ffff:a.b.c.d: it sorts, so a CIDR is a range
+    ip    TEXT NOT NULL,                        -- as inet_ntop(3) writes it; IPv4 in dotted form
+    scope TEXT NOT NULL                         -- 'loopback', 'link', 'private', 'multicast', 'public'
 ) STRICT;
 
--- A question and what became of it.
-CREATE TABLE lookup (
-    id         INTEGER PRIMARY KEY,
-    ts         INTEGER NOT NULL,            -- of the query; of the answer where no query was seen
-    process_id INTEGER REFERENCES process,
-    server_id  INTEGER REFERENCES address,
-    server_port INTEGER,
-    transport  TEXT    NOT NULL,            -- 'udp'
-    qname_id   INTEGER REFERENCES host,
-    qtype      TEXT,
-    rcode      TEXT,
-    latency_us INTEGER,
-    status     TEXT    NOT NULL             -- 'answered', 'unanswered', 'unsolicited', 'malformed'
+-- A container between two changes of its details: after a rename or a new address
+-- the same container_id gets another row.
+CREATE TABLE container (
+    id            INTEGER PRIMARY KEY,
+    container_id  TEXT    NOT NULL,             -- 64 hexadecimal digits for the usual runtimes
+    runtime       TEXT,                         -- 'docker', 'podman', 'crio', 'containerd', ...
+    name          TEXT,
+    image         TEXT,
+    hostname      TEXT,
+    ip            TEXT,
+    pod           TEXT,                         -- Kubernetes
+    pod_namespace TEXT,
+    outer_id      INTEGER REFERENCES container  -- the container that it runs in
 ) STRICT;
-CREATE INDEX lookup_qname ON lookup (qname_id);
-CREATE INDEX lookup_ts ON lookup (ts);
+CREATE INDEX container_container_id ON container (container_id);
+CREATE INDEX container_outer ON container (outer_id) WHERE outer_id IS NOT NULL;
 
-CREATE TABLE answer (
-    id        INTEGER PRIMARY KEY,
-    lookup_id INTEGER NOT NULL REFERENCES lookup,
-    name_id   INTEGER NOT NULL REFERENCES host,
-    type      TEXT    NOT NULL,
-    data      TEXT    NOT NULL,             -- presentation form of RFC 1035, RFC 9460; RFC 3597 for unknown types
-    ttl       INTEGER NOT NULL              -- seconds
+-- A program that started others: a process between two execs. The same program has a
+-- row of its own in each recording.
+CREATE TABLE ancestor (
+    id           INTEGER PRIMARY KEY,
+    recording_id INTEGER NOT NULL REFERENCES recording,
+    pid          INTEGER NOT NULL,
+    start_ts     INTEGER NOT NULL,              -- recording.boot_ts + start since boot
+    comm         TEXT    NOT NULL,
+    exe          TEXT,
+    cmdline      TEXT
 ) STRICT;
-CREATE INDEX answer_lookup ON answer (lookup_id);
+CREATE INDEX ancestor_pid ON ancestor (pid);
+CREATE INDEX ancestor_comm ON ancestor (comm);
 
--- A TCP connection attempt or a UDP flow.
+-- Transitive closure: all ancestors of an ancestor, itself at depth 0, so that no
+-- query needs recursion.
+CREATE TABLE lineage (
+    ancestor_id INTEGER NOT NULL REFERENCES ancestor,
+    depth       INTEGER NOT NULL,
+    above_id    INTEGER NOT NULL REFERENCES ancestor,
+    PRIMARY KEY (ancestor_id, depth)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lineage_above ON lineage (above_id);
+
+-- A process between two changes of its identity: an exec, a new name, user, cgroup or
+-- network namespace begins a new row.
+CREATE TABLE process (
+    id           INTEGER PRIMARY KEY,
+    recording_id INTEGER NOT NULL REFERENCES recording,
+    pid          INTEGER NOT NULL,              -- tgid, in the initial pid namespace
+    start_ns     INTEGER NOT NULL,              -- since boot: distinguishes processes that had the same pid
+    start_ts     INTEGER NOT NULL,              -- recording.boot_ts + start_ns
+    ppid         INTEGER,
+    parent_comm  TEXT,
+    comm         TEXT    NOT NULL,              -- of the thread group leader
+    exe          TEXT,
+    cmdline      TEXT,                          -- arguments separated by spaces
+    uid          INTEGER NOT NULL,              -- in the initial user namespace
+    user         TEXT,
+    login_uid    INTEGER,                       -- audit's loginuid; NULL: no login
+    login_user   TEXT,
+    cgroup       TEXT,
+    unit         TEXT,                          -- systemd
+    container_id INTEGER REFERENCES container,
+    netns        INTEGER,                       -- inode number, as lsns(8) shows it
+    parent_id    INTEGER REFERENCES ancestor,
+    session      INTEGER                        -- pid of the session leader, setsid(2)
+) STRICT;
+CREATE INDEX process_comm ON process (comm);
+CREATE INDEX process_user ON process (user) WHERE user IS NOT NULL;
+CREATE INDEX process_unit ON process (unit) WHERE unit IS NOT NULL;
+CREATE INDEX process_container ON process (container_id) WHERE container_id IS NOT NULL;
+CREATE INDEX process_parent ON process (parent_id) WHERE parent_id IS NOT NULL;
+
+-- What many connections have in common, with their totals. Totals change in the same
+-- transaction as the connections.
+CREATE TABLE connection_group (
+    id          INTEGER PRIMARY KEY,
+    process_id  INTEGER NOT NULL REFERENCES process,
+    protocol    TEXT    NOT NULL,               -- 'tcp', 'udp', 'icmp', ...
+    src_id      INTEGER REFERENCES address,
+    dst_id      INTEGER NOT NULL REFERENCES address,
+    dst_port    INTEGER NOT NULL,               -- 0: none
+    host_id     INTEGER REFERENCES host,
+    host_source TEXT,                           -- 'process', 'ancestor', 'container', 'netns', 'host', 'hosts'
+    outcome     TEXT    NOT NULL,
+    errno       TEXT,
+    connections INTEGER NOT NULL DEFAULT 0,
+    tx_known    INTEGER NOT NULL DEFAULT 0,     -- connections whose tx_bytes are known
+    tx_bytes    INTEGER NOT NULL DEFAULT 0,     -- their sum
+    rx_known    INTEGER NOT NULL DEFAULT 0,
+    rx_bytes    INTEGER NOT NULL DEFAULT 0,
+    first_ts    INTEGER NOT NULL,
+    last_ts     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX connection_group_process ON connection_group (process_id, dst_id, dst_port);
+CREATE INDEX connection_group_host ON connection_group (host_id) WHERE host_id IS NOT NULL;
+CREATE INDEX connection_group_dst ON connection_group (dst_id);
+CREATE INDEX connection_group_src ON connection_group (src_id) WHERE src_id IS NOT NULL;
+
+-- The share of one day in a connection group.
+CREATE TABLE connection_daily (
+    id          INTEGER PRIMARY KEY,
+    group_id    INTEGER NOT NULL REFERENCES connection_group,
+    day_id      INTEGER NOT NULL REFERENCES day,
+    connections INTEGER NOT NULL DEFAULT 0,
+    removed     INTEGER NOT NULL DEFAULT 0,     -- of these: rows that retention removed and only this total still counts
+    tx_known    INTEGER NOT NULL DEFAULT 0,
+    tx_bytes    INTEGER NOT NULL DEFAULT 0,
+    rx_known    INTEGER NOT NULL DEFAULT 0,
+    rx_bytes    INTEGER NOT NULL DEFAULT 0,
+    first_ts    INTEGER NOT NULL,
+    last_ts     INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX connection_daily_group ON connection_daily (group_id, day_id);
+CREATE INDEX connection_daily_day ON connection_daily (day_id);
+CREATE INDEX connection_daily_removed ON connection_daily (day_id) WHERE removed > 0;
+
+-- A TCP attempt or a flow of another protocol: what it does not share with its group.
 CREATE TABLE connection (
     id           INTEGER PRIMARY KEY,
-    ts           INTEGER NOT NULL,          -- of the attempt; of a flow's first packet
-    process_id   INTEGER NOT NULL REFERENCES process,
+    ts           INTEGER NOT NULL,              -- of the attempt; of a flow's first packet
+    daily_id     INTEGER NOT NULL REFERENCES connection_daily,
     tid          INTEGER NOT NULL,
-    protocol     TEXT    NOT NULL,          -- 'tcp', 'udp'
-    src_id       INTEGER REFERENCES address,
     src_port     INTEGER,
-    dst_id       INTEGER NOT NULL REFERENCES address,
-    dst_port     INTEGER NOT NULL,
-    host_id      INTEGER REFERENCES host,
-    host_source  TEXT,                      -- 'process', 'ancestor', 'container', 'netns', 'host'
     host_age_ms  INTEGER,
     host_rivals  INTEGER,
-    lookup_id    INTEGER REFERENCES lookup, -- the evidence for host_id
-    outcome      TEXT    NOT NULL,
-    errno        TEXT,
+    lookup_id    INTEGER,                       -- evidence for the name; that lookup may have been removed
     latency_us   INTEGER,
     tx_bytes     INTEGER,
     rx_bytes     INTEGER,
-    duration_us  INTEGER
+    duration_us  INTEGER,
+    already_open INTEGER NOT NULL DEFAULT 0,    -- 1: open before the recording began
+    tx_packets   INTEGER,
+    rx_packets   INTEGER,
+    raw          INTEGER NOT NULL DEFAULT 0,    -- 1: from a raw socket
+    shared_pid   INTEGER                        -- another process that used the socket
 ) STRICT;
 CREATE INDEX connection_ts ON connection (ts);
-CREATE INDEX connection_host ON connection (host_id, ts);
-CREATE INDEX connection_process ON connection (process_id);
-CREATE INDEX connection_dst ON connection (dst_id);
+CREATE INDEX connection_daily_id ON connection (daily_id);
 
--- The other names that host_source could have given; at most 16 a connection.
+-- The other candidates for a connection's name, 16 at most.
 CREATE TABLE rival (
     connection_id INTEGER NOT NULL REFERENCES connection,
     host_id       INTEGER NOT NULL REFERENCES host,
+    lookup_id     INTEGER,                      -- as in connection
     PRIMARY KEY (connection_id, host_id)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX rival_host ON rival (host_id);
 
+-- What many lookups have in common, with their totals, like connection_group.
+CREATE TABLE lookup_group (
+    id          INTEGER PRIMARY KEY,
+    process_id  INTEGER REFERENCES process,
+    server_id   INTEGER REFERENCES address,
+    server_port INTEGER,
+    transport   TEXT    NOT NULL,               -- 'udp', 'tcp'
+    qname_id    INTEGER REFERENCES host,
+    qtype       TEXT,
+    rcode       TEXT,
+    status      TEXT    NOT NULL,               -- 'answered', 'unanswered', 'unsolicited', 'malformed'
+    lookups     INTEGER NOT NULL DEFAULT 0,
+    first_ts    INTEGER NOT NULL DEFAULT 0,
+    last_ts     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX lookup_group_process ON lookup_group (process_id, qname_id);
+CREATE INDEX lookup_group_qname ON lookup_group (qname_id) WHERE qname_id IS NOT NULL;
+CREATE INDEX lookup_group_server ON lookup_group (server_id) WHERE server_id IS NOT NULL;
+
+-- The share of one day in a lookup group.
+CREATE TABLE lookup_daily (
+    day_id   INTEGER NOT NULL REFERENCES day,
+    group_id INTEGER NOT NULL REFERENCES lookup_group,
+    lookups  INTEGER NOT NULL,
+    first_ts INTEGER NOT NULL,
+    last_ts  INTEGER NOT NULL,
+    PRIMARY KEY (day_id, group_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX lookup_daily_group ON lookup_daily (group_id);
+
+-- A DNS query and its result.
+CREATE TABLE lookup (
+    id         INTEGER PRIMARY KEY,
+    ts         INTEGER NOT NULL,                -- of the query; of the answer where no query was seen
+    group_id   INTEGER NOT NULL REFERENCES lookup_group,
+    latency_us INTEGER,
+    times      INTEGER NOT NULL DEFAULT 1       -- how many similar messages this row represents
+) STRICT;
+CREATE INDEX lookup_ts ON lookup (ts);
+CREATE INDEX lookup_group_id ON lookup (group_id);
+
+-- A resource record of an answer.
+CREATE TABLE answer (
+    lookup_id INTEGER NOT NULL REFERENCES lookup,
+    n         INTEGER NOT NULL,                 -- position in the message
+    name_id   INTEGER REFERENCES host,          -- NULL: the queried name
+    type      TEXT    NOT NULL,
+    data      TEXT    NOT NULL,                 -- presentation form of RFC 1035, RFC 9460; RFC 3597 for unknown types
+    ttl       INTEGER NOT NULL,                 -- seconds
+    PRIMARY KEY (lookup_id, n)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answer_name ON answer (name_id) WHERE name_id IS NOT NULL;
+
+-- Loss within a recording; the time between recordings follows from `recording`.
 CREATE TABLE gap (
     id           INTEGER PRIMARY KEY,
     recording_id INTEGER NOT NULL REFERENCES recording,
     from_ts      INTEGER NOT NULL,
     to_ts        INTEGER NOT NULL,
-    kind         TEXT    NOT NULL,          -- an event kind, or 'parse'
+    kind         TEXT    NOT NULL,              -- an event kind, 'parse', 'retention', ...: docs/schema.md
     lost         INTEGER NOT NULL,
     why          TEXT    NOT NULL
 ) STRICT;
 
--- The public interface ------------------------------------------------------
-
--- A row per connection attempt or UDP flow. docs/schema.md explains each column.
-CREATE VIEW egress AS
-SELECT
-    c.id,
-    strftime('%Y-%m-%dT%H:%M:%S', c.ts / 1000000000, 'unixepoch')
-        || printf('.%03dZ', c.ts / 1000000 % 1000)                 AS time,
-    c.ts,
-    p.pid, c.tid, p.comm, p.exe, p.cmdline, p.uid, p.user,
-    p.ppid, p.parent_comm,
-    c.protocol,
-    CASE WHEN instr(d.ip, ':') THEN 6 ELSE 4 END                   AS family,
-    s.ip                                                           AS src_ip,
-    c.src_port,
-    d.ip                                                           AS dst_ip,
-    c.dst_port,
-    d.scope                                                        AS dst_scope,
-    h.name                                                         AS host,
-    c.host_source, c.host_age_ms, c.host_rivals,
-    c.outcome, c.errno, c.latency_us,
-    c.tx_bytes, c.rx_bytes, c.duration_us,
-    p.unit,
-    k.container_id,
-    k.name                                                         AS container_name,
-    k.image                                                        AS container_image,
-    k.runtime                                                      AS container_runtime,
-    k.hostname                                                     AS container_hostname,
-    k.ip                                                           AS container_ip,
-    k.pod,
-    p.netns, p.cgroup,
-    d.addr                                                         AS dst_addr
-FROM connection c
-JOIN process p        ON p.id = c.process_id
-JOIN address d        ON d.id = c.dst_id
-LEFT JOIN address s   ON s.id = c.src_id
-LEFT JOIN host h      ON h.id = c.host_id
-LEFT JOIN container k ON k.id = p.container_id;
-
--- A row per record of an answer, and one for a lookup without records.
-CREATE VIEW dns AS
-SELECT
-    l.id,
-    strftime('%Y-%m-%dT%H:%M:%S', l.ts / 1000000000, 'unixepoch')
-        || printf('.%03dZ', l.ts / 1000000 % 1000)                 AS time,
-    l.ts,
-    p.pid, p.comm, p.exe,
-    k.name                                                         AS container_name,
-    v.ip                                                           AS server_ip,
-    l.server_port, l.transport,
-    q.name                                                         AS qname,
-    l.qtype, l.rcode,
-    n.name                                                         AS name,
-    a.type, a.data, a.ttl,
-    l.latency_us, l.status
-FROM lookup l
-LEFT JOIN process p   ON p.id = l.process_id
-LEFT JOIN container k ON k.id = p.container_id
-LEFT JOIN address v   ON v.id = l.server_id
-LEFT JOIN host q      ON q.id = l.qname_id
-LEFT JOIN answer a    ON a.lookup_id = l.id
-LEFT JOIN host n      ON n.id = a.name_id;
-
--- When egrets was not seeing everything: what it lost, and the time between
--- recordings. A recording that was killed ended with its newest batch.
-CREATE VIEW gaps AS
-SELECT from_ts, to_ts, kind, lost, why FROM gap
-UNION ALL
-SELECT ended, next_start, 'recording', NULL,
-       CASE WHEN clean THEN 'not recording' ELSE 'not recording: the recorder before did not end cleanly' END
-FROM (SELECT COALESCE(end_ts, seen_ts) AS ended, clean,
-             LEAD(start_ts) OVER (ORDER BY id) AS next_start
-      FROM recording)
-WHERE next_start > ended;
-
--- One row per run of `egrets record`.
-CREATE VIEW recordings AS
-SELECT
-    id,
-    strftime('%Y-%m-%dT%H:%M:%S', start_ts / 1000000000, 'unixepoch')
-        || printf('.%03dZ', start_ts / 1000000 % 1000)             AS start,
-    strftime('%Y-%m-%dT%H:%M:%S', end_ts / 1000000000, 'unixepoch')
-        || printf('.%03dZ', end_ts / 1000000 % 1000)               AS end,
-    start_ts, end_ts, seen_ts,
-    hostname, kernel, boot_id, version, pid, hook_set, hooks, clean
-FROM recording;
+-- Table sizes for the query planner. Nothing runs ANALYZE on a history, and with
+-- SQLite's default estimates it would rather scan all connections than go from a name
+-- to its groups and their connections. Only the proportions matter.
+ANALYZE sqlite_schema;
+DELETE FROM sqlite_stat1;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('connection', 'connection_ts', '10000000 1'),
+    ('connection', 'connection_daily_id', '10000000 50'),
+    ('connection_daily', 'connection_daily_group', '200000 10 1'),
+    ('connection_daily', 'connection_daily_day', '200000 7000'),
+    ('connection_daily', 'connection_daily_removed', '100 100'),
+    ('connection_group', 'connection_group_process', '20000 40 3 2'),
+    ('connection_group', 'connection_group_host', '20000 10'),
+    ('connection_group', 'connection_group_dst', '20000 8'),
+    ('connection_group', 'connection_group_src', '20000 4000'),
+    ('day', 'sqlite_autoindex_day_1', '30 1'),
+    ('process', 'process_comm', '500 10'),
+    ('process', 'process_container', '200 10'),
+    ('process', 'process_parent', '500 10'),
+    ('process', 'process_user', '500 100'),
+    ('process', 'process_unit', '300 15'),
+    ('host', 'sqlite_autoindex_host_1', '2000 1'),
+    ('address', 'sqlite_autoindex_address_1', '2500 1'),
+    ('container', 'container_container_id', '20 1'),
+    ('container', 'container_outer', '2 1'),
+    ('lookup_group', 'lookup_group_process', '40000 80 4'),
+    ('lookup_group', 'lookup_group_qname', '40000 20'),
+    ('lookup_group', 'lookup_group_server', '40000 20000'),
+    ('lookup_daily', 'lookup_daily', '280000 9000 1'),
+    ('lookup_daily', 'lookup_daily_group', '280000 7 1'),
+    ('lookup', 'lookup_ts', '10000000 1'),
+    ('lookup', 'lookup_group_id', '10000000 250'),
+    ('answer', 'answer', '20000000 2 1'),
+    ('answer', 'answer_name', '5000000 2000'),
+    ('rival', 'rival', '1000000 2 1'),
+    ('rival', 'rival_host', '1000000 500'),
+    ('ancestor', 'ancestor_pid', '500 1'),
+    ('ancestor', 'ancestor_comm', '500 10'),
+    ('lineage', 'lineage', '2500 5 1'),
+    ('lineage', 'lineage_above', '2500 10'),
+    ('recording', NULL, '10'),
+    ('gap', NULL, '100');
+ANALYZE sqlite_schema;

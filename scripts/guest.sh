@@ -28,6 +28,28 @@ ip link set lo up
 echo "guest: $(uname -r) is up"
 [ ! -e /proc/sys/net/mptcp ] || echo "guest: has mptcp"
 
+# share EGRETS: a recorder for all tests that need none of their own, tests/support/shared.rs
+share() {
+	export EGRETS_TEST_HISTORY=/tmp/shared/e.db
+	rm -rf /tmp/shared
+	# Ctrl-C, which background jobs ignore, is what stops it
+	env --default-signal=INT "$1" record --db $EGRETS_TEST_HISTORY 2>/tmp/recorder &
+	recorder=$!
+	until grep -q 'recording into' /tmp/recorder; do
+		kill -0 "$recorder" || break
+		sleep 0.2
+	done
+}
+
+# The end of that recorder, which is clean.
+unshare_recorder() {
+	unset EGRETS_TEST_HISTORY
+	kill -INT "$recorder"
+	wait "$recorder" && return
+	echo "guest: the recorder ended with $?"
+	cat /tmp/recorder
+}
+
 # shellcheck source=/dev/null
 . /job
 if dmesg | grep -E 'WARNING:|BUG:|Oops'; then

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [test] [kernels] [fuzz] [lint] [vmlinux]
+#     setup.sh [root] [build] [reader] [test] [kernels] [fuzz] [lint] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -20,6 +20,10 @@ for part in "$@"; do
 	build)
 		rust=yes
 		packages+=(clang libelf-dev zlib1g-dev pkg-config make gcc)
+		;;
+	reader)
+		rust=yes
+		packages+=(make gcc)
 		;;
 	test)
 		[ "$(id -u)" = 0 ] || fail "the tests load BPF programs and make network namespaces: sudo make test"

@@ -1,14 +1,14 @@
 #!/bin/bash
 # Builds the tests as the user who called sudo, runs them as root, and adds up:
 # the last line is "N passed, N failed" over all runners. Arguments name runners,
-# such as "naming"; none stand for all.
+# such as "naming"; without any, all run, and scripts/tables.sh reads their log.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh build test
 scripts/tools.sh
 
 built=$(scripts/cargo.sh test --no-run --message-format=json-render-diagnostics)
-# the artifacts that are tests, not the examples and the program that they use
+# the artifacts that are tests, not the tools and the program that they run
 mapfile -t runners < <(sed -n 's/.*"test":true},"features":.*"executable":"\([^"]*\)".*/\1/p' <<<"$built")
 wanted=()
 if [ $# -gt 0 ]; then
@@ -21,6 +21,12 @@ fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+all=/dev/null
+if [ $# = 0 ]; then
+	all=${CARGO_TARGET_DIR:-target}/tmp/logs/test.log
+	mkdir -p "$(dirname "$all")"
+	: >"$all"
+fi
 export RUST_TEST_THREADS=2 INSTA_UPDATE=no INSTA_WORKSPACE_ROOT=$PWD
 passed=0 failed=0
 for runner in "${runners[@]}"; do
@@ -36,6 +42,7 @@ for runner in "${runners[@]}"; do
 	tail -n +1 -s 0.2 -f --pid=$pid "$log"
 	status=0
 	wait $pid || status=$?
+	cat "$log" >>"$all"
 	if [[ $(grep '^test result:' "$log" | tail -n 1) =~ ([0-9]+)\ passed\;\ ([0-9]+)\ failed ]]; then
 		passed=$((passed + BASH_REMATCH[1]))
 		failed=$((failed + BASH_REMATCH[2]))

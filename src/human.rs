@@ -1,4 +1,4 @@
-//! Amounts as people read them.
+//! Amounts in units for people.
 
 /// A number of bytes, in units of 1024.
 pub fn bytes(n: i64) -> String {
@@ -8,7 +8,7 @@ pub fn bytes(n: i64) -> String {
     let mut value = n as f64 / 1024.0;
     let mut unit = "KiB";
     for larger in ["MiB", "GiB", "TiB", "PiB", "EiB"] {
-        // What would be rounded up to 1024.0 is 1.0 of the next.
+        // 1023.95 and more would round to 1024.0: use the next unit.
         if value < 1023.95 {
             break;
         }
@@ -18,7 +18,7 @@ pub fn bytes(n: i64) -> String {
     format!("{value:.1} {unit}")
 }
 
-/// A length of time in microseconds, in its two largest units.
+/// A duration, given in microseconds, in its two largest units.
 pub fn duration(us: i64) -> String {
     match us {
         ..1_000 => format!("{us}us"),
@@ -41,7 +41,7 @@ fn long(seconds: i64) -> String {
     }
 }
 
-/// `n` of something: `1 process`, `2 processes`.
+/// A number with its noun: `1 process`, `2 processes`.
 pub fn count(n: i64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_take_the_largest_unit_that_they_fill() {
+    fn bytes_use_the_largest_unit_of_which_there_is_at_least_one() {
         for (n, shown) in [
             (0, "0 B"),
             (1023, "1023 B"),
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_show_two_units_at_most() {
+    fn durations_show_at_most_two_units() {
         for (us, shown) in [
             (0, "0us"),
             (999, "999us"),

@@ -1,5 +1,5 @@
-//! egrets: which process, in which container, talked to which hostname, when,
-//! how much. docs/architecture.md follows an event through these modules.
+//! egrets: which process, in which container, talked to which hostname, when, how much.
+//! docs/architecture.md follows an event through these modules.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 #[cfg(feature = "record")]

@@ -1,5 +1,5 @@
-//! Reads the command line, runs the command, and turns what went wrong into one
-//! line on stderr and exit status 2.
+//! Parses the command line, runs the command, and reports an error as one line on stderr and
+//! exit status 2.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 use std::io::{ErrorKind, Write};
@@ -10,7 +10,7 @@ use egrets::cli::{Cli, Command};
 use egrets::{commands, store};
 use log::LevelFilter;
 
-/// Exit status of an error, as ripgrep's and grep's.
+/// Exit status of errors, as in grep and ripgrep.
 const ERROR: u8 = 2;
 
 fn main() -> ExitCode {
@@ -41,12 +41,12 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        // Who reads has seen enough.
+        // The reader of the output has closed it, as `head` does.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             let help = match store::is_damaged(&e) {
                 true => {
-                    "; the file is damaged: 'sqlite3 FILE .recover' shows what can be saved of it, and --db names another"
+                    "; the file is damaged: 'sqlite3 FILE .recover' shows what can be recovered, and --db selects another file"
                 }
                 false => "",
             };
@@ -63,7 +63,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Plain lines, as the errors are; RUST_LOG=debug shows what libbpf says.
+/// Plain lines like those of errors; RUST_LOG=debug adds libbpf's messages.
 fn log_to_stderr() {
     env_logger::Builder::new()
         .filter_level(LevelFilter::Info)

@@ -1,16 +1,17 @@
-//! Making text that others chose safe to show.
+//! Showing untrusted text safely.
 //!
-//! Process names, arguments, host names and container metadata come from
-//! whoever runs on the host or answers its DNS. Written raw to a terminal they
-//! could move the cursor, recolour, or reorder what is read.
+//! Process names, arguments, host names and container metadata are chosen by any process on
+//! the host, or by its DNS servers. Written raw to a terminal, they could move the cursor,
+//! change colours or reorder text.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// `s` with everything that does not show as itself escaped: control
-/// characters as `\n`, `\t`, `\r` or `\xNN`, invisible and reordering ones as
-/// `\u{NNNN}`. A backslash stays as it is: this is for reading, not for
-/// parsing back.
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// `s` with unprintable characters escaped: control characters as `\n`, `\t`, `\r` or `\xNN`,
+/// invisible and reordering ones as `\u{NNNN}`. A backslash stays as it is: the result is for
+/// reading, not for parsing.
 pub fn printable(s: &str) -> Cow<'_, str> {
     if s.chars().all(is_printable) {
         return Cow::Borrowed(s);
@@ -30,8 +31,8 @@ pub fn printable(s: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Whether `c` shows as itself: neither a control character (C0, DEL, C1) nor
-/// one of Unicode's invisible, line-breaking or reordering format characters.
+/// Whether `c` is neither a control character (C0, DEL, C1) nor one of Unicode's invisible,
+/// line-breaking or reordering format characters.
 pub fn is_printable(c: char) -> bool {
     !c.is_control()
         && !matches!(c,
@@ -44,12 +45,13 @@ pub fn is_printable(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}') // tags: a second, invisible ASCII
 }
 
-/// The columns that `s` takes, at one a character.
+/// The terminal columns that `s` takes: two for wide characters (UAX #11), none for combining
+/// ones.
 pub fn width(s: &str) -> usize {
-    s.chars().count()
+    s.width()
 }
 
-/// `s`, cut to `columns` where it is wider, the cut shown as `…`.
+/// `s`, cut to `columns` if it is wider; `…` marks the cut.
 pub fn clip(s: &str, columns: usize) -> Cow<'_, str> {
     if width(s) <= columns {
         return Cow::Borrowed(s);
@@ -57,7 +59,16 @@ pub fn clip(s: &str, columns: usize) -> Cow<'_, str> {
     let Some(kept) = columns.checked_sub(1) else {
         return Cow::Borrowed("");
     };
-    Cow::Owned(s.chars().take(kept).chain(['…']).collect())
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += match c {
+            // A variation selector can widen the character before it.
+            '\u{fe00}'..='\u{fe0f}' => 1,
+            c => c.width().unwrap_or(1),
+        };
+        used <= kept
+    };
+    Cow::Owned(s.chars().take_while(fits).chain(['…']).collect())
 }
 
 #[cfg(test)]
@@ -66,14 +77,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn ordinary_text_in_any_language_is_kept_without_a_copy() {
+    fn ordinary_text_in_any_language_is_not_copied() {
         for s in ["", "curl", r"C:\temp\n", "Grüße, 世界 🦩", "a b'\"%_"] {
             assert!(matches!(printable(s), Cow::Borrowed(kept) if kept == s));
         }
     }
 
     #[test]
-    fn what_could_drive_a_terminal_is_escaped() {
+    fn control_characters_are_escaped() {
         assert_eq!(printable("a\nb\tc\r"), r"a\nb\tc\r");
         assert_eq!(
             printable("\x1b[31mred\x07\x7f\0"),
@@ -83,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_hide_or_reorder_is_escaped() {
+    fn invisible_and_reordering_characters_are_escaped() {
         assert_eq!(printable("exe\u{202e}gpj"), r"exe\u{202e}gpj");
         for c in "\u{200b}\u{200f}\u{202a}\u{2066}\u{2069}\u{feff}\u{2028}\u{2029}\u{e0041}".chars()
         {
@@ -95,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn clipping_keeps_what_fits_and_marks_what_was_cut() {
+    fn clipping_keeps_what_fits_and_marks_the_cut() {
         assert_eq!(clip("abcdef", 6), "abcdef");
         assert_eq!(clip("abcdef", 5), "abcd…");
         assert_eq!(clip("äöüäöü", 3), "äö…");
@@ -103,14 +114,38 @@ mod tests {
         assert_eq!(clip("abc", 0), "");
     }
 
+    #[test]
+    fn width_counts_terminal_columns() {
+        for (text, columns) in [
+            ("curl", 4),
+            ("世界", 4),
+            ("cafe\u{301}", 4),
+            ("🦩", 2),
+            ("❤\u{fe0f}", 2),
+            ("ﾊﾟ", 2),
+        ] {
+            assert_eq!(width(text), columns, "{text}");
+        }
+    }
+
+    #[test]
+    fn clipping_never_splits_a_wide_character() {
+        assert_eq!(clip("世界浏览器", 10), "世界浏览器");
+        assert_eq!(clip("世界浏览器", 9), "世界浏览…");
+        assert_eq!(clip("世界浏览器", 8), "世界浏…");
+        assert_eq!(clip("世界", 2), "…");
+        assert_eq!(clip("cafe\u{301}s", 5), "cafe\u{301}s");
+        assert_eq!(clip("cafe\u{301}s", 4), "caf…");
+    }
+
     proptest! {
         #[test]
-        fn no_text_gets_a_dangerous_character_through(s in any::<String>()) {
+        fn no_dangerous_character_gets_through(s in any::<String>()) {
             prop_assert!(printable(&s).chars().all(is_printable));
         }
 
         #[test]
-        fn clipped_text_is_never_wider_than_asked(s in any::<String>(), columns in 0usize..40) {
+        fn clipped_text_is_never_too_wide(s in any::<String>(), columns in 0usize..40) {
             prop_assert!(width(&clip(&s, columns)) <= columns);
         }
     }

@@ -1,4 +1,4 @@
-//! The times that the command line and the questions accept.
+//! Parses the times that the command line and questions accept.
 
 use anyhow::{Context, Result, bail};
 use chrono::{
@@ -10,29 +10,24 @@ const EXAMPLES: &str = "10m, 2h 30m ago, now, today, yesterday, 14:00, \
                         2026-11-23, 2026-11-23 14:00, 2026-11-23T14:00:05Z";
 
 #[cfg(test)]
-pub mod berlin;
-#[cfg(test)]
-mod tests;
+pub mod tests;
 
-/// Times of day, alone or after a date.
+/// Formats of a time of day, alone or after a date.
 const CLOCKS: [&str; 2] = ["%H:%M:%S%.f", "%H:%M"];
 
-/// The moment that `text` means, in the time zone of `now` unless it names its
-/// own.
+/// Parses a time, in the zone of `now` unless `text` has a zone.
 ///
-/// A duration (`10m`, `2h 30m`, with or without `ago`) is that long before
-/// `now`; a date alone is its first moment, and so is a day of the week, the last
-/// such day, each with or without a time (`monday 9am`); `this week` is its first moment;
-/// a time alone (`14:00`, `9am`, `noon`) is today's; a date
-/// without a year (`11-23 14:00`, as the tables show it) is this year's. Where
-/// the clocks were set back, a local time that came twice is the first; where
-/// they were put forward, one that never came is as far after the jump as it
-/// claims to be.
+/// A duration (`10m`, `2h 30m`, with or without `ago`) is that long before `now`. A date alone
+/// is its start, and so is a day of the week, which is the latest such day; both can be
+/// followed by a time (`monday 9am`). `this week` is its start. A time alone (`14:00`, `9am`,
+/// `noon`) is today's; a date without a year (`11-23 14:00`, as in tables) is this year's. A
+/// local time that occurs twice, when clocks are set back, is the first one; one that is
+/// skipped, when they are set forward, counts from before the jump.
 ///
 /// # Errors
 ///
-/// When `text` is none of these, or outside the years 1970 to 2261, which is
-/// what nanoseconds in an `i64` can count.
+/// When `text` is none of these, or outside the years 1970 to 2261, the range of nanoseconds
+/// in an `i64`.
 pub fn parse<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateTime<Utc>> {
     let shown = || crate::text::clip(&crate::text::printable(text), 60).into_owned();
     let Some(time) = relative(text, now)
@@ -40,7 +35,7 @@ pub fn parse<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateTime<Ut
         .or_else(|| local(text, now))
     else {
         bail!(
-            "\"{}\" is not a time I know; try one of: {EXAMPLES}",
+            "\"{}\" is not a valid time; try one of: {EXAMPLES}",
             shown()
         );
     };
@@ -48,8 +43,8 @@ pub fn parse<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateTime<Ut
         .with_context(|| format!("\"{}\" is outside the years 1970 to 2261", shown()))
 }
 
-/// Nanoseconds since 1970-01-01T00:00:00Z, as the history's `ts` counts them;
-/// the nearest end of the range for what an `i64` cannot hold.
+/// Nanoseconds since 1970-01-01T00:00:00Z, like the history's `ts`; saturates at the range of
+/// an `i64`.
 pub fn to_ns(time: DateTime<Utc>) -> i64 {
     time.timestamp_nanos_opt()
         .unwrap_or(if time.timestamp() < 0 {
@@ -59,20 +54,19 @@ pub fn to_ns(time: DateTime<Utc>) -> i64 {
         })
 }
 
-/// ISO 8601 in UTC with milliseconds, as the views' `time` columns have it, of
-/// nanoseconds since 1970.
+/// Nanoseconds since 1970 as ISO 8601 in UTC with milliseconds, like the views' `time` columns.
 pub fn iso(ns: i64) -> String {
     DateTime::from_timestamp_nanos(ns)
         .format("%Y-%m-%dT%H:%M:%S%.3fZ")
         .to_string()
 }
 
-/// What a form of time makes of a text: nothing where it is not of that form;
-/// `Some(None)` where it is, but beyond what can be counted.
-type Read = Option<Option<DateTime<Utc>>>;
+/// The result of trying one form of time: `None` if the text has another form, `Some(None)` if
+/// it has this form but is out of range.
+type Attempt = Option<Option<DateTime<Utc>>>;
 
-/// Times counted from now.
-fn relative<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Read {
+/// Times relative to now.
+fn relative<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Attempt {
     let lower = text.trim().to_ascii_lowercase();
     let lower = lower.as_str();
     if lower == "now" {
@@ -89,7 +83,7 @@ fn relative<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Read {
         return Some(at(date.map(|date| date.and_time(time))).flatten());
     }
     let duration = match lower.strip_prefix("last ").or(lower.strip_prefix("past ")) {
-        // "last week"; in a number "1 " would be one more digit
+        // "last week" is 1 week; before a number, "1 " would be another digit
         Some(unit) if unit.starts_with(char::is_alphabetic) => format!("1 {unit}"),
         _ => lower
             .strip_suffix("ago")
@@ -108,7 +102,7 @@ fn relative<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Read {
     }
 }
 
-/// The day of a word; `Some(None)` where the calendar ends before it.
+/// The day that a word names; `Some(None)` if it is before the calendar's start.
 fn day<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Option<Option<NaiveDate>> {
     let today = now.date_naive();
     let ago = |days: u32| Some(today.checked_sub_days(Days::new(days.into())));
@@ -149,8 +143,8 @@ fn clock(text: &str) -> Option<NaiveTime> {
     }
 }
 
-/// Dates with a time and a zone: RFC 3339, and looser forms of it.
-fn zoned(text: &str) -> Read {
+/// Dates with a time and a zone: RFC 3339 and looser forms of it.
+fn zoned(text: &str) -> Attempt {
     let text = text.trim();
     let text = match text.strip_suffix("UTC").or(text.strip_suffix("utc")) {
         Some(time) => format!("{}Z", time.trim_end()),
@@ -161,8 +155,8 @@ fn zoned(text: &str) -> Read {
         .map(|time| Some(time.to_utc()))
 }
 
-/// Dates and times as the clock on the wall of `now`'s zone shows them.
-fn local<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Read {
+/// Local dates and times in the zone of `now`.
+fn local<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Attempt {
     let text = text.trim();
     let today = now.date_naive();
     let this_year = format!("{}-{text}", today.year());
@@ -178,7 +172,7 @@ fn local<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Read {
         .map(|time| in_zone(time, now))
 }
 
-/// Formats of a date with a time, each finished by `ending`.
+/// Formats of a date with a time, each completed by `ending`.
 fn dates(ending: impl Fn(&str) -> String) -> impl Iterator<Item = String> {
     ["%Y-%m-%d ", "%Y-%m-%dT"]
         .into_iter()
@@ -186,9 +180,9 @@ fn dates(ending: impl Fn(&str) -> String) -> impl Iterator<Item = String> {
         .map(move |form| ending(&form))
 }
 
-/// The moment at which the clock of `now`'s zone showed `time`.
+/// The instant of a local time in the zone of `now`.
 fn in_zone<Tz: TimeZone>(time: NaiveDateTime, now: &DateTime<Tz>) -> Option<DateTime<Utc>> {
-    // Zone data is asked only about years that can be meant.
+    // Zone data is only queried for years in range.
     if !(1969..=2262).contains(&time.year()) {
         return None;
     }
@@ -196,7 +190,7 @@ fn in_zone<Tz: TimeZone>(time: NaiveDateTime, now: &DateTime<Tz>) -> Option<Date
     match zone.from_local_datetime(&time) {
         LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => Some(moment.to_utc()),
         LocalResult::None => {
-            // No offset reaches a whole day, so the day before is before the jump.
+            // Offsets are less than a day, so the day before is before the jump.
             let day_before = time.checked_sub_days(Days::new(1))?;
             let offset = zone.offset_from_utc_datetime(&day_before).fix();
             Some(time.checked_sub_offset(offset)?.and_utc())

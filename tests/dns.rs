@@ -488,7 +488,7 @@ fn a_big_answer_is_whole() {
 fn messages_that_share_a_packet_are_read_one_by_one() {
     let net = Net::new();
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     net.far(|| {
         let server = UdpSocket::bind((FAR4, 53)).unwrap();
         let client = UdpSocket::bind((FAR4, 0)).unwrap();
@@ -523,8 +523,7 @@ fn messages_that_share_a_packet_are_read_one_by_one() {
             left -= client.recv(&mut room).unwrap();
         }
     });
-    recorder.stop();
-    // other tests' lookups are in it too
+    recording.save(&db);
     let got =
         "SELECT qname, status, data FROM dns WHERE qname IN ('one.test', 'two.test') ORDER BY id";
     assert_eq!(

@@ -220,7 +220,10 @@ fn what_is_there_is_replaced_only_by_force_and_never_if_it_is_no_file() {
     for path in ["/dev/null", dir.path().to_str().unwrap()] {
         let output = export(&db, &["-o", path, "--force"]);
         assert_eq!(code(&output), 2, "{path}");
-        assert!(text(&output.stderr).contains("is no file"), "{path}");
+        assert!(
+            text(&output.stderr).contains("is not a regular file"),
+            "{path}"
+        );
     }
     let left = fs::read_dir(dir.path()).unwrap();
     let left = left.filter(|entry| {

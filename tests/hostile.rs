@@ -46,7 +46,7 @@ fn named() -> (tempfile::TempDir, std::path::PathBuf) {
     for (id, name) in (1..).zip(NAMES) {
         let all = format!(
             "INSERT INTO host (name) VALUES (lower(?1));
-             UPDATE edge SET host_id = last_insert_rowid()
+             UPDATE connection_group SET host_id = last_insert_rowid()
                  WHERE process_id = (SELECT process_id FROM egress WHERE id = {id});
              UPDATE process SET comm = substr(?1, 1, 15), exe = NULL
                  WHERE id = (SELECT process_id FROM egress WHERE id = {id});"

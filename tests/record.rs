@@ -314,10 +314,10 @@ fn five_hundred_datagrams_are_one_flow_with_its_bytes_both_ways() {
 fn a_udp_servers_answers_are_no_flows_of_its_own() {
     let net = Net::new();
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let port = net.echo().to_string();
     ok(net.command(dial()).args(["udp", FAR4, &port, "3", "10"]));
-    assert_eq!(recorder.stop(), 0);
+    recording.save(&db);
     let (near, far) = (net.near_inode().to_string(), net.far_inode().to_string());
     let flows = sqlite3(
         &db,

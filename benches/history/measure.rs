@@ -207,7 +207,7 @@ pub fn retention(path: &Path, generator: &mut Generator, bytes: u64, batch: usiz
         };
     let without = commits(&mut store, &|n| Ok(n == 200))?;
     let kept = bytes / 10 * 9;
-    store.keep.bytes = Some(kept);
+    store.retention.bytes = Some(kept);
     let shrinking = commits(&mut store, &|n| {
         Ok(n == 5_000 || std::fs::metadata(path)?.len() < kept + (4 << 20))
     })?;

@@ -12,7 +12,7 @@ use super::DbArgs;
 use super::values::{at_least_one, duration, kept_time, max_size, ring_bytes};
 use crate::attribute::Exclude;
 use crate::capture::{self, HookSet, MAX_OTHER_PORTS};
-use crate::store::Told;
+use crate::store::Override;
 
 #[derive(Debug, Args)]
 pub struct WatchArgs {
@@ -113,16 +113,16 @@ pub struct RecordArgs {
     /// Remove connections and lookups older than this, e.g. 30d; "none" keeps them
     /// however old they are [default: none]
     #[arg(long, value_name = "TIME", value_parser = kept_time)]
-    pub keep: Option<Told<Duration>>,
+    pub keep: Option<Override<Duration>>,
     /// Remove the oldest rows when the history exceeds this, e.g. 500M, 2G; "none" sets no
     /// limit, "default" resets it to 2G [default: 2G]
     #[arg(long, value_name = "SIZE", value_parser = max_size)]
-    pub max_size: Option<Told<u64>>,
+    pub max_size: Option<Override<u64>>,
     /// Keep daily and overall totals of removed connections until they are older than this,
     /// e.g. 365d; "none" removes them with the connections and leaves earlier ones
     /// [default: none]
     #[arg(long, value_name = "TIME", value_parser = kept_time)]
-    pub keep_summary: Option<Told<Duration>>,
+    pub keep_summary: Option<Override<Duration>>,
     /// Let this group read the history
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::store::Told;
+use crate::store::Override;
 
 pub fn duration(text: &str) -> Result<Duration> {
     let duration =
@@ -23,27 +23,27 @@ pub fn at_least_one(text: &str) -> Result<usize> {
 }
 
 /// "none" and "default", which every limit accepts.
-fn keyword<T>(text: &str) -> Option<Told<T>> {
+fn keyword<T>(text: &str) -> Option<Override<T>> {
     match text.to_ascii_lowercase().as_str() {
-        "none" => Some(Told::Unbounded),
-        "default" => Some(Told::Default),
+        "none" => Some(Override::Unbounded),
+        "default" => Some(Override::Default),
         _ => None,
     }
 }
 
 /// `--keep`, `--keep-summary`: a duration, "none" or "default".
-pub fn kept_time(text: &str) -> Result<Told<Duration>> {
+pub fn kept_time(text: &str) -> Result<Override<Duration>> {
     if let Some(keyword) = keyword(text) {
         return Ok(keyword);
     }
     match humantime::parse_duration(text) {
-        Ok(time) if !time.is_zero() => Ok(Told::Bound(time)),
+        Ok(time) if !time.is_zero() => Ok(Override::Bound(time)),
         _ => bail!("expected a duration such as 30d or 12h, \"none\" or \"default\""),
     }
 }
 
 /// `--max-size`: a size of at least 1M (`M` or `MiB`, `G` or `GiB`), "none" or "default".
-pub fn max_size(text: &str) -> Result<Told<u64>> {
+pub fn max_size(text: &str) -> Result<Override<u64>> {
     if let Some(keyword) = keyword(text) {
         return Ok(keyword);
     }
@@ -55,7 +55,7 @@ pub fn max_size(text: &str) -> Result<Told<u64>> {
         _ => ("", 1),
     };
     match number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)) {
-        Some(bytes) if bytes > 0 => Ok(Told::Bound(bytes)),
+        Some(bytes) if bytes > 0 => Ok(Override::Bound(bytes)),
         _ => bail!("expected a size such as 500M or 2GiB, \"none\" or \"default\""),
     }
 }
@@ -90,13 +90,13 @@ mod tests {
         for bad in ["", "1", "5G", "4294967296", "-1", "M", "2000M"] {
             assert!(ring_bytes(bad).is_err(), "{bad}");
         }
-        assert_eq!(max_size("2GiB").unwrap(), Told::Bound(2 << 30));
-        assert_eq!(max_size("500m").unwrap(), Told::Bound(500 << 20));
-        assert_eq!(max_size("none").unwrap(), Told::Unbounded);
-        assert_eq!(max_size("Default").unwrap(), Told::Default);
+        assert_eq!(max_size("2GiB").unwrap(), Override::Bound(2 << 30));
+        assert_eq!(max_size("500m").unwrap(), Override::Bound(500 << 20));
+        assert_eq!(max_size("none").unwrap(), Override::Unbounded);
+        assert_eq!(max_size("Default").unwrap(), Override::Default);
         let day = Duration::from_secs(86_400);
-        assert_eq!(kept_time("1d").unwrap(), Told::Bound(day));
-        assert_eq!(kept_time("none").unwrap(), Told::Unbounded);
+        assert_eq!(kept_time("1d").unwrap(), Override::Bound(day));
+        assert_eq!(kept_time("none").unwrap(), Override::Unbounded);
         assert!(kept_time("never").is_err());
         for bad in ["", "0M", "2", "-1G", "99999999999G", "GiB"] {
             assert!(max_size(bad).is_err(), "{bad}");

@@ -1,5 +1,5 @@
-//! `egrets check`: what this kernel allows, found out by doing it: every hook is
-//! loaded and attached for a moment.
+//! `egrets check`: reports what this kernel supports by loading and attaching every hook for a
+//! moment.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,11 +20,11 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     for check in preflight::checks() {
         writeln!(out, "  {} {}", mark(check.ok), check.what)?;
     }
-    if let Some(way_out) = preflight::remedy() {
-        writeln!(out, "recording can't work here yet: {way_out}")?;
+    if let Some(remedy) = preflight::remedy() {
+        writeln!(out, "recording does not work here yet: {remedy}")?;
         return Ok(ExitCode::from(2));
     }
-    // Its warnings would say the same as the lines below.
+    // The lines below say the same as its warnings.
     log::set_max_level(log::LevelFilter::Error);
     let capture = Capture::start(&Options {
         hooks: args.hooks.set(),
@@ -63,12 +63,12 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is not seen from where egrets runs, as in a container, and what helps.
+/// What can't be seen from here, for example in a container, and how to fix that.
 fn notes(capture: &Capture) -> Vec<String> {
     let mut notes = Vec::new();
     if !capture.whole {
         notes.push(
-            "this is a cgroup namespace of its own: connections and lookups of processes outside \
+            "egrets runs in its own cgroup namespace: connections and lookups of processes outside \
              of it are not seen; run egrets on the host, or with the host's namespaces \
              (docker run --cgroupns=host --pid=host)"
                 .into(),
@@ -76,9 +76,8 @@ fn notes(capture: &Capture) -> Vec<String> {
     }
     if !Namespace::Pid.is_initial() {
         notes.push(
-            "this is a pid namespace of its own: of processes that were there before egrets only \
-             the short name is known, and record -- CMD can't be used (docker run --pid=host \
-             helps)"
+            "egrets runs in its own pid namespace: only the short names of processes older than \
+             egrets are known, and record -- CMD is not available (docker run --pid=host helps)"
                 .into(),
         );
     }

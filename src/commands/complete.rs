@@ -1,4 +1,4 @@
-//! `egrets completions`, the scripts of shells, and `egrets complete-words`, which they ask.
+//! `egrets completions` prints a shell's script; the scripts call `egrets complete-words`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, CompleteArgs, CompletionsArgs, DbArgs};
 use crate::complete::{self, Completion, Shell, complete};
-use crate::query::Naming;
-use crate::store::{self, Names};
+use crate::query::NameKind;
+use crate::store::{self, StoredNames};
 
-/// Names that are offered at most.
+/// Most names that are offered.
 const MOST: usize = 50;
 
-/// How long a locked history is waited for: somebody has pressed a key.
+/// How long to wait for a locked history: the user has just pressed a key.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The exit status that tells a script that a file's path comes next.
+/// The exit status that makes a script complete a file's path.
 const FILE: u8 = 3;
 
 pub fn script(args: &CompletionsArgs) -> Result<ExitCode> {
@@ -33,7 +33,7 @@ pub fn words(args: &CompleteArgs) -> Result<ExitCode> {
     let words = args.words.iter().map(|word| word.to_string_lossy());
     let mut words = Vec::from_iter(words.map(|word| word.into_owned()));
     let last = words.pop().unwrap_or_default();
-    // bash gives its line as it is; of fish's words the last one is as it is.
+    // bash passes its raw line; fish passes words, of which the last is raw.
     let read = match args.shell {
         Shell::Bash => complete::read(&last, &args.breaks),
         Shell::Fish => complete::read(&last, "").map(|(_, typed)| (Vec::new(), typed)),
@@ -70,24 +70,24 @@ pub fn words(args: &CompleteArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names in the history, as far as it can be read.
-fn names(db: Option<PathBuf>, of: Naming, typed: &str) -> Vec<String> {
+/// Names in the history; none if it can't be read.
+fn names(db: Option<PathBuf>, of: NameKind, typed: &str) -> Vec<String> {
     let of = match of {
-        Naming::Host => Names::Hosts,
-        Naming::Process => Names::Programs,
-        Naming::Container => Names::Containers,
-        Naming::Image => Names::Images,
-        Naming::User => Names::Users,
-        Naming::Unit => Names::Units,
-        Naming::Pod => Names::Pods,
-        Naming::Namespace => Names::Namespaces,
-        Naming::Pid | Naming::Port => return Vec::new(),
+        NameKind::Host => StoredNames::Hosts,
+        NameKind::Process => StoredNames::Programs,
+        NameKind::Container => StoredNames::Containers,
+        NameKind::Image => StoredNames::Images,
+        NameKind::User => StoredNames::Users,
+        NameKind::Unit => StoredNames::Units,
+        NameKind::Pod => StoredNames::Pods,
+        NameKind::Namespace => StoredNames::Namespaces,
+        NameKind::Pid | NameKind::Port => return Vec::new(),
     };
     let db = db.or_else(|| std::env::var_os("EGRETS_DB").map(PathBuf::from));
     let found = || -> Result<Vec<String>> {
         let db = store::open_reader(&super::readers_db(&DbArgs { db }))?;
         db.busy_timeout(PATIENCE)?;
-        store::names(&db, of, typed, MOST)
+        store::names_with_prefix(&db, of, typed, MOST)
     };
     found().unwrap_or_default()
 }

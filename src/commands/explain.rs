@@ -18,8 +18,8 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         Explanation::read(&db, args.id).map_err(|e| store::of_file(e, &path))?
     else {
         bail!(
-            "there is no connection {} in {}: 'egrets query \"when did NAME hit HOST\"' shows the \
-             ids that there are, and so does 'egrets record --print'; what watch prints is not kept",
+            "there is no connection {} in {}; 'egrets query \"when did NAME hit HOST\"' and \
+             'egrets record --print' show ids, while those of 'egrets watch' are not stored",
             args.id,
             path.display()
         );
@@ -30,13 +30,5 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode> {
         false => explanation.text(&Local::now(), &mut out)?,
     }
     out.flush()?;
-    if !explanation.has_evidence() {
-        writeln!(
-            std::io::stderr(),
-            "note: an older egrets wrote {0}, and what its names rest on can't be read yet: \
-             'sudo egrets record --db {0} --for 1s' brings it up to date",
-            path.display()
-        )?;
-    }
     Ok(ExitCode::SUCCESS)
 }

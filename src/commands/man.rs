@@ -1,4 +1,4 @@
-//! `egrets man-pages`: a page of manual for each command, as `make install` installs them.
+//! `egrets man-pages`: a man page for each command, for `make install`.
 
 use std::fs;
 use std::process::ExitCode;
@@ -14,6 +14,6 @@ pub fn run(args: &ManArgs) -> Result<ExitCode> {
         .and_then(|()| {
             clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), directory)
         })
-        .with_context(|| format!("{} can't be written", directory.display()))?;
+        .with_context(|| format!("can't write {}", directory.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,4 @@
-//! The commands: each reads its arguments, joins the stages of the path, and
-//! returns its exit status.
+//! The commands. Each reads its arguments, connects the stages, and returns its exit status.
 
 #[cfg(feature = "record")]
 pub mod check;
@@ -26,7 +25,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::cli::DbArgs;
 use crate::human;
-use crate::store::Keep;
+use crate::store::Retention;
 
 /// Refuses a command that needs the recorder, in a build that lacks it.
 ///
@@ -36,17 +35,16 @@ use crate::store::Keep;
 #[cfg(not(feature = "record"))]
 pub fn unavailable(command: &str) -> Result<std::process::ExitCode> {
     anyhow::bail!(
-        "'egrets {command}' is not in this build, which only reads histories \
-         (query, export, explain, status): it was compiled without the feature \"record\". \
-         'make build', or 'cargo build --release' without --no-default-features, compiles all \
-         of egrets"
+        "this build only reads histories (query, export, explain, status), so '{command}' is not \
+         available: it was compiled without the feature \"record\". 'make build', or \
+         'cargo build --release' without --no-default-features, builds all of egrets"
     )
 }
 
-/// Root's history.
+/// The system's history.
 const SYSTEM_DB: &str = "/var/lib/egrets/egrets.db";
 
-/// A user's own history, where there is a home to keep it in.
+/// A user's own history, if the user has a home.
 fn user_db() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME")
         .map(PathBuf::from)
@@ -64,8 +62,8 @@ fn recorders_db(args: &DbArgs) -> PathBuf {
     }
 }
 
-/// Gives up the capabilities that setcap(8) gave the program: they are for
-/// recording, and reading must not pass by a file's mode.
+/// Drops the capabilities that setcap(8) gave the program: they are for recording, and reading
+/// must respect the file's mode.
 fn read_as_the_caller() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
@@ -76,11 +74,11 @@ fn read_as_the_caller() -> Result<()> {
         permitted: none,
         inheritable: none,
     };
-    set_capabilities(None, sets).context("the capabilities can't be given up")
+    set_capabilities(None, sets).context("can't drop the capabilities")
 }
 
-/// How much of a history is kept, in words.
-fn kept(keep: &Keep) -> String {
+/// A history's retention, in words.
+fn kept(keep: &Retention) -> String {
     let age = keep.age.map(long);
     let bytes = keep
         .bytes
@@ -92,7 +90,7 @@ fn kept(keep: &Keep) -> String {
         (None, None) => "everything".to_owned(),
     };
     match keep.summary.map(long) {
-        Some(age) => format!("{details}; sums {age}"),
+        Some(age) => format!("{details}; totals {age}"),
         None => details,
     }
 }
@@ -101,8 +99,8 @@ fn long(time: Duration) -> String {
     human::duration(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// The file to read: the one that exists. A directory that may not be looked
-/// into is taken to hold it: the error then says so.
+/// The file to read: the one that exists. If the system's directory is not accessible, the
+/// system's file is assumed to exist, so that the error names it.
 fn readers_db(args: &DbArgs) -> PathBuf {
     if let Some(path) = &args.db {
         return path.clone();

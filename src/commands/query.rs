@@ -1,4 +1,4 @@
-//! `egrets query`: a question in plain English, answered from the history.
+//! `egrets query`: answers a question in plain English from the history.
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use chrono::Local;
 
 use crate::cli::QueryArgs;
-use crate::query::{self, Format, Request};
+use crate::query::{self, OutputFormat, Request};
 use crate::store;
 
 pub fn run(args: &QueryArgs) -> Result<ExitCode> {
@@ -21,9 +21,9 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         since,
         until,
         format: match (args.json, args.csv) {
-            (true, _) => Format::Json,
-            (_, true) => Format::Csv,
-            _ => Format::Table,
+            (true, _) => OutputFormat::Json,
+            (_, true) => OutputFormat::Csv,
+            _ => OutputFormat::Table,
         },
         width: width(),
         now,
@@ -49,7 +49,7 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
     })
 }
 
-/// The terminal's columns; none where the output goes elsewhere.
+/// The terminal's width; none if the output is not a terminal.
 fn width() -> Option<usize> {
     let out = std::io::stdout();
     if !out.is_terminal() {

@@ -13,7 +13,7 @@ use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
 use crate::human;
 use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, clock};
-use crate::store::{self, Access, Recording, Store, Wanted};
+use crate::store::{self, Access, Recording, RetentionOverrides, Store};
 
 /// How long the last connections of a command have to close after its end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -77,13 +77,13 @@ fn open_store(
     };
     let mut store = Store::open(path, access, &recording)?;
     store.set_boot_ts(clock::boot_ts())?;
-    store.settle(&Wanted {
+    store.resolve_retention(&RetentionOverrides {
         age: args.keep,
         bytes: args.max_size,
         summary: args.keep_summary,
     })?;
-    if !store.keep.is_default() {
-        log::info!("kept of this history: {}", super::kept(&store.keep));
+    if !store.retention.is_default() {
+        log::info!("kept of this history: {}", super::kept(&store.retention));
     }
     Ok(store)
 }

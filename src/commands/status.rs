@@ -1,5 +1,4 @@
-//! `egrets status`: whether a recorder runs, since when, and what the history
-//! holds.
+//! `egrets status`: whether a recorder is running, since when, and what the history holds.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -22,7 +21,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     let mut line = |key: &str, value: String| writeln!(out, "{key:12} {value}");
     line("history", path.display().to_string())?;
     line("size", human::bytes(status.file_bytes as i64))?;
-    line("kept", super::kept(&status.keep))?;
+    line("kept", super::kept(&status.retention))?;
     if let Some(last) = &status.last {
         let state = match (running, last.clean) {
             (true, _) => format!(
@@ -33,7 +32,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
             ),
             (false, true) => format!("stopped; the last one ended {}", local(last.end_ts)),
             (false, false) => format!(
-                "stopped; the last one was killed, it saw everything until {}",
+                "stopped; the last one was killed and recorded until {}",
                 local(last.end_ts)
             ),
         };

@@ -1,6 +1,6 @@
-//! A command line as a shell reads it, up to where somebody types.
+//! A command line up to the cursor, split like a shell does.
 
-/// How the word that is being typed is quoted.
+/// The quoting of the word being typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quote {
     None,
@@ -8,21 +8,21 @@ pub enum Quote {
     Double,
 }
 
-/// A word, as far as it is typed.
+/// A word as far as it has been typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Typed {
-    /// What it means.
+    /// Its text without quotes and escapes.
     pub text: String,
     /// The quote that is open at its end.
     pub quote: Quote,
-    /// The bytes of `text` that come before what the shell's line editor takes for the
-    /// word: bash ends words at characters that its shell does not.
+    /// The length of the prefix of `text` that the line editor does not replace: bash's line
+    /// editor breaks words at characters at which the shell does not.
     pub fixed: usize,
 }
 
-/// The words of a command line, the last one as far as it is typed; none where a quote
-/// begins within a word, where the line editor and the shell are of different minds.
-/// `breaks` are the characters at which the line editor ends words (COMP_WORDBREAKS).
+/// The words of a command line, the last one as far as it has been typed; none if a quote
+/// starts within a word, where line editor and shell disagree. `breaks` are the characters at
+/// which the line editor breaks words (COMP_WORDBREAKS).
 pub fn read(line: &str, breaks: &str) -> Option<(Vec<String>, Typed)> {
     let mut words = Vec::new();
     let mut word: Option<Typed> = None;
@@ -81,8 +81,8 @@ pub fn read(line: &str, breaks: &str) -> Option<(Vec<String>, Typed)> {
     (quote == Quote::None || whole).then_some((words, typed))
 }
 
-/// What is to stand in the place of a word being typed for it to mean `text`; none where
-/// its quotes can't hold that, or what stays is another beginning.
+/// How to write `text` in place of the word being typed; none if its quotes can't contain that
+/// or the prefix that stays differs.
 pub fn write(text: &str, typed: &Typed) -> Option<String> {
     let rest = text.strip_prefix(typed.text.get(..typed.fixed)?)?;
     let plain = |c: char| c.is_alphanumeric() || "_./:@%+,=-".contains(c);
@@ -98,7 +98,7 @@ pub fn write(text: &str, typed: &Typed) -> Option<String> {
     };
     match typed.quote {
         Quote::None => Some(escape(&|c| !plain(c))),
-        // In double quotes nothing protects from history expansion.
+        // Nothing protects from history expansion in double quotes.
         Quote::Double if text.contains('!') => None,
         Quote::Double => Some(escape(&|c| "\"\\$`".contains(c))),
         Quote::Single => (!text.contains('\'')).then(|| rest.to_owned()),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_as_the_shell_does() {
+    fn words_are_split_like_in_the_shell() {
         let (words, last) = typed(r#"egrets query "a b\"" 'c"d' e\ f g"#);
         assert_eq!(words, ["egrets", "query", "a b\"", "c\"d", "e f"]);
         assert_eq!((&*last.text, last.quote), ("g", Quote::None));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_the_line_editor_splits_is_replaced_from_its_last_part_on() {
+    fn word_that_the_line_editor_splits_is_replaced_from_its_last_part() {
         let (_, last) = typed("egrets query image nginx:1");
         assert_eq!((&*last.text, last.fixed), ("nginx:1", 6));
         assert_eq!(write("nginx:1.29", &last).unwrap(), "1.29");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_quotes_cannot_hold_is_left_out() {
+    fn text_that_the_quotes_cannot_contain_is_left_out() {
         let in_quotes = |quote, text| {
             let typed = Typed {
                 text: String::new(),
@@ -165,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_written_is_read_as_what_it_means(text in "\\PC{1,20}", quote in 0..3_usize) {
+        fn written_words_read_back_as_the_same_text(text in "\\PC{1,20}", quote in 0..3_usize) {
             let (quote, opening) =
                 [(Quote::None, ""), (Quote::Single, "'"), (Quote::Double, "\"")][quote];
             let typed = Typed { text: String::new(), quote, fixed: 0 };

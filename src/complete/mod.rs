@@ -1,8 +1,8 @@
-//! What can follow on a command line: commands, options and their values, the words of a
-//! question and the names in the history.
+//! Completion of command lines: commands, options and their values, the words of a question,
+//! and names in the history.
 //!
-//! The scripts of the shells (completions/) ask `egrets complete-words`. Pure but for the
-//! names, which the caller looks up.
+//! The shells' scripts (completions/) call `egrets complete-words`. Pure, except for the names,
+//! which the caller looks up.
 
 mod line;
 
@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use chrono::{DateTime, TimeZone};
 use clap::{Arg, ArgAction, Command, ValueEnum, ValueHint};
 
-use crate::query::{Naming, expected, written};
+use crate::query::{NameKind, expected, written};
 use crate::text::is_printable;
 pub use line::{Quote, Typed, read, write};
 
-/// The shells that there are scripts for.
+/// The shells with a completion script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Shell {
     Bash,
@@ -24,7 +24,7 @@ pub enum Shell {
 }
 
 impl Shell {
-    /// What makes it complete egrets' command lines.
+    /// The script that makes the shell complete egrets' command lines.
     pub fn script(self) -> &'static str {
         match self {
             Shell::Bash => include_str!("../../completions/egrets.bash"),
@@ -37,38 +37,37 @@ impl Shell {
 /// What can follow.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Completion {
-    Words(Vec<Candidate>),
-    /// The path of a file.
+    Words(Vec<CompletedWord>),
+    /// The path of a file, which the shell completes itself.
     File,
 }
 
-/// A word that can stand in the place of the one being typed, and what it is.
+/// A completion of the word being typed, with a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
+pub struct CompletedWord {
     pub word: String,
     pub about: String,
 }
 
-/// Looks up names of a kind that begin with a text, in the history of `--db` where the
-/// command line has one.
-pub type LookUp<'a> = &'a mut dyn FnMut(Option<PathBuf>, Naming, &str) -> Vec<String>;
+/// Looks up names of a kind with a prefix, in the history of `--db` if the command line has
+/// that option.
+pub type LookUp<'a> = &'a mut dyn FnMut(Option<PathBuf>, NameKind, &str) -> Vec<String>;
 
-/// Where somebody types, after the words before.
+/// The position of the cursor: what the words before it mean.
 struct Place<'a> {
     command: &'a Command,
     /// The option whose value comes next.
     option: Option<&'a Arg>,
     /// The options that were given.
     given: Vec<&'a Arg>,
-    /// What is neither a command nor an option.
+    /// Arguments that are neither commands nor options.
     rest: Vec<&'a str>,
-    /// After `--`, all is a command of its own.
+    /// After `--`, everything belongs to another command.
     verbatim: bool,
     db: Option<PathBuf>,
 }
 
-/// What can stand in the place of `typed` after `before`, which begins after the
-/// program's name.
+/// What can replace `typed` after the words `before`, which start after the program's name.
 pub fn complete<Tz: TimeZone>(
     program: &Command,
     before: &[String],
@@ -114,7 +113,7 @@ impl<'a> Place<'a> {
         place
     }
 
-    /// Takes the next word.
+    /// Advances past a word.
     fn pass(&mut self, word: &'a str) {
         if self.verbatim {
             return;
@@ -151,7 +150,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The option that is written so: `--db`, `-o`.
+    /// The option with this name, such as `--db` or `-o`.
     fn named(&self, name: &str) -> Option<&'a Arg> {
         self.command.get_arguments().find(|arg| {
             let long = name.strip_prefix("--");
@@ -166,7 +165,7 @@ impl<'a> Place<'a> {
     }
 
     /// The options that can still be given.
-    fn options(&self, typed: &str) -> Vec<Candidate> {
+    fn options(&self, typed: &str) -> Vec<CompletedWord> {
         let many = |arg: &Arg| matches!(arg.get_action(), ArgAction::Append);
         let given = |arg: &Arg| {
             self.given
@@ -177,7 +176,7 @@ impl<'a> Place<'a> {
         let open = arguments.filter(|arg| !arg.is_hide_set() && (many(arg) || !given(arg)));
         let options = open.filter_map(|arg| {
             let word = format!("--{}", arg.get_long()?);
-            word.starts_with(typed).then(|| Candidate {
+            word.starts_with(typed).then(|| CompletedWord {
                 word,
                 about: about(arg.get_help()),
             })
@@ -190,7 +189,7 @@ fn takes_value(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
 }
 
-/// The values of an option, `prefix` before each.
+/// The values of an option, each with `prefix`.
 fn values(option: &Arg, prefix: &str, typed: &str) -> Completion {
     let paths = matches!(
         option.get_value_hint(),
@@ -204,7 +203,7 @@ fn values(option: &Arg, prefix: &str, typed: &str) -> Completion {
         possible.filter(|value| !value.is_hide_set() && value.get_name().starts_with(typed));
     Completion::Words(
         values
-            .map(|value| Candidate {
+            .map(|value| CompletedWord {
                 word: format!("{prefix}{}", value.get_name()),
                 about: about(value.get_help()),
             })
@@ -212,14 +211,14 @@ fn values(option: &Arg, prefix: &str, typed: &str) -> Completion {
     )
 }
 
-fn commands(command: &Command, typed: &str) -> Vec<Candidate> {
+fn commands(command: &Command, typed: &str) -> Vec<CompletedWord> {
     let commands = command.get_subcommands();
     let shown = commands.filter(|c| !c.is_hide_set() && c.get_name().starts_with(typed));
-    let mut candidates = Vec::from_iter(shown.map(|command| Candidate {
+    let mut candidates = Vec::from_iter(shown.map(|command| CompletedWord {
         word: command.get_name().to_owned(),
         about: about(command.get_about()),
     }));
-    // The values of an argument that is no option: a shell's name.
+    // The values of a positional argument: a shell's name.
     let arguments = command.get_positionals();
     candidates.extend(arguments.flat_map(|arg| match values(arg, "", typed) {
         Completion::Words(words) => words,
@@ -228,20 +227,20 @@ fn commands(command: &Command, typed: &str) -> Vec<Candidate> {
     candidates
 }
 
-/// The words and names that can go on a question. It may be one word of the shell's, in
-/// quotes, or several.
+/// The words and names that can continue a question, which may be a single quoted word of the
+/// shell or several.
 fn question<Tz: TimeZone>(
     place: &Place<'_>,
     typed: &str,
     now: &DateTime<Tz>,
     look_up: LookUp<'_>,
-) -> Vec<Candidate> {
-    // After the last blank, which may have several bytes.
+) -> Vec<CompletedWord> {
+    // After the last whitespace, which may be several bytes long.
     let last = typed.rsplit(char::is_whitespace).next().unwrap_or(typed);
     let head = typed.strip_suffix(last).unwrap_or_default();
     let before = format!("{} {head}", place.rest.join(" "));
     let expected = expected(&before, last, now);
-    let candidate = |word: &str, about: &str| Candidate {
+    let candidate = |word: &str, about: &str| CompletedWord {
         word: format!("{head}{word}"),
         about: about.to_owned(),
     };
@@ -250,17 +249,17 @@ fn question<Tz: TimeZone>(
         return candidates;
     };
     let about = match kind {
-        Naming::Host => "host",
-        Naming::Process => "program",
-        Naming::Container => "container",
-        Naming::Image => "image",
-        Naming::User => "user",
-        Naming::Unit => "unit",
-        Naming::Pod => "pod",
-        Naming::Namespace => "namespace",
-        Naming::Pid | Naming::Port => return candidates,
+        NameKind::Host => "host",
+        NameKind::Process => "program",
+        NameKind::Container => "container",
+        NameKind::Image => "image",
+        NameKind::User => "user",
+        NameKind::Unit => "unit",
+        NameKind::Pod => "pod",
+        NameKind::Namespace => "namespace",
+        NameKind::Pid | NameKind::Port => return candidates,
     };
-    // What could drive a terminal is no name to type.
+    // Names with control characters can't be typed, and would control the terminal.
     let mut names = look_up(place.db.clone(), kind, last);
     names.retain(|name| name.starts_with(last) && name.chars().all(is_printable));
     let names = names

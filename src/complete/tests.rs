@@ -1,4 +1,4 @@
-//! What can follow on egrets' command lines.
+//! Completion of egrets' command lines.
 
 use chrono::Utc;
 use clap::CommandFactory;
@@ -8,19 +8,19 @@ use crate::cli::Cli;
 
 const HOSTS: [&str; 4] = ["example.com", "example.org", "exact\x1b[2J", "expect this"];
 
-/// The words that can follow; the last one is typed so far. Names are these hosts, and a
-/// program called "today".
+/// Completions of a line whose words are separated by `|`; the last one is being typed. Names
+/// are these hosts, and programs called "today" and "curl".
 fn after(line: &str) -> Vec<String> {
     let mut words = Vec::from_iter(line.split('|').map(str::to_owned));
     let typed = words.pop().unwrap();
     let mut program = Cli::command();
     program.build();
     let mut look_up = |_, kind, typed: &str| match kind {
-        Naming::Host => {
+        NameKind::Host => {
             let hosts = HOSTS.iter().filter(|host| host.starts_with(typed));
             hosts.map(|&host| host.to_owned()).collect()
         }
-        Naming::Process => vec!["today".to_owned(), "curl".to_owned()],
+        NameKind::Process => vec!["today".to_owned(), "curl".to_owned()],
         _ => vec![],
     };
     match complete(&program, &words, &typed, &Utc::now(), &mut look_up) {
@@ -30,7 +30,7 @@ fn after(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn commands_options_and_their_values_follow() {
+fn commands_options_and_values_follow() {
     assert_eq!(after("qu"), ["query"]);
     assert!(!after("").contains(&"complete-words".to_owned()));
     assert_eq!(after("query|--js"), ["--json"]);
@@ -63,7 +63,7 @@ fn recorder_options_and_files_follow() {
 }
 
 #[test]
-fn the_words_of_a_question_follow() {
+fn words_of_a_question_follow() {
     assert_eq!(after("query|whi"), ["which"]);
     assert_eq!(after("query|which|proc"), ["process", "processes"]);
     assert_eq!(
@@ -80,13 +80,13 @@ fn the_words_of_a_question_follow() {
     assert_eq!(after("query|--json|who|hit|x.org|sin"), ["since"]);
     assert_eq!(after("query|who|hit|x.org|since|yes"), ["yesterday"]);
     assert_eq!(after("export|what|did|co"), ["container", "containers"]);
-    // one word of each meaning where nothing is typed
+    // one word per meaning before anything is typed
     let words = after("query|which|processes|");
     assert!(
         words.contains(&"hit".to_owned()) && !words.contains(&"hits".to_owned()),
         "{words:?}"
     );
-    // what is wrong already has nothing that follows
+    // nothing follows a mistake
     assert_eq!(after("query|which|proceses|hi"), [""; 0]);
     assert_eq!(after("query|'open|wh"), [""; 0]);
     assert_eq!(after(&format!("query|{}|hi", "x".repeat(2000))), [""; 0]);
@@ -113,10 +113,10 @@ fn names_follow_where_names_are_expected() {
         );
         after(&format!("query|which{blank}"));
     }
-    // blanks need quotes, and escape sequences are no names
+    // spaces need quotes, and escape sequences are not offered
     assert_eq!(after("query|who|hit|exp"), ["'expect this'"]);
     assert_eq!(after("query|who|hit|exact"), ["exactly"]);
-    // a name that means something else
+    // a name that is also a word of the grammar
     assert_eq!(after("query|what|did|tod"), ["today", "'today'"]);
     assert_eq!(after("query|what|did|cu"), ["curl"]);
 }

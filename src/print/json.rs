@@ -241,11 +241,8 @@ mod tests {
 
     #[test]
     fn every_line_is_one_json_object_with_the_views_columns() {
-        let db = rusqlite::Connection::open_in_memory().unwrap();
-        for migration in crate::store::MIGRATIONS {
-            db.execute_batch(migration).unwrap();
-        }
-        let view = db.prepare("SELECT * FROM egress").unwrap();
+        let history = crate::store::tests::history::History::new();
+        let view = history.0.prepare("SELECT * FROM egress").unwrap();
         let mut out = Vec::new();
         let connection = builders::connection("a\nb\u{1b}");
         let lookup = builders::lookup("x.example", "192.0.2.1");

@@ -1,4 +1,4 @@
-//! Whether egrets was watching: what an empty answer is worth.
+//! Whether egrets was recording: what an empty answer is worth.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use rusqlite::Connection;
 
 use crate::human;
 
-/// A recorder writes at least this often (ns), so one that was seen since is
-/// taken to be running.
+/// A recorder writes more often than this (ns), so one that has written since is considered
+/// to be running.
 const RUNNING: i64 = 5_000_000_000;
 
 /// What was recorded of a span of time. Times are nanoseconds since 1970.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Coverage {
-    /// The span: from `since`, else from the first recording, ...
+    /// Start of the span: `since`, or else the first recording.
     pub from: i64,
-    /// ... to `until`, else to now.
+    /// End of the span: `until`, or else now.
     pub to: i64,
-    /// How much of the span no recording covers, in nanoseconds; what lies after
-    /// the last one apart.
+    /// Nanoseconds of the span that no recording covers, not counting the time after the last
+    /// one.
     pub unwatched: i64,
-    /// Where the last recording ended, if the span goes on after it.
+    /// When the last recording ended, if the span continues after it.
     pub ended: Option<i64>,
-    /// What was lost while recording: an event kind or `parse`, and how many.
+    /// What was lost while recording, by kind of gap.
     pub lost: Vec<(String, i64)>,
-    /// Whether the file holds any recording, of whatever time.
+    /// Whether the file has any recordings, at any time.
     pub any_recording: bool,
 }
 
@@ -40,7 +40,7 @@ impl Coverage {
         let to = until.map_or(now, |until| until.min(now));
         let first = recordings.first().map(|&(start, _)| start);
         let from = since.or(first).unwrap_or(to).min(to);
-        // That a recording has ended by now is no gap in what it saw.
+        // Time after the last recording is reported as `ended`, not as a gap.
         let last = recordings.iter().map(|&(_, end)| end).max().unwrap_or(to);
         let ended = (from < last && last < to).then_some(last);
         Ok(Coverage {
@@ -53,18 +53,18 @@ impl Coverage {
         })
     }
 
-    /// Whether nothing in the span can have escaped.
+    /// Whether the whole span was recorded without loss.
     pub fn is_complete(&self) -> bool {
         self.any_recording && self.unwatched == 0 && self.lost.is_empty()
     }
 
     /// Whether no moment of the span was recorded.
     pub fn is_void(&self) -> bool {
-        // A span that ends before the first recording is empty, and unwatched.
+        // A span that ends before the first recording is empty and not covered.
         !self.any_recording || self.unwatched == self.to.saturating_sub(self.from)
     }
 
-    /// What may be missing from an answer, a sentence each.
+    /// What may be missing from an answer, one sentence each.
     pub fn notes(&self) -> Vec<String> {
         let unwatched = (self.unwatched > 0).then(|| {
             let length = human::duration(self.unwatched / 1000);
@@ -76,11 +76,11 @@ impl Coverage {
                 human::count(*n, "event", "events")
             ),
             "retention" => format!(
-                "{} of this span removed, as older or more than is kept",
+                "{} of this span removed by retention",
                 human::count(*n, "connection or lookup", "connections and lookups")
             ),
             "summary" => format!(
-                "{} of this span kept as sums only",
+                "{} of this span kept as totals only",
                 human::count(*n, "connection is", "connections are")
             ),
             kind => {
@@ -92,16 +92,16 @@ impl Coverage {
     }
 }
 
-/// What something new is compared with: what was recorded before a time.
+/// What "new" is compared with: the recordings before a time.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Compared {
-    /// How much of the time before was recorded, in nanoseconds.
+pub struct Baseline {
+    /// Nanoseconds that were recorded before.
     watched: i64,
-    /// How many rows of that time, and maybe later ones, are no longer there.
+    /// How many rows of that time, or later ones, have been removed.
     removed: i64,
 }
 
-impl Compared {
+impl Baseline {
     /// Reads what was recorded before `since`, seen at `now`.
     ///
     /// # Errors
@@ -117,17 +117,17 @@ impl Compared {
         let removed = removed
             .iter()
             .filter(|(kind, _)| matches!(kind.as_str(), "retention" | "summary"));
-        Ok(Compared {
+        Ok(Baseline {
             watched: (since - first) - unwatched(&recordings, first, since),
             removed: removed.map(|(_, n)| n).sum(),
         })
     }
 }
 
-impl fmt::Display for Compared {
+impl fmt::Display for Baseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.watched == 0 {
-            return f.write_str("nothing was recorded before that, so all of it is new");
+            return f.write_str("nothing was recorded before that, so everything is new");
         }
         let length = human::duration(self.watched / 1000);
         write!(f, "compared with {length} of recording before that")?;
@@ -135,15 +135,15 @@ impl fmt::Display for Compared {
             0 => Ok(()),
             n => write!(
                 f,
-                ", {} of which removed as older or more than is kept",
+                "; {} of that removed by retention",
                 human::count(n, "connection or lookup", "connections and lookups")
             ),
         }
     }
 }
 
-/// The start and end of each recording, by start. One that did not end by
-/// itself ended with its newest batch, unless that is so new that it is running.
+/// The start and end of each recording, by start. One without an end ended with its newest
+/// batch, unless that is recent enough for it to be running.
 fn recordings(db: &Connection, now: i64) -> Result<Vec<(i64, i64)>> {
     let mut statement =
         db.prepare("SELECT start_ts, end_ts, seen_ts FROM recordings ORDER BY start_ts")?;
@@ -155,8 +155,8 @@ fn recordings(db: &Connection, now: i64) -> Result<Vec<(i64, i64)>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// How much of `from..to` lies in none of `recordings`, which may overlap
-/// (wall clocks are set back).
+/// How much of `from..to` lies in none of `recordings`, which may overlap because wall clocks
+/// can be set back.
 fn unwatched(recordings: &[(i64, i64)], from: i64, to: i64) -> i64 {
     let mut watched = 0;
     let mut watched_to = from;
@@ -168,7 +168,7 @@ fn unwatched(recordings: &[(i64, i64)], from: i64, to: i64) -> i64 {
     to.saturating_sub(from) - watched
 }
 
-/// What was lost at some time in `from..to`, by kind.
+/// What was lost in `from..to`, by kind.
 fn lost(db: &Connection, from: i64, to: i64) -> Result<Vec<(String, i64)>> {
     let mut statement = db.prepare(
         "SELECT kind, sum(lost) FROM gaps
@@ -191,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_recording_there_is_nothing_but_void() {
+    fn history_without_recordings_is_void() {
         let coverage = read(&History::new(), None, None);
         assert!(coverage.is_void() && !coverage.is_complete() && !coverage.any_recording);
         assert!(read(&History::new(), Some(NOW - HOUR), None).is_void());
     }
 
     #[test]
-    fn a_running_recording_covers_until_now() {
+    fn running_recording_covers_until_now() {
         let coverage = read(&History::recording(), None, None);
         assert_eq!((coverage.from, coverage.to), (NOW - HOUR, NOW));
         assert!(coverage.is_complete() && !coverage.is_void());
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_recording_covers_until_its_newest_batch() {
+    fn killed_recording_covers_until_its_newest_batch() {
         let history = History::new();
         history.record(NOW - HOUR, None, NOW - 600 * SECOND);
         let coverage = read(&history, None, None);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn time_before_between_and_after_recordings_is_unwatched() {
+    fn time_before_and_between_recordings_is_unwatched_and_time_after_is_ended() {
         let history = History::new();
         history.record(NOW - 6 * HOUR, Some(NOW - 5 * HOUR), NOW - 5 * HOUR);
         history.record(NOW - 4 * HOUR, Some(NOW - HOUR), NOW - HOUR);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn recordings_that_overlap_count_once() {
+    fn overlapping_recordings_count_once() {
         let history = History::new();
         history.record(NOW - 4 * HOUR, Some(NOW - HOUR), NOW - HOUR);
         history.record(NOW - 3 * HOUR, Some(NOW - 2 * HOUR), NOW - 2 * HOUR);

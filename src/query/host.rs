@@ -1,31 +1,31 @@
-//! The HOST of a question: a name, an address, a network, or what has no name.
+//! The HOST of a question: a name, an address, a network, or "raw IPs".
 
 use std::net::IpAddr;
 
-/// What traffic went to.
+/// A destination of traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Host {
-    /// This name and every name below it; lower case, no trailing dot.
+    /// This name and its subdomains; lower case, no trailing dot.
     Domain(String),
-    /// This name alone.
+    /// This name without its subdomains.
     Exact(String),
-    /// Every name below this one.
+    /// The subdomains of this name.
     Subdomains(String),
-    /// Addresses from the first to the last, both included, as the view's
-    /// `dst_addr` holds them: IPv4 as `::ffff:a.b.c.d`.
+    /// Addresses from the first to the last, inclusive, in the form of the view's `dst_addr`:
+    /// IPv4 as `::ffff:a.b.c.d`.
     Addresses { first: u128, last: u128 },
-    /// Every address that was dialled without a name; DNS servers and multicast
-    /// groups, which are never dialled by one, apart.
+    /// Every address that was contacted without a name, except DNS servers and multicast
+    /// groups, which never have one.
     Raw,
 }
 
 impl Host {
-    /// What `text` means. `literal` (it stood in quotes) lets a name hold
-    /// anything: names in DNS are made of any bytes.
+    /// Parses a destination. `literal` (it was quoted) allows anything in a name: DNS names can
+    /// contain any bytes.
     ///
     /// # Errors
     ///
-    /// Why it is no host, in words for the one who asked.
+    /// Why it is not a host, in words for the user.
     pub fn parse(text: &str, literal: bool) -> Result<Host, String> {
         let bare = text
             .strip_prefix('[')
@@ -46,8 +46,8 @@ impl Host {
     }
 }
 
-/// The addresses that share the first `prefix` bits of `address`: all of them
-/// without a prefix.
+/// The addresses that share the first `prefix` bits of `address`; without a prefix, the
+/// address itself.
 fn network(address: IpAddr, prefix: Option<&str>) -> Result<Host, String> {
     let (bits, length, family) = match address {
         IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), 32, "IPv4"),
@@ -70,36 +70,34 @@ fn network(address: IpAddr, prefix: Option<&str>) -> Result<Host, String> {
     })
 }
 
-/// Notations that people paste, and that would find nothing as a name.
+/// Refuses notations that are commonly pasted and would find nothing as a name.
 fn refuse_other_notations(text: &str) -> Result<(), String> {
     if let Some((_, rest)) = text.split_once("://") {
         let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
-        return Err(format!(
-            "a host is named without the rest of its URL: {host}"
-        ));
+        return Err(format!("leave out the rest of the URL: {host}"));
     }
     if let Some((host, port)) = text.rsplit_once(':')
         && port.parse::<u16>().is_ok()
         && (!host.contains(':') || host.ends_with(']'))
     {
-        return Err(format!("a host is named without a port: {host}"));
+        return Err(format!("leave out the port: {host}"));
     }
     if text.contains('/') {
         return Err("a network is written as 10.0.0.0/8 or 2001:db8::/32".to_owned());
     }
     if text.contains(':') {
-        return Err("that is neither a name nor an IPv6 address".to_owned());
+        return Err("this is neither a name nor an IPv6 address".to_owned());
     }
     let last_label = text.trim_end_matches('.').rsplit('.').next();
     if last_label
         .is_some_and(|label| !label.is_empty() && label.bytes().all(|b| b.is_ascii_digit()))
     {
-        return Err("that is neither a name nor an IPv4 address".to_owned());
+        return Err("this is neither a name nor an IPv4 address".to_owned());
     }
     Ok(())
 }
 
-/// A name as the history holds it.
+/// A name in the form in which the history stores it.
 fn name(text: &str, literal: bool) -> Result<Host, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let (below, base) = match name.strip_prefix("*.") {
@@ -110,7 +108,7 @@ fn name(text: &str, literal: bool) -> Result<Host, String> {
         return Err("a host is a name, an address or a network".to_owned());
     }
     if base.contains('*') && !literal {
-        return Err("a * stands only in front of a name, as in *.example.com".to_owned());
+        return Err("a * is only allowed before a name, as in *.example.com".to_owned());
     }
     Ok(match below {
         true => Host::Subdomains(base.to_owned()),
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lower_case_without_the_root_dot() {
+    fn names_are_lower_case_without_the_trailing_dot() {
         assert_eq!(
             Host::parse("Example.COM.", false),
             Ok(Host::Domain("example.com".into()))
@@ -175,17 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn what_people_paste_by_mistake_is_refused_with_what_to_write() {
+    fn pasted_notations_are_refused_with_a_correction() {
         for (text, why) in [
             (
                 "https://example.com:8443/x?y",
-                "a host is named without the rest of its URL: example.com",
+                "leave out the rest of the URL: example.com",
             ),
-            (
-                "example.com:443",
-                "a host is named without a port: example.com",
-            ),
-            ("[::1]:443", "a host is named without a port: [::1]"),
+            ("example.com:443", "leave out the port: example.com"),
+            ("[::1]:443", "leave out the port: [::1]"),
             (
                 "10.0.0.0/33",
                 "the prefix of an IPv4 network is a number from 0 to 32",
@@ -202,15 +197,15 @@ mod tests {
                 "10/8",
                 "a network is written as 10.0.0.0/8 or 2001:db8::/32",
             ),
-            ("fe80::1%eth0", "that is neither a name nor an IPv6 address"),
-            ("256.1.1.1", "that is neither a name nor an IPv4 address"),
+            ("fe80::1%eth0", "this is neither a name nor an IPv6 address"),
+            ("256.1.1.1", "this is neither a name nor an IPv4 address"),
             (
                 "a*.example.com",
-                "a * stands only in front of a name, as in *.example.com",
+                "a * is only allowed before a name, as in *.example.com",
             ),
             (
                 "*.",
-                "a * stands only in front of a name, as in *.example.com",
+                "a * is only allowed before a name, as in *.example.com",
             ),
             (".", "a host is a name, an address or a network"),
         ] {
@@ -219,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_name_may_hold_anything_but_nothing() {
+    fn quoted_name_can_contain_anything_but_not_be_empty() {
         assert_eq!(
             Host::parse("a*b:1/2 '", true),
             Ok(Host::Domain("a*b:1/2 '".into()))
@@ -229,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_network_holds_exactly_the_addresses_that_share_its_prefix(
+        fn network_contains_exactly_the_addresses_that_share_its_prefix(
             address in any::<u32>(), other in any::<u32>(), prefix in 0u32..=32, near in any::<bool>()
         ) {
             // Half of the time an address that differs only in the last bits.

@@ -1,34 +1,24 @@
 //! Questions about the history: plain English in, a table, JSON or CSV out.
 //!
-//! [`parse`] understands a question or says which word it does not; no file is
-//! needed for that, nor for [`Request::sql`]. [`Request::run`] reads the public
-//! views (docs/schema.md), and nothing else, of a history that the caller opened. It
-//! fails where SQLite or the output fails; a closed pipe among these is for the caller
-//! to tell apart.
+//! [`parse`] (`english/`) turns a question into a [`Question`] (`ast.rs`) or names the word
+//! that it does not understand; `sql/` turns that into one SQL statement. Neither reads a
+//! file. [`Request::run`], [`Export`] and [`Explanation`] read the public views
+//! (docs/schema.md), and nothing else, of a history that the caller has opened. They fail when
+//! SQLite or the output does; telling a closed pipe from other errors is up to the caller.
 
-mod answer;
-mod cell;
-mod clock;
-mod columns;
+mod ast;
 mod coverage;
+mod english;
 mod explain;
 mod export;
 #[cfg(test)]
-mod fifty;
-#[cfg(test)]
 mod fixture;
+mod format;
 mod host;
-mod lines;
-mod meant;
-mod question;
-mod refusal;
 mod sql;
-mod steps;
-mod table;
+mod suggest;
 #[cfg(test)]
 mod tests;
-mod words;
-mod zone;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -40,43 +30,41 @@ use rusqlite::Connection;
 
 use crate::human;
 use crate::when;
-pub use clock::zone_name;
-use coverage::{Compared, Coverage};
+pub use ast::Question;
+use coverage::{Baseline, Coverage};
+pub use english::{NameKind, NotUnderstood, expected, parse, written};
 pub use explain::Explanation;
-pub use export::{Export, Sink, View};
+pub use export::{Export, RowSink, View};
+pub use format::{RowFormat, zone_name};
 pub use host::Host;
-pub use lines::RowFormat;
-use question::{From, Only, Subject};
-pub use question::{Naming, Question, expected, parse, written};
-pub use refusal::NotUnderstood;
-use zone::Zone;
+use sql::Zone;
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum OutputFormat {
     /// Aligned columns for people.
     Table,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
     /// RFC 4180, with a header.
     Csv,
 }
 
-/// A question with all that bears on its answer.
+/// A question and everything else that its answer depends on.
 #[derive(Debug, Clone)]
 pub struct Request<Tz: TimeZone> {
     pub question: Question,
-    /// Connections and lookups from this time on; nanoseconds since 1970.
+    /// Inclusive start of the span, nanoseconds since 1970.
     pub since: Option<i64>,
-    /// Connections and lookups before this time; nanoseconds since 1970.
+    /// Exclusive end of the span, nanoseconds since 1970.
     pub until: Option<i64>,
-    pub format: Format,
-    /// The columns of the terminal; none where the table goes elsewhere, and
-    /// nothing is to be cut.
+    pub format: OutputFormat,
+    /// The terminal's width in columns; none if the output is not a terminal, so that
+    /// nothing is cut.
     pub width: Option<usize>,
-    /// The time of asking, in the zone in which times are shown.
+    /// The current time, in the zone in which times are shown.
     pub now: DateTime<Tz>,
-    /// Since when the one who asks has waited; none where nobody is told how long.
+    /// When the user started to wait; none if the notes are not to say how long it took.
     pub begun: Option<Instant>,
 }
 
@@ -84,21 +72,15 @@ impl<Tz: TimeZone> Request<Tz>
 where
     Tz::Offset: Display,
 {
-    /// The SQL that answers the question, to be run as it is by any SQLite.
+    /// The SQL that answers the question. It has no parameters, so any SQLite can run it.
     pub fn sql(&self) -> String {
-        self.sql_with(true)
-    }
-
-    /// The same, from sums only where the history has them.
-    fn sql_with(&self, sums: bool) -> String {
         let (since, until) = self.question.span(self.since, self.until);
         let zone = Zone::over(&self.now, since, until);
-        sql::statement(&self.question, since, until, &zone, sums) + ";"
+        sql::statement(&self.question, since, until, &zone, true) + ";"
     }
 
-    /// Writes the answer to `out`, and beside a table what it is worth to
-    /// `notes`: how much was found, in what time, and what egrets did not see.
-    /// Whether anything was found.
+    /// Writes the answer to `out`. For a table, also writes to `notes` how much was found, how
+    /// long that took, and what egrets did not see. Returns whether anything was found.
     ///
     /// # Errors
     ///
@@ -107,33 +89,32 @@ where
         let now = when::to_ns(self.now.to_utc());
         let (since, until) = self.question.span(self.since, self.until);
         check_span(since, until, now)?;
-        // One snapshot, so that the notes are about the rows.
+        // One snapshot, so that the notes are about the same rows.
         let db = db.unchecked_transaction()?;
-        check_views(&db, Some(&self.question))?;
-        let sums = has_column(&db, sql::sums::total(self.question.from), "start_ts")?;
-        let mut statement = db.prepare(&self.sql_with(sums))?;
+        let mut statement = db.prepare(&self.sql())?;
         let mut rows = statement.query([])?;
         match self.format {
-            Format::Json => lines::all(RowFormat::JsonLines, &mut rows, out),
-            Format::Csv => lines::all(RowFormat::Csv, &mut rows, out),
-            Format::Table => {
-                let found = answer::table(&self.question, &mut rows, &self.now)?;
-                // Not with the time that a pager takes to read it.
+            OutputFormat::Json => format::write_all(RowFormat::JsonLines, &mut rows, out),
+            OutputFormat::Csv => format::write_all(RowFormat::Csv, &mut rows, out),
+            OutputFormat::Table => {
+                let found = format::read_table(&self.question, &mut rows, &self.now)?;
+                // Before writing, which may wait for a pager.
                 let took = self.begun.map(|begun| begun.elapsed());
                 let coverage = Coverage::read(&db, since, until, now)?;
-                let compared = since
+                let baseline = since
                     .filter(|_| self.question.new && coverage.any_recording)
-                    .map(|since| Compared::read(&db, since, now))
+                    .map(|since| Baseline::read(&db, since, now))
                     .transpose()?;
-                let hints = match found.is_none() && sums {
-                    true => meant::hints(&db, &self.question)?,
-                    false => Vec::new(),
+                let suggestions = match &found {
+                    None => suggest::suggestions(&db, &self.question)?,
+                    Some(_) => Vec::new(),
                 };
-                // Who reads in a pager holds no snapshot: see steps.rs.
+                // Close the snapshot before writing: a pager can stall for hours, and the
+                // recorder's -wal would grow meanwhile.
                 drop(rows);
                 drop(statement);
                 drop(db);
-                let narrow = match &found {
+                let left_out = match &found {
                     Some((table, _)) => table.write(self.width, out)?,
                     None => Vec::new(),
                 };
@@ -141,22 +122,22 @@ where
                 out.flush()?;
                 let counted = found.as_ref().map(|(_, counted)| counted.as_str());
                 self.note(counted, took, &coverage, notes)?;
-                for hint in hints {
-                    writeln!(notes, "note: {hint}")?;
+                for suggestion in suggestions {
+                    writeln!(notes, "note: {suggestion}")?;
                 }
-                if let Some(compared) = compared {
-                    writeln!(notes, "note: {compared}")?;
+                if let Some(baseline) = baseline {
+                    writeln!(notes, "note: {baseline}")?;
                 }
-                if !narrow.is_empty() {
-                    let gone = narrow.join(", ");
-                    writeln!(notes, "note: this terminal is too narrow for {gone}")?;
+                if !left_out.is_empty() {
+                    let columns = left_out.join(", ");
+                    writeln!(notes, "note: this terminal is too narrow for {columns}")?;
                 }
                 Ok(found.is_some())
             }
         }
     }
 
-    /// Says what was found, and what may be missing.
+    /// Writes what was found and what may be missing.
     fn note(
         &self,
         counted: Option<&str>,
@@ -167,7 +148,7 @@ where
         match counted {
             Some(counted) => write!(notes, "\n{counted}")?,
             None if !coverage.any_recording => {
-                write!(notes, "nothing found: this history holds no recording")?;
+                write!(notes, "nothing found: this history has no recordings")?;
             }
             None => {
                 let span = self.span(coverage);
@@ -183,7 +164,7 @@ where
             Some(us) => writeln!(notes, "; took {}", human::duration(us))?,
             None => writeln!(notes)?,
         }
-        // Where nothing was recorded, all is said.
+        // If nothing was recorded, the line above says it all.
         if counted.is_some() || !coverage.is_void() {
             for note in coverage.notes() {
                 writeln!(notes, "note: {note}")?;
@@ -201,7 +182,7 @@ where
         Ok(())
     }
 
-    /// The span asked about, in words.
+    /// The span of the question, in words.
     fn span(&self, coverage: &Coverage) -> String {
         let zone = self.now.timezone();
         let times = [coverage.from, coverage.to]
@@ -216,55 +197,12 @@ where
     }
 }
 
-/// Refuses a span that holds no time.
+/// Refuses an empty span.
 fn check_span(since: Option<i64>, until: Option<i64>, now: i64) -> Result<()> {
     ensure!(
         since.is_none_or(|since| since < until.unwrap_or(now)),
-        "the time asked about ends before it begins: its beginning has to lie before its end, and before now; \
-         a time of day is today's unless its day stands before it: \"yesterday 9:00\""
-    );
-    Ok(())
-}
-
-/// A view, with a column of it, that an older egrets did not make, and what is asked with it.
-type Needed = (&'static str, &'static str, &'static str);
-
-const NEEDS_LOOKUPS: Needed = ("lookups", "pod", "lookups");
-const NEEDS_ANCESTORS: Needed = ("ancestors", "process_id", "descendants");
-const NEEDS_SUMS: Needed = ("egress_total", "process_id", "a process and its children");
-const NEEDS_LOOKUP_SUMS: Needed = ("lookups_total", "process_id", "a process and its children");
-
-/// Refuses a history that lacks the views which a question is about.
-fn check_views(db: &Connection, question: Option<&Question>) -> Result<()> {
-    let Some(question) = question else {
-        return Ok(());
-    };
-    if question.from == From::Lookups {
-        check_view(db, NEEDS_LOOKUPS)?;
-    }
-    if question.about_descendants() {
-        check_view(db, NEEDS_ANCESTORS)?;
-    }
-    let tree = |only: &Only| matches!(only, Only::By(Subject::Tree(_)));
-    if question.only.iter().any(tree) {
-        check_view(db, NEEDS_SUMS)?;
-        if question.from == From::Lookups {
-            check_view(db, NEEDS_LOOKUP_SUMS)?;
-        }
-    }
-    Ok(())
-}
-
-fn has_column(db: &Connection, view: &str, column: &str) -> Result<bool> {
-    let has = "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2";
-    Ok(db.prepare(has)?.exists([view, column])?)
-}
-
-fn check_view(db: &Connection, (view, column, about): Needed) -> Result<()> {
-    ensure!(
-        has_column(db, view, column)?,
-        "an older egrets wrote this history, and it can't be asked about {about} yet: \
-         'sudo egrets record --for 1s' brings it up to date"
+        "the time span ends before it begins: its start has to be before its end, and before now; \
+         a time of day without a date is today's, so write \"yesterday 9:00\" for another day"
     );
     Ok(())
 }

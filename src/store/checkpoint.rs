@@ -1,5 +1,5 @@
-//! The -wal file into the history itself, on a thread of its own: it waits for the disk,
-//! and the capture does not have to.
+//! Checkpoints (copying the -wal into the database file) on a separate thread, so that the
+//! capture does not wait for the disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use rusqlite::{Connection as Db, DEFAULT_NAME, ErrorCode};
 
 use super::file;
 
-/// Pages of the -wal from which on it is copied: 16 MiB.
+/// Checkpoint when the -wal has this many pages: 16 MiB.
 const PAGES: i32 = 4_096;
-/// And from which on the writer does it itself, so that the -wal does not grow for ever
-/// where batches come as fast as they can be written: 64 MiB.
+/// The writer itself checkpoints from here on (64 MiB), so that the -wal is bounded when
+/// batches arrive as fast as they can be written.
 const MANY_PAGES: i32 = 16_384;
 
 pub struct Checkpointer {
@@ -27,12 +27,12 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// For what `writer` commits.
+    /// Starts checkpointing the commits of `writer`.
     pub fn start(writer: &mut Db, path: &Path) -> Result<Checkpointer> {
         let pages = Arc::new(AtomicI32::new(0));
-        let told = Arc::clone(&pages);
+        let committed = Arc::clone(&pages);
         writer.wal_hook(Some(move |_: &mut _, pages| {
-            told.store(pages, Ordering::Relaxed);
+            committed.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
         let db = file::open_checkpointer(path)?;
@@ -42,7 +42,8 @@ impl Checkpointer {
             .spawn(move || {
                 while woken.recv().is_ok() {
                     if let Err(e) = copy(&db) {
-                        // It is tried again, and what hinders the writer too it tells.
+                        // The next commit retries. An error that affects the writer too
+                        // is reported there.
                         log::debug!("checkpoint: {e}");
                     }
                 }
@@ -55,12 +56,12 @@ impl Checkpointer {
         })
     }
 
-    /// After a commit: has the -wal copied where it is time.
+    /// Call after each commit: starts a checkpoint when one is due.
     pub fn committed(&self, writer: &Db) -> rusqlite::Result<()> {
         match self.pages.load(Ordering::Relaxed) {
             MANY_PAGES.. => copy(writer),
             PAGES.. => {
-                // Where it is at it already, the next commit will do.
+                // If one is in progress, the next commit tries again.
                 if let Some(wake) = &self.wake {
                     let _ = wake.try_send(());
                 }
@@ -71,7 +72,7 @@ impl Checkpointer {
     }
 }
 
-/// As much as can be copied without waiting for anybody.
+/// Copies as much as possible without waiting for readers or the writer.
 fn copy(db: &Db) -> rusqlite::Result<()> {
     match db.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE) {
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(()),
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_committed_gets_into_the_file_without_the_writer() {
+    fn commits_reach_the_database_file_without_the_writer() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("e.db");
         let _lock = file::create(&path, &file::Access::default()).unwrap();
@@ -106,7 +107,7 @@ mod tests {
         checkpointer.committed(&db).unwrap();
         let pages = checkpointer.pages.load(Ordering::Relaxed);
         assert!((PAGES..MANY_PAGES).contains(&pages), "{pages}");
-        drop(checkpointer); // it does first what it was asked for
+        drop(checkpointer); // finishes the pending checkpoint first
         assert!(std::fs::metadata(&path).unwrap().len() >= bytes as u64);
     }
 }

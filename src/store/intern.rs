@@ -1,6 +1,5 @@
-//! Rows that many others share: processes, containers, hosts, addresses, and what
-//! connections and lookups have in common. Each is written once and known by its id
-//! from then on.
+//! Interning: rows that many others refer to (processes, containers, hosts, addresses, and
+//! the groups of connections and lookups) are written once, and their ids cached.
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -16,20 +15,19 @@ use crate::model::{
     Lookup, Process, Run, dst_scope, errno_name, mapped,
 };
 
-/// Ids remembered of each kind. What is forgotten is looked up in the file.
-const REMEMBERED: usize = 16_384;
+/// Ids cached of each kind. What was evicted is looked up in the file, or written again.
+const CACHED: usize = 16_384;
 
-/// Ids by what they stand for.
-pub struct Known<K, V = i64>(LruCache<K, V>);
+pub struct IdCache<K, V = i64>(LruCache<K, V>);
 
-impl<K: Hash + Eq, V> Default for Known<K, V> {
+impl<K: Hash + Eq, V> Default for IdCache<K, V> {
     fn default() -> Self {
-        Known(LruCache::new(REMEMBERED))
+        IdCache(LruCache::new(CACHED))
     }
 }
 
-impl<K: Hash + Eq> Known<K> {
-    /// These rows are no more.
+impl<K: Hash + Eq> IdCache<K> {
+    /// Drops rows that were removed.
     pub fn forget(&mut self, ids: &BTreeSet<i64>) {
         if !ids.is_empty() {
             self.0.retain(|_, id| !ids.contains(id));
@@ -37,16 +35,18 @@ impl<K: Hash + Eq> Known<K> {
     }
 }
 
-/// An edge, and the same on a day: ids of `edge` and `edge_day`.
+/// A connection group on one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Edge {
-    pub id: i64,
-    pub on_day: i64,
+pub struct GroupDay {
+    /// `connection_group.id`.
+    pub group: i64,
+    /// `connection_daily.id`.
+    pub daily: i64,
 }
 
-/// All that connections of an edge have in common.
+/// What the connections of a group have in common.
 #[derive(PartialEq, Eq, Hash)]
-struct EdgeKey {
+struct ConnectionGroupKey {
     process: u64,
     protocol: &'static str,
     src: Option<IpAddr>,
@@ -56,9 +56,9 @@ struct EdgeKey {
     errno: Option<i32>,
 }
 
-/// All that lookups of an inquiry have in common.
+/// What the lookups of a group have in common.
 #[derive(PartialEq, Eq, Hash)]
-pub struct InquiryKey {
+pub struct LookupGroupKey {
     process: u64,
     server: Endpoint,
     transport: &'static str,
@@ -70,46 +70,45 @@ pub struct InquiryKey {
 
 pub struct Interner {
     pub run: Run,
-    /// By [`Process::serial`]; one forgotten gets a second row, which says the
-    /// same.
-    pub processes: Known<u64>,
-    /// By [`Ancestor::serial`], like those.
-    pub ancestors: Known<u64>,
-    /// By [`Container::serial`], like those.
-    pub containers: Known<u64>,
+    /// By [`Process::serial`]. An evicted one gets a second, equal row.
+    pub processes: IdCache<u64>,
+    /// By [`Ancestor::serial`], likewise.
+    pub ancestors: IdCache<u64>,
+    /// By [`Container::serial`], likewise.
+    pub containers: IdCache<u64>,
     container_details: ContainerTable,
-    pub hosts: Known<Rc<str>>,
-    pub addresses: Known<IpAddr>,
-    /// With the day that the edge was last seen on.
-    edges: Known<EdgeKey, (Edge, i64)>,
-    pub inquiries: Known<InquiryKey>,
+    pub hosts: IdCache<Rc<str>>,
+    pub addresses: IdCache<IpAddr>,
+    /// With the day (`day.id`) of the group's latest connection.
+    connection_groups: IdCache<ConnectionGroupKey, (GroupDay, i64)>,
+    pub lookup_groups: IdCache<LookupGroupKey>,
 }
 
 impl Interner {
     pub fn new(run: Run) -> Interner {
         Interner {
             run,
-            processes: Known::default(),
-            ancestors: Known::default(),
-            containers: Known::default(),
+            processes: IdCache::default(),
+            ancestors: IdCache::default(),
+            containers: IdCache::default(),
             container_details: ContainerTable::default(),
-            hosts: Known::default(),
-            addresses: Known::default(),
-            edges: Known::default(),
-            inquiries: Known::default(),
+            hosts: IdCache::default(),
+            addresses: IdCache::default(),
+            connection_groups: IdCache::default(),
+            lookup_groups: IdCache::default(),
         }
     }
 
-    /// The edge of a connection on a day.
-    pub fn edge(
+    /// The group of a connection that began on this day.
+    pub fn connection_group(
         &mut self,
         db: &Db,
         recording: i64,
         c: &Connection,
         day: i64,
-    ) -> rusqlite::Result<Edge> {
+    ) -> rusqlite::Result<GroupDay> {
         let name = c.name.as_ref();
-        let key = EdgeKey {
+        let key = ConnectionGroupKey {
             process: c.process.serial,
             protocol: c.protocol.as_str(),
             src: c.src.map(|src| src.ip),
@@ -118,14 +117,14 @@ impl Interner {
             outcome: c.outcome.as_str(),
             errno: c.errno,
         };
-        let known = self.edges.0.get(&key).copied();
-        if let Some((edge, on)) = known
-            && on == day
+        let cached = self.connection_groups.0.get(&key).copied();
+        if let Some((group_day, cached_day)) = cached
+            && cached_day == day
         {
-            return Ok(edge);
+            return Ok(group_day);
         }
-        let id = match known {
-            Some((edge, _)) => edge.id,
+        let group = match cached {
+            Some((group_day, _)) => group_day.group,
             None => {
                 let process = self.process(db, recording, &c.process)?;
                 let src = key.src.map(|ip| self.address(db, ip)).transpose()?;
@@ -148,48 +147,49 @@ impl Interner {
                 find_or_insert(
                     db,
                     (
-                        "SELECT id FROM edge WHERE process_id = ?1 AND dst_id = ?4 AND dst_port = ?5
+                        "SELECT id FROM connection_group WHERE process_id = ?1 AND dst_id = ?4 AND dst_port = ?5
                          AND protocol = ?2 AND src_id IS ?3 AND host_id IS ?6
                          AND host_source IS ?7 AND outcome = ?8 AND errno IS ?9",
                         &values[..9],
                     ),
                     (
-                        "INSERT INTO edge (process_id, protocol, src_id, dst_id, dst_port, host_id,
-                                           host_source, outcome, errno, first_ts, last_ts)
+                        "INSERT INTO connection_group (process_id, protocol, src_id, dst_id, dst_port,
+                             host_id, host_source, outcome, errno, first_ts, last_ts)
                          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
                         &values,
                     ),
                 )?
             }
         };
-        let on_day = find_or_insert(
+        let daily = find_or_insert(
             db,
             (
-                "SELECT id FROM edge_day WHERE edge_id = ?1 AND day_id = ?2",
-                &[&id, &day],
+                "SELECT id FROM connection_daily WHERE group_id = ?1 AND day_id = ?2",
+                &[&group, &day],
             ),
             (
-                "INSERT INTO edge_day (edge_id, day_id, first_ts, last_ts) VALUES (?1, ?2, ?3, ?3)",
-                &[&id, &day, &c.ts],
+                "INSERT INTO connection_daily (group_id, day_id, first_ts, last_ts)
+                 VALUES (?1, ?2, ?3, ?3)",
+                &[&group, &day, &c.ts],
             ),
         )?;
-        let edge = Edge { id, on_day };
-        self.edges.0.insert(key, (edge, day));
-        Ok(edge)
+        let group_day = GroupDay { group, daily };
+        self.connection_groups.0.insert(key, (group_day, day));
+        Ok(group_day)
     }
 
-    /// These rows of `edge_day` are no more, nor may their edges be.
-    pub fn forget_days(&mut self, ids: &[i64]) {
+    /// Drops removed rows of `connection_daily` (sorted ids), whose groups may be removed too.
+    pub fn forget_daily(&mut self, ids: &[i64]) {
         if !ids.is_empty() {
-            self.edges
+            self.connection_groups
                 .0
-                .retain(|_, (edge, _)| ids.binary_search(&edge.on_day).is_err());
+                .retain(|_, (group_day, _)| ids.binary_search(&group_day.daily).is_err());
         }
     }
 
-    /// What a lookup has in common with others.
-    pub fn inquiry(&mut self, db: &Db, recording: i64, l: &Lookup) -> rusqlite::Result<i64> {
-        let key = InquiryKey {
+    /// The group of a lookup.
+    pub fn lookup_group(&mut self, db: &Db, recording: i64, l: &Lookup) -> rusqlite::Result<i64> {
+        let key = LookupGroupKey {
             process: l.process.serial,
             server: l.server,
             transport: l.transport.as_str(),
@@ -198,7 +198,7 @@ impl Interner {
             rcode: l.rcode.clone(),
             status: l.status.as_str(),
         };
-        if let Some(id) = self.inquiries.0.get(&key) {
+        if let Some(id) = self.lookup_groups.0.get(&key) {
             return Ok(*id);
         }
         let process = self.process(db, recording, &l.process)?;
@@ -221,23 +221,23 @@ impl Interner {
         let id = find_or_insert(
             db,
             (
-                "SELECT id FROM inquiry WHERE process_id = ?1 AND qname_id IS ?5 AND server_id = ?2
+                "SELECT id FROM lookup_group WHERE process_id = ?1 AND qname_id IS ?5 AND server_id = ?2
                  AND server_port = ?3 AND transport = ?4 AND qtype IS ?6 AND rcode IS ?7 AND status = ?8",
                 &values,
             ),
             (
-                "INSERT INTO inquiry (process_id, server_id, server_port, transport, qname_id,
-                                      qtype, rcode, status)
+                "INSERT INTO lookup_group (process_id, server_id, server_port, transport, qname_id,
+                                           qtype, rcode, status)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 &values,
             ),
         )?;
-        self.inquiries.0.insert(key, id);
+        self.lookup_groups.0.insert(key, id);
         Ok(id)
     }
 
     pub fn host(&mut self, db: &Db, name: &Rc<str>) -> rusqlite::Result<i64> {
-        once(&mut self.hosts.0, name, || {
+        cached(&mut self.hosts.0, name, || {
             find_or_insert(
                 db,
                 ("SELECT id FROM host WHERE name = ?1", &[&name]),
@@ -248,7 +248,7 @@ impl Interner {
 
     pub fn address(&mut self, db: &Db, ip: IpAddr) -> rusqlite::Result<i64> {
         let addr = mapped(ip);
-        once(&mut self.addresses.0, &ip, || {
+        cached(&mut self.addresses.0, &ip, || {
             find_or_insert(
                 db,
                 (
@@ -263,7 +263,6 @@ impl Interner {
         })
     }
 
-    /// The container's row.
     fn container(&mut self, db: &Db, container: &Container) -> rusqlite::Result<i64> {
         if let Some(id) = self.containers.0.get(&container.serial) {
             return Ok(*id);
@@ -280,7 +279,7 @@ impl Interner {
         Ok(id)
     }
 
-    /// Keeps a container's new details, and writes them into its row if it has one.
+    /// Keeps the new details of a container, and writes them into its row if it has one.
     pub fn container_update(&mut self, db: &Db, update: &ContainerUpdate) -> rusqlite::Result<()> {
         self.container_details.update(update);
         self.write_container_details(db, &update.container)
@@ -354,7 +353,7 @@ impl Interner {
         Ok(id)
     }
 
-    /// The row of a program that started others, and its lineage.
+    /// Writes an ancestor, its missing ancestors and its lineage.
     fn ancestor(&mut self, db: &Db, recording: i64, of: &Ancestor) -> rusqlite::Result<i64> {
         let mut missing = Vec::new();
         let mut above = None;
@@ -390,26 +389,26 @@ impl Interner {
             self.ancestors.0.insert(a.serial, id);
             above = Some(id);
         }
-        // There is at least `of` itself, found or made.
+        // Never None: it is `of` at least.
         above.ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
 }
 
-/// The remembered id of a key, or what `make` gives.
-fn once<K, Q>(
-    known: &mut LruCache<K, i64>,
+/// The cached id of a key, or else that which `find` returns.
+fn cached<K, Q>(
+    cache: &mut LruCache<K, i64>,
     key: &Q,
-    make: impl FnOnce() -> rusqlite::Result<i64>,
+    find: impl FnOnce() -> rusqlite::Result<i64>,
 ) -> rusqlite::Result<i64>
 where
     K: Hash + Eq + Borrow<Q>,
     Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
 {
-    if let Some(id) = known.get(key) {
+    if let Some(id) = cache.get(key) {
         return Ok(*id);
     }
-    let id = make()?;
-    known.insert(key.to_owned(), id);
+    let id = find()?;
+    cache.insert(key.to_owned(), id);
     Ok(id)
 }
 

@@ -1,22 +1,22 @@
-//! The history: the only module that writes SQL against the tables. In come
-//! [`Record`]s, batched; out goes one SQLite file whose views are a public
-//! interface (docs/schema.md). What fails is said with the file's name and
-//! leaves what is stored unharmed.
+//! The history: the only module with SQL against the tables. [`Record`]s come in and are
+//! written in batches to a SQLite file, whose views are a public interface
+//! (docs/schema.md). Errors name the file, and leave what is stored unharmed.
 
 mod checkpoint;
+mod connection_rollup;
+mod days;
 mod file;
-mod inquiries;
 mod intern;
+mod lookup_rollup;
+mod migrations;
 mod names;
-mod prune;
-#[cfg(test)]
-mod recipes;
+mod orphans;
+mod removal;
 mod retention;
-mod rollup;
-#[cfg(test)]
-mod schema;
 mod settings;
 mod status;
+#[cfg(test)]
+pub mod tests;
 mod write;
 
 use std::collections::HashMap;
@@ -30,13 +30,13 @@ use crate::model::{Connection, ContainerUpdate, Gap, Lookup, Outcome, Progress, 
 use checkpoint::Checkpointer;
 use write::Writer;
 
-pub use file::{Access, MIGRATIONS, group_id, is_damaged, of_file, open_reader, recorder_runs};
-pub use names::{Names, names};
-pub use retention::Keep;
-pub use settings::{Told, Wanted};
+pub use file::{Access, group_id, is_damaged, of_file, open_reader, recorder_runs};
+pub use names::{StoredNames, names_with_prefix};
+pub use retention::Retention;
+pub use settings::{Override, RetentionOverrides};
 pub use status::Status;
 
-/// What is told of a recording when it begins.
+/// What is stored about a recording when it begins.
 #[derive(Debug, Clone)]
 pub struct Recording {
     /// Nanoseconds since 1970.
@@ -45,35 +45,35 @@ pub struct Recording {
     pub hooks: String,
 }
 
-/// Nanoseconds by which a clock that is only corrected bit by bit does not differ.
+/// In nanoseconds. A clock that differs by less was slewed, not set.
 const CLOCK_WAS_SET: u64 = 10_000_000_000;
 
-/// A file open for recording; no other recorder can open it meanwhile.
+/// A file that is open for recording. It is locked: no other recorder can open it.
 pub struct Store {
     db: Db,
     checkpointer: Checkpointer,
-    // After `db`: the lock must outlast the connection.
+    // After `db`, because fields drop in order and the lock must outlive the connection.
     _lock: std::fs::File,
     path: PathBuf,
     writer: Writer,
     batch: Batch,
     /// Enforced at each commit.
-    pub keep: Keep,
+    pub retention: Retention,
 }
 
-/// What has come since the last commit. A connection that changes twice in a
-/// batch is written once.
+/// The records since the last commit. A connection that changes twice in a batch is written
+/// once.
 #[derive(Default)]
 struct Batch {
     connections: Vec<Latest>,
-    /// Where in there a connection is, by number.
-    places: HashMap<u64, usize>,
+    /// Indexes into `connections` by number.
+    indexes: HashMap<u64, usize>,
     lookups: Vec<Lookup>,
     containers: Vec<ContainerUpdate>,
     gaps: Vec<Gap>,
 }
 
-/// What is known of a connection by now, and whether it may carry more.
+/// The latest state of a connection, and whether it may still transfer data.
 struct Latest {
     connection: Connection,
     open: bool,
@@ -85,10 +85,10 @@ impl Batch {
             connection: c.clone(),
             open,
         };
-        match self.places.entry(c.number) {
-            Entry::Occupied(place) => self.connections[*place.get()] = latest,
-            Entry::Vacant(place) => {
-                place.insert(self.connections.len());
+        match self.indexes.entry(c.number) {
+            Entry::Occupied(index) => self.connections[*index.get()] = latest,
+            Entry::Vacant(index) => {
+                index.insert(self.connections.len());
                 self.connections.push(latest);
             }
         }
@@ -96,16 +96,15 @@ impl Batch {
 }
 
 impl Store {
-    /// Opens or makes the file, brings its schema up to date and begins a
-    /// recording.
+    /// Opens or creates the file, brings its schema up to date and begins a recording.
     ///
     /// # Errors
-    /// Another recorder has it; it is no database, not egrets', or from a newer
-    /// egrets; it can't be written. Nothing in it is changed then.
+    /// Another recorder has locked it; it is not a database, not a history, or one of another
+    /// version of egrets; it can't be written. In each case it is not changed.
     pub fn open(path: &Path, access: &Access, recording: &Recording) -> Result<Store> {
         let lock = file::create(path, access)?;
         let mut db = file::open_writer(path)?;
-        file::migrate(&mut db, path)?;
+        migrations::migrate(&mut db, path)?;
         let writer = begin(&db, recording)
             .and_then(|id| Writer::new(&db, id))
             .with_context(|| file::cannot_write(path))?;
@@ -118,57 +117,56 @@ impl Store {
             path: path.to_path_buf(),
             writer,
             batch: Batch::default(),
-            keep: Keep::default(),
+            retention: Retention::default(),
         })
     }
 
-    /// How this recording's numbers become ids and times. Ids are never used twice, not even
-    /// those of rows that have been removed.
+    /// How the numbers and times of this recording become ids and wall clock times. Ids are
+    /// never reused, even after their row was removed.
     pub fn run(&self) -> Run {
         self.writer.intern.run
     }
 
-    /// Sets when the host booted, nanoseconds since 1970 by today's clock. An earlier recording
-    /// of the same boot counts instead, so that a process has the same start in both, unless
-    /// the clock was set since.
+    /// Sets the boot time of the host, in nanoseconds since 1970 by today's clock. If an
+    /// earlier recording of the same boot used another value, that one holds, so that a process
+    /// has the same start time in both. Unless the clock was set in between.
     ///
     /// # Errors
     /// The file can't be read or written.
     pub fn set_boot_ts(&mut self, boot_ts: i64) -> Result<()> {
-        let earlier = "SELECT r.boot_ts FROM recording r JOIN recording own USING (boot_id)
-                       WHERE own.id = ?1 AND r.boot_ts IS NOT NULL ORDER BY r.id DESC LIMIT 1";
-        let own = self.writer.recording;
-        let known = self
+        let sql = "SELECT r.boot_ts FROM recording r JOIN recording this USING (boot_id)
+                       WHERE this.id = ?1 AND r.boot_ts IS NOT NULL ORDER BY r.id DESC LIMIT 1";
+        let recording = self.writer.recording;
+        let earlier = self
             .db
-            .query_row(earlier, [own], |row| row.get::<_, i64>(0))
+            .query_row(sql, [recording], |row| row.get::<_, i64>(0))
             .optional()
             .with_context(|| file::cannot_read(&self.path))?;
-        let boot_ts = match known {
-            Some(known) if known.abs_diff(boot_ts) < CLOCK_WAS_SET => known,
+        let boot_ts = match earlier {
+            Some(earlier) if earlier.abs_diff(boot_ts) < CLOCK_WAS_SET => earlier,
             _ => boot_ts,
         };
         self.db
             .execute(
                 "UPDATE recording SET boot_ts = ?1 WHERE id = ?2",
-                [boot_ts, own],
+                [boot_ts, recording],
             )
             .with_context(|| file::cannot_write(&self.path))?;
         self.writer.intern.run.boot_ts = boot_ts;
         Ok(())
     }
 
-    /// From now on keeps as much as was `wanted`, and where that says nothing, as the file
-    /// says.
+    /// Stores the overrides and applies the resulting retention from now on.
     ///
     /// # Errors
     /// The file can't be written.
-    pub fn settle(&mut self, wanted: &Wanted) -> Result<()> {
-        self.keep =
-            settings::settle(&self.db, wanted).with_context(|| file::cannot_write(&self.path))?;
+    pub fn resolve_retention(&mut self, overrides: &RetentionOverrides) -> Result<()> {
+        self.retention = settings::resolve_retention(&self.db, overrides)
+            .with_context(|| file::cannot_write(&self.path))?;
         Ok(())
     }
 
-    /// Takes a record into the batch.
+    /// Adds a record to the batch.
     pub fn add(&mut self, record: &Record) {
         match record {
             Record::Opened(c) | Record::Progress(Progress { connection: c, .. }) => {
@@ -186,19 +184,19 @@ impl Store {
         }
     }
 
-    /// Writes the batch; `now` is until when the recording has seen everything.
+    /// Writes the batch. The recording has seen everything up to `now`.
     pub fn commit(&mut self, now: i64) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
         let written = batch.connections.len() + batch.lookups.len();
         let (db, writer) = (&mut self.db, &mut self.writer);
         writer
             .write(db, &batch, now)
-            .and_then(|()| retention::enforce(db, writer, self.keep, now, written))
+            .and_then(|()| retention::enforce(db, writer, self.retention, now, written))
             .and_then(|()| self.checkpointer.committed(db))
             .with_context(|| file::cannot_write(&self.path))
     }
 
-    /// Ends the recording by itself.
+    /// Ends the recording in an orderly way.
     pub fn finish(mut self, now: i64) -> Result<()> {
         self.commit(now)?;
         drop(self.checkpointer);
@@ -208,7 +206,7 @@ impl Store {
                 params![now, self.writer.recording],
             )
             .and_then(|_| {
-                // All of it into the file itself, so that a copy of it is whole.
+                // Everything into the database file, so that a copy of it alone is complete.
                 self.db
                     .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             })

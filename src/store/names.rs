@@ -1,12 +1,11 @@
-//! Names that the history holds, for those who begin to type one.
+//! Names in a history that begin with a prefix, for shell completion.
 
 use rusqlite::{Connection, params};
 
 use anyhow::Result;
 
-/// What names are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Names {
+pub enum StoredNames {
     Hosts,
     Programs,
     Containers,
@@ -17,35 +16,40 @@ pub enum Names {
     Namespaces,
 }
 
-/// At most `limit` of the names that begin with `typed`, in order, without going through
-/// all rows: each next one is found in an index.
+/// At most `limit` names with this prefix, sorted. Reads as many index entries as there are
+/// names, and not all rows.
 ///
 /// # Errors
 ///
 /// SQLite's.
-pub fn names(db: &Connection, of: Names, typed: &str, limit: usize) -> Result<Vec<String>> {
-    let sql = match of {
-        Names::Hosts => {
+pub fn names_with_prefix(
+    db: &Connection,
+    kind: StoredNames,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<String>> {
+    let sql = match kind {
+        StoredNames::Hosts => {
             "SELECT name FROM host WHERE name >= ?1 AND name < ?2 ORDER BY name LIMIT ?3".to_owned()
         }
-        Names::Programs => of_processes("comm"),
-        Names::Users => of_processes("user"),
-        Names::Units => of_processes("unit"),
-        Names::Containers => of_containers("name"),
-        Names::Images => of_containers("image"),
-        Names::Pods => of_containers("pod"),
-        Names::Namespaces => of_containers("pod_namespace"),
+        StoredNames::Programs => process_column("comm"),
+        StoredNames::Users => process_column("user"),
+        StoredNames::Units => process_column("unit"),
+        StoredNames::Containers => container_column("name"),
+        StoredNames::Images => container_column("image"),
+        StoredNames::Pods => container_column("pod"),
+        StoredNames::Namespaces => container_column("pod_namespace"),
     };
-    // What begins with a text sorts before the text with the last character at its end.
-    let end = format!("{typed}{}", char::MAX);
+    // Everything that has the prefix sorts before the prefix followed by the last character.
+    let end = format!("{prefix}{}", char::MAX);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = db.prepare(&sql)?;
-    let rows = statement.query_map(params![typed, end, limit], |row| row.get(0))?;
+    let rows = statement.query_map(params![prefix, end, limit], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Each process has its own: from one value of the index to the next.
-fn of_processes(column: &str) -> String {
+/// Many rows share a value: skips from one distinct value in the index to the next.
+fn process_column(column: &str) -> String {
     format!(
         "WITH RECURSIVE found (value) AS (
              SELECT min({column}) FROM process WHERE {column} >= ?1 AND {column} < ?2
@@ -57,8 +61,8 @@ fn of_processes(column: &str) -> String {
     )
 }
 
-/// There are so few containers that they need no index.
-fn of_containers(column: &str) -> String {
+/// A full scan: there are few containers.
+fn container_column(column: &str) -> String {
     format!(
         "SELECT DISTINCT {column} FROM container
          WHERE {column} >= ?1 AND {column} < ?2 ORDER BY {column} LIMIT ?3"

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension};
 
 use super::file::cannot_read;
-use super::retention::Keep;
+use super::retention::Retention;
 use super::settings;
 
 pub struct Status {
@@ -17,19 +17,19 @@ pub struct Status {
     pub lost: i64,
     /// The file and its -wal.
     pub file_bytes: u64,
-    pub keep: Keep,
+    pub retention: Retention,
     pub last: Option<LastRecording>,
 }
 
 /// The newest recording.
 pub struct LastRecording {
     pub start_ts: i64,
-    /// Until when it has seen everything.
+    /// When it ended, or its newest batch.
     pub end_ts: i64,
     pub pid: u32,
     pub hook_set: String,
     pub clean: bool,
-    /// Payload, of what is open too.
+    /// Payload, of open connections too.
     pub tx_bytes: i64,
     pub rx_bytes: i64,
 }
@@ -41,16 +41,14 @@ impl Status {
             Ok(Status {
                 recordings: number("SELECT count(*) FROM recording")?,
                 connections: number(
-                    "SELECT COALESCE(sum(connections - removed), 0) FROM edge_day",
+                    "SELECT coalesce(sum(connections - removed), 0) FROM connection_daily",
                 )?,
-                // Before version 10 there are no sums of them.
-                lookups: number("SELECT COALESCE(sum(lookups), 0) FROM inquiry")
-                    .or_else(|_| number("SELECT count(*) FROM lookup"))?,
+                lookups: number("SELECT coalesce(sum(lookups), 0) FROM lookup_group")?,
                 lost: number(
-                    "SELECT COALESCE(sum(lost), 0) FROM gap WHERE kind NOT IN ('retention', 'summary')",
+                    "SELECT coalesce(sum(lost), 0) FROM gap WHERE kind NOT IN ('retention', 'summary')",
                 )?,
                 file_bytes: size(path, "") + size(path, "-wal"),
-                keep: settings::read(db)?,
+                retention: settings::read(db)?,
                 last: last(db)?,
             })
         };
@@ -59,12 +57,12 @@ impl Status {
 }
 
 fn last(db: &Db) -> rusqlite::Result<Option<LastRecording>> {
-    let sql =
-        "SELECT recording.start_ts, COALESCE(end_ts, seen_ts), recording.pid, hook_set, clean,
-                      COALESCE(sum(tx_bytes), 0), COALESCE(sum(rx_bytes), 0)
-               FROM recording LEFT JOIN process ON process.recording_id = recording.id
-                    LEFT JOIN edge ON edge.process_id = process.id
-               WHERE recording.id = (SELECT max(id) FROM recording) GROUP BY recording.id";
+    let sql = "SELECT r.start_ts, coalesce(end_ts, seen_ts), r.pid, hook_set, clean,
+                      coalesce(sum(tx_bytes), 0), coalesce(sum(rx_bytes), 0)
+               FROM recording r
+               LEFT JOIN process p ON p.recording_id = r.id
+               LEFT JOIN connection_group g ON g.process_id = p.id
+               WHERE r.id = (SELECT max(id) FROM recording) GROUP BY r.id";
     db.query_row(sql, [], |row| {
         Ok(LastRecording {
             start_ts: row.get(0)?,

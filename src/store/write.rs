@@ -1,4 +1,4 @@
-//! A batch to rows, in one transaction with the sums that go with them.
+//! Writes a batch, in one transaction with the rollups of its rows.
 
 use std::collections::BTreeSet;
 
@@ -6,29 +6,31 @@ use rusqlite::{
     Connection as Db, OptionalExtension, Statement, Transaction, TransactionBehavior, params,
 };
 
-use super::inquiries::Asked;
-use super::intern::{Edge, Interner};
-use super::rollup::{Rollup, Share};
+use super::connection_rollup::{ConnectionRollup, Contribution};
+use super::days::DayTable;
+use super::intern::{GroupDay, Interner};
+use super::lookup_rollup::LookupRollup;
 use super::{Batch, Latest};
 use crate::model::{Connection, Gap, Lookup, Run};
 
-/// Bytes that a connection is taken to have carried at most, 2^50: sums of them stay
-/// numbers that SQLite can hold, whatever a kernel says.
+/// Cap on the bytes of a connection, 2^50: keeps totals within SQLite's integers even if a
+/// kernel reports nonsense.
 const MOST_BYTES: u64 = 1 << 50;
 
-/// Open connections that are remembered at most: as many as are followed.
+/// Cap on [`Writer::open`]: as many as the capture follows.
 const MOST_OPEN: usize = 1 << 19;
 
-/// What a recording remembers from one batch to the next.
+/// The state that a recording keeps between batches.
 pub struct Writer {
     pub recording: i64,
     pub intern: Interner,
-    pub rollup: Rollup,
-    asked: Asked,
-    /// The highest ids that have been used.
+    pub connection_rollup: ConnectionRollup,
+    lookup_rollup: LookupRollup,
+    pub days: DayTable,
+    /// The highest ids that were used.
     pub last_connection: i64,
     pub last_lookup: i64,
-    /// The connections of this recording that may carry more.
+    /// The connections of this recording that may still transfer data.
     pub open: BTreeSet<i64>,
 }
 
@@ -49,8 +51,9 @@ impl Writer {
                 first_lookup: last_lookup + 1,
                 boot_ts: 0,
             }),
-            rollup: Rollup::default(),
-            asked: Asked::default(),
+            connection_rollup: ConnectionRollup::default(),
+            lookup_rollup: LookupRollup::default(),
+            days: DayTable::default(),
             last_connection,
             last_lookup,
             open: BTreeSet::new(),
@@ -58,8 +61,8 @@ impl Writer {
     }
 
     pub fn write(&mut self, db: &mut Db, batch: &Batch, now: i64) -> rusqlite::Result<()> {
-        // Immediate: one that reads first and then wants to write fails at once where
-        // somebody else has written in between, and waits for nothing.
+        // Immediate: a transaction that upgrades from reading to writing does not wait for the
+        // lock, and fails at once if another process wrote in between.
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for update in &batch.containers {
             self.intern.container_update(&tx, update)?;
@@ -83,7 +86,7 @@ impl Writer {
 
     fn connections(&mut self, tx: &Transaction, batch: &[Latest]) -> rusqlite::Result<()> {
         let mut insert = tx.prepare_cached(
-            "INSERT INTO connection (id, ts, edge_day_id, tid, src_port, host_age_ms, host_rivals,
+            "INSERT INTO connection (id, ts, daily_id, tid, src_port, host_age_ms, host_rivals,
                                      lookup_id, latency_us, tx_bytes, rx_bytes, duration_us,
                                      already_open, tx_packets, rx_packets, raw, shared_pid)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
@@ -93,34 +96,34 @@ impl Writer {
             open,
         } in batch
         {
-            let day = self.rollup.day(tx, c.ts)?;
-            let edge = self.intern.edge(tx, self.recording, c, day)?;
-            let share = Share {
+            let id = self.intern.run.connection_id(c.number);
+            let day = self.days.id(tx, c.ts)?;
+            let group_day = self.intern.connection_group(tx, self.recording, c, day)?;
+            let contribution = Contribution {
                 ts: c.ts,
                 tx: c.tx_bytes.map(bytes),
                 rx: c.rx_bytes.map(bytes),
             };
-            let id = self.intern.run.connection_id(c.number);
-            // Ids count up, so that this one is a connection's first record.
+            // Ids ascend, so this is the connection's first record.
             if id > self.last_connection {
-                self.insert(&mut insert, id, c, edge, &share)?;
+                self.insert(&mut insert, id, c, group_day, &contribution)?;
                 self.write_rivals(tx, id, c)?;
-                self.rollup.add(edge, &share);
+                self.connection_rollup.add(group_day, &contribution);
                 self.last_connection = id;
             } else {
-                self.update(tx, id, c, edge, &share)?;
+                self.update(tx, id, c, group_day, &contribution)?;
             }
             match open {
                 true => self.open.insert(id),
                 false => self.open.remove(&id),
             };
         }
-        // Of some that nobody follows any more no end is told.
+        // The capture may stop following a connection without reporting its end.
         while self.open.len() > MOST_OPEN {
             self.open.pop_first();
         }
         drop(insert);
-        self.rollup.write(tx)
+        self.connection_rollup.write(tx)
     }
 
     fn insert(
@@ -128,8 +131,8 @@ impl Writer {
         insert: &mut Statement<'_>,
         id: i64,
         c: &Connection,
-        edge: Edge,
-        share: &Share,
+        group_day: GroupDay,
+        contribution: &Contribution,
     ) -> rusqlite::Result<()> {
         let name = c.name.as_ref();
         let lookup = name.and_then(|n| n.lookup);
@@ -138,15 +141,15 @@ impl Writer {
         insert.execute(params![
             id,
             c.ts,
-            edge.on_day,
+            group_day.daily,
             c.tid,
             c.src_port(),
             name.and_then(|n| n.age_ms).map(|n| n as i64),
             name.map(|n| n.rivals as i64),
             lookup,
             c.latency_us,
-            share.tx,
-            share.rx,
+            contribution.tx,
+            contribution.rx,
             c.duration_us,
             c.already_open,
             c.tx_packets.map(|n| n as i64),
@@ -157,41 +160,42 @@ impl Writer {
         Ok(())
     }
 
-    /// What has become of a connection. One that was removed meanwhile stays so.
+    /// Updates a connection, unless retention has removed it.
     fn update(
         &mut self,
         tx: &Transaction,
         id: i64,
         c: &Connection,
-        edge: Edge,
-        share: &Share,
+        group_day: GroupDay,
+        contribution: &Contribution,
     ) -> rusqlite::Result<()> {
-        let Some((old_edge, old)) = stored(tx, id)? else {
+        let Some((old_group_day, old)) = stored(tx, id)? else {
             return Ok(());
         };
         tx.prepare_cached(
-            "UPDATE connection SET edge_day_id = ?2, src_port = ?3, latency_us = ?4, tx_bytes = ?5,
+            "UPDATE connection SET daily_id = ?2, src_port = ?3, latency_us = ?4, tx_bytes = ?5,
                  rx_bytes = ?6, duration_us = ?7, tx_packets = ?8, rx_packets = ?9,
                  shared_pid = ?10
              WHERE id = ?1",
         )?
         .execute(params![
             id,
-            edge.on_day,
+            group_day.daily,
             c.src_port(),
             c.latency_us,
-            share.tx,
-            share.rx,
+            contribution.tx,
+            contribution.rx,
             c.duration_us,
             c.tx_packets.map(|n| n as i64),
             c.rx_packets.map(|n| n as i64),
             c.shared_pid,
         ])?;
-        if old_edge == edge {
-            self.rollup.replace(edge, &old, share);
+        if old_group_day == group_day {
+            self.connection_rollup
+                .replace(group_day, &old, contribution);
         } else {
-            self.rollup.remove(old_edge, &old);
-            self.rollup.add(edge, share);
+            self.connection_rollup.remove(old_group_day, &old);
+            self.connection_rollup.add(group_day, contribution);
         }
         Ok(())
     }
@@ -212,26 +216,26 @@ impl Writer {
     fn lookups(&mut self, tx: &Transaction, batch: &[Lookup]) -> rusqlite::Result<()> {
         for lookup in batch {
             let id = self.intern.run.lookup_id(lookup.number);
-            // A row that stands for more messages than it did, with the records of the first.
+            // Another similar message: the row keeps the records of the first one.
             if lookup.times > 1 {
-                let known = tx
+                let updated = tx
                     .prepare_cached("UPDATE lookup SET times = ?1 WHERE id = ?2")?
                     .execute(params![lookup.times as i64, id])?;
-                if known > 0 {
+                if updated > 0 {
                     continue;
                 }
             }
-            let inquiry = self.intern.inquiry(tx, self.recording, lookup)?;
-            let day = self.rollup.day(tx, lookup.ts)?;
-            self.asked.add(day, inquiry, lookup.ts);
+            let group = self.intern.lookup_group(tx, self.recording, lookup)?;
+            let day = self.days.id(tx, lookup.ts)?;
+            self.lookup_rollup.add(day, group, lookup.ts);
             self.last_lookup = self.last_lookup.max(id);
             tx.prepare_cached(
-                "INSERT INTO lookup (id, ts, inquiry_id, latency_us, times) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO lookup (id, ts, group_id, latency_us, times) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
                 id,
                 lookup.ts,
-                inquiry,
+                group,
                 lookup.latency_us,
                 lookup.times as i64,
             ])?;
@@ -254,27 +258,27 @@ impl Writer {
                 ])?;
             }
         }
-        self.asked.write(tx)
+        self.lookup_rollup.write(tx)
     }
 }
 
-/// The edge of a connection that is there, and what it adds to that.
-pub fn stored(db: &Db, id: i64) -> rusqlite::Result<Option<(Edge, Share)>> {
+/// The group of a stored connection, and what it contributes to it.
+pub fn stored(db: &Db, id: i64) -> rusqlite::Result<Option<(GroupDay, Contribution)>> {
     db.prepare_cached(
-        "SELECT b.edge_id, b.id, c.ts, c.tx_bytes, c.rx_bytes
-         FROM connection c JOIN edge_day b ON b.id = c.edge_day_id WHERE c.id = ?1",
+        "SELECT d.group_id, d.id, c.ts, c.tx_bytes, c.rx_bytes
+         FROM connection c JOIN connection_daily d ON d.id = c.daily_id WHERE c.id = ?1",
     )?
     .query_row([id], |row| {
-        let edge = Edge {
-            id: row.get(0)?,
-            on_day: row.get(1)?,
+        let group_day = GroupDay {
+            group: row.get(0)?,
+            daily: row.get(1)?,
         };
-        let share = Share {
+        let contribution = Contribution {
             ts: row.get(2)?,
             tx: row.get(3)?,
             rx: row.get(4)?,
         };
-        Ok((edge, share))
+        Ok((group_day, contribution))
     })
     .optional()
 }
@@ -283,7 +287,7 @@ fn bytes(n: u64) -> i64 {
     n.min(MOST_BYTES) as i64
 }
 
-/// Loss that goes on is one row, however long it does.
+/// Writes a gap; ongoing loss extends the row that it began with.
 fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
     let extended = db
         .prepare_cached(
@@ -319,19 +323,13 @@ fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Access, Recording, Store};
+    use super::super::tests::support;
     use crate::model::{Gap, Record};
 
     #[test]
-    fn loss_that_goes_on_is_one_row() {
+    fn ongoing_loss_is_one_row() {
         let dir = tempfile::tempdir().unwrap();
-        let recording = Recording {
-            start_ts: 1,
-            hook_set: "kprobe".to_owned(),
-            hooks: String::new(),
-        };
-        let path = dir.path().join("e.db");
-        let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        let mut store = support::open(&dir.path().join("e.db"), 1);
         let mut lose = |from_ts, to_ts, kind, lost, why| {
             store.add(&Record::Gap(Gap {
                 from_ts,
@@ -352,15 +350,10 @@ mod tests {
             lose(from, to, kind, lost, "full");
         }
         lose(50, 60, "dns", 32, "slow");
-        let mut rows = store
-            .db
-            .prepare("SELECT concat_ws(' ', from_ts, to_ts, kind, lost, why) FROM gap ORDER BY id")
-            .unwrap();
-        let rows: Vec<String> = rows
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let rows = support::texts(
+            &store.db,
+            "SELECT concat_ws(' ', from_ts, to_ts, kind, lost, why) FROM gap ORDER BY id",
+        );
         assert_eq!(
             rows,
             [

@@ -1,5 +1,7 @@
 //! One recorder for all tests of a binary: loading the BPF programs takes longer than most
 //! tests do. Each test gets the rows of its own network namespace, in a file of its own.
+//! EGRETS_TEST_HISTORY names the history of a recorder that runs already, for several
+//! binaries.
 //!
 //! A test that depends on the recorder's options, its start or its end has a [`Recorder`]
 //! of its own instead.
@@ -19,7 +21,8 @@ use rusqlite::Connection;
 use super::*;
 
 struct Shared {
-    pid: u32,
+    /// None: it is not this binary's to stop.
+    pid: Option<u32>,
     db: PathBuf,
 }
 
@@ -27,6 +30,12 @@ static SHARED: OnceLock<Shared> = OnceLock::new();
 
 fn shared() -> &'static Shared {
     SHARED.get_or_init(|| {
+        if let Some(db) = std::env::var_os("EGRETS_TEST_HISTORY") {
+            return Shared {
+                pid: None,
+                db: db.into(),
+            };
+        }
         let (to, started) = mpsc::channel();
         // The kernel ends the recorder with the thread that started it, so that it never
         // outlives a test binary that was killed. libtest's threads end with their test.
@@ -45,7 +54,7 @@ fn shared() -> &'static Shared {
             let recorder = ManuallyDrop::new(Recorder::start_with(&db, &[], egrets));
             let _dir = ManuallyDrop::new(dir);
             let _ = to.send(Shared {
-                pid: recorder.pid(),
+                pid: Some(recorder.pid()),
                 db,
             });
             loop {
@@ -61,8 +70,10 @@ fn shared() -> &'static Shared {
 
 /// At the end of the test binary. A recorder that does not end well fails it.
 extern "C" fn stop() {
-    let Some(shared) = SHARED.get() else { return };
-    let (pid, mut status) = (shared.pid as libc::pid_t, 0);
+    let Some((shared, pid)) = SHARED.get().and_then(|shared| Some((shared, shared.pid?))) else {
+        return;
+    };
+    let (pid, mut status) = (pid as libc::pid_t, 0);
     // SAFETY: the recorder is this process's child, and nothing else waits for it.
     let ended =
         unsafe { libc::kill(pid, libc::SIGINT) == 0 && libc::waitpid(pid, &mut status, 0) == pid };

@@ -1,5 +1,5 @@
-//! Where exported rows go: a file, a file for each day, or standard output. Files have
-//! their names only once all of them are written.
+//! Destinations of exported rows: a file, a file per day, or standard output. Files get their
+//! names only once all of them are complete.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -9,16 +9,16 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
 use tempfile::TempPath;
 
-use crate::query::{RowFormat, Sink};
+use crate::query::{RowFormat, RowSink};
 
-/// Bytes that are collected before they are written.
+/// Size of the output buffer in bytes.
 const BUFFER: usize = 1 << 16;
 
-/// Where rows go.
+/// Where to write rows.
 pub enum Target {
     Stdout,
     File(PathBuf),
-    /// Files called `NAME-2026-11-23.jsonl` in a directory that is made where it is missing.
+    /// Files called `NAME-2026-11-23.jsonl` in a directory, which is created if necessary.
     Days {
         directory: PathBuf,
         name: &'static str,
@@ -29,11 +29,11 @@ pub enum Target {
 /// Files being written.
 pub struct Files {
     target: Target,
-    /// Whether a file that is there already may be replaced.
+    /// Whether existing files may be replaced.
     force: bool,
-    /// The day whose rows are being written, and where.
+    /// The day that is being written, and its file.
     open: Option<(i64, BufWriter<Counter>)>,
-    /// Files of their names to be: removed unless they get those.
+    /// Temporary files with their final names; removed unless they get those.
     unnamed: Vec<(TempPath, PathBuf)>,
     bytes: u64,
 }
@@ -47,13 +47,13 @@ pub struct Written {
 impl Files {
     /// # Errors
     ///
-    /// A file that is there already, unless `force`; a directory that can't be made.
+    /// An existing file, unless `force`; a directory that can't be created.
     pub fn new(target: Target, force: bool) -> Result<Files> {
         match &target {
             Target::Stdout => {}
             Target::File(path) => check(path, force)?,
             Target::Days { directory, .. } => fs::create_dir_all(directory)
-                .with_context(|| format!("the directory {} can't be made", directory.display()))?,
+                .with_context(|| format!("can't create the directory {}", directory.display()))?,
         }
         Ok(Files {
             target,
@@ -68,7 +68,7 @@ impl Files {
     ///
     /// # Errors
     ///
-    /// What can't be written, such as to a full disk; then none of it is left.
+    /// When a file can't be written, for example to a full disk; then no file is left.
     pub fn finish(mut self) -> Result<Written> {
         self.close()?;
         let files = self.unnamed.len();
@@ -87,7 +87,7 @@ impl Files {
         })
     }
 
-    /// Ends the file that is being written.
+    /// Completes the current file.
     fn close(&mut self) -> Result<()> {
         let Some((_, out)) = self.open.take() else {
             return Ok(());
@@ -97,7 +97,7 @@ impl Files {
         Ok(())
     }
 
-    /// Begins the file for the rows of a day.
+    /// Starts the file of a day.
     fn begin(&mut self, day: i64) -> Result<Counter> {
         let path = match &self.target {
             Target::Stdout => return Ok(Counter::new(Out::Stdout(io::stdout()))),
@@ -120,7 +120,7 @@ impl Files {
         };
         check(&path, self.force)?;
         let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
-        // Readable by its owner alone, as the history is.
+        // Readable only by its owner, like the history.
         let file = tempfile::Builder::new()
             .prefix(".egrets-export-")
             .tempfile_in(directory.unwrap_or(Path::new(".")))
@@ -131,7 +131,7 @@ impl Files {
     }
 }
 
-impl Sink for Files {
+impl RowSink for Files {
     fn at(&mut self, day: i64) -> Result<(&mut dyn Write, bool)> {
         let days = matches!(self.target, Target::Days { .. });
         let (open, empty) = match self.open.take() {
@@ -146,12 +146,12 @@ impl Sink for Files {
         Ok((&mut self.open.insert(open).1, empty))
     }
 
-    fn wants_head(&self) -> bool {
+    fn wants_header(&self) -> bool {
         !matches!(self.target, Target::Days { .. })
     }
 }
 
-/// A file or standard output, with the number of bytes that went there.
+/// A file or standard output, with the number of bytes written.
 struct Counter {
     out: Out,
     bytes: u64,
@@ -159,12 +159,12 @@ struct Counter {
 
 enum Out {
     Stdout(io::Stdout),
-    /// With the name that it is to get.
+    /// With its final name.
     File(File, PathBuf),
 }
 
 impl Out {
-    /// What one of these does to it; an error names the file.
+    /// Applies one of the functions; errors name the file.
     fn each<T>(
         &mut self,
         stdout: impl FnOnce(&mut io::Stdout) -> io::Result<T>,
@@ -183,7 +183,7 @@ impl Counter {
         Counter { out, bytes: 0 }
     }
 
-    /// Sees to it that all of it is on the disk; how many bytes.
+    /// Flushes everything to the disk. Returns the number of bytes.
     fn save(mut self) -> io::Result<u64> {
         self.out.each(io::Stdout::flush, |file| file.sync_all())?;
         Ok(self.bytes)
@@ -206,26 +206,19 @@ impl Write for Counter {
 
 /// Refuses a path that must not be replaced.
 fn check(path: &Path, force: bool) -> Result<()> {
-    // A link is itself what would be replaced.
+    // A symbolic link itself would be replaced.
     let Ok(there) = fs::symlink_metadata(path) else {
         return Ok(());
     };
     ensure!(
         there.is_file() || there.is_symlink(),
-        "{} is no file: give --output a file, a directory with --split day, or - for standard output",
+        "{} is not a regular file: --output takes a file, a directory with --split day, or - for standard output",
         path.display()
     );
-    ensure!(
-        force,
-        "{} is there already: --force replaces it",
-        path.display()
-    );
+    ensure!(force, "{} exists; --force replaces it", path.display());
     Ok(())
 }
 
 fn cannot_write(path: &Path) -> String {
-    format!(
-        "{} can't be written, and nothing is left of it",
-        path.display()
-    )
+    format!("{} can't be written and was removed", path.display())
 }

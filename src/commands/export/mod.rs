@@ -1,4 +1,4 @@
-//! `egrets export`: the rows of the history, as files for other engines.
+//! `egrets export`: writes rows of the history to files for other engines.
 
 mod files;
 
@@ -19,8 +19,8 @@ use crate::store;
 use crate::when;
 use files::{Files, Target};
 
-/// Instructions of SQLite's between two looks at whether to stop, some microseconds.
-const LOOK: i32 = 1000;
+/// SQLite VM instructions (a few microseconds) between checks for a signal.
+const CHECK_EVERY: i32 = 1000;
 
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let begun = Instant::now();
@@ -52,13 +52,13 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     let path = super::readers_db(&args.db);
     let mut db = store::open_reader(&path)?;
     let stop = Arc::new(AtomicUsize::new(0));
-    // On standard output there is nothing to take back, and a signal ends egrets as ever.
+    // Standard output needs no clean-up, so signals keep their default action.
     if !to_stdout {
         for signal in [SIGINT, SIGTERM] {
             signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
         }
         let stop = Arc::clone(&stop);
-        db.progress_handler(LOOK, Some(move || stop.load(Ordering::Relaxed) != 0))?;
+        db.progress_handler(CHECK_EVERY, Some(move || stop.load(Ordering::Relaxed) != 0))?;
     }
     let mut files = Files::new(target, args.force)?;
     let (rows, notes) = match export.run(&db, when::to_ns(now.to_utc()), &mut files) {
@@ -67,8 +67,8 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
             drop(files);
             let signal = stop.load(Ordering::Relaxed);
             if signal != 0 {
-                eprintln!("egrets: stopped by a signal, and nothing is left of the export");
-                // Whoever waits for egrets sees that it was one.
+                eprintln!("egrets: stopped by a signal; no files were written");
+                // So that the parent sees the signal in the wait status.
                 signal_hook::low_level::emulate_default_handler(signal as i32)?;
             }
             return Err(store::of_file(e, &path));

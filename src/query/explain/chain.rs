@@ -1,32 +1,30 @@
-//! Which records of an answer lead from the name that was asked for to an address:
-//! the rules by which a connection is named, told backwards from the stored text.
-//! Pure.
+//! Which records of an answer lead from the queried name to an address: the rules of naming,
+//! applied backwards to the stored text. Pure.
 
 use std::net::IpAddr;
 
-use super::row::Row;
+use super::row::ViewRow;
 
-/// A record of an answer.
-pub struct Answer {
-    pub record: Row,
-    /// It lies on the way from the question to the connection's address.
+/// A resource record of an answer.
+pub struct AnswerRecord {
+    pub record: ViewRow,
+    /// It is part of a chain from the query to the connection's address.
     pub leads: bool,
-    /// Its time to live was over when the connection began; none where its age is
-    /// not known.
+    /// Its time to live had passed when the connection began; none if its age is not known.
     pub expired: Option<bool>,
 }
 
-/// Aliases followed in one answer, as in naming.
+/// Most aliases that are followed in one answer, as in naming.
 const MAX_ALIASES: usize = 16;
 
-/// Marks what each record has to do with the address `ip`. The answer was `age_ms`
-/// old when the connection began.
+/// Marks the records that lead to the address `ip`. The answer was `age_ms` old when the
+/// connection began.
 pub fn follow(
     qname: &str,
-    records: Vec<Row>,
+    records: Vec<ViewRow>,
     ip: Option<IpAddr>,
     age_ms: Option<i64>,
-) -> Vec<Answer> {
+) -> Vec<AnswerRecord> {
     let texts: Vec<[String; 3]> = records
         .iter()
         .map(|r| ["name", "type", "data"].map(|column| r.text(column).unwrap_or_default()))
@@ -34,7 +32,7 @@ pub fn follow(
     let leads = leading(qname, &texts, ip);
     let answers = records.into_iter().zip(leads);
     answers
-        .map(|(record, leads)| Answer {
+        .map(|(record, leads)| AnswerRecord {
             // Caches count whole seconds.
             expired: age_ms
                 .zip(record.int("ttl"))
@@ -45,9 +43,9 @@ pub fn follow(
         .collect()
 }
 
-/// Whether each record, a name, a type and data, leads from `qname` to `ip`.
+/// Whether each record (name, type, data) leads from `qname` to `ip`.
 fn leading(qname: &str, records: &[[String; 3]], ip: Option<IpAddr>) -> Vec<bool> {
-    // Each name, and the record by which it was reached.
+    // Each name, with the record that leads to it.
     let mut names: Vec<(&str, Option<usize>)> = vec![(qname, None)];
     let mut next = 0;
     while let Some(&(at, _)) = names.get(next) {
@@ -69,7 +67,7 @@ fn leading(qname: &str, records: &[[String; 3]], ip: Option<IpAddr>) -> Vec<bool
             continue;
         }
         let mut at = Some(i);
-        // Every name was reached from an earlier one, so this comes to an end.
+        // Every name was reached from an earlier one, so this terminates.
         while let Some(record) = at {
             leads[record] = true;
             at = by(&records[record][0]).and_then(|(_, from)| *from);
@@ -78,7 +76,7 @@ fn leading(qname: &str, records: &[[String; 3]], ip: Option<IpAddr>) -> Vec<bool
     leads
 }
 
-/// The other name that a record points to.
+/// The alias that a record points to.
 fn alias<'a>(rtype: &str, data: &'a str) -> Option<&'a str> {
     match rtype {
         "CNAME" => Some(data),
@@ -88,7 +86,7 @@ fn alias<'a>(rtype: &str, data: &'a str) -> Option<&'a str> {
     }
 }
 
-/// Whether a record gives this address.
+/// Whether a record contains this address.
 fn gives(rtype: &str, data: &str, ip: IpAddr) -> bool {
     let is = |text: &str| text.parse().is_ok_and(|a: IpAddr| a.to_canonical() == ip);
     match rtype {
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_lead_in_any_order_and_nothing_else_does() {
+    fn aliases_lead_to_the_address_in_any_order() {
         let records = records(&[
             ("b.test", "A", "192.0.2.1"),
             ("b.test", "A", "192.0.2.2"),
@@ -138,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn services_lead_by_their_hints_and_their_other_names() {
+    fn service_bindings_lead_by_their_hints_and_targets() {
         let records = records(&[
             (
                 "a.test",
@@ -156,14 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_mapped_answer_is_the_ipv4_address() {
+    fn ipv4_mapped_answer_matches_the_ipv4_address() {
         let records = records(&[("a.test", "AAAA", "::ffff:192.0.2.1")]);
         assert_eq!(leading("a.test", &records, ip("192.0.2.1")), [true]);
     }
 
     proptest! {
         #[test]
-        fn no_web_of_aliases_is_endless(
+        fn alias_loops_terminate(
             edges in prop::collection::vec((0..6u8, 0..6u8), 0..20), to in 0..6u8
         ) {
             let texts: Vec<[String; 3]> = edges
@@ -173,7 +171,7 @@ mod tests {
                 .collect();
             let leads = leading("0", &texts, ip("192.0.2.1"));
             prop_assert_eq!(leads.len(), texts.len());
-            // Every name on the way has a record that leads on from it.
+            // Every alias in the chain is continued by another record.
             for (text, _) in texts.iter().zip(&leads).filter(|(t, leads)| **leads && t[1] == "CNAME") {
                 prop_assert!(texts.iter().zip(&leads).any(|(t, leads)| *leads && t[0] == text[2]));
             }

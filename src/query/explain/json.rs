@@ -5,12 +5,12 @@ use std::io::Write;
 use anyhow::Result;
 use rusqlite::types::Value;
 
-use super::row::Row;
-use super::{Explanation, Rival};
-use crate::query::lines::json_value;
+use super::row::ViewRow;
+use super::{Explanation, RivalName};
+use crate::query::format::json_value;
 
 impl Explanation {
-    /// Writes one object on a line: the columns of `egress`, then `lookup`,
+    /// Writes one object on one line: the columns of `egress`, then `lookup`,
     /// `answers`, `rivals` and `no_name`.
     ///
     /// # Errors
@@ -50,14 +50,14 @@ impl Explanation {
     }
 }
 
-fn rival(rival: &Rival) -> String {
+fn rival(rival: &RivalName) -> String {
     let mut keys = columns(&rival.host);
     let lookup = rival.lookup.as_ref().map(|row| object(columns(row)));
     keys.push(("lookup", lookup.unwrap_or_else(null)));
     object(keys)
 }
 
-fn columns(row: &Row) -> Vec<(&str, String)> {
+fn columns(row: &ViewRow) -> Vec<(&str, String)> {
     row.columns()
         .map(|(name, value)| (name, json_value(value.into())))
         .collect()

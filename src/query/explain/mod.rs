@@ -1,11 +1,12 @@
-//! Why a connection has its name, or none: the evidence that the history kept.
+//! Why a connection has its name, or none: the evidence in the history.
 //!
-//! In comes a connection's id; out goes an [`Explanation`], which writes itself as
-//! text or as JSON. Reads the views `egress`, `dns`, `rivals`, `recordings` and
-//! `gaps`. Fails where SQLite or the output fails.
+//! A connection's id goes in, an [`Explanation`] comes out, which writes itself as text or as
+//! JSON. Reads the views `egress`, `dns`, `rivals`, `recordings` and `gaps`. Fails when SQLite
+//! or the output fails.
 
 mod chain;
 mod json;
+mod page;
 mod row;
 mod text;
 mod unnamed;
@@ -15,36 +16,36 @@ use std::net::IpAddr;
 use anyhow::Result;
 use rusqlite::{Connection, params};
 
-use chain::Answer;
-use row::{Row, rows};
+use chain::AnswerRecord;
+use row::{ViewRow, rows};
 use unnamed::Unnamed;
 
-/// What a connection's name rests on.
+/// A connection and what its name rests on.
 pub struct Explanation {
-    /// The columns of `egress`, without the binary form of the address.
-    connection: Row,
-    /// The lookup that named it, if there was one and it is recorded.
-    lookup: Option<Row>,
-    /// The records of that lookup's answer.
-    answers: Vec<Answer>,
-    /// The other names that it could have had, each with its lookup.
-    rivals: Vec<Rival>,
+    /// The columns of `egress`, except the binary address.
+    connection: ViewRow,
+    /// The lookup that named it, if there was one and it was recorded.
+    lookup: Option<ViewRow>,
+    /// The resource records of that lookup's answer.
+    answers: Vec<AnswerRecord>,
+    /// The other names that it could have had.
+    rivals: Vec<RivalName>,
     /// Why it has no name.
     unnamed: Option<Unnamed>,
 }
 
-/// Another name, and who asked for it where that is known.
-struct Rival {
-    host: Row,
-    lookup: Option<Row>,
+/// Another name, and its lookup if that is known.
+struct RivalName {
+    host: ViewRow,
+    lookup: Option<ViewRow>,
 }
 
-/// The columns of `dns` that are the lookup's own.
+/// The columns of `dns` that describe the lookup and not one of its records.
 const LOOKUP: &str = "id, time, ts, pid, comm, exe, container_name, server_ip, server_port,
        transport, qname, qtype, rcode, latency_us, status";
 
 impl Explanation {
-    /// Reads what is known of the connection `id`; none where there is no such one.
+    /// Reads what is known about the connection `id`; none if it does not exist.
     ///
     /// # Errors
     ///
@@ -66,16 +67,10 @@ impl Explanation {
         };
         if explanation.connection.text("host").is_none() {
             explanation.unnamed = Some(Unnamed::read(&db, &explanation.connection)?);
-        } else if explanation.has_evidence() {
+        } else {
             explanation.evidence(&db, id)?;
         }
         Ok(Some(explanation))
-    }
-
-    /// Whether the file can tell what a name rests on: its views have the columns for
-    /// that since version 2 of the schema, and a recorder brings it up to date.
-    pub fn has_evidence(&self) -> bool {
-        self.connection.has("lookup_id")
     }
 
     fn evidence(&mut self, db: &Connection, id: i64) -> Result<()> {
@@ -105,20 +100,20 @@ impl Explanation {
                 Some(lookup) => look_up(db, lookup)?,
                 None => None,
             };
-            self.rivals.push(Rival { host, lookup });
+            self.rivals.push(RivalName { host, lookup });
         }
         Ok(())
     }
 }
 
-fn look_up(db: &Connection, id: i64) -> Result<Option<Row>> {
-    // A row for each record of the answer, alike in these columns.
+fn look_up(db: &Connection, id: i64) -> Result<Option<ViewRow>> {
+    // There is one row per record of the answer; they agree in these columns.
     let sql = format!("SELECT {LOOKUP} FROM dns WHERE id = ?1 LIMIT 1");
     Ok(rows(db, &sql, params![id])?.into_iter().next())
 }
 
-/// Where the connection went.
-fn address(connection: &Row) -> Option<IpAddr> {
+/// The destination address.
+fn address(connection: &ViewRow) -> Option<IpAddr> {
     connection.text("dst_ip")?.parse().ok()
 }
 

@@ -1,17 +1,14 @@
-//! A row of a view, with its columns' names in their order.
+//! A row of a view, with column names in their order.
 
 use anyhow::Result;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params};
 
-pub struct Row(Vec<(String, Value)>);
+use crate::query::format::plain;
 
-impl Row {
-    /// Whether the view has this column: those of older schemas lack some.
-    pub fn has(&self, column: &str) -> bool {
-        self.get(column).is_some()
-    }
+pub struct ViewRow(Vec<(String, Value)>);
 
+impl ViewRow {
     fn get(&self, column: &str) -> Option<&Value> {
         let mut columns = self.0.iter();
         columns
@@ -19,12 +16,12 @@ impl Row {
             .map(|(_, value)| value)
     }
 
-    /// A column's value as text; none for NULL, and where there is no such column.
+    /// A column's value as text; none if it is NULL or there is no such column.
     pub fn text(&self, column: &str) -> Option<String> {
-        self.get(column)
-            .and_then(|value| super::super::cell::plain(value.into()))
+        self.get(column).and_then(|value| plain(value.into()))
     }
 
+    /// A column's value as an integer; none if it is anything else.
     pub fn int(&self, column: &str) -> Option<i64> {
         match self.get(column) {
             Some(Value::Integer(n)) => Some(*n),
@@ -32,7 +29,7 @@ impl Row {
         }
     }
 
-    pub fn without(mut self, column: &str) -> Row {
+    pub fn without(mut self, column: &str) -> ViewRow {
         self.0.retain(|(name, _)| name != column);
         self
     }
@@ -47,13 +44,13 @@ impl Row {
 /// # Errors
 ///
 /// SQLite's.
-pub fn rows(db: &Connection, sql: &str, params: impl Params) -> Result<Vec<Row>> {
+pub fn rows(db: &Connection, sql: &str, params: impl Params) -> Result<Vec<ViewRow>> {
     let mut statement = db.prepare(sql)?;
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let found = statement.query_map(params, |row| {
         let values = names.iter().enumerate();
         let columns = values.map(|(i, name)| Ok((name.clone(), row.get(i)?)));
-        columns.collect::<rusqlite::Result<_>>().map(Row)
+        columns.collect::<rusqlite::Result<_>>().map(ViewRow)
     })?;
     Ok(found.collect::<Result<_, _>>()?)
 }

@@ -1,4 +1,4 @@
-//! Explanations of every kind, of histories made with the real schema.
+//! Explanations of every kind, from histories with the real schema.
 
 use chrono::{DateTime, Utc};
 
@@ -51,7 +51,7 @@ fn named(history: &History, source: &str, ago: i64) -> i64 {
 }
 
 #[test]
-fn a_name_is_explained_from_its_question_to_the_address() {
+fn name_is_explained_from_query_to_address() {
     let history = History::recording();
     let id = named(&history, "process", 60);
     assert_eq!(
@@ -61,28 +61,28 @@ connection   1 to 192.0.2.7:443 over tcp (public), connected
              11-23 13:59:00.000 (UTC), sent 700 B, received 5.2 KiB, 125.3ms
 process      curl, pid 4242, user alice, /usr/bin/curl
 name         api.example.com
-source       process: the process itself had asked for this name
+source       process: the process itself had looked up this name
 age          the answer was 2.0s old when the connection began
 query        A api.example.com, answered NOERROR in 3.2ms
-             asked by curl, pid 4242, /usr/bin/curl
-             11-23 13:58:58.000, of 192.0.2.53:53 over udp, lookup 1
+             by curl, pid 4242, /usr/bin/curl
+             11-23 13:58:58.000, to 192.0.2.53:53 over udp, lookup 1
 answer       NAME              TYPE   DATA              TTL
              api.example.com   CNAME  edge.example.net  300 s
              edge.example.net  A      192.0.2.7         30 s
              and 1 record that does not lead to this address
-rivals       none: that source had no other name for the address
+rivals       none: this source had no other name for the address
 "
     );
 }
 
 #[test]
-fn an_answer_past_its_time_to_live_is_said_to_be() {
+fn expired_answer_is_marked() {
     let history = History::recording();
     let id = named(&history, "netns", 20);
     let text = text(&history, id);
     for part in [
-        "source       netns: somebody in its network namespace had asked for this name\n",
-        "age          the answer was 42.0s old when the connection began, and past its time to live",
+        "source       netns: a process in its network namespace had looked up this name\n",
+        "age          the answer was 42.0s old when the connection began, and its time to live had passed",
         "edge.example.net  A      192.0.2.7         30 s, expired\n",
         "api.example.com   CNAME  edge.example.net  300 s\n",
     ] {
@@ -91,7 +91,7 @@ fn an_answer_past_its_time_to_live_is_said_to_be() {
 }
 
 #[test]
-fn rivals_are_listed_and_those_beyond_are_counted() {
+fn rivals_are_listed_and_the_rest_is_counted() {
     let history = History::recording();
     let id = named(&history, "host", 60);
     let one =
@@ -106,8 +106,8 @@ fn rivals_are_listed_and_those_beyond_are_counted() {
     assert_eq!(
         rivals,
         "\
-rivals       7 other names for the address from that source
-             NAME              LOOKED UP           ASKED BY
+rivals       7 other names for the address from this source
+             NAME              LOOKED UP           QUERIED BY
              evil\\x1b[2J.test  11-23 13:58:40.000  dig, pid 77, /usr/bin/dig
              old.test          11-23 13:58:30.000  dig, pid 77, /usr/bin/dig
              and 5 more
@@ -121,7 +121,7 @@ rivals       7 other names for the address from that source
 }
 
 #[test]
-fn a_name_of_etc_hosts_has_no_lookup() {
+fn name_from_etc_hosts_has_no_lookup() {
     let history = History::recording();
     let id = history.connect(CURL, Some("db.internal"), "10.0.0.5", "refused", 5);
     history.rest_on(id, "hosts", None, &[("db", None)], 1);
@@ -133,16 +133,16 @@ connection   1 to 10.0.0.5:443 over tcp (private), refused
              11-23 13:59:55.000 (UTC)
 process      curl, pid 4242, user alice, /usr/bin/curl
 name         db.internal
-source       hosts: the file /etc/hosts, as the process sees it, has this name for the address
+source       hosts: /etc/hosts, as the process sees it, has this name for the address
 query        none: nothing was looked up
-rivals       1 other name for the address in that file, after this one
+rivals       1 other name for the address, later in that file
              db
 "
     );
 }
 
 #[test]
-fn json_has_the_views_columns_and_the_evidence() {
+fn json_has_the_columns_of_the_view_and_the_evidence() {
     let history = History::recording();
     let id = named(&history, "process", 60);
     let json = json(&history, id);
@@ -177,9 +177,9 @@ fn reason(history: &History) -> String {
 }
 
 #[test]
-fn an_address_that_nobody_was_told_is_a_raw_one() {
+fn address_in_no_answer_is_a_raw_one() {
     let history = History::recording();
-    // a part of the address is not the address
+    // part of another address does not match
     let hint = "1 . ipv4hint=192.0.2.77,1192.0.2.7";
     history.look_up(
         DIG,
@@ -198,17 +198,17 @@ fn an_address_that_nobody_was_told_is_a_raw_one() {
     assert_eq!(reason(&history), "no_answer");
     assert!(text(&history, 1).contains(
         "name         none\n\
-         why          no answer in this history gave 192.0.2.7 to anybody: the address itself was \
-         dialled, or it was learnt in a way that egrets does not see\n"
+         why          no answer in this history contains 192.0.2.7: the process used the address \
+         itself, or got it in a way that egrets does not see\n"
     ));
 }
 
 #[test]
-fn an_answer_that_does_not_count_is_shown_with_what_it_lacks() {
+fn discounted_answer_is_shown_with_its_flaw() {
     let container = Some(("0123456789abcdef", Some("web")));
     let contained = By { container, ..DIG };
     let a = [("a.test", "A", "192.0.2.7", 60)];
-    let asked = ("a.test", "A");
+    let query = ("a.test", "A");
     let hint = [(
         "a.test",
         "HTTPS",
@@ -216,29 +216,29 @@ fn an_answer_that_does_not_count_is_shown_with_what_it_lacks() {
         60,
     )];
     for (by, question, rcode, records, ago, flaw) in [
-        (DIG, asked, OK, &a, 20, "not_trusted"),
+        (DIG, query, OK, &a, 20, "not_trusted"),
         (DIG, ("a.test", "HTTPS"), OK, &hint, 20, "not_trusted"),
-        (contained, asked, OK, &a, 20, "other_container"),
-        (CURL, asked, OK, &a, 20, "forgotten"),
-        (CURL, asked, OK, &a, 10, "later"),
-        (CURL, asked, Some("SERVFAIL"), &a, 20, "error"),
-        (CURL, asked, OK, &a, 7200, "earlier_recording"),
+        (contained, query, OK, &a, 20, "other_container"),
+        (CURL, query, OK, &a, 20, "forgotten"),
+        (CURL, query, OK, &a, 10, "later"),
+        (CURL, query, Some("SERVFAIL"), &a, 20, "error"),
+        (CURL, query, OK, &a, 7200, "earlier_recording"),
     ] {
         let history = History::recording();
         history.look_up(by, question, rcode, records, ago);
         assert_eq!(reason(&history), format!("others {flaw}"));
     }
     let history = History::recording();
-    history.look_up(CURL, asked, OK, &a, 20);
+    history.look_up(CURL, query, OK, &a, 20);
     history
         .0
-        .execute("UPDATE inquiry SET status = 'unsolicited'", [])
+        .execute("UPDATE lookup_group SET status = 'unsolicited'", [])
         .unwrap();
     assert_eq!(reason(&history), "others unsolicited");
 }
 
 #[test]
-fn the_answers_nearest_before_the_connection_come_first() {
+fn nearest_answers_before_the_connection_come_first() {
     let history = History::recording();
     let a = [("a.test", "A", "192.0.2.7", 60)];
     for ago in [5, 30].into_iter().chain(12..30) {
@@ -255,7 +255,7 @@ fn the_answers_nearest_before_the_connection_come_first() {
     let text = text(&history, id);
     assert!(
         text.contains(
-            "answers      20 answers gave 192.0.2.7, and none counts for this connection\n"
+            "answers      20 answers contained 192.0.2.7, but none counts for this connection\n"
         ),
         "{text}"
     );
@@ -263,7 +263,7 @@ fn the_answers_nearest_before_the_connection_come_first() {
 }
 
 #[test]
-fn what_has_no_name_for_another_reason_is_told_so() {
+fn other_reasons_for_having_no_name_are_given() {
     let history = History::recording();
     let reason = |id| json(&history, id)["no_name"]["reason"].clone();
     let old = history.connect(CURL, None, "192.0.2.7", "connected", 10);
@@ -278,7 +278,7 @@ fn what_has_no_name_for_another_reason_is_told_so() {
 }
 
 #[test]
-fn answers_that_may_have_been_lost_are_counted() {
+fn lost_dns_events_are_counted() {
     let history = History::recording();
     history.lose("dns", 3, NOW - 30 * SECOND, NOW - 20 * SECOND);
     history.lose("dns_budget", 2, NOW - 30 * SECOND, NOW - 20 * SECOND);
@@ -286,12 +286,12 @@ fn answers_that_may_have_been_lost_are_counted() {
     history.lose("dns", 7, NOW - 5 * SECOND, NOW - 5 * SECOND);
     let id = history.connect(CURL, None, "192.0.2.7", "connected", 10);
     assert!(text(&history, id).ends_with(
-        "lost         5 DNS events before it, in the same recording: an answer may have been among them\n"
+        "lost         5 DNS events earlier in the same recording, possibly including an answer\n"
     ));
 }
 
 #[test]
-fn text_of_others_drives_no_terminal() {
+fn untrusted_text_is_escaped() {
     let history = History::recording();
     let hostile = By {
         comm: "a\n\x1b[2J",
@@ -316,36 +316,7 @@ fn text_of_others_drives_no_terminal() {
 }
 
 #[test]
-fn a_file_of_the_first_schema_tells_what_it_can() {
-    let history = History::of_version(1);
-    history.record(NOW - 3600 * SECOND, None, NOW - SECOND);
-    history
-        .0
-        .execute_batch(&format!(
-            "INSERT INTO process (recording_id, pid, start_ns, comm, uid) VALUES (1, 4242, 0, 'curl', 1000);
-             INSERT INTO host (name) VALUES ('x.test');
-             INSERT INTO address (addr, ip, scope) VALUES (x'00000000000000000000ffffc0000207', '192.0.2.7', 'public');
-             INSERT INTO address (addr, ip, scope) VALUES (x'00000000000000000000ffffc0000209', '192.0.2.9', 'public');
-             INSERT INTO connection (ts, process_id, tid, protocol, dst_id, dst_port, host_id, outcome,
-                                     host_source, host_age_ms, host_rivals)
-             VALUES ({ts}, 1, 4242, 'tcp', 1, 443, 1, 'connected', 'process', 5, 0),
-                    ({ts}, 1, 4242, 'tcp', 2, 443, NULL, 'connected', NULL, NULL, NULL);",
-            ts = NOW - 10 * SECOND
-        ))
-        .unwrap();
-    let (id, raw) = (1, 2);
-    let explanation = explain(&history, id);
-    assert!(!explanation.has_evidence());
-    let shown = text(&history, id);
-    assert!(
-        shown.contains("name         x.test\n") && shown.contains("query        not known\n"),
-        "{shown}"
-    );
-    assert_eq!(json(&history, raw)["no_name"]["reason"], "no_answer");
-}
-
-#[test]
-fn an_id_that_is_not_there_is_none() {
+fn unknown_id_is_none() {
     assert!(
         Explanation::read(&History::recording().0, 9)
             .unwrap()

@@ -1,4 +1,4 @@
-//! An explanation for people: a line or a few for each part of it.
+//! An explanation as text: one or more lines for each part.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -8,21 +8,20 @@ use anyhow::Result;
 use chrono::{DateTime, TimeZone};
 
 use super::Explanation;
-use super::row::Row;
+use super::page::Page;
+use super::row::ViewRow;
 use super::unnamed::{Flaw, Reason, Unnamed};
 use crate::human;
-use crate::query::cell::SHORT_ID;
-use crate::query::clock::Clock;
-use crate::query::table::{Align, Table};
-use crate::text::{clip, printable};
+use crate::query::format::{Clock, SHORT_ID};
+use crate::text::clip;
 
-/// Characters of a command line that are shown.
+/// Columns of a command line that are shown.
 const CMDLINE: usize = 200;
-/// Characters of a record's data that are shown: an answer's are up to 64 KiB.
+/// Columns of a record's data that are shown, which can be up to 64 KiB.
 const DATA: usize = 200;
 
 impl Explanation {
-    /// Writes it, times in the zone of `now`.
+    /// Writes it with times in the zone of `now`.
     ///
     /// # Errors
     ///
@@ -32,11 +31,11 @@ impl Explanation {
         Tz::Offset: Display,
     {
         let mut clock = Clock::new(now);
-        // The zone of all times stands once, beside the first of them.
+        // The zone is shown once, next to the first time, and depends on all of them.
         for row in self.times() {
             time(row, &mut clock);
         }
-        let mut page = Page { out };
+        let mut page = Page::new(out);
         self.connection(&mut page, &mut clock)?;
         match &self.unnamed {
             Some(unnamed) => self.no_name(unnamed, &mut page, &mut clock),
@@ -45,7 +44,7 @@ impl Explanation {
     }
 
     /// Every row that has a time.
-    fn times(&self) -> impl Iterator<Item = &Row> {
+    fn times(&self) -> impl Iterator<Item = &ViewRow> {
         let rivals = self.rivals.iter().filter_map(|rival| rival.lookup.as_ref());
         let others = self.unnamed.iter().flat_map(|unnamed| &unnamed.others);
         [&self.connection]
@@ -118,8 +117,8 @@ impl Explanation {
         )?;
         if matches!(source.as_str(), "container" | "netns" | "host") {
             page.more(
-                "it counts as the same user, root or a system service asked, or as one of the \
-                 host's own resolvers answered",
+                "it is trusted because the same user, root or a system service looked it up, or one of \
+                 the host's resolvers answered",
             )?;
         }
         if let Some(ms) = c.int("host_age_ms") {
@@ -128,12 +127,11 @@ impl Explanation {
         match &self.lookup {
             Some(lookup) => self.lookup(lookup, page, clock)?,
             None if source == "hosts" => page.item("query", "none: nothing was looked up")?,
-            None if self.has_evidence() => page.item(
+            None => page.item(
                 "query",
-                "not recorded: it was left out (--exclude), or another process than those that \
-                 were recorded asked",
+                "not recorded: it was excluded (--exclude), or made by a process that was not \
+                 recorded",
             )?,
-            None => page.item("query", "not known")?,
         }
         self.show_rivals(&source, page, clock)
     }
@@ -148,16 +146,16 @@ impl Explanation {
             .iter()
             .any(|a| a.leads && a.expired == Some(true));
         let expired = match expired {
-            true => ", and past its time to live (applications cache longer)",
+            true => ", and its time to live had passed (applications cache longer)",
             false => "",
         };
         format!("the answer was {age} old when the connection began{expired}")
     }
 
-    /// The question, who asked it whom, and the records that lead to the address.
+    /// The query, its requester and server, and the records that lead to the address.
     fn lookup<Tz: TimeZone>(
         &self,
-        lookup: &Row,
+        lookup: &ViewRow,
         page: &mut Page<'_>,
         clock: &mut Clock<Tz>,
     ) -> Result<()>
@@ -177,9 +175,9 @@ impl Explanation {
                 latency.unwrap_or_default()
             ),
         )?;
-        page.more(&format!("asked by {}", asker(lookup)))?;
+        page.more(&format!("by {}", requester(lookup)))?;
         page.more(&format!(
-            "{}, of {} over {}, lookup {}",
+            "{}, to {} over {}, lookup {}",
             time(lookup, clock),
             endpoint(lookup, "server_ip", "server_port"),
             known("transport"),
@@ -202,7 +200,7 @@ impl Explanation {
             ]
         });
         if way.is_empty() {
-            page.item("answer", "no record of it leads to this address")?;
+            page.item("answer", "none of its records leads to this address")?;
         } else {
             page.table("answer", titles, records)?;
         }
@@ -233,15 +231,15 @@ impl Explanation {
         if n == 0 {
             return page.item(
                 "rivals",
-                "none: that source had no other name for the address",
+                "none: this source had no other name for the address",
             );
         }
         let names = human::count(n, "other name", "other names");
         page.item(
             "rivals",
             &match source {
-                "hosts" => format!("{names} for the address in that file, after this one"),
-                _ => format!("{names} for the address from that source"),
+                "hosts" => format!("{names} for the address, later in that file"),
+                _ => format!("{names} for the address from this source"),
             },
         )?;
         if source == "hosts" {
@@ -253,10 +251,10 @@ impl Explanation {
                 [
                     rival.host.text("host"),
                     rival.lookup.as_ref().map(|row| time(row, clock)),
-                    rival.lookup.as_ref().map(asker),
+                    rival.lookup.as_ref().map(requester),
                 ]
             });
-            page.table("", ["NAME", "LOOKED UP", "ASKED BY"], rivals)?;
+            page.table("", ["NAME", "LOOKED UP", "QUERIED BY"], rivals)?;
         }
         let kept = self.rivals.len() as i64;
         if n > kept {
@@ -283,7 +281,7 @@ impl Explanation {
             page.item(
                 "answers",
                 &format!(
-                    "{} gave {ip}, and {} for this connection",
+                    "{} contained {ip}, but {} for this connection",
                     human::count(n, "answer", "answers"),
                     if n == 1 {
                         "does not count"
@@ -296,11 +294,11 @@ impl Explanation {
                 [
                     other.lookup.text("qname"),
                     Some(time(&other.lookup, clock)),
-                    Some(asker(&other.lookup)),
-                    Some(counts_not(other.flaw).to_owned()),
+                    Some(requester(&other.lookup)),
+                    Some(flaw_in_words(other.flaw).to_owned()),
                 ]
             });
-            page.table("", ["NAME", "LOOKED UP", "ASKED BY", "BUT"], others)?;
+            page.table("", ["NAME", "LOOKED UP", "QUERIED BY", "BUT"], others)?;
             let more = n - unnamed.others.len() as i64;
             if more > 0 {
                 page.more(&format!("and {more} more"))?;
@@ -310,7 +308,7 @@ impl Explanation {
             page.item(
                 "lost",
                 &format!(
-                    "{} before it, in the same recording: an answer may have been among them",
+                    "{} earlier in the same recording, possibly including an answer",
                     human::count(unnamed.lost, "DNS event", "DNS events")
                 ),
             )?;
@@ -319,109 +317,69 @@ impl Explanation {
     }
 }
 
-/// The page that is written to: a key at the left, and what belongs to it.
-struct Page<'a> {
-    out: &'a mut dyn Write,
-}
-
-/// Columns that a key takes.
-const KEY: usize = 12;
-
-impl Page<'_> {
-    fn item(&mut self, key: &str, text: &str) -> Result<()> {
-        writeln!(self.out, "{key:KEY$} {}", printable(text))?;
-        Ok(())
-    }
-
-    fn more(&mut self, text: &str) -> Result<()> {
-        self.item("", text)
-    }
-
-    fn table<const N: usize>(
-        &mut self,
-        key: &str,
-        titles: [&str; N],
-        rows: impl Iterator<Item = [Option<String>; N]>,
-    ) -> Result<()> {
-        let mut table = Table::new(titles.map(|title| (title.to_owned(), Align::Whole)));
-        rows.for_each(|row| table.push(row));
-        let mut lines = Vec::new();
-        table.write(None, &mut lines)?;
-        let mut key = key;
-        for line in String::from_utf8_lossy(&lines).lines() {
-            // The table has escaped its cells already.
-            writeln!(self.out, "{key:KEY$} {line}")?;
-            key = "";
-        }
-        Ok(())
-    }
-}
-
-/// What a `host_source` means.
+/// The meaning of a `host_source`.
 fn in_words(source: &str, contained: bool) -> &'static str {
     match source {
-        "process" => "the process itself had asked for this name",
-        "ancestor" => "a process that it descends from had asked for this name",
-        "container" if contained => "somebody in its container had asked for this name",
-        "container" => "somebody in its cgroup had asked for this name",
-        "netns" => "somebody in its network namespace had asked for this name",
-        "host" => "somebody on this host had asked for this name",
-        "hosts" => "the file /etc/hosts, as the process sees it, has this name for the address",
-        _ => "a source that this egrets does not know",
+        "process" => "the process itself had looked up this name",
+        "ancestor" => "one of its ancestors had looked up this name",
+        "container" if contained => "a process in its container had looked up this name",
+        "container" => "a process in its cgroup had looked up this name",
+        "netns" => "a process in its network namespace had looked up this name",
+        "host" => "a process on this host had looked up this name",
+        "hosts" => "/etc/hosts, as the process sees it, has this name for the address",
+        _ => "a source that this version of egrets does not know",
     }
 }
 
 fn why(reason: Reason, ip: &str) -> String {
     match reason {
         Reason::AlreadyOpen => {
-            "the connection is older than the recording, which did not see what was looked up \
-             for it"
-                .to_owned()
+            "the connection is older than the recording, which did not see its lookup".to_owned()
         }
-        Reason::Multicast => "a multicast group is dialled by its address".to_owned(),
+        Reason::Multicast => "multicast groups are contacted by address".to_owned(),
         Reason::DnsServer => {
-            "a DNS server is dialled by its address; only its process' own lookups would name it"
+            "DNS servers are contacted by address; only a lookup by the same process would name it"
                 .to_owned()
         }
         Reason::Others => {
-            format!("no answer that counts gave {ip}; those that did are the following")
+            format!("{ip} is only in answers that don't count for this connection")
         }
         Reason::NoAnswer => format!(
-            "no answer in this history gave {ip} to anybody: the address itself was dialled, or \
-             it was learnt in a way that egrets does not see"
+            "no answer in this history contains {ip}: the process used the address itself, or got \
+             it in a way that egrets does not see"
         ),
     }
 }
 
 /// Why an answer does not count.
-fn counts_not(flaw: Flaw) -> &'static str {
+fn flaw_in_words(flaw: Flaw) -> &'static str {
     match flaw {
-        Flaw::Unsolicited => "it fits no query of its socket",
+        Flaw::Unsolicited => "it matches no query of its socket",
         Flaw::Error => "its rcode is an error",
         Flaw::Later => "it came after the connection began",
-        Flaw::EarlierRecording => "it was in an earlier recording",
-        Flaw::Sinkhole => "such an address counts for its own process alone",
-        Flaw::OtherContainer => "it counts in that container alone",
+        Flaw::EarlierRecording => "it belongs to an earlier recording",
+        Flaw::Sinkhole => "such an address counts only for the process that looked it up",
+        Flaw::OtherContainer => "it counts only in that container",
         Flaw::Forgotten => {
-            "that was another process with this pid, or it was forgotten (--max-names)"
+            "another process had this pid then, or the answer was evicted (--max-names)"
         }
         Flaw::NotTrusted => {
-            "that process' word does not count here: another user's, from a resolver that is \
-             not the host's own, or from another container"
+            "that process is not trusted here: another user, a resolver that the host does not \
+             use, or another container"
         }
     }
 }
 
-fn older(connection: &Row) -> Option<&'static str> {
+fn older(connection: &ViewRow) -> Option<&'static str> {
     let older = connection.int("already_open") == Some(1);
     older.then_some(match connection.text("protocol").as_deref() {
-        Some("udp") => "of a socket older than the recording",
-        _ => "older than the recording, which found it then",
+        Some("udp") => "from a socket older than the recording",
+        _ => "already open when the recording began",
     })
 }
 
-/// Who asked.
-fn asker(lookup: &Row) -> String {
+/// The process that sent the query.
+fn requester(lookup: &ViewRow) -> String {
     join([
         lookup.text("comm"),
         lookup.text("pid").map(|pid| format!("pid {pid}")),
@@ -436,7 +394,7 @@ fn join<const N: usize>(parts: [Option<String>; N]) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-fn time<Tz: TimeZone>(row: &Row, clock: &mut Clock<Tz>) -> String
+fn time<Tz: TimeZone>(row: &ViewRow, clock: &mut Clock<Tz>) -> String
 where
     Tz::Offset: Display,
 {
@@ -445,7 +403,7 @@ where
 }
 
 /// An address and a port.
-fn endpoint(row: &Row, ip: &str, port: &str) -> String {
+fn endpoint(row: &ViewRow, ip: &str, port: &str) -> String {
     let ip = row.text(ip).unwrap_or("an unknown destination".into());
     let Some(port) = row.int(port) else {
         return ip; // a protocol without ports

@@ -1,24 +1,24 @@
-//! Why a connection has no name, as far as the history tells: no guesses.
+//! Why a connection has no name, as far as the history shows.
 
 use std::net::IpAddr;
 
 use anyhow::Result;
 use rusqlite::{Connection, params};
 
-use super::row::{Row, rows};
+use super::row::{ViewRow, rows};
 use super::{LOOKUP, address};
 
 /// Why there is no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// It was open before the recording began.
+    /// It was already open when the recording began.
     AlreadyOpen,
     Multicast,
-    /// Its port is one of DNS servers.
+    /// Its port is that of DNS servers.
     DnsServer,
-    /// Only answers that do not count for it gave its address.
+    /// Its address is only in answers that do not count for it.
     Others,
-    /// No answer gave its address to anybody.
+    /// Its address is in no answer.
     NoAnswer,
 }
 
@@ -43,7 +43,7 @@ pub enum Flaw {
     EarlierRecording,
     Sinkhole,
     OtherContainer,
-    /// Told to the same pid, and still not taken.
+    /// Received by a process with the same pid, and still not used.
     Forgotten,
     NotTrusted,
 }
@@ -63,35 +63,34 @@ impl Flaw {
     }
 }
 
-/// An answer that gave the connection's address to somebody.
-pub struct Other {
-    pub lookup: Row,
+/// An answer with the connection's address that does not count.
+pub struct DiscountedAnswer {
+    pub lookup: ViewRow,
     pub flaw: Flaw,
 }
 
 pub struct Unnamed {
     pub reason: Reason,
-    /// The nearest in time of such answers, [`MAX_OTHERS`] at most, those before the
-    /// connection first.
-    pub others: Vec<Other>,
-    /// How many there are in all.
+    /// The nearest such answers, at most [`MAX_OTHERS`], those before the connection first.
+    pub others: Vec<DiscountedAnswer>,
+    /// How many there are in total.
     pub total: i64,
-    /// DNS events that were lost before, in the same recording.
+    /// DNS events that were lost earlier in the same recording.
     pub lost: i64,
 }
 
 const MAX_OTHERS: i64 = 16;
 
-/// DNS, multicast DNS, LLMNR: what others looked up names no connection to these.
+/// DNS, multicast DNS, LLMNR: other processes' lookups never name connections to these.
 const DNS_PORTS: [i64; 3] = [53, 5353, 5355];
 
 impl Unnamed {
-    /// Finds out why `connection` has no name.
+    /// Determines why `connection` has no name.
     ///
     /// # Errors
     ///
     /// SQLite's.
-    pub fn read(db: &Connection, connection: &Row) -> Result<Unnamed> {
+    pub fn read(db: &Connection, connection: &ViewRow) -> Result<Unnamed> {
         let ts = connection.int("ts").unwrap_or_default();
         let started = rows(
             db,
@@ -119,7 +118,7 @@ impl Unnamed {
             unnamed.total = found.first().and_then(|row| row.int("total")).unwrap_or(0);
             unnamed.others = found
                 .into_iter()
-                .map(|lookup| Other {
+                .map(|lookup| DiscountedAnswer {
                     flaw: flaw(&lookup, connection, ip, started),
                     lookup: lookup.without("total"),
                 })
@@ -135,10 +134,10 @@ impl Unnamed {
     }
 }
 
-/// The answers that gave `ip` to anybody: those before `ts` first, the nearest first.
-fn others(db: &Connection, ip: IpAddr, ts: i64) -> Result<Vec<Row>> {
-    // The list between the `=` and the blanks of a service's hints is taken apart, so
-    // that no other address that this one is a part of is found.
+/// The answers that contain `ip`: those before `ts` first, and the nearest first.
+fn others(db: &Connection, ip: IpAddr, ts: i64) -> Result<Vec<ViewRow>> {
+    // Hints of service bindings are matched between delimiters, so that an address does not
+    // match as part of another.
     let sql = format!(
         "SELECT {LOOKUP}, count(*) OVER () AS total
 FROM dns
@@ -152,12 +151,12 @@ LIMIT {MAX_OTHERS}"
     rows(db, &sql, params![ip.to_string(), ts])
 }
 
-/// Why an answer that gave `ip` does not name the connection. `started` is when the
-/// recording did.
-fn flaw(lookup: &Row, connection: &Row, ip: IpAddr, started: i64) -> Flaw {
-    let asked = lookup.int("ts").unwrap_or_default();
+/// Why an answer that contains `ip` does not name the connection. `started` is the start of
+/// the recording.
+fn flaw(lookup: &ViewRow, connection: &ViewRow, ip: IpAddr, started: i64) -> Flaw {
+    let queried = lookup.int("ts").unwrap_or_default();
     let latency = lookup.int("latency_us").unwrap_or_default();
-    let answered = asked.saturating_add(latency.saturating_mul(1000));
+    let answered = queried.saturating_add(latency.saturating_mul(1000));
     let container = lookup.text("container_name");
     if lookup.text("status").as_deref() != Some("answered") {
         Flaw::Unsolicited
@@ -165,7 +164,7 @@ fn flaw(lookup: &Row, connection: &Row, ip: IpAddr, started: i64) -> Flaw {
         Flaw::Error
     } else if answered > connection.int("ts").unwrap_or_default() {
         Flaw::Later
-    } else if asked < started {
+    } else if queried < started {
         Flaw::EarlierRecording
     } else if lookup.int("pid") == connection.int("pid") {
         Flaw::Forgotten

@@ -1,27 +1,27 @@
-//! Rows split by minutes, hours, days, weeks or months of the clock on the wall.
+//! Groups rows by local minutes, hours, days, weeks or months.
 
-use super::super::question::Per;
-use super::super::zone::Zone;
+use super::zone::Zone;
+use crate::query::ast::Bucket;
 
-impl Per {
+impl Bucket {
     /// The name of its column.
     pub fn column(self) -> &'static str {
         match self {
-            Per::Minute => "minute",
-            Per::Hour => "hour",
-            Per::Day => "day",
-            Per::Week => "week",
-            Per::Month => "month",
+            Bucket::Minute => "minute",
+            Bucket::Hour => "hour",
+            Bucket::Day => "day",
+            Bucket::Week => "week",
+            Bucket::Month => "month",
         }
     }
 
-    /// What the rows of one span share, by their time `ts`, and what sorts spans by time. Where
-    /// the clocks are set back, the hour that comes twice is two, and the day is one.
+    /// An expression on the time `ts` that groups rows into buckets and sorts the buckets. When
+    /// clocks are set back, the repeated hour makes two buckets, and the long day one.
     pub fn key(self, zone: &Zone, ts: &str) -> String {
-        // The offset, or what is left of it: for hours nothing in most zones.
+        // Hours and minutes need only the remainder of the offset, which is 0 in most zones.
         let offset = match self {
-            Per::Minute => zone.sql(ts, |offset| offset.rem_euclid(60).to_string()),
-            Per::Hour => zone.sql(ts, |offset| offset.rem_euclid(3_600).to_string()),
+            Bucket::Minute => zone.sql(ts, |offset| offset.rem_euclid(60).to_string()),
+            Bucket::Hour => zone.sql(ts, |offset| offset.rem_euclid(3_600).to_string()),
             _ => zone.sql(ts, |offset| offset.to_string()),
         };
         let number = |size: i32| match offset.as_str() {
@@ -29,12 +29,12 @@ impl Per {
             offset => format!("({ts} / 1000000000 + {offset}) / {size}"),
         };
         match self {
-            Per::Minute => number(60),
-            Per::Hour => number(3_600),
-            Per::Day => number(86_400),
+            Bucket::Minute => number(60),
+            Bucket::Hour => number(3_600),
+            Bucket::Day => number(86_400),
             // 1970 began on a Thursday.
-            Per::Week => format!("({} + 3) / 7", number(86_400)),
-            Per::Month => {
+            Bucket::Week => format!("({} + 3) / 7", number(86_400)),
+            Bucket::Month => {
                 let shift = match offset.as_str() {
                     "0" => String::new(),
                     offset => format!(" + {offset}"),
@@ -44,21 +44,21 @@ impl Per {
         }
     }
 
-    /// What sorts the spans by their column: an hour that comes twice differs in its offset.
+    /// An expression on its column that sorts the buckets: a repeated hour differs by its offset.
     pub fn order(self) -> String {
         match self {
-            Per::Minute | Per::Hour => format!("unixepoch({})", self.column()),
-            Per::Day | Per::Week | Per::Month => self.column().to_owned(),
+            Bucket::Minute | Bucket::Hour => format!("unixepoch({})", self.column()),
+            Bucket::Day | Bucket::Week | Bucket::Month => self.column().to_owned(),
         }
     }
 
-    /// Whether it is one whole day or more.
+    /// Whether it consists of whole days.
     pub fn is_of_days(self) -> bool {
-        matches!(self, Per::Day | Per::Week | Per::Month)
+        matches!(self, Bucket::Day | Bucket::Week | Bucket::Month)
     }
 
-    /// The span that a group's rows are in: a month, a date (of a week its Monday's), or the
-    /// time at which it began, ISO 8601 with the offset of the zone.
+    /// The column that names a group's bucket: a month, a date (for a week, its Monday), or its
+    /// start in ISO 8601 with the zone's offset.
     pub fn label(self, zone: &Zone, ts: &str) -> String {
         let first = format!("min({ts})");
         let time = |offset: i32| {
@@ -69,13 +69,13 @@ impl Per {
                 _ => format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60),
             };
             let form = match self {
-                Per::Minute => format!("%Y-%m-%dT%H:%M:00{zone}"),
-                Per::Hour => format!("%Y-%m-%dT%H:00:00{zone}"),
-                Per::Day | Per::Week => "%Y-%m-%d".to_owned(),
-                Per::Month => "%Y-%m".to_owned(),
+                Bucket::Minute => format!("%Y-%m-%dT%H:%M:00{zone}"),
+                Bucket::Hour => format!("%Y-%m-%dT%H:00:00{zone}"),
+                Bucket::Day | Bucket::Week => "%Y-%m-%d".to_owned(),
+                Bucket::Month => "%Y-%m".to_owned(),
             };
             let monday = match self {
-                Per::Week => ", '-6 days', 'weekday 1'",
+                Bucket::Week => ", '-6 days', 'weekday 1'",
                 _ => "",
             };
             let shift = match offset {

@@ -1,62 +1,65 @@
-//! The conditions of a question as those of SQL.
+//! Predicates as SQL conditions.
 
-use super::super::host::Host;
-use super::super::question::{Actors, From, Only, Subject};
+use crate::query::ast::{Actors, Predicate, Relation, Subject};
+use crate::query::host::Host;
 use crate::text::printable;
 
-/// The first of the addresses that stand for IPv4: `::ffff:0.0.0.0`.
+/// The range of IPv4-mapped addresses starts at `::ffff:0.0.0.0`.
 const IPV4_FIRST: u128 = 0xffff_0000_0000;
 const IPV4_LAST: u128 = 0xffff_ffff_ffff;
 
 /// Bytes of a process name that the kernel keeps: TASK_COMM_LEN less its NUL.
 pub const COMM_BYTES: usize = 15;
 
-/// The outcomes that are failures.
+/// The outcomes that count as failures.
 pub const FAILURES: &str = "'refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed'";
 
-/// Whom egrets takes for a DNS server, and whose names are not looked up: DNS, DNS
-/// over TLS, multicast DNS, LLMNR.
+/// Ports of DNS servers, which are dialled by address: DNS, DNS over TLS, multicast DNS, LLMNR.
 const DNS_PORTS: &str = "53, 853, 5353, 5355";
 
-/// A condition of a question as one of SQL.
-pub fn condition(from: From, only: &Only) -> String {
-    match (only, from) {
-        (Only::By(Subject::Tree(of)), from) => tree(&by(of), from),
-        (Only::By(subject), _) => by(subject),
-        (Only::To(host), From::Connections) => hit(host, "host"),
-        (Only::To(host), From::Lookups) => hit(host, "qname"),
-        (Only::Failed, From::Connections) => format!("outcome IN ({FAILURES})"),
-        (Only::Failed, From::Lookups) => "rcode IS NOT 'NOERROR'".to_owned(),
-        (Only::Succeeded, From::Connections) => "outcome IN ('connected', 'sent')".to_owned(),
-        (Only::Succeeded, From::Lookups) => "rcode = 'NOERROR'".to_owned(),
-        // What an earlier recording saw open is not known to be.
-        (Only::Open, _) => "outcome IN ('connected', 'in_progress') AND duration_us IS NULL\n  \
+/// A predicate as an SQL condition on the view of `relation`.
+pub fn condition(relation: Relation, predicate: &Predicate) -> String {
+    match (predicate, relation) {
+        (Predicate::By(Subject::Tree(of)), relation) => tree(&by(of), relation),
+        (Predicate::By(subject), _) => by(subject),
+        (Predicate::To(host), Relation::Connections) => hit(host, "host"),
+        (Predicate::To(host), Relation::Lookups) => hit(host, "qname"),
+        (Predicate::Failed, Relation::Connections) => format!("outcome IN ({FAILURES})"),
+        (Predicate::Failed, Relation::Lookups) => "rcode IS NOT 'NOERROR'".to_owned(),
+        (Predicate::Succeeded, Relation::Connections) => {
+            "outcome IN ('connected', 'sent')".to_owned()
+        }
+        (Predicate::Succeeded, Relation::Lookups) => "rcode = 'NOERROR'".to_owned(),
+        // Whether connections of an earlier recording are still open is unknown.
+        (Predicate::Open, _) => {
+            "outcome IN ('connected', 'in_progress') AND duration_us IS NULL\n  \
              AND ts >= (SELECT max(start_ts) FROM recordings)"
-            .to_owned(),
-        (Only::Scope(scope), _) => format!("dst_scope = '{scope}'"),
-        (Only::Port(port), _) => format!("dst_port = {port}"),
-        (Only::Protocol(protocol), _) => format!("protocol = '{protocol}'"),
-        (Only::Family(family), _) => format!("family = {family}"),
-        (Only::Outcome(outcome), _) => format!("outcome = '{outcome}'"),
-        (Only::Source(source), _) => format!("host_source = '{source}'"),
+                .to_owned()
+        }
+        (Predicate::Scope(scope), _) => format!("dst_scope = '{scope}'"),
+        (Predicate::Port(port), _) => format!("dst_port = {port}"),
+        (Predicate::Protocol(protocol), _) => format!("protocol = '{protocol}'"),
+        (Predicate::Family(family), _) => format!("family = {family}"),
+        (Predicate::Outcome(outcome), _) => format!("outcome = '{outcome}'"),
+        (Predicate::Source(source), _) => format!("host_source = '{source}'"),
     }
 }
 
-/// The condition that a row says which of `actors` it is of.
-pub fn known(actors: Actors, from: From) -> Option<String> {
+/// The condition that the actor of a row is known.
+pub fn known(actors: Actors, relation: Relation) -> Option<String> {
     let column = match actors {
         Actors::Containers => "container_id",
         Actors::Images => "container_image",
         Actors::Units => "unit",
         Actors::Pods => "pod",
         Actors::Namespaces => "pod_namespace",
-        Actors::Processes | Actors::Pids | Actors::Users if from == From::Lookups => "uid",
+        Actors::Processes | Actors::Pids | Actors::Users if relation == Relation::Lookups => "uid",
         Actors::Processes | Actors::Pids | Actors::Users => return None,
     };
     Some(format!("{column} IS NOT NULL"))
 }
 
-/// The condition that a row's name in `column`, or its destination, is `host`.
+/// The condition that a row's name in `column`, or its destination, matches `host`.
 fn hit(host: &Host, column: &str) -> String {
     match host {
         Host::Domain(name) => {
@@ -71,8 +74,8 @@ fn hit(host: &Host, column: &str) -> String {
         Host::Addresses { first, last } if first == last => format!("dst_addr = x'{first:032x}'"),
         Host::Addresses { first, last } => {
             let range = format!("dst_addr BETWEEN x'{first:032x}' AND x'{last:032x}'");
-            // A large IPv6 network holds the numbers that stand for IPv4, and
-            // does not mean them.
+            // A large IPv6 network contains the mapped IPv4 addresses, but does not mean
+            // them.
             match *first < IPV4_FIRST && IPV4_LAST <= *last {
                 true => format!("{range} AND family = 6"),
                 false => range,
@@ -84,20 +87,19 @@ fn hit(host: &Host, column: &str) -> String {
     }
 }
 
-/// `condition`, marked as one that few rows meet: SQLite then looks for those
-/// few names or processes and from there for their connections, instead of
-/// going through every connection.
+/// Marks `condition` as one that few rows meet: SQLite then starts from those few names or
+/// processes and looks up their connections, instead of scanning all connections.
 pub fn rare(condition: &str) -> String {
     format!("likelihood({condition}, 0.001)")
 }
 
-/// The same for a table that the view joins from outside: a `column` of it that
-/// is not NULL makes the join an inner one, which may be entered from there.
+/// The same for a table that the view outer-joins: requiring that one of its columns is not
+/// NULL makes it an inner join, which SQLite can start from.
 fn rare_of(column: &str, condition: &str) -> String {
     format!("{column} IS NOT NULL\n  AND {}", rare(condition))
 }
 
-/// The condition that a name is below this one.
+/// The condition that a name is a subdomain of this one.
 fn below(column: &str, name: &str) -> String {
     let escaped = name
         .replace('\\', r"\\")
@@ -114,7 +116,7 @@ fn by(subject: &Subject) -> String {
     match subject {
         Subject::Process(name) => process(name),
         Subject::Pid(pid) => pid_is(*pid),
-        Subject::Tree(of) => tree(&by(of), From::Connections),
+        Subject::Tree(of) => tree(&by(of), Relation::Connections),
         Subject::BelowProcess(name) => below_process(&process(name)),
         Subject::BelowPid(pid) => below_process(&pid_is(*pid)),
         Subject::Container(name) => {
@@ -165,7 +167,7 @@ fn by(subject: &Subject) -> String {
     }
 }
 
-/// The condition that a process was in a pod of this name.
+/// The condition that a process was in a pod with this name.
 fn pod(name: &str) -> String {
     let (namespace, name) = match name.split_once('/') {
         Some((namespace, name)) => (Some(namespace), name),
@@ -187,17 +189,17 @@ fn pid_is(pid: u32) -> String {
     rare(&format!("pid = {pid}"))
 }
 
-/// The condition that something above a process, at any depth, meets `condition`. By IN:
-/// the few that do are then looked for first, and not those above each connection.
+/// The condition that an ancestor of a process, at any depth, meets `condition`. With IN,
+/// SQLite first finds the few ancestors that do, instead of walking up from each connection.
 fn below_process(condition: &str) -> String {
     format!("process_id IN (SELECT process_id FROM ancestors WHERE {condition})")
 }
 
-/// The condition that a process, or something above it, meets `condition`.
-fn tree(condition: &str, from: From) -> String {
-    let view = match from {
-        From::Connections => "egress_total",
-        From::Lookups => "lookups_total",
+/// The condition that a process or one of its ancestors meets `condition`.
+fn tree(condition: &str, relation: Relation) -> String {
+    let view = match relation {
+        Relation::Connections => "egress_total",
+        Relation::Lookups => "lookups_total",
     };
     format!(
         "process_id IN (SELECT process_id FROM ancestors WHERE {condition}\n    \
@@ -205,8 +207,8 @@ fn tree(condition: &str, from: From) -> String {
     )
 }
 
-/// The condition that a process is called `name`: by the kernel's short name,
-/// or by the end of its executable's path.
+/// The condition that a process is called `name`: the kernel's short name, or the end of its
+/// executable's path.
 fn process(name: &str) -> String {
     if name.starts_with('/') {
         return rare(&format!("comm = {0} OR exe = {0}", literal(name)));
@@ -215,8 +217,8 @@ fn process(name: &str) -> String {
     let by_exe = format!("substr(exe, -{}) = {}", end.chars().count(), literal(&end));
     let by_comm = match name.as_bytes().get(..COMM_BYTES) {
         Some(cut) if name.len() > COMM_BYTES => {
-            // The short name is cut, and other long names may be cut alike: it
-            // counts unless the executable tells that it was one of those.
+            // The kernel truncates the short name, so that another long name may look the
+            // same: it matches unless the executable shows that it is another one.
             let cut = String::from_utf8_lossy(cut);
             format!(
                 "(comm = {} AND coalesce(instr(exe, {}), 0) = 0)",
@@ -229,9 +231,8 @@ fn process(name: &str) -> String {
     rare(&format!("{by_comm} OR {by_exe}"))
 }
 
-/// `text` as an SQL expression. What does not print is given in hexadecimal: a
-/// statement that is shown can then drive no terminal, and SQL text ends at a
-/// NUL anyway.
+/// `text` as an SQL expression, in hexadecimal if it contains unprintable characters: a
+/// statement that is shown must not control the terminal, and SQL text ends at a NUL.
 fn literal(text: &str) -> String {
     if printable(text) == text {
         return format!("'{}'", text.replace('\'', "''"));

@@ -1,27 +1,26 @@
-//! What a statement selects: the columns of each kind of answer.
+//! The columns that a statement selects for each projection.
 
-use super::super::question::{Actors, Counted, From, List, Question};
+use crate::query::ast::{Actors, Counted, Projection, Question, Relation};
 
-/// Columns that say how often, how much and when, for a group of connections.
+/// How often, how much and when, for a group of connections.
 const TOTALS: &str = "\
 count(*) AS connections,
        sum(outcome IN ('refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed')) AS failed,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
        min(time) AS first_seen, max(time) AS last_seen";
 
-/// The same of sums.
-fn summed_totals() -> String {
+/// The same from rollups.
+fn rollup_totals() -> String {
     format!(
         "sum(connections) AS connections, sum(failed) AS failed,
        sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,
        {}",
-        summed_span()
+        rollup_times()
     )
 }
 
-/// When the first and the last were that sums are of. The times become text only where they
-/// are shown.
-fn summed_span() -> String {
+/// The times of the first and the last that were totalled. Rollups store them as numbers.
+fn rollup_times() -> String {
     format!(
         "{} AS first_seen,
        {} AS last_seen",
@@ -30,7 +29,7 @@ fn summed_span() -> String {
     )
 }
 
-/// Nanoseconds since 1970 as the views write times.
+/// Nanoseconds since 1970 in the format of the views' `time` columns.
 fn iso(ns: &str) -> String {
     format!(
         "strftime('%Y-%m-%dT%H:%M:%S', {ns} / 1000000000, 'unixepoch')
@@ -38,56 +37,56 @@ fn iso(ns: &str) -> String {
     )
 }
 
-/// The same for a group of lookups.
+/// How often and when, for a group of lookups.
 const LOOKUP_TOTALS: &str = "\
 count(*) AS lookups, sum(rcode IS NOT 'NOERROR') AS failed,
        min(time) AS first_seen, max(time) AS last_seen";
 
-/// The same of sums.
-const SUMMED_LOOKUP_TOTALS: &str = "sum(lookups) AS lookups, sum(failed) AS failed";
+/// The same from rollups.
+const ROLLUP_LOOKUP_TOTALS: &str = "sum(lookups) AS lookups, sum(failed) AS failed";
 
-/// Bytes there and back. Not by the names of the sums: in an expression SQLite takes
-/// those for the view's columns.
+/// Bytes sent and received. The aliases of the totals can't be used here: in an expression,
+/// SQLite resolves them to the view's columns.
 pub const BOTH_WAYS: &str = "coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0)";
 pub const SUM_BOTH_WAYS: &str = "sum(coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0))";
 
-/// Columns that say how often and when, for a group of lookups, which have a row
-/// for each record of their answers.
+/// How often and when, for a group of lookups that have one row per resource record.
 const LOOKUPS: &str = "\
 count(DISTINCT id) AS lookups,
        min(time) AS first_seen, max(time) AS last_seen";
 
-/// The address of a record that is one.
+/// The address in an address record.
 const ADDRESS: &str = "CASE WHEN type IN ('A', 'AAAA') THEN data END";
 
-/// What tells processes apart; NULL where it is not known which it was.
+/// Identifies a process; NULL if it is unknown.
 const PROCESS: &str = "pid || ' ' || coalesce(start_ts, '')";
 
-/// The columns of an answer, what its rows are grouped by, and what orders rows that
-/// are as good as each other.
-pub struct Answer {
+/// The columns of an answer, what its rows are grouped by, and what breaks ties in their order.
+pub struct Selection {
     pub columns: String,
     pub key: &'static str,
     pub ties: &'static str,
 }
 
-/// The columns of sums, or of connections or lookups themselves.
-pub fn answer(question: &Question, sums: bool) -> Answer {
-    let totals = match question.from {
-        From::Connections if sums => summed_totals(),
-        From::Connections => TOTALS.to_owned(),
-        From::Lookups if sums => format!("{SUMMED_LOOKUP_TOTALS},\n       {}", summed_span()),
-        From::Lookups => LOOKUP_TOTALS.to_owned(),
+/// What to select for a question, from rollups or from single rows.
+pub fn selection(question: &Question, use_rollups: bool) -> Selection {
+    let totals = match question.relation {
+        Relation::Connections if use_rollups => rollup_totals(),
+        Relation::Connections => TOTALS.to_owned(),
+        Relation::Lookups if use_rollups => {
+            format!("{ROLLUP_LOOKUP_TOTALS},\n       {}", rollup_times())
+        }
+        Relation::Lookups => LOOKUP_TOTALS.to_owned(),
     };
-    let lookups = match sums {
-        true => format!("sum(lookups) AS lookups,\n       {}", summed_span()),
+    let lookups = match use_rollups {
+        true => format!("sum(lookups) AS lookups,\n       {}", rollup_times()),
         false => LOOKUPS.to_owned(),
     };
-    let last_ts = if sums { "last_ts" } else { "ts" };
-    let grouped = |columns: String, key, ties| Answer { columns, key, ties };
+    let last_ts = if use_rollups { "last_ts" } else { "ts" };
+    let grouped = |columns: String, key, ties| Selection { columns, key, ties };
     let address = if_one("dst_ip", "dst_ip", "dst_ip");
-    match (question.list, question.from) {
-        (List::Each, From::Connections) => grouped(
+    match (question.projection, question.relation) {
+        (Projection::Each, Relation::Connections) => grouped(
             "id, time, comm, exe, pid, uid, user, container_id, container_name,
        host, dst_ip, dst_port, protocol, outcome, errno, latency_us,
        tx_bytes, rx_bytes, duration_us"
@@ -95,14 +94,14 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             "",
             "id",
         ),
-        (List::Each, From::Lookups) => grouped(
+        (Projection::Each, Relation::Lookups) => grouped(
             "id, time, comm, exe, pid, uid, user, container_id, container_name,
        qname, qtype, coalesce(rcode, status) AS result, server_ip, latency_us"
                 .to_owned(),
             "",
             "id",
         ),
-        (List::Destinations, From::Connections) => grouped(
+        (Projection::Destinations, Relation::Connections) => grouped(
             format!(
                 "host,
        {address},
@@ -113,12 +112,12 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             "host, CASE WHEN host IS NULL THEN dst_ip END, dst_port, protocol",
             "host, dst_ip, dst_port, protocol",
         ),
-        (List::Destinations, From::Lookups) => grouped(
-            format!("qname,\n       {},\n       {totals}", asked()),
+        (Projection::Destinations, Relation::Lookups) => grouped(
+            format!("qname,\n       {},\n       {totals}", requester()),
             "qname",
             "qname",
         ),
-        (List::Addresses, _) => grouped(
+        (Projection::Addresses, _) => grouped(
             format!(
                 "dst_ip, dst_scope,
        {host},
@@ -129,7 +128,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             "dst_ip",
             "dst_ip",
         ),
-        (List::Ports, _) => grouped(
+        (Projection::Ports, _) => grouped(
             format!(
                 "dst_port, protocol,
        {comm},
@@ -140,34 +139,34 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
             "dst_port, protocol",
             "dst_port, protocol",
         ),
-        (List::NeverContacted, _) => grouped(
+        (Projection::NeverContacted, _) => grouped(
             format!(
                 "qname,
-       {asked},
+       {requester},
        group_concat(DISTINCT {ADDRESS}) AS ips,
        count(DISTINCT {ADDRESS}) AS addresses,
        {lookups}",
-                asked = asked(),
+                requester = requester(),
             ),
             "qname",
             "qname",
         ),
-        (List::FailedLookups, _) => grouped(
+        (Projection::FailedLookups, _) => grouped(
             format!(
                 "qname, qtype, coalesce(rcode, status) AS result,
-       {asked},
+       {requester},
        {lookups}",
-                asked = asked(),
+                requester = requester(),
             ),
             "qname, qtype, result",
             "qname, qtype, result",
         ),
-        (List::Count(counted), from) => {
-            let rows = match from {
-                From::Connections if sums => "sum(connections)",
-                From::Connections => "count(*)",
-                From::Lookups if sums => "sum(lookups)",
-                From::Lookups => "count(DISTINCT id)",
+        (Projection::Count(counted), relation) => {
+            let rows = match relation {
+                Relation::Connections if use_rollups => "sum(connections)",
+                Relation::Connections => "count(*)",
+                Relation::Lookups if use_rollups => "sum(lookups)",
+                Relation::Lookups => "count(DISTINCT id)",
             };
             let number = match counted {
                 Counted::Rows => rows.to_owned(),
@@ -184,19 +183,21 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
                         Actors::Namespaces => "pod_namespace",
                     }
                 ),
-                Counted::Hosts if from == From::Lookups => "count(DISTINCT qname)".to_owned(),
+                Counted::Hosts if relation == Relation::Lookups => {
+                    "count(DISTINCT qname)".to_owned()
+                }
                 Counted::Hosts => "count(DISTINCT coalesce(host, dst_ip))".to_owned(),
                 Counted::Addresses => "count(DISTINCT dst_ip)".to_owned(),
                 Counted::Ports => "count(DISTINCT protocol || dst_port)".to_owned(),
             };
             grouped(format!("{number} AS number,\n       {totals}"), "", "")
         }
-        (List::Bytes, _) => grouped(
+        (Projection::Bytes, _) => grouped(
             format!("{SUM_BOTH_WAYS} AS bytes,\n       {totals}"),
             "",
             "",
         ),
-        (List::Actors(actors), From::Connections) => {
+        (Projection::Actors(actors), Relation::Connections) => {
             let (columns, key) = group(actors, last_ts);
             grouped(
                 format!(
@@ -211,7 +212,7 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
                 key,
             )
         }
-        (List::Actors(actors), From::Lookups) => {
+        (Projection::Actors(actors), Relation::Lookups) => {
             let (columns, key) = group(actors, last_ts);
             grouped(
                 format!(
@@ -228,8 +229,8 @@ pub fn answer(question: &Question, sums: bool) -> Answer {
     }
 }
 
-/// The columns that describe one of `actors`, and those that tell them apart. What may have
-/// been renamed is shown as it was in the last of the rows, by the column `ts`.
+/// The columns that describe one of `actors`, and those that identify it. What can be renamed
+/// is shown with its name in the newest row, by the column `ts`.
 fn group(actors: Actors, ts: &str) -> (String, &'static str) {
     let last = |name: &str| format!("substr(max(printf('%019d', {ts}) || {name}), 20)");
     let newest = |name: &str| format!("{} AS {name}", last(name));
@@ -322,9 +323,9 @@ fn group(actors: Actors, ts: &str) -> (String, &'static str) {
     }
 }
 
-/// The columns that say who asked, for a group of lookups. A place is a container, or
-/// the host outside of them.
-fn asked() -> String {
+/// The columns that describe the requesters of a group of lookups. A place is a container, or
+/// the host outside of containers.
+fn requester() -> String {
     let comm = if_one("comm", "comm", "comm");
     let pid = pid();
     let place = "coalesce(container_name, '')";
@@ -338,8 +339,7 @@ fn asked() -> String {
     )
 }
 
-/// The pid where all rows are of one process, and how many processes they are of: one pid
-/// may have been several.
+/// The pid if all rows are of one process, and the number of processes: a pid can be reused.
 fn pid() -> String {
     format!(
         "{},\n       count(DISTINCT {PROCESS}) AS pids",
@@ -347,7 +347,7 @@ fn pid() -> String {
     )
 }
 
-/// `value` where all rows of the group agree on `key`, else NULL.
+/// `value` if all rows of the group agree on `key`, otherwise NULL.
 fn if_one(key: &str, value: &str, name: &str) -> String {
     format!("CASE count(DISTINCT {key}) WHEN 1 THEN min({value}) END AS {name}")
 }

@@ -1,15 +1,14 @@
-use super::super::fixture::{By, CURL, History, NOW, SECOND, parsed};
-use super::super::host::Host;
-use super::super::question::{Actors, Only, Subject};
 use super::condition::COMM_BYTES;
 use super::*;
+use crate::query::ast::{Actors, Subject};
+use crate::query::fixture::{By, CURL, History, NOW, SECOND, parsed};
 use crate::text::printable;
 use proptest::prelude::*;
 
-fn question(list: List, only: Vec<Only>) -> Question {
+fn question(projection: Projection, predicates: Vec<Predicate>) -> Question {
     Question {
-        list,
-        only,
+        projection,
+        predicates,
         ..parsed("which connections")
     }
 }
@@ -24,7 +23,10 @@ fn statement(question: &Question, since: Option<i64>, until: Option<i64>) -> Str
 }
 
 fn who(host: Host) -> Question {
-    question(List::Actors(Actors::Processes), vec![Only::To(host)])
+    question(
+        Projection::Actors(Actors::Processes),
+        vec![Predicate::To(host)],
+    )
 }
 
 fn host(text: &str) -> Host {
@@ -47,7 +49,7 @@ fn hitters(history: &History, host: Host) -> Vec<String> {
 /// How many connections a subject made.
 fn made(history: &History, of: Subject) -> i64 {
     let sql = statement(
-        &question(List::Destinations, vec![Only::By(of)]),
+        &question(Projection::Destinations, vec![Predicate::By(of)]),
         None,
         None,
     );
@@ -73,7 +75,7 @@ fn called<'a>(comm: &'a str, exe: Option<&'a str>) -> By<'a> {
 }
 
 #[test]
-fn a_statement_reads_as_written_by_hand() {
+fn statement_reads_as_if_written_by_hand() {
     let sql = statement(&who(host("it's.example.com")), None, None);
     assert_eq!(
         sql,
@@ -101,7 +103,7 @@ ORDER BY last_seen DESC, comm, exe, uid, container_id"
 }
 
 #[test]
-fn a_name_finds_itself_and_what_is_below_it() {
+fn name_finds_itself_and_its_subdomains() {
     let history = History::recording();
     for (comm, host) in [
         ("apex", "example.com"),
@@ -120,7 +122,7 @@ fn a_name_finds_itself_and_what_is_below_it() {
 }
 
 #[test]
-fn underscores_and_percents_in_a_name_stand_for_themselves() {
+fn underscores_and_percents_in_a_name_are_literal() {
     let history = History::recording();
     for (comm, host) in [
         ("one", "x._a%.org"),
@@ -135,7 +137,7 @@ fn underscores_and_percents_in_a_name_stand_for_themselves() {
 }
 
 #[test]
-fn networks_find_their_addresses_and_no_other_family() {
+fn networks_find_only_addresses_of_their_family() {
     let history = History::recording();
     for (comm, ip) in [
         ("ten", "10.255.0.1"),
@@ -153,7 +155,7 @@ fn networks_find_their_addresses_and_no_other_family() {
 }
 
 #[test]
-fn a_process_is_found_by_its_name_its_executable_and_its_path() {
+fn process_is_found_by_name_executable_and_path() {
     let history = connected(&[
         called("curl", Some("/usr/bin/curl")),
         called("worker-1", Some("/opt/x/python3.13")),
@@ -177,7 +179,7 @@ fn a_process_is_found_by_its_name_its_executable_and_its_path() {
 }
 
 #[test]
-fn a_long_name_is_found_by_what_the_kernel_keeps_of_it() {
+fn long_name_is_found_by_its_truncated_form() {
     let history = connected(&[
         called("kube-controller", Some("/usr/bin/kube-controller-manager")),
         called("kube-controller", Some("/usr/bin/kube-controller-other")),
@@ -190,7 +192,7 @@ fn a_long_name_is_found_by_what_the_kernel_keeps_of_it() {
 }
 
 #[test]
-fn a_container_is_found_by_name_id_and_a_beginning_of_the_id() {
+fn container_is_found_by_name_id_and_id_prefix() {
     let id = "0123456789abcdef".repeat(4);
     let history = connected(&[
         By {
@@ -221,7 +223,7 @@ fn a_container_is_found_by_name_id_and_a_beginning_of_the_id() {
 }
 
 #[test]
-fn a_user_is_found_by_name_and_number_and_a_process_by_pid() {
+fn user_is_found_by_name_and_uid_and_process_by_pid() {
     let history = connected(&[
         CURL,
         By {
@@ -239,7 +241,7 @@ fn a_user_is_found_by_name_and_number_and_a_process_by_pid() {
 }
 
 #[test]
-fn no_question_needs_to_go_through_every_connection() {
+fn selective_questions_scan_no_connections() {
     let history = History::new();
     for question in [
         "which processes hit example.com",
@@ -268,7 +270,7 @@ fn no_question_needs_to_go_through_every_connection() {
 }
 
 #[test]
-fn a_question_about_a_time_goes_there_at_once() {
+fn question_with_a_span_uses_the_index_on_times() {
     let history = History::new();
     for question in [
         "connections per hour today",
@@ -288,7 +290,7 @@ fn a_question_about_a_time_goes_there_at_once() {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
-        // After the days, where sums are asked too.
+        // Rollups of whole days are read first.
         let rows = steps.iter().find(|step| step.contains("_ts (ts>?"));
         assert!(
             rows.is_some() && !steps.iter().any(|step| step.starts_with("SCAN p")),
@@ -298,11 +300,14 @@ fn a_question_about_a_time_goes_there_at_once() {
 }
 
 #[test]
-fn the_span_holds_its_beginning_and_not_its_end() {
+fn span_includes_its_start_and_excludes_its_end() {
     let history = connected(&[CURL]);
     let question = question(
-        List::Each,
-        vec![Only::By(process("curl")), Only::To(host("192.0.2.1"))],
+        Projection::Each,
+        vec![
+            Predicate::By(process("curl")),
+            Predicate::To(host("192.0.2.1")),
+        ],
     );
     let at = NOW - SECOND;
     for (since, until, found) in [
@@ -317,11 +322,11 @@ fn the_span_holds_its_beginning_and_not_its_end() {
 }
 
 #[test]
-fn a_statement_never_holds_a_raw_control_character() {
+fn statement_contains_no_control_character() {
     let sql = statement(
         &question(
-            List::Destinations,
-            vec![Only::By(process("a\n\x1b[2J';--\0"))],
+            Projection::Destinations,
+            vec![Predicate::By(process("a\n\x1b[2J';--\0"))],
         ),
         None,
         None,
@@ -346,7 +351,7 @@ fn hostile() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_host_that_is_accepted_makes_a_statement_that_sqlite_prepares(
+    fn sqlite_prepares_the_statement_of_any_accepted_host(
         text in any::<String>(), literal in any::<bool>()
     ) {
         if let Ok(host) = Host::parse(&text, literal) {
@@ -357,7 +362,7 @@ proptest! {
 
     /// Most rows of words mean nothing: those that begin like a question often do.
     #[test]
-    fn any_question_that_is_understood_makes_a_statement_that_sqlite_prepares(
+    fn sqlite_prepares_the_statement_of_any_understood_question(
         head in prop::sample::select(vec![
             "which processes", "which hosts", "new ports", "connections", "what did curl", "who",
             "how many containers", "how much", "lookups", "top 3 users", "which names were resolved",
@@ -400,7 +405,7 @@ proptest! {
     }
 
     #[test]
-    fn any_name_finds_exactly_what_is_below_it(base in hostile()) {
+    fn any_name_finds_exactly_its_subdomains(base in hostile()) {
         let base = base.to_ascii_lowercase();
         let history = History::recording();
         history.connect(called("below", None), Some(&format!("a.{base}")), "192.0.2.1", "connected", 1);

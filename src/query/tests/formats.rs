@@ -1,11 +1,11 @@
-//! One answer as JSON, CSV, SQL, in a narrow terminal, in another zone.
+//! An answer as JSON, CSV and SQL, in a narrow terminal, in another zone.
 
 use super::super::fixture::{By, CURL, History, request};
 use super::*;
 
 #[test]
-fn json_is_raw_and_safe_to_show() {
-    let (out, notes) = history().ask("which processes hit example.com", Format::Json, None);
+fn json_is_exact_and_safe_to_show() {
+    let (out, notes) = history().ask("which processes hit example.com", OutputFormat::Json, None);
     assert_eq!(notes, "");
     assert_eq!(out.lines().count(), 3);
     assert_eq!(
@@ -22,13 +22,17 @@ fn json_is_raw_and_safe_to_show() {
 }
 
 #[test]
-fn json_gives_back_the_very_text_that_was_recorded() {
+fn json_preserves_recorded_text_exactly() {
     let comm = "\u{9b}2J\u{202e}\u{e0041}\u{7f}\"\\é";
     let history = History::recording();
     history.connect(By { comm, ..CURL }, None, "192.0.2.1", "connected", 1);
-    let (out, _) = history.ask("when did alice hit 192.0.2.1", Format::Json, None);
+    let (out, _) = history.ask("when did alice hit 192.0.2.1", OutputFormat::Json, None);
     assert_eq!(out, "", "alice is no process");
-    let (out, _) = history.ask("when did user alice hit 192.0.2.1", Format::Json, None);
+    let (out, _) = history.ask(
+        "when did user alice hit 192.0.2.1",
+        OutputFormat::Json,
+        None,
+    );
     assert!(out.trim_end().chars().all(crate::text::is_printable));
     let row: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(row["comm"], comm);
@@ -38,7 +42,7 @@ fn json_gives_back_the_very_text_that_was_recorded() {
 
 #[test]
 fn csv_has_a_header_and_quotes_by_rfc_4180() {
-    let (out, notes) = history().ask("what did container web-1 talk to", Format::Csv, None);
+    let (out, notes) = history().ask("what did container web-1 talk to", OutputFormat::Csv, None);
     assert_eq!(notes, "");
     assert_eq!(
         out,
@@ -46,20 +50,28 @@ fn csv_has_a_header_and_quotes_by_rfc_4180() {
          ,10.0.0.9,1,443,tcp,1,1,,,2026-11-23T13:31:40.000Z,2026-11-23T13:31:40.000Z\r\n\
          api.example.com,192.0.2.7,1,443,tcp,1,0,700,5300,2026-11-23T13:30:00.000Z,2026-11-23T13:30:00.000Z\r\n"
     );
-    let (out, _) = history().ask("which processes hit a%_.example.com", Format::Csv, None);
+    let (out, _) = history().ask(
+        "which processes hit a%_.example.com",
+        OutputFormat::Csv,
+        None,
+    );
     assert!(
         out.lines()
             .nth(1)
             .unwrap()
             .starts_with(r#""it's ""x"",\n\x1b[2J",,900,1,101,"#)
     );
-    let (out, _) = history().ask("who hit nowhere.org", Format::Csv, None);
+    let (out, _) = history().ask("who hit nowhere.org", OutputFormat::Csv, None);
     assert_eq!(out.lines().count(), 1);
 }
 
 #[test]
-fn a_narrow_terminal_cuts_names_and_nothing_else() {
-    let mut request = request("what did container web-1 talk to", Format::Table, None);
+fn narrow_terminal_cuts_only_names() {
+    let mut request = request(
+        "what did container web-1 talk to",
+        OutputFormat::Table,
+        None,
+    );
     request.width = Some(96);
     let mut out = Vec::new();
     request
@@ -74,8 +86,8 @@ fn a_narrow_terminal_cuts_names_and_nothing_else() {
 }
 
 #[test]
-fn a_terminal_that_is_too_narrow_for_all_is_told_what_it_does_not_show() {
-    let mut request = request("which processes hit example.com", Format::Table, None);
+fn too_narrow_a_terminal_leaves_out_columns_and_says_which() {
+    let mut request = request("which processes hit example.com", OutputFormat::Table, None);
     request.width = Some(80);
     let (mut out, mut notes) = (Vec::new(), Vec::new());
     request.run(&history().0, &mut out, &mut notes).unwrap();
@@ -97,17 +109,17 @@ nginx          900  101    web-1      api.exam…      1    700 B  11-23 13:30:0
 }
 
 #[test]
-fn times_are_shown_in_the_zone_of_now_with_the_year_if_it_is_another() {
+fn times_are_local_and_have_a_year_unless_it_is_the_current_one() {
     let history = History::recording();
     let year = 365 * 86_400;
     history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", year);
     let zone = chrono::FixedOffset::west_opt(5 * 3600 + 1800).unwrap();
-    let utc = request("when did curl hit x.org", Format::Table, None);
+    let utc = request("when did curl hit x.org", OutputFormat::Table, None);
     let request = Request {
         question: utc.question,
         since: None,
         until: None,
-        format: Format::Table,
+        format: OutputFormat::Table,
         width: None,
         now: utc.now.with_timezone(&zone),
         begun: None,
@@ -120,9 +132,9 @@ fn times_are_shown_in_the_zone_of_now_with_the_year_if_it_is_another() {
 }
 
 #[test]
-fn the_sql_that_is_shown_gives_the_same_answer() {
+fn shown_sql_gives_the_same_answer() {
     let history = history();
-    let request = request("which processes hit example.com", Format::Json, None);
+    let request = request("which processes hit example.com", OutputFormat::Json, None);
     let sql = request.sql();
     assert!(sql.ends_with(';'));
     let mut statement = history.0.prepare(&sql).unwrap();

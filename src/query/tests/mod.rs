@@ -1,8 +1,9 @@
-//! Questions put to a history in memory.
+//! Questions to a history in memory.
 
 mod formats;
+mod golden;
 mod notes;
-mod sums;
+mod rollups;
 mod tables;
 
 use super::fixture::{By, CURL, History};

@@ -1,16 +1,16 @@
-//! What stands beside an answer, and the times asked about.
+//! Notes beside an answer, and the span of a question.
 
 use super::super::fixture::{By, CURL, History, NOW, SECOND, request};
 use super::*;
-use crate::when::berlin::Berlin;
+use crate::when::tests::tz::Berlin;
 
 #[test]
-fn what_is_missing_from_an_answer_is_noted() {
+fn notes_say_what_is_missing_from_an_answer() {
     let history = history();
     history.lose("tcp", 120, NOW - 10 * SECOND, NOW);
     let (out, notes) = history.ask(
         "who hit example.com",
-        Format::Table,
+        OutputFormat::Table,
         Some(NOW - 7200 * SECOND),
     );
     assert_eq!(out.lines().count(), 3);
@@ -23,7 +23,7 @@ fn what_is_missing_from_an_answer_is_noted() {
 }
 
 #[test]
-fn people_are_told_how_long_it_took_and_programs_are_not() {
+fn only_tables_say_how_long_it_took() {
     let notes = |question, format| {
         let mut request = request(question, format, None);
         request.begun = Instant::now().checked_sub(Duration::from_secs(7200));
@@ -34,22 +34,22 @@ fn people_are_told_how_long_it_took_and_programs_are_not() {
         String::from_utf8(notes).unwrap()
     };
     assert_eq!(
-        notes("when did curl hit example.com", Format::Table),
+        notes("when did curl hit example.com", OutputFormat::Table),
         "\n3 connections; took 2h\n"
     );
-    let nothing = notes("who hit nowhere.org", Format::Table);
+    let nothing = notes("who hit nowhere.org", OutputFormat::Table);
     assert!(nothing.ends_with("(UTC); took 2h\n"), "{nothing}");
-    for format in [Format::Json, Format::Csv] {
+    for format in [OutputFormat::Json, OutputFormat::Csv] {
         assert_eq!(notes("when did curl hit example.com", format), "");
     }
 }
 
 #[test]
-fn nothing_found_says_whether_egrets_was_watching() {
+fn nothing_found_says_whether_egrets_was_recording() {
     let nothing = |history: &History, since: i64| {
         let (out, notes) = history.ask(
             "who hit nowhere.org",
-            Format::Table,
+            OutputFormat::Table,
             Some(NOW - since * SECOND),
         );
         assert_eq!(out, "");
@@ -80,13 +80,13 @@ fn nothing_found_says_whether_egrets_was_watching() {
     );
     assert_eq!(
         nothing(&History::new(), 60),
-        "nothing found: this history holds no recording\n"
+        "nothing found: this history has no recordings\n"
     );
 }
 
 #[test]
-fn a_span_that_ends_before_it_begins_is_refused() {
-    let mut request = request("who hit x.org", Format::Table, Some(NOW));
+fn span_that_ends_before_it_begins_is_refused() {
+    let mut request = request("who hit x.org", OutputFormat::Table, Some(NOW));
     let run = |request: &Request<Utc>| {
         request.run(&History::recording().0, &mut Vec::new(), &mut Vec::new())
     };
@@ -96,33 +96,15 @@ fn a_span_that_ends_before_it_begins_is_refused() {
 }
 
 #[test]
-fn a_history_without_the_view_says_how_to_bring_it_up_to_date() {
-    let old = History::of_version(2);
-    let run = |question| {
-        request(question, Format::Table, None).run(&old.0, &mut Vec::new(), &mut Vec::new())
-    };
-    let refused = run("what did curl resolve").unwrap_err().to_string();
-    assert!(refused.contains("brings it up to date"), "{refused}");
-    for question in [
-        "what did children of bash talk to",
-        "who hit x.org by children of bash",
-    ] {
-        let refused = run(question).unwrap_err().to_string();
-        assert!(
-            refused.contains("descendants yet") && refused.contains("brings it up to date"),
-            "{refused}"
-        );
-    }
-    assert_eq!(run("what did curl talk to").ok(), Some(false));
-    let without_lookups = History::of_version(3);
-    let (out, _) = without_lookups.ask("what did children of bash hit", Format::Table, None);
-    assert_eq!(out, "");
-}
-
-#[test]
-fn the_times_of_a_question_and_of_the_command_line_both_hold() {
+fn spans_of_question_and_command_line_are_intersected() {
     let history = history();
-    let lines = |question, since| history.ask(question, Format::Json, since).0.lines().count();
+    let lines = |question, since| {
+        history
+            .ask(question, OutputFormat::Json, since)
+            .0
+            .lines()
+            .count()
+    };
     assert_eq!(lines("when did curl hit example.com", None), 3);
     assert_eq!(
         lines("when did curl hit example.com in the last 45s", None),
@@ -133,13 +115,13 @@ fn the_times_of_a_question_and_of_the_command_line_both_hold() {
 }
 
 #[test]
-fn what_is_new_says_what_it_was_compared_with() {
+fn new_says_what_it_was_compared_with() {
     let history = History::recording();
     history.connect(CURL, Some("old.test"), "192.0.2.1", "connected", 1800);
     history.connect(CURL, Some("old.test"), "192.0.2.1", "connected", 60);
     history.connect(CURL, Some("new.test"), "192.0.2.2", "connected", 50);
-    let ask = |question| history.ask(question, Format::Csv, None).0;
-    let notes = |question| history.ask(question, Format::Table, None).1;
+    let ask = |question| history.ask(question, OutputFormat::Csv, None).0;
+    let notes = |question| history.ask(question, OutputFormat::Table, None).1;
     assert_eq!(ask("new hosts since 10m").lines().count(), 2);
     assert!(ask("new hosts since 10m").contains("new.test"));
     assert_eq!(
@@ -148,18 +130,18 @@ fn what_is_new_says_what_it_was_compared_with() {
     );
     assert!(notes("new hosts since 2h").ends_with(
         "note: not recording for 1h of this span\n\
-         note: nothing was recorded before that, so all of it is new\n"
+         note: nothing was recorded before that, so everything is new\n"
     ));
-    // what was removed might have had it
+    // removed rows may have contained it
     history.lose("retention", 7, NOW - 3000 * SECOND, NOW - 2000 * SECOND);
     assert!(notes("new hosts since 30s").ends_with(
-        "note: compared with 59m 30s of recording before that, \
-         7 connections and lookups of which removed as older or more than is kept\n"
+        "note: compared with 59m 30s of recording before that; \
+         7 connections and lookups of that removed by retention\n"
     ));
 }
 
 #[test]
-fn what_is_new_is_new_to_the_question() {
+fn new_is_relative_to_the_question() {
     let history = History::recording();
     let wget = By {
         comm: "wget",
@@ -171,7 +153,13 @@ fn what_is_new_is_new_to_the_question() {
     history.connect(CURL, None, "192.0.2.9", "connected", 1900);
     history.connect(CURL, None, "192.0.2.9", "connected", 50);
     history.connect(CURL, None, "192.0.2.10", "connected", 40);
-    let found = |question| history.ask(question, Format::Json, None).0.lines().count();
+    let found = |question| {
+        history
+            .ask(question, OutputFormat::Json, None)
+            .0
+            .lines()
+            .count()
+    };
     assert_eq!(found("new hosts since 10m"), 1, "192.0.2.10");
     assert_eq!(
         found("what new hosts did curl hit since 10m"),
@@ -185,7 +173,7 @@ fn what_is_new_is_new_to_the_question() {
         1,
         "curl"
     );
-    // ICMP has no ports, and a protocol without them is new once
+    // ICMP has no ports: a protocol without ports is new once
     history.connect_to(CURL, None, ("192.0.2.9", 0), "sent", 1900);
     history.connect_to(CURL, None, ("192.0.2.9", 0), "sent", 30);
     assert_eq!(found("new ports since 10m"), 0);
@@ -193,9 +181,9 @@ fn what_is_new_is_new_to_the_question() {
     assert_eq!(found("which connections hit raw IPs since 45s"), 2);
 }
 
-/// The hours of a night in which clocks were put back, and the days around it.
+/// The hours of a night in which clocks were set back, and the days around it.
 #[test]
-fn hours_and_days_are_those_of_the_clock_on_the_wall() {
+fn hours_and_days_are_local() {
     let history = History::recording();
     // 2026-10-25T01:00:00Z, when it was 03:00 in Berlin and became 02:00
     let change = 1_792_890_000;
@@ -227,7 +215,7 @@ fn hours_and_days_are_those_of_the_clock_on_the_wall() {
         request.run(&history.0, &mut out, &mut Vec::new()).unwrap();
         String::from_utf8(out).unwrap()
     };
-    let table = ask("connections per hour", Format::Table);
+    let table = ask("connections per hour", OutputFormat::Table);
     let hours = table.lines().map(|line| {
         let cells = line.split_whitespace().collect::<Vec<_>>();
         cells[..3].join(" ")
@@ -244,23 +232,23 @@ fn hours_and_days_are_those_of_the_clock_on_the_wall() {
             "10-26 00:00 5",
         ]
     );
-    let hours = ask("connections per hour", Format::Csv);
+    let hours = ask("connections per hour", OutputFormat::Csv);
     assert!(hours.contains("\n2026-10-25T02:00:00+02:00,1,"), "{hours}");
     assert!(hours.contains("\n2026-10-25T02:00:00+01:00,2,"), "{hours}");
-    let days = ask("connections per day", Format::Csv);
+    let days = ask("connections per day", OutputFormat::Csv);
     let days = days.lines().skip(1).map(|line| line.get(..13).unwrap());
     assert_eq!(
         days.collect::<Vec<_>>(),
         ["2026-10-24,1,", "2026-10-25,10", "2026-10-26,5,"]
     );
-    let weeks = ask("connections per week", Format::Table);
+    let weeks = ask("connections per week", OutputFormat::Table);
     assert_eq!(weeks.lines().count(), 3, "{weeks}");
     assert!(weeks.contains("\n2026-10-19 Mon        11 "), "{weeks}");
     assert!(weeks.contains("\n2026-10-26 Mon         5 "), "{weeks}");
-    let months = ask("connections per month", Format::Table);
+    let months = ask("connections per month", OutputFormat::Table);
     assert!(months.contains("\n2026-10                16 "), "{months}");
     assert!(months.starts_with("MONTH (local time) "), "{months}");
-    let top = ask("top 1 hosts per hour", Format::Csv);
+    let top = ask("top 1 hosts per hour", OutputFormat::Csv);
     let top = top.lines().skip(1).map(|line| line.get(..25).unwrap());
     assert_eq!(
         top.collect::<Vec<_>>()[1..4],
@@ -273,7 +261,7 @@ fn hours_and_days_are_those_of_the_clock_on_the_wall() {
 }
 
 #[test]
-fn a_name_that_is_no_process_is_looked_for_among_what_else_acts() {
+fn name_that_is_not_a_process_suggests_other_subjects() {
     let history = History::recording();
     let web = By {
         comm: "npm install",
@@ -281,21 +269,20 @@ fn a_name_that_is_no_process_is_looked_for_among_what_else_acts() {
         ..CURL
     };
     history.connect(web, Some("x.org"), "192.0.2.1", "connected", 9);
-    let said = |question| history.ask(question, Format::Table, None).1;
-    let hint = |name, of| {
-        format!("note: no connection is by a process called {name}, and some are by {of}\n")
-    };
-    assert!(
-        said("what did alice talk to")
-            .ends_with(&hint("alice", "a user of that name: say \"user alice\"")),
-    );
-    assert!(said("when did web hit x.org").ends_with(&hint(
+    let said = |question| history.ask(question, OutputFormat::Table, None).1;
+    let suggestion =
+        |name, other| format!("note: no process called {name} made a connection, but {other}\n");
+    assert!(said("what did alice talk to").ends_with(&suggestion(
+        "alice",
+        "a user of that name did: use \"user alice\""
+    )));
+    assert!(said("when did web hit x.org").ends_with(&suggestion(
         "web",
-        "a container of that name: say \"container web\""
-    )),);
-    assert!(said("what did npm talk to").ends_with(&hint("npm", "'npm install'")));
+        "a container of that name did: use \"container web\""
+    )));
+    assert!(said("what did npm talk to").ends_with(&suggestion("npm", "these did: 'npm install'")));
     history.descend("npm install", &[(9, "make", "/usr/bin/make")]);
-    assert!(said("what did make talk to").ends_with("say \"children of make\"\n"));
+    assert!(said("what did make talk to").ends_with("use \"children of make\"\n"));
     assert!(!said("what did wget talk to").contains("called"));
     assert!(!said("what did 'npm install' resolve").contains("called"));
 }

@@ -4,7 +4,7 @@ use super::super::fixture::{Answer, By, CURL, History, NOW, SECOND, request};
 use super::*;
 
 fn table(question: &str) -> (String, String) {
-    history().ask(question, Format::Table, None)
+    history().ask(question, OutputFormat::Table, None)
 }
 
 #[test]
@@ -82,12 +82,16 @@ TIME (UTC)          PROCESS   PID  HOST             DESTINATION        PROTOCOL 
 #[test]
 fn which_processes_hit_raw_addresses() {
     let history = history();
-    // DNS servers and multicast groups are never dialled by name
+    // DNS servers and multicast groups are never contacted by name
     history.connect_to(CURL, None, ("192.0.2.53", 53), "connected", 1);
     history.connect_to(CURL, None, ("192.0.2.53", 853), "connected", 1);
     history.connect_to(CURL, None, ("224.0.0.251", 8000), "connected", 1);
     history.connect_to(CURL, None, ("127.0.0.1", 8000), "connected", 1);
-    let (out, notes) = history.ask("which processes connected to raw IPs", Format::Table, None);
+    let (out, notes) = history.ask(
+        "which processes connected to raw IPs",
+        OutputFormat::Table,
+        None,
+    );
     assert_eq!(
         out,
         "\
@@ -97,13 +101,13 @@ nginx     900  101    web-1      10.0.0.9       1       1      -         -  11-2
 "
     );
     assert_eq!(notes, "\n2 processes, 2 connections\n");
-    let (out, _) = history.ask("which containers hit raw IPs", Format::Csv, None);
+    let (out, _) = history.ask("which containers hit raw IPs", OutputFormat::Csv, None);
     assert_eq!(out.lines().count(), 2, "{out}");
-    let (out, _) = history.ask("when did curl hit raw IPs", Format::Csv, None);
+    let (out, _) = history.ask("when did curl hit raw IPs", OutputFormat::Csv, None);
     assert_eq!(out.lines().count(), 2, "{out}");
 }
 
-/// Lookups of every fate, a minute to a few minutes before now.
+/// Lookups with every outcome, one to a few minutes before now.
 fn lookups() -> History {
     let history = history();
     let ok = Some("NOERROR");
@@ -111,7 +115,7 @@ fn lookups() -> History {
         history.look_up(by, question, rcode, records, ago);
     };
     let a = |name, data| (name, "A", data, 60);
-    // contacted, by somebody
+    // contacted
     look_up(
         NGINX,
         ("example.com", "A"),
@@ -119,7 +123,7 @@ fn lookups() -> History {
         &[a("example.com", "192.0.2.8")],
         60,
     );
-    // never: by two programs, with two addresses behind an alias; by a hint alone
+    // never contacted: by two programs, with two addresses behind an alias; by a hint alone
     let alias = ("cdn.test", "CNAME", "x.cdn.test", 60);
     look_up(
         CURL,
@@ -175,24 +179,24 @@ fn lookups() -> History {
 #[test]
 fn which_names_were_resolved_but_never_contacted() {
     let question = "which names were resolved but never contacted";
-    let (out, notes) = lookups().ask(question, Format::Table, None);
+    let (out, notes) = lookups().ask(question, OutputFormat::Table, None);
     assert_eq!(
         out,
         "\
-NAME       ASKED BY       PID  CONTAINER  LOOKUPS  ADDRESS      FIRST SEEN (UTC)  LAST SEEN
+NAME       QUERIED BY     PID  CONTAINER  LOOKUPS  ADDRESS      FIRST SEEN (UTC)  LAST SEEN
 hint.test  curl          4242  -                1  -            11-23 13:58:50    11-23 13:58:50
 cdn.test   2 programs  2 pids  2 places         2  2 addresses  11-23 13:58:00    11-23 13:58:30
 "
     );
     assert_eq!(notes, "\n2 names, 3 lookups\n");
-    let (out, _) = lookups().ask(question, Format::Json, Some(NOW - 25 * SECOND));
+    let (out, _) = lookups().ask(question, OutputFormat::Json, Some(NOW - 25 * SECOND));
     assert_eq!(out, "");
 }
 
 #[test]
 fn contacts_outside_of_the_span_do_not_count() {
     let question = "which names were resolved but never contacted";
-    let mut request = request(question, Format::Csv, Some(NOW - 65 * SECOND));
+    let mut request = request(question, OutputFormat::Csv, Some(NOW - 65 * SECOND));
     request.until = Some(NOW - 55 * SECOND);
     let mut out = Vec::new();
     request
@@ -208,32 +212,32 @@ fn contacts_outside_of_the_span_do_not_count() {
 #[test]
 fn which_lookups_failed() {
     let history = lookups();
-    let unasked = "INSERT INTO inquiry (id, transport, rcode, status)
+    let without_query = "INSERT INTO lookup_group (id, transport, rcode, status)
                    VALUES (98, 'udp', 'REFUSED', 'unsolicited'), (99, 'udp', NULL, 'malformed')";
-    history.0.execute(unasked, []).unwrap();
-    let lookups = "INSERT INTO lookup (ts, inquiry_id) VALUES (?1, 98), (?1, 99)";
+    history.0.execute(without_query, []).unwrap();
+    let lookups = "INSERT INTO lookup (ts, group_id) VALUES (?1, 98), (?1, 99)";
     history.0.execute(lookups, [NOW - SECOND]).unwrap();
-    let (out, notes) = history.ask("which lookups failed", Format::Table, None);
+    let (out, notes) = history.ask("which lookups failed", OutputFormat::Table, None);
     assert_eq!(
         out,
         "\
-NAME           TYPE  RESULT      ASKED BY   PID  CONTAINER  LOOKUPS  FIRST SEEN (UTC)  LAST SEEN
-nx.test        A     unanswered  curl      4242  -                1  11-23 13:59:30    11-23 13:59:30
-evil\\x1b.test  PTR   SERVFAIL    nginx      900  web-1            1  11-23 13:59:22    11-23 13:59:22
-nx.test        A     NXDOMAIN    curl      4242  -                2  11-23 13:59:20    11-23 13:59:21
+NAME           TYPE  RESULT      QUERIED BY   PID  CONTAINER  LOOKUPS  FIRST SEEN (UTC)  LAST SEEN
+nx.test        A     unanswered  curl        4242  -                1  11-23 13:59:30    11-23 13:59:30
+evil\\x1b.test  PTR   SERVFAIL    nginx        900  web-1            1  11-23 13:59:22    11-23 13:59:22
+nx.test        A     NXDOMAIN    curl        4242  -                2  11-23 13:59:20    11-23 13:59:21
 "
     );
     assert_eq!(notes, "\n4 lookups\n");
     let (out, _) = history.ask(
         "which lookups failed",
-        Format::Json,
+        OutputFormat::Json,
         Some(NOW - 25 * SECOND),
     );
     assert_eq!(out, "");
 }
 
 #[test]
-fn the_most_bytes_are_those_of_all_connections() {
+fn ranking_by_bytes_adds_up_all_connections() {
     let history = History::recording();
     let big = By {
         comm: "big",
@@ -244,11 +248,11 @@ fn the_most_bytes_are_those_of_all_connections() {
         history.connect(big, Some("x.org"), "192.0.2.1", "connected", ago);
     }
     history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", 9);
-    let (out, _) = history.ask("top 1 process by bytes", Format::Json, None);
+    let (out, _) = history.ask("top 1 process by bytes", OutputFormat::Json, None);
     assert!(out.starts_with("{\"comm\":\"big\""), "{out}");
     assert_eq!(
         history
-            .ask("top 1 connection by bytes", Format::Json, None)
+            .ask("top 1 connection by bytes", OutputFormat::Json, None)
             .0
             .lines()
             .count(),
@@ -256,9 +260,9 @@ fn the_most_bytes_are_those_of_all_connections() {
     );
 }
 
-/// Its newest name, and not the last one in the alphabet.
+/// The newest name, not the alphabetically last one.
 #[test]
-fn a_container_that_was_renamed_has_the_name_that_it_had_last() {
+fn renamed_container_has_its_newest_name() {
     let history = History::recording();
     let web = By {
         container: Some(("c0ffee", Some("zebra"))),
@@ -270,11 +274,11 @@ fn a_container_that_was_renamed_has_the_name_that_it_had_last() {
         .execute_batch(
             "UPDATE container SET image = 'zoo:1';
              INSERT INTO container (container_id, name, image) VALUES ('c0ffee', 'ant', 'hill:2');
-             INSERT INTO process (recording_id, pid, start_ns, comm, exe, uid, user, container_id)
-             SELECT 1, pid, start_ns, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
-             INSERT INTO edge SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
+             INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, exe, uid, user, container_id)
+             SELECT 1, pid, start_ns, start_ts, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
+             INSERT INTO connection_group SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
                  host_source, outcome, errno, connections, tx_known, tx_bytes, rx_known, rx_bytes,
-                 first_ts + 5000000000, last_ts + 5000000000 FROM edge;",
+                 first_ts + 5000000000, last_ts + 5000000000 FROM connection_group;",
         )
         .unwrap();
     for question in [
@@ -282,27 +286,27 @@ fn a_container_that_was_renamed_has_the_name_that_it_had_last() {
         "which processes hit x.org",
         "which pids hit x.org",
     ] {
-        let (out, _) = history.ask(question, Format::Table, None);
+        let (out, _) = history.ask(question, OutputFormat::Table, None);
         assert!(out.contains(" ant ") || out.contains("\nant "), "{out}");
         assert!(!out.contains("zebra"), "{out}");
     }
-    let (out, _) = history.ask("which containers hit x.org", Format::Json, None);
+    let (out, _) = history.ask("which containers hit x.org", OutputFormat::Json, None);
     assert!(out.contains(r#""container_image":"hill:2""#), "{out}");
 }
 
-/// One pid is two processes where it started twice, and one where it was recorded twice.
+/// A pid that was started twice is two processes; one that was recorded twice is one.
 #[test]
-fn a_pid_that_was_used_again_is_another_process() {
+fn reused_pid_is_another_process() {
     let history = History::recording();
     for (ago, start) in [(9, 1), (8, 1), (7, 2)] {
         history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", ago);
-        let started = "UPDATE process SET start_ts = ?1 WHERE start_ts IS NULL";
+        let started = "UPDATE process SET start_ts = ?1 WHERE start_ts = 0";
         history.0.execute(started, [NOW - 10 + start]).unwrap();
     }
-    let (out, notes) = history.ask("which processes hit x.org", Format::Table, None);
+    let (out, notes) = history.ask("which processes hit x.org", OutputFormat::Table, None);
     assert!(out.contains("\ncurl     2 pids  alice "), "{out}");
     assert_eq!(notes, "\n2 processes, 3 connections\n");
-    let (out, notes) = history.ask("which pids hit x.org", Format::Json, None);
+    let (out, notes) = history.ask("which pids hit x.org", OutputFormat::Json, None);
     let connections = out.lines().map(|line| {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         (
@@ -314,6 +318,6 @@ fn a_pid_that_was_used_again_is_another_process() {
     let row = |n| (Some(4242), Some(1000), Some(n));
     assert_eq!(connections.collect::<Vec<_>>(), [row(1), row(2)]);
     assert_eq!(notes, "");
-    let (out, _) = history.ask("how many pids hit x.org", Format::Json, None);
+    let (out, _) = history.ask("how many pids hit x.org", OutputFormat::Json, None);
     assert!(out.starts_with(r#"{"number":2,"#), "{out}");
 }

@@ -1,0 +1,186 @@
+//! A question's meaning, independent of the words that it was asked in.
+
+use super::host::Host;
+
+/// Which rows are read, and what the answer shows of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    pub projection: Projection,
+    pub relation: Relation,
+    /// Rows have to meet all of these.
+    pub predicates: Vec<Predicate>,
+    /// Inclusive start of the span, nanoseconds since 1970.
+    pub since: Option<i64>,
+    /// Exclusive end of the span, nanoseconds since 1970.
+    pub until: Option<i64>,
+    pub ranking: Option<Ranking>,
+    /// Only what the same question would not have found before `since`, which is set then.
+    pub new: bool,
+    /// One row for each of these spans.
+    pub bucket: Option<Bucket>,
+}
+
+/// What an answer lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projection {
+    Actors(Actors),
+    /// Hosts with their ports; for lookups, the names that were queried.
+    Destinations,
+    Addresses,
+    Ports,
+    /// Each connection or lookup.
+    Each,
+    Count(Counted),
+    /// Bytes sent and received.
+    Bytes,
+    /// Names that resolved to an address and were not contacted afterwards.
+    NeverContacted,
+    /// Queries that were answered with an error, or not at all.
+    FailedLookups,
+}
+
+/// Which rows a question is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    Connections,
+    Lookups,
+}
+
+/// Who connected or looked up, and at what granularity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actors {
+    /// Grouped by short name, executable, user and container.
+    Processes,
+    /// Each process by itself.
+    Pids,
+    Containers,
+    Images,
+    Users,
+    Units,
+    Pods,
+    /// Kubernetes namespaces, of pods.
+    Namespaces,
+}
+
+/// What "how many" counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    Actors(Actors),
+    Hosts,
+    Addresses,
+    Ports,
+    Rows,
+}
+
+/// Spans of local time that an answer is split into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bucket {
+    Minute,
+    Hour,
+    Day,
+    /// Starts on Monday.
+    Week,
+    Month,
+}
+
+/// A particular actor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// By its short name, its executable's file name, or its executable's path.
+    Process(String),
+    Pid(u32),
+    /// All descendants of processes with this name, at any depth, without these themselves.
+    BelowProcess(String),
+    BelowPid(u32),
+    /// A process, by name or pid, together with its descendants.
+    Tree(Box<Subject>),
+    /// By its name, its id, or a prefix of its id.
+    Container(String),
+    /// With or without its tag.
+    Image(String),
+    /// By name or uid.
+    User(String),
+    /// A systemd unit, with or without `.service`.
+    Unit(String),
+    /// By its name, `namespace/name`, or a prefix of its name and a `*`.
+    Pod(String),
+    /// A Kubernetes namespace.
+    Namespace(String),
+}
+
+/// A condition on the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Predicate {
+    By(Subject),
+    To(Host),
+    Port(u16),
+    /// A `protocol` of the view, such as `tcp`.
+    Protocol(&'static str),
+    /// IP version, 4 or 6.
+    Family(u8),
+    /// One `outcome` of the view.
+    Outcome(&'static str),
+    /// Any outcome that is a failure.
+    Failed,
+    /// Any final outcome that is not a failure.
+    Succeeded,
+    /// Not closed yet.
+    Open,
+    /// A `dst_scope` of the view.
+    Scope(&'static str),
+    /// A `host_source` of the view.
+    Source(&'static str),
+}
+
+impl Projection {
+    /// What "how many" of these counts.
+    pub fn counted(self) -> Counted {
+        match self {
+            Projection::Actors(actors) => Counted::Actors(actors),
+            Projection::Destinations => Counted::Hosts,
+            Projection::Addresses => Counted::Addresses,
+            Projection::Ports => Counted::Ports,
+            _ => Counted::Rows,
+        }
+    }
+}
+
+/// Which rows are shown, and in what order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ranking {
+    /// Most connections or lookups first.
+    Most(u32),
+    MostBytes(u32),
+    First(u32),
+    Last(u32),
+    /// Longest time to connect or to be answered first.
+    Slowest(u32),
+    /// Longest duration first.
+    Longest(u32),
+}
+
+impl Ranking {
+    /// No limit: only the order matters.
+    pub const ALL: u32 = u32::MAX;
+}
+
+impl Subject {
+    /// Whether it selects processes by their ancestors.
+    pub fn needs_ancestors(&self) -> bool {
+        matches!(
+            self,
+            Subject::BelowProcess(_) | Subject::BelowPid(_) | Subject::Tree(_)
+        )
+    }
+}
+
+impl Question {
+    /// The span of the question, narrowed by that of the command line.
+    pub fn span(&self, since: Option<i64>, until: Option<i64>) -> (Option<i64>, Option<i64>) {
+        let until = match (self.until, until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        (self.since.max(since), until)
+    }
+}

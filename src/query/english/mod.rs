@@ -1,0 +1,27 @@
+//! The question language (docs/questions.md): plain English to a [`Question`].
+//!
+//! A question starts with what to list (`projection.rs`), followed by clauses in any order:
+//! subject, destination, time, outcome. The parser either consumes a word or leaves it, and
+//! remembers every word that it would have accepted: that is what errors and completion
+//! suggest.
+//!
+//! [`Question`]: super::ast::Question
+
+mod clause;
+mod expected;
+mod parser;
+mod predicates;
+mod projection;
+mod refusal;
+mod span;
+mod subject;
+#[cfg(test)]
+mod tests;
+mod vocabulary;
+mod words;
+
+pub use expected::{expected, written};
+pub use parser::{NameKind, parse};
+#[cfg(test)]
+pub use refusal::FORMS;
+pub use refusal::NotUnderstood;

@@ -1,0 +1,398 @@
+//! The parser: it consumes a word or leaves it, and remembers what it would have accepted.
+
+use std::ops::Range;
+
+use chrono::{DateTime, TimeZone};
+
+use super::refusal::NotUnderstood;
+use super::vocabulary::*;
+use super::words::{self, Word};
+use crate::query::ast::{Bucket, Predicate, Projection, Question, Ranking, Relation};
+use crate::query::host::Host;
+
+/// The longest question that is accepted, in characters.
+pub(super) const LONGEST: usize = 1000;
+
+/// Parses a question; its times are relative to `now` and in the zone of `now`.
+///
+/// # Errors
+///
+/// The word that was not understood.
+pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Question, NotUnderstood> {
+    let length = question.chars().count();
+    if length > LONGEST {
+        return Err(NotUnderstood {
+            problem: format!("this question has {length} characters; the limit is {LONGEST}"),
+            place: None,
+            hint: None,
+        });
+    }
+    let question = question.trim();
+    let refuse = |problem: &str, at| NotUnderstood {
+        problem: problem.to_owned(),
+        place: Some((question.to_owned(), at)),
+        hint: None,
+    };
+    // SQL text ends at a NUL, and no name that the kernel reports contains one.
+    if let Some(at) = question.find('\0') {
+        return Err(refuse(
+            "this question contains a NUL character:",
+            at..at + 1,
+        ));
+    }
+    let words =
+        words::split(question).map_err(|at| refuse("this quote is never closed:", at..at + 1))?;
+    Parser::new(question, words, now).question()
+}
+
+/// The word that is still to be typed, for completion. No question contains a NUL.
+pub(super) const HOLE: &str = "\0";
+
+/// What a name is the name of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameKind {
+    Host,
+    Process,
+    Container,
+    Image,
+    User,
+    Unit,
+    Pod,
+    Namespace,
+    Pid,
+    Port,
+}
+
+/// What a word outside the grammar would name at this point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BareName {
+    Nothing,
+    Subject,
+    Object,
+}
+
+pub(super) struct Parser<'a, Tz: TimeZone> {
+    pub(super) text: &'a str,
+    pub(super) now: &'a DateTime<Tz>,
+    pub(super) words: Vec<Word>,
+    /// Index of the next word.
+    pub(super) next: usize,
+    /// What that word was compared with.
+    pub(super) tried: Vec<Words>,
+    /// The kind of name that is missing, if the question breaks off before one.
+    pub(super) naming: Option<NameKind>,
+    pub(super) bare_name: BareName,
+    /// Set by the verb: whether something was contacted or looked up.
+    pub(super) verb: Option<Relation>,
+    /// What still has to follow.
+    pub(super) expecting: Option<&'static str>,
+    pub(super) predicates: Vec<Predicate>,
+    pub(super) ranking: Option<Ranking>,
+    /// Where "by bytes" stands.
+    pub(super) by_bytes: Option<Range<usize>>,
+    pub(super) since: Option<i64>,
+    pub(super) until: Option<i64>,
+    pub(super) new: bool,
+    pub(super) bucket: Option<Bucket>,
+    /// What to group by: "connections per host".
+    pub(super) group: Option<Projection>,
+    /// It starts with the noun: "connections per hour".
+    pub(super) no_question_word: bool,
+}
+
+impl<'a, Tz: TimeZone> Parser<'a, Tz> {
+    pub(super) fn new(text: &'a str, words: Vec<Word>, now: &'a DateTime<Tz>) -> Self {
+        Parser {
+            text,
+            now,
+            words,
+            next: 0,
+            tried: Vec::new(),
+            naming: None,
+            bare_name: BareName::Nothing,
+            verb: None,
+            expecting: None,
+            predicates: Vec::new(),
+            ranking: None,
+            by_bytes: None,
+            since: None,
+            until: None,
+            new: false,
+            bucket: None,
+            group: None,
+            no_question_word: false,
+        }
+    }
+
+    pub(super) fn question(&mut self) -> Result<Question, NotUnderstood> {
+        let (mut list, mut relation) = self.projection()?;
+        while self.next < self.words.len() {
+            if self.newness()? {
+                continue;
+            }
+            if matches!(list, Projection::Destinations | Projection::FailedLookups)
+                && self.never()?
+            {
+                list = Projection::NeverContacted;
+                continue;
+            }
+            self.clause(list)?;
+        }
+        if let Some(wanted) = self.expecting {
+            return Err(self.refuse(wanted));
+        }
+        let nothing_said =
+            self.predicates.is_empty() && self.since.is_none() && self.until.is_none();
+        if self.bare_name == BareName::Object
+            && nothing_said
+            && matches!(list, Projection::Actors(_) | Projection::Each)
+        {
+            return Err(self.refuse("a host"));
+        }
+        relation = self.verb.unwrap_or(relation);
+        if relation == Relation::Lookups {
+            list = self.about_lookups(list)?;
+        }
+        if self.new && list == Projection::NeverContacted {
+            return Err(self.refuse_all("\"new\" and \"never contacted\" can't be combined"));
+        }
+        let by_time = matches!(
+            self.ranking,
+            Some(Ranking::Slowest(_) | Ranking::Longest(_))
+        );
+        let long = matches!(self.ranking, Some(Ranking::Longest(_)));
+        if by_time && (list != Projection::Each || self.group.is_some())
+            || long && relation == Relation::Lookups
+        {
+            let why = "\"slowest\" applies to connections and lookups, \"longest\" to connections: \"slowest lookups\", \"longest connections\"";
+            return Err(self.refuse_all(why));
+        }
+        if self.new && self.since.is_none() {
+            return Err(self.refuse("a time, as in \"new since yesterday\""));
+        }
+        if let Some(group) = self.group {
+            list = self.grouped(list, group)?;
+        }
+        if self.bucket.is_some() {
+            list = self.split(list)?;
+        }
+        if let Some(at) = self.by_bytes.take() {
+            self.ranking = match self.ranking {
+                Some(Ranking::Most(n)) if relation == Relation::Connections => {
+                    Some(Ranking::MostBytes(n))
+                }
+                _ => {
+                    let hint = "\"by bytes\" sorts a \"top\" of connections, as in \"top 10 hosts by bytes\"";
+                    return Err(self.refuse_word(at, Some(hint.to_owned())));
+                }
+            };
+        }
+        if relation == Relation::Lookups && matches!(self.ranking, Some(Ranking::MostBytes(_))) {
+            return Err(self.refuse_all("lookups have no bytes"));
+        }
+        Ok(Question {
+            projection: list,
+            relation,
+            predicates: std::mem::take(&mut self.predicates),
+            since: self.since,
+            until: self.until,
+            ranking: self.ranking,
+            new: self.new,
+            bucket: self.bucket,
+        })
+    }
+
+    /// The projection of a question that groups its numbers, if they can be grouped.
+    fn grouped(
+        &mut self,
+        list: Projection,
+        group: Projection,
+    ) -> Result<Projection, NotUnderstood> {
+        let most = match list {
+            Projection::Bytes => Ranking::MostBytes,
+            Projection::Each | Projection::Count(_) | Projection::FailedLookups => Ranking::Most,
+            _ => {
+                let why = "only connections, lookups and bytes can be counted \"per\" something";
+                return Err(self.refuse_all(why));
+            }
+        };
+        self.no_question_word = false;
+        self.ranking = match self.ranking {
+            // Within each bucket, the most come first anyway.
+            None if self.bucket.is_some() => None,
+            None => Some(most(Ranking::ALL)),
+            Some(Ranking::Most(n)) => Some(most(n)),
+            pick => pick,
+        };
+        Ok(group)
+    }
+
+    /// The projection of a question that is split into buckets, if it can be split.
+    fn split(&mut self, list: Projection) -> Result<Projection, NotUnderstood> {
+        if self.new || list == Projection::NeverContacted {
+            let why = "\"new\" and \"never contacted\" can't be split by time";
+            return Err(self.refuse_all(why));
+        }
+        let list = match list {
+            Projection::Count(_) | Projection::Bytes => list,
+            Projection::Each | Projection::FailedLookups => Projection::Count(list.counted()),
+            list if self.no_question_word => Projection::Count(list.counted()),
+            list => list,
+        };
+        let numbers = matches!(list, Projection::Count(_) | Projection::Bytes);
+        match self.ranking {
+            Some(Ranking::First(_) | Ranking::Last(_)) => {
+                Err(self.refuse_all("\"first\" and \"last\" can't be split by time"))
+            }
+            Some(_) if numbers => Err(self.refuse_all(
+                "a \"top\" that is split by time needs hosts, processes or the like: \"top 3 hosts per hour\"",
+            )),
+            _ => Ok(list),
+        }
+    }
+
+    /// The projection of a question about lookups, if its predicates apply to lookups.
+    fn about_lookups(&mut self, list: Projection) -> Result<Projection, NotUnderstood> {
+        for predicate in &self.predicates {
+            let problem = match predicate {
+                Predicate::By(_)
+                | Predicate::Failed
+                | Predicate::Succeeded
+                | Predicate::To(Host::Domain(_) | Host::Subdomains(_) | Host::Exact(_)) => {
+                    continue;
+                }
+                Predicate::To(_) => {
+                    "a lookup is for a name, not for an address: use \"hit\" to ask about connections"
+                }
+                _ => {
+                    "a lookup has no port, protocol or address, and its only outcomes are \"failed\" and \"succeeded\": use \"hit\" to ask about connections"
+                }
+            };
+            return Err(self.refuse_all(problem));
+        }
+        Ok(match list {
+            Projection::Destinations | Projection::Each
+                if self.predicates.contains(&Predicate::Failed) =>
+            {
+                Projection::FailedLookups
+            }
+            Projection::Addresses | Projection::Ports | Projection::Bytes => {
+                return Err(
+                    self.refuse_all("lookups are for names: ask \"which names were resolved\"")
+                );
+            }
+            list => list,
+        })
+    }
+
+    /// Consumes the next word if it is one of `words`.
+    pub(super) fn take(&mut self, words: Words) -> bool {
+        self.take_one(words).is_some()
+    }
+
+    /// The same; which one it was.
+    pub(super) fn take_one(&mut self, words: Words) -> Option<&'static str> {
+        self.skip_article();
+        let taken = self
+            .words
+            .get(self.next)
+            .filter(|next| !next.quoted)
+            .and_then(|next| {
+                let same = |word: &&&str| next.text.eq_ignore_ascii_case(word);
+                words.iter().find(same).copied()
+            });
+        match taken {
+            Some(_) => self.advance(),
+            None => self.tried.push(words),
+        }
+        taken
+    }
+
+    /// Consumes the next word as a name, whatever it is.
+    pub(super) fn name(&mut self, of: NameKind) -> Result<Word, NotUnderstood> {
+        self.skip_article();
+        let what = match of {
+            NameKind::Host => "a host",
+            NameKind::Port => "a port",
+            NameKind::Pid => "a pid",
+            _ => "a name",
+        };
+        match self.words.get(self.next).cloned() {
+            Some(word) if word.text == HOLE => {
+                self.naming = Some(of);
+                Err(self.refuse(what))
+            }
+            Some(word) if !word.text.is_empty() => {
+                self.advance();
+                Ok(word)
+            }
+            _ => Err(self.refuse(what)),
+        }
+    }
+
+    /// Skips an article, unless it is the last word: then it is a name.
+    pub(super) fn skip_article(&mut self) {
+        if self.next + 1 < self.words.len() && self.next_is(ARTICLES) {
+            self.advance();
+        }
+    }
+
+    pub(super) fn next_is(&self, words: Words) -> bool {
+        self.word_is(self.next, words)
+    }
+
+    pub(super) fn word_is(&self, at: usize, words: Words) -> bool {
+        self.words.get(at).is_some_and(|word| {
+            !word.quoted
+                && words
+                    .iter()
+                    .any(|known| word.text.eq_ignore_ascii_case(known))
+        })
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.next += 1;
+        self.tried.clear();
+    }
+
+    /// Refuses the next word, or its absence, where `wanted` was expected.
+    pub(super) fn refuse(&self, wanted: &str) -> NotUnderstood {
+        match self.words.get(self.next) {
+            Some(word) => {
+                let near = words::nearest(&word.text, &self.tried.concat());
+                let hint = (!near.is_empty()).then(|| format!("did you mean: {}", near.join(", ")));
+                self.refuse_word(word.at.clone(), hint)
+            }
+            None if self.words.is_empty() => NotUnderstood {
+                problem: "there is no question".to_owned(),
+                place: None,
+                hint: None,
+            },
+            None => NotUnderstood {
+                problem: format!("this question ends early; expected {wanted}:"),
+                place: Some((self.text.to_owned(), self.text.len()..self.text.len())),
+                hint: None,
+            },
+        }
+    }
+
+    pub(super) fn refuse_word(&self, at: Range<usize>, hint: Option<String>) -> NotUnderstood {
+        NotUnderstood {
+            problem: format!(
+                "\"{}\" is not understood in this question:",
+                &self.text[at.clone()]
+            ),
+            place: Some((self.text.to_owned(), at)),
+            hint,
+        }
+    }
+
+    /// Refuses the question as a whole.
+    pub(super) fn refuse_all(&self, why: &str) -> NotUnderstood {
+        NotUnderstood {
+            problem: "this question can't be answered:".to_owned(),
+            place: Some((self.text.to_owned(), 0..self.text.len())),
+            hint: Some(why.to_owned()),
+        }
+    }
+}

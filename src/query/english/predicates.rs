@@ -1,0 +1,249 @@
+//! Verbs, outcomes, protocols, address scopes, sources of names, and what to group by.
+
+use chrono::TimeZone;
+
+use super::parser::{BareName, Parser};
+use super::refusal::NotUnderstood;
+use super::subject::ACTORS;
+use super::vocabulary::*;
+use crate::query::ast::{Bucket, Predicate, Projection, Relation};
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Accepts a verb with the words that belong to it.
+    pub(super) fn verb(&mut self) -> bool {
+        let start = self.next;
+        let from = if self.take(VERBS) {
+            // "sent data to", unless "data" is the last word: then it is a host
+            if self.next + 1 < self.words.len() {
+                self.take(TRAFFIC);
+            }
+            self.take(PREPOSITIONS);
+            Some(Relation::Connections)
+        } else if self.take(FETCH) {
+            let _ = self.take(FROM) || self.take(PREPOSITIONS);
+            Some(Relation::Connections)
+        } else if self.take(MAKE) {
+            // "made lookups"
+            self.take(DNS);
+            match self.take(LOOKUPS) {
+                true => Some(Relation::Lookups),
+                false => self.take(CONNECTIONS).then_some(Relation::Connections),
+            }
+        } else if self.take(RESOLVE)
+            || self.take(LOOK) && self.take(UP)
+            || self.take(ASK) && self.take(FOR)
+        {
+            Some(Relation::Lookups)
+        } else {
+            self.next = start;
+            return false;
+        };
+        self.verb = self.verb.or(from);
+        true
+    }
+
+    /// Accepts "failed", "refused", "timed out"; whether there was one.
+    pub(super) fn outcome(&mut self) -> bool {
+        if self.take(FAILED) {
+            // "failed to resolve", "failed lookups"
+            let next = self.next;
+            self.predicates.push(Predicate::Failed);
+            if !self.take(PREPOSITIONS) {
+                return true;
+            }
+            if self.next_is(VERBS) {
+                self.verb();
+                self.bare_name = BareName::Object;
+            } else if self.take(RESOLVE) {
+                self.verb = Some(Relation::Lookups);
+            } else {
+                self.next = next;
+            }
+            return true;
+        }
+        let time_out = self.next_is(TIME) && self.word_is(self.next + 1, OUT);
+        if time_out || self.take(TIMED) {
+            self.take(TIME);
+            self.take(OUT);
+            self.predicates.push(Predicate::Outcome("timeout"));
+            return true;
+        }
+        if self.take(SUCCEEDED) {
+            self.predicates.push(Predicate::Succeeded);
+            return true;
+        }
+        if let Some(word) = self.take_one(OUTCOMES) {
+            self.predicates.push(Predicate::Outcome(match word {
+                "rejected" => "refused",
+                "blocked" => "denied",
+                word => word,
+            }));
+            return true;
+        }
+        if let Some(family) = self.take_one(FAMILIES) {
+            self.predicates
+                .push(Predicate::Family(if family == "ipv6" { 6 } else { 4 }));
+            return true;
+        }
+        let start = self.next;
+        self.take(PROTOCOL);
+        if let Some(word) = self.take_one(PROTOCOLS) {
+            self.predicates.push(Predicate::Protocol(word));
+            return true;
+        }
+        self.next = start;
+        false
+    }
+
+    /// Accepts "per hour", "hourly".
+    pub(super) fn per(&mut self) -> Result<bool, NotUnderstood> {
+        match self.take(PER) {
+            false => Ok(self.adverb()),
+            true if self.span_of() || self.group(false) => Ok(true),
+            true => Err(self.refuse("minute, hour, day, week, month, or what to group by")),
+        }
+    }
+
+    /// Accepts "hourly".
+    pub(super) fn adverb(&mut self) -> bool {
+        self.one_per([
+            (HOURLY, Bucket::Hour),
+            (DAILY, Bucket::Day),
+            (WEEKLY, Bucket::Week),
+            (MONTHLY, Bucket::Month),
+        ])
+    }
+
+    /// Accepts the "hour" of "per hour".
+    pub(super) fn span_of(&mut self) -> bool {
+        self.one_per([
+            (MINUTE, Bucket::Minute),
+            (HOUR, Bucket::Hour),
+            (DAY, Bucket::Day),
+            (WEEK, Bucket::Week),
+            (MONTH, Bucket::Month),
+        ])
+    }
+
+    /// Accepts the "host" of "per host". After "by", a noun with a name is a subject instead.
+    pub(super) fn group(&mut self, by: bool) -> bool {
+        let actors = ACTORS.map(|(words, actors)| (words, Projection::Actors(actors)));
+        let others = [
+            (NAMES, Projection::Destinations),
+            (ADDRESSES, Projection::Addresses),
+            (PORTS, Projection::Ports),
+        ];
+        let mut lists = actors.into_iter().chain(others);
+        let Some((words, list)) = lists.find(|(words, _)| self.next_is(words)) else {
+            let words = actors.into_iter().chain(others).map(|(words, _)| words);
+            self.tried.extend(words);
+            return false;
+        };
+        let next = self.next + 1;
+        let ends = next == self.words.len()
+            || [
+                SINCE,
+                UNTIL,
+                BETWEEN,
+                TODAY,
+                YESTERDAY,
+                THIS,
+                IN,
+                ON,
+                PER,
+                BY,
+                PREPOSITIONS,
+            ]
+            .iter()
+            .any(|clause| self.word_is(next, clause));
+        if by && matches!(list, Projection::Actors(_)) && self.next_is(SINGULAR) && !ends {
+            return false;
+        }
+        self.take(words);
+        self.group = Some(list);
+        true
+    }
+
+    fn one_per<const N: usize>(&mut self, known: [(Words, Bucket); N]) -> bool {
+        let mut known = known.into_iter();
+        let bucket = known.find_map(|(words, bucket)| self.take(words).then_some(bucket));
+        self.bucket = bucket.or(self.bucket);
+        bucket.is_some()
+    }
+
+    /// Whether "public IPs" or the like follows.
+    pub(super) fn at_scope(&mut self) -> bool {
+        self.skip_article();
+        self.tried.push(SCOPES);
+        self.next_is(SCOPES)
+            && (self.word_is(self.next + 1, ADDRESSES) || self.word_is(self.next + 1, NAMES))
+    }
+
+    /// Takes the first word of it.
+    pub(super) fn scope(&mut self) -> Option<Predicate> {
+        if !self.at_scope() {
+            return None;
+        }
+        self.take_one(SCOPES).map(|word| {
+            Predicate::Scope(match word {
+                "external" => "public",
+                "internal" => "private",
+                word => word,
+            })
+        })
+    }
+
+    /// Takes "named by SOURCE".
+    pub(super) fn named(&mut self) -> Result<bool, NotUnderstood> {
+        if !self.take(NAMED) {
+            return Ok(false);
+        }
+        self.take(BY);
+        match self.take_one(SOURCES) {
+            Some(source) => self.predicates.push(Predicate::Source(source)),
+            None => return Err(self.refuse("the source of the name")),
+        }
+        Ok(true)
+    }
+
+    /// Accepts "raw IPs" or "addresses without a name". If the first of these words is the
+    /// last of the question, it is a host.
+    pub(super) fn raw(&mut self) -> Result<bool, NotUnderstood> {
+        if self.next + 1 == self.words.len() {
+            self.tried.push(RAW);
+            return Ok(false);
+        }
+        if self.take(RAW) {
+            return match self.take(ADDRESSES) {
+                true => Ok(true),
+                false => Err(self.refuse("\"IPs\"")),
+            };
+        }
+        let start = self.next;
+        if !self.take(ADDRESSES) {
+            return Ok(false);
+        }
+        // "IP addresses"
+        self.take(ADDRESSES);
+        if self.take(DIRECTLY) {
+            return Ok(true);
+        }
+        // "the IP 192.0.2.1"
+        if self
+            .words
+            .get(self.next)
+            .is_some_and(|word| word.text.parse::<std::net::IpAddr>().is_ok())
+        {
+            self.next = start;
+            return Ok(false);
+        }
+        if !self.take(WITHOUT) {
+            return Err(self.refuse("\"without a name\""));
+        }
+        self.take(ANY);
+        match self.take(NAMES) {
+            true => Ok(true),
+            false => Err(self.refuse("\"a name\"")),
+        }
+    }
+}

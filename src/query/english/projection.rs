@@ -1,0 +1,309 @@
+//! The start of a question: what to list.
+
+use chrono::TimeZone;
+
+use super::parser::{BareName, Parser};
+use super::refusal::NotUnderstood;
+use super::subject::ACTORS;
+use super::vocabulary::*;
+use super::words::Word;
+use crate::query::ast::{Actors, Counted, Predicate, Projection, Ranking, Relation};
+use crate::query::host::Host;
+
+/// Rows of a "top" without a number.
+pub(super) const TOP_ROWS: u32 = 10;
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    pub(super) fn projection(&mut self) -> Result<(Projection, Relation), NotUnderstood> {
+        if self.take(WHO) {
+            self.expecting = Some("\"hit\" or \"talked to\"");
+            return Ok((Projection::Actors(Actors::Users), Relation::Connections));
+        }
+        if self.take(WHEN) {
+            self.expecting = Some("\"did\"");
+            return Ok((Projection::Each, Relation::Connections));
+        }
+        if self.take(HOW) {
+            if self.take(MUCH) {
+                self.take(TRAFFIC);
+                self.expecting = Some("\"did\"");
+                return Ok((Projection::Bytes, Relation::Connections));
+            }
+            let often = self.take(OFTEN);
+            if !often && !self.take(MANY) {
+                return Err(self.refuse("\"many\", \"much\" or \"often\""));
+            }
+            if often || self.take(TIMES) {
+                return Ok((Projection::Count(Counted::Rows), Relation::Connections));
+            }
+            if self.take(TRAFFIC) {
+                return Ok((Projection::Bytes, Relation::Connections));
+            }
+            let (list, from) = self.noun()?;
+            return Ok((Projection::Count(list.counted()), from));
+        }
+        if self.take(WHATS) || self.next_is(WHAT) && self.word_is(self.next + 1, PASSIVE) {
+            if self.take(WHAT) {
+                self.take(PASSIVE);
+            }
+            return self.what_is();
+        }
+        if self.take(WHAT) {
+            if self.next_is(ACTIVE) {
+                return Ok((Projection::Destinations, Relation::Connections));
+            }
+            if !self.next_is(NEW) && !self.at_noun() {
+                self.expecting = Some("\"did\", \"hit\" or what to list");
+                return Ok((Projection::Actors(Actors::Processes), Relation::Connections));
+            }
+            return self.noun();
+        }
+        if self.take(ACTIVE) {
+            self.bare_name = BareName::Subject;
+            return Ok((Projection::Actors(Actors::Processes), Relation::Connections));
+        }
+        if self.take(PASSIVE) {
+            return self.whether();
+        }
+        if self.next_is(WHY) {
+            let at = self.words[self.next].at.clone();
+            let hint = "ask \"which connections failed\" to see how they ended; 'egrets explain ID' explains a connection's name";
+            return Err(self.refuse_word(at, Some(hint.to_owned())));
+        }
+        if self.next_is(COMPARED) {
+            return Err(self.refuse_compared());
+        }
+        if self.take(COUNT) || self.take(NUMBER) && self.take(OF) {
+            let (list, from) = self.noun()?;
+            return Ok((Projection::Count(list.counted()), from));
+        }
+        let which = self.take(WHICH);
+        while which && (self.take(FILLERS) || self.take(OUTBOUND)) {}
+        if which && self.take(TRAFFIC) {
+            return Ok((Projection::Bytes, Relation::Connections));
+        }
+        while self.adverb() {}
+        if self.take_ranking()? || which {
+            if self.bare_name == BareName::Subject {
+                return Ok((Projection::Each, Relation::Connections));
+            }
+            return self.noun();
+        }
+        self.no_question_word = true;
+        while self.take(FILLERS) || self.take(OUTBOUND) {}
+        if self.take(TRAFFIC) {
+            return Ok((Projection::Bytes, Relation::Connections));
+        }
+        while self.adjective() {}
+        if self.at_noun() {
+            return self.noun();
+        }
+        if self.new {
+            return Ok((Projection::Destinations, Relation::Connections));
+        }
+        let mut refused = self.refuse("a question");
+        if refused.hint.is_none()
+            && let Some(word) = self.words.get(self.next)
+        {
+            refused.hint = match Host::parse(&word.text, false) {
+                Err(why) => Some(why),
+                Ok(_) if word.text.contains('.') => {
+                    Some(format!("try: which processes hit {}", word.text))
+                }
+                Ok(_) if self.words.len() > 2 => None,
+                Ok(_) => Some(format!("try: what did {} talk to", word.text)),
+            };
+        }
+        Err(refused)
+    }
+
+    /// The rest of "is there any traffic", "is curl talking to HOST", "was HOST contacted".
+    fn whether(&mut self) -> Result<(Projection, Relation), NotUnderstood> {
+        if self.take(THERE) {
+            while self.take(FILLERS) {}
+            if self.take(TRAFFIC) {
+                return Ok((Projection::Bytes, Relation::Connections));
+            }
+            return self.noun();
+        }
+        let hit = self.words.get(self.next).filter(|word| !word.quoted);
+        let hit = hit.filter(|word| word.text.contains(['.', ':']));
+        if let Some(Ok(host)) = hit.map(|word| Host::parse(&word.text, false)) {
+            self.advance();
+            self.predicates.push(Predicate::To(host));
+            self.expecting = Some("\"contacted\"");
+            return Ok(match self.next_is(NEW) {
+                true => (Projection::Destinations, Relation::Connections),
+                false => (Projection::Actors(Actors::Processes), Relation::Connections),
+            });
+        }
+        self.bare_name = BareName::Subject;
+        Ok((Projection::Actors(Actors::Processes), Relation::Connections))
+    }
+
+    /// The rest of "what is new", "what are the top hosts", "what is talking to HOST" and
+    /// "what is curl talking to".
+    fn what_is(&mut self) -> Result<(Projection, Relation), NotUnderstood> {
+        let doing = |word: &Word| !word.quoted && word.text.to_lowercase().ends_with(DOING);
+        if self.take(NEW) {
+            self.new = true;
+            return Ok((Projection::Destinations, Relation::Connections));
+        }
+        // "what is open to HOST"
+        if self.take(OPENED) {
+            self.predicates.push(Predicate::Open);
+            return Ok((Projection::Each, Relation::Connections));
+        }
+        // elsewhere, "using" introduces a port or protocol
+        let verbs = [VERBS, RESOLVE, LOOK, ASK, MAKE];
+        if verbs.iter().any(|verbs| self.next_is(verbs)) || self.next_is(&["using"]) {
+            let doing = self.words.get(self.next).is_some_and(doing);
+            return Ok((
+                match doing {
+                    true => Projection::Actors(Actors::Processes),
+                    false => Projection::Destinations,
+                },
+                Relation::Connections,
+            ));
+        }
+        self.skip_article();
+        let one = self.next_is(SINGULAR) || self.at_descendants();
+        if !one && (self.take_ranking()? || self.at_noun()) {
+            return self.noun();
+        }
+        self.tried.extend([NEW, VERBS]);
+        (self.bare_name, self.expecting) = (BareName::Subject, Some("a name"));
+        Ok((Projection::Destinations, Relation::Connections))
+    }
+
+    /// Accepts an adjective of a noun: "failed", "new", "hourly".
+    fn adjective(&mut self) -> bool {
+        if self.take(NEW) {
+            self.new = true;
+            return true;
+        }
+        if self.take(OUTBOUND) {
+            return true;
+        }
+        if self.next_is(OPENED) && self.word_is(self.next + 1, CONNECTIONS) {
+            self.advance();
+            self.predicates.push(Predicate::Open);
+            return true;
+        }
+        self.outcome() || self.adverb()
+    }
+
+    /// Accepts "top 10", "first 3", "last"; whether there was one.
+    pub(super) fn take_ranking(&mut self) -> Result<bool, NotUnderstood> {
+        let (pick, default): (fn(u32) -> Ranking, _) = if self.take(TOP) {
+            (Ranking::Most, TOP_ROWS)
+        } else if self.take(FIRST) {
+            (Ranking::First, 1)
+        } else if self.take(LAST) {
+            (Ranking::Last, 1)
+        } else if self.take(SLOWEST) {
+            (Ranking::Slowest, TOP_ROWS)
+        } else if self.take(LONGEST) {
+            (Ranking::Longest, TOP_ROWS)
+        } else {
+            return Ok(false);
+        };
+        let number = match self.words.get(self.next) {
+            Some(word) if !word.quoted => word.text.parse::<u32>().ok(),
+            _ => None,
+        };
+        if number == Some(0) {
+            return Err(self.refuse("a number of at least 1"));
+        }
+        if number.is_some() {
+            self.advance();
+        }
+        let number_or = number.unwrap_or(default);
+        // "top 10 slowest lookups"
+        self.ranking = Some(match pick(number_or) {
+            Ranking::Most(n) if self.take(SLOWEST) => Ranking::Slowest(n),
+            Ranking::Most(n) if self.take(LONGEST) => Ranking::Longest(n),
+            pick => pick,
+        });
+        // "the last time curl hit HOST"
+        if number.is_none() && self.take(TIME) {
+            self.bare_name = BareName::Subject;
+        }
+        Ok(true)
+    }
+
+    fn at_noun(&mut self) -> bool {
+        self.skip_article();
+        if self.at_descendants() {
+            return true;
+        }
+        let others = [
+            NAMES,
+            ADDRESSES,
+            PORTS,
+            CONNECTIONS,
+            ERRORS,
+            DNS,
+            LOOKUPS,
+            RAW,
+        ];
+        let mut nouns = ACTORS.into_iter().map(|(words, _)| words).chain(others);
+        nouns.any(|words| {
+            self.next_is(words) || {
+                self.tried.push(words);
+                false
+            }
+        }) || self.at_scope()
+    }
+
+    /// The noun that names what to list.
+    pub(super) fn noun(&mut self) -> Result<(Projection, Relation), NotUnderstood> {
+        while self.adjective() {}
+        if self.at_descendants() {
+            let of = self.subject()?;
+            self.predicates.push(Predicate::By(of));
+            return Ok((Projection::Actors(Actors::Processes), Relation::Connections));
+        }
+        if let Some(actors) = self.actors() {
+            return Ok((Projection::Actors(actors), Relation::Connections));
+        }
+        if self.take(ERRORS) {
+            self.predicates.push(Predicate::Failed);
+            return Ok((Projection::Each, Relation::Connections));
+        }
+        let dns = self.take(DNS);
+        if self.take(LOOKUPS) {
+            return Ok((Projection::Each, Relation::Lookups));
+        }
+        if dns {
+            return Err(self.refuse("lookups"));
+        }
+        let raw = self.take(RAW);
+        if let Some(scope) = self.scope() {
+            self.predicates.push(scope);
+        }
+        let list = if self.take(ADDRESSES) {
+            Projection::Addresses
+        } else if raw {
+            return Err(self.refuse("\"IPs\""));
+        } else if self.take(NAMES) {
+            Projection::Destinations
+        } else if self.take(PORTS) {
+            Projection::Ports
+        } else if self.take(CONNECTIONS) {
+            // "connection failures"
+            if self.take(ERRORS) {
+                self.predicates.push(Predicate::Failed);
+            }
+            Projection::Each
+        } else {
+            return Err(self.refuse(
+                "processes, containers, pods, images, users, units, hosts, names, IPs, ports, connections or lookups",
+            ));
+        };
+        if raw {
+            self.predicates.push(Predicate::To(Host::Raw));
+        }
+        Ok((list, Relation::Connections))
+    }
+}

@@ -1,0 +1,162 @@
+//! Times: "since yesterday", "in the last 2 hours", "between 9:00 and 10:30", "on Monday".
+
+use chrono::{DateTime, Days, TimeZone, Utc};
+
+use super::parser::{HOLE, Parser};
+use super::refusal::NotUnderstood;
+use super::vocabulary::*;
+use crate::when;
+
+/// Most words that one time can have: "2 h 30 m ago".
+const LONGEST: usize = 5;
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Accepts a clause about time; whether there was one.
+    pub(super) fn time(&mut self) -> Result<bool, NotUnderstood> {
+        if self.take(SINCE) {
+            let time = self.moment()?;
+            self.begin(time);
+        } else if self.next_is(FROM) && self.time_at(self.next + 1).is_some() {
+            self.advance();
+            let from = self.moment()?;
+            self.begin(from);
+            if self.next_is(TO) && self.time_at(self.next + 1).is_some() {
+                self.advance();
+                let to = self.moment()?;
+                self.end(to);
+            }
+        } else if self.next_is(THIS) && self.time_at(self.next).is_some() {
+            let from = self.moment()?;
+            self.begin(from);
+        } else if self.take(UNTIL) {
+            let time = self.moment()?;
+            self.end(time);
+        } else if self.take(BETWEEN) {
+            let from = self.moment()?;
+            if !self.take(AND) {
+                return Err(self.refuse("\"and\""));
+            }
+            let to = self.moment()?;
+            self.begin(from);
+            self.end(to);
+        } else if self.take(TODAY) {
+            self.day("today");
+        } else if self.take(YESTERDAY) {
+            self.day("yesterday");
+        } else {
+            return self.last_or_on();
+        }
+        Ok(true)
+    }
+
+    /// Accepts "in the last 2 hours", "last week", "on Monday", unless the words go on
+    /// differently.
+    fn last_or_on(&mut self) -> Result<bool, NotUnderstood> {
+        let start = self.next;
+        let tried = |parser: &mut Self| parser.next = start;
+        if self.take(ON) {
+            match self.longest() {
+                Some((words, text, _)) if !text.contains(':') => {
+                    (0..words).for_each(|_| self.advance());
+                    self.day(&text);
+                    return Ok(true);
+                }
+                _ => {
+                    tried(self);
+                    return Ok(false);
+                }
+            }
+        }
+        self.take(IN);
+        if self.take(PAST) {
+            let next = self.words.get(self.next).map(|word| word.text.as_str());
+            // "the last hour" is 1 hour; before a number, "1 " would be another digit
+            let unit = next.filter(|text| text.starts_with(char::is_alphabetic));
+            if let Some(text) = unit.map(|unit| format!("1 {unit}"))
+                && let Ok(time) = when::parse(&text, self.now)
+            {
+                self.advance();
+                self.begin(time);
+                return Ok(true);
+            }
+            if let Some((words, _, time)) = self.longest() {
+                (0..words).for_each(|_| self.advance());
+                self.begin(time);
+                return Ok(true);
+            }
+        }
+        tried(self);
+        Ok(false)
+    }
+
+    pub(super) fn moment(&mut self) -> Result<DateTime<Utc>, NotUnderstood> {
+        match self.longest() {
+            Some((words, _, time)) => {
+                (0..words).for_each(|_| self.advance());
+                Ok(time)
+            }
+            None => match self.words.get(self.next) {
+                Some(word) if word.text == HOLE => {
+                    self.tried.extend([TODAY, YESTERDAY, THIS, DAYS]);
+                    Err(self.refuse("a time"))
+                }
+                Some(word) => {
+                    let why = when::parse(&word.text, self.now).err();
+                    let why = why.map(|why| why.to_string());
+                    Err(self.refuse_word(word.at.clone(), why))
+                }
+                None => Err(self.refuse("a time")),
+            },
+        }
+    }
+
+    /// The longest run of words from here that is a time: their number, their text, the time.
+    fn longest(&self) -> Option<(usize, String, DateTime<Utc>)> {
+        self.time_at(self.next)
+    }
+
+    /// The same from a given word on.
+    fn time_at(&self, word: usize) -> Option<(usize, String, DateTime<Utc>)> {
+        let rest = &self.words[word.min(self.words.len())..];
+        (1..=LONGEST.min(rest.len())).rev().find_map(|n| {
+            let texts = rest[..n].iter().map(|word| word.text.as_str());
+            let mut text = texts.collect::<Vec<_>>().join(" ");
+            for article in ["an ", "a "] {
+                if let Some(unit) = text.strip_prefix(article) {
+                    text = format!("1 {unit}");
+                }
+            }
+            when::parse(&text, self.now)
+                .ok()
+                .map(|time| (n, text, time))
+        })
+    }
+
+    /// Sets the span to the whole day that starts at `text`.
+    fn day(&mut self, text: &str) {
+        let Ok(from) = when::parse(text, self.now) else {
+            return;
+        };
+        self.begin(from);
+        let zone = self.now.timezone();
+        let next = from
+            .with_timezone(&zone)
+            .date_naive()
+            .checked_add_days(Days::new(1))
+            .map(|date| when::parse(&date.format("%Y-%m-%d").to_string(), self.now));
+        if let Some(Ok(to)) = next
+            && to <= self.now.to_utc()
+        {
+            self.end(to);
+        }
+    }
+
+    pub(super) fn begin(&mut self, time: DateTime<Utc>) {
+        self.since = self.since.max(Some(when::to_ns(time)));
+    }
+
+    fn end(&mut self, time: DateTime<Utc>) {
+        let time = when::to_ns(time);
+        self.until = Some(self.until.map_or(time, |until| until.min(time)));
+    }
+}

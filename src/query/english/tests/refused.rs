@@ -1,0 +1,142 @@
+//! Questions that are refused.
+
+use super::*;
+
+#[test]
+fn typo_is_answered_with_the_words_that_fit_there() {
+    for (question, at, hint) in [
+        ("wich processes hit x.org", "^^^^", "did you mean: which\n"),
+        (
+            "which proceses hit x.org",
+            "      ^^^^^^^^",
+            "did you mean: process, processes\n",
+        ),
+        (
+            "what did curl tlak to",
+            "              ^^^^",
+            "did you mean: talk\n",
+        ),
+        (
+            "what did pid curl hit",
+            "             ^^^^",
+            "a pid is a number\n",
+        ),
+        (
+            "which processes hit raw adresses",
+            "                        ^^^^^^^^",
+            "did you mean: addresses\n",
+        ),
+        (
+            "who hit ips witout a name",
+            "            ^^^^^^",
+            "did you mean: without\n",
+        ),
+        (
+            "which naems were never contacted",
+            "      ^^^^^",
+            "did you mean: names\n",
+        ),
+        (
+            "which names were resolved but nevr contacted",
+            "                              ^^^^",
+            "did you mean: never\n",
+        ),
+        (
+            "which lookups faild",
+            "              ^^^^^",
+            "did you mean: fail, failed\n",
+        ),
+        ("which dns servers", "          ^^^^^^^", ""),
+        (
+            "when did curl hit 10.0.0.0/40",
+            "                  ^^^^^^^^^^^",
+            "the prefix of an IPv4 network is a number from 0 to 32\n",
+        ),
+        ("who hit x.org since soom", "                    ^^^^", "\"soom\" is not a valid time; try one of: 10m, 2h 30m ago, now, today, yesterday, 14:00, 2026-11-23, 2026-11-23 14:00, 2026-11-23T14:00:05Z
+"),
+        ("who hit", "       ^", ""),
+        ("when did", "        ^", ""),
+        ("who hit 'x.org", "        ^", ""),
+    ] {
+        let (_, rest) = refusal(question)
+            .split_once('\n')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        assert_eq!(rest, format!("  {question}\n  {at}\n{hint}"));
+    }
+}
+
+#[test]
+fn missing_part_is_named() {
+    for (question, problem) in [
+        ("", "there is no question\n"),
+        ("who hit", "this question ends early; expected a host:\n"),
+        (
+            "which",
+            "this question ends early; expected processes, containers, pods, images, users, units, hosts, names, IPs, ports, connections or lookups:\n",
+        ),
+        (
+            "which names were resolved but",
+            "this question ends early; expected \"never contacted\":\n",
+        ),
+        ("what did", "this question ends early; expected a name:\n"),
+        (
+            "what did pid",
+            "this question ends early; expected a pid:\n",
+        ),
+        (
+            "what did curl",
+            "this question ends early; expected \"hit\" or \"talked to\":\n",
+        ),
+        ("when", "this question ends early; expected \"did\":\n"),
+    ] {
+        assert!(refusal(question).starts_with(problem), "{question}");
+    }
+}
+
+#[test]
+fn hostile_question_is_escaped_with_the_caret_in_place() {
+    assert_eq!(
+        refusal("who \u{202e}\x1b[2J x"),
+        "\"\\u{202e}\\x1b[2J\" is not understood in this question:\n  \
+         who \\u{202e}\\x1b[2J x\n      ^^^^^^^^^^^^^^^\n"
+    );
+}
+
+#[test]
+fn huge_question_is_refused_without_echoing_it() {
+    assert_eq!(
+        refusal(&"x".repeat(10_000)),
+        "this question has 10000 characters; the limit is 1000\n"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_no_refusal_shows_a_control_character(question in any::<String>()) {
+        if let Err(refused) = understood(&question) {
+            let shown = refused.to_string();
+            prop_assert!(shown.lines().all(|line| line.chars().all(crate::text::is_printable)));
+        }
+    }
+
+    #[test]
+    fn no_sequence_of_known_words_panics(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "which", "what", "who", "when", "did", "the", "a", "process", "pid", "1", "container",
+            "users", "hit", "talk", "to", "\"", "'x y'", "''", "x.org", "10.0.0.0/8", "?", "é",
+            "raw", "ips", "without", "names", "never", "resolved", "dns", "lookups", "failed", "how", "many", "much", "top", "10", "last", "since", "between", "and", "today", "port", "443", "image", "unit", "by", "bytes", "in", "on", "tcp", "children", "of", "but", "look", "up", "named", "ask", "for", "was",
+            "new", "seen", "per", "hour", "daily", "week", "monthly", "pod", "pids", "namespace", "its", "slowest", "started", "under", "is", "there", "without", "do", "anyone", "most", "open", "exactly", "public", "this", "or", "what's", "errors", "often", "internet", "using",
+        ]), 0..9)
+    ) {
+        if let Err(refused) = understood(&words.join(" ")) {
+            prop_assert!(refused.to_string().contains("Questions that are understood"));
+        }
+    }
+
+    #[test]
+    fn any_name_can_be_quoted(name in "[^\0]{1,40}") {
+        let question = format!("what did '{}' talk to", name.replace('\'', "''"));
+        prop_assert_eq!(understood(&question), Ok(connections(Projection::Destinations, vec![Predicate::By(process(&name))])));
+    }
+}

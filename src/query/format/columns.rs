@@ -1,0 +1,264 @@
+//! The columns of the table for each question.
+
+use super::cell::Show::{self, *};
+use crate::query::ast::{Actors, Bucket, Counted, Projection, Question, Ranking, Relation};
+
+/// A column of the table: its title and its cells.
+#[derive(Clone, Copy)]
+pub struct Column(pub &'static str, pub Show);
+
+const PROCESS: Column = Column("PROCESS", First(&["comm"]));
+const PID: Column = Column("PID", OnlyNumber("pid", "pids", "pids"));
+const USER: Column = Column("USER", First(&["user", "uid"]));
+const CONTAINER: Column = Column("CONTAINER", Container);
+const CONTAINERS: Column = Column("CONTAINERS", Number("containers"));
+const IMAGE: Column = Column("IMAGE", First(&["container_image"]));
+const POD: Column = Column("POD", First(&["pod"]));
+const PODS: Column = Column("POD", Only(&["pod"], "pods", "pods"));
+const NAMESPACE: Column = Column("NAMESPACE", First(&["pod_namespace"]));
+const UNIT: Column = Column("UNIT", First(&["unit"]));
+const PROGRAMS: Column = Column("PROCESS", Only(&["comm"], "comms", "programs"));
+
+const HOST: Column = Column("HOST", First(&["host"]));
+const HOSTS: Column = Column("HOST", Only(&["host", "dst_ip"], "hosts", "hosts"));
+const ADDRESSES: Column = Column("ADDRESS", Only(&["dst_ip"], "addresses", "addresses"));
+const PORT: Column = Column("PORT", Service);
+const SENT: Column = Column("SENT", Bytes("tx_bytes"));
+const RECEIVED: Column = Column("RECEIVED", Bytes("rx_bytes"));
+
+const NAME: Column = Column("NAME", First(&["qname"]));
+const NAMES: Column = Column("NAME", Only(&["qname"], "qnames", "names"));
+const TYPE: Column = Column("TYPE", First(&["qtype"]));
+const RESULT: Column = Column("RESULT", First(&["result"]));
+const QUERIED_BY: Column = Column("QUERIED BY", Only(&["comm"], "comms", "programs"));
+const PLACE: Column = Column("CONTAINER", Only(&["container_name"], "places", "places"));
+const LOOKUPS: Column = Column("LOOKUPS", Number("lookups"));
+
+const FAILED: Column = Column("FAILED", Number("failed"));
+const TIME: Column = Column("TIME", PreciseTime("time"));
+const FIRST_SEEN: Column = Column("FIRST SEEN", Time("first_seen"));
+const LAST_SEEN: Column = Column("LAST SEEN", Time("last_seen"));
+const LATENCY: Column = Column("LATENCY", Duration("latency_us"));
+const ID: Column = Column("ID", Number("id"));
+
+/// How often, how much and when, for a group of connections.
+const TOTALS: &[Column] = &[
+    Column("CONNS", Number("connections")),
+    FAILED,
+    SENT,
+    RECEIVED,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+/// The same for a group of lookups.
+const LOOKUP_TOTALS: &[Column] = &[LOOKUPS, FAILED, FIRST_SEEN, LAST_SEEN];
+
+const EACH_CONNECTION: &[Column] = &[
+    TIME,
+    PROCESS,
+    Column("PID", Number("pid")),
+    HOST,
+    Column("DESTINATION", Destination),
+    Column("PROTOCOL", First(&["protocol"])),
+    Column("OUTCOME", First(&["outcome"])),
+    SENT,
+    RECEIVED,
+    Column("DURATION", Duration("duration_us")),
+    ID,
+];
+
+const EACH_LOOKUP: &[Column] = &[
+    TIME,
+    PROCESS,
+    Column("PID", First(&["pid"])),
+    CONTAINER,
+    NAME,
+    TYPE,
+    RESULT,
+    Column("SERVER", First(&["server_ip"])),
+    LATENCY,
+    ID,
+];
+
+/// Titles of columns that a narrow terminal leaves out, in this order.
+pub const SPARE: [&str; 8] = [
+    "FIRST SEEN",
+    "DURATION",
+    "LATENCY",
+    "FAILED",
+    "RECEIVED",
+    "SENT",
+    "PROTOCOL",
+    "SERVER",
+];
+
+/// What the line below the table counts: singular, plural, and the column with the number
+/// that each row contributes, if it is not 1.
+#[derive(Clone, Copy)]
+pub struct Noun(pub &'static str, pub &'static str, pub Option<&'static str>);
+
+const CONNECTION: Noun = Noun("connection", "connections", Some("connections"));
+const LOOKUP: Noun = Noun("lookup", "lookups", Some("lookups"));
+
+/// How an answer is shown in a table.
+pub struct Shape {
+    pub columns: Vec<Column>,
+    pub nouns: Vec<Noun>,
+}
+
+/// How to show the answer to a question.
+pub fn shape(question: &Question) -> Shape {
+    let from = question.relation;
+    let (noun, own): (Option<Noun>, &[Column]) = match (question.projection, from) {
+        (Projection::Actors(actors), _) => (Some(actor(actors)), by_actor(actors)),
+        (Projection::Destinations, Relation::Connections) => (
+            Some(Noun("destination", "destinations", None)),
+            &[HOST, ADDRESSES, PORT],
+        ),
+        (Projection::Destinations, Relation::Lookups) => (
+            Some(Noun("name", "names", None)),
+            &[NAME, QUERIED_BY, PID, PLACE],
+        ),
+        (Projection::Addresses, _) => (
+            Some(Noun("address", "addresses", None)),
+            &[Column("ADDRESS", First(&["dst_ip"])), HOSTS],
+        ),
+        (Projection::Ports, _) => (Some(Noun("port", "ports", None)), &[PORT, PROGRAMS]),
+        (Projection::Count(counted), _) => (None, number(counted)),
+        (Projection::Bytes, _) => (None, &[Column("BYTES", Bytes("bytes"))]),
+        (Projection::Each, Relation::Connections)
+            if matches!(question.ranking, Some(Ranking::Slowest(_))) =>
+        {
+            let mut slow = EACH_CONNECTION.to_vec();
+            slow.insert(slow.len() - 1, LATENCY);
+            return whole(&slow, Noun("connection", "connections", None));
+        }
+        (Projection::Each, Relation::Connections) => {
+            return whole(EACH_CONNECTION, Noun("connection", "connections", None));
+        }
+        (Projection::Each, Relation::Lookups) => {
+            return whole(EACH_LOOKUP, Noun("lookup", "lookups", None));
+        }
+        (Projection::FailedLookups, _) => {
+            let columns = [
+                NAME, TYPE, RESULT, QUERIED_BY, PID, PLACE, LOOKUPS, FIRST_SEEN, LAST_SEEN,
+            ];
+            return whole(&columns, LOOKUP);
+        }
+        (Projection::NeverContacted, _) => {
+            let address = Column("ADDRESS", Only(&["ips"], "addresses", "addresses"));
+            let columns = [
+                NAME, QUERIED_BY, PID, PLACE, LOOKUPS, address, FIRST_SEEN, LAST_SEEN,
+            ];
+            return Shape {
+                columns: columns.to_vec(),
+                nouns: vec![Noun("name", "names", None), LOOKUP],
+            };
+        }
+    };
+    let (counted, what, totals): (_, &[Column], _) = match from {
+        Relation::Connections => (CONNECTION, &[HOSTS], TOTALS),
+        Relation::Lookups => (LOOKUP, &[NAMES], LOOKUP_TOTALS),
+    };
+    let what = match question.projection {
+        Projection::Actors(_) => what,
+        _ => &[],
+    };
+    let Some(per) = question.bucket else {
+        return Shape {
+            columns: [own, what, totals].concat(),
+            nouns: noun.into_iter().chain([counted]).collect(),
+        };
+    };
+    // Within a bucket, the first and last times are of little interest.
+    let totals = totals
+        .split_last_chunk::<2>()
+        .map_or(totals, |(totals, _)| totals);
+    let (span, spans) = by_time(per);
+    Shape {
+        columns: [&[span], own, what, totals].concat(),
+        nouns: match noun {
+            // One row per bucket.
+            None => vec![spans, counted],
+            Some(_) => vec![counted],
+        },
+    }
+}
+
+fn by_time(per: Bucket) -> (Column, Noun) {
+    match per {
+        Bucket::Minute => (
+            Column("MINUTE", Span("minute", "%H:%M")),
+            Noun("minute", "minutes", None),
+        ),
+        Bucket::Hour => (
+            Column("HOUR", Span("hour", "%H:%M")),
+            Noun("hour", "hours", None),
+        ),
+        Bucket::Day => (Column("DAY", Date("day")), Noun("day", "days", None)),
+        Bucket::Week => (Column("WEEK", Date("week")), Noun("week", "weeks", None)),
+        Bucket::Month => (
+            Column("MONTH", Date("month")),
+            Noun("month", "months", None),
+        ),
+    }
+}
+
+/// A table without totals.
+fn whole(columns: &[Column], noun: Noun) -> Shape {
+    Shape {
+        columns: columns.to_vec(),
+        nouns: vec![noun],
+    }
+}
+
+fn by_actor(actors: Actors) -> &'static [Column] {
+    match actors {
+        Actors::Processes => &[PROCESS, PID, USER, CONTAINER],
+        Actors::Pids => &[
+            PROCESS,
+            Column("PID", Number("pid")),
+            Column("STARTED", Time("start")),
+            USER,
+            CONTAINER,
+        ],
+        Actors::Containers => &[CONTAINER, IMAGE, PROGRAMS],
+        Actors::Images => &[IMAGE, CONTAINERS, PROGRAMS],
+        Actors::Users => &[USER, PROGRAMS],
+        Actors::Units => &[UNIT, PROGRAMS],
+        Actors::Pods => &[POD, NAMESPACE, PROGRAMS],
+        Actors::Namespaces => &[NAMESPACE, PODS, PROGRAMS],
+    }
+}
+
+fn actor(actors: Actors) -> Noun {
+    match actors {
+        Actors::Processes => Noun("process", "processes", Some("pids")),
+        Actors::Pids => Noun("process", "processes", None),
+        Actors::Containers => Noun("container", "containers", None),
+        Actors::Images => Noun("image", "images", None),
+        Actors::Users => Noun("user", "users", None),
+        Actors::Units => Noun("unit", "units", None),
+        Actors::Pods => Noun("pod", "pods", None),
+        Actors::Namespaces => Noun("namespace", "namespaces", None),
+    }
+}
+
+/// The count, unless it is of the rows: that is among the totals.
+fn number(counted: Counted) -> &'static [Column] {
+    match counted {
+        Counted::Rows => &[],
+        Counted::Actors(Actors::Processes) => &[Column("PROCESSES", Number("number"))],
+        Counted::Actors(Actors::Pids) => &[Column("PIDS", Number("number"))],
+        Counted::Actors(Actors::Containers) => &[Column("CONTAINERS", Number("number"))],
+        Counted::Actors(Actors::Images) => &[Column("IMAGES", Number("number"))],
+        Counted::Actors(Actors::Users) => &[Column("USERS", Number("number"))],
+        Counted::Actors(Actors::Units) => &[Column("UNITS", Number("number"))],
+        Counted::Actors(Actors::Pods) => &[Column("PODS", Number("number"))],
+        Counted::Actors(Actors::Namespaces) => &[Column("NAMESPACES", Number("number"))],
+        Counted::Hosts => &[Column("HOSTS", Number("number"))],
+        Counted::Addresses => &[Column("ADDRESSES", Number("number"))],
+        Counted::Ports => &[Column("PORTS", Number("number"))],
+    }
+}

@@ -1,0 +1,73 @@
+//! Suggestions for a question that found nothing: other subjects with the name of its
+//! process.
+
+use anyhow::Result;
+use rusqlite::Connection;
+
+use super::ast::{Predicate, Question, Relation, Subject};
+use super::sql;
+use crate::text::printable;
+
+/// Most names that are suggested.
+const MOST: i64 = 3;
+
+/// What the names of processes in a question could refer to instead, one sentence each.
+/// Reads only rollups.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn suggestions(db: &Connection, question: &Question) -> Result<Vec<String>> {
+    let mut suggestions = Vec::new();
+    for predicate in &question.predicates {
+        if let Predicate::By(Subject::Process(name)) = predicate
+            && !exists(db, Subject::Process(name.clone()))?
+        {
+            suggestions.extend(suggestion(db, name)?);
+        }
+    }
+    Ok(suggestions)
+}
+
+fn suggestion(db: &Connection, name: &str) -> Result<Option<String>> {
+    let shown = printable(name);
+    let of = |kind: fn(String) -> Subject| kind(name.to_owned());
+    let kinds = [
+        ("user", of(Subject::User)),
+        ("container", of(Subject::Container)),
+        ("unit", of(Subject::Unit)),
+        ("pod", of(Subject::Pod)),
+        ("image", of(Subject::Image)),
+    ];
+    for (kind, subject) in kinds {
+        if exists(db, subject)? {
+            return Ok(Some(format!(
+                "no process called {shown} made a connection, but a {kind} of that name did: use \"{kind} {shown}\""
+            )));
+        }
+    }
+    if exists(db, Subject::BelowProcess(name.to_owned()))? {
+        return Ok(Some(format!(
+            "{shown} itself made no connection, but its children did: use \"children of {shown}\""
+        )));
+    }
+    let prefix = "SELECT DISTINCT comm FROM egress_total
+                  WHERE likelihood(comm > ?1 AND comm < ?1 || char(0x10FFFF), 0.001) ORDER BY comm LIMIT ?2";
+    let mut statement = db.prepare(prefix)?;
+    let names = statement.query_map((name, MOST), |row| row.get::<_, String>(0))?;
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let names = Vec::from_iter(names.iter().map(|name| format!("'{}'", printable(name))));
+    Ok((!names.is_empty()).then(|| {
+        format!(
+            "no process called {shown} made a connection, but these did: {}",
+            names.join(", ")
+        )
+    }))
+}
+
+/// Whether there is a connection by `subject`.
+fn exists(db: &Connection, subject: Subject) -> Result<bool> {
+    let by = sql::condition(Relation::Connections, &Predicate::By(subject));
+    let any = format!("SELECT 1 FROM egress_total WHERE {by} LIMIT 1");
+    Ok(db.prepare(&any)?.exists([])?)
+}

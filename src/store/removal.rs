@@ -1,0 +1,234 @@
+//! Removes rows for [`super::retention`], keeping rollups, shared rows and gaps consistent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection as Db, OptionalExtension, params};
+
+use super::connection_rollup::prune_group;
+use super::intern::GroupDay;
+use super::lookup_rollup;
+use super::orphans::OrphanCandidates;
+use super::retention::ROWS;
+use super::write::{Writer, stored};
+
+/// Open connections that are exempt at most, the oldest: each step has to skip them.
+pub const EXEMPT: usize = 4_096;
+
+/// The number of removed rows, and the times of the first and the last.
+#[derive(Default)]
+pub struct Removed {
+    pub count: i64,
+    from: i64,
+    to: i64,
+}
+
+/// The ids and times of the `most` oldest connections that may be removed. Open ones are
+/// exempt: they still transfer data and belong to the present.
+pub fn oldest_connections(
+    db: &Db,
+    open: &BTreeSet<i64>,
+    most: usize,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    let mut statement = db.prepare_cached("SELECT id, ts FROM connection ORDER BY ts")?;
+    let mut rows = statement.query([])?;
+    let (mut found, mut exempt) = (Vec::new(), 0);
+    while found.len() < most
+        && let Some(row) = rows.next()?
+    {
+        let (id, ts) = (row.get(0)?, row.get(1)?);
+        match exempt < EXEMPT && open.contains(&id) {
+            true => exempt += 1,
+            false => found.push((id, ts)),
+        }
+    }
+    Ok(found)
+}
+
+/// Removes the oldest connections; with `keep_totals` the rollups still count them.
+pub fn remove_connections(
+    db: &Db,
+    writer: &mut Writer,
+    before: i64,
+    most: i64,
+    keep_totals: bool,
+) -> rusqlite::Result<Removed> {
+    let mut rows = oldest_connections(db, &writer.open, most as usize)?;
+    rows.retain(|&(_, ts)| ts < before);
+    let mut candidates = OrphanCandidates::default();
+    let mut rivals =
+        db.prepare_cached("DELETE FROM rival WHERE connection_id = ?1 RETURNING host_id")?;
+    let mut connection = db.prepare_cached("DELETE FROM connection WHERE id = ?1")?;
+    for (id, _) in &rows {
+        let Some((group_day, contribution)) = stored(db, *id)? else {
+            continue;
+        };
+        for host in rivals.query_map([id], |row| row.get(0))? {
+            candidates.hosts.insert(host?);
+        }
+        connection.execute([id])?;
+        match keep_totals {
+            true => writer.connection_rollup.retain_in_rollup(group_day),
+            false => writer.connection_rollup.remove(group_day, &contribution),
+        }
+    }
+    let pruned = writer
+        .connection_rollup
+        .write_and_prune(db, &mut writer.intern)?;
+    candidates.merge(pruned);
+    candidates.remove(db, &mut writer.intern)?;
+    let removed = Removed {
+        count: rows.len() as i64,
+        from: rows.first().map_or(0, |&(_, ts)| ts),
+        to: rows.last().map_or(0, |&(_, ts)| ts),
+    };
+    remove_empty_day(db, writer, removed.to)?;
+    Ok(removed)
+}
+
+/// Removes the oldest lookups.
+pub fn remove_lookups(
+    db: &Db,
+    writer: &mut Writer,
+    before: i64,
+    most: i64,
+) -> rusqlite::Result<Removed> {
+    let rows: Vec<(i64, i64, i64)> = db
+        .prepare_cached("SELECT id, ts, group_id FROM lookup WHERE ts < ?1 ORDER BY ts LIMIT ?2")?
+        .query_map([before, most], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut candidates = OrphanCandidates::default();
+    let mut answers =
+        db.prepare_cached("DELETE FROM answer WHERE lookup_id = ?1 RETURNING name_id")?;
+    let mut lookup = db.prepare_cached("DELETE FROM lookup WHERE id = ?1")?;
+    let mut by_day = BTreeMap::new();
+    for (id, ts, group) in &rows {
+        for host in answers.query_map([id], |row| row.get::<_, Option<i64>>(0))? {
+            candidates.hosts.extend(host?);
+        }
+        lookup.execute([id])?;
+        let day = writer.days.id(db, *ts)?;
+        *by_day.entry((day, *group)).or_insert(0) += 1;
+        candidates.lookup_groups.insert(*group);
+    }
+    lookup_rollup::subtract(db, &by_day)?;
+    candidates.remove(db, &mut writer.intern)?;
+    let removed = Removed {
+        count: rows.len() as i64,
+        from: rows.first().map_or(0, |&(_, ts, _)| ts),
+        to: rows.last().map_or(0, |&(_, ts, _)| ts),
+    };
+    remove_empty_day(db, writer, removed.to)?;
+    Ok(removed)
+}
+
+/// Removes the oldest totals of removed connections, of days that ended before `before`.
+pub fn remove_retained_totals(
+    db: &Db,
+    writer: &mut Writer,
+    before: i64,
+) -> rusqlite::Result<Removed> {
+    let days: Vec<(i64, GroupDay, i64)> = db
+        .prepare_cached(&format!(
+            "SELECT c.id, c.group_id, c.removed, d.start_ts
+             FROM connection_daily c JOIN day d ON d.id = c.day_id
+             WHERE c.removed > 0
+               AND c.day_id = (SELECT id FROM day
+                               WHERE EXISTS (SELECT 1 FROM connection_daily
+                                             WHERE day_id = day.id AND removed > 0)
+                               ORDER BY start_ts LIMIT 1)
+               AND d.end_ts <= ?1 LIMIT {ROWS}"
+        ))?
+        .query_map([before], |row| {
+            let group_day = GroupDay {
+                group: row.get(1)?,
+                daily: row.get(0)?,
+            };
+            Ok((row.get(2)?, group_day, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut removed = Removed::default();
+    for (count, group_day, start) in &days {
+        writer.connection_rollup.drop_retained(db, *group_day)?;
+        removed.count += count;
+        (removed.from, removed.to) = (*start, *start);
+    }
+    let candidates = writer
+        .connection_rollup
+        .write_and_prune(db, &mut writer.intern)?;
+    candidates.remove(db, &mut writer.intern)?;
+    remove_empty_day(db, writer, removed.to)?;
+    Ok(removed)
+}
+
+/// Removes the first day that began by `by` and has no connections and no lookups left, with
+/// the groups that are on no other day.
+fn remove_empty_day(db: &Db, writer: &mut Writer, by: i64) -> rusqlite::Result<()> {
+    let first: Option<i64> = db
+        .prepare_cached(
+            "SELECT id FROM day WHERE start_ts <= ?1
+             AND NOT EXISTS (SELECT 1 FROM lookup_daily WHERE day_id = day.id)
+             AND NOT EXISTS (SELECT 1 FROM connection_daily WHERE day_id = day.id AND connections > 0)
+             ORDER BY start_ts LIMIT 1",
+        )?
+        .query_row([by], |row| row.get(0))
+        .optional()?;
+    let Some(day) = first else {
+        return Ok(());
+    };
+    let rows: Vec<(i64, i64)> = db
+        .prepare_cached(&format!(
+            "DELETE FROM connection_daily
+             WHERE id IN (SELECT id FROM connection_daily WHERE day_id = ?1 LIMIT {ROWS})
+             RETURNING id, group_id"
+        ))?
+        .query_map([day], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut candidates = OrphanCandidates::default();
+    let mut removed = Vec::new();
+    for (id, group) in rows {
+        prune_group(db, group, &mut candidates)?;
+        removed.push(id);
+    }
+    removed.sort_unstable();
+    writer.intern.forget_daily(&removed);
+    candidates.remove(db, &mut writer.intern)?;
+    let deleted = db
+        .prepare_cached(
+            "DELETE FROM day
+             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM connection_daily WHERE day_id = ?1)",
+        )?
+        .execute([day])?;
+    if deleted > 0 {
+        writer.days.forget();
+    }
+    Ok(())
+}
+
+/// Records the span of removed rows as a gap, so that their absence does not read as
+/// "nothing happened". One row per kind and recording.
+pub fn record_gap(db: &Db, recording: i64, kind: &str, rows: &Removed) -> rusqlite::Result<()> {
+    if rows.count == 0 {
+        return Ok(());
+    }
+    let earlier: Option<i64> = db
+        .prepare_cached("SELECT id FROM gap WHERE kind = ?1 AND recording_id = ?2")?
+        .query_row(params![kind, recording], |row| row.get(0))
+        .optional()?;
+    match earlier {
+        Some(id) => db
+            .prepare_cached(
+                "UPDATE gap SET from_ts = min(from_ts, ?2), to_ts = max(to_ts, ?3), lost = lost + ?4
+                 WHERE id = ?1",
+            )?
+            .execute(params![id, rows.from, rows.to, rows.count])?,
+        None => db
+            .prepare_cached(
+                "INSERT INTO gap (recording_id, from_ts, to_ts, kind, lost, why)
+                 VALUES (?1, ?2, ?3, ?5, ?4, 'removed: older or more than is kept')",
+            )?
+            .execute(params![recording, rows.from, rows.to, rows.count, kind])?,
+    };
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! Tests of the store as a whole, and what they and other rooms' tests share.
+
+mod doc_recipes;
+pub mod history;
+mod migrations;
+mod retention;
+pub mod support;

@@ -1,0 +1,187 @@
+//! Retention, on histories of known size.
+
+use std::time::{Duration, Instant};
+
+use super::super::Store;
+use super::super::removal::EXEMPT;
+use super::super::retention::{ROWS, used};
+use super::support::{self, number};
+use crate::model::builders::connection;
+use crate::model::{Progress, Record};
+
+const SECOND: i64 = 1_000_000_000;
+const START: i64 = 1_795_442_400 * SECOND;
+
+/// A new history, in a directory that must outlive it.
+fn history() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = support::open(&dir.path().join("e.db"), START);
+    (dir, store)
+}
+
+/// Commits 100 connections for each second; returns the longest commit.
+fn record(store: &mut Store, seconds: std::ops::Range<i64>) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for second in seconds {
+        for n in 0..100 {
+            let mut c = connection("curl");
+            c.number = (second * 100 + n + 1) as u64;
+            c.ts = START + second * SECOND + n;
+            let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
+            process.serial = second as u64;
+            store.add(&Record::Closed(c));
+        }
+        let begun = Instant::now();
+        store.commit(START + second * SECOND).unwrap();
+        slowest = slowest.max(begun.elapsed());
+    }
+    slowest
+}
+
+#[test]
+fn rows_older_than_keep_are_removed_and_reported_as_a_gap() {
+    let (_dir, mut store) = history();
+    store.retention.age = Some(Duration::from_secs(50));
+    record(&mut store, 0..200);
+    let oldest = number(&store.db, "SELECT min(ts) FROM connection");
+    assert!(oldest >= START + 149 * SECOND, "{}", oldest - START);
+    let left = number(&store.db, "SELECT count(*) FROM connection");
+    let removed = number(&store.db, "SELECT lost FROM gaps WHERE kind = 'retention'");
+    assert_eq!(left + removed, 20_000);
+    assert_eq!(
+        number(&store.db, "SELECT count(*) FROM pragma_foreign_key_check"),
+        0
+    );
+    let processes = number(&store.db, "SELECT count(*) FROM process");
+    assert_eq!(
+        processes,
+        (left + 99) / 100,
+        "a process is removed with its last row"
+    );
+}
+
+#[test]
+fn a_file_stays_below_max_size_and_returns_space() {
+    let (dir, mut store) = history();
+    record(&mut store, 0..300);
+    let before = used(&store.db).unwrap();
+    store.retention.bytes = Some(1 << 20);
+    let pause = record(&mut store, 300..400);
+    eprintln!("slowest commit: {pause:?}");
+    // On a busy machine a commit may have time for a single step only.
+    for _ in 0..300 {
+        store.commit(START + 400 * SECOND).unwrap();
+    }
+    assert!(before > 2 << 20, "{before}");
+    assert!(used(&store.db).unwrap() <= (1 << 20) + 100_000);
+    store.finish(START + 400 * SECOND).unwrap();
+    let size = std::fs::metadata(dir.path().join("e.db")).unwrap().len();
+    assert!(size < 3 << 19, "{size} after {before}");
+}
+
+#[test]
+fn retained_totals_do_not_crowd_out_recent_connections() {
+    const DAY: i64 = 86_400 * SECOND;
+    let (_dir, mut store) = history();
+    store.retention.bytes = Some(1 << 20);
+    store.retention.summary = Some(Duration::from_secs(365 * 86_400));
+    for day in 0..60 {
+        for n in 0..200 {
+            let mut c = connection("curl");
+            c.number = (day * 200 + n + 1) as u64;
+            c.ts = START + day * DAY + n;
+            let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
+            process.serial = c.number;
+            store.add(&Record::Closed(c));
+        }
+        store.commit(START + day * DAY + SECOND).unwrap();
+    }
+    for _ in 0..300 {
+        store.commit(START + 60 * DAY).unwrap();
+    }
+    assert!(used(&store.db).unwrap() <= 1 << 20);
+    let left = number(&store.db, "SELECT count(*) FROM connection");
+    let totals = number(&store.db, "SELECT count(*) FROM connection_daily");
+    assert!(
+        200 < left && left < totals && totals <= 2 * (left + ROWS),
+        "{left} of {totals}"
+    );
+    assert_eq!(
+        number(&store.db, "SELECT max(ts) FROM connection"),
+        START + 59 * DAY + 199
+    );
+}
+
+#[test]
+fn open_connections_are_kept_and_counted_until_they_end() {
+    let (_dir, mut store) = history();
+    store.retention.age = Some(Duration::from_secs(50));
+    let mut long = connection("vpn");
+    (long.number, long.ts) = (1, START - SECOND);
+    store.add(&Record::Opened(long.clone()));
+    store.commit(START).unwrap();
+    record(&mut store, 1..200);
+    long.tx_bytes = Some(12_345);
+    store.add(&Record::Progress(Progress {
+        connection: long.clone(),
+        ts: START + 200 * SECOND,
+        due: false,
+    }));
+    record(&mut store, 200..210);
+    let sent = |store: &Store, view: &str| {
+        let sql = format!("SELECT coalesce(sum(tx_bytes), 0) FROM {view} WHERE comm = 'vpn'");
+        number(&store.db, &sql)
+    };
+    for view in ["egress", "egress_daily", "egress_total"] {
+        assert_eq!(sent(&store, view), 12_345, "{view}");
+    }
+    let others = number(&store.db, "SELECT min(ts) FROM connection WHERE id > 1");
+    assert!(others >= START + 159 * SECOND, "{}", others - START);
+    store.add(&Record::Closed(long));
+    record(&mut store, 210..212);
+    for view in ["egress", "egress_daily", "egress_total"] {
+        assert_eq!(sent(&store, view), 0, "{view}");
+    }
+}
+
+#[test]
+fn at_most_4096_open_connections_are_exempt_the_oldest_first() {
+    let (_dir, mut store) = history();
+    let most = EXEMPT as i64;
+    for id in 1..=most + 300 {
+        let mut c = connection("curl");
+        (c.number, c.ts) = (id as u64, START + id);
+        store.add(&Record::Opened(c));
+    }
+    store.retention.age = Some(Duration::from_secs(1));
+    for _ in 0..10 {
+        store.commit(START + 60 * SECOND).unwrap();
+    }
+    assert_eq!(number(&store.db, "SELECT count(*) FROM connection"), most);
+    assert_eq!(number(&store.db, "SELECT max(id) FROM connection"), most);
+}
+
+#[test]
+fn a_connection_stays_when_the_lookup_that_named_it_is_removed() {
+    let (_dir, mut store) = history();
+    record(&mut store, 0..1);
+    store
+        .db
+        .execute_batch(&format!(
+            "INSERT INTO lookup_group (id, transport, status) VALUES (7, 'udp', 'answered');
+             INSERT INTO lookup (id, ts, group_id) VALUES (7, {}, 7);
+             UPDATE connection SET lookup_id = 7",
+            START - 3600 * SECOND
+        ))
+        .unwrap();
+    store.retention.age = Some(Duration::from_secs(60));
+    store.commit(START + SECOND).unwrap();
+    assert_eq!(number(&store.db, "SELECT count(*) FROM lookup"), 0);
+    assert_eq!(
+        number(
+            &store.db,
+            "SELECT count(*) FROM egress WHERE lookup_id IS NULL"
+        ),
+        100
+    );
+}
