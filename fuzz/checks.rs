@@ -1,29 +1,29 @@
-//! What must hold of any bytes: for the fuzz targets, and for tests/corpus.rs, which
-//! plays what they have found again.
-#![allow(dead_code)] // each target uses one
+//! What must hold for any input: for the fuzz targets, and for tests/corpus.rs, which replays
+//! the corpus.
+#![allow(dead_code)] // each target uses one of them
 
 use std::cell::RefCell;
 use std::io;
 
-use egrets::attribute::dns::{addresses, host_of, parse};
-use egrets::attribute::stream::Streams;
-use egrets::attribute::{Attributor, Settings, hosts};
+use egrets::attribute::dns::{Streams, addresses, host_of, parse};
+use egrets::attribute::naming::parse_hosts;
+use egrets::attribute::{Attributor, Settings};
 use egrets::capture::event::{Connect, Dns, Event, EventKind, MountNamespace, Owner, Segment};
 use egrets::model::{self, Connection, Endpoint, Protocol, Record};
 use egrets::print::{LineFormat, Printer};
 
-/// Characters that the names and data of one message come to at most.
+/// Most characters in the names and data of one message.
 const MAX_TEXT: usize = 1 << 20;
 
-/// A message, and all that is made of it: the lookup's rows and lines, the names of
-/// the connections to its addresses.
+/// A message and everything made of it: lookups, their lines, the names of connections to its
+/// addresses.
 pub fn dns(bytes: &[u8]) {
     if bytes.len() < 12 {
-        assert!(parse(bytes).is_err(), "less than a header");
+        assert!(parse(bytes).is_err(), "shorter than a header");
         return;
     }
-    // The message as a query and as an answer. A pointer may lead to the bit that
-    // makes the difference: then the names differ.
+    // The message as a query and as an answer. Where a compression pointer leads to the QR bit,
+    // their names differ.
     let [query, answer] = [false, true].map(|response| {
         let mut message = bytes.to_vec();
         message[2] = message[2] & 0x7f | u8::from(response) << 7; // QR
@@ -45,22 +45,22 @@ pub fn dns(bytes: &[u8]) {
     }
     assert!(
         text <= MAX_TEXT,
-        "{text} characters of {} bytes",
+        "{text} characters from {} bytes",
         bytes.len()
     );
-    let asked = parse(&query).map(|query| query.questions);
+    let queried = parse(&query).map(|query| query.questions);
     if let [question] = &message.questions[..]
-        && asked.as_ref() == Ok(&message.questions)
+        && queried.as_ref() == Ok(&message.questions)
     {
         let given = addresses(question, &message.answers);
         let named = message.rcode == "NOERROR";
         let named = named.then(|| host_of(question));
-        RUN.with_borrow_mut(|run| {
+        SCENARIO.with_borrow_mut(|run| {
             run.exchange(query, answer);
             for ip in given {
                 let connection = run.connection(Endpoint { ip, port: 443 });
                 let host = connection.name.as_ref().map(|name| &*name.host);
-                // Those before may have named it too: who asks is always the same.
+                // Earlier ones may have named it, too: the process is always the same.
                 assert!(named.is_none() || host == named, "{host:?}, not {named:?}");
             }
         });
@@ -68,11 +68,11 @@ pub fn dns(bytes: &[u8]) {
 }
 
 thread_local! {
-    static RUN: RefCell<Run> = RefCell::new(Run::new());
+    static SCENARIO: RefCell<Scenario> = RefCell::new(Scenario::new());
 }
 
-/// Everything between the kernel side and the sinks.
-struct Run {
+/// Everything between the kernel side and the output.
+struct Scenario {
     attributor: Attributor,
     printers: [Printer; 2],
     ns: u64,
@@ -83,8 +83,8 @@ const SERVER: Endpoint = Endpoint {
     port: 53,
 };
 
-impl Run {
-    fn new() -> Run {
+impl Scenario {
+    fn new() -> Scenario {
         let attributor = Attributor::new(Settings {
             max_names: 1000,
             exclude: Vec::new(),
@@ -95,14 +95,14 @@ impl Run {
             cgroup_root: "/nonexistent".into(),
         });
         let printer = |format| Printer::new(format, Box::new(io::sink()), 0, model::Run::new(0));
-        Run {
+        Scenario {
             attributor,
             printers: [printer(LineFormat::Text), printer(LineFormat::Json)],
             ns: 1,
         }
     }
 
-    /// Prints what comes of an event; gives the connection that it began.
+    /// Prints an event's records; returns the connection that it opened.
     fn handle(&mut self, kind: EventKind) -> Option<Connection> {
         self.ns += 1;
         let mut records = Vec::new();
@@ -116,11 +116,11 @@ impl Run {
             }
             printer.add(&record);
         }
-        printer.finish().expect("a sink takes all");
+        printer.finish().expect("io::sink takes everything");
         begun
     }
 
-    /// A query that leaves a new socket, and its answer.
+    /// A query from a new socket, and its answer.
     fn exchange(&mut self, query: Vec<u8>, answer: Vec<u8>) {
         let cookie = self.ns;
         for (ingress, payload) in [(false, query), (true, answer)] {
@@ -147,7 +147,7 @@ impl Run {
             shared_pid: None,
         };
         self.handle(EventKind::Connect(connect))
-            .expect("a connection has begun")
+            .expect("an opened connection")
     }
 }
 
@@ -167,8 +167,8 @@ fn owner() -> Owner {
     }
 }
 
-/// A stream of messages in segments of any cut, order and overlap: what is read is a
-/// beginning of what was sent. Its own bytes say, two by two, where they lie.
+/// A stream in overlapping segments in any order: the messages read are a beginning of those
+/// sent. The bytes of the stream are also the offsets and lengths of its segments.
 pub fn stream(bytes: &[u8]) {
     let (start, cookie) = (u32::MAX - 300, 1); // so that the numbers wrap
     let mut streams = Streams::default();
@@ -182,19 +182,21 @@ pub fn stream(bytes: &[u8]) {
         };
         seen.extend(streams.segment(cookie, false, at, part));
     };
-    segment(0, bytes.len().min(1)); // where it begins has to be known
+    segment(0, bytes.len().min(1)); // fixes the start
     for pair in bytes.chunks_exact(2).take(1000) {
         let from = usize::from(pair[0]) * bytes.len() / 256;
         segment(from, (from + usize::from(pair[1])).min(bytes.len()));
     }
     let mut sent = bytes;
     for message in seen {
-        let (length, rest) = sent.split_first_chunk().expect("no more than was sent");
+        let (length, rest) = sent
+            .split_first_chunk()
+            .expect("no more messages than were sent");
         let (expected, rest) = rest.split_at(u16::from_be_bytes(*length).into());
         assert_eq!(message, expected);
         sent = rest;
     }
-    // The same with no sense at all.
+    // Segments that make no sense.
     for words in bytes.chunks_exact(6).take(1000) {
         let [a, b, c, d, len, way] = *words else {
             unreachable!()
@@ -209,9 +211,9 @@ pub fn stream(bytes: &[u8]) {
     }
 }
 
-/// /etc/hosts, which is its process' to write.
+/// /etc/hosts, which its process can write.
 pub fn hosts(bytes: &[u8]) {
-    let table = hosts::parse(&String::from_utf8_lossy(bytes));
+    let table = parse_hosts(&String::from_utf8_lossy(bytes));
     let names = || table.values().flatten();
     assert!(names().count() <= 4096);
     assert!(

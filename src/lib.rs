@@ -7,6 +7,7 @@ pub mod attribute;
 #[cfg(feature = "record")]
 pub mod capture;
 pub mod cli;
+pub mod columns;
 pub mod commands;
 pub mod complete;
 pub mod human;

@@ -1,6 +1,6 @@
-//! Containers of runtimes that no daemon is asked about: real cgroups and bundles, laid
-//! out as those runtimes do it, and real processes in them. `tests/runtimes.rs` and
-//! `tests/docker.rs` run the runtimes themselves.
+//! Containers whose details are in files: real cgroups and bundles, laid out as the runtimes
+//! do, and real processes in them. `tests/runtimes.rs` and `tests/docker.rs` run the runtimes
+//! themselves.
 
 mod support;
 
@@ -14,18 +14,18 @@ use std::time::Duration;
 use support::*;
 use tempfile::TempDir;
 
-/// Files and directories of the test's own, taken away with it.
+/// Files and directories that are removed with this value.
 #[derive(Default)]
-struct Laid {
+struct TempFiles {
     dirs: Vec<PathBuf>,
 }
 
-impl Laid {
-    /// A directory; those above it that are not there yet are the test's too.
+impl TempFiles {
+    /// Creates a directory and its missing parents.
     fn dir(&mut self, path: &Path) {
         let missing: Vec<_> = path.ancestors().take_while(|p| !p.exists()).collect();
         for dir in missing.into_iter().rev() {
-            // Another test may make the same one meanwhile: then it is that test's.
+            // Another test may create the same one at the same time, and then removes it.
             if fs::create_dir(dir).is_ok() {
                 self.dirs.push(dir.into());
             }
@@ -39,10 +39,10 @@ impl Laid {
     }
 }
 
-impl Drop for Laid {
+impl Drop for TempFiles {
     fn drop(&mut self) {
         for dir in self.dirs.iter().rev() {
-            // cgroups have files that go with them
+            // a cgroup's files disappear with it
             if !dir.starts_with("/sys") {
                 for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
                     let _ = fs::remove_file(entry.path());
@@ -60,15 +60,15 @@ fn id() -> String {
     format!("{:056x}{next:08x}", std::process::id())
 }
 
-/// A recording of processes in cgroups of the test's own, which dial the far side. No
-/// Docker answers.
+/// A recording of processes in the test's cgroups, which connect to the far side. There is no
+/// Docker daemon.
 struct Scene {
     net: Net,
     /// Of a server on the far side.
     port: String,
     recorder: Recorder,
     dir: TempDir,
-    laid: Laid,
+    laid: TempFiles,
 }
 
 impl Scene {
@@ -93,7 +93,7 @@ impl Scene {
             port,
             recorder,
             dir,
-            laid: Laid::default(),
+            laid: TempFiles::default(),
         }
     }
 
@@ -104,7 +104,7 @@ impl Scene {
         self.command_in(&path, command)
     }
 
-    /// The same in any hierarchy's cgroup.
+    /// The same in a cgroup of any hierarchy.
     fn command_in(&self, cgroup: &Path, command: &[&str]) -> Command {
         let script = r#"echo $$ > "$0/cgroup.procs"; exec "$@""#;
         let mut shell = Command::new("sh");
@@ -114,7 +114,7 @@ impl Scene {
         shell
     }
 
-    /// Dials once.
+    /// Connects once.
     fn dial(&mut self, cgroup: &str) {
         let (dial, port) = (dial(), self.port.clone());
         ok(&mut self.command(cgroup, &[dial.to_str().unwrap(), "tcp", FAR4, &port]));
@@ -124,7 +124,7 @@ impl Scene {
         self.dir.path().join("e.db")
     }
 
-    /// Ends the recording once it has this many connections; these columns of them.
+    /// Ends the recording once it has this many connections; returns these columns of them.
     fn rows(self, columns: &str, count: i64) -> Vec<Vec<String>> {
         let (db, port) = (self.db(), self.port.clone());
         let (_dir, _laid) = self.end(count);
@@ -132,8 +132,8 @@ impl Scene {
         sqlite3(&db, &sql)
     }
 
-    /// The same; what the test has made stays until these go.
-    fn end(self, count: i64) -> (TempDir, Laid) {
+    /// The same; the test's files and cgroups exist as long as the returned values.
+    fn end(self, count: i64) -> (TempDir, TempFiles) {
         let written = format!("SELECT count(*) FROM egress WHERE dst_port = {}", self.port);
         eventually("the rows are written", || {
             (value::<i64>(&self.db(), &written) == count).then_some(())
@@ -143,7 +143,7 @@ impl Scene {
     }
 }
 
-/// One connection from this cgroup; these columns of its row.
+/// These columns of a connection from this cgroup.
 fn row_of(cgroup: &str, columns: &str) -> Vec<String> {
     let mut scene = Scene::new();
     scene.dial(cgroup);
@@ -159,7 +159,7 @@ fn bundle(namespace: &str, id: &str) -> String {
     format!("/run/containerd/io.containerd.runtime.v2.task/{namespace}/{id}/config.json")
 }
 
-/// What Docker keeps of a container: moby, daemon/container/container.go, ToDisk.
+/// Docker's file about a container: moby, daemon/container/container.go, ToDisk.
 fn docker_file(id: &str, name: &str) -> String {
     format!(
         r#"{{"ID":"{id}","Name":"/{name}","Config":{{"Hostname":"h-{name}","Image":"img:1"}},
@@ -168,9 +168,9 @@ fn docker_file(id: &str, name: &str) -> String {
 }
 
 #[test]
-fn dockers_containers_are_told_by_their_files_with_every_driver_and_cgroup_parent() {
+fn docker_files_describe_containers_of_each_driver_and_cgroup_parent() {
     // moby: daemon/oci_linux.go, WithCgroups; GitHub's runner images: /actions_job
-    let (me, mut laid) = (id(), Laid::default());
+    let (me, mut laid) = (id(), TempFiles::default());
     let file = docker_file(&me, "web");
     laid.file(
         &format!("/var/lib/docker/containers/{me}/config.v2.json"),
@@ -192,10 +192,10 @@ fn dockers_containers_are_told_by_their_files_with_every_driver_and_cgroup_paren
 }
 
 #[test]
-fn a_users_containers_of_rootless_docker_and_podman_are_told_by_the_files_in_their_home() {
+fn files_in_a_home_describe_rootless_containers_of_that_user_only() {
     // systemd delegates user@UID.service; moby: daemon/oci_linux.go; podman:
     // libpod/container_internal_linux.go; containers/storage: containers.go
-    let (docker, podman, mut laid) = (id(), id(), Laid::default());
+    let (docker, podman, mut laid) = (id(), id(), TempFiles::default());
     // www-data's home, as Debian has it
     let share = "/var/www/.local/share";
     laid.file(
@@ -221,7 +221,7 @@ fn a_users_containers_of_rootless_docker_and_podman_are_told_by_the_files_in_the
         rootless(&format!("libpod-{podman}.scope/container")),
         ["podman", "own", "quay.io/img:2", "h-own", "", "", ""]
     );
-    // What a user's files say is that user's word: it names nobody else's container.
+    // a user's files describe no container of another user
     assert_eq!(
         row_of(&format!("/machine.slice/libpod-{podman}.scope"), COLUMNS),
         ["podman", "", "", "", "", "", ""]
@@ -229,10 +229,10 @@ fn a_users_containers_of_rootless_docker_and_podman_are_told_by_the_files_in_the
 }
 
 #[test]
-fn a_kubernetes_pod_of_containerd_has_namespace_pod_container_and_image() {
+fn containerd_pod_has_its_namespace_pod_container_and_image() {
     // containerd: internal/cri/annotations/annotations.go;
     // kubelet: pkg/kubelet/cm/pod_container_manager_linux.go
-    let (id, sandbox, mut laid) = (id(), id(), Laid::default());
+    let (id, sandbox, mut laid) = (id(), id(), TempFiles::default());
     laid.file(
         &bundle("k8s.io", &id),
         r#"{"ociVersion":"1.2.0","hostname":"web-0","annotations":{
@@ -271,9 +271,9 @@ fn a_kubernetes_pod_of_containerd_has_namespace_pod_container_and_image() {
 }
 
 #[test]
-fn a_container_of_nerdctl_has_its_name_and_one_in_dockers_is_in_that() {
+fn nerdctl_container_in_a_docker_container_has_its_name_and_the_outer_one() {
     // nerdctl: pkg/cmd/container/run_cgroup_linux.go, pkg/labels/labels.go
-    let (outer, inner, mut laid) = (id(), id(), Laid::default());
+    let (outer, inner, mut laid) = (id(), id(), TempFiles::default());
     laid.file(
         &format!("/var/lib/docker/containers/{outer}/config.v2.json"),
         &docker_file(&outer, "runner"),
@@ -291,9 +291,9 @@ fn a_container_of_nerdctl_has_its_name_and_one_in_dockers_is_in_that() {
 }
 
 #[test]
-fn a_pod_of_crio_and_a_container_of_podman_in_another_are_told_by_their_files() {
+fn files_describe_crio_pods_and_podman_containers_within_them() {
     // CRI-O: internal/config/cgmgr, pkg/annotations; containers/storage: containers.go
-    let (pod, inner, mut laid) = (id(), id(), Laid::default());
+    let (pod, inner, mut laid) = (id(), id(), TempFiles::default());
     laid.file(
         &format!("/run/containers/storage/overlay-containers/{pod}/userdata/config.json"),
         r#"{"hostname":"api-1","annotations":{"io.kubernetes.container.name":"api",
@@ -348,7 +348,7 @@ fn a_pod_of_crio_and_a_container_of_podman_in_another_are_told_by_their_files() 
 }
 
 #[test]
-fn system_containers_have_their_name() {
+fn system_containers_have_their_names() {
     // LXC: src/lxc/cgroups/cgfsng.c; systemd: src/nspawn/nspawn-cgroup.c
     let me = std::process::id();
     for (cgroup, runtime, name) in [
@@ -368,8 +368,8 @@ fn system_containers_have_their_name() {
     }
 }
 
-/// A cgroup v1 hierarchy of the test's own, without controllers: cgroups(7), "named
-/// hierarchies". A process in its cgroups is in cgroup2's root, as on v1 alone.
+/// A cgroup v1 hierarchy without controllers: cgroups(7), "named hierarchies". A process in its
+/// cgroups is in cgroup2's root, as without cgroup2.
 struct V1 {
     dir: TempDir,
     name: String,
@@ -398,8 +398,7 @@ impl Drop for V1 {
     fn drop(&mut self) {
         let name = format!("name={}:", self.name);
         let all = || fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        // It goes a moment after its mount, or stays if a cgroup was still being taken
-        // away then: until the next time.
+        // It disappears a moment after its mount, unless a cgroup was being removed then.
         for _ in 0..10 {
             let _ = Command::new("umount").arg(self.dir.path()).output();
             for _ in 0..10 {
@@ -414,11 +413,11 @@ impl Drop for V1 {
 }
 
 #[test]
-fn on_cgroup_v1_alone_every_runtimes_path_names_its_container() {
+fn paths_of_all_runtimes_name_containers_on_cgroup_v1() {
     let v1 = V1::mount();
-    // which would outlive its mount with cgroups in it
-    let mut cgroups = Laid::default();
-    let (docker, pod, podman, mut laid) = (id(), id(), id(), Laid::default());
+    // with cgroups in it, it would outlive its mount
+    let mut cgroups = TempFiles::default();
+    let (docker, pod, podman, mut laid) = (id(), id(), id(), TempFiles::default());
     laid.file(
         &format!("/var/lib/docker/containers/{docker}/config.v2.json"),
         &docker_file(&docker, "web"),
@@ -434,7 +433,7 @@ fn on_cgroup_v1_alone_every_runtimes_path_names_its_container() {
     );
     let scene = Scene::new();
     let dial = dial();
-    // A process of milliseconds, the child of one that moves, and one that stays a while.
+    // Children of a process that moves there; they live milliseconds.
     for cgroup in [
         format!("docker/{docker}"),
         format!("kubepods/burstable/pod1/{pod}"),
@@ -460,8 +459,8 @@ fn on_cgroup_v1_alone_every_runtimes_path_names_its_container() {
 }
 
 #[test]
-fn a_cgroups_path_of_4_kib_still_names_its_container() {
-    // beyond the 1,024 bytes that the kernel's tracepoints have of a path
+fn cgroup_path_of_4_kib_names_its_container() {
+    // longer than the 1,024 bytes of a path that the kernel's tracepoints have
     let (outer, inner) = (id(), id());
     let deep = vec!["d".repeat(255); 14].join("/");
     let top = format!("/docker/{outer}");
@@ -480,8 +479,8 @@ fn a_cgroups_path_of_4_kib_still_names_its_container() {
 }
 
 #[test]
-fn hostile_files_and_names_break_no_line_table_json_csv_or_terminal() {
-    let (big, broken, evil, mut laid) = (id(), id(), id(), Laid::default());
+fn hostile_files_and_names_break_no_output() {
+    let (big, broken, evil, mut laid) = (id(), id(), id(), TempFiles::default());
     laid.file(&bundle("k8s.io", &big), "");
     let sparse = fs::File::options().write(true).open(bundle("k8s.io", &big));
     sparse.unwrap().set_len(100 << 20).unwrap();
@@ -496,7 +495,7 @@ fn hostile_files_and_names_break_no_line_table_json_csv_or_terminal() {
     for id in [&big, &broken, &evil] {
         scene.dial(&cgroup(id));
     }
-    // a path of many levels, and one that is no UTF-8
+    // a path of many levels
     let levels = vec!["d".repeat(200); 3].join("/");
     scene.dial(&format!("{}/{levels}", cgroup(&evil)));
     let (db, port) = (scene.db(), scene.port.clone());
@@ -550,8 +549,8 @@ fn hostile_files_and_names_break_no_line_table_json_csv_or_terminal() {
 }
 
 #[test]
-fn the_questions_about_who_it_was_have_their_answers() {
-    let (web, mut laid) = (id(), Laid::default());
+fn questions_about_processes_and_containers_are_answered() {
+    let (web, mut laid) = (id(), TempFiles::default());
     laid.file(
         &format!("/var/lib/docker/containers/{web}/config.v2.json"),
         &docker_file(&web, "web"),
@@ -570,9 +569,9 @@ fn the_questions_about_who_it_was_have_their_answers() {
         "--clear-groups",
     ];
     ok(&mut scene.command(unit, &[&www[..], &tcp("files.test")].concat()));
-    // A job on a runner of one's own (actions/runner: src/Misc/layoutbin/systemd.svc.sh.template),
-    // without a container: its steps are children of Runner.Worker. The shell of this one
-    // is gone when its child dials.
+    // A job on a self-hosted runner (actions/runner: src/Misc/layoutbin/systemd.svc.sh.template),
+    // without a container: its steps are children of Runner.Worker. This step's shell has
+    // exited when its child connects.
     let runner = "/system.slice/actions.runner.shop-web.host1.service";
     let worker = scene.dir.path().join("Runner.Worker");
     fs::copy("/bin/bash", &worker).unwrap();
@@ -629,7 +628,7 @@ fn the_questions_about_who_it_was_have_their_answers() {
         let question = question.replace("PARENT", &pid);
         assert_eq!(answer(&question, column), expected, "{question}");
     }
-    // the tests themselves may be children of one
+    // the tests may be children of bash, too
     let bash = format!("what did the children of bash talk to on port {port}");
     assert!(answer(&bash, "host").contains("late.test"));
     let unit = "actions.runner.shop-web.host1.service";
@@ -638,7 +637,7 @@ fn the_questions_about_who_it_was_have_their_answers() {
 }
 
 #[test]
-fn cgroup2_is_found_where_another_file_system_lies_over_it() {
+fn cgroup2_is_found_beneath_another_file_system() {
     let script = r#"mount -t tmpfs none "$1"; exec "$2" check"#;
     let mut unshare = Command::new("unshare");
     unshare.args(["--mount", "sh", "-ec", script, "sh"]);

@@ -1,5 +1,5 @@
-//! Containers on a real Docker daemon that the test starts in a network
-//! namespace of its own: its bridge and firewall rules stay there.
+//! Containers on a real Docker daemon, which each test starts in its own network namespace:
+//! bridge and firewall rules stay there.
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::docker::{Docker, GATEWAY};
 use support::*;
 
 #[test]
-fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_milliseconds() {
+fn connections_have_their_containers_details_even_of_processes_that_live_milliseconds() {
     let (docker, port) = Docker::with_names();
     let (_dir, db) = history();
     let recorder = docker.record(&db);
@@ -30,7 +30,7 @@ fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_
         ]),
         "hello"
     );
-    // One after the other, then at once: each is gone within milliseconds.
+    // One by one, then at the same time: each lives milliseconds.
     let (half, crowd) = (volume(5), volume(20));
     for i in 0..half {
         docker.run(&[
@@ -143,7 +143,7 @@ fn a_containers_traffic_has_its_name_image_hostname_and_ip_even_of_a_process_of_
 }
 
 #[test]
-fn dockers_own_name_server_names_its_clients_connections_and_has_rows_of_its_own() {
+fn docker_dns_names_connections_of_its_clients_and_its_own_queries_are_recorded() {
     let (docker, port) = Docker::with_names();
     ok(&mut docker.cli(&["network", "create", "shop"]));
     let server = ["busybox", "httpd", "-f", "-p", "8080"];
@@ -174,7 +174,7 @@ fn dockers_own_name_server_names_its_clients_connections_and_has_rows_of_its_own
     );
     let own = |name| ["dial", name, "127.0.0.11", "53", "answered"];
     assert_eq!(asked, [own("backend"), own("outside.test")]);
-    // what it does not know itself the daemon asks on, for itself
+    // names that the daemon does not know it looks up itself
     let forwarded = sqlite3(
         &db,
         "SELECT DISTINCT comm, qname, server_ip, container_name FROM dns
@@ -184,11 +184,11 @@ fn dockers_own_name_server_names_its_clients_connections_and_has_rows_of_its_own
 }
 
 #[test]
-fn without_a_daemon_containers_cost_details_and_no_events() {
+fn missing_daemon_costs_details_and_no_events() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
-    // A container's cgroup as Docker lays it out; nobody to ask about it.
+    // A container's cgroup as Docker lays it out.
     let id = "0123456789abcdef".repeat(4);
     let mut egrets = egrets();
     egrets.env("DOCKER_HOST", "unix:///no/such/docker.sock");
@@ -222,13 +222,13 @@ fn without_a_daemon_containers_cost_details_and_no_events() {
 }
 
 #[test]
-fn a_daemon_that_hangs_in_mid_run_costs_no_event_and_its_late_answers_still_count() {
+fn hanging_daemon_costs_no_event_and_its_late_answers_count() {
     let mut docker = Docker::start(&[]);
     docker.net.dnsmasq(&[&format!("--listen-address={FAR4}")]);
     let port = docker.net.http("hello").to_string();
     let (_dir, db) = history();
     ok(&mut docker.cli(&["network", "create", "own"]));
-    // Started before the recording, they dial when the daemon is stopped.
+    // Started before the recording, they connect while the daemon is stopped.
     let dial = ["img:1", "busybox", "sh", "-c"];
     let script = format!(
         "while [ ! -e /go/now ]; do busybox sleep 0.1; done; dial tcp {FAR4} {port}; busybox sleep 600"
@@ -245,7 +245,7 @@ fn a_daemon_that_hangs_in_mid_run_costs_no_event_and_its_late_answers_still_coun
         ok(command.args(options).args(dial).arg(&script));
     }
     let recorder = docker.record(&db);
-    // SIGSTOP: it accepts, and never answers.
+    // It accepts connections and never answers.
     let pid = docker.daemon.0.id().to_string();
     run("kill", &["-STOP", &pid]);
     fs::write(go.join("now"), "").unwrap();
@@ -276,7 +276,7 @@ fn a_daemon_that_hangs_in_mid_run_costs_no_event_and_its_late_answers_still_coun
 }
 
 #[test]
-fn a_container_is_shown_as_it_was_called_then_and_with_the_address_that_it_had() {
+fn container_keeps_its_old_name_and_address_after_rename_and_restart() {
     let docker = Docker::start(&[]);
     let port = docker.net.http("hello").to_string();
     let (_dir, db) = history();
@@ -288,7 +288,7 @@ fn a_container_is_shown_as_it_was_called_then_and_with_the_address_that_it_had()
     dial("web");
     ok(&mut docker.cli(&["rename", "web", "shop"]));
     dial("shop");
-    // another one takes its address meanwhile, and its name
+    // meanwhile another container takes its address and its name
     ok(&mut docker.cli(&["stop", "--time", "0", "shop"]));
     start("web");
     ok(&mut docker.cli(&["start", "shop"]));
@@ -324,7 +324,7 @@ fn a_container_is_shown_as_it_was_called_then_and_with_the_address_that_it_had()
 }
 
 #[test]
-fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked_up_again() {
+fn stopped_daemon_costs_no_known_name_and_is_used_again_after_its_restart() {
     let mut docker = Docker::start(&[]);
     let port = docker.net.http("hello").to_string();
     let (_dir, db) = history();
@@ -353,7 +353,7 @@ fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked
 
     docker.end_daemon("-KILL");
     recorder.expect("until it answers");
-    // one that begins now finds no daemon, nor what the container is called
+    // a recorder that starts now finds neither daemon nor name
     let late = docker.record(&late_db);
     fs::write(go.join("2"), "").unwrap();
     dials(&db, 2);
@@ -365,7 +365,7 @@ fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked
     docker.restart_daemon();
     recorder.expect("Docker's daemon answers again");
     late.expect("Docker's daemon answers again");
-    eventually("the name that was not known", || {
+    eventually("the missing name", || {
         (value::<i64>(&late_db, unnamed) == 0).then_some(())
     });
     ok(&mut docker.cli(&["rename", "before", "again"]));
@@ -376,7 +376,7 @@ fn a_daemon_that_is_stopped_in_mid_run_costs_no_name_that_is_known_and_is_picked
         .args(["tcp", GATEWAY, &port]));
     dials(&db, 4);
 
-    // kindly, this time
+    // this time with SIGTERM
     docker.end_daemon("-TERM");
     recorder.expect("until it answers");
     fs::write(go.join("4"), "").unwrap();

@@ -11,7 +11,7 @@ use std::thread;
 use support::*;
 
 #[test]
-fn five_thousand_processes_of_milliseconds_all_have_their_program_and_arguments() {
+fn five_thousand_short_lived_processes_have_their_program_and_arguments() {
     let net = Net::new();
     let (dir, db) = history();
     // Programs of many names, so that one taken for another shows.
@@ -73,7 +73,7 @@ fn five_thousand_processes_of_milliseconds_all_have_their_program_and_arguments(
 }
 
 #[test]
-fn what_a_script_and_all_below_it_caused_is_one_query() {
+fn one_query_finds_what_a_script_and_its_descendants_did() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (dir, db) = history();
@@ -155,7 +155,7 @@ fn what_a_script_and_all_below_it_caused_is_one_query() {
 }
 
 #[test]
-fn a_socket_that_outlives_its_process_is_still_that_process_and_tracked() {
+fn socket_that_outlives_its_process_still_belongs_to_it_and_is_tracked() {
     let net = Net::new();
     let port = net.echo().to_string();
     let (_dir, db) = history();
@@ -173,7 +173,7 @@ fn a_socket_that_outlives_its_process_is_still_that_process_and_tracked() {
 }
 
 #[test]
-fn arguments_are_left_out_on_request() {
+fn no_args_leaves_arguments_out() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
@@ -191,7 +191,7 @@ fn arguments_are_left_out_on_request() {
 }
 
 #[test]
-fn hostile_arguments_stay_in_their_line_and_their_field() {
+fn hostile_arguments_stay_in_their_line_and_field() {
     use std::os::unix::ffi::OsStrExt;
     let net = Net::new();
     let port = net.http("x").to_string();
@@ -223,7 +223,7 @@ fn hostile_arguments_stay_in_their_line_and_their_field() {
 }
 
 #[test]
-fn a_program_with_a_hostile_name_stays_in_its_line_its_field_and_its_cell() {
+fn hostile_program_name_stays_in_its_line_field_and_cell() {
     use std::os::unix::ffi::OsStrExt;
     let net = Net::new();
     let port = net.http("x").to_string();
@@ -273,7 +273,7 @@ fn a_program_with_a_hostile_name_stays_in_its_line_its_field_and_its_cell() {
 }
 
 #[test]
-fn a_process_has_who_had_logged_in() {
+fn process_has_its_login_user() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();

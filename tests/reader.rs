@@ -6,11 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::rc::Rc;
 
-use egrets::model::{
-    Connection, Endpoint, Name, Outcome, Process, Protocol, Record, Source, dst_scope,
-};
+use egrets::model::{Connection, Name, Outcome, Record, Source, builders};
 use egrets::store::{Access, Recording, Store};
 use tempfile::TempDir;
 
@@ -49,44 +46,18 @@ fn history() -> (TempDir, PathBuf) {
         hooks: String::new(),
     };
     let mut store = Store::open(&db, &Access::default(), &recording).unwrap();
-    for (id, outcome) in [(1, Outcome::Connected), (2, Outcome::Refused)] {
-        store.add(&Record::Opened(connection(id, start_ts + id, outcome)));
+    for (number, outcome) in [(1, Outcome::Connected), (2, Outcome::Refused)] {
+        let ts = start_ts + number as i64;
+        store.add(&Record::Opened(connection(number, ts, outcome)));
     }
     store.finish(start_ts + 1_000_000_000).unwrap();
     (dir, db)
 }
 
-fn connection(id: i64, ts: i64, outcome: Outcome) -> Connection {
-    let ip = [192, 0, 2, 1].into();
-    assert_eq!(dst_scope(ip), "public");
+fn connection(number: u64, ts: i64, outcome: Outcome) -> Connection {
     Connection {
-        id,
+        number,
         ts,
-        process: Rc::new(Process {
-            serial: 1,
-            pid: 4242,
-            start_ns: 1,
-            ppid: None,
-            parent_comm: None,
-            comm: "curl".to_owned(),
-            exe: Some("/usr/bin/curl".to_owned()),
-            cmdline: None,
-            uid: 1000,
-            user: Some("alice".to_owned()),
-            cgroup: None,
-            unit: None,
-            container: None,
-            netns: None,
-            start_ts: ts,
-            login_uid: None,
-            login_user: None,
-            parent: None,
-            session: None,
-        }),
-        tid: 4242,
-        protocol: Protocol::Tcp,
-        src: None,
-        dst: Endpoint { ip, port: 443 },
         name: Some(Name {
             host: "www.example.com".into(),
             source: Source::Process,
@@ -96,16 +67,7 @@ fn connection(id: i64, ts: i64, outcome: Outcome) -> Connection {
             rival_names: Vec::new(),
         }),
         outcome,
-        errno: None,
-        latency_us: None,
-        tx_bytes: None,
-        rx_bytes: None,
-        tx_packets: None,
-        rx_packets: None,
-        duration_us: None,
-        already_open: false,
-        raw: false,
-        shared_pid: None,
+        ..builders::connection("curl")
     }
 }
 

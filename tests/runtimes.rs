@@ -1,5 +1,5 @@
-//! Containers of podman and containerd, run by those themselves: on this machine, where
-//! cgroups are hybrid, and in the machines of scripts/kernels.sh, where cgroup2 is all.
+//! Containers run by podman and containerd: on this machine, where cgroups are hybrid, and in
+//! the virtual machines of scripts/kernels.sh, which have cgroup2 alone.
 
 mod support;
 
@@ -11,11 +11,10 @@ use std::process::{Command, Stdio};
 use support::*;
 use tempfile::TempDir;
 
-/// podman, as root, without systemd: its containers' files are where they always are. The
-/// machines of the tests may lack CAP_SYS_RESOURCE, so no limit may be raised, which its
-/// own runtime, crun, does.
+/// podman as root, without systemd, with its files in the default directories. Test machines may
+/// lack CAP_SYS_RESOURCE, so runc replaces crun, which raises limits.
 struct Podman {
-    apart: Apart,
+    isolated: Isolated,
 }
 
 const IMAGE: &str = "localhost/img:1";
@@ -26,7 +25,7 @@ impl Podman {
     fn new(net: &Net, tar: &Path, cgroups: Cgroups) -> Podman {
         let dirs = ["/var/lib/containers", "/run/containers", "/run/libpod"];
         let podman = Podman {
-            apart: Apart::new(&dirs, cgroups),
+            isolated: Isolated::new(&dirs, cgroups),
         };
         ok(&mut podman.command(net, &["import", tar.to_str().unwrap(), IMAGE]));
         podman
@@ -38,25 +37,25 @@ impl Podman {
             .args(["--cgroup-manager", "cgroupfs", "--runtime", "runc"])
             .args(["--storage-driver", "vfs"])
             .args(args);
-        self.apart.near(net, &podman)
+        self.isolated.near(net, &podman)
     }
 }
 
-/// A mount namespace in which these directories are empty: what the machine runs itself is
-/// not to be touched. egrets is started in it too, so that it finds the files there.
-struct Apart(Guard);
+/// A mount namespace in which these directories are empty, so that the machine's own containers
+/// are left alone. egrets runs in it, too, to find the files there.
+struct Isolated(Guard);
 
 /// Which cgroups a runtime finds at /sys/fs/cgroup.
 #[derive(Clone, Copy, PartialEq)]
 enum Cgroups {
-    /// The machine's own: hybrid here, cgroup2 alone in the virtual ones.
+    /// The machine's: hybrid here, cgroup2 alone in the virtual machines.
     Own,
-    /// Controllers of cgroup v1 alone: hybrid ones without their cgroup2.
+    /// Cgroup v1 alone: hybrid ones without their cgroup2.
     V1,
 }
 
-impl Apart {
-    fn new(dirs: &[&str], cgroups: Cgroups) -> Apart {
+impl Isolated {
+    fn new(dirs: &[&str], cgroups: Cgroups) -> Isolated {
         let v1 = "umount /sys/fs/cgroup/unified\n";
         let script = r#"for dir; do mkdir -p "$dir"; mount -t tmpfs none "$dir"; done
             echo ready; exec sleep 600"#;
@@ -72,10 +71,10 @@ impl Apart {
         let out = holder.0.stdout.take().unwrap();
         BufReader::new(out).read_line(&mut ready).unwrap();
         assert_eq!(ready, "ready\n");
-        Apart(holder)
+        Isolated(holder)
     }
 
-    /// This command in there, and in the near network.
+    /// This command in the mount namespace and in the near network.
     fn near(&self, net: &Net, command: &Command) -> Command {
         let mut nsenter = self.enter(command);
         nsenter.arg(format!("--net=/run/netns/{}", net.near));
@@ -110,23 +109,23 @@ fn rows(db: &Path, columns: &str, port: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn a_container_of_podmans_has_its_name_image_and_hostname() {
-    podmans_containers(Cgroups::Own);
+fn podman_container_has_its_name_image_and_hostname() {
+    podman_containers(Cgroups::Own);
 }
 
 #[test]
 #[ignore = "needs cgroup v1's controllers beside cgroup2: make test"]
-fn a_container_of_podmans_has_its_name_where_cgroup_v1_is_all() {
-    podmans_containers(Cgroups::V1);
+fn podman_container_has_its_name_on_cgroup_v1() {
+    podman_containers(Cgroups::V1);
 }
 
-fn podmans_containers(cgroups: Cgroups) {
+fn podman_containers(cgroups: Cgroups) {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (dir, db) = history();
     let podman = Podman::new(&net, &image::tar(dir.path(), &[]), cgroups);
-    let recorder = podman.apart.record(&db);
-    // the container's own process, and what another one starts
+    let recorder = podman.isolated.record(&db);
+    // the container's first process, and a child of it
     let run = |name: &str, script: &str| {
         let hostname = format!("h-{name}");
         let mut command = podman.command(&net, &["run", "--network", "host"]);
@@ -156,10 +155,10 @@ fn podmans_containers(cgroups: Cgroups) {
     assert_eq!(got, [row("first"), row("second"), row("second")]);
 }
 
-/// A containerd that keeps its state where it always does.
+/// A containerd with its state in the default directory.
 struct Containerd {
     dir: TempDir,
-    apart: Apart,
+    isolated: Isolated,
     _daemon: Guard,
 }
 
@@ -175,8 +174,8 @@ impl Containerd {
         fs::write(at("config.toml"), config).unwrap();
         let mut command = Command::new("containerd");
         command.args(["--config", &at("config.toml")]);
-        let apart = Apart::new(&["/run/containerd"], cgroups);
-        let daemon = apart
+        let isolated = Isolated::new(&["/run/containerd"], cgroups);
+        let daemon = isolated
             .near(net, &command)
             .stdout(Stdio::null())
             .stderr(fs::File::create(at("log")).unwrap())
@@ -184,7 +183,7 @@ impl Containerd {
             .unwrap();
         let containerd = Containerd {
             _daemon: Guard(daemon),
-            apart,
+            isolated,
             dir,
         };
         eventually("containerd answers", || {
@@ -201,30 +200,30 @@ impl Containerd {
         let mut ctr = Command::new("ctr");
         ctr.arg("--address").arg(self.dir.path().join("sock"));
         ctr.args(["--namespace", namespace]).args(args);
-        self.apart.near(net, &ctr)
+        self.isolated.near(net, &ctr)
     }
 }
 
 #[test]
-fn containerds_containers_are_told_by_the_bundles_that_it_really_makes() {
-    containerds_containers(Cgroups::Own);
+fn containerd_containers_have_the_annotations_of_their_bundles() {
+    containerd_containers(Cgroups::Own);
 }
 
 #[test]
 #[ignore = "needs cgroup v1's controllers beside cgroup2: make test"]
-fn containerds_containers_are_told_where_cgroup_v1_is_all() {
-    containerds_containers(Cgroups::V1);
+fn containerd_containers_have_their_annotations_on_cgroup_v1() {
+    containerd_containers(Cgroups::V1);
 }
 
-fn containerds_containers(cgroups: Cgroups) {
+fn containerd_containers(cgroups: Cgroups) {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (dir, db) = history();
     image::tar(dir.path(), &[]);
     let root = dir.path().join("root").display().to_string();
     let containerd = Containerd::start(&net, cgroups);
-    let recorder = containerd.apart.record(&db);
-    // as nerdctl and the CRI plugin ask for them, and as ctr does
+    let recorder = containerd.isolated.record(&db);
+    // with the annotations of nerdctl, the CRI plugin and ctr
     let id = |n: u32| format!("{:062x}{}{n}", std::process::id(), cgroups as u8);
     let pod = [
         "io.kubernetes.cri.container-name=nginx",
@@ -245,13 +244,13 @@ fn containerds_containers(cgroups: Cgroups) {
         if let Some(cgroup) = cgroup {
             run.args(["--cgroup", cgroup]);
         }
-        // Its bundle goes with it: it stays until that was read on slow machines too.
+        // Its bundle is removed with it: it lives until a slow machine has read that.
         let script = format!("/bin/dial tcp {FAR4} {port}; busybox sleep 1");
         run.args([&root, &id(n), "/bin/busybox", "sh", "-c", &script]);
         ok(&mut run);
     }
     assert_eq!(recorder.stop(), 0);
-    // the pod's own, which the kubelet takes away
+    // the pod's cgroup, which the kubelet would remove
     let pod = format!("kubepods/burstable/pod{}", id(2));
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     for line in mounts.lines().filter(|line| line.contains(" cgroup")) {

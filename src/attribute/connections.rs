@@ -1,44 +1,45 @@
-//! What becomes of each attempt and flow. Three witnesses tell a TCP attempt's
-//! outcome, and none is enough alone: the state change with `sk_err`, what
-//! connect returned, and the socket's release.
+//! Attempts, connections and flows from start to end. Three sources report a TCP attempt's
+//! outcome, and none suffices alone: the state change with `sk_err`, the errno that connect
+//! returns, and the socket's release.
 
 use std::rc::Rc;
 
 use hashlink::LruCache;
+use nix::errno::Errno;
 
 use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
 use crate::model::{Connection, Name, Outcome, Process, Progress, Protocol, Record};
 
-/// Open ones that are followed. One whose end was lost goes out at last.
+/// Open connections followed. One whose end was lost is evicted at some time.
 const MAX_OPEN: usize = 262_144;
-/// Threads that are on their way out of connect at once.
+/// Attempts that wait for connect to return.
 const MAX_RETURNING: usize = 1024;
 
-/// A connection and what is needed to go on with it.
+/// A connection that has not ended.
 #[derive(Debug)]
-struct Open {
+struct OpenConnection {
     connection: Connection,
     /// When it began, nanoseconds since boot.
     ns: u64,
     established: bool,
-    /// How many lines of progress were due by now.
+    /// Progress lines that have been due so far.
     lines: u64,
 }
 
 pub struct Connections {
     /// Of the connection opened last.
     last_number: u64,
-    tcp: LruCache<u64, Open>,
-    flows: LruCache<FlowKey, Open>,
-    /// Attempts that have ended without an error, while connect may still return.
-    returning: LruCache<u64, Open>,
-    /// Sockets with flows that are older than the recording.
-    older: LruCache<u64, ()>,
+    tcp: LruCache<u64, OpenConnection>,
+    flows: LruCache<FlowKey, OpenConnection>,
+    /// Attempts that have ended without an error, while connect may still return one.
+    returning: LruCache<u64, OpenConnection>,
+    /// Sockets older than the recording that may have flows.
+    adopted: LruCache<u64, ()>,
 }
 
 /// What is known of a connection when it begins.
-pub struct Begun {
+pub struct ConnectionStart {
     pub ns: u64,
     pub ts: i64,
     pub process: Rc<Process>,
@@ -47,7 +48,7 @@ pub struct Begun {
 
 /// A moment, by both clocks.
 #[derive(Debug, Clone, Copy)]
-pub struct Now {
+pub struct Moment {
     /// Nanoseconds since boot.
     pub ns: u64,
     pub ts: i64,
@@ -60,20 +61,20 @@ impl Connections {
             tcp: LruCache::new(MAX_OPEN),
             flows: LruCache::new(MAX_OPEN),
             returning: LruCache::new(MAX_RETURNING),
-            older: LruCache::new(MAX_OPEN),
+            adopted: LruCache::new(MAX_OPEN),
         }
     }
 
-    /// A TCP attempt. A socket may try again after it failed.
-    pub fn attempt(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
-        self.released(connect.cookie, None, begun.ns, out);
-        let open = self.open(connect, begun, Outcome::InProgress);
+    /// A TCP attempt. A socket may connect again after a failure.
+    pub fn attempt(&mut self, connect: &Connect, start: ConnectionStart, out: &mut Vec<Record>) {
+        self.released(connect.cookie, None, start.ns, out);
+        let open = self.open(connect, start, Outcome::InProgress);
         out.push(Record::Opened(open.connection.clone()));
         self.tcp.insert(connect.cookie, open);
     }
 
-    /// A TCP connection, or an attempt, that was there before the recording.
-    pub fn found(&mut self, socket: &OpenSocket, begun: Begun, out: &mut Vec<Record>) {
+    /// A TCP connection or attempt that is older than the recording.
+    pub fn adopt(&mut self, socket: &OpenSocket, start: ConnectionStart, out: &mut Vec<Record>) {
         let connect = Connect {
             owner: socket.owner.clone(),
             cookie: socket.cookie,
@@ -87,21 +88,21 @@ impl Connections {
             true => Outcome::Connected,
             false => Outcome::InProgress,
         };
-        let mut open = self.open(&connect, begun, outcome);
+        let mut open = self.open(&connect, start, outcome);
         open.established = socket.established;
         open.connection.already_open = true;
         out.push(Record::Opened(open.connection.clone()));
         self.tcp.insert(socket.cookie, open);
     }
 
-    /// A socket that was there before: its flows are told with their packets.
-    pub fn found_flows(&mut self, cookie: u64) {
-        self.older.insert(cookie, ());
+    /// A socket that is older than the recording: its flows appear with their next packets.
+    pub fn adopt_flows(&mut self, cookie: u64) {
+        self.adopted.insert(cookie, ());
     }
 
-    /// A flow's first packet has left. Two threads that send at once may both be told
-    /// of: it is one flow.
-    pub fn flow(&mut self, connect: &Connect, begun: Begun, out: &mut Vec<Record>) {
+    /// A flow's first packet was sent. Two threads that send at the same time may both be
+    /// reported: it is one flow.
+    pub fn flow(&mut self, connect: &Connect, start: ConnectionStart, out: &mut Vec<Record>) {
         let key = FlowKey {
             cookie: connect.cookie,
             protocol: connect.protocol,
@@ -110,20 +111,20 @@ impl Connections {
         if self.flows.contains_key(&key) {
             return;
         }
-        let older = self.older.contains_key(&connect.cookie);
+        let adopted = self.adopted.contains_key(&connect.cookie);
         let outcome = match connect.protocol {
-            // whether it is answered, the peer tells
-            Protocol::SCTP if !connect.raw && !older => Outcome::InProgress,
+            // connected once the peer answers
+            Protocol::SCTP if !connect.raw && !adopted => Outcome::InProgress,
             Protocol::SCTP if !connect.raw => Outcome::Connected,
             _ => Outcome::Sent,
         };
-        let mut open = self.open(connect, begun, outcome);
-        open.connection.already_open = older;
+        let mut open = self.open(connect, start, outcome);
+        open.connection.already_open = adopted;
         out.push(Record::Opened(open.connection.clone()));
         self.flows.insert(key, open);
     }
 
-    /// The peer has answered an SCTP flow.
+    /// The peer answered an SCTP flow.
     pub fn associated(&mut self, key: FlowKey, refused: bool, ns: u64, out: &mut Vec<Record>) {
         let Some(open) = self.flows.get_mut(&key) else {
             return;
@@ -154,7 +155,7 @@ impl Connections {
         out.push(Record::Outcome(c.clone()));
     }
 
-    /// The socket has gone to CLOSE: a connection's end, or an attempt's.
+    /// The socket changed to CLOSE, which ends a connection or an attempt.
     pub fn closed(&mut self, state: &State, ns: u64, out: &mut Vec<Record>) {
         let Some(open) = self.tcp.get_mut(&state.cookie) else {
             return;
@@ -168,10 +169,10 @@ impl Connections {
             c.rx_bytes = Some(rx);
         }
         if open.established || state.was_open {
-            // Where the event of its making was lost it is still a connection.
+            // Even if the event of its establishment was lost.
             c.outcome = Outcome::Connected;
             c.errno = (state.err != 0).then_some(state.err);
-            if state.err == libc::ECONNRESET {
+            if state.err == Errno::ECONNRESET as i32 {
                 c.outcome = Outcome::Reset;
             }
             out.push(Record::Closed(c.clone()));
@@ -181,8 +182,8 @@ impl Connections {
         c.outcome = Outcome::of_errno(state.err);
         c.errno = (state.err != 0).then_some(state.err);
         out.push(Record::Outcome(c.clone()));
-        // Without an error, what connect returns may still tell: EADDRNOTAVAIL and
-        // a cancelled attempt both come here so, and only the first returns.
+        // EADDRNOTAVAIL and a cancelled attempt both end without an error here, but for the
+        // former connect returns one.
         if let Some(open) = self.tcp.remove(&state.cookie)
             && state.err == 0
         {
@@ -190,7 +191,7 @@ impl Connections {
         }
     }
 
-    /// connect returned this errno.
+    /// connect failed with this errno.
     pub fn failed(&mut self, cookie: u64, errno: i32, ns: u64, out: &mut Vec<Record>) {
         let undecided = self.tcp.get(&cookie).is_some_and(|open| !open.established);
         let open = match undecided {
@@ -207,7 +208,7 @@ impl Connections {
         out.push(Record::Outcome(open.connection));
     }
 
-    /// The socket is gone, or tries anew: what was still open came to nothing.
+    /// The socket was closed or connects again: an attempt without an outcome has failed.
     pub fn released(
         &mut self,
         cookie: u64,
@@ -231,7 +232,7 @@ impl Connections {
             let c = &mut open.connection;
             c.shared_pid = end.shared_pid.or(c.shared_pid);
             if c.outcome == Outcome::InProgress {
-                // where nobody answered; else what told of the answer was lost
+                // with packets from the peer, the event of its answer was lost
                 c.outcome = match c.rx_packets {
                     None | Some(0) => Outcome::Failed,
                     Some(_) => Outcome::Connected,
@@ -241,8 +242,8 @@ impl Connections {
         }
     }
 
-    /// What an open flow has come to, read at `now`.
-    pub fn flow_progress(&mut self, read: &FlowEnd, now: Now, out: &mut Vec<Record>) {
+    /// Counters of an open flow, read at `now`.
+    pub fn flow_progress(&mut self, read: &FlowEnd, now: Moment, out: &mut Vec<Record>) {
         let Some(open) = self.flows.get_mut(&read.key) else {
             return;
         };
@@ -254,11 +255,11 @@ impl Connections {
         }
     }
 
-    /// New counters of an open TCP connection, read at `now`.
-    pub fn carried(&mut self, carried: TcpCounters, now: Now, out: &mut Vec<Record>) {
-        if let Some(open) = self.tcp.get_mut(&carried.cookie) {
+    /// Counters of an open TCP connection, read at `now`.
+    pub fn tcp_progress(&mut self, counters: TcpCounters, now: Moment, out: &mut Vec<Record>) {
+        if let Some(open) = self.tcp.get_mut(&counters.cookie) {
             let c = &mut open.connection;
-            let new = (Some(carried.tx), Some(carried.rx));
+            let new = (Some(counters.tx), Some(counters.rx));
             if open.established && (c.tx_bytes, c.rx_bytes) != new {
                 (c.tx_bytes, c.rx_bytes) = new;
                 out.push(open.progress(now));
@@ -273,18 +274,23 @@ impl Connections {
             || !self.flows.is_empty()
     }
 
-    fn open(&mut self, connect: &Connect, begun: Begun, outcome: Outcome) -> Open {
+    fn open(
+        &mut self,
+        connect: &Connect,
+        start: ConnectionStart,
+        outcome: Outcome,
+    ) -> OpenConnection {
         self.last_number += 1;
-        Open {
+        OpenConnection {
             connection: Connection {
                 number: self.last_number,
-                ts: begun.ts,
-                process: begun.process,
+                ts: start.ts,
+                process: start.process,
                 tid: connect.owner.tid,
                 protocol: connect.protocol,
                 src: connect.src,
                 dst: connect.dst,
-                name: begun.name,
+                name: start.name,
                 outcome,
                 errno: None,
                 latency_us: None,
@@ -297,29 +303,29 @@ impl Connections {
                 raw: connect.raw,
                 shared_pid: connect.shared_pid,
             },
-            ns: begun.ns,
+            ns: start.ns,
             established: false,
             lines: 0,
         }
     }
 }
 
-impl Open {
-    fn progress(&mut self, now: Now) -> Record {
-        let due = lines_due(now.ns.saturating_sub(self.ns) / 1_000_000_000);
-        let more = due > self.lines;
-        self.lines = due;
+impl OpenConnection {
+    fn progress(&mut self, now: Moment) -> Record {
+        let lines = lines_due(now.ns.saturating_sub(self.ns) / 1_000_000_000);
+        let due = lines > self.lines;
+        self.lines = lines;
         Record::Progress(Progress {
             connection: self.connection.clone(),
             ts: now.ts,
-            due: more,
+            due,
         })
     }
 
-    /// A flow's counters; whether they have changed.
+    /// Takes over a flow's counters; returns whether they have changed.
     fn count(&mut self, bytes: FlowBytes) -> bool {
         let c = &mut self.connection;
-        // a packet socket gets what comes in for all
+        // a packet socket receives the packets of all sockets
         let back = c.protocol != Protocol::Packet;
         let new = (Some(bytes.tx), back.then_some(bytes.rx));
         if (c.tx_bytes, c.rx_bytes) == new {
@@ -332,8 +338,8 @@ impl Open {
     }
 }
 
-/// Lines of progress that the live log has of a connection this many seconds old:
-/// soon at first, after 2, 4, 8 seconds and so on, and then one a minute.
+/// Progress lines of a connection of this age in seconds: after 2, 4, 8 seconds and so on, and
+/// then one a minute.
 fn lines_due(seconds: u64) -> u64 {
     const MINUTE: u64 = 64;
     match seconds {
@@ -352,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_connection_has_a_line_soon_and_then_one_a_minute() {
+    fn progress_lines_double_their_interval_up_to_a_minute() {
         let lines: Vec<u64> = (1..=200)
             .filter(|s| lines_due(*s) > lines_due(s - 1))
             .collect();

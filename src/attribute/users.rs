@@ -1,5 +1,5 @@
-//! User names from /etc/passwd. Not through the name service switch: that may
-//! ask the network, which is what egrets watches, and wait for it.
+//! User names and homes from /etc/passwd. The name service switch is not used: it may query
+//! the network, which egrets records, and wait for it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,7 +15,7 @@ pub struct Users {
 const PASSWD: &str = "/etc/passwd";
 
 impl Users {
-    /// The name of a user id; None where /etc/passwd has none.
+    /// The name of a user id, if /etc/passwd has one.
     pub fn name(&mut self, uid: u32) -> Option<String> {
         let changed = fs::metadata(PASSWD).and_then(|m| m.modified()).ok();
         if changed != self.read_at {
@@ -26,7 +26,7 @@ impl Users {
     }
 }
 
-/// passwd(5): the first name of an id counts, as getpwuid(3) has it.
+/// passwd(5). The first name of an id counts, as for getpwuid(3).
 fn parse(passwd: &str) -> HashMap<u32, String> {
     let mut names = HashMap::new();
     for line in passwd.lines() {
@@ -40,7 +40,7 @@ fn parse(passwd: &str) -> HashMap<u32, String> {
     names
 }
 
-/// The home directory of a user id, as /etc/passwd has it.
+/// The home directory of a user id.
 pub fn home(uid: u32) -> Option<PathBuf> {
     let passwd = fs::read_to_string(PASSWD).ok()?;
     passwd.lines().find_map(|line| {
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_name_of_an_id_counts_and_broken_lines_do_not() {
+    fn first_name_of_an_id_counts_and_broken_lines_are_ignored() {
         let names =
             parse("root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:\nbroken\nx:y:z\n\nwww:x:33:33:::\n");
         assert_eq!(names.len(), 2);

@@ -6,8 +6,9 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use nix::unistd::{Gid, Uid, User, getgrouplist};
+use nix::unistd::{Uid, User, getgrouplist, setgid, setgroups, setuid};
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 pub struct Child {
     process: std::process::Child,
@@ -51,8 +52,8 @@ impl Child {
     /// terminal, Ctrl-C reaches it directly.
     pub fn forward(&self, signal: Option<i32>) {
         match signal {
-            Some(libc::SIGINT) if !std::io::stdin().is_terminal() => self.send(Signal::INT),
-            Some(libc::SIGTERM) => self.send(Signal::TERM),
+            Some(SIGINT) if !std::io::stdin().is_terminal() => self.send(Signal::INT),
+            Some(SIGTERM) => self.send(Signal::TERM),
             _ => {}
         }
     }
@@ -96,8 +97,7 @@ fn caller() -> Result<Option<User>> {
 fn become_user(command: &mut Command, user: &User) -> Result<()> {
     let name = CString::new(user.name.as_str())?;
     let groups = getgrouplist(&name, user.gid).context("groups of the user")?;
-    let gids: Vec<libc::gid_t> = groups.into_iter().map(Gid::as_raw).collect();
-    let (uid, gid) = (user.uid.as_raw(), user.gid.as_raw());
+    let (uid, gid) = (user.uid, user.gid);
     command
         .env("HOME", &user.dir)
         .env("USER", &user.name)
@@ -106,14 +106,10 @@ fn become_user(command: &mut Command, user: &User) -> Result<()> {
     // that was allocated before.
     unsafe {
         command.pre_exec(move || {
-            let ok = libc::setgroups(gids.len(), gids.as_ptr()) == 0
-                && libc::setgid(gid) == 0
-                && libc::setuid(uid) == 0;
-            if ok {
-                Ok(())
-            } else {
-                Err(std::io::Error::last_os_error())
-            }
+            setgroups(&groups)?;
+            setgid(gid)?;
+            setuid(uid)?;
+            Ok(())
         });
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address and a port; 0 where the protocol has none, or it can't be told.
+/// An address and a port, which is 0 where the protocol has none or it is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     pub ip: IpAddr,
@@ -15,7 +15,7 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// Stands for a destination that can't be told: what dials "any" dials loopback.
+/// An unknown destination. No connection goes to this address, as "any" means loopback.
 pub const UNKNOWN: Endpoint = Endpoint {
     ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     port: 0,
@@ -44,12 +44,12 @@ fn is_shared(ip: Ipv4Addr) -> bool {
     a == 100 && (64..128).contains(&b)
 }
 
-/// An IPv4 address in IPv6's clothes is that IPv4 address.
+/// The address in 16 bytes, an IPv4-mapped one as the IPv4 address.
 pub fn unmapped(addr: [u8; 16]) -> IpAddr {
     Ipv6Addr::from(addr).to_canonical()
 }
 
-/// The 16 bytes that the kernel side and the file know an address by.
+/// The 16 bytes of an address in the kernel side and in the history.
 pub fn mapped(ip: IpAddr) -> [u8; 16] {
     match ip {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_mapped_address_is_the_ipv4_address() {
+    fn mapped_ipv4_address_is_the_ipv4_address() {
         let v4: IpAddr = "192.0.2.7".parse().unwrap();
         assert_eq!(unmapped(mapped(v4)), v4);
         let v6: IpAddr = "2001:db8::7".parse().unwrap();

@@ -1,7 +1,9 @@
-//! TCP attempts and flows.
+//! TCP connections and flows.
 
 use std::net::IpAddr;
 use std::rc::Rc;
+
+use nix::errno::Errno;
 
 use super::{Endpoint, Name, Process, Protocol, UNKNOWN};
 
@@ -11,12 +13,12 @@ pub enum Outcome {
     Refused,
     Timeout,
     Unreachable,
-    /// Connected, then broken off by the peer.
+    /// The peer reset the connection.
     Reset,
     Denied,
     InProgress,
     Failed,
-    /// Of what has no connections: a packet left.
+    /// A packet was sent, by a protocol without connections.
     Sent,
 }
 
@@ -35,22 +37,22 @@ impl Outcome {
         }
     }
 
-    /// What an attempt that ended with this errno came to.
+    /// The outcome of an attempt that ended with this errno.
     pub fn of_errno(errno: i32) -> Outcome {
-        match errno {
-            libc::ECONNREFUSED => Outcome::Refused,
-            libc::ETIMEDOUT => Outcome::Timeout,
-            libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EHOSTDOWN => {
+        match Errno::from_raw(errno) {
+            Errno::ECONNREFUSED => Outcome::Refused,
+            Errno::ETIMEDOUT => Outcome::Timeout,
+            Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::EHOSTDOWN => {
                 Outcome::Unreachable
             }
-            libc::ECONNRESET => Outcome::Reset,
-            libc::EPERM | libc::EACCES => Outcome::Denied,
+            Errno::ECONNRESET => Outcome::Reset,
+            Errno::EPERM | Errno::EACCES => Outcome::Denied,
             _ => Outcome::Failed,
         }
     }
 }
 
-/// A TCP attempt or a flow of another protocol, as far as it is known.
+/// A TCP attempt or a flow of another protocol, as far as it is known yet.
 #[derive(Debug, Clone)]
 pub struct Connection {
     /// From 1, within the run; see [`Run::connection_id`](super::Run::connection_id).
@@ -63,25 +65,25 @@ pub struct Connection {
     pub dst: Endpoint,
     pub name: Option<Name>,
     pub outcome: Outcome,
-    /// Positive, of `<errno.h>`.
+    /// As in `<errno.h>`, positive.
     pub errno: Option<i32>,
     pub latency_us: Option<i64>,
     pub tx_bytes: Option<u64>,
     pub rx_bytes: Option<u64>,
-    /// Packets of a flow.
+    /// Of flows only, like `rx_packets`.
     pub tx_packets: Option<u64>,
     pub rx_packets: Option<u64>,
     pub duration_us: Option<i64>,
-    /// Older than the recording, which found it open.
+    /// It was open before the recording.
     pub already_open: bool,
-    /// From a raw socket: the process wrote its headers itself.
+    /// From a raw socket: the process writes the headers.
     pub raw: bool,
-    /// Another process than the owner that was seen to use the socket.
+    /// A process other than the owner that was seen to use the socket.
     pub shared_pid: Option<u32>,
 }
 
 impl Connection {
-    /// None where it can't be told: a frame that has no IP packet in it.
+    /// None where it is unknown: a frame without an IP packet.
     pub fn dst_ip(&self) -> Option<IpAddr> {
         (self.dst.ip != UNKNOWN.ip).then_some(self.dst.ip)
     }
@@ -95,49 +97,51 @@ impl Connection {
     }
 }
 
-/// How far a connection that is open has come.
+/// New counters of an open connection.
 #[derive(Debug, Clone)]
 pub struct Progress {
     pub connection: Connection,
     /// When its bytes were read.
     pub ts: i64,
-    /// Whether it is time for a line of it in the live log.
+    /// Whether the live log shows this one.
     pub due: bool,
 }
 
 /// The name of an errno, as in `<errno.h>`; `E<number>` for one without.
 pub fn errno_name(errno: i32) -> String {
-    let name = match errno {
-        libc::EPERM => "EPERM",
-        libc::EINTR => "EINTR",
-        libc::EAGAIN => "EAGAIN",
-        libc::ENOMEM => "ENOMEM",
-        libc::EACCES => "EACCES",
-        libc::EFAULT => "EFAULT",
-        libc::EINVAL => "EINVAL",
-        libc::EPIPE => "EPIPE",
-        libc::EPROTOTYPE => "EPROTOTYPE",
-        libc::EPROTONOSUPPORT => "EPROTONOSUPPORT",
-        libc::EOPNOTSUPP => "EOPNOTSUPP",
-        libc::EAFNOSUPPORT => "EAFNOSUPPORT",
-        libc::EADDRINUSE => "EADDRINUSE",
-        libc::EADDRNOTAVAIL => "EADDRNOTAVAIL",
-        libc::ENETDOWN => "ENETDOWN",
-        libc::ENETUNREACH => "ENETUNREACH",
-        libc::ENETRESET => "ENETRESET",
-        libc::ECONNABORTED => "ECONNABORTED",
-        libc::ECONNRESET => "ECONNRESET",
-        libc::ENOBUFS => "ENOBUFS",
-        libc::EISCONN => "EISCONN",
-        libc::ETIMEDOUT => "ETIMEDOUT",
-        libc::ECONNREFUSED => "ECONNREFUSED",
-        libc::EHOSTDOWN => "EHOSTDOWN",
-        libc::EHOSTUNREACH => "EHOSTUNREACH",
-        libc::EALREADY => "EALREADY",
-        libc::EPROTO => "EPROTO",
-        libc::ENOPROTOOPT => "ENOPROTOOPT",
-        libc::EMSGSIZE => "EMSGSIZE",
-        other => return format!("E{other}"),
-    };
-    name.to_string()
+    match Errno::from_raw(errno) {
+        Errno::UnknownErrno => format!("E{errno}"),
+        known => format!("{known:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errnos_have_their_names() {
+        for (errno, name) in [
+            (1, "EPERM"),
+            (11, "EAGAIN"),
+            (95, "EOPNOTSUPP"),
+            (111, "ECONNREFUSED"),
+            (113, "EHOSTUNREACH"),
+            (133, "EHWPOISON"), // the last one
+            (134, "E134"),
+            (512, "E512"), // ERESTARTSYS, which no program sees
+        ] {
+            assert_eq!(errno_name(errno), name);
+        }
+        let is_name = |name: &str| {
+            let word = name.strip_prefix('E');
+            word.is_some_and(|w| {
+                w.bytes()
+                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            })
+        };
+        for errno in 1..=133 {
+            assert!(is_name(&errno_name(errno)), "{}", errno_name(errno));
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{Endpoint, Process};
 
-/// How a DNS message travels.
+/// How a DNS message was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
     Udp,
@@ -50,7 +50,7 @@ pub struct ResourceRecord {
     pub ttl: u32,
 }
 
-/// A question and what became of it.
+/// A query and its outcome.
 #[derive(Debug, Clone)]
 pub struct Lookup {
     /// From 1, within the run; see [`Run::lookup_id`](super::Run::lookup_id).
@@ -59,13 +59,13 @@ pub struct Lookup {
     pub process: Rc<Process>,
     pub server: Endpoint,
     pub transport: Transport,
-    /// None where the message could not be read.
+    /// None where the message does not parse.
     pub qname: Option<Rc<str>>,
     pub qtype: Option<String>,
     pub rcode: Option<String>,
     pub latency_us: Option<i64>,
     pub status: LookupStatus,
     pub answers: Vec<ResourceRecord>,
-    /// Messages alike that this one stands for, itself among them.
+    /// Messages that this lookup counts: more than one where repeats were coalesced.
     pub times: u64,
 }

@@ -1,6 +1,6 @@
-//! What egrets reports: the processes, containers, lookups and connections that
-//! `attribute` makes of the kernel's events, and that the sinks store and print. A leaf:
-//! it depends on no other room.
+//! What egrets reports: the processes, containers, lookups and connections that `attribute`
+//! makes of the kernel's events, and that the sinks store and print. It depends on no other
+//! room.
 //!
 //! `ts` are nanoseconds since 1970 on the wall clock, `ns` nanoseconds since boot. Connections
 //! and lookups are numbered from 1 within a run: see [`Run`].
@@ -30,19 +30,19 @@ pub use run::{Run, tick_ns};
 /// What the sinks get, in the order in which it happened.
 #[derive(Debug, Clone)]
 pub enum Record {
-    /// A question went out; its [`Record::Lookup`] follows.
+    /// A query was sent; its [`Record::Lookup`] follows.
     Query(Lookup),
-    /// What became of a question.
+    /// A lookup is over, or a coalesced one has grown.
     Lookup(Lookup),
     /// An attempt or a flow began.
     Opened(Connection),
     /// An attempt's outcome is known.
     Outcome(Connection),
-    /// The bytes of a connection or a flow have grown; nothing else has changed.
+    /// The counters of a connection or a flow have changed.
     Progress(Progress),
     /// A connection or a flow has ended.
     Closed(Connection),
-    /// A container was seen first, or its details have changed.
+    /// A container appeared, or its details have changed.
     Container(ContainerUpdate),
     /// Events were lost.
     Gap(Gap),

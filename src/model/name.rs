@@ -2,20 +2,20 @@
 
 use std::rc::Rc;
 
-/// Whose answer names a connection: the narrowest scope wins.
+/// The scope of the answer that names a connection. The narrowest wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// The process itself asked.
+    /// The process sent the query.
     Process,
-    /// A process that it descends from asked.
+    /// One of its ancestors did.
     Ancestor,
-    /// Somebody in the same container, or the same cgroup, asked.
+    /// A process in the same container or cgroup did.
     Container,
-    /// Somebody in the same network namespace asked.
+    /// A process in the same network namespace did.
     Netns,
-    /// Somebody on the host asked.
+    /// Any process on the host did.
     Host,
-    /// Nobody that egrets saw: the `/etc/hosts` that the process sees.
+    /// None did: the `/etc/hosts` that the process sees has the name.
     Hosts,
 }
 
@@ -32,7 +32,7 @@ impl Source {
     }
 }
 
-/// A destination's name and what it rests on.
+/// A destination's name and its evidence.
 #[derive(Debug, Clone)]
 pub struct Name {
     pub host: Rc<str>,
@@ -41,9 +41,9 @@ pub struct Name {
     pub age_ms: Option<u64>,
     /// Number of the lookup that it comes from; None without one.
     pub lookup: Option<u64>,
-    /// How many other names that scope has for the address.
+    /// Number of other names that the scope has for the address.
     pub rivals: usize,
-    /// The latest of them, [`MAX_RIVALS`] at most.
+    /// The latest [`MAX_RIVALS`] of them.
     pub rival_names: Vec<Rival>,
 }
 
@@ -55,5 +55,5 @@ pub struct Rival {
     pub lookup: Option<u64>,
 }
 
-/// The rivals that are kept by name for one connection.
+/// Rivals kept with their names for each connection.
 pub const MAX_RIVALS: usize = 16;

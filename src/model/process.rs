@@ -4,19 +4,19 @@ use std::rc::Rc;
 
 use super::Container;
 
-/// Who: a process between two changes of its identity. An exec, a new name,
-/// user, cgroup or network namespace makes another one.
+/// A process between two changes of its identity. An exec, a new name, user, cgroup or network
+/// namespace makes another one.
 #[derive(Debug)]
 pub struct Process {
-    /// Tells this identity from every other one of the run.
+    /// Unique within the run.
     pub serial: u64,
     /// The process (tgid) in the initial pid namespace.
     pub pid: u32,
-    /// Nanoseconds since boot: tells two users of one pid apart.
+    /// When it started, nanoseconds since boot. With the pid, it identifies the process.
     pub start_ns: u64,
     pub ppid: Option<u32>,
     pub parent_comm: Option<String>,
-    /// Of the thread group's leader.
+    /// The thread group leader's.
     pub comm: String,
     pub exe: Option<String>,
     pub cmdline: Option<String>,
@@ -28,19 +28,19 @@ pub struct Process {
     pub container: Option<Rc<Container>>,
     /// Inode number, as lsns(8) shows it.
     pub netns: Option<u32>,
-    /// Who had logged in, as audit keeps it.
+    /// The user who logged in, as audit records it.
     pub login_uid: Option<u32>,
     pub login_user: Option<String>,
-    /// What started it.
+    /// The program that started it.
     pub parent: Option<Rc<Ancestor>>,
-    /// Pid of its session's leader, setsid(2).
+    /// Pid of its session leader, setsid(2).
     pub session: Option<u32>,
 }
 
 /// A program that started others: a process between two execs.
 #[derive(Debug)]
 pub struct Ancestor {
-    /// Tells it from every other one of the run.
+    /// Unique within the run, among processes, too.
     pub serial: u64,
     pub pid: u32,
     /// As [`Process::start_ns`].

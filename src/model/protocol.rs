@@ -1,4 +1,4 @@
-//! What carries a connection or a flow, and its name.
+//! Protocols of connections and flows, and their names.
 
 use std::sync::LazyLock;
 
@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 pub enum Protocol {
     Tcp,
     Udp,
-    /// Another one above IP, by its number.
+    /// Another protocol above IP, by its number.
     Ip(u8),
     /// Frames, from a packet socket.
     Packet,
 }
 
-/// Beside those of TCP and UDP, the names of IANA's registry of protocol numbers in lower
-/// case; `icmpv6`, `udplite` and `ospf` as they are better known.
+/// Names from IANA's registry of protocol numbers in lower case, except for the better known
+/// `icmpv6`, `udplite` and `ospf`. TCP and UDP have variants of their own.
 const NAMES: [(u8, &str); 26] = [
     (0, "hopopt"),
     (1, "icmp"),
@@ -43,7 +43,7 @@ const NAMES: [(u8, &str); 26] = [
     (137, "mpls-in-ip"),
 ];
 
-/// By number; `ip-253` for one without a name.
+/// By number; `ip-253` where there is no name.
 static BY_NUMBER: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut names: Vec<String> = (0..=u8::MAX).map(|n| format!("ip-{n}")).collect();
     for (number, name) in NAMES {

@@ -1,6 +1,6 @@
-//! The live log: records in, lines out, as text in the form of the first egrets
-//! or as JSON. A line waits a moment for its container's details, and with it
-//! all that follow: the order is that of what happened.
+//! The live log: records in, lines out, as text in the original egrets' format or as JSON. A
+//! line waits a moment for its container's details, and all later lines with it, as they are in
+//! the order in which things happened.
 
 mod json;
 mod text;
@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use crate::columns::RowContext;
 use crate::model::{Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub enum LineFormat {
     Json,
 }
 
-/// How long a line waits for what Docker says of its container.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a line waits for its container's details.
+const DETAILS_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub struct Printer {
     format: LineFormat,
@@ -36,6 +37,13 @@ struct Context {
 }
 
 impl Context {
+    fn row(&self) -> RowContext<'_> {
+        RowContext {
+            run: self.run,
+            containers: &self.containers,
+        }
+    }
+
     fn details(&self, process: &Process) -> Option<&ContainerDetails> {
         self.containers.details(process.container.as_deref()?)
     }
@@ -69,24 +77,24 @@ impl Printer {
         }
     }
 
-    /// Prints the lines that wait for nothing more.
+    /// Prints the lines that need not wait.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.print(PATIENCE)
+        self.print(DETAILS_TIMEOUT)
     }
 
-    /// Prints all that are left.
+    /// Prints all lines.
     pub fn finish(&mut self) -> io::Result<()> {
         self.print(Duration::ZERO)
     }
 
-    /// Whether a line waits: then the next flush should come soon.
+    /// Whether a line waits: it needs another flush soon.
     pub fn is_holding(&self) -> bool {
         !self.held.is_empty()
     }
 
-    fn print(&mut self, patience: Duration) -> io::Result<()> {
+    fn print(&mut self, timeout: Duration) -> io::Result<()> {
         while let Some((since, record)) = self.held.front() {
-            if self.is_pending(record) && since.elapsed() < patience {
+            if self.is_pending(record) && since.elapsed() < timeout {
                 break;
             }
             match self.format {

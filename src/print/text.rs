@@ -1,5 +1,5 @@
-//! The text form: `INFO[seconds] event key=value …`, with the events and fields
-//! of the first egrets in their order, and new ones after them.
+//! The text form: `INFO[seconds] event key=value …`, with the original egrets' events and fields
+//! in their order, and new ones after them.
 
 use std::io::{self, Write};
 
@@ -22,7 +22,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
     }
 }
 
-/// A line as it is put together.
+/// A line under construction.
 struct Line(String);
 
 impl Line {
@@ -39,7 +39,7 @@ impl Line {
         self
     }
 
-    fn known(self, key: &str, value: Option<impl ToString>) -> Line {
+    fn optional(self, key: &str, value: Option<impl ToString>) -> Line {
         match value {
             Some(value) => self.field(key, &value.to_string()),
             None => self,
@@ -52,8 +52,8 @@ impl Line {
     }
 }
 
-/// A value with blanks, quotes or nothing in it is quoted; what does not print is
-/// escaped, so that a line stays a line.
+/// Quotes a value that is empty or has blanks, quotes or `=` in it, and escapes unprintable
+/// characters: each record stays on its line.
 fn quote(value: &str) -> String {
     let safe = printable(value);
     if value.is_empty() || safe.contains([' ', '"', '=']) || safe.len() != value.len() {
@@ -84,26 +84,26 @@ fn opened(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<
             detail(|d| &d.hostname).unwrap_or("none"),
         )
         .field("container.ip", detail(|d| &d.ip).unwrap_or("none"))
-        .known("container.name", detail(|d| &d.name))
-        .known("dns.source", c.name.as_ref().map(|n| n.source.as_str()))
-        .known("dns.age_ms", c.name.as_ref().and_then(|n| n.age_ms))
-        .known(
+        .optional("container.name", detail(|d| &d.name))
+        .optional("dns.source", c.name.as_ref().map(|n| n.source.as_str()))
+        .optional("dns.age_ms", c.name.as_ref().and_then(|n| n.age_ms))
+        .optional(
             "dns.rivals",
             c.name.as_ref().map(|n| n.rivals).filter(|n| *n > 0),
         )
-        .known("user", p.user.clone().or(Some(p.uid.to_string())))
-        .known("exe", p.exe.as_ref())
-        .known("parent", p.parent_comm.as_ref())
-        .known("already_open", c.already_open.then_some("yes"))
-        .known("raw", c.raw.then_some("yes"))
-        .known("id", Some(context.run.connection_id(c.number)))
-        .known("pod", detail(|d| &d.pod))
-        .known("pod_namespace", detail(|d| &d.pod_namespace))
-        .known("container.outer", outer)
+        .optional("user", p.user.clone().or(Some(p.uid.to_string())))
+        .optional("exe", p.exe.as_ref())
+        .optional("parent", p.parent_comm.as_ref())
+        .optional("already_open", c.already_open.then_some("yes"))
+        .optional("raw", c.raw.then_some("yes"))
+        .optional("id", Some(context.run.connection_id(c.number)))
+        .optional("pod", detail(|d| &d.pod))
+        .optional("pod_namespace", detail(|d| &d.pod_namespace))
+        .optional("container.outer", outer)
         .end(out)
 }
 
-/// An address with its port, where there is one.
+/// An address, with its port if it has one.
 fn destination(c: &Connection) -> String {
     match (c.dst_ip(), c.dst_port()) {
         (None, _) => "none".into(),
@@ -112,7 +112,7 @@ fn destination(c: &Connection) -> String {
     }
 }
 
-/// The part that a connection's later lines share with its first.
+/// The beginning of a connection's later lines.
 fn follow_up(event: &str, c: &Connection, context: &Context, after_us: Option<i64>) -> Line {
     Line::new(event, c.ts + after_us.unwrap_or(0) * 1000, context)
         .field("comm", &c.process.comm)
@@ -129,10 +129,10 @@ fn outcome(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result
         context,
         c.latency_us.or(c.duration_us),
     )
-    .known("errno", c.errno.map(errno_name))
-    .known("latency", c.latency_us.map(millis))
-    .known("duration", c.duration_us.map(millis))
-    .known("id", Some(context.run.connection_id(c.number)))
+    .optional("errno", c.errno.map(errno_name))
+    .optional("latency", c.latency_us.map(millis))
+    .optional("duration", c.duration_us.map(millis))
+    .optional("id", Some(context.run.connection_id(c.number)))
     .end(out)
 }
 
@@ -140,26 +140,26 @@ fn progress(out: &mut dyn Write, p: &Progress, context: &Context) -> io::Result<
     let c = &p.connection;
     let age_us = (p.ts - c.ts).max(0) / 1000;
     follow_up("process.progress", c, context, Some(age_us))
-        .known("tx_bytes", c.tx_bytes)
-        .known("rx_bytes", c.rx_bytes)
-        .known("duration", Some(millis(age_us)))
-        .known("id", Some(context.run.connection_id(c.number)))
+        .optional("tx_bytes", c.tx_bytes)
+        .optional("rx_bytes", c.rx_bytes)
+        .optional("duration", Some(millis(age_us)))
+        .optional("id", Some(context.run.connection_id(c.number)))
         .end(out)
 }
 
 fn closed(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<()> {
     follow_up("process.close", c, context, c.duration_us)
-        .known(
+        .optional(
             "errno",
             c.errno
                 .map(errno_name)
                 .filter(|_| c.outcome != Outcome::Connected),
         )
-        .known("tx_bytes", c.tx_bytes)
-        .known("rx_bytes", c.rx_bytes)
-        .known("duration", c.duration_us.map(millis))
-        .known("shared_pid", c.shared_pid)
-        .known("id", Some(context.run.connection_id(c.number)))
+        .optional("tx_bytes", c.tx_bytes)
+        .optional("rx_bytes", c.rx_bytes)
+        .optional("duration", c.duration_us.map(millis))
+        .optional("shared_pid", c.shared_pid)
+        .optional("id", Some(context.run.connection_id(c.number)))
         .end(out)
 }
 
@@ -171,18 +171,18 @@ fn query(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> {
     dns(Line::new("dns.query", l.ts, context), l).end(out)
 }
 
-/// hostname and type, then who asked whom.
+/// hostname and type, then the process and the server.
 fn dns(line: Line, l: &Lookup) -> Line {
     line.field("hostname", l.qname.as_deref().unwrap_or("none"))
-        .known("type", l.qtype.as_ref())
+        .optional("type", l.qtype.as_ref())
         .field("comm", &l.process.comm)
         .field("pid", &l.process.pid.to_string())
         .field("server", &l.server.to_string())
-        .known(
+        .optional(
             "transport",
             Some(l.transport.as_str()).filter(|t| *t != "udp"),
         )
-        .known("times", Some(l.times).filter(|n| *n > 1))
+        .optional("times", Some(l.times).filter(|n| *n > 1))
 }
 
 fn answer(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> {
@@ -190,7 +190,7 @@ fn answer(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> 
     if l.status != LookupStatus::Answered {
         let event = format!("dns.{}", l.status.as_str());
         return dns(Line::new(&event, ts, context), l)
-            .known("rcode", l.rcode.as_ref())
+            .optional("rcode", l.rcode.as_ref())
             .end(out);
     }
     let line = |response: &str| {
@@ -199,12 +199,12 @@ fn answer(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> 
             .field("response", response)
     };
     let rest = |line: Line, rtype: Option<&String>, ttl: Option<u32>| {
-        line.known("type", rtype)
-            .known("ttl", ttl)
-            .known("rcode", l.rcode.as_ref().filter(|r| *r != "NOERROR"))
+        line.optional("type", rtype)
+            .optional("ttl", ttl)
+            .optional("rcode", l.rcode.as_ref().filter(|r| *r != "NOERROR"))
             .field("comm", &l.process.comm)
             .field("pid", &l.process.pid.to_string())
-            .known("latency", l.latency_us.map(millis))
+            .optional("latency", l.latency_us.map(millis))
     };
     if l.answers.is_empty() {
         return rest(line("none"), l.qtype.as_ref(), None).end(out);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fields_are_the_first_egrets_own_byte_for_byte() {
+    fn first_fields_are_the_original_egrets_byte_for_byte() {
         let mut c = connection("curl");
         c.ts = 1_500_000_000;
         c.dst = Endpoint {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_name_stays_on_its_line() {
+    fn hostile_name_stays_on_its_line() {
         let line = lines(&Record::Opened(connection("a b\n\x1b[2J\"=x")));
         assert_eq!(line.lines().count(), 1);
         assert!(

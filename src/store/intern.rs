@@ -8,8 +8,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use hashlink::LruCache;
-use rusqlite::{Connection as Db, OptionalExtension, ToSql, params};
+use rusqlite::{Connection as Db, OptionalExtension, ToSql, params, params_from_iter};
 
+use super::row;
+use crate::columns::{RowContext, Value};
 use crate::model::{
     Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
     Lookup, Process, Run, dst_scope, errno_name, mapped,
@@ -236,6 +238,13 @@ impl Interner {
         Ok(id)
     }
 
+    pub fn row_context(&self) -> RowContext<'_> {
+        RowContext {
+            run: self.run,
+            containers: &self.container_details,
+        }
+    }
+
     pub fn host(&mut self, db: &Db, name: &Rc<str>) -> rusqlite::Result<i64> {
         cached(&mut self.hosts.0, name, || {
             find_or_insert(
@@ -321,33 +330,17 @@ impl Interner {
             Some(parent) => Some(self.ancestor(db, recording, parent)?),
             None => None,
         };
-        db.prepare_cached(
-            "INSERT INTO process (recording_id, pid, start_ns, ppid, parent_comm, comm, exe, cmdline,
-                                  uid, user, cgroup, unit, container_id, netns, start_ts,
-                                  login_uid, login_user, parent_id, session)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-        )?
-        .execute(params![
-            recording,
-            p.pid,
-            p.start_ns as i64,
-            p.ppid,
-            p.parent_comm,
-            p.comm,
-            p.exe,
-            p.cmdline,
-            p.uid,
-            p.user,
-            p.cgroup,
-            p.unit,
-            container,
-            p.netns,
-            self.run.start_ts(p.start_ns),
-            p.login_uid,
-            p.login_user,
-            parent,
-            p.session
-        ])?;
+        let context = self.row_context();
+        let keys: [Value; 5] = [
+            recording.into(),
+            (p.start_ns as i64).into(),
+            container.into(),
+            parent.into(),
+            p.session.into(),
+        ];
+        let columns = row::process_columns().map(|column| column.of_process(p, &context));
+        db.prepare_cached(&row::INSERT_PROCESS)?
+            .execute(params_from_iter(keys.into_iter().chain(columns)))?;
         let id = db.last_insert_rowid();
         self.processes.0.insert(p.serial, id);
         Ok(id)

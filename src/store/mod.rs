@@ -13,10 +13,11 @@ mod names;
 mod orphans;
 mod removal;
 mod retention;
+mod row;
 mod settings;
 mod status;
 #[cfg(test)]
-pub mod tests;
+pub(crate) mod tests;
 mod write;
 
 use std::collections::HashMap;

@@ -4,18 +4,16 @@ use std::collections::BTreeSet;
 
 use rusqlite::{
     Connection as Db, OptionalExtension, Statement, Transaction, TransactionBehavior, params,
+    params_from_iter,
 };
 
 use super::connection_rollup::{ConnectionRollup, Contribution};
 use super::days::DayTable;
 use super::intern::{GroupDay, Interner};
 use super::lookup_rollup::LookupRollup;
+use super::row::{self, capped};
 use super::{Batch, Latest};
 use crate::model::{Connection, Gap, Lookup, Run};
-
-/// Cap on the bytes of a connection, 2^50: keeps totals within SQLite's integers even if a
-/// kernel reports nonsense.
-const MOST_BYTES: u64 = 1 << 50;
 
 /// Cap on [`Writer::open`]: as many as the capture follows.
 const MOST_OPEN: usize = 1 << 19;
@@ -85,12 +83,7 @@ impl Writer {
     }
 
     fn connections(&mut self, tx: &Transaction, batch: &[Latest]) -> rusqlite::Result<()> {
-        let mut insert = tx.prepare_cached(
-            "INSERT INTO connection (id, ts, daily_id, tid, src_port, host_age_ms, host_rivals,
-                                     lookup_id, latency_us, tx_bytes, rx_bytes, duration_us,
-                                     already_open, tx_packets, rx_packets, raw, shared_pid)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-        )?;
+        let mut insert = tx.prepare_cached(&row::INSERT_CONNECTION)?;
         for Latest {
             connection: c,
             open,
@@ -101,12 +94,12 @@ impl Writer {
             let group_day = self.intern.connection_group(tx, self.recording, c, day)?;
             let contribution = Contribution {
                 ts: c.ts,
-                tx: c.tx_bytes.map(bytes),
-                rx: c.rx_bytes.map(bytes),
+                tx: c.tx_bytes.map(capped),
+                rx: c.rx_bytes.map(capped),
             };
             // Ids ascend, so this is the connection's first record.
             if id > self.last_connection {
-                self.insert(&mut insert, id, c, group_day, &contribution)?;
+                self.insert(&mut insert, id, c, group_day)?;
                 self.write_rivals(tx, id, c)?;
                 self.connection_rollup.add(group_day, &contribution);
                 self.last_connection = id;
@@ -132,31 +125,17 @@ impl Writer {
         id: i64,
         c: &Connection,
         group_day: GroupDay,
-        contribution: &Contribution,
     ) -> rusqlite::Result<()> {
-        let name = c.name.as_ref();
-        let lookup = name.and_then(|n| n.lookup);
+        let lookup = c.name.as_ref().and_then(|n| n.lookup);
         let lookup = lookup.map(|number| self.intern.run.lookup_id(number));
         self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
-        insert.execute(params![
-            id,
-            c.ts,
-            group_day.daily,
-            c.tid,
-            c.src_port(),
-            name.and_then(|n| n.age_ms).map(|n| n as i64),
-            name.map(|n| n.rivals as i64),
-            lookup,
-            c.latency_us,
-            contribution.tx,
-            contribution.rx,
-            c.duration_us,
-            c.already_open,
-            c.tx_packets.map(|n| n as i64),
-            c.rx_packets.map(|n| n as i64),
-            c.raw,
-            c.shared_pid,
-        ])?;
+        let context = self.intern.row_context();
+        let columns = row::connection_columns().map(|column| column.of_connection(c, &context));
+        insert.execute(params_from_iter(
+            [id.into(), group_day.daily.into()]
+                .into_iter()
+                .chain(columns),
+        ))?;
         Ok(())
     }
 
@@ -172,24 +151,15 @@ impl Writer {
         let Some((old_group_day, old)) = stored(tx, id)? else {
             return Ok(());
         };
-        tx.prepare_cached(
-            "UPDATE connection SET daily_id = ?2, src_port = ?3, latency_us = ?4, tx_bytes = ?5,
-                 rx_bytes = ?6, duration_us = ?7, tx_packets = ?8, rx_packets = ?9,
-                 shared_pid = ?10
-             WHERE id = ?1",
-        )?
-        .execute(params![
-            id,
-            group_day.daily,
-            c.src_port(),
-            c.latency_us,
-            contribution.tx,
-            contribution.rx,
-            c.duration_us,
-            c.tx_packets.map(|n| n as i64),
-            c.rx_packets.map(|n| n as i64),
-            c.shared_pid,
-        ])?;
+        let context = self.intern.row_context();
+        let columns =
+            row::updated_connection_columns().map(|column| column.of_connection(c, &context));
+        tx.prepare_cached(&row::UPDATE_CONNECTION)?
+            .execute(params_from_iter(
+                [id.into(), group_day.daily.into()]
+                    .into_iter()
+                    .chain(columns),
+            ))?;
         if old_group_day == group_day {
             self.connection_rollup
                 .replace(group_day, &old, contribution);
@@ -281,10 +251,6 @@ pub fn stored(db: &Db, id: i64) -> rusqlite::Result<Option<(GroupDay, Contributi
         Ok((group_day, contribution))
     })
     .optional()
-}
-
-fn bytes(n: u64) -> i64 {
-    n.min(MOST_BYTES) as i64
 }
 
 /// Writes a gap; ongoing loss extends the row that it began with.

@@ -67,10 +67,16 @@ fn tool(name: &str) -> PathBuf {
     tool
 }
 
-/// How much a load test does: `full`, or the part of it that EGRETS_TEST_VOLUME
-/// says, for slow machines.
+/// The part of a load test that this machine can bear, such as 0.3, where it is a slow one.
+const VOLUME: &str = "EGRETS_TEST_VOLUME";
+
+pub fn is_slow_machine() -> bool {
+    std::env::var_os(VOLUME).is_some()
+}
+
+/// How much a load test does: `full`, or the part of it that EGRETS_TEST_VOLUME gives.
 pub fn volume(full: usize) -> usize {
-    let Ok(part) = std::env::var("EGRETS_TEST_VOLUME") else {
+    let Ok(part) = std::env::var(VOLUME) else {
         return full;
     };
     let part: f64 = part

@@ -1,0 +1,118 @@
+//! The process behind an event: its identity, its container, the names of its destinations, and
+//! whether this run records it.
+
+use std::rc::Rc;
+
+use super::Attributor;
+use super::connections::ConnectionStart;
+use super::container::ROOT_ID;
+use super::naming::Requester;
+use super::process::{Node, Surroundings};
+use crate::capture::event::Owner;
+use crate::model::{Endpoint, Name, Process, Record, Source, UNKNOWN};
+
+/// A process that sends a query or connects.
+pub struct Actor {
+    pub node: Rc<Node>,
+    pub process: Rc<Process>,
+    pub requester: Rc<Requester>,
+}
+
+impl Attributor {
+    pub(super) fn actor(&mut self, owner: &Owner, out: &mut Vec<Record>) -> Actor {
+        let node = self.processes.node(owner);
+        let cgroup = self.cgroup(&node, owner.cgroup_id);
+        let container = cgroup
+            .as_deref()
+            .and_then(|path| self.containers.of(path, out));
+        let group = match &container {
+            Some(container) => Some(Rc::from(container.id.as_str())),
+            None => cgroup.clone(),
+        };
+        let requester = Rc::new(Requester {
+            process: node.key,
+            tid: owner.tid,
+            group,
+            contained: container.is_some(),
+            netns: owner.netns_cookie,
+            uid: owner.uid,
+        });
+        let surroundings = Surroundings { cgroup, container };
+        let process = self.processes.identify(&node, owner, surroundings);
+        Actor {
+            node,
+            process,
+            requester,
+        }
+    }
+
+    fn cgroup(&mut self, node: &Node, id: u64) -> Option<Rc<str>> {
+        if id == ROOT_ID {
+            // With cgroup v1, all containers may be in the root of cgroup2.
+            return self.processes.v1_path(node);
+        }
+        if let Some(path) = self.cgroups.get(id) {
+            return Some(path);
+        }
+        let path = self.processes.v2_path(node)?;
+        self.cgroups.add(id, &path);
+        Some(path)
+    }
+
+    /// What is known of a connection when it begins; None where it is not recorded.
+    pub(super) fn begin(
+        &mut self,
+        owner: &Owner,
+        dst: Endpoint,
+        ns: u64,
+        out: &mut Vec<Record>,
+    ) -> Option<ConnectionStart> {
+        let actor = self.actor(owner, out);
+        let name = self.name(&actor, owner, dst, ns);
+        self.records_connection(&actor, dst)
+            .then(|| ConnectionStart {
+                ns,
+                ts: self.wall(ns),
+                process: actor.process,
+                name,
+            })
+    }
+
+    /// A name that another process looked up gives way to the /etc/hosts that this one sees: a
+    /// process that finds a name there sends no query.
+    fn name(&mut self, actor: &Actor, owner: &Owner, dst: Endpoint, ns: u64) -> Option<Name> {
+        if dst == UNKNOWN {
+            return None;
+        }
+        let ancestors = actor.node.ancestors();
+        let name = self.names.name(&actor.requester, &ancestors, dst, ns);
+        let is_own = |n: &Name| matches!(n.source, Source::Process | Source::Ancestor);
+        // Resolvers are configured by address, whatever names others have for it.
+        if name.as_ref().is_some_and(is_own) || self.settings.dns_ports.contains(&dst.port) {
+            return name.filter(is_own);
+        }
+        let from_file = match self.settings.procfs {
+            true => self.hosts.name(owner, dst.ip, ns),
+            false => None,
+        };
+        from_file.or(name)
+    }
+
+    fn records_connection(&self, actor: &Actor, dst: Endpoint) -> bool {
+        let excludes = &self.settings.exclude;
+        let excluded = excludes.iter().any(|e| e.matches(dst, &actor.process));
+        !excluded && self.records_process(&actor.node)
+    }
+
+    pub(super) fn records_lookup(&self, actor: &Actor, server: Endpoint) -> bool {
+        let excludes = &self.settings.exclude;
+        let excluded = excludes
+            .iter()
+            .any(|e| e.matches_lookup(server, &actor.process));
+        !excluded && self.records_process(&actor.node)
+    }
+
+    fn records_process(&self, node: &Node) -> bool {
+        !self.settings.only_tracked || node.tracked.get()
+    }
+}

@@ -1,0 +1,331 @@
+//! Queries that wait for their answers. An answer counts only if it matches a query that left
+//! the same socket: transaction id, question and server. All others are unsolicited and name
+//! nothing. Queries to a multicast group are answered from other addresses: see [`matches`].
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use super::message::{DnsQuestion, Message, ParsedRecord};
+use crate::attribute::naming::Requester;
+use crate::model::{Endpoint, Process, Transport};
+
+/// One question of a query that left a socket.
+#[derive(Debug, Clone)]
+pub struct PendingQuery {
+    /// Number of the lookup.
+    pub lookup: u64,
+    /// The transaction id.
+    pub id: u16,
+    pub server: Endpoint,
+    pub transport: Transport,
+    pub question: DnsQuestion,
+    /// Nanoseconds since boot.
+    pub ns: u64,
+    pub process: Rc<Process>,
+    pub requester: Rc<Requester>,
+    /// Whether the lookup is recorded: it counts for naming in any case.
+    pub recorded: bool,
+}
+
+/// A resolver retries after 5 seconds (resolv.conf(5)). A query without an answer after two
+/// tries is unanswered, and an answer after that unsolicited.
+const TIMEOUT_NS: u64 = 10_000_000_000;
+/// Pending queries. Beyond that the oldest are given up.
+const MAX_PENDING: usize = 65_536;
+/// Pending queries of one socket: each message is compared with all of them. A resolver with
+/// thousands of queries has thousands of sockets (RFC 5452 section 9.2).
+const MAX_PER_SOCKET: usize = 4096;
+
+#[derive(Default)]
+pub struct PendingQueries {
+    /// By socket cookie, each with its sequence number.
+    by_socket: HashMap<u64, Vec<(u64, PendingQuery)>>,
+    /// Sequence number and cookie, the oldest first.
+    order: VecDeque<(u64, u64)>,
+    next: u64,
+    /// The oldest of sockets that had too many, for [`PendingQueries::expired`].
+    given_up: Vec<PendingQuery>,
+}
+
+impl PendingQueries {
+    /// Adds a query; false for a retransmission of one that is pending.
+    pub fn add(&mut self, cookie: u64, query: PendingQuery) -> bool {
+        let pending = self.by_socket.entry(cookie).or_default();
+        let same = |p: &PendingQuery| {
+            p.id == query.id && p.server == query.server && p.question == query.question
+        };
+        if pending.iter().any(|(_, p)| same(p)) {
+            return false;
+        }
+        if pending.len() == MAX_PER_SOCKET {
+            // Half at once, as removing the first moves all the others.
+            let oldest = pending.drain(..MAX_PER_SOCKET / 2);
+            self.given_up.extend(oldest.map(|(_, query)| query));
+        }
+        pending.push((self.next, query));
+        self.order.push_back((self.next, cookie));
+        self.next += 1;
+        true
+    }
+
+    /// Takes the queries that a message from `server` answers: one, or several in multicast DNS.
+    pub fn answered(
+        &mut self,
+        cookie: u64,
+        server: Endpoint,
+        message: &Message,
+    ) -> Vec<PendingQuery> {
+        let mut done = false;
+        self.take(cookie, |query| {
+            let found = !done && matches(message, server, query);
+            done |= found && !is_mdns(query.server);
+            found
+        })
+    }
+
+    /// Takes the queries of a socket that was closed. A UDP socket's flows end one by one:
+    /// then only those to that server.
+    pub fn abandoned(&mut self, cookie: u64, server: Option<Endpoint>) -> Vec<PendingQuery> {
+        self.take(cookie, |query| server.is_none_or(|s| s == query.server))
+    }
+
+    fn take(
+        &mut self,
+        cookie: u64,
+        mut which: impl FnMut(&PendingQuery) -> bool,
+    ) -> Vec<PendingQuery> {
+        let Some(pending) = self.by_socket.get_mut(&cookie) else {
+            return Vec::new();
+        };
+        let taken = pending.extract_if(.., |(_, query)| which(query));
+        let taken = taken.map(|(_, query)| query).collect();
+        if pending.is_empty() {
+            self.by_socket.remove(&cookie);
+        }
+        taken
+    }
+
+    /// Takes the queries that have timed out at `now_ns`, and the oldest where there are too
+    /// many.
+    pub fn expired(&mut self, now_ns: u64) -> Vec<PendingQuery> {
+        let mut gone = std::mem::take(&mut self.given_up);
+        while let Some(&(number, cookie)) = self.order.front() {
+            let found = self
+                .by_socket
+                .get(&cookie)
+                .and_then(|p| p.iter().find(|(n, _)| *n == number))
+                .map(|(_, query)| query.ns);
+            if let Some(ns) = found {
+                if now_ns.saturating_sub(ns) < TIMEOUT_NS && self.order.len() <= MAX_PENDING {
+                    break;
+                }
+                gone.extend(self.remove(cookie, number));
+            }
+            self.order.pop_front();
+        }
+        gone
+    }
+
+    /// Takes all, at the end of the recording.
+    pub fn drain(&mut self) -> Vec<PendingQuery> {
+        self.expired(u64::MAX)
+    }
+
+    fn remove(&mut self, cookie: u64, number: u64) -> Option<PendingQuery> {
+        let pending = self.by_socket.get_mut(&cookie)?;
+        let at = pending.iter().position(|(n, _)| *n == number)?;
+        let (_, query) = pending.remove(at);
+        if pending.is_empty() {
+            self.by_socket.remove(&cookie);
+        }
+        Some(query)
+    }
+}
+
+/// Whether a message answers a query. By the port that the query was sent to:
+///
+/// - DNS: from that server, with the query's transaction id and question (RFC 5452 section
+///   9.1).
+/// - LLMNR: the same, but from any host, as queries go to a group (RFC 4795 section 2.3).
+/// - Multicast DNS: any message with a record for the question. It has neither question nor id
+///   (RFC 6762 sections 6 and 18.1).
+fn matches(message: &Message, server: Endpoint, query: &PendingQuery) -> bool {
+    if is_mdns(query.server) {
+        let question = &query.question;
+        let answers = |r: &ParsedRecord| {
+            let any_type = question.qtype == "ANY" || r.rtype == "CNAME";
+            r.name == question.name && (any_type || r.rtype == question.qtype)
+        };
+        return server.port == MDNS && message.answers.iter().any(answers);
+    }
+    let from_llmnr_group = query.server.ip.is_multicast() && query.server.port == LLMNR;
+    let from = query.server == server || from_llmnr_group && server.port == LLMNR;
+    from && query.id == message.id
+        && match message.question() {
+            Some(question) => *question == query.question,
+            // Servers may omit it when they refuse.
+            None => message.rcode != "NOERROR",
+        }
+}
+
+/// RFC 6762 section 3.
+const MDNS: u16 = 5353;
+/// RFC 4795 section 2.1.
+const LLMNR: u16 = 5355;
+
+fn is_mdns(server: Endpoint) -> bool {
+    server.port == MDNS && server.ip.is_multicast()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::builders::process;
+
+    const S: u64 = 1_000_000_000;
+
+    fn server(last: u8) -> Endpoint {
+        Endpoint {
+            ip: [192, 0, 2, last].into(),
+            port: 53,
+        }
+    }
+
+    fn question(name: &str) -> DnsQuestion {
+        DnsQuestion {
+            name: name.into(),
+            qtype: "A".into(),
+            class: 1,
+        }
+    }
+
+    fn query(id: u16, name: &str, ns: u64) -> PendingQuery {
+        let requester = Requester {
+            process: (1, 1),
+            tid: 1,
+            group: None,
+            contained: false,
+            netns: 1,
+            uid: 0,
+        };
+        PendingQuery {
+            lookup: 1,
+            id,
+            server: server(1),
+            transport: Transport::Udp,
+            question: question(name),
+            ns,
+            process: Rc::new(process("x")),
+            requester: Rc::new(requester),
+            recorded: true,
+        }
+    }
+
+    fn message(id: u16, question: Option<DnsQuestion>, rcode: &str) -> Message {
+        Message {
+            id,
+            response: true,
+            rcode: rcode.into(),
+            questions: question.into_iter().collect(),
+            answers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn answer_counts_only_with_the_querys_socket_server_id_and_question() {
+        let mut l = PendingQueries::default();
+        assert!(l.add(1, query(7, "a.example", 0)));
+        let q = || Some(question("a.example"));
+        assert!(
+            l.answered(2, server(1), &message(7, q(), "NOERROR"))
+                .is_empty(),
+            "socket"
+        );
+        assert!(
+            l.answered(1, server(2), &message(7, q(), "NOERROR"))
+                .is_empty(),
+            "server"
+        );
+        assert!(
+            l.answered(1, server(1), &message(8, q(), "NOERROR"))
+                .is_empty(),
+            "id"
+        );
+        let other = Some(question("b.example"));
+        assert!(
+            l.answered(1, server(1), &message(7, other, "NOERROR"))
+                .is_empty(),
+            "question"
+        );
+        assert!(
+            l.answered(1, server(1), &message(7, None, "NOERROR"))
+                .is_empty(),
+            "none"
+        );
+        assert!(l.answered(1, server(1), &message(7, q(), "NOERROR")).len() == 1);
+        assert!(
+            l.answered(1, server(1), &message(7, q(), "NOERROR"))
+                .is_empty(),
+            "twice"
+        );
+    }
+
+    #[test]
+    fn refusal_may_omit_the_question() {
+        let mut l = PendingQueries::default();
+        l.add(1, query(7, "a.example", 0));
+        assert!(l.answered(1, server(1), &message(7, None, "FORMERR")).len() == 1);
+    }
+
+    #[test]
+    fn retransmitted_query_is_pending_once() {
+        let mut l = PendingQueries::default();
+        assert!(l.add(1, query(7, "a.example", 0)));
+        assert!(!l.add(1, query(7, "a.example", 5 * S)));
+        assert_eq!(l.drain().len(), 1);
+    }
+
+    #[test]
+    fn unanswered_queries_expire_in_order_and_once() {
+        let mut l = PendingQueries::default();
+        for i in 0..5u64 {
+            l.add(i, query(7, "a.example", i * S));
+        }
+        assert!(
+            l.answered(
+                1,
+                server(1),
+                &message(7, Some(question("a.example")), "NOERROR")
+            )
+            .len()
+                == 1
+        );
+        let ids: Vec<u64> = l.expired(12 * S).iter().map(|a| a.ns / S).collect();
+        assert_eq!(ids, [0, 2]);
+        assert_eq!(l.abandoned(3, Some(server(1))).len(), 1);
+        assert_eq!(l.drain().len(), 1);
+        assert!(l.by_socket.is_empty() && l.order.is_empty());
+    }
+
+    #[test]
+    fn socket_with_too_many_queries_gives_up_the_oldest_and_loses_none() {
+        let mut l = PendingQueries::default();
+        for i in 0..2 * MAX_PER_SOCKET {
+            l.add(1, query(i as u16, "a.example", S));
+            assert!(l.by_socket[&1].len() <= MAX_PER_SOCKET);
+        }
+        assert_eq!(l.drain().len(), 2 * MAX_PER_SOCKET);
+        assert!(l.by_socket.is_empty() && l.order.is_empty());
+    }
+
+    #[test]
+    fn pending_queries_are_bounded() {
+        let mut l = PendingQueries::default();
+        let mut gone = 0;
+        for i in 0..(MAX_PENDING as u64 + 100) {
+            l.add(i, query(7, "a.example", S));
+            gone += l.expired(S).len();
+        }
+        assert_eq!(gone, 100);
+    }
+}

@@ -1,0 +1,371 @@
+//! DNS messages as text that can be stored and compared: names in lower case without the
+//! trailing dot, unprintable bytes escaped as in RFC 1035 section 5.1. Pure; any bytes give a
+//! message or [`Malformed`].
+
+use simple_dns::{Name, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
+
+use super::record_data::{RecordTarget, presentation};
+
+/// A message that breaks RFC 1035.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+impl From<simple_dns::SimpleDnsError> for Malformed {
+    fn from(_: simple_dns::SimpleDnsError) -> Self {
+        Malformed
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The transaction id.
+    pub id: u16,
+    /// QR: the message is an answer.
+    pub response: bool,
+    pub rcode: String,
+    /// One, except in multicast DNS, which allows several (RFC 6762 section 5.3).
+    pub questions: Vec<DnsQuestion>,
+    pub answers: Vec<ParsedRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DnsQuestion {
+    pub name: String,
+    /// `A`, `AAAA`, … or `TYPE123` (RFC 3597).
+    pub qtype: String,
+    /// 1 for IN.
+    pub class: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParsedRecord {
+    pub name: String,
+    pub rtype: String,
+    /// In presentation form, unknown types in RFC 3597's.
+    pub data: String,
+    /// Seconds.
+    pub ttl: u32,
+    pub target: RecordTarget,
+}
+
+impl Message {
+    /// The question of a message that may have only one.
+    pub fn question(&self) -> Option<&DnsQuestion> {
+        self.questions.first()
+    }
+}
+
+/// Questions read of one message.
+const MAX_QUESTIONS: usize = 32;
+/// Characters of names and data read of one message. By compression, two bytes can mean a name
+/// of a thousand characters, and 64 KiB ten million. No honest message comes near this.
+const MAX_TEXT: usize = 512 << 10;
+/// Longest chain of compression pointers. Encoders write one.
+const MAX_POINTERS: u8 = 16;
+
+/// Parses one message.
+///
+/// # Errors
+/// It breaks RFC 1035, or is compressed as no encoder does.
+pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
+    if has_long_chain(bytes) {
+        return Err(Malformed);
+    }
+    let packet = Packet::parse(bytes)?;
+    let mut text = 0;
+    let answers = packet.answers.iter().map(parsed).take_while(|record| {
+        text += record.name.len() + record.data.len();
+        text <= MAX_TEXT
+    });
+    let answers = answers.collect();
+    let questions = packet.questions.iter().take(MAX_QUESTIONS);
+    let questions = questions.map(|q| DnsQuestion {
+        name: name(&q.qname),
+        qtype: qtype(q.qtype),
+        class: match q.qclass {
+            QCLASS::CLASS(class) => class as u16,
+            QCLASS::ANY => 255,
+        },
+    });
+    Ok(Message {
+        id: packet.id(),
+        response: packet.has_flags(PacketFlag::RESPONSE),
+        rcode: rcode(bytes),
+        questions: questions.collect(),
+        answers,
+    })
+}
+
+/// Whether compression pointers (RFC 1035 section 4.1.4) form a long chain, which each name at
+/// its end would have to follow. Pointers only lead back, so one pass finds out.
+fn has_long_chain(bytes: &[u8]) -> bool {
+    const POINTER: u8 = 0xc0;
+    const REACH: usize = 1 << 14;
+    let mut depths = vec![0u8; bytes.len().min(REACH)];
+    for (at, pair) in bytes.windows(2).take(REACH).enumerate() {
+        let to = usize::from(u16::from_be_bytes([pair[0] & !POINTER, pair[1]]));
+        if pair[0] & POINTER == POINTER && to < at {
+            depths[at] = depths[to] + 1;
+            if depths[at] > MAX_POINTERS {
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// A name in lower case without the trailing dot; the root is ".".
+pub fn name(name: &Name<'_>) -> String {
+    let mut text = String::new();
+    for label in name.get_labels() {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        escape(label.as_ref(), b".", &mut text);
+    }
+    if text.is_empty() {
+        text.push('.');
+    }
+    text.make_ascii_lowercase();
+    text
+}
+
+/// Escapes bytes as in RFC 1035 section 5.1: `\DDD` for unprintable ones, a backslash before
+/// itself and the `special` ones.
+pub fn escape(bytes: &[u8], special: &[u8], out: &mut String) {
+    for &b in bytes {
+        match b {
+            b'\\' => out.push_str("\\\\"),
+            b if special.contains(&b) => {
+                out.push('\\');
+                out.push(b as char);
+            }
+            0x21..=0x7e => out.push(b as char),
+            b => out.push_str(&format!("\\{b:03}")),
+        }
+    }
+}
+
+/// IANA's name of the RCODE, the low four bits of the header's fourth byte (RFC 1035 section
+/// 4.1.1). Extended ones need EDNS; without it they are `RCODE<n>`.
+fn rcode(bytes: &[u8]) -> String {
+    let code = bytes.get(3).map_or(0, |b| b & 0x0f);
+    let name = match code {
+        0 => "NOERROR",
+        1 => "FORMERR",
+        2 => "SERVFAIL",
+        3 => "NXDOMAIN",
+        4 => "NOTIMP",
+        5 => "REFUSED",
+        6 => "YXDOMAIN",
+        7 => "YXRRSET",
+        8 => "NXRRSET",
+        9 => "NOTAUTH",
+        10 => "NOTZONE",
+        n => return format!("RCODE{n}"),
+    };
+    name.to_string()
+}
+
+fn qtype(qtype: QTYPE) -> String {
+    match qtype {
+        QTYPE::TYPE(t) => rtype(t),
+        QTYPE::ANY => "ANY".into(),
+        other => format!("TYPE{}", u16::from(other)),
+    }
+}
+
+fn rtype(t: TYPE) -> String {
+    match t {
+        TYPE::Unknown(n) => format!("TYPE{n}"),
+        t => format!("{t:?}"),
+    }
+}
+
+fn parsed(record: &ResourceRecord<'_>) -> ParsedRecord {
+    let (data, target) = presentation(&record.rdata);
+    ParsedRecord {
+        name: name(&record.name),
+        rtype: rtype(record.rdata.type_code()),
+        data,
+        ttl: record.ttl,
+        target,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::attribute::dns::addresses::addresses;
+    use crate::attribute::dns::fixture::{a, answer, n};
+    use proptest::prelude::*;
+    use simple_dns::CLASS;
+    use simple_dns::rdata::{CNAME, RData};
+
+    #[test]
+    fn names_are_lower_case_without_the_trailing_dot() {
+        let m = parse(&answer(vec![("WWW.EXAMPLE.com", a([192, 0, 2, 1]))])).unwrap();
+        assert!(m.response);
+        assert_eq!((m.id, m.rcode.as_str()), (7, "NOERROR"));
+        let q = m.question().unwrap();
+        assert_eq!(
+            (q.name.as_str(), q.qtype.as_str(), q.class),
+            ("www.example.com", "A", 1)
+        );
+        assert_eq!(m.answers[0].name, "www.example.com");
+        assert_eq!(m.answers[0].data, "192.0.2.1");
+    }
+
+    #[test]
+    fn unprintable_bytes_are_escaped() {
+        let hostile = Name::new_with_labels(&[
+            simple_dns::Label::new_unchecked(b"a\x1b[2J".to_vec()),
+            simple_dns::Label::new_unchecked(b"x.y \\".to_vec()),
+        ]);
+        assert_eq!(name(&hostile), r"a\027[2j.x\.y\032\\");
+        assert_eq!(name(&n(".")), ".");
+    }
+
+    #[test]
+    fn truncated_message_is_malformed() {
+        let whole = answer(vec![("www.example.com", a([192, 0, 2, 1]))]);
+        for len in 0..whole.len() {
+            assert!(parse(&whole[..len]).is_err(), "cut to {len} bytes");
+        }
+    }
+
+    /// An answer whose names begin at `name_at`, in a record of junk.
+    fn with_junk(junk: &[u8], name_at: usize, target: bool) -> Vec<u8> {
+        let mut bytes = vec![0, 7, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes.extend([0, 0, 16, 0, 1, 0, 0, 0, 0]); // the root's TXT
+        bytes.extend((junk.len() as u16).to_be_bytes());
+        bytes.extend(junk);
+        let name = (0xc000 | name_at as u16).to_be_bytes();
+        let mut count = 1u16;
+        while bytes.len() < 65_000 {
+            bytes.extend(name);
+            bytes.extend([0, 5, 0, 1, 0, 0, 0, 60, 0, 2]);
+            bytes.extend(if target { name } else { [0xc0, 12] });
+            count += 1;
+        }
+        bytes[6..8].copy_from_slice(&count.to_be_bytes());
+        bytes
+    }
+
+    const JUNK_AT: usize = 12 + 11;
+
+    #[test]
+    fn chain_of_pointers_is_rejected_at_little_cost() {
+        let pair = |i: usize| (0xc000 | (JUNK_AT + 2 * i) as u16).to_be_bytes();
+        let first = [0, 0];
+        let chain: Vec<u8> = first.into_iter().chain((0..8000).flat_map(pair)).collect();
+        let bytes = with_junk(&chain, JUNK_AT + chain.len() - 2, false);
+        let begun = std::time::Instant::now();
+        for _ in 0..100 {
+            assert_eq!(parse(&bytes), Err(Malformed));
+        }
+        let each = begun.elapsed() / 100;
+        assert!(each < std::time::Duration::from_millis(10), "{each:?}");
+    }
+
+    #[test]
+    fn text_of_a_message_full_of_pointers_to_a_long_name_is_bounded() {
+        let label = [&[49], &[1u8; 49][..]].concat();
+        let long = [label.repeat(5), vec![0]].concat();
+        // in TXT the same bytes are five strings and an empty one
+        let m = parse(&with_junk(&long, JUNK_AT, true)).unwrap();
+        let text: usize = m.answers.iter().map(|r| r.name.len() + r.data.len()).sum();
+        assert!(m.answers.len() > 100, "{}", m.answers.len());
+        assert!(text <= MAX_TEXT, "{text}");
+    }
+
+    #[test]
+    fn wrong_counts_and_trailing_bytes_add_nothing() {
+        let record = |last| ("www.example.com", a([192, 0, 2, last]));
+        let whole = answer(vec![record(1), record(2)]);
+        let parsed = parse(&whole).unwrap();
+        for section in [4, 6, 8, 10] {
+            let mut more = whole.clone();
+            more[section + 1] += 1;
+            assert_eq!(parse(&more), Err(Malformed), "one more at {section}");
+        }
+        let mut fewer = whole.clone();
+        fewer[7] -= 1;
+        assert_eq!(parse(&fewer).unwrap().answers, parsed.answers[..1]);
+        assert_eq!(parse(&[whole, vec![0xff; 500]].concat()).unwrap(), parsed);
+    }
+
+    #[test]
+    fn name_of_256_bytes_is_malformed() {
+        let name_of = |last: usize| {
+            let labels = [63, 63, 63, last].map(|n| vec![b'x'; n]);
+            Name::new_with_labels(&labels.map(simple_dns::Label::new_unchecked))
+        };
+        let query = |last| {
+            let mut packet = Packet::new_query(7);
+            packet.questions.push(simple_dns::Question::new(
+                name_of(last),
+                TYPE::A.into(),
+                CLASS::IN.into(),
+                false,
+            ));
+            packet.build_bytes_vec().unwrap()
+        };
+        let longest = parse(&query(61)).unwrap();
+        assert_eq!(longest.question().unwrap().name.len(), 253);
+        assert_eq!(parse(&query(62)), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn message_is_read_as_written_and_never_when_cut(
+            labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..10),
+            ips in prop::collection::vec(any::<[u8; 4]>(), 0..40),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let of = |b: &Vec<u8>| simple_dns::Label::new_unchecked(b.clone());
+            let owner = Name::new_with_labels(&labels.iter().map(of).collect::<Vec<_>>());
+            let mut packet = Packet::new_reply(7);
+            packet.questions.push(simple_dns::Question::new(
+                owner.clone(), TYPE::A.into(), CLASS::IN.into(), false,
+            ));
+            for ip in &ips {
+                packet.answers.push(ResourceRecord::new(owner.clone(), CLASS::IN, 60, a(*ip)));
+            }
+            let bytes = packet.build_bytes_vec_compressed().unwrap();
+            let m = parse(&bytes).unwrap();
+            let q = m.question().unwrap();
+            prop_assert_eq!(&q.name, &name(&owner));
+            let mut expected: Vec<IpAddr> = ips.iter().map(|ip| IpAddr::from(*ip)).collect();
+            expected.sort_unstable();
+            expected.dedup();
+            prop_assert_eq!(addresses(q, &m.answers), expected);
+            prop_assert_eq!(parse(&bytes[..cut.index(bytes.len())]), Err(Malformed));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn damaged_message_never_panics(at in 0usize..200, byte in any::<u8>()) {
+            let mut bytes = answer(vec![
+                ("www.example.com", RData::CNAME(CNAME(n("b.example")))),
+                ("b.example", a([192, 0, 2, 3])),
+            ]);
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(m) = parse(&bytes) {
+                for r in &m.answers {
+                    prop_assert!(r.name.chars().all(|c| c.is_ascii_graphic()));
+                }
+                if let Some(q) = m.question() {
+                    let _ = addresses(q, &m.answers);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Processes as /proc shows them.
+
+use std::fs;
+use std::io::Read;
+
+use procfs::process as proc;
+
+use super::node::{Image, command_line};
+use crate::attribute::naming::ProcessKey;
+use crate::capture::event::arguments;
+use crate::model::tick_ns;
+
+/// Bytes kept of a command line, as in the kernel side.
+const ARGV_MAX: usize = 4096;
+
+#[derive(Debug, Clone, Copy)]
+pub struct ProcReader {
+    /// Whether /proc shows the kernel side's pids.
+    pub available: bool,
+    /// Keep no arguments.
+    pub no_args: bool,
+}
+
+/// A process in /proc.
+pub struct ProcEntry {
+    pub key: ProcessKey,
+    pub ppid: Option<u32>,
+    pub session: u32,
+    pub image: Image,
+}
+
+impl ProcReader {
+    /// All processes, parents before children.
+    pub fn all(&self) -> Vec<ProcEntry> {
+        if !self.available {
+            return Vec::new();
+        }
+        let Ok(all) = proc::all_processes() else {
+            return Vec::new();
+        };
+        let mut found: Vec<_> = all
+            .flatten()
+            .filter_map(|p| Some((p.stat().ok()?, p)))
+            .collect();
+        found.sort_by_key(|(stat, _)| (stat.starttime, stat.pid));
+        let entries = found
+            .iter()
+            .map(|(stat, process)| self.entry(stat, process));
+        entries.collect()
+    }
+
+    /// The process that has this pid now.
+    pub fn one(&self, pid: u32) -> Option<ProcEntry> {
+        if !self.available {
+            return None;
+        }
+        let process = proc::Process::new(i32::try_from(pid).ok()?).ok()?;
+        let stat = process.stat().ok()?;
+        Some(self.entry(&stat, &process))
+    }
+
+    /// /proc/PID/cgroup.
+    pub fn cgroup(&self, pid: u32) -> Option<String> {
+        let path = format!("/proc/{pid}/cgroup");
+        self.available
+            .then(|| fs::read_to_string(path).ok())
+            .flatten()
+    }
+
+    fn entry(&self, stat: &proc::Stat, process: &proc::Process) -> ProcEntry {
+        let pid = stat.pid as u32;
+        let (argv, cut) = read_argv(pid);
+        ProcEntry {
+            key: (pid, ticks_to_ns(stat.starttime)),
+            ppid: Some(stat.ppid as u32).filter(|ppid| *ppid != 0),
+            session: u32::try_from(stat.session).unwrap_or_default(),
+            image: Image {
+                comm: stat.comm.clone(),
+                exe: process.exe().ok().map(|p| p.to_string_lossy().into_owned()),
+                cmdline: command_line(&argv, cut, self.no_args),
+                exec_id: None,
+            },
+        }
+    }
+}
+
+/// The arguments of a process, and whether they were truncated: the process may have written
+/// anything there, of any length.
+fn read_argv(pid: u32) -> (Vec<String>, bool) {
+    let mut bytes = Vec::new();
+    if let Ok(file) = fs::File::open(format!("/proc/{pid}/cmdline")) {
+        let _ = file.take(ARGV_MAX as u64 + 1).read_to_end(&mut bytes);
+    }
+    let cut = bytes.len() > ARGV_MAX;
+    bytes.truncate(ARGV_MAX);
+    (arguments(&bytes), cut)
+}
+
+/// Clock ticks since boot (proc_pid_stat(5), field 22) in nanoseconds.
+fn ticks_to_ns(ticks: u64) -> u64 {
+    ticks.saturating_mul(tick_ns())
+}

@@ -1,0 +1,237 @@
+//! The process table: from /proc at first, then from fork, exec and exit events. A process that
+//! only its socket shows, as its fork was lost, is looked up in /proc and compared by start
+//! time.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use hashlink::LruCache;
+
+use super::identity::{Identities, Surroundings};
+use super::node::{Image, Node, command_line, same_start};
+use super::proc_reader::{ProcEntry, ProcReader};
+use crate::attribute::container::cgroup_path;
+use crate::attribute::naming::ProcessKey;
+use crate::capture::event::{Exec, Owner};
+use crate::model::Process;
+
+/// Ended processes kept: those with the latest events. Their sockets may live on in processes
+/// that inherited them.
+const MAX_ENDED: usize = 4096;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessOptions {
+    /// Whether /proc shows the kernel side's pids.
+    pub procfs: bool,
+    /// Keep no arguments: command lines hold secrets.
+    pub no_args: bool,
+}
+
+pub struct Processes {
+    running: HashMap<u32, Rc<Node>>,
+    ended: LruCache<ProcessKey, Rc<Node>>,
+    identities: Identities,
+    proc: ProcReader,
+    /// The process to track as soon as it appears.
+    to_track: Option<u32>,
+}
+
+impl Processes {
+    /// An empty table.
+    pub fn new(options: ProcessOptions) -> Processes {
+        Processes {
+            running: HashMap::new(),
+            ended: LruCache::new(MAX_ENDED),
+            identities: Identities::default(),
+            proc: ProcReader {
+                available: options.procfs,
+                no_args: options.no_args,
+            },
+            to_track: None,
+        }
+    }
+
+    /// Adds all processes that run now.
+    pub fn seed(&mut self) {
+        for entry in self.proc.all() {
+            let key = entry.key;
+            let node = self.node_of(entry, key);
+            self.running.entry(key.0).or_insert(Rc::new(node));
+        }
+    }
+
+    /// A process was created; returns whether it is new.
+    pub fn fork(&mut self, pid: u32, start_ns: u64, ppid: u32, parent_start_ns: u64) -> bool {
+        if self.running(pid, start_ns).is_some() {
+            return false; // found in /proc before, or reported twice
+        }
+        let parent = self.find(ppid, parent_start_ns);
+        let node = match &parent {
+            Some(parent) => Node::child(parent, (pid, start_ns)),
+            None => Node::orphan((pid, start_ns), Some(ppid)),
+        };
+        self.insert(Rc::new(node));
+        true
+    }
+
+    fn insert(&mut self, node: Rc<Node>) {
+        if self.to_track == Some(node.key.0) {
+            self.to_track = None;
+            node.tracked.set(true);
+        }
+        self.running.insert(node.key.0, node);
+    }
+
+    pub fn exec(&mut self, exec: Exec) {
+        let key = (exec.owner.pid, exec.owner.start_ns);
+        if self.running(key.0, key.1).is_none() {
+            self.fork(key.0, key.1, exec.ppid, exec.parent_start_ns);
+        }
+        let Some(node) = self.running(key.0, key.1) else {
+            return;
+        };
+        node.session.set(exec.session);
+        node.set_image(Rc::new(Image {
+            comm: exec.owner.comm,
+            exe: exec.exe.or_else(|| node.image().exe.clone()),
+            cmdline: command_line(&exec.argv, exec.argv_cut > 0, self.proc.no_args),
+            exec_id: Some(exec.owner.exec_id),
+        }));
+    }
+
+    /// Gives a new process what it has from its creator. With CLONE_PARENT, by which runc
+    /// creates a container's first process (libcontainer/nsenter/nsexec.c), that is not its
+    /// parent.
+    pub fn inherit_from_creator(&mut self, key: ProcessKey, creator: ProcessKey, session: u32) {
+        let Some(node) = self.running(key.0, key.1) else {
+            return;
+        };
+        node.session.set(session);
+        let is_creator =
+            |parent: &Rc<Node>| parent.key.0 == creator.0 && same_start(parent.key.1, creator.1);
+        if node.parent.as_ref().is_some_and(is_creator) {
+            return;
+        }
+        if let Some(creator) = self.find(creator.0, creator.1) {
+            node.inherit(&creator);
+        }
+    }
+
+    pub fn exit(&mut self, pid: u32, start_ns: u64) {
+        if let Some(node) = self.running(pid, start_ns) {
+            self.running.remove(&pid);
+            self.ended.insert((pid, start_ns), node);
+        }
+    }
+
+    /// A process was moved to this path of a cgroup v1 hierarchy, None for an overlong one;
+    /// returns whether the path names a container.
+    pub fn moved(&mut self, pid: u32, start_ns: u64, path: Option<&str>) -> bool {
+        let contained = path.is_some_and(|path| cgroup_path::container(path).is_some());
+        if let Some(node) = self.running(pid, start_ns) {
+            match path {
+                Some(path) if contained => *node.v1_path.borrow_mut() = Some(path.into()),
+                Some(_) => {}
+                None => {
+                    *node.v1_path.borrow_mut() = None;
+                    node.v1_path_read.set(false);
+                }
+            }
+        }
+        contained
+    }
+
+    /// Marks a process, whose fork is still to be handled, and its descendants.
+    pub fn track(&mut self, pid: u32) {
+        self.to_track = Some(pid);
+    }
+
+    /// Whether any tracked process still runs.
+    pub fn any_tracked(&self) -> bool {
+        self.running.values().any(|n| n.tracked.get())
+    }
+
+    /// The process of an event, from /proc where its fork was lost.
+    pub fn node(&mut self, owner: &Owner) -> Rc<Node> {
+        if let Some(node) = self.find(owner.pid, owner.start_ns) {
+            let exec_id = node.image().exec_id;
+            if exec_id.is_some_and(|known| known != owner.exec_id) {
+                node.set_image(Rc::new(self.image_after_lost_exec(owner)));
+            }
+            return node;
+        }
+        let key = (owner.pid, owner.start_ns);
+        if let Some(entry) = self.read_proc(owner) {
+            let node = Rc::new(self.node_of(entry, key));
+            self.insert(Rc::clone(&node));
+            return node;
+        }
+        // It has ended, or /proc does not show it. Its pid may be another process' by now.
+        let node = Rc::new(Node::orphan(key, None));
+        self.ended.insert(key, Rc::clone(&node));
+        node
+    }
+
+    /// The program after an exec whose event was lost: what /proc still shows, but never the
+    /// earlier one.
+    fn image_after_lost_exec(&self, owner: &Owner) -> Image {
+        let image = self.read_proc(owner).map(|entry| entry.image);
+        Image {
+            comm: owner.comm.clone(),
+            exec_id: Some(owner.exec_id),
+            ..image.unwrap_or_default()
+        }
+    }
+
+    /// The identity that the process has in this event.
+    pub fn identify(&mut self, node: &Node, owner: &Owner, place: Surroundings) -> Rc<Process> {
+        self.identities.identify(node, owner, place)
+    }
+
+    /// Its cgroup v1 path, if that names a container: from an event or, read once, from /proc.
+    pub fn v1_path(&self, node: &Node) -> Option<Rc<str>> {
+        if node.v1_path.borrow().is_none() && !node.v1_path_read.replace(true) {
+            let text = self.proc.cgroup(node.key.0)?;
+            *node.v1_path.borrow_mut() = cgroup_path::v1_container_path(&text).map(Rc::from);
+        }
+        node.v1_path.borrow().clone()
+    }
+
+    /// Its cgroup2 path from /proc, where no event has reported it.
+    pub fn v2_path(&self, node: &Node) -> Option<Rc<str>> {
+        cgroup_path::v2_path(&self.proc.cgroup(node.key.0)?).map(Rc::from)
+    }
+
+    fn running(&self, pid: u32, start_ns: u64) -> Option<Rc<Node>> {
+        self.running
+            .get(&pid)
+            .filter(|n| same_start(n.key.1, start_ns))
+            .cloned()
+    }
+
+    /// A process that runs or has ended.
+    fn find(&mut self, pid: u32, start_ns: u64) -> Option<Rc<Node>> {
+        self.running(pid, start_ns)
+            .or_else(|| self.ended.get(&(pid, start_ns)).cloned())
+    }
+
+    fn read_proc(&self, owner: &Owner) -> Option<ProcEntry> {
+        self.proc
+            .one(owner.pid)
+            .filter(|entry| same_start(entry.key.1, owner.start_ns))
+    }
+
+    fn node_of(&self, entry: ProcEntry, key: ProcessKey) -> Node {
+        let parent = entry.ppid.and_then(|ppid| self.running.get(&ppid));
+        let node = match parent {
+            Some(parent) => Node::child(parent, key),
+            None => Node::orphan(key, entry.ppid),
+        };
+        node.session.set(entry.session);
+        node.set_image(Rc::new(entry.image));
+        node
+    }
+}
+
+#[cfg(test)]
+mod tests;

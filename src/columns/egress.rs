@@ -1,0 +1,267 @@
+//! The view `egress`.
+
+use super::{Column, RowContext, connection, process, sql};
+use crate::model::{Container, Process, dst_scope, errno_name};
+use crate::when::iso;
+
+const AS_EXE: &str = "as `exe`";
+const AS_DST_IP: &str = "as `dst_ip`";
+const AS_HOST: &str = "as `host`";
+const NO_CONTAINER: &str = "no container; not reported";
+
+fn outer(process: &Process) -> Option<&Container> {
+    process.container.as_deref()?.outer.as_deref()
+}
+
+fn start_ts(process: &Process, context: &RowContext) -> i64 {
+    context.run.start_ts(process.start_ns)
+}
+
+pub const EGRESS: &[Column] = &[
+    connection("id", "integer", |c, x| {
+        x.run.connection_id(c.number).into()
+    })
+    .doc("ascends over all recordings"),
+    connection("time", "text", |c, _| iso(c.ts).into())
+        .doc("of the attempt, or of the flow's first packet"),
+    connection("ts", "integer, ns", |c, _| c.ts.into())
+        .stored()
+        .doc("the same"),
+    process("pid", "integer", |p, _| p.pid.into())
+        .stored()
+        .doc("process (thread group), in the initial pid namespace"),
+    connection("tid", "integer", |c, _| c.tid.into())
+        .stored()
+        .doc("its thread that connected or sent"),
+    process("comm", "text", |p, _| (&p.comm).into())
+        .stored()
+        .doc("short name of the process (of its main thread), 15 bytes at most"),
+    process("exe", "text", |p, _| p.exe.as_deref().into())
+        .stored()
+        .doc("path of the executable, as the process sees it")
+        .null("not known: the start of the process was not seen, and it ended before it could be looked up"),
+    process("cmdline", "text", |p, _| p.cmdline.as_deref().into())
+        .stored()
+        .doc(
+            "its arguments, separated by spaces; truncated after 4096 bytes, with `…` at the end; \
+             with `--no-args` the program alone",
+        )
+        .null("as `exe`; kernel threads"),
+    process("uid", "integer", |p, _| p.uid.into())
+        .stored()
+        .doc("user id, in the initial user namespace"),
+    process("user", "text", |p, _| p.user.as_deref().into())
+        .stored()
+        .doc("its name in `/etc/passwd`")
+        .null("it has none there"),
+    process("ppid", "integer", |p, _| p.ppid.into())
+        .stored()
+        .doc("parent process")
+        .null(AS_EXE),
+    process("parent_comm", "text", |p, _| p.parent_comm.as_deref().into())
+        .stored()
+        .doc("the parent's short name")
+        .null(AS_EXE),
+    connection("protocol", "text", |c, _| c.protocol.as_str().into())
+        .doc("`tcp`, `udp`, `icmp` and so on: [below](#protocols)"),
+    connection("family", "integer", |c, _| {
+        c.dst_ip().map(|ip| if ip.is_ipv4() { 4_u16 } else { 6 }).into()
+    })
+    .doc("4 or 6, of the destination")
+    .null(AS_DST_IP),
+    connection("src_ip", "text", |c, _| {
+        c.src.map(|src| src.ip.to_string()).into()
+    })
+    .doc("local address; for TCP, before any NAT")
+    .null("TCP attempts that are undecided, or failed before they had one"),
+    connection("src_port", "integer", |c, _| c.src_port().into())
+        .updated()
+        .doc("local port, likewise")
+        .null("as `src_ip`; protocols without ports"),
+    connection("dst_ip", "text", |c, _| {
+        c.dst_ip().map(|ip| ip.to_string()).into()
+    })
+    .doc(
+        "destination as the process named it, before any NAT; IPv4-mapped IPv6 addresses as IPv4. \
+         Protocols other than TCP and UDP: as in the packet, after NAT",
+    )
+    .null("a frame whose destination is unknown"),
+    connection("dst_port", "integer", |c, _| c.dst_port().into())
+        .doc("its port")
+        .null("as `dst_ip`; protocols without ports; later fragments"),
+    connection("dst_scope", "text", |c, _| c.dst_ip().map(dst_scope).into())
+        .doc("`loopback`, `link`, `private`, `multicast`, `public`")
+        .null(AS_DST_IP),
+    connection("host", "text", |c, _| c.name.as_ref().map(|n| &*n.host).into())
+        .doc("name that was looked up, or that `/etc/hosts` has: lower case, no trailing dot")
+        .null("no answer that counts gave this address; `egrets explain` says more"),
+    connection("host_source", "text", |c, _| {
+        c.name.as_ref().map(|n| n.source.as_str()).into()
+    })
+    .doc(
+        "whose lookup gave the name: the `process` itself, an `ancestor`, another process in its \
+         `container` (outside of containers: its cgroup), in its network namespace (`netns`), or on \
+         the `host`; or `hosts`: no lookup, the name is in `/etc/hosts` as the process sees it",
+    )
+    .null(AS_HOST),
+    connection("host_age_ms", "integer, ms", |c, _| {
+        c.name.as_ref().and_then(|n| n.age_ms).into()
+    })
+    .stored()
+    .doc("age of the answer when the connection began")
+    .null("as `host`; `host_source` is `hosts`"),
+    connection("host_rivals", "integer", |c, _| {
+        c.name.as_ref().map(|n| n.rivals).into()
+    })
+    .stored()
+    .doc("how many other names that source had for the address; those kept are in [rivals](#rivals)")
+    .null(AS_HOST),
+    connection("outcome", "text", |c, _| c.outcome.as_str().into()).doc("below"),
+    connection("errno", "text", |c, _| c.errno.map(errno_name).into())
+        .doc("name of the error, such as `ECONNREFUSED`; `E` and the number for rare ones")
+        .null("no error, or not known"),
+    connection("latency_us", "integer, µs", |c, _| c.latency_us.into())
+        .updated()
+        .doc("TCP: from the attempt to the established connection")
+        .null("no connection; `already_open`"),
+    connection("tx_bytes", "integer, bytes", |c, _| c.tx_bytes.into())
+        .updated()
+        .doc(
+            "payload sent ([below](#protocols)), without retransmissions. Updated every 2 s while \
+             open, at the close, and at the end of the recording. `already_open` TCP: since the \
+             connection was made",
+        )
+        .null("nothing was transferred yet; MPTCP before Linux 6.5"),
+    connection("rx_bytes", "integer, bytes", |c, _| c.rx_bytes.into())
+        .updated()
+        .doc("payload received, likewise")
+        .null("as `tx_bytes`"),
+    connection("duration_us", "integer, µs", |c, _| c.duration_us.into())
+        .updated()
+        .doc(
+            "TCP: from the attempt to the close, the failure, or the release of its socket. Flows: \
+             from the first packet to the last",
+        )
+        .null("still open"),
+    process("unit", "text", |p, _| p.unit.as_deref().into())
+        .stored()
+        .doc("systemd unit, from the cgroup path")
+        .null("not in a service or scope"),
+    process("container_id", "text", |p, _| {
+        p.container.as_ref().map(|k| &k.id).into()
+    })
+    .doc("64 hexadecimal digits; for LXC and systemd-nspawn the name")
+    .null("not in a container"),
+    process("container_name", "text", |p, x| {
+        x.details(p).and_then(|d| d.name.as_deref()).into()
+    })
+    .doc(
+        "as Docker or the runtime's files report it: [containers.md](containers.md). The name at \
+         that time: after a rename, older rows keep the old one",
+    )
+    .null(NO_CONTAINER),
+    process("container_image", "text", |p, x| {
+        x.details(p).and_then(|d| d.image.as_deref()).into()
+    })
+    .doc("likewise")
+    .null(NO_CONTAINER),
+    process("container_runtime", "text", |p, x| {
+        p.container.as_deref().and_then(|k| x.containers.runtime(k)).into()
+    })
+    .doc("`docker`, `podman`, `crio`, `containerd`, `lxc`, `systemd-nspawn`")
+    .null("no container; neither its cgroup path nor its files tell"),
+    process("container_hostname", "text", |p, x| {
+        x.details(p).and_then(|d| d.hostname.as_deref()).into()
+    })
+    .doc("as `container_name`")
+    .null(NO_CONTAINER),
+    process("container_ip", "text", |p, x| {
+        x.details(p).and_then(|d| d.ip.as_deref()).into()
+    })
+    .doc("likewise")
+    .null(NO_CONTAINER),
+    process("pod", "text", |p, x| {
+        x.details(p).and_then(|d| d.pod.as_deref()).into()
+    })
+    .doc("Kubernetes pod")
+    .null("not in a pod of containerd or CRI-O"),
+    process("netns", "integer", |p, _| p.netns.into())
+        .stored()
+        .doc("inode number of the network namespace, as `lsns` shows it")
+        .null("not known"),
+    process("cgroup", "text", |p, _| p.cgroup.as_deref().into())
+        .stored()
+        .doc("path in the cgroup2 hierarchy, or in a v1 hierarchy if only that names the container")
+        .null("the root cgroup; not known"),
+    sql("dst_addr", "blob").doc(
+        "`dst_ip` as 16 bytes in network order, IPv4 as `::ffff:a.b.c.d`: a network is a range of it",
+    ),
+    connection("lookup_id", "integer", |c, x| {
+        let number = c.name.as_ref().and_then(|n| n.lookup);
+        number.map(|number| x.run.lookup_id(number)).into()
+    })
+    .stored()
+    .doc("the lookup that `host` comes from: `id` in [dns](#dns)")
+    .null("as `host`; `host_source` is `hosts`; the lookup is not recorded"),
+    connection("already_open", "integer", |c, _| c.already_open.into())
+        .stored()
+        .doc(
+            "1: the connection, or the flow's socket, was open before the recording began. `time` is \
+             when the recorder found it, or of the first packet that it saw; earlier lookups for it \
+             were not seen. 0: it began in the recording",
+        ),
+    connection("tx_packets", "integer", |c, _| c.tx_packets.into())
+        .updated()
+        .doc("flows: packets sent")
+        .null("TCP"),
+    connection("rx_packets", "integer", |c, _| c.rx_packets.into())
+        .updated()
+        .doc("flows: packets received")
+        .null("TCP"),
+    sql("process_id", "integer").doc(
+        "the process between two changes of its identity: `process_id` in [ancestors](#ancestors)",
+    ),
+    process("start", "text", |p, x| iso(start_ts(p, x)).into()).doc(
+        "start time of the process, to 10 ms, by the wall clock when the first recording of that \
+         boot began. `pid` and `start` identify a process even if the pid was reused, in all \
+         recordings of a boot unless the clock was set by more than 10 s between them",
+    ),
+    process("start_ts", "integer, ns", |p, x| start_ts(p, x).into())
+        .stored()
+        .doc("the same"),
+    process("login_uid", "integer", |p, _| p.login_uid.into())
+        .stored()
+        .doc("user id of the login, whatever user the process has become since (`/proc/PID/loginuid`)")
+        .null("no login; a kernel without audit"),
+    process("login_user", "text", |p, _| p.login_user.as_deref().into())
+        .stored()
+        .doc("its name in `/etc/passwd`")
+        .null("as `login_uid`; it has none there"),
+    process("pod_namespace", "text", |p, x| {
+        x.details(p).and_then(|d| d.pod_namespace.as_deref()).into()
+    })
+    .doc("Kubernetes namespace of the pod")
+    .null("as `pod`"),
+    process("outer_container_id", "text", |p, _| outer(p).map(|k| &k.id).into())
+        .doc("the container that the container runs in")
+        .null("none"),
+    process("outer_container_name", "text", |p, x| {
+        let details = outer(p).and_then(|k| x.containers.details(k));
+        details.and_then(|d| d.name.as_deref()).into()
+    })
+    .doc("its name")
+    .null("none; not reported"),
+    connection("raw", "integer", |c, _| c.raw.into())
+        .stored()
+        .doc(
+            "1: from a raw socket, whose process wrote the protocol's header itself, or the whole \
+             packet. 0: any other",
+        ),
+    connection("shared_pid", "integer", |c, _| c.shared_pid.into())
+        .updated()
+        .doc(
+            "a process other than `pid` that was seen to use the same socket: it connected or sent \
+             on it, or was the last to close it. The row's bytes may be its",
+        )
+        .null("none was seen: [limitations](limitations.md#processes-and-containers)"),
+];
