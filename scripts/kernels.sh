@@ -31,7 +31,7 @@ NAMES_ON='6.12 kprobe'
 # promise; ENDS are those that the oldest and the newest kernel answer for all.
 # shellcheck disable=SC2034 # tests_of reads these by their names
 PROMISES_kprobe=(
-	'hooks every_way_to_dial_has_the_outcome_and_errno_that_its_process_saw'
+	'hooks every_attempt_has_the_outcome_and_errno_that_its_process_saw'
 	'record a_and_aaaa_lookups_of_one_socket_are_stored_and_name_ipv6
 		a_thousand_concurrent_processes_each_get_their_own_name
 		child_connection_is_named_by_its_parents_lookup
@@ -56,13 +56,13 @@ ENDS_kprobe=(
 	'protocols raw_socket_older_than_the_recorder_has_an_owner'
 	'coverage kernel_tls_bytes_are_counted_as_the_application_sees_them
 		merged_and_fragmented_datagrams_are_counted_one_by_one'
-	'loss captured_and_lost_are_together_what_happened'
-	'leftovers flows_that_threads_begin_on_one_socket_at_once_all_end_with_it'
+	'loss captured_and_lost_events_add_up'
+	'leftovers flows_that_threads_begin_at_once_on_one_socket_all_end_with_it'
 )
 # The other set differs in how it learns of connect(2) and of frames that bypass queues.
 # shellcheck disable=SC2034
 PROMISES_tracepoint=(
-	'hooks every_way_to_dial_has_the_outcome_and_errno_that_its_process_saw'
+	'hooks every_attempt_has_the_outcome_and_errno_that_its_process_saw'
 	'protocols frames_are_exact_and_attributed_with_the_destination_of_their_packet
 		af_xdp_copy_mode_frames_are_seen_by_the_kprobe_set'
 )

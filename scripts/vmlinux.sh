@@ -6,7 +6,7 @@
 #
 #     make vmlinux
 #
-# It compiles once against the whole dump and asks bpftool what was used.
+# It compiles once against the whole dump and lets bpftool find out what was used.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin # bpftool; users' PATH may lack it
