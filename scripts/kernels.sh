@@ -22,7 +22,7 @@ ALL='5.10 6.1 6.12 7'
 KERNELS=${KERNELS:-$ALL}
 CAPTURE='hooks record dns loss protocols docker'
 # The kernels hardly differ in these: two are enough.
-WAYS='coverage shapes leftovers'
+WAYS='coverage shapes stale_entries'
 WAYS_ON='5.10 6.12'
 # Naming depends on the kernel even less: on one, with one set.
 NAMES='naming forged resolvers sources'
@@ -57,7 +57,7 @@ ENDS_kprobe=(
 	'coverage kernel_tls_bytes_are_counted_as_the_application_sees_them
 		merged_and_fragmented_datagrams_are_counted_one_by_one'
 	'loss captured_and_lost_events_add_up'
-	'leftovers flows_that_threads_begin_at_once_on_one_socket_all_end_with_it'
+	'stale_entries flows_that_threads_begin_at_once_on_one_socket_all_end_with_it'
 )
 # The other set differs in how it learns of connect(2) and of frames that bypass queues.
 # shellcheck disable=SC2034
