@@ -300,7 +300,7 @@ fn frames_are_exact_and_attributed_with_the_destination_of_their_packet() {
     let net = Net::new();
     let (_dir, db) = history();
     let recording = Recording::start(&net);
-    // way, address, the frame's length less its size, whether its address can be told, its port
+    // way, address, the frame's length less its size, whether its address is known, its port
     let ways = [
         ("raw", FAR4, ETHERNET + IPV4 + UDP, true, true),
         ("raw", FAR6, ETHERNET + IPV6 + UDP, true, true),
@@ -331,13 +331,13 @@ fn frames_are_exact_and_attributed_with_the_destination_of_their_packet() {
             continue;
         }
         let row = packets(&db, args, 8, more + 1001);
-        let told = *way != "bypass" || whole;
+        let known = *way != "bypass" || whole;
         let family = if ip.contains(':') { "6" } else { "4" };
         let truth = [
             "sent",
-            if *address && told { family } else { "" },
-            if *address && told { *ip } else { "" },
-            if *port && told { "4242" } else { "" },
+            if *address && known { family } else { "" },
+            if *address && known { *ip } else { "" },
+            if *port && known { "4242" } else { "" },
         ];
         assert_eq!(row[..4], truth, "{args}");
     }
@@ -536,7 +536,7 @@ fn unusual_raw_headers_are_counted_without_guessing_fields() {
     ok(std::process::Command::new("ip").args(near));
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
-    // way, address, protocol, bytes after IP's headers, whether the port can be told
+    // way, address, protocol, bytes after IP's headers, whether the port can be known
     let ways = [
         ("udp", FAR4, "udp", UDP + 1001, true),
         ("udp", FAR6, "udp", UDP + 1001, true),
