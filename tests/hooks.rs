@@ -8,6 +8,8 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
 
 use libbpf_rs::libbpf_sys;
 use support::*;
@@ -176,19 +178,45 @@ impl Attempts {
         }
     }
 
-    /// Makes them, and gives what each said came of it: (attempt, errno).
+    /// Not through 'ip netns exec', which hides the cgroups.
+    fn command(&self) -> [String; 5] {
+        let namespace = format!("--net=/run/netns/{}", self.net.near);
+        let script = self.script.clone();
+        [
+            "nsenter".into(),
+            namespace,
+            "sh".into(),
+            "-c".into(),
+            script,
+        ]
+    }
+
+    /// Makes them. Returns what each process saw: (attempt, errno).
+    fn observe(&self, db: &Path) -> Vec<(String, i32)> {
+        let recording = Recording::start(&self.net);
+        let [program, args @ ..] = self.command();
+        let output = Command::new(program).args(args).output().unwrap();
+        // what the kernel missed is stored some batches later
+        thread::sleep(Duration::from_secs(1));
+        recording.save(db);
+        self.results(&output)
+    }
+
+    /// The same with a recorder for them alone.
     fn record(&self, db: &Path, hooks: &[&str]) -> Vec<(String, i32)> {
         let output = egrets()
             .args(["record", "--db"])
             .arg(db)
             .args(hooks)
-            // not 'ip netns exec': that hides the cgroups
-            .args(["--", "nsenter"])
-            .arg(format!("--net=/run/netns/{}", self.net.near))
-            .args(["sh", "-c", &self.script])
+            .arg("--")
+            .args(self.command())
             .output()
             .unwrap();
-        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        self.results(&output)
+    }
+
+    fn results(&self, output: &Output) -> Vec<(String, i32)> {
+        assert_eq!(code(output), 0, "{}", text(&output.stderr));
         assert!(self.denying.dir.exists());
         let mut said = Vec::new();
         for line in text(&output.stdout).lines() {
@@ -269,7 +297,7 @@ fn missed(db: &Path, kind: &str) -> i64 {
 fn every_attempt_has_the_outcome_and_errno_that_its_process_saw() {
     let attempts = Attempts::new();
     let (_dir, db) = history();
-    let said = attempts.record(&db, &[]);
+    let said = attempts.observe(&db);
     let tracepoint = hook_set(&db) == "tracepoint";
     let (mut wrong, mut unknown, mut unseen) = (Vec::new(), 0, 0);
     for (attempt, errno) in &said {

@@ -59,7 +59,7 @@ pub fn send(device: c_int, frame: &[u8], count: usize, polls: bool) -> Result<()
     let end = Instant::now() + PATIENCE;
     // SAFETY: an address and its length.
     while let Err(e) = check(unsafe { libc::bind(socket.0, to, len) } as isize) {
-        // the kernel takes its time to let go of the queue of one that has closed
+        // the kernel releases the queue of a closed socket with a delay
         if e.raw_os_error() != Some(libc::EBUSY) || Instant::now() > end {
             return Err(e);
         }
