@@ -1,6 +1,6 @@
-# bash completion of egrets. What may follow is for the program to say: it knows its
-# options and its grammar, and reads the history. The one in PATH is asked, and never
-# another that happens to have its name.
+# bash completion for egrets. The program itself computes the completions: it knows its
+# options and grammar and reads the history. 'command' calls the program in PATH, never an
+# alias or function of that name.
 
 _egrets() {
 	local found status

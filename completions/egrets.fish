@@ -1,5 +1,5 @@
-# fish completion of egrets. What may follow is for the program to say: it knows its options
-# and its grammar, and reads the history.
+# fish completion for egrets. The program itself computes the completions: it knows its options
+# and grammar and reads the history.
 
 function __egrets_words
 	set -l words (commandline -opc)

@@ -12,6 +12,7 @@ pub mod commands;
 pub mod complete;
 pub mod human;
 pub mod model;
+#[cfg(feature = "record")]
 pub mod pipeline;
 pub mod print;
 pub mod query;

@@ -1,4 +1,4 @@
-//! The command line as people and scripts meet it: output, exit codes, errors.
+//! The command line: output, exit codes, errors.
 
 mod support;
 
@@ -20,7 +20,7 @@ fn query(db: &std::path::Path, args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
+fn question_is_answered_as_table_json_csv_and_sql_with_exit_codes_like_grep() {
     let mut net = Net::new();
     net.dnsmasq(&[
         &format!("--address=/test/{FAR4}"),
@@ -48,7 +48,7 @@ fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
     assert!(lines[1].contains("web.example.test"), "{shown}");
     let said = text(&table.stderr);
     assert!(said.contains("1 process, 1 connection; took "), "{said}");
-    // words need no quotes
+    // a question need not be quoted
     assert_eq!(
         text(&query(&db, &["which", "processes", "hit", "example.test"]).stdout),
         shown
@@ -105,7 +105,7 @@ fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
     let raw = query(&db, &["when did curl connect to raw IPs", "--json"]);
     let raw: serde_json::Value = serde_json::from_slice(&raw.stdout).unwrap();
     assert_eq!(raw["dst_ip"], FAR6);
-    // the SQL of every form is SQLite's own, and finds as much
+    // the SQL of every projection runs in sqlite3 and finds as many rows
     for question in [
         "which processes connected to raw IPs",
         "which names were resolved but never contacted",
@@ -142,7 +142,7 @@ fn a_question_is_answered_as_table_json_csv_and_sql_with_greps_exit_codes() {
 }
 
 #[test]
-fn what_is_not_understood_is_said_with_examples() {
+fn invalid_questions_and_options_are_explained_with_examples() {
     let (_dir, db) = history();
     assert_eq!(
         code(
@@ -243,15 +243,11 @@ fn watch_prints_the_live_log_and_stores_nothing() {
     run("kill", &["-INT", &child.id().to_string()]);
     // The host's other traffic may have filled the pipe.
     lines.for_each(drop);
-    assert_eq!(
-        child.wait().unwrap().code(),
-        Some(0),
-        "Ctrl-C is a clean end"
-    );
+    assert_eq!(child.wait().unwrap().code(), Some(0), "Ctrl-C exits with 0");
 }
 
 #[test]
-fn a_closed_pipe_makes_no_noise() {
+fn closed_pipe_is_not_an_error() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let mut child = egrets()
@@ -286,7 +282,7 @@ fn a_closed_pipe_makes_no_noise() {
 }
 
 #[test]
-fn check_says_hook_by_hook_what_will_be_used() {
+fn check_reports_every_hook() {
     let output = egrets().arg("check").output().unwrap();
     assert_eq!(
         code(&output),
@@ -307,7 +303,7 @@ fn check_says_hook_by_hook_what_will_be_used() {
 }
 
 #[test]
-fn without_a_capability_it_is_named_with_the_command_that_grants_it() {
+fn missing_capability_is_named_with_the_command_that_grants_it() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let exe = dir.path().join("egrets");
@@ -338,7 +334,7 @@ fn without_a_capability_it_is_named_with_the_command_that_grants_it() {
 }
 
 #[test]
-fn who_may_not_read_the_history_is_told_how_to() {
+fn unreadable_history_is_explained() {
     let (dir, db) = history();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let exe = dir.path().join("egrets");

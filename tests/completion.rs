@@ -1,5 +1,4 @@
-//! Completion as shells do it: real ones, in a terminal, with names that are out to be
-//! executed.
+//! Completion in real shells, in a terminal, with names that try to be executed.
 
 mod support;
 
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use support::*;
 
-/// Names of hosts, each found by its beginning, and what egrets is to get for it.
+/// Host names, each with the prefix that is typed and the argument that egrets should get.
 const HOSTILE: [(&str, &str, &str); 13] = [
     ("ha", "ha.example.com", "ha.example.com"),
     ("hb", "hb;touch pwned", "'hb;touch pwned'"),
@@ -30,7 +29,7 @@ const HOSTILE: [(&str, &str, &str); 13] = [
     ("hm", "hm:80@x=1", "'hm:80@x=1'"),
 ];
 
-/// A history that holds these names, and one that would drive the terminal.
+/// A history with these names and some that would control the terminal.
 fn named() -> (tempfile::TempDir, std::path::PathBuf) {
     let (dir, db) = history();
     ok(egrets().args(["record", "--for", "100ms", "--db"]).arg(&db));
@@ -58,12 +57,12 @@ fn named() -> (tempfile::TempDir, std::path::PathBuf) {
     (dir, db)
 }
 
-/// A shell in a terminal. It prints what egrets would have been given.
+/// A shell in a terminal, in which egrets prints its arguments.
 struct Shell {
     child: Child,
     keys: ChildStdin,
     shown: Arc<Mutex<String>>,
-    /// How much of it was looked at.
+    /// How many bytes of `shown` have been read.
     read: usize,
 }
 
@@ -110,7 +109,7 @@ impl Shell {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// What is shown until this is.
+    /// Waits for `end`; returns what is shown before it.
     fn until(&mut self, end: &str) -> String {
         let started = Instant::now();
         loop {
@@ -127,10 +126,10 @@ impl Shell {
         }
     }
 
-    /// What egrets is given where the tab key is pressed after `typed`, and then `more`.
+    /// The arguments that egrets gets after `typed`, the tab key, and `more`.
     fn completed(&mut self, typed: &str, more: &str) -> String {
         self.press(&format!("{typed}\t"));
-        // its answer is there before the line is ended
+        // let the completion arrive before the line ends
         thread::sleep(Duration::from_millis(300));
         self.press(&format!("{more}\n"));
         self.until("GOT<");
@@ -145,7 +144,7 @@ impl Drop for Shell {
     }
 }
 
-/// Replaces egrets, but not for the script, which asks `command egrets`.
+/// Replaces egrets, except for the completion script, which calls `command egrets`.
 const STUB: &str = "egrets() { printf 'GO''T<'; printf '%s|' \"$@\"; printf '>EN''D\\n'; }";
 
 fn completes(mut shell: Shell, dir: &Path) {
@@ -164,7 +163,7 @@ fn completes(mut shell: Shell, dir: &Path) {
         "",
         "query|who|hit|ha.example.com|",
     );
-    // a whole question in quotes, of both kinds
+    // a whole question in quotes of either kind
     expect(
         "egrets query \"who hit ha",
         "",
@@ -175,7 +174,7 @@ fn completes(mut shell: Shell, dir: &Path) {
         "",
         "query|who hit ha.example.com|",
     );
-    // after a colon, where bash begins another word
+    // after a colon, where bash starts another word
     expect(
         "egrets query what did image nginx:1",
         "",
@@ -202,7 +201,7 @@ fn completes(mut shell: Shell, dir: &Path) {
             &format!("query|who|hit|{given}|"),
         );
     }
-    // what does not print is no name to type
+    // names with unprintable characters are not offered
     expect("egrets query who hit hz", "", "query|who|hit|hz|");
     assert_eq!(failed, [""; 0]);
     assert!(!dir.join("pwned").exists());
@@ -270,7 +269,7 @@ fn fish_is_offered_words_and_names_and_executes_none() {
             offered(&format!("egrets query who hit {typed}")),
             format!("{given}\thost\n")
         );
-        // as fish puts it into the line
+        // as fish inserts it into the line
         let got = fish(&format!(
             "egrets completions fish | source
              set -l word (complete -C --escape 'egrets query who hit {typed}' | string split -f 1 \\t)
@@ -282,7 +281,7 @@ fn fish_is_offered_words_and_names_and_executes_none() {
 }
 
 #[test]
-fn names_are_for_those_who_may_read_the_history_and_are_few() {
+fn names_are_few_and_need_permission_to_read_the_history() {
     let (dir, db) = named();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let words = |command: &mut Command, typed: &str| {
@@ -299,10 +298,10 @@ fn names_are_for_those_who_may_read_the_history_and_are_few() {
         ok(command.env("EGRETS_DB", &db))
     };
     assert_eq!(words(&mut egrets(), "ha"), "ha.example.com\thost\n");
-    let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid=nobody", "--clear-groups"]);
-    nobody.arg(env!("CARGO_BIN_EXE_egrets"));
-    assert_eq!(words(&mut nobody, "ha"), "");
+    let mut unprivileged = Command::new("setpriv");
+    unprivileged.args(["--reuid=nobody", "--clear-groups"]);
+    unprivileged.arg(env!("CARGO_BIN_EXE_egrets"));
+    assert_eq!(words(&mut unprivileged, "ha"), "");
     let history = rusqlite::Connection::open(&db).unwrap();
     history
         .execute_batch(
@@ -310,7 +309,7 @@ fn names_are_for_those_who_may_read_the_history_and_are_few() {
              INSERT INTO host (name) SELECT 'many' || i || '.test' FROM n",
         )
         .unwrap();
-    // many processes of few users, and a unit of its own for each of many
+    // many processes of few users, and many that each have their own unit
     history
         .execute_batch(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)

@@ -1,5 +1,5 @@
-//! docs/engines.md, put to the test: DuckDB has the same answers, from the SQLite file, from
-//! JSON lines and from CSV.
+//! Tests docs/engines.md: DuckDB gives the same answers from the SQLite file, JSON lines and
+//! CSV.
 
 mod support;
 
@@ -12,7 +12,7 @@ use support::*;
 
 const ENGINES: &str = include_str!("../docs/engines.md");
 
-/// Each question with DuckDB's SQL.
+/// Each question with its DuckDB statement.
 fn questions() -> Vec<(&'static str, &'static str)> {
     let (_, questions) = ENGINES.split_once("## The same questions").unwrap();
     let sections = questions.split("\n### ").skip(1);
@@ -25,7 +25,7 @@ fn questions() -> Vec<(&'static str, &'static str)> {
         .collect()
 }
 
-/// The commands of a way's section: those of the shell, then DuckDB's.
+/// The commands in a section: those of the shell, then DuckDB's.
 fn way(title: &str) -> (Vec<&'static str>, String) {
     let (_, section) = ENGINES.split_once(&format!("### {title}\n")).unwrap();
     let section = section.split("\n#").next().unwrap();
@@ -34,7 +34,7 @@ fn way(title: &str) -> (Vec<&'static str>, String) {
     (shell, sql.join("\n"))
 }
 
-/// The virtual environment that scripts/tools.sh makes.
+/// The virtual environment that scripts/tools.sh creates.
 fn venv() -> PathBuf {
     let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duckdb");
     assert!(
@@ -45,30 +45,30 @@ fn venv() -> PathBuf {
     venv
 }
 
-/// DuckDB's answers, for each setup, to the statements.
+/// DuckDB's answers to the statements, for each setup.
 fn duckdb(directory: &Path, setups: &[String], statements: &[&str]) -> Vec<Vec<Vec<Value>>> {
-    let asked = setups.iter().map(|setup| json!([setup, statements]));
+    let input = setups.iter().map(|setup| json!([setup, statements]));
     let venv = venv();
     let mut child = Command::new(venv.join("bin/python"))
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/duck.py"))
         .current_dir(directory)
-        // its extension is there
+        // its extension is installed there
         .env("HOME", &venv)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let asked = Value::Array(asked.collect()).to_string();
+    let input = Value::Array(input.collect()).to_string();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(asked.as_bytes()).unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The rows in an order of their own, so that they can be compared.
+/// The rows in canonical order, for comparison.
 fn sorted(rows: impl IntoIterator<Item = Value>) -> Vec<String> {
     let mut rows = Vec::from_iter(rows.into_iter().map(|row| row.to_string()));
     rows.sort();
@@ -76,7 +76,7 @@ fn sorted(rows: impl IntoIterator<Item = Value>) -> Vec<String> {
 }
 
 #[test]
-fn duckdb_has_the_same_answers_in_all_three_ways() {
+fn duckdb_gives_the_same_answers_in_all_three_ways() {
     let mut net = Net::new();
     net.dnsmasq(&[
         &format!("--address=/example.com/{FAR4}"),
@@ -104,7 +104,7 @@ fn duckdb_has_the_same_answers_in_all_three_ways() {
             export.args(command.split(' ').skip(1));
             ok(export.arg("--db").arg(&db).current_dir(dir.path()));
         }
-        // What is here already is not downloaded.
+        // The extension is installed already.
         sql.replace("INSTALL sqlite; ", "")
             .replace("/var/lib/egrets/egrets.db", db.to_str().unwrap())
     });

@@ -1,4 +1,4 @@
-//! `egrets export`: the rows of the views as files, whatever else goes on.
+//! `egrets export`: the rows of the views as files, also while the history grows.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn export(db: &Path, args: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// What it writes to standard output.
+/// The rows that it writes to standard output.
 fn exported(db: &Path, args: &[&str]) -> Vec<serde_json::Value> {
     let output = export(db, &[&["--output", "-"], args].concat());
     assert!(code(&output) <= 1, "{}", text(&output.stderr));
@@ -32,7 +32,7 @@ fn exported(db: &Path, args: &[&str]) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// A history of some connections and lookups of curl and dig, recorded once and copied.
+/// A copy of a history with a few connections and lookups of curl and dig, recorded once.
 fn recorded() -> (TempDir, PathBuf) {
     static RECORDED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, original) = RECORDED.get_or_init(|| {
@@ -69,14 +69,14 @@ fn multiply(db: &Path, n: usize) {
 }
 
 #[test]
-fn the_rows_are_those_of_the_view_with_all_that_text_can_hold() {
+fn rows_are_those_of_the_view_in_every_column() {
     let (dir, db) = recorded();
     for (view, columns) in [("egress", 50), ("dns", 25), ("lookups", 20)] {
         let rows = exported(&db, &["--what", view]);
         let n: i64 = value(&db, &format!("SELECT count(*) FROM {view}"));
         assert_eq!(rows.len() as i64, n, "{view}");
         assert!(n > 2, "{view}");
-        // every column, and its very value
+        // every column with its exact value
         let names = sqlite3(
             &db,
             &format!("SELECT name FROM pragma_table_info('{view}') WHERE name <> 'dst_addr'"),
@@ -110,7 +110,7 @@ fn the_rows_are_those_of_the_view_with_all_that_text_can_hold() {
 }
 
 #[test]
-fn a_question_and_times_choose_the_rows() {
+fn question_and_span_select_the_rows() {
     let (_dir, db) = recorded();
     let hosts = |args: &[&str]| {
         let rows = exported(&db, args);
@@ -128,15 +128,15 @@ fn a_question_and_times_choose_the_rows() {
         exported(&db, &["--since", "1h"]).len(),
         exported(&db, &[]).len()
     );
-    let asked = exported(&db, &["which lookups failed"]);
-    assert!(!asked.is_empty() && asked.iter().all(|row| row["qname"] == "gone.nx"));
-    let asked = exported(&db, &["--what", "lookups", "what did dig resolve"]);
-    assert_eq!(asked.len(), 2);
-    assert!(asked.iter().all(|row| row["comm"] == "dig"));
+    let rows = exported(&db, &["which lookups failed"]);
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["qname"] == "gone.nx"));
+    let rows = exported(&db, &["--what", "lookups", "what did dig resolve"]);
+    assert_eq!(rows.len(), 2);
+    assert!(rows.iter().all(|row| row["comm"] == "dig"));
     for (args, words) in [
-        (&["top 3 hosts"][..], "a choice or a sum"),
-        (&["connections per hour"], "a choice or a sum"),
-        (&["new hosts since today"], "a choice or a sum"),
+        (&["top 3 hosts"][..], "ranks, groups or compares"),
+        (&["connections per hour"], "ranks, groups or compares"),
+        (&["new hosts since today"], "ranks, groups or compares"),
         (&["--what", "dns", "who hit x.test"], "about connections"),
         (
             &["--what", "egress", "what did dig resolve"],
@@ -150,7 +150,7 @@ fn a_question_and_times_choose_the_rows() {
         assert!(text(&output.stderr).contains(words), "{args:?}");
         assert!(output.stdout.is_empty());
     }
-    // nothing found is no error, and a header alone is CSV
+    // finding nothing is not an error, and CSV is then a header alone
     let output = export(&db, &["-o", "-", "--format", "csv", "who hit nowhere.test"]);
     assert_eq!(
         (code(&output), text(&output.stdout).lines().count()),
@@ -159,7 +159,7 @@ fn a_question_and_times_choose_the_rows() {
 }
 
 #[test]
-fn a_file_for_each_day_holds_the_rows_of_that_day() {
+fn split_by_day_writes_the_rows_of_each_day() {
     let (dir, db) = recorded();
     multiply(&db, 200_000);
     let out = dir.path().join("days");
@@ -184,7 +184,7 @@ fn a_file_for_each_day_holds_the_rows_of_that_day() {
         "no row is lost or written twice"
     );
     assert!((3..=4).contains(&files), "{files}");
-    // one day that is there already: nothing is written
+    // one day exists already: nothing is written
     let one = fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
     for entry in fs::read_dir(&out).unwrap() {
         let path = entry.unwrap().path();
@@ -198,7 +198,7 @@ fn a_file_for_each_day_holds_the_rows_of_that_day() {
 }
 
 #[test]
-fn what_is_there_is_replaced_only_by_force_and_never_if_it_is_no_file() {
+fn existing_file_is_replaced_only_with_force_and_anything_else_never() {
     let (dir, db) = recorded();
     let path = dir.path().join("e.jsonl");
     let out = path.to_str().unwrap();
@@ -209,7 +209,7 @@ fn what_is_there_is_replaced_only_by_force_and_never_if_it_is_no_file() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     assert_eq!(code(&export(&db, &["-o", out, "--force"])), 0);
     assert!(fs::read_to_string(&path).unwrap().starts_with("{\"id\":1,"));
-    // a link is replaced, and not what it leads to
+    // a symbolic link is replaced, not its target
     let link = dir.path().join("link");
     symlink(&path, &link).unwrap();
     let before = fs::read(&path).unwrap();
@@ -234,7 +234,7 @@ fn what_is_there_is_replaced_only_by_force_and_never_if_it_is_no_file() {
 }
 
 #[test]
-fn a_full_disk_and_a_signal_leave_nothing_behind() {
+fn full_disk_and_signal_leave_no_files() {
     let (dir, db) = recorded();
     multiply(&db, 100_000);
     let mount = tempfile::tempdir().unwrap();
@@ -269,7 +269,7 @@ fn a_full_disk_and_a_signal_leave_nothing_behind() {
     assert_eq!(fs::read_dir(&out).unwrap().count(), 0);
 }
 
-/// A scan that finds no row for long, too.
+/// Also during a scan that finds no row for a long time.
 #[test]
 fn control_c_ends_a_long_scan_at_once() {
     let (dir, db) = recorded();
@@ -277,7 +277,7 @@ fn control_c_ends_a_long_scan_at_once() {
     let out = dir.path().join("interrupted");
     fs::create_dir(&out).unwrap();
     let file = out.join("e.jsonl").display().to_string();
-    // none of them is open, which only the rows themselves say
+    // none of them is open, which only single rows show
     let export = ["export", "--force", "-o", &file, "open connections"];
     let query = ["query", "--json", "connections per month"];
     for (command, found) in [(&export[..], 1), (&query, 0)] {
@@ -308,9 +308,9 @@ fn control_c_ends_a_long_scan_at_once() {
 }
 
 #[test]
-fn memory_does_not_grow_with_the_rows_and_a_closed_pipe_is_no_error() {
+fn memory_does_not_grow_with_the_rows_and_a_closed_pipe_is_not_an_error() {
     let (_dir, db) = recorded();
-    // how much it had at most, in KiB, when this many rows were read of it
+    // its peak memory, in KiB, after this many rows were read
     let peak = |rows: usize| {
         let mut command = egrets();
         command.arg("export").arg("--db").arg(&db).args(["-o", "-"]);
@@ -342,11 +342,11 @@ fn memory_does_not_grow_with_the_rows_and_a_closed_pipe_is_no_error() {
 }
 
 #[test]
-fn an_export_is_one_moment_of_a_history_that_grows() {
+fn export_of_a_growing_history_is_consistent() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
-    // What the command does is recorded, and no other traffic of the host.
+    // Only traffic of the command is recorded.
     let mut command = net.command(env!("CARGO_BIN_EXE_egrets"));
     command.arg("record").arg("--db").arg(&db).arg("--");
     command.arg(dial()).args(["loop", FAR4, &port, "8000"]);
@@ -375,7 +375,7 @@ fn an_export_is_one_moment_of_a_history_that_grows() {
 }
 
 #[test]
-fn a_reader_who_waits_holds_no_snapshot_and_misses_no_row() {
+fn stalled_reader_holds_no_snapshot_and_misses_no_row() {
     let (_dir, db) = recorded();
     multiply(&db, 20_000);
     let writer = rusqlite::Connection::open(&db).unwrap();
@@ -401,15 +401,15 @@ fn a_reader_who_waits_holds_no_snapshot_and_misses_no_row() {
         let mut child = Guard(command.stdout(Stdio::piped()).spawn().unwrap());
         let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
         let mut exported = vec![id(&lines.next().unwrap().unwrap())];
-        // All of the -wal can be copied, which somebody who reads an older state hinders.
+        // The -wal can be truncated, which a reader of an older snapshot would prevent.
         writer
             .execute("UPDATE recording SET seen_ts = seen_ts + 1", [])
             .unwrap();
-        eventually("the export lets go", || {
+        eventually("the export closes its snapshot", || {
             let busy = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
             (busy == Ok(0)).then_some(())
         });
-        // Meanwhile come others, the latest and the earliest of all.
+        // Meanwhile, rows are added at both ends.
         for ts in ["1", "ts + 1000000000"] {
             writer
                 .execute_batch(&format!(
@@ -436,7 +436,7 @@ fn id(line: &str) -> i64 {
 }
 
 #[test]
-fn who_may_not_read_the_history_may_not_export_it() {
+fn export_needs_permission_to_read_the_history() {
     let (_dir, db) = recorded();
     let output = Command::new("setpriv")
         .args(["--reuid=nobody", "--clear-groups"])
