@@ -385,8 +385,8 @@ fn stalled_reader_holds_no_snapshot_and_misses_no_row() {
                  WHERE lookup_id = (SELECT min(lookup_id) FROM answer);
              INSERT INTO one SELECT lookup_id, n + 1, name_id, type, data, ttl FROM one;
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
-             INSERT INTO lookup (ts, inquiry_id)
-                 SELECT ts + i * 1000000000, inquiry_id FROM lookup, n
+             INSERT INTO lookup (ts, group_id)
+                 SELECT ts + i * 1000000000, group_id FROM lookup, n
                  WHERE id = (SELECT lookup_id FROM one);
              INSERT INTO answer SELECT l.id, n, name_id, type, data, ttl FROM lookup l, one
                  WHERE l.id NOT IN (SELECT lookup_id FROM answer);",
@@ -413,10 +413,10 @@ fn stalled_reader_holds_no_snapshot_and_misses_no_row() {
         for ts in ["1", "ts + 1000000000"] {
             writer
                 .execute_batch(&format!(
-                    "INSERT INTO lookup (ts, inquiry_id)
-                         SELECT {ts}, inquiry_id FROM lookup ORDER BY ts DESC LIMIT 100;
-                     INSERT INTO connection (ts, edge_day_id, tid)
-                         SELECT {ts}, edge_day_id, tid FROM connection ORDER BY ts DESC LIMIT 100;"
+                    "INSERT INTO lookup (ts, group_id)
+                         SELECT {ts}, group_id FROM lookup ORDER BY ts DESC LIMIT 100;
+                     INSERT INTO connection (ts, daily_id, tid)
+                         SELECT {ts}, daily_id, tid FROM connection ORDER BY ts DESC LIMIT 100;"
                 ))
                 .unwrap();
         }
