@@ -44,7 +44,7 @@ tables: ## Write the tables of docs/naming.md and docs/coverage.md from the last
 naming coverage: ## Write the table of that page alone
 	@scripts/tables.sh $@
 
-fuzz: ## Fuzz what reads strangers' bytes, SECONDS_EACH=60 a target
+fuzz: ## Fuzz the parsers of untrusted input, SECONDS_EACH=60 a target
 	@scripts/fuzz.sh
 
 lint: ## Check format and lints of the Rust, C and shell code

@@ -293,7 +293,7 @@ fn on(processor: Option<usize>, run: impl FnOnce() -> Result<()>) -> Result<()> 
     run()
 }
 
-/// Of a type that nobody takes, so only sending costs.
+/// Of a type that no socket receives, so only sending costs.
 fn frames(count: u32) -> Result<Duration> {
     use std::os::fd::AsRawFd;
     const EXPERIMENT: u16 = 0x88b5; // IEEE 802

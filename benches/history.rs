@@ -1,8 +1,8 @@
-//! `make bench`: the history at three sizes, written by the store as the recorder does:
-//! how fast, how large, how long questions take, how long retention stops it; then what
-//! memory the recorder holds and how long events wait for it. `history SIZE...` asks for
-//! other sizes than the usual ones; RECORDER_SECONDS is how long the recorder is watched.
-//! Needs root for that. `history --write PATH SIZE` only writes a history, for `make dev`.
+//! `make bench`: histories of three sizes, written by the store as the recorder does. Measures
+//! the write rate, the size, the time of questions and the cost of retention; then the memory of
+//! the recorder and its backlog, which needs root. `history SIZE...` uses other sizes;
+//! RECORDER_SECONDS is how long the recorder is measured. `history --write PATH SIZE` only writes a
+//! history, for `make dev`.
 
 mod common;
 #[path = "history/generator.rs"]
@@ -22,18 +22,18 @@ use egrets::store::{self, Access, Recording, Store};
 use generator::Generator;
 use measure::{Figures, bytes_on_disk, drop_caches, median, resident};
 
-/// Connections in a batch: what a busy host makes between two looks at the ring buffer.
+/// Connections per batch: those of a busy host between two polls of the ring buffer.
 const BATCH: usize = 5_000;
-/// The histories' sizes, in connections, with as many lookups.
+/// Sizes of the histories in connections, with as many lookups.
 const SIZES: [usize; 3] = [100_000, 1_000_000, 10_000_000];
-/// What is written against the plain table.
+/// Connections in the comparison with a plain table.
 const COMPARED: usize = 500_000;
-/// In batches of what 100 ms hold at 200,000 a second.
+/// Its batches: 100 ms at 200,000 connections per second.
 const COMPARED_BATCH: usize = 20_000;
-/// What a new history may take on disk, for retention to have work soon.
+/// The size limit of a new history, small enough for retention to start soon.
 const SMALL: u64 = 64 << 20;
-/// Each question is asked so often warm; cold as often, with the caches dropped before.
-const ASKED: usize = 5;
+/// Repetitions of each question, warm and cold (with the caches dropped before).
+const REPETITIONS: usize = 5;
 
 const QUESTIONS: [&str; 3] = [
     "which processes hit example.com",
@@ -42,7 +42,7 @@ const QUESTIONS: [&str; 3] = [
 ];
 
 fn main() -> Result<()> {
-    // cargo also runs benches as tests, with --test: nothing to time then
+    // cargo also runs benches as tests, with --test: nothing to measure then
     if std::env::args().any(|a| a == "--test") {
         return Ok(());
     }
@@ -93,7 +93,7 @@ fn write(path: &Path, size: usize) -> Result<()> {
     Ok(())
 }
 
-/// Writes a history, asks it, and lets retention shrink it.
+/// Writes a history, runs the questions, and lets retention shrink it.
 fn history(path: &Path, size: usize) -> Result<Figures> {
     let mut generator = Generator::new(size);
     let mut store = open(path, &generator)?;
@@ -133,8 +133,8 @@ fn history(path: &Path, size: usize) -> Result<Figures> {
     Ok(figures)
 }
 
-/// How long an answer takes, from opening the file, in the median, and its rows: warm in
-/// processor time, as it waits for nothing; cold by the clock.
+/// The median time of an answer, including opening the file, and its number of rows. Warm: CPU
+/// time, since it does not wait for anything. Cold: wall time.
 fn ask(path: &Path, question: &str, now: i64, cold: bool) -> Result<(Duration, usize)> {
     let now = DateTime::<Utc>::from_timestamp_nanos(now);
     let request = Request {
@@ -148,7 +148,7 @@ fn ask(path: &Path, question: &str, now: i64, cold: bool) -> Result<(Duration, u
     };
     let mut times = Vec::new();
     let mut rows = 0;
-    for _ in 0..=ASKED {
+    for _ in 0..=REPETITIONS {
         if cold {
             drop_caches(path)?;
         }

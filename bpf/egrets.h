@@ -62,7 +62,7 @@ struct egrets_header {
 
 /* The process behind an event, read in its own context. */
 struct egrets_owner {
-	__u64 start_ns;	 /* of the thread group leader: tells reused pids apart */
+	__u64 start_ns;	 /* of the thread group leader: distinguishes reused pids */
 	__u64 exec_id;	 /* execs so far, those of its ancestors before the forks included */
 	__u64 cgroup_id; /* in the cgroup2 hierarchy */
 	__u64 netns_cookie;

@@ -1,4 +1,4 @@
-# What the tests of ways out said, as the table of docs/coverage.md. Input: their lines
+# Makes the table of docs/coverage.md from the tests of egress paths. Input: their lines
 # "coverage: WHERE | way | protocol | seen | process right | bytes error". A way that was
 # measured several times, over IPv4 and IPv6 for example, has the worst of it.
 
@@ -30,7 +30,7 @@ BEGIN { FS = " *[|] *" }
 }
 
 END {
-	printf "\n| way | protocol |"
+	printf "\n| path | protocol |"
 	for (j = 1; j <= m; j++)
 		printf " Linux %s |", places[j]
 	printf "\n| --- | --- |"

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Fuzzes what reads strangers' bytes, each target for SECONDS_EACH seconds:
+# Fuzzes the parsers of untrusted input, each target for SECONDS_EACH seconds:
 #
 #     make fuzz [SECONDS_EACH=60] [TARGETS="dns stream hosts"] [KEEP=1]
 #
-# It begins with fuzz/corpus. KEEP=1 adds short inputs that reach new code to it, for
-# tests/corpus.rs to play again. What breaks a target is left in fuzz/artifacts.
+# It starts from fuzz/corpus. KEEP=1 adds short inputs that reach new code to it, which
+# tests/corpus.rs replays. An input that breaks a target is left in fuzz/artifacts.
 # cargo-fuzz and all inputs found so far are kept in the user's cache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ tools=$cache/bin
 if [ ! -x "$tools/cargo-fuzz" ]; then
 	scripts/cargo.sh install --quiet --locked --root "$cache" cargo-fuzz@0.13.2
 fi
-# Its flags are a nightly compiler's, but for the sanitizers, which need one.
+# Allows its nightly flags on a stable compiler, except for the sanitizers.
 export RUSTC_BOOTSTRAP=1 PATH=$PATH:$tools
 
 # fuzz TARGET CORPUS… [-- OPTION…]

@@ -1,4 +1,4 @@
-# What the machines of scripts/kernels.sh said, as the tables of docs/kernels.md.
+# Makes the tables of docs/kernels.md from the machines of scripts/kernels.sh.
 # Input: the logs, in the order of the kernels.
 
 /^guest: .* is up/ { kernel = $2; kernels[++n] = kernel; mptcp[kernel] = "no" }

@@ -20,4 +20,5 @@ for header in bpf/*.h; do
 			-x c - <<<"#include \"${header##*/}\"" || status=1
 done
 shellcheck scripts/*.sh .ci/run || status=1
+scripts/prose.sh || status=1
 exit $status

@@ -1,4 +1,4 @@
-# What the tests of naming said, as the table of docs/naming.md. Input: their lines
+# Makes the table of docs/naming.md from the tests of naming. Input: their lines
 # "naming: WHERE | case | right | missing | wrong".
 
 BEGIN { FS = " *[|] *" }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Puts a file between the two marks of a page, in the place of what is there:
+# Replaces what is between the two marks of a page by a file:
 #
 #     page.sh PAGE FILE
 set -euo pipefail

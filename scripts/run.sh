@@ -1,6 +1,6 @@
 #!/bin/bash
 # Records into the default history and prints. Ctrl-C goes to make, to this shell
-# and to egrets, which ends well: the shell ignores it, so that make hears no error.
+# and to egrets, which exits with success; the shell ignores it, so that make sees no error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

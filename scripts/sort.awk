@@ -1,4 +1,4 @@
-# What the scripts that make tables share.
+# Shared by the scripts that make tables.
 
 # Puts the n items in the order of their ranks.
 function sort(items, rank, n,    i, k, other)

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 logs=${CARGO_TARGET_DIR:-target}/tmp/logs
 [ -e "$logs/test.log" ] || { echo "tables.sh: there is no log of 'sudo make test' in $logs" >&2; exit 2; }
 # kernel probes are the kernel's to have
-hooks=portable
+hooks=tracepoint
 [ ! -e /sys/bus/event_source/devices/kprobe ] || hooks=kprobe
 measured=$(mktemp)
 trap 'rm -f "$measured" "$measured.table"' EXIT

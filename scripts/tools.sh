@@ -1,8 +1,8 @@
 #!/bin/bash
-# Makes the tools of the tests that are no package's to install, in target/tmp:
-# a client built against musl; nscd, unpacked only, since as an installed service
-# it would answer for the name servers of the tests and of the whole machine; and
-# DuckDB, in a virtual environment of Python's, whose home holds its extension.
+# Puts the tools of the tests that are not installed as packages into target/tmp: a client
+# built against musl; nscd, only unpacked, since the installed service would answer in place
+# of the tests' name servers; and DuckDB, in a Python virtual environment that is also the
+# home of its extension.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${CARGO_TARGET_DIR:-target}/tmp

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Writes bpf/vmlinux.h anew: the kernel types that the BPF programs read, and no
+# Regenerates bpf/vmlinux.h: the kernel types that the BPF programs read, and no
 # others. The whole dump is 130,000 lines; CO-RE relocates the fields that are
 # left, so their padding is dropped too. Run it on a kernel with BTF whenever a
 # program reads a new field:
 #
 #     make vmlinux
 #
-# It compiles once against the whole dump and asks bpftool what was used.
+# It compiles once against the whole dump and lets bpftool find out what was used.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin # bpftool; users' PATH may lack it

@@ -298,10 +298,10 @@ fn names_are_few_and_need_permission_to_read_the_history() {
         ok(command.env("EGRETS_DB", &db))
     };
     assert_eq!(words(&mut egrets(), "ha"), "ha.example.com\thost\n");
-    let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid=nobody", "--clear-groups"]);
-    nobody.arg(env!("CARGO_BIN_EXE_egrets"));
-    assert_eq!(words(&mut nobody, "ha"), "");
+    let mut unprivileged = Command::new("setpriv");
+    unprivileged.args(["--reuid=nobody", "--clear-groups"]);
+    unprivileged.arg(env!("CARGO_BIN_EXE_egrets"));
+    assert_eq!(words(&mut unprivileged, "ha"), "");
     let history = rusqlite::Connection::open(&db).unwrap();
     history
         .execute_batch(

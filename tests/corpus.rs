@@ -1,5 +1,5 @@
-//! What fuzzing has found, played again without the fuzzer: fuzz/corpus, a folder a
-//! target. 'make fuzz' goes on from there.
+//! Replays fuzz/corpus without the fuzzer: a directory per target, from which `make fuzz`
+//! continues.
 
 #[path = "../fuzz/checks.rs"]
 mod checks;
@@ -20,16 +20,16 @@ fn play(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
-fn kept_messages_are_read_or_malformed() {
+fn corpus_messages_parse_or_are_malformed() {
     play("dns", checks::dns);
 }
 
 #[test]
-fn kept_streams_give_what_was_sent() {
+fn corpus_streams_yield_the_messages_sent() {
     play("stream", checks::stream);
 }
 
 #[test]
-fn kept_hosts_files_have_bounded_names() {
+fn corpus_hosts_files_have_bounded_names() {
     play("hosts", checks::hosts);
 }

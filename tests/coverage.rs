@@ -1,5 +1,5 @@
-//! Ways to send and to receive: what clients sent and got, who knew exactly what that
-//! was, against their rows, and against what a firewall counted.
+//! System calls that send and receive: the exact bytes that clients transferred, against their
+//! rows, and against a firewall's counters.
 
 mod support;
 
@@ -11,7 +11,7 @@ use support::coverage::{TcpCounters, compare_both, say};
 use support::peer::{Answers, Firewall, Peer};
 use support::*;
 
-/// A run of `send`, and what it has to come to.
+/// A run of `send`, and the counters that it must have.
 struct Run {
     args: String,
     protocol: &'static str,
@@ -37,7 +37,7 @@ fn udp(way: &str, ip: &str, port: u16, count: usize, size: usize) -> Run {
     }
 }
 
-/// Runs each; those that the kernel does not have are said to be absent, and left out.
+/// Runs each. Those that the kernel lacks are reported as absent and left out.
 fn run_all(net: &Net, runs: Vec<Run>) -> Vec<Run> {
     let there = |run: &Run| {
         let absent = ok(Command::new(send()).args(run.args.split(' '))) == "absent\n";
@@ -66,7 +66,7 @@ fn record(net: &Net, runs: Vec<Run>) -> Vec<Run> {
     runs
 }
 
-/// What the rows have to add up to, of one family: out and back.
+/// The expected totals of one family: out and back.
 fn sums(runs: &[Run], colon: bool) -> (usize, usize) {
     runs.iter()
         .filter(|run| run.args.contains(':') == colon)
@@ -75,7 +75,7 @@ fn sums(runs: &[Run], colon: bool) -> (usize, usize) {
         })
 }
 
-/// The ways of TCP and UDP alike: a socket of either does all of them.
+/// The calls that work on sockets of both TCP and UDP.
 const WAYS: [&str; 26] = [
     "write",
     "writev",
@@ -106,7 +106,7 @@ const WAYS: [&str; 26] = [
 ];
 
 #[test]
-fn every_way_over_tcp_is_its_processs_and_exact_and_within_what_the_firewall_counted() {
+fn tcp_bytes_of_every_system_call_are_exact_and_match_the_firewall() {
     let net = Net::new();
     let peer = Peer::start(&net, Answers::Plain);
     let firewall = Firewall::count(&net, peer.port);
@@ -131,12 +131,12 @@ fn every_way_over_tcp_is_its_processs_and_exact_and_within_what_the_firewall_cou
 }
 
 #[test]
-fn what_the_kernel_encrypts_is_counted_as_the_application_counts_it() {
+fn kernel_tls_bytes_are_counted_as_the_application_sees_them() {
     let net = Net::new();
     let mut runs = Vec::new();
     for (way, tls13) in [("ktls", false), ("ktls-1.3", true)] {
         let peer = Peer::start(&net, Answers::Encrypted { tls13 });
-        // large records, and small ones, of which much is not the application's
+        // large records, and small ones that are mostly overhead
         runs.push(tcp(way, FAR4, peer.port, 5, 70_001));
         runs.push(tcp(way, FAR6, peer.port, 200, 100));
     }
@@ -144,7 +144,7 @@ fn what_the_kernel_encrypts_is_counted_as_the_application_counts_it() {
 }
 
 #[test]
-fn every_way_over_udp_is_its_processs_and_what_the_firewall_counted() {
+fn udp_bytes_of_every_system_call_are_exact_and_match_the_firewall() {
     let ways = WAYS.iter().chain(&["sendto", "gso"]);
     let net = Net::new();
     let peer = Peer::start(&net, Answers::Plain);
@@ -165,14 +165,14 @@ fn every_way_over_udp_is_its_processs_and_what_the_firewall_counted() {
 }
 
 #[test]
-fn datagrams_that_come_in_one_packet_or_in_many_fragments_are_counted_one_by_one() {
+fn merged_and_fragmented_datagrams_are_counted_one_by_one() {
     let net = Net::new();
     let (plain, together) = (Answers::Plain, Answers::Together);
     let [plain, together] = [plain, together].map(|answers| Peer::start(&net, answers).port);
     let runs = [FAR4, FAR6].map(|ip| {
         [
             udp("in-gro", ip, together, 20, 600),
-            // a socket that did not ask for it gets each by itself
+            // a socket without UDP_GRO gets each datagram separately
             udp("in-recv", ip, together, 20, 600),
             udp("fragments", ip, plain, 7, 30_000),
         ]

@@ -1,6 +1,5 @@
-//! Lookups: every type that is stored, and every way in which an answer can be
-//! late, missing, wrong or broken. Real dnsmasq and dig; where a server has to
-//! misbehave, one of the test's own.
+//! Lookups: every record type that is stored, and answers that are late, missing, wrong or
+//! malformed. dnsmasq and dig are real; a server that has to misbehave is the test's own.
 
 mod support;
 
@@ -17,7 +16,7 @@ fn record(net: &Net, db: &Path, script: &str) {
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
 }
 
-/// The same with a recorder for it alone, whose end settles what is still unanswered.
+/// The same with a recorder for it alone, whose end settles unanswered lookups.
 fn record_to_the_end(net: &Net, db: &Path, script: &str) {
     let output = net.record(db, &["sh", "-c", script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
@@ -31,7 +30,7 @@ fn rows(db: &Path, columns: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn every_type_is_stored_in_presentation_form() {
+fn every_record_type_is_stored_in_presentation_form() {
     let mut net = Net::new();
     net.dnsmasq(&[
         "--host-record=web.test,192.0.2.1,2001:db8::1",
@@ -183,7 +182,7 @@ fn every_type_is_stored_in_presentation_form() {
     );
 }
 
-/// The answer to a query, with these records.
+/// An answer to the query with these records.
 fn answer(query: &[u8], records: &[RData<'static>]) -> Vec<u8> {
     let query = Packet::parse(query).unwrap();
     let mut reply = Packet::new_reply(query.id());
@@ -256,7 +255,7 @@ fn authority_and_service_records_are_stored_too() {
 }
 
 #[test]
-fn a_question_that_nobody_answers_is_told_as_unanswered() {
+fn query_without_an_answer_is_recorded_as_unanswered() {
     let net = Net::new();
     net.dns(|_| Vec::new());
     let (_dir, db) = history();
@@ -275,7 +274,7 @@ fn a_question_that_nobody_answers_is_told_as_unanswered() {
 }
 
 #[test]
-fn an_answer_that_matches_no_question_is_unsolicited_and_names_nothing() {
+fn answer_that_matches_no_query_is_unsolicited_and_names_nothing() {
     let net = Net::new();
     let port = net.http("x").to_string();
     net.dns(|query| {
@@ -320,14 +319,14 @@ fn an_answer_that_matches_no_question_is_unsolicited_and_names_nothing() {
 }
 
 #[test]
-fn a_message_of_any_bytes_is_counted_as_malformed() {
+fn arbitrary_bytes_are_recorded_as_malformed() {
     let net = Net::new();
     net.dns(|query| {
         let mut garbage = query[..12].to_vec();
-        garbage[2] |= 0x80; // an answer
+        garbage[2] |= 0x80; // the QR bit: an answer
         garbage[5] = 1; // one question, whose name points at itself
         garbage.extend([0xc0, 0x0c, 0, 1, 0, 1]);
-        // one each: dig gives up its socket at the first
+        // one per query: dig closes its socket at the first
         match query[14] {
             b'1' => vec![garbage],
             b'2' => vec![vec![0xff; 3]],
@@ -357,7 +356,7 @@ fn a_message_of_any_bytes_is_counted_as_malformed() {
     );
 }
 
-/// Answers to a query that would give it the address 10.77.0.9, each broken in a way.
+/// Answers with the address 10.77.0.9, each malformed in another way.
 fn broken_answers(query: &[u8]) -> Vec<Vec<u8>> {
     let whole = answer(
         query,
@@ -370,30 +369,30 @@ fn broken_answers(query: &[u8]) -> Vec<Vec<u8>> {
         bytes[at] = value;
         bytes
     };
-    let length_at = whole.len() - 5; // of the address: its low byte
+    let length_at = whole.len() - 5; // low byte of the address record's length
     let mut pointers = whole[..12].to_vec();
     pointers[6..8].copy_from_slice(&[0xff, 0xff]);
     while pointers.len() < 65_507 {
         pointers.extend((0xc000 | (pointers.len() as u16 - 2) & 0x3fff).to_be_bytes());
     }
-    pointers.truncate(65_507); // what UDP carries at most
+    pointers.truncate(65_507); // the largest UDP payload
     vec![
         whole[..whole.len() - 1].to_vec(),
         whole[..whole.len() / 2].to_vec(),
         whole[..13].to_vec(),
-        with(7, 200),       // records that are not there
-        with(6, 0xff),      // and very many
-        with(5, 9),         // questions
+        with(7, 200),       // more records than there are
+        with(6, 0xff),      // many more
+        with(5, 9),         // more questions
         with(length_at, 3), // an address of three bytes
         with(length_at, 255),
-        with(12, 0xff), // a name that leads out of the message
+        with(12, 0xff), // a name that points out of the message
         [&whole[..12], &[0xff; 65_495]].concat(),
         pointers,
     ]
 }
 
 #[test]
-fn broken_answers_name_nothing_and_the_next_honest_one_does() {
+fn malformed_answers_name_nothing_and_a_later_valid_one_does() {
     const CASES: usize = 11;
     let net = Net::new();
     let port = net.http("x").to_string();
@@ -446,7 +445,7 @@ fn broken_answers_name_nothing_and_the_next_honest_one_does() {
 }
 
 #[test]
-fn a_question_over_ipv6_is_seen_as_well() {
+fn queries_over_ipv6_are_recorded() {
     let mut net = Net::new();
     net.dnsmasq(&["--host-record=web.test,192.0.2.1"]);
     let (_dir, db) = history();
@@ -462,7 +461,7 @@ fn a_question_over_ipv6_is_seen_as_well() {
 }
 
 #[test]
-fn a_big_answer_is_whole() {
+fn large_answer_is_stored_completely() {
     let net = Net::new();
     net.dns(|query| {
         let records: Vec<_> = (1..=200).map(address).collect();
@@ -485,7 +484,7 @@ fn a_big_answer_is_whole() {
 }
 
 #[test]
-fn messages_that_share_a_packet_are_read_one_by_one() {
+fn messages_that_share_a_packet_are_parsed_separately() {
     let net = Net::new();
     let (_dir, db) = history();
     let recording = Recording::start(&net);
@@ -517,7 +516,7 @@ fn messages_that_share_a_packet_are_read_one_by_one() {
         server
             .send_to(&together, client.local_addr().unwrap())
             .unwrap();
-        // Linux 5.10 gives them one by one, where nothing but loopback is between
+        // Linux 5.10 delivers them separately over loopback
         let mut left = together.len();
         while left > 0 {
             left -= client.recv(&mut room).unwrap();

@@ -1,5 +1,5 @@
-//! Lies: nobody may put a name on somebody else's connection, and a flood of forged
-//! answers must be seen without filling the disk.
+//! Forged answers: no user may name another user's connection, and a flood of forged answers
+//! must be counted without filling the disk.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::*;
 
 const SERVER: &str = "10.77.0.2:53";
-/// The address that the lies are about.
+/// The address that forged answers give.
 const VICTIM: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 7);
 
 fn record(net: &Net, db: &std::path::Path, script: &str) -> String {
@@ -18,7 +18,7 @@ fn record(net: &Net, db: &std::path::Path, script: &str) -> String {
     text(&output.stdout)
 }
 
-/// An honest name server, and an address that it has a name for.
+/// An honest name server with a name for the victim's address.
 fn victim() -> (Net, String) {
     let mut net = Net::new();
     net.many_addresses();
@@ -32,15 +32,15 @@ fn victim() -> (Net, String) {
 }
 
 #[test]
-fn a_users_own_name_server_names_nobody_elses_connections() {
+fn a_users_own_name_server_never_names_another_users_connections() {
     let (net, port) = victim();
-    // the liar's own name server: whatever it is asked for is at the victim's address
+    // the attacker's own name server, which resolves every name to the victim's address
     net.dns_at("10.77.1.66", |query| vec![addresses(query, &[VICTIM], 60)]);
     let (ask, dial) = (ask().display().to_string(), dial().display().to_string());
     let (_dir, db) = history();
     let lies = format!("{ask} connected 10.77.1.66:53 0 evil.test");
     let liar = format!("setpriv --reuid=12345 --regid=12345 --clear-groups {lies}");
-    // root in a user namespace of its own is still that user
+    // root in its own user namespace is still that user
     let in_namespace =
         format!("setpriv --reuid=12345 --regid=12345 --clear-groups unshare -Ur {lies}");
     let honest = format!("{ask} connected {SERVER} {port} honest.test");
@@ -59,7 +59,7 @@ fn a_users_own_name_server_names_nobody_elses_connections() {
     );
     let mut rate = Rate::new("a user's own name server lies about an address");
     rate.compare(&db, &said);
-    // who never asked has the name that root was told, or none: never the lie
+    // a process without a lookup gets the name that root resolved, or none: never the forged one
     let sql = format!(
         "SELECT coalesce(host, 'none') FROM egress WHERE comm = 'dial' AND dst_port = {port} ORDER BY id"
     );
@@ -73,7 +73,7 @@ fn a_users_own_name_server_names_nobody_elses_connections() {
 }
 
 #[test]
-fn forged_answers_from_elsewhere_or_to_other_questions_name_nothing() {
+fn forged_answers_from_other_servers_or_for_other_queries_name_nothing() {
     let net = Net::new();
     net.many_addresses();
     let port = net.farewell(false).to_string();
@@ -91,7 +91,7 @@ fn forged_answers_from_elsewhere_or_to_other_questions_name_nothing() {
             let mut wrong_question = lie.clone();
             wrong_question[13] ^= 1; // the first letter of the name
             let mut no_answer = lie.clone();
-            no_answer[2] &= 0x7f; // a question, says the header
+            no_answer[2] &= 0x7f; // the header of a query
             for other in &elsewhere {
                 let _ = other.send_to(&lie, from);
             }
@@ -128,7 +128,7 @@ fn forged_answers_from_elsewhere_or_to_other_questions_name_nothing() {
 }
 
 #[test]
-fn an_answer_that_comes_when_nobody_waits_for_it_names_nothing_wrong() {
+fn late_answer_never_names_a_connection_wrongly() {
     let net = Net::new();
     let port = net.farewell(false).to_string();
     net.dns(|query| {
@@ -148,7 +148,7 @@ fn an_answer_that_comes_when_nobody_waits_for_it_names_nothing_wrong() {
 }
 
 #[test]
-fn a_flood_of_forged_answers_changes_no_name_and_is_a_number_in_the_history() {
+fn flood_of_forged_answers_changes_no_name_and_is_counted() {
     let net = Net::new();
     net.many_addresses();
     let port = net.farewell(false).to_string();
@@ -169,14 +169,14 @@ fn a_flood_of_forged_answers_changes_no_name_and_is_a_number_in_the_history() {
             let query = data[..length].to_vec();
             let mut lie = addresses(&query, &[VICTIM], 60);
             for i in 0..flood {
-                // every id but the right one, and 0, which the client takes too
+                // every id except the right one, and 0, which the client accepts too
                 let id = (i % 65_534 + 1) as u16;
                 lie[..2].copy_from_slice(&id.to_be_bytes());
                 if lie[..2] != query[..2] {
                     let _ = socket.send_to(&lie, from);
                 }
             }
-            // a socket's DNS has a budget a second
+            // DNS is limited per socket and second
             std::thread::sleep(Duration::from_millis(1500));
             let _ = socket.send_to(&addresses(&query, &[FAR4.parse().unwrap()], 60), from);
         }
@@ -184,7 +184,7 @@ fn a_flood_of_forged_answers_changes_no_name_and_is_a_number_in_the_history() {
     let (_dir, db) = history();
     let (ask, dial) = (ask().display().to_string(), dial().display().to_string());
     let script = format!("{ask} connected {SERVER} {port} real.test && {dial} tcp {VICTIM} {port}");
-    // counted to the last message: with a recorder that sees nothing else
+    // every message is counted, so this needs a recorder that sees nothing else
     let output = net.record(&db, &["sh", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let said = text(&output.stdout);
@@ -201,7 +201,7 @@ fn a_flood_of_forged_answers_changes_no_name_and_is_a_number_in_the_history() {
     let arrived = counters.split("packets ").nth(1).unwrap();
     let arrived: i64 = arrived.split(' ').next().unwrap().parse().unwrap();
     assert!(arrived > flood as i64 / 2, "{arrived} of {flood} arrived");
-    let told: i64 = value(
+    let stored: i64 = value(
         &db,
         "SELECT coalesce(sum(times), 0) FROM (SELECT DISTINCT id, times FROM dns)",
     );
@@ -209,7 +209,7 @@ fn a_flood_of_forged_answers_changes_no_name_and_is_a_number_in_the_history() {
         &db,
         "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind IN ('dns', 'dns_budget')",
     );
-    assert_eq!(told + lost, arrived, "told and lost are what arrived");
+    assert_eq!(stored + lost, arrived, "all that arrived is stored or lost");
     let rows: i64 = value(&db, "SELECT count(*) FROM dns");
     assert!(rows < 200, "{rows} rows for {arrived} messages");
 }

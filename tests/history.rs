@@ -1,5 +1,5 @@
-//! The SQLite file: readers while it is written, kills, and files that are not
-//! what they should be.
+//! The SQLite file: concurrent readers, permissions, retention, and files that are damaged,
+//! full or not a history.
 
 mod support;
 
@@ -20,7 +20,8 @@ fn record(db: &Path) -> Output {
         .unwrap()
 }
 
-/// It was refused with exit status 2 and these words, and nothing in it changed.
+/// Asserts that a recorder refuses the file with exit status 2 and this message, and leaves it
+/// unchanged.
 fn refused(db: &Path, words: &str) {
     let before = fs::read(db).ok();
     let output = record(db);
@@ -38,7 +39,7 @@ fn refused(db: &Path, words: &str) {
 }
 
 #[test]
-fn the_file_is_its_owners_alone_unless_a_group_is_named() {
+fn only_the_owner_may_read_the_file_unless_a_group_is_given() {
     let dir = tempfile::tempdir().unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let db = dir.path().join("new/e.db");
@@ -52,7 +53,7 @@ fn the_file_is_its_owners_alone_unless_a_group_is_named() {
         (mode(&shared), mode(shared.parent().unwrap())),
         (0o640, 0o750)
     );
-    // Somebody of the group reads it, after a clean stop, and can't write it.
+    // A member of the group can read it after a clean stop, and can't write it.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let as_member = |sql: &str| {
         std::process::Command::new("setpriv")
@@ -75,7 +76,7 @@ fn the_file_is_its_owners_alone_unless_a_group_is_named() {
 }
 
 #[test]
-fn readers_go_on_while_it_is_written() {
+fn readers_are_not_blocked_by_the_recorder() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
@@ -118,7 +119,7 @@ fn readers_go_on_while_it_is_written() {
 }
 
 #[test]
-fn a_second_recorder_is_refused_and_the_first_goes_on() {
+fn a_second_recorder_is_refused_and_the_first_continues() {
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
     let output = record(&db);
@@ -133,7 +134,7 @@ fn a_second_recorder_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_file_that_is_no_history_is_refused_unharmed() {
+fn files_that_are_not_histories_are_refused_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::write(
@@ -169,7 +170,7 @@ fn a_file_that_is_no_history_is_refused_unharmed() {
     refused(&at("link"), "can't be opened for recording");
 }
 
-/// Overwrites part of a file with what means nothing.
+/// Overwrites part of a file with garbage.
 fn damage(db: &Path, whole: &[u8], range: std::ops::Range<usize>) {
     let mut bytes = whole.to_vec();
     for (n, byte) in bytes[range].iter_mut().enumerate() {
@@ -182,7 +183,7 @@ fn damage(db: &Path, whole: &[u8], range: std::ops::Range<usize>) {
 }
 
 #[test]
-fn a_damaged_file_is_named_and_loses_nothing_more() {
+fn errors_name_a_damaged_file_and_recording_does_not_damage_it_further() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
@@ -218,7 +219,7 @@ fn a_damaged_file_is_named_and_loses_nothing_more() {
         refused += i32::from(said(&["status"]) == 2);
     }
     assert!(refused > 10, "{refused} of {pages} pages");
-    // What a recorder meets, it does not make worse: with the page back, all is there.
+    // A recorder does not make it worse: with the page restored, all rows are there.
     for page in [0, 3, pages / 2] {
         let range = page * 4096..(page + 1) * 4096;
         damage(&db, &whole, range.clone());
@@ -244,7 +245,7 @@ fn sqlite(db: &Path, sql: &str) {
 }
 
 #[test]
-fn a_directory_that_cant_be_written_is_named() {
+fn the_error_names_a_directory_that_cant_be_written() {
     let output = egrets()
         .args(["record", "--db", "/proc/egrets/e.db"])
         .output()
@@ -272,7 +273,7 @@ impl SmallDisk {
         self.0.path().to_str().unwrap()
     }
 
-    /// SQLite wants room of its own to read a WAL file again.
+    /// SQLite needs space to recover a WAL file.
     fn grow(&self) {
         run("mount", &["-o", "remount,size=8m", self.path()]);
     }
@@ -280,7 +281,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Of a test that failed a recorder may still use it.
+        // After a failed test a recorder may still use it.
         let _ = std::process::Command::new("umount")
             .args(["-l", self.path()])
             .status();
@@ -288,7 +289,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_ends_the_recording_with_an_error_and_keeps_what_is_stored() {
+fn a_full_disk_ends_the_recording_with_an_error_and_keeps_stored_rows() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let disk = SmallDisk::new();
@@ -321,7 +322,7 @@ fn a_full_disk_ends_the_recording_with_an_error_and_keeps_what_is_stored() {
 }
 
 #[test]
-fn a_command_outlives_its_recording_on_a_full_disk_and_its_status_counts() {
+fn a_command_runs_to_its_end_when_the_disk_is_full_and_its_status_is_kept() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let disk = SmallDisk::new();
@@ -333,7 +334,7 @@ fn a_command_outlives_its_recording_on_a_full_disk_and_its_status_counts() {
         done.display()
     );
     let output = net.record(&db, &["sh", "-c", &script]);
-    let went_on = fs::read_to_string(&done);
+    let finished = fs::read_to_string(&done);
     disk.grow();
     let rows: i64 = value(&db, "SELECT count(*) FROM egress");
     let clean: i64 = value(&db, "SELECT clean FROM recordings");
@@ -344,14 +345,15 @@ fn a_command_outlives_its_recording_on_a_full_disk_and_its_status_counts() {
         "{said}"
     );
     assert!(said.contains("the history is incomplete"), "{said}");
-    assert_eq!(went_on.unwrap(), "done\n");
+    assert_eq!(finished.unwrap(), "done\n");
     assert!((1..12_000).contains(&rows), "{rows}");
     assert_eq!(clean, 0);
 }
 
-/// The first recording saw it start, to the nanosecond; the second one found it in /proc.
+/// The first recording saw it start, to the nanosecond; the second one found it in /proc, whose
+/// resolution is a clock tick.
 #[test]
-fn a_process_that_goes_on_through_two_recordings_is_one() {
+fn a_process_has_the_same_identity_in_two_recordings() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
@@ -388,7 +390,7 @@ fn a_process_that_goes_on_through_two_recordings_is_one() {
 }
 
 #[test]
-fn status_tells_a_running_recorder_from_a_stopped_and_a_killed_one() {
+fn status_distinguishes_running_stopped_and_killed_recorders() {
     let (_dir, db) = history();
     let status = || ok(egrets().arg("status").arg("--db").arg(&db));
     let recorder = Recorder::start(&db, &[]);
@@ -418,7 +420,7 @@ fn status_tells_a_running_recorder_from_a_stopped_and_a_killed_one() {
 }
 
 #[test]
-fn an_idle_recorder_still_says_that_it_is_there() {
+fn an_idle_recorder_updates_its_heartbeat() {
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
     let seen = || value::<i64>(&db, "SELECT seen_ts FROM recordings");
@@ -429,7 +431,7 @@ fn an_idle_recorder_still_says_that_it_is_there() {
 }
 
 #[test]
-fn what_is_removed_is_told_with_the_answer() {
+fn answers_say_that_rows_were_removed() {
     let (_dir, db) = history();
     let once = |options: &[&str], port: &str| {
         let mut egrets = egrets();
@@ -449,14 +451,14 @@ fn what_is_removed_is_told_with_the_answer() {
     let status = egrets().args(["status", "--db"]).arg(&db).output().unwrap();
     let kept = "kept         1.0s, 2.0 GiB at most";
     assert!(text(&status.stdout).contains(kept), "{status:?}");
-    // The history knows how much of it is kept.
+    // The options are stored in the history.
     let said = once(&[], "7");
     assert!(
         said.contains("kept of this history: 1.0s, 2.0 GiB at most"),
         "{said}"
     );
     let ports = sqlite3(&db, "SELECT dst_port FROM egress");
-    assert_eq!(ports, [["7"]], "the older one is gone");
+    assert_eq!(ports, [["7"]], "the older one was removed");
     let gap = "SELECT lost FROM gaps WHERE kind = 'retention'";
     assert!(value::<i64>(&db, gap) >= 1);
     let answer = egrets()

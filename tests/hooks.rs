@@ -1,5 +1,5 @@
-//! The hook sets: what each learns of every way in which an attempt can be made and
-//! end, and what `egrets check` says of them. `make test-kernels` runs this on other
+//! The hook sets: the outcome of every kind of attempt with each of them, and the output of
+//! `egrets check`. `make test-kernels` runs this on other
 //! kernels with each set.
 
 mod support;
@@ -8,6 +8,8 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
 
 use libbpf_rs::libbpf_sys;
 use support::*;
@@ -176,19 +178,45 @@ impl Attempts {
         }
     }
 
-    /// Makes them, and gives what each said came of it: (attempt, errno).
+    /// Not through 'ip netns exec', which hides the cgroups.
+    fn command(&self) -> [String; 5] {
+        let namespace = format!("--net=/run/netns/{}", self.net.near);
+        let script = self.script.clone();
+        [
+            "nsenter".into(),
+            namespace,
+            "sh".into(),
+            "-c".into(),
+            script,
+        ]
+    }
+
+    /// Makes them. Returns what each process saw: (attempt, errno).
+    fn observe(&self, db: &Path) -> Vec<(String, i32)> {
+        let recording = Recording::start(&self.net);
+        let [program, args @ ..] = self.command();
+        let output = Command::new(program).args(args).output().unwrap();
+        // what the kernel missed is stored some batches later
+        thread::sleep(Duration::from_secs(1));
+        recording.save(db);
+        self.results(&output)
+    }
+
+    /// The same with a recorder for them alone.
     fn record(&self, db: &Path, hooks: &[&str]) -> Vec<(String, i32)> {
         let output = egrets()
             .args(["record", "--db"])
             .arg(db)
             .args(hooks)
-            // not 'ip netns exec': that hides the cgroups
-            .args(["--", "nsenter"])
-            .arg(format!("--net=/run/netns/{}", self.net.near))
-            .args(["sh", "-c", &self.script])
+            .arg("--")
+            .args(self.command())
             .output()
             .unwrap();
-        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        self.results(&output)
+    }
+
+    fn results(&self, output: &Output) -> Vec<(String, i32)> {
+        assert_eq!(code(output), 0, "{}", text(&output.stderr));
         assert!(self.denying.dir.exists());
         let mut said = Vec::new();
         for line in text(&output.stdout).lines() {
@@ -221,7 +249,7 @@ fn name(errno: i32) -> &'static str {
     }
 }
 
-/// What egrets has to say of an attempt that ended so.
+/// Outcome and errno to expect of an attempt that ended so.
 fn expected(attempt: &str, errno: i32) -> (&'static str, &'static str) {
     if attempt.starts_with("cancelled ") {
         return ("failed", "");
@@ -238,7 +266,7 @@ fn expected(attempt: &str, errno: i32) -> (&'static str, &'static str) {
     (outcome, name(errno))
 }
 
-/// Whether it makes no change of state, so that only a return tells. What the firewall
+/// Whether it makes no change of state, so that only a return reports it. What the firewall
 /// rejects comes back as a packet.
 fn fails_at_once(attempt: &str, errno: i32) -> bool {
     let at_once = matches!(
@@ -248,8 +276,8 @@ fn fails_at_once(attempt: &str, errno: i32) -> bool {
     at_once && !attempt.ends_with(" 83")
 }
 
-/// Whether the tracepoint set can't know: the call is not connect(2).
-fn is_out_of_sight(attempt: &str, errno: i32) -> bool {
+/// Whether the tracepoint set misses the errno: the call is not connect(2).
+fn is_untraced(attempt: &str, errno: i32) -> bool {
     let other_call = attempt.starts_with("uring ") || attempt.starts_with("fastopen ");
     other_call && fails_at_once(attempt, errno)
 }
@@ -258,18 +286,18 @@ fn hook_set(db: &Path) -> String {
     value(db, "SELECT hook_set FROM recordings")
 }
 
-/// What is not known has to be told: the kernel does not show every return ('return')
-/// or change of state ('close').
+/// What was missed has to be counted: the kernel may skip a return ('return') or a change of
+/// state ('close').
 fn missed(db: &Path, kind: &str) -> i64 {
     let sql = format!("SELECT COALESCE(sum(lost), 0) FROM gaps WHERE kind = '{kind}'");
     value(db, &sql)
 }
 
 #[test]
-fn every_way_to_dial_has_the_outcome_and_errno_that_its_process_saw() {
+fn every_attempt_has_the_outcome_and_errno_that_its_process_saw() {
     let attempts = Attempts::new();
     let (_dir, db) = history();
-    let said = attempts.record(&db, &[]);
+    let said = attempts.observe(&db);
     let tracepoint = hook_set(&db) == "tracepoint";
     let (mut wrong, mut unknown, mut unseen) = (Vec::new(), 0, 0);
     for (attempt, errno) in &said {
@@ -280,7 +308,7 @@ fn every_way_to_dial_has_the_outcome_and_errno_that_its_process_saw() {
                  FROM egress WHERE cmdline LIKE '% try {attempt}' ORDER BY id DESC LIMIT 1"
             ),
         );
-        let (outcome, name) = match is_out_of_sight(attempt, *errno) && tracepoint {
+        let (outcome, name) = match is_untraced(attempt, *errno) && tracepoint {
             true => ("failed", ""),
             false => expected(attempt, *errno),
         };
@@ -366,14 +394,14 @@ fn both_hook_sets_give_the_same_rows() {
         if kprobe_row == tracepoint_row {
             continue;
         }
-        // in the two columns alone that the tracepoint set can't know
+        // only in the two columns that the tracepoint set may lack
         let columns = kprobe_row.len() - 2;
         assert_eq!(kprobe_row[..columns], tracepoint_row[..columns]);
         let attempt = kprobe_row[0]
             .rsplit_once(" try ")
             .map_or("", |(_, what)| what);
         let said = kprobe.0.iter().find(|(one, _)| one == attempt);
-        if said.is_some_and(|(_, errno)| is_out_of_sight(attempt, *errno)) {
+        if said.is_some_and(|(_, errno)| is_untraced(attempt, *errno)) {
             assert_eq!(tracepoint_row[columns..], ["failed", ""]);
         } else {
             assert!(
@@ -395,7 +423,7 @@ fn both_hook_sets_give_the_same_rows() {
 }
 
 #[test]
-fn a_hook_set_is_used_as_asked_or_refused_with_the_way_out() {
+fn requested_hook_set_is_used_or_refused_with_a_remedy() {
     let kprobes = Path::new("/sys/bus/event_source/devices/kprobe/type").exists();
     let check = |args: &[&str]| {
         egrets()
@@ -435,7 +463,7 @@ fn a_hook_set_is_used_as_asked_or_refused_with_the_way_out() {
 }
 
 #[test]
-fn check_shows_what_each_program_costs_the_verifier() {
+fn check_shows_verifier_statistics_of_each_program() {
     let output = ok(egrets().args(["check", "--verbose"]));
     let figures: Vec<u32> = output
         .lines()
@@ -464,7 +492,7 @@ fn check_in(namespaces: &str) -> Output {
 }
 
 #[test]
-fn check_in_a_container_says_what_is_not_seen_from_there() {
+fn check_in_a_container_reports_what_it_misses() {
     let own = "a cgroup namespace of its own";
     let unnamed = "a pid namespace of its own";
     let container = check_in("--cgroup --pid --fork --mount-proc");

@@ -1,12 +1,12 @@
 //! Loss is counted exactly. On its own in this file, and so on its own on the
-//! machine: the kernel side counts what anybody loses.
+//! machine: the BPF programs count the losses of all processes.
 
 mod support;
 
 use support::*;
 
 #[test]
-fn captured_and_lost_are_together_what_happened() {
+fn captured_and_lost_events_add_up() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();

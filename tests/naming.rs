@@ -1,6 +1,6 @@
-//! The hard cases of naming, each with its rate: `make naming` makes the table of
-//! docs/naming.md from them. What is dialled is printed by who dials it, and each
-//! connection is found again by its own port.
+//! The hard cases of naming, each with its rate: `make tables` makes the table of
+//! docs/naming.md from them. Clients print what they connect to, and each connection is
+//! found by its local port.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use support::*;
 
-/// Records a script in the near namespace; what it printed.
+/// Records a script in the near namespace. Returns its output.
 fn script(net: &Net, db: &std::path::Path, script: &str) -> String {
     let output = net.observe(db, &["sh", "-c", script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
@@ -18,7 +18,7 @@ fn script(net: &Net, db: &std::path::Path, script: &str) -> String {
 
 const SERVER: &str = "10.77.0.2:53";
 
-/// A far side with a name server where every name below test is the far side.
+/// A far side with a name server that resolves every name below test to it.
 fn one_address() -> (Net, String) {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
@@ -26,7 +26,7 @@ fn one_address() -> (Net, String) {
     (net, port)
 }
 
-/// A case in which `ask` asks and dials: all that it prints must have its name.
+/// A case in which `ask` resolves and connects: each connection must have its name.
 fn case(case: &'static str, net: &Net, way: &str, dial: &str, names: &[&str]) {
     let (_dir, db) = history();
     let mut rate = Rate::new(case);
@@ -39,7 +39,7 @@ fn case(case: &'static str, net: &Net, way: &str, dial: &str, names: &[&str]) {
 // --- one address, many names ---------------------------------------------------
 
 #[test]
-fn two_names_of_one_process_for_one_address_one_after_the_other() {
+fn one_process_resolves_two_names_of_one_address_in_turn() {
     let (net, port) = one_address();
     let names = ["a.test", "b.test"].repeat(10);
     let what = "one process, two names, one address, in turn";
@@ -47,7 +47,7 @@ fn two_names_of_one_process_for_one_address_one_after_the_other() {
 }
 
 #[test]
-fn threads_of_one_process_each_resolve_and_dial_one_address() {
+fn threads_resolve_different_names_of_one_address() {
     let (net, port) = one_address();
     let names: Vec<String> = (0..20).map(|i| format!("n{i}.test")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -56,7 +56,7 @@ fn threads_of_one_process_each_resolve_and_dial_one_address() {
 }
 
 #[test]
-fn two_processes_with_a_name_each_for_one_address_at_once() {
+fn two_processes_resolve_different_names_of_one_address_concurrently() {
     let (net, port) = one_address();
     let (_dir, db) = history();
     let mut rate = Rate::new("two processes, two names, one address, at once");
@@ -68,7 +68,7 @@ fn two_processes_with_a_name_each_for_one_address_at_once() {
 }
 
 #[test]
-fn a_thousand_names_of_fifty_processes_for_one_address() {
+fn fifty_processes_resolve_a_thousand_names_of_one_address() {
     let (net, port) = one_address();
     let (_dir, db) = history();
     let mut rate = Rate::new("1,000 names on one address, from 50 processes");
@@ -87,12 +87,12 @@ fn a_thousand_names_of_fifty_processes_for_one_address() {
 }
 
 #[test]
-fn a_name_that_moves_from_one_address_to_another() {
+fn name_moves_from_one_address_to_another() {
     let net = Net::new();
     net.many_addresses();
     let port = net.farewell(false).to_string();
     let mut turn = 0;
-    // two names that change places with each answer
+    // two names that swap addresses with each answer
     net.dns(move |query| {
         turn += 1;
         vec![addresses(query, &[Ipv4Addr::new(10, 77, 1, turn % 4)], 60)]
@@ -102,10 +102,10 @@ fn a_name_that_moves_from_one_address_to_another() {
     case(what, &net, "connected", &port, &names);
 }
 
-// --- the form of questions and answers -----------------------------------------
+// --- the form of queries and answers -----------------------------------------
 
 #[test]
-fn the_name_is_the_one_asked_for_and_not_its_aliases() {
+fn host_is_the_queried_name_and_not_a_cname_target() {
     let mut net = Net::new();
     net.dnsmasq(&[
         "--cname=www.test,cdn.test",
@@ -119,7 +119,7 @@ fn the_name_is_the_one_asked_for_and_not_its_aliases() {
 }
 
 #[test]
-fn names_asked_for_in_mixed_case() {
+fn mixed_case_queries_are_stored_in_lower_case() {
     let (net, port) = one_address();
     let names = ["mixed.test", "case.of.test"];
     let what = "questions in mixed case (0x20)";
@@ -127,7 +127,7 @@ fn names_asked_for_in_mixed_case() {
 }
 
 #[test]
-fn names_of_other_scripts_and_the_longest_that_there_are() {
+fn idn_and_maximum_length_names_are_recorded() {
     let (net, port) = one_address();
     let label = "x".repeat(63);
     // 255 bytes on the wire, RFC 1035 section 2.3.4
@@ -139,7 +139,7 @@ fn names_of_other_scripts_and_the_longest_that_there_are() {
 }
 
 #[test]
-fn bytes_of_a_name_that_do_not_print_are_escaped() {
+fn unprintable_bytes_of_a_name_are_escaped() {
     let net = Net::new();
     let port = net.farewell(false).to_string();
     net.dns(|query| vec![addresses(query, &[FAR4.parse().unwrap()], 60)]);
@@ -161,7 +161,7 @@ fn bytes_of_a_name_that_do_not_print_are_escaped() {
     rate.verdict();
 }
 
-/// A name server whose answers have that many addresses, all of the far side.
+/// A name server whose answers have this many addresses, all on the far side.
 fn many_answers(count: u8) -> (Net, String) {
     let mut net = Net::new();
     net.many_addresses();
@@ -175,14 +175,14 @@ fn many_answers(count: u8) -> (Net, String) {
 }
 
 #[test]
-fn the_last_of_thirty_addresses() {
+fn last_of_thirty_addresses_is_named() {
     let (net, port) = many_answers(30);
     let what = "EDNS answers with 30 addresses (of 500 bytes), the last dialled";
     case(what, &net, "edns", &port, &["many.test"; 5]);
 }
 
 #[test]
-fn an_answer_in_fragments() {
+fn fragmented_answer_names_connections() {
     let net = Net::new();
     net.many_addresses();
     let port = net.farewell(false).to_string();
@@ -202,14 +202,14 @@ fn an_answer_in_fragments() {
 // --- DNS over TCP ----------------------------------------------------------------
 
 #[test]
-fn a_truncated_answer_and_then_tcp() {
+fn truncated_answer_is_followed_by_a_lookup_over_tcp() {
     let (net, port) = many_answers(100);
     let what = "truncated over UDP, then over TCP";
     case(what, &net, "truncated", &port, &["many.test"; 5]);
 }
 
 #[test]
-fn questions_over_tcp_whole_and_byte_by_byte() {
+fn tcp_queries_are_parsed_whole_and_byte_by_byte() {
     let (net, port) = one_address();
     for way in ["tcp", "tcp-bytes"] {
         let what = match way {
@@ -220,13 +220,13 @@ fn questions_over_tcp_whole_and_byte_by_byte() {
     }
 }
 
-/// A name server over TCP that gathers that many questions, and writes its answers in
-/// parts of so many bytes, the last question's first.
+/// A name server over TCP that collects this many queries and answers them in reverse, in
+/// parts of this many bytes.
 fn tcp_server(net: &Net, questions: usize, part: usize) {
     let listener = net.far(|| TcpListener::bind((FAR4, 53)).unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // who goes away early is not this server's concern
+            // a client that closes early is no error
             let _ = serve(stream, questions, part);
         }
     });
@@ -251,7 +251,7 @@ fn serve(mut stream: TcpStream, questions: usize, part: usize) -> std::io::Resul
 }
 
 #[test]
-fn answers_over_tcp_in_any_order_glued_together_or_in_parts() {
+fn pipelined_tcp_answers_are_matched_in_any_order_and_segmentation() {
     let names: Vec<String> = (0..20).map(|i| format!("n{i}.test")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (part, what) in [
@@ -262,7 +262,7 @@ fn answers_over_tcp_in_any_order_glued_together_or_in_parts() {
         let net = Net::new();
         let port = net.farewell(false).to_string();
         tcp_server(&net, names.len(), part);
-        // dialled after the last: the names are told apart by their order
+        // connected to after the last answer: only the order separates the names
         let (_dir, db) = history();
         let ask = format!(
             "{} pipelined {SERVER} 0 {}",
@@ -272,21 +272,21 @@ fn answers_over_tcp_in_any_order_glued_together_or_in_parts() {
         let one = format!("{} tcp {FAR4} {port}", dial().display());
         script(&net, &db, &format!("{ask} && {one}"));
         let sql = "SELECT qname, status, data FROM dns WHERE transport = 'tcp' ORDER BY id";
-        let told = sqlite3(&db, sql);
+        let answers = sqlite3(&db, sql);
         let mut rate = Rate::new(what);
-        for (row, name) in told.iter().zip(&names) {
+        for (row, name) in answers.iter().zip(&names) {
             assert_eq!(row[1..], ["answered", FAR4], "{part}");
             rate.count(&row[0], name);
         }
-        assert_eq!(told.len(), names.len(), "{told:?}");
+        assert_eq!(answers.len(), names.len(), "{answers:?}");
         rate.verdict();
     }
 }
 
-// --- the ways to ask -------------------------------------------------------------
+// --- how queries are sent -------------------------------------------------------------
 
 #[test]
-fn every_way_to_send_a_question() {
+fn queries_are_seen_through_every_system_call() {
     let (net, port) = one_address();
     let echo = net.echo();
     for (way, what) in [
@@ -310,7 +310,7 @@ fn every_way_to_send_a_question() {
 // --- between the answer and the connection -----------------------------------------
 
 #[test]
-fn an_answer_whose_time_to_live_is_over_still_names() {
+fn expired_answer_still_names_a_connection() {
     let net = Net::new();
     let port = net.farewell(false).to_string();
     net.dns(|query| vec![addresses(query, &[FAR4.parse().unwrap()], 1)]);
@@ -324,7 +324,7 @@ fn an_answer_whose_time_to_live_is_over_still_names() {
 }
 
 #[test]
-fn resolved_by_the_parent_and_dialled_by_its_child() {
+fn child_connects_to_an_address_that_its_parent_resolved() {
     let (net, port) = one_address();
     let dial = dial().display().to_string();
     for (way, what) in [
@@ -351,11 +351,11 @@ fn resolved_by_the_parent_and_dialled_by_its_child() {
 }
 
 #[test]
-fn every_attempt_of_happy_eyeballs_is_a_row_and_its_losers_are_told_apart() {
+fn every_happy_eyeballs_attempt_has_a_row_and_its_own_outcome() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--host-record=dual.test,{FAR4},{FAR6}")]);
     let port = net.http("x").to_string();
-    // the first family tried is dropped on the far side, whichever it is
+    // the far side drops the family that is tried first, whichever that is
     let drop = ["-p", "tcp", "--dport", &port, "-j", "DROP"];
     let far = ["netns", "exec", &net.far];
     let (_dir, db) = history();
@@ -372,8 +372,8 @@ fn every_attempt_of_happy_eyeballs_is_a_row_and_its_losers_are_told_apart() {
         "SELECT outcome, errno, count(*) FROM egress WHERE dst_port = {port} GROUP BY 1, 2 ORDER BY 1"
     );
     let outcomes = sqlite3(&db, &sql);
-    // one of the two runs had a loser, the one whose first family was dropped; on a slow
-    // machine the other family is tried too, and may get a connection that is not used
+    // One run has a loser: that whose first family was dropped. On a slow machine the
+    // other family is tried as well, and may yield a connection that is not used.
     let [connected, lost] = &outcomes[..] else {
         panic!("{outcomes:?}");
     };

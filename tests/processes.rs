@@ -35,7 +35,7 @@ fn five_thousand_short_lived_processes_have_their_program_and_arguments() {
                 )
                 .unwrap();
                 for i in (part..count).step_by(4) {
-                    // The address says which process it has to be; nobody listens.
+                    // The address identifies the process; there is no listener.
                     let ip = format!("127.{}.{}.{}", 1 + i % 10, 1 + i / 250, 1 + i % 250);
                     let status = Command::new(&programs[i % 10])
                         .args(["tcp", &ip, "7"])

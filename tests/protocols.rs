@@ -79,7 +79,7 @@ const UDPLITE: i32 = 136;
 const EXPERIMENT: i32 = 253;
 
 #[test]
-fn udplite_is_its_processs_and_exact() {
+fn udplite_is_exact_and_attributed() {
     let net = Net::new();
     let ports: Vec<(&str, u16)> = ["10.77.0.2", "fd77::2"]
         .into_iter()
@@ -103,8 +103,8 @@ fn udplite_is_its_processs_and_exact() {
         }
     }
     recording.save(&db);
-    for (args, ip, port, carried) in &runs {
-        let row = compare(&db, args, "udplite", *carried, *carried);
+    for (args, ip, port, counters) in &runs {
+        let row = compare(&db, args, "udplite", *counters, *counters);
         let family = if ip.contains(':') { "6" } else { "4" };
         let truth = ["sent", family, ip, &port.to_string()];
         assert_eq!((&row[..4], &*row[5]), (&truth.map(String::from)[..], "0"));
@@ -113,7 +113,7 @@ fn udplite_is_its_processs_and_exact() {
 }
 
 #[test]
-fn pings_and_raw_packets_are_their_processs_and_exact() {
+fn pings_and_raw_packets_are_exact_and_attributed() {
     let net = Net::new();
     ok(net
         .command("sysctl")
@@ -171,7 +171,7 @@ fn associations(net: &Net, sends: bool) -> Option<u16> {
 }
 
 #[test]
-fn associations_have_an_outcome_and_their_data_alone_is_counted() {
+fn associations_have_an_outcome_and_count_payload_only() {
     let net = Net::new();
     let [echo, sink] = [true, false].map(|sends| associations(&net, sends).unwrap_or(9));
     let (_dir, db) = history();
@@ -221,14 +221,14 @@ fn associations_have_an_outcome_and_their_data_alone_is_counted() {
 /// So many bytes out, and perhaps back. How many packets that takes is the kernels' to
 /// decide.
 fn chunks(db: &Path, args: &str, bytes: usize, back: bool) -> [TcpCounters; 2] {
-    let carried = |bytes, column| {
+    let counters = |bytes, column| {
         let filter = format!("cmdline LIKE '%/packet {args}'");
         let sql = format!("SELECT {column} FROM egress WHERE {filter}");
         let datagrams = sqlite3(db, &sql)[0][0].parse().ok();
         TcpCounters { bytes, datagrams }
     };
     let back = if back { bytes } else { 0 };
-    [carried(bytes, "tx_packets"), carried(back, "rx_packets")]
+    [counters(bytes, "tx_packets"), counters(back, "rx_packets")]
 }
 
 /// A firewall of the far side that throws every fifth packet of SCTP away.
@@ -252,7 +252,7 @@ fn lost(net: &Net) -> usize {
 }
 
 #[test]
-fn what_sctp_sends_again_is_counted_once() {
+fn sctp_retransmissions_are_counted_once() {
     // what the far side does not get: the client's data; or what the client does not, data
     // and acknowledgements: so nothing comes in twice
     for (hook, way, sends, count) in [
@@ -296,11 +296,11 @@ fn bypass(db: &Path) -> (bool, bool) {
 }
 
 #[test]
-fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
+fn frames_are_exact_and_attributed_with_the_destination_of_their_packet() {
     let net = Net::new();
     let (_dir, db) = history();
     let recording = Recording::start(&net);
-    // way, address, the frame's length less its size, whether its address can be told, its port
+    // way, address, the frame's length less its size, whether its address is known, its port
     let ways = [
         ("raw", FAR4, ETHERNET + IPV4 + UDP, true, true),
         ("raw", FAR6, ETHERNET + IPV6 + UDP, true, true),
@@ -331,13 +331,13 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
             continue;
         }
         let row = packets(&db, args, 8, more + 1001);
-        let told = *way != "bypass" || whole;
+        let known = *way != "bypass" || whole;
         let family = if ip.contains(':') { "6" } else { "4" };
         let truth = [
             "sent",
-            if *address && told { family } else { "" },
-            if *address && told { *ip } else { "" },
-            if *port && told { "4242" } else { "" },
+            if *address && known { family } else { "" },
+            if *address && known { *ip } else { "" },
+            if *port && known { "4242" } else { "" },
         ];
         assert_eq!(row[..4], truth, "{args}");
     }
@@ -346,7 +346,7 @@ fn frames_are_their_processs_and_exact_and_lead_to_where_their_packets_do() {
 }
 
 #[test]
-fn frames_of_af_xdp_that_the_kernel_copies_are_seen_by_the_kprobe_set() {
+fn af_xdp_copy_mode_frames_are_seen_by_the_kprobe_set() {
     let net = Net::new();
     let (_dir, db) = history();
     let recording = Recording::start(&net);
@@ -371,7 +371,7 @@ fn frames_of_af_xdp_that_the_kernel_copies_are_seen_by_the_kprobe_set() {
 }
 
 #[test]
-fn threads_that_share_a_packet_socket_have_each_frame_counted_once() {
+fn threads_sharing_a_packet_socket_count_each_frame_once() {
     const COUNT: usize = 8000;
     let net = Net::new();
     let (_dir, db) = history();
@@ -383,7 +383,7 @@ fn threads_that_share_a_packet_socket_have_each_frame_counted_once() {
 }
 
 #[test]
-fn a_frame_that_a_bridge_passes_on_counts_once_and_one_given_to_its_port_too() {
+fn bridged_frame_is_counted_once() {
     let net = Net::new();
     let ip = |args: &str| {
         let near = ["-n", &net.near].into_iter().chain(args.split(' '));
@@ -434,7 +434,7 @@ fn a_frame_that_a_bridge_passes_on_counts_once_and_one_given_to_its_port_too() {
 }
 
 #[test]
-fn what_passes_a_vlan_device_is_counted_once() {
+fn traffic_through_a_vlan_device_is_counted_once() {
     let net = Net::new();
     for (ns, v4, v6) in [(&net.near, NEAR4, "fd77::1"), (&net.far, FAR4, FAR6)] {
         let ip = |args: &str| {
@@ -508,7 +508,7 @@ fn what_passes_a_vlan_device_is_counted_once() {
 }
 
 #[test]
-fn a_packet_socket_with_many_destinations_has_the_bytes_of_all() {
+fn packet_socket_with_many_destinations_has_the_bytes_of_all() {
     const KNOWN: usize = 1024; // FRAMES_PER_SOCKET, bpf/frames.h
     const ALL: usize = KNOWN + 300;
     let net = Net::new();
@@ -530,13 +530,13 @@ fn a_packet_socket_with_many_destinations_has_the_bytes_of_all() {
 }
 
 #[test]
-fn odd_headers_of_raw_sockets_are_counted_and_what_they_do_not_tell_is_not_made_up() {
+fn unusual_raw_headers_are_counted_without_guessing_fields() {
     let net = Net::new();
     let near = ["-n", &net.near, "link", "set", "up0", "mtu", "9000"];
     ok(std::process::Command::new("ip").args(near));
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
-    // way, address, protocol, bytes after IP's headers, whether the port can be told
+    // way, address, protocol, bytes after IP's headers, whether the port can be known
     let ways = [
         ("udp", FAR4, "udp", UDP + 1001, true),
         ("udp", FAR6, "udp", UDP + 1001, true),
@@ -569,7 +569,7 @@ fn odd_headers_of_raw_sockets_are_counted_and_what_they_do_not_tell_is_not_made_
         assert_eq!(row[..4], ["sent", family, ip, port], "{args}");
         assert_eq!(row[5], "1", "{args}");
     }
-    // and none is anybody else's; servers of other tests answer to the near side
+    // and none belongs to another process; servers of other tests answer to the near side
     let others = format!(
         "SELECT comm, protocol, dst_ip FROM egress
          WHERE raw AND comm <> 'packet' AND dst_ip IN ('{FAR4}', '{FAR6}')"
@@ -578,7 +578,7 @@ fn odd_headers_of_raw_sockets_are_counted_and_what_they_do_not_tell_is_not_made_
 }
 
 #[test]
-fn a_raw_socket_older_than_the_recorder_has_an_owner() {
+fn raw_socket_older_than_the_recorder_has_an_owner() {
     let net = Net::new();
     let (raw, _) = far(&net, Type::RAW, EXPERIMENT, FAR4).unwrap();
     echo(raw, 20);
@@ -637,7 +637,7 @@ fn tcp_echo(net: &Net) -> u16 {
 }
 
 #[test]
-fn a_socket_that_others_inherit_or_are_given_stays_its_first_owners_and_says_so() {
+fn inherited_or_passed_socket_keeps_its_first_owner_and_shows_the_other() {
     let net = Net::new();
     let (tcp, udp) = (tcp_echo(&net), net.echo());
     let (raw, _) = far(&net, Type::RAW, EXPERIMENT, FAR4).unwrap();

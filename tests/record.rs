@@ -6,7 +6,7 @@ use std::process::Command;
 
 use support::*;
 
-/// The row of a command's own connection: its columns by the names asked for.
+/// The only row of `egress` that matches, with these columns.
 fn row(db: &std::path::Path, columns: &str, filter: &str) -> Vec<String> {
     let rows = sqlite3(db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
     assert_eq!(rows.len(), 1, "{filter}: {rows:?}");
@@ -14,7 +14,7 @@ fn row(db: &std::path::Path, columns: &str, filter: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_command_is_recorded_with_its_name_process_outcome_and_bytes() {
+fn command_is_recorded_with_name_process_outcome_and_bytes() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--host-record=web.test,{FAR4},{FAR6}")]);
     let port = net.http("hello");
@@ -81,7 +81,7 @@ fn a_command_is_recorded_with_its_name_process_outcome_and_bytes() {
 }
 
 #[test]
-fn a_and_aaaa_of_one_socket_are_both_kept_and_ipv6_is_named() {
+fn a_and_aaaa_lookups_of_one_socket_are_stored_and_name_ipv6() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--host-record=web.test,{FAR4},{FAR6}")]);
     let port = net.http("six");
@@ -99,7 +99,7 @@ fn a_and_aaaa_of_one_socket_are_both_kept_and_ipv6_is_named() {
 }
 
 #[test]
-fn the_commands_exit_status_comes_back() {
+fn record_exits_with_the_status_of_its_command() {
     let net = Net::new();
     let (_dir, db) = history();
     for (command, status) in [("exit 7", 7), ("kill -9 $$", 137), ("true", 0)] {
@@ -122,7 +122,7 @@ fn the_commands_exit_status_comes_back() {
         text(&missing.stderr)
     );
     let last = "SELECT clean FROM recordings ORDER BY id DESC LIMIT 1";
-    assert_eq!(value::<i64>(&db, last), 1, "nobody was killed");
+    assert_eq!(value::<i64>(&db, last), 1, "no recording was killed");
 }
 
 #[test]
@@ -130,14 +130,14 @@ fn only_the_command_and_its_descendants_are_recorded() {
     let net = Net::new();
     let port = net.http("x");
     let (_dir, db) = history();
-    let stranger = dial();
+    let unrelated = dial();
     let mut noise = Guard(
-        net.command(&stranger)
+        net.command(&unrelated)
             .args(["loop", FAR4, &port.to_string(), "1000000"])
             .spawn()
             .unwrap(),
     );
-    let inner = format!("sh -c '{} tcp {FAR4} {port}'; true", stranger.display());
+    let inner = format!("sh -c '{} tcp {FAR4} {port}'; true", unrelated.display());
     let output = net.record(&db, &["sh", "-c", &inner]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     assert!(
@@ -151,7 +151,7 @@ fn only_the_command_and_its_descendants_are_recorded() {
 }
 
 #[test]
-fn the_command_runs_as_the_user_who_called_sudo() {
+fn command_runs_as_the_user_who_called_sudo() {
     let (_dir, db) = history();
     let output = egrets()
         .args(["record", "--db"])
@@ -166,7 +166,7 @@ fn the_command_runs_as_the_user_who_called_sudo() {
 }
 
 #[test]
-fn a_thousand_processes_that_resolve_and_connect_at_once_all_have_their_own_name() {
+fn a_thousand_concurrent_processes_each_get_their_own_name() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.http("x").to_string();
@@ -185,7 +185,7 @@ fn a_thousand_processes_that_resolve_and_connect_at_once_all_have_their_own_name
 }
 
 #[test]
-fn a_child_that_dials_what_its_parent_resolved_has_the_ancestors_name() {
+fn child_connection_is_named_by_its_parents_lookup() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.http("x").to_string();
@@ -200,7 +200,7 @@ fn a_child_that_dials_what_its_parent_resolved_has_the_ancestors_name() {
 }
 
 #[test]
-fn an_address_with_two_names_has_the_latest_and_says_that_there_is_a_rival() {
+fn address_with_two_names_gets_the_latest_and_counts_a_rival() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.http("x");
@@ -236,7 +236,7 @@ fn every_failure_has_its_outcome_and_errno() {
         "ip",
         &["-n", ns, "route", "add", "unreachable", "203.0.113.0/24"],
     );
-    // a neighbour that never answers: the SYN goes nowhere
+    // a neighbour that never answers, so the SYN times out
     run(
         "ip",
         &[
@@ -281,7 +281,7 @@ fn every_failure_has_its_outcome_and_errno() {
 }
 
 #[test]
-fn a_udp_socket_that_never_sends_is_no_flow() {
+fn udp_socket_that_never_sends_is_not_a_flow() {
     let net = Net::new();
     let (_dir, db) = history();
     let output = net.observe(&db, &[dial().to_str().unwrap(), "udp-silent", FAR4, "9"]);
@@ -290,7 +290,7 @@ fn a_udp_socket_that_never_sends_is_no_flow() {
 }
 
 #[test]
-fn five_hundred_datagrams_are_one_flow_with_its_bytes_both_ways() {
+fn five_hundred_datagrams_are_one_flow_with_bytes_both_ways() {
     let net = Net::new();
     let port = net.echo().to_string();
     let (_dir, db) = history();
@@ -311,7 +311,7 @@ fn five_hundred_datagrams_are_one_flow_with_its_bytes_both_ways() {
 }
 
 #[test]
-fn a_udp_servers_answers_are_no_flows_of_its_own() {
+fn replies_of_a_udp_server_are_not_egress_flows() {
     let net = Net::new();
     let (_dir, db) = history();
     let recording = Recording::start(&net);
@@ -327,7 +327,7 @@ fn a_udp_servers_answers_are_no_flows_of_its_own() {
 }
 
 #[test]
-fn what_is_excluded_is_not_recorded_but_still_names() {
+fn excluded_lookups_still_name_connections() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.http("x");
@@ -353,7 +353,7 @@ fn what_is_excluded_is_not_recorded_but_still_names() {
 }
 
 #[test]
-fn a_process_renamed_or_reused_is_told_apart_by_its_exec() {
+fn exec_separates_two_programs_of_one_pid() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
@@ -377,7 +377,7 @@ fn a_process_renamed_or_reused_is_told_apart_by_its_exec() {
 }
 
 #[test]
-fn arguments_beyond_the_bound_are_cut_and_marked() {
+fn long_arguments_are_truncated_and_marked() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
@@ -394,7 +394,7 @@ fn arguments_beyond_the_bound_are_cut_and_marked() {
 }
 
 #[test]
-fn a_recording_ends_by_itself_after_its_time() {
+fn recording_ends_after_the_given_duration() {
     let (_dir, db) = history();
     let output = egrets()
         .args(["record", "--for", "300ms", "--db"])
@@ -411,7 +411,7 @@ fn a_recording_ends_by_itself_after_its_time() {
 }
 
 #[test]
-fn a_command_still_running_when_the_time_is_over_is_ended() {
+fn command_that_outlives_the_duration_is_terminated() {
     let (_dir, db) = history();
     let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
     command

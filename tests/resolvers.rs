@@ -1,6 +1,5 @@
-//! Names as the resolvers that people use ask for them: glibc's, musl's, Go's, c-ares';
-//! through forwarders and helpers that ask on others' behalf; and in networks where
-//! one address has different names.
+//! Names through the resolvers in use: glibc, musl, Go, c-ares; through forwarders and helper
+//! processes; and in networks where one address has different names.
 
 mod support;
 
@@ -10,7 +9,7 @@ use support::*;
 
 fn net() -> (Net, String) {
     let mut net = Net::new();
-    // musl takes a refused AAAA for a failure: there is none, says "local"
+    // musl fails on a refused AAAA: "local" makes it an empty answer
     net.dnsmasq(&[&format!("--address=/test/{FAR4}"), "--local=/test/"]);
     let port = net.http("x").to_string();
     (net, port)
@@ -21,7 +20,7 @@ fn record(net: &Net, db: &Path, script: &str) {
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
 }
 
-/// A program that resolves and dials `{a,b,c}.test` one after the other.
+/// A program that resolves and connects to `{a,b,c}.test` in turn.
 fn case(what: &'static str, comm: &str, command: impl Fn(&str, &str) -> String) {
     let (net, port) = net();
     let (_dir, db) = history();
@@ -40,13 +39,13 @@ fn case(what: &'static str, comm: &str, command: impl Fn(&str, &str) -> String) 
 }
 
 #[test]
-fn glibc_asks_for_a_and_aaaa_on_one_socket() {
+fn glibc_queries_a_and_aaaa_on_one_socket() {
     case("glibc's resolver (curl)", "curl", |name, port| {
         format!("curl -s http://{name}:{port}/")
     });
 }
 
-/// What scripts/tools.sh makes.
+/// A tool that scripts/tools.sh provides.
 fn tool(name: &str) -> String {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     assert!(program.exists(), "{name} is missing: run scripts/tools.sh");
@@ -54,7 +53,7 @@ fn tool(name: &str) -> String {
 }
 
 #[test]
-fn musl_asks_from_a_socket_that_is_not_connected() {
+fn musl_queries_from_an_unconnected_socket() {
     let musl = tool("dial-musl");
     case("musl's resolver", "dial-musl", |name, port| {
         format!("{musl} {name} {port}")
@@ -62,8 +61,8 @@ fn musl_asks_from_a_socket_that_is_not_connected() {
 }
 
 #[test]
-fn go_asks_from_a_socket_a_question_on_any_thread() {
-    // Docker's client is a Go program; what it makes of the answer does not matter
+fn go_queries_from_one_socket_per_query_on_any_thread() {
+    // Docker's client is a Go program; its request may fail
     case("Go's resolver (docker)", "docker", |name, port| {
         format!(
             "HOME=/nonexistent GODEBUG=netdns=go DOCKER_API_VERSION=1.40 docker -H tcp://{name}:{port} ps >/dev/null 2>&1"
@@ -72,7 +71,7 @@ fn go_asks_from_a_socket_a_question_on_any_thread() {
 }
 
 #[test]
-fn c_ares_asks_from_an_event_loop() {
+fn c_ares_queries_from_an_event_loop() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().display().to_string();
     case("c-ares (aria2c)", "aria2c", |name, port| {
@@ -83,7 +82,7 @@ fn c_ares_asks_from_an_event_loop() {
 }
 
 #[test]
-fn a_forwarder_and_its_client_each_have_rows_of_their_own_that_join() {
+fn forwarder_and_client_lookups_are_separate_rows_that_join() {
     let (net, port) = net();
     let resolv = format!("/etc/netns/{}/resolv.conf", net.near);
     std::fs::write(resolv, "nameserver 127.0.0.53\n").unwrap();
@@ -93,7 +92,7 @@ fn a_forwarder_and_its_client_each_have_rows_of_their_own_that_join() {
         "dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --pid-file= \
          --user=root --bind-interfaces --listen-address=127.0.0.53 --cache-size=0 --server={FAR4}"
     );
-    // a port that answers says that the forwarder is up
+    // the forwarder is up once its port answers
     let up = "until dig +tries=1 +time=1 @127.0.0.53 up.test >/dev/null; do sleep 0.1; done";
     let names: String = (0..10)
         .map(|i| format!("{dial} tcp n{i}.test {port} || exit; "))
@@ -114,7 +113,7 @@ fn a_forwarder_and_its_client_each_have_rows_of_their_own_that_join() {
         rate.count(&row[0], &format!("n{i}.test"));
     }
     rate.verdict();
-    // the same lookup twice: the client's of the stub, and within it the stub's own
+    // two lookups of one name: the client's, and within it the stub's
     let sql = "SELECT DISTINCT c.qname, c.comm, c.server_ip, f.comm, f.server_ip
         FROM dns c JOIN dns f ON f.qname = c.qname AND f.qtype = c.qtype AND f.id <> c.id
             AND f.ts BETWEEN c.ts AND c.ts + c.latency_us * 1000
@@ -124,14 +123,14 @@ fn a_forwarder_and_its_client_each_have_rows_of_their_own_that_join() {
     for row in &joined {
         assert_eq!(row[1..], ["dial", "127.0.0.53", "dnsmasq", FAR4]);
     }
-    // the forwarder's own traffic is a flow of its own, and has nobody's name
+    // the forwarder's upstream traffic is a separate flow without a name
     let sql = "SELECT DISTINCT comm, host, dst_ip, dst_port FROM egress
         WHERE protocol = 'udp' AND comm = 'dnsmasq'";
     assert_eq!(sqlite3(&db, sql), [["dnsmasq", "", FAR4, "53"]]);
 }
 
 #[test]
-fn resolved_by_a_program_that_hands_the_address_on() {
+fn address_from_a_helper_program_is_named() {
     let (net, port) = net();
     let (_dir, db) = history();
     let dial = dial().display().to_string();
@@ -145,7 +144,7 @@ fn resolved_by_a_program_that_hands_the_address_on() {
     rate.verdict();
 }
 
-/// Ten connections whose names another process of the same cgroup or network asked for.
+/// Ten connections whose names another process of the same cgroup or network resolved.
 fn helped(rate: &mut Rate, db: &Path, port: &str, prefix: &str) {
     let sql = format!(
         "SELECT host, host_source FROM egress WHERE comm = 'dial' AND dst_port = {port} ORDER BY id"
@@ -162,14 +161,14 @@ fn helped(rate: &mut Rate, db: &Path, port: &str, prefix: &str) {
 }
 
 #[test]
-fn resolved_by_nscd_which_hands_the_address_over_a_unix_socket() {
+fn address_from_nscd_over_a_unix_socket_is_named() {
     let (net, port) = net();
     let (_dir, db) = history();
     let dial = dial().display().to_string();
     let names: String = (0..10)
         .map(|i| format!("{dial} tcp d{i}.test {port} || exit; "))
         .collect();
-    // "ip netns exec" has a mount namespace of its own: no other process sees this nscd
+    // "ip netns exec" makes a mount namespace, so no other process sees this nscd
     let script = format!(
         "mkdir -p /run/nscd && mount -t tmpfs none /run/nscd && cd /run/nscd || exit
          printf 'enable-cache hosts yes\\npersistent hosts no\\nshared hosts no\\n' > conf
@@ -182,12 +181,12 @@ fn resolved_by_nscd_which_hands_the_address_over_a_unix_socket() {
     let mut rate = Rate::new("resolved by nscd, over a unix socket");
     helped(&mut rate, &db, &port, "d");
     rate.verdict();
-    let asked = "SELECT count(*) FROM dns WHERE comm <> 'nscd'";
-    assert_eq!(value::<i64>(&db, asked), 0, "nobody else asked");
+    let others = "SELECT count(*) FROM dns WHERE comm <> 'nscd'";
+    assert_eq!(value::<i64>(&db, others), 0, "only nscd sent queries");
 }
 
 #[test]
-fn one_address_has_different_names_in_different_networks() {
+fn one_address_has_a_different_name_in_each_network() {
     let mut nets = [Net::new(), Net::new()];
     for (net, name) in nets.iter_mut().zip(["left.test", "right.test"]) {
         net.dnsmasq(&[&format!("--host-record={name},{FAR4}")]);
@@ -195,7 +194,7 @@ fn one_address_has_different_names_in_different_networks() {
     let ports = nets.each_ref().map(|net| net.farewell(false).to_string());
     let (_dir, db) = history();
     let dial = dial().display().to_string();
-    // asked by others, so that only the network tells: both are in one cgroup
+    // resolved by other processes of one cgroup, so only the network separates them
     let part = |i: usize, name: &str| {
         let exec = format!("ip netns exec {}", nets[i].near);
         let port = &ports[i];
@@ -203,7 +202,7 @@ fn one_address_has_different_names_in_different_networks() {
             "{exec} getent ahostsv4 {name} >/dev/null && {exec} {dial} tcp {FAR4} {port} || exit; "
         )
     };
-    // the raw ones after both were asked
+    // connections by address, after both lookups
     let raw = |i: usize| {
         let (near, port) = (&nets[i].near, &ports[i]);
         format!("ip netns exec {near} {dial} tcp {FAR4} {port} || exit; ")

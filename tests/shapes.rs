@@ -1,5 +1,5 @@
-//! Shapes of traffic: short and long, few and many, alone and at once, from everywhere,
-//! and what is known of their bytes while they last.
+//! Traffic patterns: short and long, few and many, sequential and concurrent, from containers
+//! and over loopback; and the bytes that are recorded while they run.
 
 mod support;
 
@@ -20,7 +20,7 @@ use support::docker::{Docker, GATEWAY};
 use support::peer::{Answers, Peer};
 use support::*;
 
-/// A server of the far side that hands its connections to the test.
+/// A server on the far side that hands its connections to the test.
 fn handed_over(net: &Net) -> (u16, Receiver<TcpStream>) {
     let listener = net.far(|| TcpListener::bind("[::]:0").unwrap());
     let port = listener.local_addr().unwrap().port();
@@ -33,7 +33,7 @@ fn handed_over(net: &Net) -> (u16, Receiver<TcpStream>) {
     (port, streams)
 }
 
-/// A client that has a connection, and does nothing until it is told to.
+/// A client that opens a connection and waits for input.
 fn hold(net: &Net, port: u16, way: &str) -> Guard {
     let mut child = net
         .command(dial())
@@ -49,7 +49,7 @@ fn hold(net: &Net, port: u16, way: &str) -> Guard {
     Guard(child)
 }
 
-/// The lines that watch prints, as they come.
+/// The lines that `watch` prints.
 fn lines_of(watch: &mut Child) -> Receiver<String> {
     let (to, lines) = channel();
     let stdout = BufReader::new(watch.stdout.take().unwrap());
@@ -62,8 +62,8 @@ fn lines_of(watch: &mut Child) -> Receiver<String> {
 }
 
 #[test]
-fn a_downloads_bytes_are_there_while_it_lasts_and_all_of_them_when_the_recorder_stops() {
-    // the clients do not read: it has to fit into their buffers
+fn bytes_of_a_download_are_stored_while_it_runs_and_completely_at_stop() {
+    // the clients do not read, so it has to fit into their buffers
     const FIRST: usize = 30_000;
     const SECOND: usize = 7_001;
     let net = Net::new();
@@ -119,7 +119,7 @@ fn a_downloads_bytes_are_there_while_it_lasts_and_all_of_them_when_the_recorder_
     eventually("the bytes are in the file", || {
         (sqlite3(&db, &rows(FIRST)) == both).then_some(())
     });
-    // others' traffic goes on meanwhile
+    // other traffic continues
     eventually("status shows their sum", || {
         let sum = || value::<i64>(&db, "SELECT sum(rx_bytes) FROM egress");
         let before = sum();
@@ -130,12 +130,12 @@ fn a_downloads_bytes_are_there_while_it_lasts_and_all_of_them_when_the_recorder_
     for stream in &mut open {
         stream.write_all(&vec![b'x'; SECOND]).unwrap();
     }
-    thread::sleep(Duration::from_millis(300)); // until it has all come
+    thread::sleep(Duration::from_millis(300)); // until all has arrived
     assert_eq!(recorder.stop(), 0);
     assert_eq!(sqlite3(&db, &rows(FIRST + SECOND)), both);
 }
 
-/// A command in a namespace of this name.
+/// `send` in the namespace of this name.
 fn within(netns: &str, args: &str) -> Command {
     let mut command = Command::new("ip");
     command
@@ -146,7 +146,7 @@ fn within(netns: &str, args: &str) -> Command {
 }
 
 #[test]
-fn thousands_of_short_connections_have_a_row_each_with_its_own_bytes() {
+fn thousands_of_short_connections_each_have_exact_bytes() {
     let count = volume(4000);
     let net = Net::new();
     let port = Peer::start(&net, Answers::Plain).port;
@@ -179,7 +179,7 @@ fn thousands_of_short_connections_have_a_row_each_with_its_own_bytes() {
 }
 
 #[test]
-fn a_burst_over_many_sockets_has_each_ones_own_bytes() {
+fn burst_over_many_sockets_has_exact_bytes_per_socket() {
     const TURNS: usize = 10;
     const SIZE: usize = 1000;
     let count = volume(300);
@@ -194,7 +194,7 @@ fn a_burst_over_many_sockets_has_each_ones_own_bytes() {
     recording.save(&db);
     let sent = count * SIZE * TURNS + count * (count - 1) / 2;
     let tcp = [sent, 2 * sent + 7 * count].map(TcpCounters::bytes);
-    // an answer is longer by the same for each
+    // each answer is longer by the same amount
     let longer = answer(1) - 1;
     let datagrams = TURNS * count;
     let udp = [(1, 0), (ANSWERS, longer)].map(|(times, longer)| TcpCounters {
@@ -210,15 +210,15 @@ fn a_burst_over_many_sockets_has_each_ones_own_bytes() {
 }
 
 #[test]
-fn a_drip_is_in_the_file_while_it_lasts_and_all_of_it_at_its_end() {
+fn slow_drip_is_stored_while_it_runs_and_completely_at_its_end() {
     const SIZE: usize = 5;
-    // 8 s of it; `make coverage` has minutes
+    // EGRETS_TEST_DRIP=180 for a release
     let seconds = std::env::var("EGRETS_TEST_DRIP").map_or(8, |n| n.parse().unwrap());
     let count = 2 * seconds;
     let net = Net::new();
     let peer = Peer::start(&net, Answers::Plain);
     let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &[]);
+    let recording = Recording::start(&net);
     let args = format!("drip {FAR4} {} {count} {SIZE}", peer.port);
     let mut drip = Guard(within(&net.near, &args).spawn().unwrap());
     let mut seen: [BTreeSet<i64>; 2] = Default::default();
@@ -226,11 +226,12 @@ fn a_drip_is_in_the_file_while_it_lasts_and_all_of_it_at_its_end() {
         for (seen, protocol) in seen.iter_mut().zip(["tcp", "udp"]) {
             let sql = format!(
                 "SELECT tx_bytes FROM egress
-                 WHERE protocol = '{protocol}' AND dst_port = {} AND tx_bytes > 0",
-                peer.port
+                 WHERE protocol = '{protocol}' AND dst_port = {} AND netns = {} AND tx_bytes > 0",
+                peer.port,
+                net.near_inode()
             );
             seen.extend(
-                sqlite3(&db, &sql)
+                sqlite3(recording.history(), &sql)
                     .iter()
                     .map(|row| -> i64 { row[0].parse().unwrap() }),
             );
@@ -238,9 +239,9 @@ fn a_drip_is_in_the_file_while_it_lasts_and_all_of_it_at_its_end() {
         thread::sleep(Duration::from_millis(500));
     }
     assert!(drip.0.wait().unwrap().success());
-    recorder.stop();
+    recording.save(&db);
     for seen in &seen {
-        // a look every 2 s or so; an emulated machine with its processors busy has fewer
+        // counters are read about every 2 s, less often on a busy emulated machine
         assert!(seen.len() >= (seconds / 4).max(2), "{seen:?}");
         assert!(
             seen.iter().all(|bytes| bytes % SIZE as i64 == 0),
@@ -260,7 +261,7 @@ fn a_drip_is_in_the_file_while_it_lasts_and_all_of_it_at_its_end() {
 }
 
 #[test]
-fn what_goes_over_loopback_alone_is_counted_once() {
+fn loopback_traffic_is_counted_once() {
     let net = Net::new();
     let port = Peer::start(&net, Answers::Plain).port;
     let (_dir, db) = history();
@@ -292,7 +293,7 @@ fn what_goes_over_loopback_alone_is_counted_once() {
 }
 
 #[test]
-fn both_ways_at_once_are_counted_apart() {
+fn full_duplex_directions_are_counted_separately() {
     let (count, size) = (volume(500), 70_001);
     let net = Net::new();
     let answers = Answers::Meanwhile(meanwhile(count * size));
@@ -313,7 +314,7 @@ fn both_ways_at_once_are_counted_apart() {
 }
 
 #[test]
-fn what_a_killed_process_had_sent_is_counted() {
+fn bytes_of_a_killed_process_are_counted() {
     let net = Net::new();
     let peer = Peer::start(&net, Answers::Plain);
     let (_dir, db) = history();
@@ -325,7 +326,7 @@ fn what_a_killed_process_had_sent_is_counted() {
     });
     client.0.kill().unwrap();
     client.0.wait().unwrap();
-    // the kernel still delivers what it had taken
+    // the kernel still delivers what it had accepted
     let closed = format!(
         "SELECT count(*) FROM egress WHERE dst_port = {} AND duration_us IS NOT NULL",
         peer.port
@@ -334,7 +335,7 @@ fn what_a_killed_process_had_sent_is_counted() {
         (value::<i64>(&db, &closed) == 1).then_some(())
     });
     recorder.stop();
-    // the peer answers what a dead process can't take: nothing of that is received
+    // the peer's answer to a dead process is not received
     compare_both(
         &db,
         "tcp",
@@ -345,7 +346,7 @@ fn what_a_killed_process_had_sent_is_counted() {
 }
 
 #[test]
-fn a_recorder_that_stops_in_the_middle_has_what_was_sent_until_then() {
+fn recorder_that_stops_mid_transfer_has_all_bytes_so_far() {
     let net = Net::new();
     let peer = Peer::start(&net, Answers::Plain);
     let (_dir, db) = history();
@@ -368,7 +369,7 @@ fn a_recorder_that_stops_in_the_middle_has_what_was_sent_until_then() {
 }
 
 #[test]
-fn what_leaves_a_container_is_counted_and_its_own() {
+fn container_traffic_is_exact_and_attributed_to_it() {
     let id = format!("{:0>64x}", std::process::id());
     let cgroup = cgroup2().join("docker").join(&id);
     let parent_is_ours = !cgroup.parent().unwrap().exists();
@@ -414,14 +415,14 @@ fn compare_exchange(db: &Path, way: &str, filter: &str) {
 }
 
 #[test]
-fn what_a_container_of_a_daemon_that_is_real_sends_and_gets_is_exact_and_its_own() {
+fn docker_container_traffic_is_exact_and_attributed_to_it() {
     let send = send();
     let send = send.to_str().unwrap();
     let docker = Docker::start(&[send]);
     let port = Peer::start(&docker.net, Answers::Plain).port;
     let (_dir, db) = history();
     let recorder = docker.record(&db);
-    // Docker masquerades what comes from its bridge's own address
+    // Docker masquerades traffic from its bridge's subnet
     let (own6, gateway6) = ("fd78::/64", "fd78::1");
     let network = ["network", "create", "--ipv6", "--subnet", own6, "six"];
     ok(&mut docker.cli(&network));

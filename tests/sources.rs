@@ -1,6 +1,6 @@
-//! Names that come from elsewhere than a fresh answer of a name server on port 53:
-//! /etc/hosts, multicast DNS, LLMNR, other ports, hints in HTTPS records; and what
-//! began before the recorder did.
+//! Names from other sources than an answer from port 53: /etc/hosts, multicast DNS, LLMNR,
+//! other ports, hints in HTTPS records; and sockets and processes that are older than the
+//! recorder.
 
 mod support;
 
@@ -21,8 +21,8 @@ const NONE: Vec<Vec<String>> = Vec::new();
 
 // --- /etc/hosts --------------------------------------------------------------
 
-/// Gets from a name in a mount namespace of its own, which lasts long enough for its
-/// /etc/hosts to be read before the process that dials is gone: docs/limitations.md.
+/// Connects by name in a new mount namespace that lives long enough for its /etc/hosts to be
+/// read: docs/limitations.md.
 fn get(net: &Net, name: &str, port: &str) {
     let script = format!("sleep 0.5; {} get {name} {port}", dial().display());
     let output = net.command("sh").args(["-c", &script]).output();
@@ -34,10 +34,10 @@ fn write_hosts(net: &Net, lines: &str) {
 }
 
 #[test]
-fn names_of_the_hosts_file_are_those_of_the_processs_own_mount_namespace() {
+fn hosts_file_of_the_processes_mount_namespace_names_connections() {
     let nets = [Net::new(), Net::new()];
     let ports = nets.each_ref().map(|net| net.http("x").to_string());
-    // "ip netns exec" has a mount namespace of its own, with this file in it
+    // "ip netns exec" makes a mount namespace with this file in it
     write_hosts(&nets[0], &format!("{FAR4}\tOne.test # a comment\n"));
     write_hosts(&nets[1], &format!("#\n{FAR4} two.test\n{FAR6} two.test\n"));
     let (_dir, db) = history();
@@ -73,7 +73,7 @@ fn names_of_the_hosts_file_are_those_of_the_processs_own_mount_namespace() {
 }
 
 #[test]
-fn the_hosts_file_comes_before_what_others_asked_and_after_the_processs_own() {
+fn hosts_file_ranks_between_own_lookups_and_those_of_others() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.http("x").to_string();
@@ -97,7 +97,7 @@ fn the_hosts_file_comes_before_what_others_asked_and_after_the_processs_own() {
 }
 
 #[test]
-fn a_hosts_file_made_to_harm_costs_names_and_nothing_else() {
+fn hostile_hosts_file_only_costs_names() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let (dir, db) = history();
@@ -118,7 +118,7 @@ fn a_hosts_file_made_to_harm_costs_names_and_nothing_else() {
     let dial = format!("{} tcp {FAR4} {port}", dial().display());
     let script: String = files
         .map(|file| {
-            // an exec of its own, in a mount namespace of its own
+            // a separate exec, in a new mount namespace
             format!("unshare -m sh -c 'mount --bind {file} /etc/hosts && exec {dial}' || exit; ")
         })
         .collect();
@@ -128,14 +128,14 @@ fn a_hosts_file_made_to_harm_costs_names_and_nothing_else() {
     let hosts = rows(&db, &sql).concat();
     assert_eq!(hosts[0], "-", "a fifo");
     assert!(!hosts[1].contains('\x1b'), "{hosts:?}");
-    // read in part, and given up where that takes long
+    // read in part, or given up after a while
     assert!(["huge.test", "-"].contains(&hosts[2].as_str()), "{hosts:?}");
     assert_eq!(hosts[3], "-", "/dev/zero");
 }
 
-// --- other ways to ask -------------------------------------------------------
+// --- other protocols and ports -------------------------------------------------------
 
-/// A neighbour that answers what is asked of a multicast group.
+/// A neighbour that answers queries to a multicast group.
 fn neighbour(net: &Net, group: [u8; 4], port: u16, reply: fn(&Packet) -> (Vec<u8>, bool)) {
     for ns in [&net.near, &net.far] {
         run(
@@ -169,7 +169,7 @@ fn neighbour(net: &Net, group: [u8; 4], port: u16, reply: fn(&Packet) -> (Vec<u8
     });
 }
 
-/// An answer as servers give it: with the id and the question.
+/// An answer as servers send it: with the id and the question.
 fn answered(question: &Packet) -> Packet<'static> {
     let name = question.questions[0].qname.clone().into_owned();
     let mut packet = Packet::new_reply(question.id());
@@ -203,11 +203,11 @@ fn ask_and_compare(
 }
 
 #[test]
-fn multicast_dns_is_matched_by_its_name_whoever_answers() {
+fn multicast_dns_answers_match_by_name_from_any_responder() {
     let net = Net::new();
     let port = net.farewell(false).to_string();
     neighbour(&net, [224, 0, 0, 251], 5353, |question| {
-        // RFC 6762 section 6.7: who asks from another port is answered as by a server
+        // RFC 6762 section 6.7: a query from another port is answered as by a unicast server
         let legacy = question.id() != 0;
         let mut answer = answered(question);
         if !legacy {
@@ -229,7 +229,7 @@ fn multicast_dns_is_matched_by_its_name_whoever_answers() {
 }
 
 #[test]
-fn llmnr_is_matched_whoever_answers() {
+fn llmnr_answers_match_from_any_responder() {
     let net = Net::new();
     let port = net.farewell(false).to_string();
     neighbour(&net, [224, 0, 0, 252], 5355, |question| {
@@ -242,7 +242,7 @@ fn llmnr_is_matched_whoever_answers() {
 }
 
 #[test]
-fn name_servers_on_other_ports_are_read_where_they_are_named() {
+fn configured_dns_ports_are_parsed() {
     let mut net = Net::new();
     net.dnsmasq(&["--port=5453", &format!("--address=/test/{FAR4}")]);
     let port = net.farewell(false).to_string();
@@ -251,7 +251,7 @@ fn name_servers_on_other_ports_are_read_where_they_are_named() {
         let case = "a name server on another port (--dns-port)";
         ask_and_compare(&net, case, &["--dns-port", "5453"], &args);
     }
-    // and elsewhere it is traffic like other traffic
+    // without the option it is ordinary traffic
     let (_dir, db) = history();
     let args = ["connected", "10.77.0.2:5453", &port, "a.test"];
     let ask = ask();
@@ -261,7 +261,7 @@ fn name_servers_on_other_ports_are_read_where_they_are_named() {
 }
 
 #[test]
-fn hints_in_https_records_are_addresses_too() {
+fn address_hints_of_https_records_name_connections() {
     let mut net = Net::new();
     // RFC 9460: priority 1, target ".", ipv4hint (4), of four bytes
     let hint = "0001 00 0004 0004 0a4d0002".replace(' ', "");
@@ -278,9 +278,9 @@ fn hints_in_https_records_are_addresses_too() {
     rate.verdict();
 }
 
-// --- what began before -------------------------------------------------------
+// --- older than the recorder -------------------------------------------------------
 
-/// A client that has its socket, and waits.
+/// A client that has opened its socket and waits.
 struct Waiting {
     child: Child,
     stdout: BufReader<std::process::ChildStdout>,
@@ -302,7 +302,7 @@ impl Waiting {
         Waiting { child, stdout }
     }
 
-    /// Lets it go on; what it says.
+    /// Lets it continue. Returns its output.
     fn go(mut self) -> String {
         self.child.stdin.take().unwrap().write_all(b"\n").unwrap();
         let mut said = String::new();
@@ -313,7 +313,7 @@ impl Waiting {
 }
 
 #[test]
-fn sockets_open_before_the_recorder_are_listed_and_their_answers_count() {
+fn sockets_older_than_the_recorder_are_adopted_and_their_answers_name() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.farewell(false).to_string();
@@ -325,7 +325,7 @@ fn sockets_open_before_the_recorder_are_listed_and_their_answers_count() {
     let talking = Waiting::start(&net, dial(), &["hold", FAR4, &port]);
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
-    let mut rate = Rate::new("asked over a socket that is older than the recorder");
+    let mut rate = Rate::new("resolved over a socket that is older than the recorder");
     for (client, _) in held {
         let said = client.go();
         eventually("the row", || {
@@ -355,7 +355,7 @@ fn sockets_open_before_the_recorder_are_listed_and_their_answers_count() {
             ["ask", "udp", FAR4, "53", "sent", "", "1", "1", "1"],
         ]
     );
-    // the other end of the same connections is in this machine too, and is no egress
+    // the other ends of these connections are on this machine too, and are not egress
     let far = net.far_inode();
     let sql =
         format!("SELECT comm, dst_ip, dst_port FROM egress WHERE already_open AND netns = {far}");
@@ -363,7 +363,7 @@ fn sockets_open_before_the_recorder_are_listed_and_their_answers_count() {
 }
 
 #[test]
-fn what_was_resolved_before_the_recording_is_without_a_name_and_says_nothing_wrong() {
+fn names_resolved_before_the_recording_are_missing_and_not_wrong() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.farewell(false).to_string();
@@ -379,7 +379,7 @@ fn what_was_resolved_before_the_recording_is_without_a_name_and_says_nothing_wro
 }
 
 #[test]
-fn a_process_older_than_the_recorder_has_the_names_that_it_asks_for_later() {
+fn process_older_than_the_recorder_gets_names_from_later_lookups() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.farewell(false).to_string();
@@ -397,7 +397,7 @@ fn a_process_older_than_the_recorder_has_the_names_that_it_asks_for_later() {
 // --- flows and raw addresses -------------------------------------------------
 
 #[test]
-fn a_flow_of_datagrams_is_one_named_row_with_its_packets() {
+fn udp_flow_is_one_named_row_with_packet_counts() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.echo().to_string();
@@ -424,13 +424,13 @@ fn a_flow_of_datagrams_is_one_named_row_with_its_packets() {
 }
 
 #[test]
-fn a_raw_address_has_no_name() {
+fn address_without_a_lookup_has_no_name() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.farewell(false).to_string();
     let (_dir, db) = history();
     let dial = dial().display().to_string();
-    // somebody else's name for another address of the same host does not count
+    // another process's name for another address of the host does not count
     let script = format!("{dial} tcp a.test {port}; {dial} tcp {FAR6} {port}");
     let output = net.observe(&db, &["sh", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 pub struct Recorder(Child);
 
 impl Recorder {
-    /// Records into this file from here on. What it says of losses is passed on.
+    /// Starts to record into this file. Its messages about losses are passed on.
     pub fn start(db: &Path, args: &[&str]) -> Result<Recorder> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_egrets"))
             .args(["record", "--db"])
@@ -24,7 +24,7 @@ impl Recorder {
             .context("egrets has ended")??
             .contains("recording into")
         {}
-        // Read on, so that it never waits to be heard.
+        // Its stderr is read to the end, so that it never blocks.
         std::thread::spawn(move || {
             lines
                 .map_while(Result::ok)

@@ -1,6 +1,6 @@
-//! A history that looks like a busy host's: services that talk to a few hosts of their
-//! own, some programs that talk to many, hosts by Zipf's law, most connections over
-//! within a batch, some long, some refused.
+//! Generates the records of a busy host: services that each talk to a few hosts, some programs
+//! that talk to many, hosts distributed by Zipf's law. Most connections end within a batch, some
+//! are long, some refused.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -13,15 +13,15 @@ use egrets::model::{
 const PROCESSES: usize = 50;
 const CONTAINERS: usize = 20;
 const HOSTS: usize = 2_000;
-/// Programs among the processes that talk to any host; the others to this many of them.
+/// How many of the processes talk to any host; the others talk to `OWN_HOSTS` of them.
 const ANYWHERE: usize = 5;
 const OWN_HOSTS: usize = 40;
-/// Of a thousand connections, so many go to example.com.
+/// Connections to example.com, per thousand.
 const EXAMPLE_PER_MILLE: u64 = 10;
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
-/// Connections in a day: 10 million are a month.
+/// Connections per day: 10 million a month.
 const PER_DAY: i64 = 333_333;
 /// When a history ends: 2026-11-23T18:00:00Z.
 const END: i64 = 1_795_456_800 * SECOND;
@@ -35,15 +35,15 @@ pub struct Generator {
     next_lookup: u64,
     processes: Vec<Rc<Process>>,
     hosts: Vec<(Rc<str>, Vec<IpAddr>)>,
-    /// Sums of the hosts' weights, for Zipf's law.
+    /// Cumulative weights of the hosts, for Zipf's law.
     weights: Vec<f64>,
     open: Vec<Connection>,
-    /// Of a hundred connections, so many are open beyond their batch.
+    /// Percentage of connections that stay open beyond their batch.
     pub long_percent: u64,
 }
 
 impl Generator {
-    /// For so many connections that end at the same time, whatever their number.
+    /// For a history of this many connections. It always ends at the same time.
     pub fn new(connections: usize) -> Generator {
         let step = DAY / PER_DAY;
         let mut total = 0.0;
@@ -79,13 +79,13 @@ impl Generator {
         self.ts
     }
 
-    /// So many connections more, each with its lookup before it if wanted, and what came
-    /// of those that were open; and the time then.
+    /// The next connections, each preceded by its lookup if `lookups`, and the ends of those that
+    /// were open. Also returns the time.
     pub fn batch(&mut self, connections: usize, lookups: bool) -> (Vec<Record>, i64) {
         let mut records = Vec::with_capacity(connections * 2);
         for mut c in std::mem::take(&mut self.open) {
             c.outcome = Outcome::Connected;
-            self.carry(&mut c);
+            self.transfer(&mut c);
             records.push(Record::Closed(c));
         }
         for _ in 0..connections {
@@ -112,7 +112,7 @@ impl Generator {
                     Record::Outcome(c)
                 }
                 _ => {
-                    self.carry(&mut c);
+                    self.transfer(&mut c);
                     Record::Closed(c)
                 }
             });
@@ -128,20 +128,20 @@ impl Generator {
         self.seed.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
     }
 
-    /// Some make far more connections than others.
+    /// Some processes make far more connections than others.
     fn process(&mut self) -> usize {
         let (a, b) = (self.random() as usize, self.random() as usize);
         (a % PROCESSES).min(b % PROCESSES)
     }
 
-    /// Which process talks to which host.
+    /// Decides which process talks to which host.
     fn pair(&mut self, process: usize, random: u64) -> (usize, usize) {
         if random % 1000 < EXAMPLE_PER_MILLE {
             return (process, 0);
         }
         let at = (random >> 10) as f64 / (1_u64 << 38) as f64 * self.weights[HOSTS - 1];
         let host = self.weights.partition_point(|&sum| sum < at).min(HOSTS - 1);
-        // Only it has a share that is fixed.
+        // Only example.com has a fixed share.
         let host = host.max(1);
         match process < ANYWHERE {
             true => (process, host),
@@ -189,8 +189,8 @@ impl Generator {
         }
     }
 
-    /// What a connection carried, and how long it took.
-    fn carry(&mut self, c: &mut Connection) {
+    /// Sets the bytes and the duration of a connection.
+    fn transfer(&mut self, c: &mut Connection) {
         let random = self.random();
         c.latency_us = Some(1_200 + (random % 5_000) as i64);
         c.tx_bytes = Some(700 + random % 5_000);
@@ -243,7 +243,7 @@ fn processes() -> Vec<Rc<Process>> {
     let containers: Vec<Rc<Container>> = (0..CONTAINERS).map(container).collect();
     (0..PROCESSES)
         .map(|i| {
-            // The two that are asked about are neither the busiest nor the idlest.
+            // The two in the questions are neither the busiest nor the idlest.
             let comm = match i {
                 3 => "curl".to_owned(),
                 _ => format!("service{i}"),

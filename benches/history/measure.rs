@@ -1,4 +1,4 @@
-//! What is measured of a history besides its questions.
+//! Measurements of a history other than questions.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -12,20 +12,19 @@ use egrets::store::Store;
 use crate::generator::Generator;
 use crate::open;
 
-/// How long each question takes at one size: warm, cold, and the answer's rows.
+/// The times of each question at one size, warm and cold, and the rows of its answer.
 #[derive(Default)]
 pub struct Figures {
     pub size: usize,
     pub answers: Vec<(Duration, Duration, usize)>,
 }
 
-/// Processor time of this thread: what somebody else has on the machine is not in it,
-/// nor what another thread does.
+/// CPU time of this thread, so that other processes and threads do not count.
 pub fn cpu() -> Duration {
     spent(rustix::time::ClockId::ThreadCPUTime)
 }
 
-/// Processor time of the other threads: what is copied from the -wal.
+/// CPU time of the other threads: checkpoints.
 fn cpu_of_others() -> Duration {
     spent(rustix::time::ClockId::ProcessCPUTime).saturating_sub(cpu())
 }
@@ -40,14 +39,14 @@ pub fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// The file, its -wal with it.
+/// The file and its -wal.
 pub fn bytes_on_disk(path: &Path) -> Result<u64> {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
     Ok(std::fs::metadata(path)?.len() + std::fs::metadata(wal).map_or(0, |m| m.len()))
 }
 
-/// Bytes of this process in memory.
+/// Resident memory of this process, in bytes.
 pub fn resident() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/self/statm")?;
     let pages: u64 = text
@@ -58,19 +57,18 @@ pub fn resident() -> Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
-/// Takes the file out of the page cache.
+/// Evicts the file from the page cache.
 pub fn drop_caches(path: &Path) -> Result<()> {
     let file = File::open(path)?;
     file.sync_all()?;
-    // SAFETY: the descriptor is open through the call, which touches no memory of ours.
+    // SAFETY: the descriptor is open during the call, which does not access our memory.
     let rc = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     anyhow::ensure!(rc == 0, "posix_fadvise: {rc}");
     Ok(())
 }
 
-/// The store against a plain insert of the same fields into one table without an index,
-/// in batches of the same size; each with what came later of its connections, and with
-/// what copies the -wal into the file.
+/// Compares the store with plain INSERTs of the same fields into one table without indexes, in
+/// batches of the same size. Both include the updates of connections and the checkpoints.
 pub fn compare_writing(dir: &Path, size: usize, batch: usize, long_percent: u64) -> Result<()> {
     let (mut ratios, mut speeds) = (Vec::new(), Vec::new());
     let mut sizes = (0, 0);
@@ -102,7 +100,7 @@ pub fn compare_writing(dir: &Path, size: usize, batch: usize, long_percent: u64)
     ratios.sort_by(f64::total_cmp);
     speeds.sort_by(f64::total_cmp);
     println!(
-        "writing, {long_percent} % of connections written twice: {:.0} connections a second, {:.2} of a plain insert's speed ({:.2} to {:.2}); {:.0} bytes each with all indexes and sums, {:.2} of the plain table's",
+        "writing, {long_percent} % of connections written twice: {:.0} connections a second, {:.2} of a plain insert's speed ({:.2} to {:.2}); {:.0} bytes each with all indexes and rollups, {:.2} of the plain table's",
         speeds[1],
         ratios[1],
         ratios[0],
@@ -129,7 +127,7 @@ fn plain(path: &Path, size: usize, batch: usize, long_percent: u64) -> Result<Du
         let begun = cpu();
         let tx = db.transaction()?;
         for record in &records {
-            // Once each: what comes later of one would be an update.
+            // Once each: later records of a connection would be updates.
             if let Record::Opened(c) | Record::Outcome(c) | Record::Closed(c) = record
                 && c.number > last
             {
@@ -181,8 +179,8 @@ fn insert(db: &rusqlite::Connection, c: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// What retention costs a commit: without it, while the file shrinks to nine tenths, and
-/// while it stays there, as much removed as recorded.
+/// The cost of retention per commit: without retention, while the file shrinks to nine tenths, and
+/// while it stays at that size, with as much removed as recorded.
 pub fn retention(path: &Path, generator: &mut Generator, bytes: u64, batch: usize) -> Result<()> {
     generator.begin_run();
     let mut store = open(path, generator)?;

@@ -1,5 +1,5 @@
-//! The recorder under all that one core can dial, with retention at work: the memory that
-//! it holds, how long events wait for it, and how full they make the ring buffer.
+//! The recorder under all the connections that one core can make, with retention active: its
+//! memory, how long events wait for it, and the fill level of the ring buffer.
 
 use std::fs::File;
 use std::net::{TcpListener, TcpStream};
@@ -15,13 +15,12 @@ use libbpf_rs::libbpf_sys;
 use crate::common::Recorder;
 use crate::measure::bytes_on_disk;
 
-/// How long, where RECORDER_SECONDS says nothing.
+/// The default of RECORDER_SECONDS.
 const SECONDS: u64 = 60;
-/// Lines of figures at most.
+/// Maximum number of output lines.
 const LINES: u64 = 10;
 
-/// Records loopback connections into a file that may hold so much, and prints what comes
-/// of it.
+/// Records loopback connections into a file with this size limit, and prints the figures.
 pub fn measure(path: &Path, max_size: u64) -> Result<()> {
     let seconds = match std::env::var("RECORDER_SECONDS") {
         Ok(text) => text.parse()?,
@@ -94,20 +93,20 @@ fn watch(recorder: &Recorder, seconds: u64, dialled: &AtomicU64) -> Result<()> {
     Ok(())
 }
 
-/// The recorder's ring buffer, seen from outside: how far each side is, in bytes since the
-/// beginning (kernel/bpf/ringbuf.c: the consumer's page, the producer's, the data).
+/// The positions of the recorder's ring buffer, in bytes since the beginning
+/// (kernel/bpf/ringbuf.c: the consumer's page, the producer's page, the data).
 struct Ring {
     consumer: *const AtomicU64,
     producer: *const AtomicU64,
     size: u64,
 }
 
-// SAFETY: two addresses of mapped memory that is only read, and atomically.
+// SAFETY: two addresses of mapped memory, which is only read, and atomically.
 unsafe impl Sync for Ring {}
 
 #[derive(Default)]
 struct Waits {
-    /// That events waited and none was taken.
+    /// How long events were pending and none was consumed.
     longest: Duration,
     fullest: f64,
 }
@@ -134,7 +133,7 @@ impl Ring {
     }
 
     fn map(id: u32, size: u64) -> Result<Ring> {
-        // SAFETY: a plain system call; what it gives is ours alone.
+        // SAFETY: a plain system call that returns a new descriptor.
         let fd = unsafe {
             let fd = libbpf_sys::bpf_map_get_fd_by_id(id);
             ensure!(fd >= 0, "map {id}: {}", std::io::Error::last_os_error());
@@ -164,7 +163,7 @@ impl Ring {
         })
     }
 
-    /// Looks every millisecond.
+    /// Polls every millisecond.
     fn watch(&self, stop: &AtomicBool) -> Waits {
         let mut waits = Waits::default();
         let (mut moved, mut since) = (0, Instant::now());

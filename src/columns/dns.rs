@@ -1,13 +1,13 @@
 //! The view `dns`. It has a row per resource record; JSON has a line per lookup, with the
 //! records in the array `answers`.
 
-use super::{Column, Value, lookup, process, sql};
+use super::{ColumnDef, Value, lookup, process, sql};
 use crate::when::iso;
 
 const AS_EGRESS: &str = "as in `egress`";
 const NO_RECORDS: &str = "no records";
 
-pub const DNS: &[Column] = &[
+pub const DNS: &[ColumnDef] = &[
     lookup("id", "integer", |l, x| x.run.lookup_id(l.number).into()).doc("of the lookup"),
     lookup("time", "text", |l, _| iso(l.ts).into())
         .doc("of the query; of the answer where no query was seen"),

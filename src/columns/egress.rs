@@ -1,6 +1,6 @@
 //! The view `egress`.
 
-use super::{Column, RowContext, connection, process, sql};
+use super::{ColumnDef, RowContext, connection, process, sql};
 use crate::model::{Container, Process, dst_scope, errno_name};
 use crate::when::iso;
 
@@ -17,7 +17,7 @@ fn start_ts(process: &Process, context: &RowContext) -> i64 {
     context.run.start_ts(process.start_ns)
 }
 
-pub const EGRESS: &[Column] = &[
+pub const EGRESS: &[ColumnDef] = &[
     connection("id", "integer", |c, x| {
         x.run.connection_id(c.number).into()
     })

@@ -18,7 +18,7 @@ pub use egress::EGRESS;
 
 /// A column, in the order of the view.
 #[derive(Clone, Copy)]
-pub struct Column {
+pub struct ColumnDef {
     pub name: &'static str,
     /// The type of its SQL value, and the unit.
     pub sql_type: &'static str,
@@ -27,8 +27,8 @@ pub struct Column {
     /// When it is NULL; Markdown.
     pub null: &'static str,
     pub value: ValueOf,
-    pub stored: Stored,
-    pub place: Place,
+    pub storage: Storage,
+    pub visibility: Visibility,
 }
 
 /// What a column's value is derived from, and how.
@@ -43,7 +43,7 @@ pub enum ValueOf {
 
 /// Whether the table `connection` or `process` has a column of the same name with this value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
+pub enum Storage {
     /// It is in another table, or the view computes it.
     No,
     /// Written by INSERT alone.
@@ -53,7 +53,7 @@ pub enum Stored {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Visibility {
     ViewAndJson,
     View,
     Json,
@@ -82,15 +82,15 @@ pub enum Value<'a> {
     Records(&'a [ResourceRecord]),
 }
 
-const fn column(name: &'static str, sql_type: &'static str, value: ValueOf) -> Column {
-    Column {
+const fn column(name: &'static str, sql_type: &'static str, value: ValueOf) -> ColumnDef {
+    ColumnDef {
         name,
         sql_type,
         doc: "",
         null: "never",
         value,
-        stored: Stored::No,
-        place: Place::ViewAndJson,
+        storage: Storage::No,
+        visibility: Visibility::ViewAndJson,
     }
 }
 
@@ -98,7 +98,7 @@ const fn connection(
     name: &'static str,
     sql_type: &'static str,
     value: for<'a> fn(&'a Connection, &RowContext<'a>) -> Value<'a>,
-) -> Column {
+) -> ColumnDef {
     column(name, sql_type, ValueOf::Connection(value))
 }
 
@@ -106,7 +106,7 @@ const fn process(
     name: &'static str,
     sql_type: &'static str,
     value: for<'a> fn(&'a Process, &RowContext<'a>) -> Value<'a>,
-) -> Column {
+) -> ColumnDef {
     column(name, sql_type, ValueOf::Process(value))
 }
 
@@ -114,53 +114,53 @@ const fn lookup(
     name: &'static str,
     sql_type: &'static str,
     value: for<'a> fn(&'a Lookup, &RowContext<'a>) -> Value<'a>,
-) -> Column {
+) -> ColumnDef {
     column(name, sql_type, ValueOf::Lookup(value))
 }
 
-const fn sql(name: &'static str, sql_type: &'static str) -> Column {
-    Column {
-        place: Place::View,
+const fn sql(name: &'static str, sql_type: &'static str) -> ColumnDef {
+    ColumnDef {
+        visibility: Visibility::View,
         ..column(name, sql_type, ValueOf::Sql)
     }
 }
 
-impl Column {
-    const fn doc(self, doc: &'static str) -> Column {
-        Column { doc, ..self }
+impl ColumnDef {
+    const fn doc(self, doc: &'static str) -> ColumnDef {
+        ColumnDef { doc, ..self }
     }
 
-    const fn null(self, null: &'static str) -> Column {
-        Column { null, ..self }
+    const fn null(self, null: &'static str) -> ColumnDef {
+        ColumnDef { null, ..self }
     }
 
-    const fn stored(self) -> Column {
-        Column {
-            stored: Stored::Once,
+    const fn stored(self) -> ColumnDef {
+        ColumnDef {
+            storage: Storage::Once,
             ..self
         }
     }
 
-    const fn updated(self) -> Column {
-        Column {
-            stored: Stored::Updated,
+    const fn updated(self) -> ColumnDef {
+        ColumnDef {
+            storage: Storage::Updated,
             ..self
         }
     }
 
-    const fn json_only(self) -> Column {
-        Column {
-            place: Place::Json,
+    const fn json_only(self) -> ColumnDef {
+        ColumnDef {
+            visibility: Visibility::Json,
             ..self
         }
     }
 
     pub fn is_in_view(&self) -> bool {
-        self.place != Place::Json
+        self.visibility != Visibility::Json
     }
 
     pub fn is_in_json(&self) -> bool {
-        self.place != Place::View
+        self.visibility != Visibility::View
     }
 
     /// The value of a connection's column; NULL for columns of other records.

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::Context;
-use crate::columns::{Column, DNS, EGRESS, Value};
+use crate::columns::{ColumnDef, DNS, EGRESS, Value};
 use crate::model::{Connection, Lookup, Record};
 
 /// Writes a record's line; some have none.
@@ -46,10 +46,10 @@ fn lookup(out: &mut dyn Write, event: &str, l: &Lookup, context: &Context) -> io
 fn line<'a>(
     out: &mut dyn Write,
     event: &str,
-    columns: &[Column],
-    value: impl Fn(&Column) -> Value<'a>,
+    columns: &[ColumnDef],
+    value: impl Fn(&ColumnDef) -> Value<'a>,
 ) -> io::Result<()> {
-    let object = Object {
+    let object = JsonLine {
         event,
         columns,
         value,
@@ -58,13 +58,13 @@ fn line<'a>(
     out.write_all(b"\n")
 }
 
-struct Object<'a, F> {
+struct JsonLine<'a, F> {
     event: &'a str,
-    columns: &'a [Column],
+    columns: &'a [ColumnDef],
     value: F,
 }
 
-impl<'v, F: Fn(&Column) -> Value<'v>> Serialize for Object<'_, F> {
+impl<'v, F: Fn(&ColumnDef) -> Value<'v>> Serialize for JsonLine<'_, F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("event", self.event)?;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{OutputFormat, Question, Request, parse};
-pub use crate::store::tests::history::{Answer, By, CURL, History, NOW, SECOND};
+pub use crate::store::tests::history::{AnswerRow, By, CURL, History, NOW, SECOND};
 
 impl History {
     /// Returns the output and the notes.

@@ -72,3 +72,36 @@ fn midnight(date: NaiveDate) -> Option<i64> {
     let local = Local.from_local_datetime(&date.and_time(NaiveTime::MIN));
     local.earliest()?.timestamp_nanos_opt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::history::History;
+    use super::super::tests::support::number;
+    use super::*;
+
+    #[test]
+    fn days_do_not_overlap_after_a_change_of_the_time_zone() {
+        const HOUR: i64 = 3_600_000_000_000;
+        let history = History::new();
+        let db = &history.0;
+        // A day of a zone that no host has: half past eleven to half past eleven.
+        let other_zone = [23 * HOUR / 2, 71 * HOUR / 2];
+        db.execute(
+            "INSERT INTO day (start_ts, end_ts) VALUES (?1, ?2)",
+            other_zone,
+        )
+        .unwrap();
+        let mut days = DayTable::default();
+        for hour in [1, 11, 12, 35, 36, 37, 100, 10, 60] {
+            let ts = hour * HOUR;
+            let id = days.id(db, ts).unwrap();
+            let holds = format!(
+                "SELECT count(*) FROM day WHERE id = {id} AND start_ts <= {ts} AND end_ts > {ts}"
+            );
+            assert_eq!(number(db, &holds), 1, "hour {hour}");
+        }
+        let overlaps = "SELECT count(*) FROM day a JOIN day b
+                        ON a.id <> b.id AND a.start_ts < b.end_ts AND b.start_ts < a.end_ts";
+        assert_eq!(number(db, overlaps), 0);
+    }
+}

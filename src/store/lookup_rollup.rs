@@ -10,9 +10,9 @@ type ByDay<T> = BTreeMap<(i64, i64), T>;
 
 /// The lookups that were added since the last [`LookupRollup::write`].
 #[derive(Default)]
-pub struct LookupRollup(ByDay<Added>);
+pub struct LookupRollup(ByDay<NewLookups>);
 
-struct Added {
+struct NewLookups {
     lookups: i64,
     first_ts: i64,
     last_ts: i64,
@@ -20,7 +20,7 @@ struct Added {
 
 impl LookupRollup {
     pub fn add(&mut self, day: i64, group: i64, ts: i64) {
-        let added = self.0.entry((day, group)).or_insert(Added {
+        let added = self.0.entry((day, group)).or_insert(NewLookups {
             lookups: 0,
             first_ts: ts,
             last_ts: ts,
@@ -44,7 +44,7 @@ impl LookupRollup {
              WHERE id = ?1",
         )?;
         for ((day, group), added) in std::mem::take(&mut self.0) {
-            let Added {
+            let NewLookups {
                 lookups,
                 first_ts,
                 last_ts,

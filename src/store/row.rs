@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use rusqlite::ToSql;
 use rusqlite::types::{Null, ToSqlOutput};
 
-use crate::columns::{Column, EGRESS, Stored, Value, ValueOf};
+use crate::columns::{ColumnDef, EGRESS, Storage, Value, ValueOf};
 
 /// Cap on a number that the kernel reports, 2^50: keeps totals within SQLite's integers even if
 /// the kernel reports nonsense.
@@ -28,24 +28,24 @@ impl ToSql for Value<'_> {
 }
 
 /// The columns of the table `connection` that the view `egress` shows as they are.
-pub fn connection_columns() -> impl Iterator<Item = &'static Column> {
+pub fn connection_columns() -> impl Iterator<Item = &'static ColumnDef> {
     stored(|value| matches!(value, ValueOf::Connection(_)))
 }
 
 /// Those of them that change after the INSERT.
-pub fn updated_connection_columns() -> impl Iterator<Item = &'static Column> {
-    connection_columns().filter(|column| column.stored == Stored::Updated)
+pub fn updated_connection_columns() -> impl Iterator<Item = &'static ColumnDef> {
+    connection_columns().filter(|column| column.storage == Storage::Updated)
 }
 
 /// The columns of the table `process` that the view `egress` shows as they are.
-pub fn process_columns() -> impl Iterator<Item = &'static Column> {
+pub fn process_columns() -> impl Iterator<Item = &'static ColumnDef> {
     stored(|value| matches!(value, ValueOf::Process(_)))
 }
 
-fn stored(of: fn(ValueOf) -> bool) -> impl Iterator<Item = &'static Column> {
+fn stored(of: fn(ValueOf) -> bool) -> impl Iterator<Item = &'static ColumnDef> {
     EGRESS
         .iter()
-        .filter(move |column| column.stored != Stored::No && of(column.value))
+        .filter(move |column| column.storage != Storage::No && of(column.value))
 }
 
 /// Parameters: `id`, `daily_id`, then [`connection_columns`].
@@ -75,7 +75,7 @@ pub static INSERT_PROCESS: LazyLock<String> = LazyLock::new(|| {
     insert("process", &keys, process_columns())
 });
 
-fn insert(table: &str, keys: &[&str], columns: impl Iterator<Item = &'static Column>) -> String {
+fn insert(table: &str, keys: &[&str], columns: impl Iterator<Item = &'static ColumnDef>) -> String {
     let names = Vec::from_iter(
         keys.iter()
             .copied()

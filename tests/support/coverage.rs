@@ -1,4 +1,4 @@
-//! What a client sent, against the row that egrets has of it: the table of
+//! What a client transferred, against its row in the history: the table of
 //! docs/coverage.md.
 
 use std::io::Write;
@@ -15,11 +15,11 @@ pub fn linux() -> (u32, u32) {
     (parts.next().unwrap(), parts.next().unwrap())
 }
 
-/// What went one way.
+/// Counters of one direction.
 #[derive(Clone, Copy)]
 pub struct TcpCounters {
     pub bytes: usize,
-    /// Where it counts: not over TCP.
+    /// None over TCP.
     pub datagrams: Option<usize>,
 }
 
@@ -39,22 +39,22 @@ impl TcpCounters {
     }
 }
 
-/// Compares a run of `send` with its row, says what came out, for docs/coverage.md and
-/// past libtest's capture, and wants all of it right. The columns are `tx_bytes`,
-/// `rx_bytes`, and with `datagrams` their number both ways.
+/// Compares a run of `send` with its row, prints the result for docs/coverage.md, and fails
+/// unless all of it is right: `tx_bytes`, `rx_bytes`, and with `datagrams` the packets of both
+/// directions.
 pub fn compare(db: &Path, protocol: &str, run: &str, bytes: usize, datagrams: Option<usize>) {
     let both = TcpCounters { bytes, datagrams };
     compare_both(db, protocol, run, both, both);
 }
 
-/// The same, where another number comes back than went out.
+/// The same with different counters for each direction.
 pub fn compare_both(db: &Path, protocol: &str, run: &str, out: TcpCounters, back: TcpCounters) {
     let way = run.split(' ').next().unwrap();
     let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/send {run}'");
     compare_rows(db, way, protocol, &filter, 1, out, back);
 }
 
-/// The same for the sum of so many rows.
+/// The same for the sum of this many rows.
 pub fn compare_rows(
     db: &Path,
     way: &str,
@@ -67,7 +67,7 @@ pub fn compare_rows(
     let columns = "count(*), sum(comm IN ('send', 'packet')), sum(tx_bytes), sum(rx_bytes),
                    sum(tx_packets), sum(rx_packets)";
     let sql = format!("SELECT {columns} FROM egress WHERE {filter}");
-    // not through a sqlite3 of its own: there are hundreds
+    // not by running sqlite3, hundreds of times
     let db = Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let row: Vec<Option<i64>> = db
         .query_row(&sql, [], |row| (0..6).map(|i| row.get(i)).collect())
@@ -90,8 +90,8 @@ pub fn compare_rows(
     assert_eq!(row[2..], wanted, "{filter}");
 }
 
-/// A row of docs/coverage.md: way, protocol, whether it was seen, whether
-/// the process is right, and how far the bytes are off.
+/// Prints a row of docs/coverage.md past libtest's capture: path, protocol, whether it was
+/// seen, whether the process is right, and the error of the bytes in %.
 pub fn say(line: &str) {
     let line = format!("\ncoverage: {line}\n");
     std::io::stdout().write_all(line.as_bytes()).unwrap();

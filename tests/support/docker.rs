@@ -1,5 +1,5 @@
-//! A real Docker daemon in a network namespace of its own: its bridge and firewall rules
-//! stay there.
+//! A real Docker daemon in its own network namespace, which keeps its bridge and firewall
+//! rules.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{FAR4, Guard, Net, Recorder, egrets, image, ok, run, text};
 
-/// Docker's default bridge, its own address on it.
+/// The address of Docker's default bridge.
 pub const GATEWAY: &str = "172.17.0.1";
 
 pub struct Docker {
@@ -32,7 +32,7 @@ impl Docker {
         docker
     }
 
-    /// Containers go on when it has gone.
+    /// Its containers outlive it.
     fn daemon(dir: &TempDir, net: &Net) -> Child {
         let at = |name: &str| dir.path().join(name);
         let mut log = fs::File::options();
@@ -65,11 +65,11 @@ impl Docker {
         }
     }
 
-    /// Its daemon gets this signal, and is waited for.
+    /// Sends the daemon this signal, and waits until it ends.
     pub fn end_daemon(&mut self, signal: &str) {
         run("kill", &[signal, &self.daemon.0.id().to_string()]);
         self.daemon.0.wait().unwrap();
-        // Killed, it takes its containerd along, which the next one is not to wait for.
+        // Its containerd ends with it; the next daemon must not wait for that one.
         let _ = fs::remove_file(self.dir.path().join("exec/containerd/containerd.pid"));
     }
 
@@ -78,8 +78,8 @@ impl Docker {
         self.is_up();
     }
 
-    /// One whose bridge has a name server, where every name below test is the bridge's
-    /// own address; and the port of an HTTP server there.
+    /// With a name server on the bridge that resolves every name below test to the bridge, and
+    /// the port of an HTTP server there.
     pub fn with_names() -> (Docker, String) {
         let mut docker = Docker::start(&[]);
         docker.net.dnsmasq(&[
@@ -123,7 +123,7 @@ impl Drop for Docker {
         let ids = self.cli(&["ps", "--all", "--quiet"]).output();
         let ids = ids.map_or(String::new(), |ids| text(&ids.stdout));
         let _ = self.cli(&["rm", "--force"]).args(ids.lines()).output();
-        // Ended kindly, so that it takes its mounts along.
+        // By SIGTERM, so that it unmounts what it mounted.
         let pid = self.daemon.0.id().to_string();
         let _ = Command::new("kill").arg(pid).output();
         let _ = self.daemon.0.wait();

@@ -1,4 +1,4 @@
-//! A root directory for containers, as a tar file: no registry is asked.
+//! A root directory for containers as a tar file, without a registry.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::{dial, ok};
 
-/// One of busybox, dial and these programs, with the libraries that they want.
+/// busybox, dial and these programs, with their libraries.
 pub fn tar(dir: &Path, programs: &[&str]) -> PathBuf {
     let root = dir.join("root");
     let copy = |from: &Path| {

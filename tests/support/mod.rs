@@ -67,7 +67,7 @@ fn tool(name: &str) -> PathBuf {
     tool
 }
 
-/// The part of a load test that this machine can bear, such as 0.3, where it is a slow one.
+/// On slow machines, the part of a load test to run, such as 0.3.
 const VOLUME: &str = "EGRETS_TEST_VOLUME";
 
 pub fn is_slow_machine() -> bool {
@@ -85,7 +85,7 @@ pub fn volume(full: usize) -> usize {
     ((full as f64 * part) as usize).max(1)
 }
 
-/// Runs to the end; fails the test unless it succeeds.
+/// Runs it to its end, and fails the test unless it succeeds. Returns its output.
 pub fn ok(command: &mut Command) -> String {
     let output = command
         .output()
@@ -112,11 +112,11 @@ pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }
 
-/// How long a test waits for what must come. Only a failed one waits so long: loading
-/// the BPF programs takes an emulated machine with all processors busy 30 s at times.
+/// How long a test waits for an expected event. On a busy emulated machine, loading the BPF
+/// programs alone can take 30 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Tries until it gives something.
+/// Tries until it returns something.
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -128,7 +128,7 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A child that is ended, by its pid, with the test.
+/// A child process that is killed at the end of the test.
 pub struct Guard(pub Child);
 
 impl Drop for Guard {

@@ -89,7 +89,7 @@ impl Net {
             format!("nameserver {FAR4}\noptions timeout:2\n"),
         )
         .unwrap();
-        // A fresh veth pair drops packets at first: a refusal has been there and back.
+        // A fresh veth pair drops packets at first. A refusal proves both directions.
         for ip in [FAR4, FAR6] {
             eventually("the pair carries traffic", || {
                 let output = net.command(dial()).args(["tcp", ip, "9"]).output().unwrap();
@@ -175,8 +175,8 @@ impl Net {
         within(&self.far, make)
     }
 
-    /// The same inside the near one: programs that it starts are there too, without
-    /// the mounts of `command`.
+    /// The same inside the near namespace. Programs started from there have not the mounts of
+    /// `command`.
     pub fn near<T: Send>(&self, make: impl FnOnce() -> T + Send) -> T {
         within(&self.near, make)
     }
@@ -271,7 +271,7 @@ fn within<T: Send>(netns: &str, make: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// The answer to a query for an address, as name servers give it.
+/// An answer to an address query, as name servers send it.
 pub fn addresses(query: &[u8], addresses: &[Ipv4Addr], ttl: u32) -> Vec<u8> {
     let query = Packet::parse(query).unwrap();
     let mut reply = Packet::new_reply(query.id());

@@ -1,5 +1,4 @@
-//! The other end of tests/tools/send: what it gets and sends back, over TCP and UDP on
-//! one port of the far side.
+//! The other end of tests/tools/send, over TCP and UDP on one port of the far side.
 
 use std::io::{Read, Write, copy, sink};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
@@ -9,21 +8,21 @@ use std::thread;
 
 use super::{Net, agreed, run};
 
-/// How it answers. TCP: once all has come; `agreed::back` says how much.
+/// How it answers. Over TCP once all has arrived, with `agreed::back` bytes.
 #[derive(Clone, Copy)]
 pub enum Answers {
     Plain,
-    /// The datagrams that answer one in one packet of segmentation offload.
+    /// All answers to a datagram in one packet of segmentation offload.
     Together,
-    /// TCP that the kernels encrypt.
+    /// Kernel TLS.
     Encrypted {
         tls13: bool,
     },
-    /// TCP: so many bytes, without waiting for what comes.
+    /// TCP: this many bytes, without waiting for input.
     Meanwhile(usize),
 }
 
-/// What it has got so far, in bytes.
+/// Bytes received so far.
 #[derive(Clone, Default)]
 pub struct Got {
     tcp: Arc<AtomicUsize>,
@@ -124,7 +123,7 @@ fn datagrams(socket: &UdpSocket, answers: Answers, count: &AtomicUsize) {
     }
 }
 
-/// The second truth: what the firewall of the far side counts of a port's packets.
+/// A second source of truth: the far side's firewall counts the packets of a port.
 pub struct Firewall<'a> {
     net: &'a Net,
 }
@@ -165,8 +164,8 @@ impl Firewall<'_> {
         Firewall { net }
     }
 
-    /// Packets, and their bytes from the IP header on. One of segmentation offload
-    /// is one, with one header.
+    /// Packets, and their bytes from the IP header on. A packet of segmentation offload counts
+    /// once, with one header.
     pub fn counted(&self, protocol: &str, family: &str, end: &str) -> (usize, usize) {
         let name = format!("{protocol}-{family}-{end}");
         let list = ["nft", "list", "counter", "inet", "egt", &name];

@@ -1,12 +1,12 @@
-//! How often connections have the right name: the table of docs/naming.md.
+//! How often connections have the right name.
 
 use std::io::Write;
 use std::path::Path;
 
 use super::*;
 
-/// How often connections had the name that they should have. Its verdicts make the
-/// table of docs/naming.md.
+/// How often the connections of a case had the right name. Its verdict is a row of
+/// docs/naming.md.
 pub struct Rate {
     case: &'static str,
     right: u32,
@@ -26,7 +26,7 @@ impl Rate {
         }
     }
 
-    /// One connection: its name in the history, "" where it has none, and the true one.
+    /// Counts a connection: its name in the history, "" if it has none, and the true one.
     pub fn count(&mut self, got: &str, truth: &str) {
         match got {
             _ if got == truth => self.right += 1,
@@ -38,7 +38,7 @@ impl Rate {
         }
     }
 
-    /// The names of the rows of `egress` that fit, all of which should have this one.
+    /// Counts the rows of `egress` that match, all of which should have this name.
     pub fn rows(&mut self, db: &Path, filter: &str, truth: &str) {
         let rows = sqlite3(db, &format!("SELECT host FROM egress WHERE {filter}"));
         assert!(!rows.is_empty(), "no row where {filter}");
@@ -47,7 +47,7 @@ impl Rate {
         }
     }
 
-    /// Every connection that `ask` has printed, found by its own port.
+    /// Counts every connection that `ask` printed, found by its local port.
     pub fn compare(&mut self, db: &Path, printed: &str) {
         assert!(!printed.is_empty(), "nothing was dialled");
         for line in printed.lines() {
@@ -65,7 +65,7 @@ impl Rate {
         }
     }
 
-    /// Says what came out, past libtest's capture; and nothing may be wrong or missing.
+    /// Prints the result past libtest's capture. Fails if a name is wrong or missing.
     pub fn verdict(self) {
         self.say();
         assert_eq!((self.missing, self.wrong), (0, 0), "{:?}", self.faults);

@@ -60,7 +60,7 @@ impl Recorder {
         }
     }
 
-    /// What it has said on stderr since, as far as no [`Recorder::expect`] took it.
+    /// The lines on stderr that no [`Recorder::expect`] has consumed.
     pub fn said(&self) -> Vec<String> {
         self.stderr.try_iter().collect()
     }
@@ -73,7 +73,7 @@ impl Recorder {
         run("kill", &[&format!("-{name}"), &self.pid().to_string()]);
     }
 
-    /// Ctrl-C, and the end: its exit status.
+    /// Ctrl-C. Returns the exit status.
     pub fn stop(mut self) -> i32 {
         self.signal("INT");
         self.child
@@ -101,14 +101,14 @@ impl Drop for Recorder {
     }
 }
 
-/// A directory that goes with the test, and a history's path in it.
+/// A directory that is removed with the test, and a history's path in it.
 pub fn history() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let db = dir.path().join("e.db");
     (dir, db)
 }
 
-/// Reads through Debian's own sqlite3, as users do: rows of columns.
+/// Rows of columns, read with the sqlite3 program, as users do.
 pub fn sqlite3(db: &Path, sql: &str) -> Vec<Vec<String>> {
     let out = ok(Command::new("sqlite3")
         .args(["-readonly", "-separator", "\u{1f}"])
@@ -119,11 +119,11 @@ pub fn sqlite3(db: &Path, sql: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// What a recording has missed, but for the calls whose return the kernel did not
-/// show: they cost no row more than the errno of an attempt that failed at once.
+/// The gaps of a recording, except for calls whose return was not seen: those only cost the
+/// errno of an attempt that failed immediately.
 pub const GAPS: &str = "SELECT kind, lost, why FROM gaps WHERE kind <> 'return'";
 
-/// One value through the library.
+/// One value, read with the library.
 pub fn value<T: FromSql>(db: &Path, sql: &str) -> T {
     let db = rusqlite::Connection::open_with_flags(db, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
         .unwrap();

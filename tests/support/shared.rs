@@ -21,7 +21,7 @@ use rusqlite::Connection;
 use super::*;
 
 struct Shared {
-    /// None: it is not this binary's to stop.
+    /// None: another process stops it.
     pid: Option<u32>,
     db: PathBuf,
 }
@@ -68,7 +68,7 @@ fn shared() -> &'static Shared {
     })
 }
 
-/// At the end of the test binary. A recorder that does not end well fails it.
+/// At the end of the test binary, which fails if the recorder does not end cleanly.
 extern "C" fn stop() {
     let Some((shared, pid)) = SHARED.get().and_then(|shared| Some((shared, shared.pid?))) else {
         return;
@@ -85,7 +85,7 @@ extern "C" fn stop() {
     }
 }
 
-/// A connection there marks the end of a recording: no test dials it.
+/// A connection to it marks the end of a recording. No test uses this address.
 const MARK: &str = "127.77.0.1";
 
 /// What happens in a test's namespaces from now on, seen by the shared recorder.
@@ -112,6 +112,11 @@ impl Recording<'_> {
             namespaces,
             from: now.as_nanos() as i64,
         }
+    }
+
+    /// The history of all namespaces, which is still being written.
+    pub fn history(&self) -> &Path {
+        &shared().db
     }
 
     /// Waits until the history has all of it, and copies that to `db`: `egress` and `dns` of

@@ -1,9 +1,9 @@
-//! A client for the tests that asks a name server in each of the ways that resolvers
-//! do, dials what it is told, and prints what it dialled: a test then knows which name
-//! every connection should have. Built as an example.
+//! A client for the tests that queries a name server in each of the ways of real resolvers,
+//! connects to the answer, and prints the connection: a test then knows which name each
+//! connection should have. Built as an example.
 //!
-//! `ask WAY SERVER:PORT DIAL NAME…` dials the last address of each name's answer. DIAL is
-//! a TCP port, or `udp:PORT` (connected) or `sendto:PORT`; 0 dials nothing. A line each:
+//! `ask WAY SERVER:PORT DIAL NAME…` connects to the last address of each answer. DIAL is a TCP
+//! port, or `udp:PORT` (connected) or `sendto:PORT`; 0 connects to nothing. A line each:
 //! `NAME OWN_PORT ADDRESS PORT`. The ways `held` and `tcp-held` have their socket first, print
 //! `ready` and wait for a line on stdin.
 
@@ -58,7 +58,7 @@ fn run(way: &str, server: SocketAddr, dial: &str, names: &[String]) -> Result<()
     }
 }
 
-/// Asks for one name and dials it.
+/// Resolves one name and connects to it.
 fn one(way: &str, server: SocketAddr, dial: &str, name: &str) -> Result<()> {
     let question = query(name, TYPE::A, None);
     let answer = match way {
@@ -91,7 +91,7 @@ fn one(way: &str, server: SocketAddr, dial: &str, name: &str) -> Result<()> {
 }
 
 fn query(name: &str, qtype: TYPE, edns: Option<u16>) -> Vec<u8> {
-    // Any id will do, and each its own: the kernel's own source of randomness.
+    // A random id for each query.
     let mut id = [0; 2];
     let _ = std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut id));
     let mut packet = Packet::new_query(u16::from_ne_bytes(id));
@@ -143,7 +143,7 @@ fn connected(server: SocketAddr, question: &[u8]) -> Result<Vec<u8>> {
     received(question, |buffer| socket.recv(buffer))
 }
 
-/// As musl does. A multicast answer comes from another address than was asked.
+/// As musl does. A multicast answer comes from another address than the group's.
 fn sendto(server: SocketAddr, question: &[u8]) -> Result<Vec<u8>> {
     let socket = udp(server)?;
     socket.send_to(question, server)?;
@@ -311,7 +311,7 @@ fn pipelined(server: SocketAddr, names: &[String]) -> Result<Vec<Vec<u8>>> {
     Ok(answers)
 }
 
-/// Dials the last address of an answer and says so.
+/// Connects to the last address of an answer, and prints that.
 fn reach(name: &str, answer: &[u8], dial: &str) -> Result<()> {
     let packet = Packet::parse(answer).map_err(std::io::Error::other)?;
     let mut addresses = packet.answers.iter().filter_map(|r| match &r.rdata {

@@ -56,7 +56,7 @@ fn resolve(host: &str, port: &str) -> std::io::Result<SocketAddr> {
         .ok_or_else(|| std::io::Error::other("no address"))
 }
 
-/// Asks for a name and connects: microseconds lie between.
+/// Resolves a name and connects within microseconds.
 fn tcp(host: &str, port: &str) -> std::io::Result<()> {
     TcpStream::connect(resolve(host, port)?).map(drop)
 }
@@ -94,7 +94,7 @@ fn each(from: usize, to: usize, port: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The parent resolves, its child dials.
+/// The parent resolves, its child connects.
 fn child(host: &str, port: &str) -> std::io::Result<()> {
     let to = resolve(host, port)?;
     let status = Command::new(std::env::current_exe()?)
@@ -106,7 +106,7 @@ fn child(host: &str, port: &str) -> std::io::Result<()> {
 /// The same without an exec between.
 fn fork(host: &str, port: &str) -> std::io::Result<()> {
     let to = resolve(host, port)?;
-    // SAFETY: this process has one thread, so the child may do what it likes.
+    // SAFETY: this process has one thread, so the child may call anything.
     let child = unsafe { libc::fork() };
     if child == 0 {
         exit(i32::from(TcpStream::connect(to).is_err()));
@@ -119,7 +119,7 @@ fn fork(host: &str, port: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Dials an address that was resolved that long ago.
+/// Connects to an address that was resolved that long ago.
 fn stale(host: &str, port: &str, seconds: usize) -> std::io::Result<()> {
     let to = resolve(host, port)?;
     std::thread::sleep(Duration::from_secs(seconds as u64));

@@ -2,9 +2,10 @@
 //! trailing dot, unprintable bytes escaped as in RFC 1035 section 5.1. Pure; any bytes give a
 //! message or [`Malformed`].
 
-use simple_dns::{Name, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
+use simple_dns::{Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
 
 use super::record_data::{RecordTarget, presentation};
+use super::text::name;
 
 /// A message that breaks RFC 1035.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,38 +115,6 @@ fn has_long_chain(bytes: &[u8]) -> bool {
     false
 }
 
-/// A name in lower case without the trailing dot; the root is ".".
-pub fn name(name: &Name<'_>) -> String {
-    let mut text = String::new();
-    for label in name.get_labels() {
-        if !text.is_empty() {
-            text.push('.');
-        }
-        escape(label.as_ref(), b".", &mut text);
-    }
-    if text.is_empty() {
-        text.push('.');
-    }
-    text.make_ascii_lowercase();
-    text
-}
-
-/// Escapes bytes as in RFC 1035 section 5.1: `\DDD` for unprintable ones, a backslash before
-/// itself and the `special` ones.
-pub fn escape(bytes: &[u8], special: &[u8], out: &mut String) {
-    for &b in bytes {
-        match b {
-            b'\\' => out.push_str("\\\\"),
-            b if special.contains(&b) => {
-                out.push('\\');
-                out.push(b as char);
-            }
-            0x21..=0x7e => out.push(b as char),
-            b => out.push_str(&format!("\\{b:03}")),
-        }
-    }
-}
-
 /// IANA's name of the RCODE, the low four bits of the header's fourth byte (RFC 1035 section
 /// 4.1.1). Extended ones need EDNS; without it they are `RCODE<n>`.
 fn rcode(bytes: &[u8]) -> String {
@@ -201,8 +170,8 @@ mod tests {
     use crate::attribute::dns::addresses::addresses;
     use crate::attribute::dns::fixture::{a, answer, n};
     use proptest::prelude::*;
-    use simple_dns::CLASS;
     use simple_dns::rdata::{CNAME, RData};
+    use simple_dns::{CLASS, Name};
 
     #[test]
     fn names_are_lower_case_without_the_trailing_dot() {
@@ -216,16 +185,6 @@ mod tests {
         );
         assert_eq!(m.answers[0].name, "www.example.com");
         assert_eq!(m.answers[0].data, "192.0.2.1");
-    }
-
-    #[test]
-    fn unprintable_bytes_are_escaped() {
-        let hostile = Name::new_with_labels(&[
-            simple_dns::Label::new_unchecked(b"a\x1b[2J".to_vec()),
-            simple_dns::Label::new_unchecked(b"x.y \\".to_vec()),
-        ]);
-        assert_eq!(name(&hostile), r"a\027[2j.x\.y\032\\");
-        assert_eq!(name(&n(".")), ".");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod message;
 mod record_data;
 mod repeats;
 mod stream;
+mod text;
 
 pub use addresses::{addresses, host_of};
 pub use lookups::{PendingQueries, PendingQuery};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use simple_dns::rdata::{RData, SVCB, SVCParam};
 use simple_dns::{CLASS, Name, Packet, ResourceRecord};
 
-use super::message::{escape, name};
+use super::text::{escape, name};
 
 /// Where a record points its name to.
 #[derive(Debug, Clone, PartialEq, Eq)]

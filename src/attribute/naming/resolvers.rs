@@ -1,5 +1,5 @@
 //! The resolvers that the host is configured with. In the host's network namespace, their
-//! answers count for all processes, whoever sent the query: no user could have replaced them.
+//! answers count for all processes, as no user could have replaced them.
 
 use std::collections::HashSet;
 use std::fs;

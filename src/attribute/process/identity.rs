@@ -1,12 +1,10 @@
-//! Identities: a process between two changes of what its rows and lines show.
+//! What makes another identity of a process when it changes.
 
 use std::rc::Rc;
 
-use super::node::{Image, Node};
-use crate::attribute::container::cgroup_path;
-use crate::attribute::users::Users;
+use super::image::Image;
 use crate::capture::event::Owner;
-use crate::model::{Ancestor, Container, Process};
+use crate::model::Container;
 
 /// The parts of an identity that other tables know.
 #[derive(Debug, Clone, Default)]
@@ -15,7 +13,7 @@ pub struct Surroundings {
     pub container: Option<Rc<Container>>,
 }
 
-/// What makes another [`Process`] when it changes.
+/// What makes another [`Process`](crate::model::Process) when it changes.
 #[derive(Debug)]
 pub struct Identity {
     comm: String,
@@ -41,90 +39,16 @@ impl PartialEq for Identity {
     }
 }
 
-/// Makes identities and ancestors, each with a serial.
-#[derive(Default)]
-pub struct Identities {
-    serial: u64,
-    users: Users,
-}
-
-impl Identities {
-    /// The identity that a process has in an event.
-    pub fn identify(&mut self, node: &Node, owner: &Owner, place: Surroundings) -> Rc<Process> {
-        let image = node.image();
-        let identity = Identity {
+impl Identity {
+    pub fn new(owner: &Owner, place: &Surroundings, image: Rc<Image>) -> Identity {
+        Identity {
             comm: owner.comm.clone(),
             uid: owner.uid,
             login_uid: owner.login_uid,
             cgroup: place.cgroup.clone(),
             container: place.container.clone(),
             netns: owner.netns,
-            image: Rc::clone(&image),
-        };
-        if let Some((last, process)) = &*node.last.borrow()
-            && *last == identity
-        {
-            return Rc::clone(process);
+            image,
         }
-        let parent = self.ancestor(node);
-        let cgroup = place.cgroup.as_deref();
-        let process = Rc::new(Process {
-            serial: self.next_serial(),
-            pid: owner.pid,
-            start_ns: owner.start_ns,
-            ppid: node.ppid,
-            parent_comm: node.parent.as_ref().map(|p| p.comm().to_string()),
-            comm: owner.comm.clone(),
-            exe: image.exe.clone(),
-            cmdline: image.cmdline.clone(),
-            uid: owner.uid,
-            user: self.users.name(owner.uid),
-            cgroup: cgroup.map(str::to_string),
-            unit: cgroup.and_then(cgroup_path::unit).map(str::to_string),
-            container: place.container,
-            netns: (owner.netns != 0).then_some(owner.netns),
-            login_uid: owner.login_uid,
-            login_user: owner.login_uid.and_then(|uid| self.users.name(uid)),
-            parent,
-            session: Some(node.session.get()).filter(|pid| *pid != 0),
-        });
-        *node.last.borrow_mut() = Some((identity, Rc::clone(&process)));
-        process
-    }
-
-    /// The program that started a process, with its own ancestors.
-    fn ancestor(&mut self, node: &Node) -> Option<Rc<Ancestor>> {
-        let mut missing = Vec::new();
-        let mut found = None;
-        let mut next = (node.parent.as_ref(), node.parent_image.as_ref());
-        while let (Some(parent), Some(image)) = next {
-            if let Some((of, ancestor)) = &*parent.ancestor.borrow()
-                && Rc::ptr_eq(of, image)
-            {
-                found = Some(Rc::clone(ancestor));
-                break;
-            }
-            missing.push((parent, image));
-            next = (parent.parent.as_ref(), parent.parent_image.as_ref());
-        }
-        for (parent, image) in missing.into_iter().rev() {
-            let ancestor = Rc::new(Ancestor {
-                serial: self.next_serial(),
-                pid: parent.key.0,
-                start_ns: parent.key.1,
-                comm: image.comm.clone(),
-                exe: image.exe.clone(),
-                cmdline: image.cmdline.clone(),
-                parent: found,
-            });
-            *parent.ancestor.borrow_mut() = Some((Rc::clone(image), Rc::clone(&ancestor)));
-            found = Some(ancestor);
-        }
-        found
-    }
-
-    fn next_serial(&mut self) -> u64 {
-        self.serial += 1;
-        self.serial
     }
 }

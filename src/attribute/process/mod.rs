@@ -2,7 +2,9 @@
 //! and exit events and the owners of sockets; out go identities. A process that no event
 //! reported is looked up in /proc; what that does not show stays unknown.
 
+mod identities;
 mod identity;
+mod image;
 mod node;
 mod proc_reader;
 mod table;

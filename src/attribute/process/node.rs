@@ -1,22 +1,12 @@
-//! A process over its whole life, and the program that it runs.
+//! A process over its whole life.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use super::identity::Identity;
+use super::image::Image;
 use crate::attribute::naming::ProcessKey;
 use crate::model::{Ancestor, Process, tick_ns};
-
-/// What an exec changes, and a fork passes on.
-#[derive(Debug, Default)]
-pub struct Image {
-    pub comm: String,
-    pub exe: Option<String>,
-    pub cmdline: Option<String>,
-    /// The process' [`Owner::exec_id`](crate::capture::event::Owner::exec_id) since the exec;
-    /// None where the rest is from /proc.
-    pub exec_id: Option<u64>,
-}
 
 /// A process, linked to its parent.
 #[derive(Debug)]
@@ -38,7 +28,7 @@ pub struct Node {
     pub v1_path_read: Cell<bool>,
     /// Its identity in its last event.
     pub last: RefCell<Option<(Identity, Rc<Process>)>>,
-    /// It as the ancestor of what it started last, and the program that it ran then.
+    /// Its ancestor record, and the program that this is for.
     pub ancestor: RefCell<Option<(Rc<Image>, Rc<Ancestor>)>>,
 }
 
@@ -125,17 +115,4 @@ impl Node {
 /// Whether two start times are the same process': those in /proc are rounded down to a tick.
 pub fn same_start(a: u64, b: u64) -> bool {
     a == b || a.abs_diff(b) < tick_ns()
-}
-
-/// A command line as it is kept: with `no_args`, the program alone; `cut` marks it as
-/// truncated.
-pub fn command_line(argv: &[String], cut: bool, no_args: bool) -> Option<String> {
-    if no_args {
-        return argv.first().filter(|program| !program.is_empty()).cloned();
-    }
-    let mut cmdline = argv.join(" ");
-    if cut {
-        cmdline.push('…');
-    }
-    (!cmdline.is_empty()).then_some(cmdline)
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use procfs::process as proc;
 
-use super::node::{Image, command_line};
+use super::image::{Image, command_line};
 use crate::attribute::naming::ProcessKey;
 use crate::capture::event::arguments;
 use crate::model::tick_ns;

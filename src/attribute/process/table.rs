@@ -7,8 +7,10 @@ use std::rc::Rc;
 
 use hashlink::LruCache;
 
-use super::identity::{Identities, Surroundings};
-use super::node::{Image, Node, command_line, same_start};
+use super::identities::Identities;
+use super::identity::Surroundings;
+use super::image::{Image, command_line};
+use super::node::{Node, same_start};
 use super::proc_reader::{ProcEntry, ProcReader};
 use crate::attribute::container::cgroup_path;
 use crate::attribute::naming::ProcessKey;

@@ -278,8 +278,8 @@ pub const OUTCOMES: Words = &[
 ];
 pub const PROTOCOL: Words = &["protocol"];
 pub const PROTOCOLS: Words = &[
-    "tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "dccp", "packet", "igmp", "gre", "esp",
-    "ospf", "vrrp",
+    "tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "packet", "igmp", "gre", "esp", "ospf",
+    "vrrp",
 ];
 pub const NAMED: Words = &["named"];
 pub const SOURCES: Words = &[

@@ -11,7 +11,8 @@ use super::super::sql::{Zone, statement};
 use super::*;
 use crate::model::builders::{connection, lookup};
 use crate::model::{Lookup, Name, Outcome, Record, Source};
-use crate::store::{Access, Recording, Store, open_reader};
+use crate::store::tests::support;
+use crate::store::{Store, open_reader};
 
 const DAY: i64 = 86_400 * SECOND;
 /// A few days before now.
@@ -129,12 +130,7 @@ fn end(dial: &Dial, c: &mut crate::model::Connection) {
 /// Writes a history, a few connections per batch, with retention by age. Returns the start of
 /// the last connection.
 fn write(path: &std::path::Path, dials: &[Dial], keep: Option<i64>, summary: Option<i64>) -> i64 {
-    let recording = Recording {
-        start_ts: START,
-        hook_set: "portable".to_owned(),
-        hooks: String::new(),
-    };
-    let mut store = Store::open(path, &Access::default(), &recording).unwrap();
+    let mut store = support::open(path, START);
     store.retention.age = keep.map(|ns| Duration::from_nanos(ns as u64));
     store.retention.summary = summary.map(|ns| Duration::from_nanos(ns as u64));
     let mut now = START;
@@ -211,12 +207,7 @@ fn clock_set_back_loses_nothing_and_mixes_no_days() {
     let mut id = 0;
     // Within a recording, and from one to the next.
     for hops in [[0, 30, 5, 29], [3, 2, 50, 1], [49, 0, 0, 26]] {
-        let recording = Recording {
-            start_ts: START + hops[0] * DAY / 24,
-            hook_set: "portable".to_owned(),
-            hooks: String::new(),
-        };
-        let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        let mut store = support::open(&path, START + hops[0] * DAY / 24);
         let first = store.run().first_connection;
         assert_eq!(first, id + 1);
         for hop in hops {
@@ -304,15 +295,14 @@ proptest! {
         prop_assert_eq!(number(&db, &format!("SELECT count(*) FROM egress WHERE ts < {}", now - keep)), 0);
         drop(db);
         // A run without options for rollups keeps them.
-        let recording = Recording { start_ts: now, hook_set: "portable".to_owned(), hooks: String::new() };
-        let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        let mut store = support::open(&path, now);
         store.retention.age = Some(Duration::from_nanos(keep as u64));
         finish(store, now);
         let db = open_reader(&path).unwrap();
         prop_assert_eq!(number(&db, "SELECT sum(connections) FROM egress_total"), all);
         drop(db);
         // They are removed when their days expire: only what `egress` has is counted.
-        let mut store = Store::open(&path, &Access::default(), &recording).unwrap();
+        let mut store = support::open(&path, now);
         store.retention.age = Some(Duration::from_nanos((keep + 2 * DAY) as u64));
         store.retention.summary = Some(Duration::ZERO);
         finish(store, now + 2 * DAY);

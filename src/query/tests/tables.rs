@@ -1,6 +1,6 @@
 //! The tables of the kinds of questions.
 
-use super::super::fixture::{Answer, By, CURL, History, NOW, SECOND, request};
+use super::super::fixture::{AnswerRow, By, CURL, History, NOW, SECOND, request};
 use super::*;
 
 fn table(question: &str) -> (String, String) {
@@ -111,7 +111,7 @@ nginx     900  101    web-1      10.0.0.9       1       1      -         -  11-2
 fn lookups() -> History {
     let history = history();
     let ok = Some("NOERROR");
-    let look_up = |by, question, rcode, records: &[Answer], ago| {
+    let look_up = |by, question, rcode, records: &[AnswerRow], ago| {
         history.look_up(by, question, rcode, records, ago);
     };
     let a = |name, data| (name, "A", data, 60);

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::super::open_reader;
 use super::doc_recipes::fill;
 use super::support::{self, number, texts};
-use crate::columns::{Column, DNS, EGRESS};
+use crate::columns::{ColumnDef, DNS, EGRESS};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/schema.md");
 
 /// The views whose columns are defined in [`crate::columns`].
-const DEFINED: [(&str, &[Column]); 2] = [("egress", EGRESS), ("dns", DNS)];
+const DEFINED: [(&str, &[ColumnDef]); 2] = [("egress", EGRESS), ("dns", DNS)];
 
 fn view_columns(db: &rusqlite::Connection, view: &str) -> Vec<String> {
     texts(db, &format!("SELECT name FROM pragma_table_info('{view}')"))
@@ -66,7 +66,7 @@ fn regenerated(page: &str) -> String {
         let mut table =
             "| column | type | meaning | NULL |\n| --- | --- | --- | --- |\n".to_owned();
         for column in columns.iter().filter(|column| column.is_in_view()) {
-            let Column {
+            let ColumnDef {
                 name,
                 sql_type,
                 doc,

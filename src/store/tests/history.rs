@@ -37,7 +37,7 @@ pub const CURL: By = By {
 };
 
 /// A record of an answer: name, type, data, and seconds to live.
-pub type Answer<'a> = (&'a str, &'a str, &'a str, u32);
+pub type AnswerRow<'a> = (&'a str, &'a str, &'a str, u32);
 
 /// A connection to the file, and the directory that it is in.
 pub struct History(
@@ -146,7 +146,7 @@ impl History {
         by: By,
         (qname, qtype): (&str, &str),
         rcode: Option<&str>,
-        records: &[Answer],
+        records: &[AnswerRow],
         ago: i64,
     ) -> i64 {
         let ts = NOW - ago * SECOND;

@@ -73,7 +73,7 @@ const UDP: u8 = 17;
 
 impl Frame {
     pub fn bytes(&self) -> Vec<u8> {
-        let mut frame = vec![0xff; 6]; // to all, so that nobody has to be asked
+        let mut frame = vec![0xff; 6]; // broadcast: no neighbour has to be resolved
         frame.extend([2, 0, 0, 0, 0, 1]);
         for tag in self.tags {
             frame.extend(tag.to_be_bytes());

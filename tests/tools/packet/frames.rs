@@ -90,7 +90,7 @@ fn give(socket: &Socket, device: &sockaddr_ll, bytes: &[u8]) -> Result<()> {
 
 const LEN: socklen_t = size_of::<sockaddr_ll>() as socklen_t;
 
-/// The device, and everybody on it.
+/// The device, and every host on its link.
 fn address(to: &std::net::SocketAddr) -> Result<sockaddr_ll> {
     // SAFETY: a name that ends with a NUL.
     let index = unsafe { libc::if_nametoindex(DEVICE.as_ptr()) };

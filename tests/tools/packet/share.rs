@@ -1,4 +1,4 @@
-//! Sockets that two processes use: one makes it, dials and sends the first piece, and
+//! Sockets that two processes use: one creates it, connects and sends the first piece, and
 //! ends; the other sends the rest. Who they are is printed. And one that waits.
 
 use std::io::{Error, IoSlice, IoSliceMut, Result};

@@ -51,15 +51,15 @@ pub fn send(device: c_int, frame: &[u8], count: usize, polls: bool) -> Result<()
     let mut address: libc::sockaddr_xdp = unsafe { zeroed() };
     address.sxdp_family = libc::AF_XDP as u16;
     // before Linux 5.11 poll sends for those alone that ask whether they have to call
-    let asks = if polls { libc::XDP_USE_NEED_WAKEUP } else { 0 };
-    address.sxdp_flags = libc::XDP_COPY | asks;
+    let wakeup = if polls { libc::XDP_USE_NEED_WAKEUP } else { 0 };
+    address.sxdp_flags = libc::XDP_COPY | wakeup;
     address.sxdp_ifindex = device as u32;
     let to = (&raw const address).cast();
     let len = size_of::<libc::sockaddr_xdp>() as socklen_t;
     let end = Instant::now() + PATIENCE;
     // SAFETY: an address and its length.
     while let Err(e) = check(unsafe { libc::bind(socket.0, to, len) } as isize) {
-        // the kernel takes its time to let go of the queue of one that has closed
+        // the kernel releases the queue of a closed socket with a delay
         if e.raw_os_error() != Some(libc::EBUSY) || Instant::now() > end {
             return Err(e);
         }
@@ -92,7 +92,7 @@ pub fn send(device: c_int, frame: &[u8], count: usize, polls: bool) -> Result<()
             events: libc::POLLOUT,
             revents: 0,
         };
-        // SAFETY: one structure; no data. Whether it was done, the ring tells.
+        // SAFETY: one structure; no data. The ring shows whether it was done.
         unsafe {
             match polls {
                 true => libc::poll(&raw mut wait, 1, 10) as isize,

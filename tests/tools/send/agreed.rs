@@ -43,7 +43,7 @@ const TLS_TX: libc::c_int = 1;
 const TLS_RX: libc::c_int = 2;
 
 /// Makes the kernel encrypt and decrypt what passes a TCP connection, from here on and
-/// with a key that is nobody's secret. As after a real handshake of TLS 1.2, a record
+/// with a key that is not secret. As after a real handshake of TLS 1.2, a record
 /// has gone each way already; after one of TLS 1.3 none has, under these keys.
 pub fn encrypt(socket: &impl AsRawFd, tls13: bool) -> Result<()> {
     let info = AesGcm128 {

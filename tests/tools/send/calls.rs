@@ -169,7 +169,7 @@ pub fn drain(pipe: &PipeReader, to: RawFd, len: usize) -> Result<usize> {
 /// A file without a name: what sendfile and splice read.
 pub fn file_of(data: &[u8]) -> Result<File> {
     let fd = check(unsafe { libc::memfd_create(c"send".as_ptr(), 0) })?;
-    // SAFETY: it is open, and nobody else's.
+    // SAFETY: it is open, and owned by nothing else.
     let mut file = unsafe { File::from_raw_fd(fd as RawFd) };
     file.write_all(data)?;
     Ok(file)

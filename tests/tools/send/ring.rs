@@ -17,7 +17,7 @@ const ENTRIES: u32 = 32;
 const GROUP: u16 = 1;
 const BUFFERS: u16 = 16;
 const BUFFER: usize = 65_536;
-/// What is told to have been received, not to have been provided.
+/// User data of a receive, in contrast to that of providing buffers.
 const RECEIVED: u64 = 1;
 
 impl Ring {

@@ -1,4 +1,4 @@
-//! What is asked of runtimes, and what they report.
+//! Queries to runtimes, and their reports.
 
 use std::path::PathBuf;
 

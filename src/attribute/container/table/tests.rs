@@ -1,0 +1,162 @@
+use super::*;
+use crate::model::ContainerTable;
+
+const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+fn details(name: &str, ip: Option<&str>) -> ContainerDetails {
+    ContainerDetails {
+        name: Some(name.into()),
+        image: Some("img:1".into()),
+        hostname: Some("h".into()),
+        ip: ip.map(str::to_string),
+        runtime: Some("docker"),
+        ..ContainerDetails::default()
+    }
+}
+
+/// A table with one container, whose details are pending, and what its records say.
+struct World {
+    table: Containers,
+    sink: ContainerTable,
+    records: usize,
+}
+
+impl World {
+    fn empty() -> World {
+        World {
+            table: Containers::start(),
+            sink: ContainerTable::default(),
+            records: 0,
+        }
+    }
+
+    fn new() -> (World, Rc<Container>) {
+        let mut world = World::empty();
+        let container = world.container();
+        (world, container)
+    }
+
+    fn emit<T>(&mut self, make: impl FnOnce(&mut Containers, &mut Vec<Record>) -> T) -> T {
+        let mut out = Vec::new();
+        let result = make(&mut self.table, &mut out);
+        self.records = out.len();
+        for record in out {
+            match record {
+                Record::Container(update) => self.sink.update(&update),
+                other => panic!("{other:?}"),
+            }
+        }
+        result
+    }
+
+    fn container(&mut self) -> Rc<Container> {
+        self.emit(|table, out| table.of(&format!("/docker/{ID}"), out))
+            .unwrap()
+    }
+
+    fn answer(&mut self, details: Option<ContainerDetails>) {
+        self.emit(|table, out| table.answered(ID, details, out));
+    }
+
+    fn change(&mut self, ts: i64, change: ContainerChange) {
+        self.table
+            .pending_changes
+            .push_back((ts, ID.into(), change));
+        self.apply_until(ts);
+    }
+
+    fn apply_until(&mut self, ts: i64) {
+        self.emit(|table, out| table.apply_until(ts, out));
+    }
+
+    fn details_of(&self, container: &Container) -> ContainerDetails {
+        self.sink.details(container).unwrap().clone()
+    }
+
+    fn details(&mut self) -> ContainerDetails {
+        let container = self.container();
+        self.details_of(&container)
+    }
+}
+
+#[test]
+fn container_keeps_its_old_name_for_what_it_did_before_a_rename() {
+    let (mut world, first) = World::new();
+    world.answer(Some(details("web", None)));
+    let rename = ContainerChange::Renamed("old".into());
+    world
+        .table
+        .pending_changes
+        .push_back((50, ID.into(), rename));
+    world.apply_until(49);
+    assert_eq!(world.details().name.as_deref(), Some("web"));
+    world.apply_until(50);
+    assert_eq!(world.details().name.as_deref(), Some("old"));
+    assert_eq!(world.details_of(&first).name.as_deref(), Some("web"));
+    let second = world.container();
+    assert!(second.serial != first.serial && second.id == first.id);
+}
+
+#[test]
+fn address_completes_the_details_and_a_restart_replaces_it() {
+    let (mut world, first) = World::new();
+    world.answer(Some(details("web", None)));
+    world.change(1, ContainerChange::Address("10.0.0.2".into()));
+    assert_eq!(world.records, 1);
+    world.change(2, ContainerChange::Address("10.9.0.2".into())); // a second network
+    assert_eq!(world.details_of(&first).ip.as_deref(), Some("10.0.0.2"));
+    world.change(3, ContainerChange::Stopped);
+    assert_eq!(world.details().ip.as_deref(), Some("10.0.0.2"));
+    world.change(4, ContainerChange::Address("10.0.0.3".into()));
+    assert_eq!(world.details().ip.as_deref(), Some("10.0.0.3"));
+    assert_eq!(world.details_of(&first).ip.as_deref(), Some("10.0.0.2"));
+}
+
+#[test]
+fn events_count_where_the_container_is_removed_before_the_answer() {
+    let mut world = World::empty();
+    let named = ContainerChange::Named {
+        name: Some("web".into()),
+        image: Some("img:1".into()),
+    };
+    world.change(1, named);
+    world.change(2, ContainerChange::Address("10.0.0.2".into()));
+    let container = world.container();
+    assert!(
+        world.sink.is_pending(&container),
+        "its hostname may come yet"
+    );
+    world.answer(None);
+    let details = world.details();
+    assert_eq!(
+        (
+            details.name.as_deref(),
+            details.image.as_deref(),
+            details.ip.as_deref()
+        ),
+        (Some("web"), Some("img:1"), Some("10.0.0.2"))
+    );
+    // a later empty answer removes nothing
+    world.answer(None);
+    assert_eq!(world.details(), details);
+}
+
+#[test]
+fn overlong_text_is_cut_between_two_characters() {
+    let (mut world, _) = World::new();
+    let long = format!("x{}", "é".repeat(1 << 20));
+    world.answer(Some(details(&long, None)));
+    let name = world.details().name.unwrap();
+    assert!(name.len() == 1023 && long.starts_with(&name));
+    world.change(1, ContainerChange::Renamed(format!("y{long}")));
+    assert_eq!(world.details().name.unwrap().len(), 1024);
+}
+
+#[test]
+fn empty_answer_leaves_the_details_unknown() {
+    let (mut world, container) = World::new();
+    world.answer(None);
+    let entry = world.table.entries.peek(ID).unwrap();
+    assert_eq!(entry.details, Details::Unknown);
+    assert!(!world.sink.is_pending(&container));
+}

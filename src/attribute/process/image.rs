@@ -1,0 +1,25 @@
+//! The program that a process runs.
+
+/// What an exec changes, and a fork passes on.
+#[derive(Debug, Default)]
+pub struct Image {
+    pub comm: String,
+    pub exe: Option<String>,
+    pub cmdline: Option<String>,
+    /// The process' [`Owner::exec_id`](crate::capture::event::Owner::exec_id) since the exec;
+    /// None where the rest is from /proc.
+    pub exec_id: Option<u64>,
+}
+
+/// A command line as it is kept: with `no_args`, the program alone; `cut` marks it as
+/// truncated.
+pub fn command_line(argv: &[String], cut: bool, no_args: bool) -> Option<String> {
+    if no_args {
+        return argv.first().filter(|program| !program.is_empty()).cloned();
+    }
+    let mut cmdline = argv.join(" ");
+    if cut {
+        cmdline.push('…');
+    }
+    (!cmdline.is_empty()).then_some(cmdline)
+}
