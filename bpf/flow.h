@@ -43,24 +43,15 @@ static __always_inline struct egrets_flow *flow_create(struct egrets_sock *s,
 						       const struct egrets_endpoint *dst)
 {
 	struct egrets_flow init = {.state = FLOW_PENDING};
-	bool created;
 
-	if (s->flow_count >= FLOWS_PER_SOCKET) {
-		struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
-
-		if (!flow)
-			count_lost(EGRETS_FLOW);
-		return flow;
-	}
 	init.has_next = s->flow_count > 0;
 	init.next = s->newest_flow;
-	struct egrets_flow *flow = lookup_or_init(&flows, key, &init, EGRETS_FLOW, &created);
-
-	if (created) {
+	if (s->flow_count < FLOWS_PER_SOCKET &&
+	    !bpf_map_update_elem(&flows, key, &init, BPF_NOEXIST)) {
 		s->newest_flow = *dst;
 		s->flow_count++;
 	}
-	return flow;
+	return lookup_or_lost(&flows, key, EGRETS_FLOW);
 }
 
 /* A packet of segmentation offload (UDP_SEGMENT, GRO) is many datagrams. */

@@ -127,21 +127,26 @@ static __always_inline void count_lost(__u32 kind)
 	__sync_fetch_and_add(&lost[kind], 1);
 }
 
-/*
- * The value of a key that was not found, created from init; NULL, and counted as a loss of
- * this kind, if the map is full. Another CPU may create it at the same time: created says
- * whether this one did. The caller has looked it up before, so that init costs nothing where
- * there is a value.
- */
-static __always_inline void *lookup_or_init(void *map, const void *key, const void *init,
-					    __u32 kind, bool *created)
+/* The value of a key; NULL, and counted as a loss of this kind, if there is none. */
+static __always_inline void *lookup_or_lost(void *map, const void *key, __u32 kind)
 {
-	*created = !bpf_map_update_elem(map, key, init, BPF_NOEXIST);
 	void *value = bpf_map_lookup_elem(map, key);
 
 	if (!value)
 		count_lost(kind);
 	return value;
+}
+
+/*
+ * The value of a key that was not found, created from init; NULL, and counted, if the map is
+ * full. Another CPU may create it at the same time. The caller has looked it up before, so
+ * that init costs nothing if there is a value.
+ */
+static __always_inline void *lookup_or_init(void *map, const void *key, const void *init,
+					    __u32 kind)
+{
+	bpf_map_update_elem(map, key, init, BPF_NOEXIST);
+	return lookup_or_lost(map, key, kind);
 }
 
 #endif

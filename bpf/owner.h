@@ -144,7 +144,6 @@ static __always_inline struct egrets_sock *sock_get_or_create(__u64 cookie, cons
 							      const struct egrets_owner *owner)
 {
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
-	bool created;
 
 	if (s)
 		return s;
@@ -152,7 +151,7 @@ static __always_inline struct egrets_sock *sock_get_or_create(__u64 cookie, cons
 
 	init.owner = *owner;
 	init.sk = (__u64)sk;
-	return lookup_or_init(&socks, &cookie, &init, EGRETS_SOCKET, &created);
+	return lookup_or_init(&socks, &cookie, &init, EGRETS_SOCKET);
 }
 
 /* In the context of a process that uses the socket: records one other than the owner. */

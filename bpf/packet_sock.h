@@ -29,7 +29,6 @@
 static __always_inline struct egrets_packet_sock *packet_sock(const struct sock *sk, __u64 *id)
 {
 	__u64 inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
-	bool created;
 
 	if (!inode || is_self())
 		return NULL;
@@ -44,7 +43,7 @@ static __always_inline struct egrets_packet_sock *packet_sock(const struct sock 
 	fill_owner(&init.sock.owner);
 	init.sock.owner.netns = BPF_CORE_READ(net, ns.inum);
 	init.sock.owner.netns_cookie = netns_cookie(net);
-	return lookup_or_init(&packet_socks, id, &init, EGRETS_SOCKET, &created);
+	return lookup_or_init(&packet_socks, id, &init, EGRETS_SOCKET);
 }
 
 /*
@@ -57,7 +56,6 @@ static __always_inline struct egrets_flow *packet_flow(struct egrets_sock *s, __
 {
 	struct egrets_endpoint unknown = {.protocol = EGRETS_PROTOCOL_PACKET};
 	struct egrets_flow init = {.state = FLOW_PENDING};
-	bool created;
 
 	flow_key(key, id, dst);
 	struct egrets_flow *flow = bpf_map_lookup_elem(&packet_flows, key);
@@ -68,10 +66,10 @@ static __always_inline struct egrets_flow *packet_flow(struct egrets_sock *s, __
 	}
 	if (flow)
 		return flow;
-	flow = lookup_or_init(&packet_flows, key, &init, EGRETS_FLOW, &created);
-	if (created)
+	/* another thread may have created it meanwhile */
+	if (!bpf_map_update_elem(&packet_flows, key, &init, BPF_NOEXIST))
 		__sync_fetch_and_add(&s->flow_count, 1);
-	return flow;
+	return lookup_or_lost(&packet_flows, key, EGRETS_FLOW);
 }
 
 static __always_inline void packet_account(struct egrets_packet_sock *s, __u64 id, struct packet *p,

@@ -493,8 +493,8 @@ fn check_in(namespaces: &str) -> Output {
 
 #[test]
 fn check_in_a_container_reports_what_it_misses() {
-    let own = "a cgroup namespace of its own";
-    let unnamed = "a pid namespace of its own";
+    let own = "its own cgroup namespace";
+    let unnamed = "its own pid namespace";
     let container = check_in("--cgroup --pid --fork --mount-proc");
     let said = text(&container.stdout);
     assert_eq!(code(&container), 0, "{said}{}", text(&container.stderr));

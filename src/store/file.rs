@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ffi};
+use rusqlite::{Connection as Db, OpenFlags, ffi};
 
+use super::error::{cannot_read, cannot_write};
 use super::migrations;
 
 /// How long a statement waits for the lock of another process.
@@ -23,35 +24,6 @@ pub struct Access {
     pub group: Option<u32>,
     /// The directory holds nothing but the history, so the group may have access to it.
     pub own_directory: bool,
-}
-
-pub fn cannot_write(path: &Path) -> String {
-    format!(
-        "{} can't be written; what is stored in it is unharmed",
-        path.display()
-    )
-}
-
-pub fn cannot_read(path: &Path) -> String {
-    format!("{} can't be read", path.display())
-}
-
-/// Adds the file's name to an error of SQLite's.
-pub fn of_file(error: anyhow::Error, path: &Path) -> anyhow::Error {
-    match sqlite_code(&error) {
-        Some(_) => error.context(cannot_read(path)),
-        None => error,
-    }
-}
-
-/// Whether the cause of an error is a damaged file.
-pub fn is_damaged(error: &anyhow::Error) -> bool {
-    sqlite_code(error) == Some(ErrorCode::DatabaseCorrupt)
-}
-
-fn sqlite_code(error: &anyhow::Error) -> Option<ErrorCode> {
-    let mut causes = error.chain();
-    causes.find_map(|cause| cause.downcast_ref::<rusqlite::Error>()?.sqlite_error_code())
 }
 
 /// Creates the file if it is missing, and takes the recorder's lock. That is an flock(2)

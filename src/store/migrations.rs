@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection as Db, ErrorCode};
 
-use super::file::{cannot_read, cannot_write};
+use super::error::{cannot_read, cannot_write};
 
 /// The versions of the tables, oldest first: `PRAGMA user_version` is how many are applied.
 const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_initial.sql")];

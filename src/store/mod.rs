@@ -5,6 +5,7 @@
 mod checkpoint;
 mod connection_rollup;
 mod days;
+mod error;
 mod file;
 mod intern;
 mod lookup_rollup;
@@ -29,9 +30,11 @@ use rusqlite::{Connection as Db, OptionalExtension, params};
 
 use crate::model::{Connection, ContainerUpdate, Gap, Lookup, Outcome, Progress, Record, Run};
 use checkpoint::Checkpointer;
+use error::{cannot_read, cannot_write};
 use write::Writer;
 
-pub use file::{Access, group_id, is_damaged, of_file, open_reader, recorder_runs};
+pub use error::{is_damaged, of_file};
+pub use file::{Access, group_id, open_reader, recorder_runs};
 pub use names::{StoredNames, names_with_prefix};
 pub use retention::Retention;
 pub use settings::{Override, RetentionOverrides};
@@ -108,7 +111,7 @@ impl Store {
         migrations::migrate(&mut db, path)?;
         let writer = begin(&db, recording)
             .and_then(|id| Writer::new(&db, id))
-            .with_context(|| file::cannot_write(path))?;
+            .with_context(|| cannot_write(path))?;
         file::share(path, access)?;
         let checkpointer = Checkpointer::start(&mut db, path)?;
         Ok(Store {
@@ -142,7 +145,7 @@ impl Store {
             .db
             .query_row(sql, [recording], |row| row.get::<_, i64>(0))
             .optional()
-            .with_context(|| file::cannot_read(&self.path))?;
+            .with_context(|| cannot_read(&self.path))?;
         let boot_ts = match earlier {
             Some(earlier) if earlier.abs_diff(boot_ts) < CLOCK_WAS_SET => earlier,
             _ => boot_ts,
@@ -152,7 +155,7 @@ impl Store {
                 "UPDATE recording SET boot_ts = ?1 WHERE id = ?2",
                 [boot_ts, recording],
             )
-            .with_context(|| file::cannot_write(&self.path))?;
+            .with_context(|| cannot_write(&self.path))?;
         self.writer.intern.run.boot_ts = boot_ts;
         Ok(())
     }
@@ -163,7 +166,7 @@ impl Store {
     /// The file can't be written.
     pub fn resolve_retention(&mut self, overrides: &RetentionOverrides) -> Result<()> {
         self.retention = settings::resolve_retention(&self.db, overrides)
-            .with_context(|| file::cannot_write(&self.path))?;
+            .with_context(|| cannot_write(&self.path))?;
         Ok(())
     }
 
@@ -194,7 +197,7 @@ impl Store {
             .write(db, &batch, now)
             .and_then(|()| retention::enforce(db, writer, self.retention, now, written))
             .and_then(|()| self.checkpointer.committed(db))
-            .with_context(|| file::cannot_write(&self.path))
+            .with_context(|| cannot_write(&self.path))
     }
 
     /// Ends the recording in an orderly way.
@@ -211,7 +214,7 @@ impl Store {
                 self.db
                     .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             })
-            .with_context(|| file::cannot_write(&self.path))
+            .with_context(|| cannot_write(&self.path))
     }
 }
 

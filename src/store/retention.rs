@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection as Db, TransactionBehavior};
 
 use super::removal::{
-    Removed, oldest_connections, record_gap, remove_connections, remove_lookups,
+    ROWS, Removed, oldest_connections, record_gap, remove_connections, remove_lookups,
     remove_retained_totals,
 };
 use super::write::Writer;
@@ -27,9 +27,7 @@ pub struct Retention {
 /// budget is used up, and may exceed it.
 const BUDGET: Duration = Duration::from_millis(20);
 
-/// Rows that a step removes at most: about 2 ms.
-pub const ROWS: i64 = 200;
-/// The same after a large batch. Larger steps update each shared total less often.
+/// The same as [`ROWS`] after a large batch. Larger steps update each shared total less often.
 const MANY_ROWS: i64 = 4_000;
 
 /// Pages that a step returns to the file system at most.

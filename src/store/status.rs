@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension};
 
-use super::file::cannot_read;
+use super::error::cannot_read;
 use super::retention::Retention;
 use super::settings;
 

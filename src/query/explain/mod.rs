@@ -10,6 +10,7 @@ mod page;
 mod row;
 mod text;
 mod unnamed;
+mod wording;
 
 use std::net::IpAddr;
 

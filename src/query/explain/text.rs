@@ -10,7 +10,8 @@ use chrono::{DateTime, TimeZone};
 use super::Explanation;
 use super::page::Page;
 use super::row::ViewRow;
-use super::unnamed::{Flaw, Reason, Unnamed};
+use super::unnamed::Unnamed;
+use super::wording::{already_open, flaw, reason, source_meaning};
 use crate::human;
 use crate::query::format::{Clock, SHORT_ID};
 use crate::text::clip;
@@ -79,7 +80,7 @@ impl Explanation {
             bytes("tx_bytes").map(|sent| format!("sent {sent}")),
             bytes("rx_bytes").map(|received| format!("received {received}")),
             c.int("duration_us").map(human::duration),
-            older(c).map(str::to_owned),
+            already_open(c).map(str::to_owned),
         ];
         page.more(&join(parts))?;
         let user = c.text("user").or_else(|| c.text("uid"));
@@ -113,7 +114,7 @@ impl Explanation {
         let contained = c.text("container_id").is_some();
         page.item(
             "source",
-            &format!("{source}: {}", in_words(&source, contained)),
+            &format!("{source}: {}", source_meaning(&source, contained)),
         )?;
         if matches!(source.as_str(), "container" | "netns" | "host") {
             page.more(
@@ -275,7 +276,7 @@ impl Explanation {
     {
         let ip = self.connection.text("dst_ip").unwrap_or_default();
         page.item("name", "none")?;
-        page.item("why", &why(unnamed.reason, &ip))?;
+        page.item("why", &reason(unnamed.reason, &ip))?;
         if !unnamed.others.is_empty() {
             let n = unnamed.total;
             page.item(
@@ -295,7 +296,7 @@ impl Explanation {
                     other.lookup.text("qname"),
                     Some(time(&other.lookup, clock)),
                     Some(requester(&other.lookup)),
-                    Some(flaw_in_words(other.flaw).to_owned()),
+                    Some(flaw(other.flaw).to_owned()),
                 ]
             });
             page.table("", ["NAME", "LOOKED UP", "QUERIED BY", "BUT"], others)?;
@@ -315,67 +316,6 @@ impl Explanation {
         }
         Ok(())
     }
-}
-
-/// The meaning of a `host_source`.
-fn in_words(source: &str, contained: bool) -> &'static str {
-    match source {
-        "process" => "the process itself had looked up this name",
-        "ancestor" => "one of its ancestors had looked up this name",
-        "container" if contained => "a process in its container had looked up this name",
-        "container" => "a process in its cgroup had looked up this name",
-        "netns" => "a process in its network namespace had looked up this name",
-        "host" => "a process on this host had looked up this name",
-        "hosts" => "/etc/hosts, as the process sees it, has this name for the address",
-        _ => "a source that this version of egrets does not know",
-    }
-}
-
-fn why(reason: Reason, ip: &str) -> String {
-    match reason {
-        Reason::AlreadyOpen => {
-            "the connection is older than the recording, which did not see its lookup".to_owned()
-        }
-        Reason::Multicast => "multicast groups are contacted by address".to_owned(),
-        Reason::DnsServer => {
-            "DNS servers are contacted by address; only a lookup by the same process would name it"
-                .to_owned()
-        }
-        Reason::Others => {
-            format!("{ip} is only in answers that don't count for this connection")
-        }
-        Reason::NoAnswer => format!(
-            "no answer in this history contains {ip}: the process used the address itself, or got \
-             it in a way that egrets does not see"
-        ),
-    }
-}
-
-/// Why an answer does not count.
-fn flaw_in_words(flaw: Flaw) -> &'static str {
-    match flaw {
-        Flaw::Unsolicited => "it matches no query of its socket",
-        Flaw::Error => "its rcode is an error",
-        Flaw::Later => "it came after the connection began",
-        Flaw::EarlierRecording => "it belongs to an earlier recording",
-        Flaw::Sinkhole => "such an address counts only for the process that looked it up",
-        Flaw::OtherContainer => "it counts only in that container",
-        Flaw::Forgotten => {
-            "another process had this pid then, or the answer was evicted (--max-names)"
-        }
-        Flaw::NotTrusted => {
-            "that process is not trusted here: another user, a resolver that the host does not \
-             use, or another container"
-        }
-    }
-}
-
-fn older(connection: &ViewRow) -> Option<&'static str> {
-    let older = connection.int("already_open") == Some(1);
-    older.then_some(match connection.text("protocol").as_deref() {
-        Some("udp") => "from a socket older than the recording",
-        _ => "already open when the recording began",
-    })
 }
 
 /// The process that sent the query.

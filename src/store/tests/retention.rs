@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::super::Store;
-use super::super::removal::EXEMPT;
-use super::super::retention::{ROWS, used};
+use super::super::removal::{EXEMPT, ROWS};
+use super::super::retention::used;
 use super::support::{self, number};
 use crate::model::builders::connection;
 use crate::model::{Progress, Record};
