@@ -16,6 +16,7 @@
 #include "packet_sock.h"
 #include "process.h"
 #include "raw.h"
+#include "scan.h"
 #include "sock.h"
 #include "tcp.h"
 #include "uapi.h"
@@ -40,7 +41,8 @@ EXPORT(struct, egrets_flow_key);
 EXPORT(struct, egrets_flow);
 EXPORT(struct, egrets_sock);
 EXPORT(struct, egrets_open_sock);
-EXPORT(struct, egrets_tcp_counters);
+EXPORT(struct, egrets_scan);
+EXPORT(enum, egrets_scan_result);
 EXPORT(enum, egrets_kind);
 EXPORT(enum, egrets_sock_kind);
 EXPORT(enum, egrets_flow_state);
@@ -173,26 +175,12 @@ int egrets_open_sockets(struct bpf_iter__task_file *ctx)
 	return 0;
 }
 
-/* TCP bytes so far and stale sockets; orphaned flows. */
+/* TCP bytes so far and stale sockets: attached nowhere, run by userspace. */
 
-SEC("iter/bpf_map_elem")
-int egrets_tcp_counters(struct bpf_iter__bpf_map_elem *ctx)
+SEC("raw_tp")
+int egrets_scan_socks(void *ctx)
 {
-	const __u64 *cookie = ctx->key;
-	const struct egrets_sock *s = ctx->value;
-
-	if (cookie && s)
-		write_tcp_counters(ctx->meta->seq, cookie, s);
-	return 0;
-}
-
-SEC("iter/bpf_map_elem")
-int egrets_orphan_flows(struct bpf_iter__bpf_map_elem *ctx)
-{
-	const struct egrets_flow_key *key = ctx->key;
-
-	if (key)
-		write_orphan_flow(ctx->meta->seq, key);
+	scan_socks();
 	return 0;
 }
 

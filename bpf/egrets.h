@@ -233,12 +233,20 @@ struct egrets_open_sock {
 	__u32 pad;
 };
 
-/* Output of the iterator over socks: bytes of a TCP connection so far, or a stale entry. */
-struct egrets_tcp_counters {
+/* What a scan finds of a socket of socks. */
+enum egrets_scan_result {
+	EGRETS_SCAN_NOTHING, /* no entry, or no TCP connection that is open */
+	EGRETS_SCAN_OPEN,
+	EGRETS_SCAN_STALE, /* the socket no longer exists */
+};
+
+/* A socket in a scan: userspace sets the cookie, the program the rest. */
+struct egrets_scan {
 	__u64 cookie;
 	__u64 tx_bytes; /* payload, without retransmissions */
 	__u64 rx_bytes;
-	__u64 stale; /* the socket no longer exists */
+	__u32 result; /* enum egrets_scan_result */
+	__u32 pad;
 };
 
 /* Bytes that TLS in the kernel adds to the application's. */

@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Output of the iterators, which run when userspace reads them, so that packets cost nothing.
- *
- * Over all files: sockets that are older than egrets, for userspace to read when it starts.
- *
- * Over socks: the bytes of TCP connections while they are open, by the kernel's own counters;
- * and the stale entries. A socket that a policy refused at its creation and the kernel's own
- * sockets have no release. The map holds no reference to the socket: one that was freed has
- * no references, or after reuse another cookie.
- *
- * Over flows: those whose socket has no entry. Threads that name destinations of one socket
- * at once can lose a link of its list, and its release does not end the flows behind it.
+ * Sockets that are older than egrets: output of an iterator over the files of all processes,
+ * for userspace to read when it starts.
  */
 #ifndef EGRETS_ITERATORS_H
 #define EGRETS_ITERATORS_H
@@ -23,10 +14,8 @@
 
 #include "egrets.h"
 #include "headers.h"
-#include "ktls.h"
 #include "maps.h"
 #include "owner.h"
-#include "tcp.h"
 #include "uapi.h"
 
 static __always_inline void write_open_sock(struct seq_file *seq, struct task_struct *task,
@@ -68,43 +57,6 @@ static __always_inline void write_open_sock(struct seq_file *seq, struct task_st
 		BPF_CORE_READ_INTO(&e.dst.addr, sk, __sk_common.skc_v6_daddr);
 	}
 	bpf_seq_write(seq, &e, sizeof(e));
-}
-
-static __always_inline bool is_alive(const struct sock *sk, __u64 cookie)
-{
-	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter) == cookie &&
-	       BPF_CORE_READ(sk, __sk_common.skc_refcnt.refs.counter);
-}
-
-static __always_inline void write_tcp_counters(struct seq_file *seq, const __u64 *cookie,
-					       const struct egrets_sock *s)
-{
-	const struct sock *sk = (const struct sock *)s->sk;
-	struct egrets_tcp_counters e = {.cookie = *cookie};
-	struct egrets_tls_overhead tls = s->tls;
-
-	if (!sk)
-		return;
-	if (!is_alive(sk, e.cookie)) {
-		e.stale = 1;
-	} else {
-		if (!s->established)
-			return;
-		tls_overhead(sk, &tls);
-		/* it may have been freed meanwhile */
-		if (!tcp_counters(sk, &tls, &e.tx_bytes, &e.rx_bytes) || !is_alive(sk, e.cookie))
-			return;
-	}
-	bpf_seq_write(seq, &e, sizeof(e));
-}
-
-static __always_inline void write_orphan_flow(struct seq_file *seq,
-					      const struct egrets_flow_key *key)
-{
-	struct egrets_flow_key orphan = *key;
-
-	if (!bpf_map_lookup_elem(&socks, &orphan.cookie))
-		bpf_seq_write(seq, &orphan, sizeof(orphan));
 }
 
 #endif

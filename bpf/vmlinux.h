@@ -380,18 +380,6 @@ struct bpf_iter__task_file {
 	};
 };
 
-struct bpf_iter__bpf_map_elem {
-	union {
-		struct bpf_iter_meta *meta;
-	};
-	union {
-		void *key;
-	};
-	union {
-		void *value;
-	};
-};
-
 struct bpf_sock_addr {
 	__u32 user_ip4;
 	__u32 user_ip6[4];

@@ -1,11 +1,12 @@
-//! Polls the counters of what is open: flows from their map, TCP connections through the
-//! iterator over the socket map. It knows what is open from the events that pass.
+//! Polls the counters of what is open: flows from their map, TCP connections by a scan of
+//! their sockets. It knows what is open from the events that pass.
 
 use std::time::{Duration, Instant};
 
 use hashlink::LruCache;
 
-use super::event::{EventKind, FlowKey, TcpCounters};
+use super::decode;
+use super::event::{EventKind, FlowKey};
 use super::tables::Tables;
 
 /// How often the counters are read.
@@ -17,7 +18,7 @@ const MAX_OPEN: usize = 262_144;
 
 pub struct Counters {
     flows: LruCache<FlowKey, ()>,
-    /// Cookies of TCP sockets: the iterator is read only if there are any.
+    /// Cookies of TCP sockets.
     tcp: LruCache<u64, ()>,
     last: Instant,
     /// From `last` to the next read.
@@ -84,20 +85,13 @@ impl Counters {
     }
 
     /// The open TCP connections, by the kernel's own counters.
-    pub fn read_tcp(&self, tables: &Tables, each: impl FnMut(EventKind)) {
-        if self.tcp.is_empty() {
-            return;
-        }
-        let all = match tables.tcp_counters() {
-            Ok(all) => all,
+    pub fn read_tcp(&self, tables: &mut Tables, each: impl FnMut(EventKind)) {
+        let cookies: Vec<u64> = self.tcp.iter().map(|(cookie, ())| *cookie).collect();
+        let scanned = match tables.scan(&cookies) {
+            Ok(scanned) => scanned,
             Err(e) => return log::warn!("{e:#}"),
         };
-        let open = all.iter().filter(|raw| raw.stale == 0);
-        let open = open.map(|raw| TcpCounters {
-            cookie: raw.cookie,
-            tx: raw.tx_bytes,
-            rx: raw.rx_bytes,
-        });
+        let open = scanned.iter().filter_map(decode::tcp_counters);
         open.map(EventKind::TcpProgress).for_each(each);
     }
 }

@@ -33,7 +33,7 @@ plain!(
     egrets_sock,
     egrets_packet_sock,
     egrets_open_sock,
-    egrets_tcp_counters
+    egrets_scan
 );
 
 /// A malformed record.
@@ -44,6 +44,22 @@ impl From<plain::Error> for Unreadable {
     fn from(_: plain::Error) -> Self {
         Unreadable
     }
+}
+
+/// The counters that a scan has found of an open connection.
+pub fn tcp_counters(entry: &types::egrets_scan) -> Option<TcpCounters> {
+    let open = types::egrets_scan_result::EGRETS_SCAN_OPEN.0;
+    (entry.result == open).then_some(TcpCounters {
+        cookie: entry.cookie,
+        tx: entry.tx_bytes,
+        rx: entry.rx_bytes,
+    })
+}
+
+/// The cookie of a socket that a scan has found to be gone.
+pub fn stale_cookie(entry: &types::egrets_scan) -> Option<u64> {
+    let stale = types::egrets_scan_result::EGRETS_SCAN_STALE.0;
+    (entry.result == stale).then_some(entry.cookie)
 }
 
 /// Reads one record of the ring buffer.

@@ -107,7 +107,8 @@ impl Capture {
             ring: Ring::new(&loaded.skel.maps.events)?,
             tables: Tables {
                 skel: loaded.skel,
-                iterators: loaded.iterators,
+                files: loaded.files,
+                can_scan: loaded.can_scan,
             },
             _links: loaded.links,
             counters: Counters::new(),
@@ -159,7 +160,7 @@ impl Capture {
         }
         if self.emptied && self.reaper.is_scan_due() {
             let (counters, now) = (&mut self.counters, boot_ns());
-            self.reaper.scan(&self.tables, |kind| {
+            self.reaper.scan(&mut self.tables, |kind| {
                 emit(counters, kind, now, &mut each);
             });
         }
@@ -176,7 +177,7 @@ impl Capture {
             }
         }
         self.counters
-            .read_tcp(&self.tables, |kind| each(Event { ns, kind }));
+            .read_tcp(&mut self.tables, |kind| each(Event { ns, kind }));
         self.counters.schedule_next(begun);
     }
 

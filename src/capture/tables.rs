@@ -1,12 +1,12 @@
-//! Typed access to the BPF maps and iterators.
+//! Typed access to the BPF maps, and to the programs that egrets runs itself.
 
+use std::collections::HashSet;
 use std::io::Read;
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut, ProgramInput};
 
 use super::event::{FlowEnd, FlowKey};
-use super::hooks::Iterators;
 use super::skel::{EgretsSkel, types};
 use super::{decode, loss};
 use crate::model::{Protocol, mapped};
@@ -14,7 +14,10 @@ use crate::model::{Protocol, mapped};
 /// The loaded BPF object's data.
 pub struct Tables {
     pub skel: EgretsSkel<'static>,
-    pub iterators: Iterators,
+    /// The iterator over the files of all processes.
+    pub files: Option<Link>,
+    /// Whether this kernel runs `egrets_scan_socks`.
+    pub can_scan: bool,
 }
 
 impl Tables {
@@ -64,18 +67,56 @@ impl Tables {
 
     /// Sockets of all processes.
     pub fn open_socks(&self) -> Result<Vec<types::egrets_open_sock>> {
-        read_all(self.iterators.files.as_ref()).context("the list of open sockets can't be read")
+        read_all(self.files.as_ref()).context("the list of open sockets can't be read")
     }
 
-    /// Counters of open TCP connections, and stale entries.
-    pub fn tcp_counters(&self) -> Result<Vec<types::egrets_tcp_counters>> {
-        read_all(self.iterators.socks.as_ref())
-            .context("the bytes of open connections can't be read")
+    /// Looks at these sockets: the bytes of open TCP connections, and stale entries. Empty if
+    /// this kernel refuses the program.
+    pub fn scan(&mut self, cookies: &[u64]) -> Result<Vec<types::egrets_scan>> {
+        let mut found = Vec::new();
+        let slots = self.skel.maps.bss_data.as_deref();
+        let slots = slots.map_or(0, |bss| bss.scan.len());
+        if !self.can_scan || slots == 0 {
+            return Ok(found);
+        }
+        for batch in cookies.chunks(slots) {
+            let bss = self.skel.maps.bss_data.as_deref_mut();
+            let bss = bss.context("the BPF object has no data")?;
+            for (slot, cookie) in bss.scan.iter_mut().zip(batch) {
+                *slot = types::egrets_scan {
+                    cookie: *cookie,
+                    ..Default::default()
+                };
+            }
+            bss.scan_len = batch.len() as u32;
+            self.skel
+                .progs
+                .egrets_scan_socks
+                .test_run(ProgramInput::default())
+                .context("sockets can't be scanned")?;
+            let bss = self.skel.maps.bss_data.as_deref();
+            let slots = bss.iter().flat_map(|bss| &bss.scan).take(batch.len());
+            // SAFETY: valid, aligned references; volatile because the program has written
+            // there meanwhile.
+            let read = slots.map(|slot| unsafe { std::ptr::read_volatile(slot) });
+            found.extend(read);
+        }
+        Ok(found)
     }
 
-    /// Flows whose socket has no entry.
-    pub fn orphan_flows(&self) -> Result<Vec<types::egrets_flow_key>> {
-        read_all(self.iterators.flows.as_ref()).context("the list of orphaned flows can't be read")
+    /// Cookies of all entries of the socket map.
+    pub fn sock_cookies(&self) -> HashSet<u64> {
+        let keys = keys(&self.skel.maps.socks);
+        keys.filter_map(|key| Some(u64::from_ne_bytes(key.try_into().ok()?)))
+            .collect()
+    }
+
+    /// Keys of all entries of the flow map.
+    pub fn flow_keys(&self) -> HashSet<FlowKey> {
+        let keys = keys(&self.skel.maps.flows);
+        keys.filter_map(|key| decode::value::<types::egrets_flow_key>(&key))
+            .map(|key| decode::flow_key(key.cookie, &key.peer))
+            .collect()
     }
 
     /// Losses since the programs were loaded.
@@ -100,6 +141,12 @@ impl Tables {
             unsafe { std::ptr::write_volatile(&mut bss.reader_idle, u32::from(idle)) }
         }
     }
+}
+
+/// The keys of a map that changes meanwhile: if the one that was read last is deleted, the
+/// kernel begins again at the first, so that some come twice, and the number is bounded.
+fn keys<'m>(map: &'m MapMut<'_>) -> impl Iterator<Item = Vec<u8>> {
+    map.keys().take(2 * map.max_entries() as usize)
 }
 
 /// A map's value; None if there is none.

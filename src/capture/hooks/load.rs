@@ -5,18 +5,21 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, PrintLevel, ProgramMut};
+use libbpf_rs::{Link, PrintLevel, ProgramInput, ProgramMut};
 
 use super::HookSet;
 use super::report::{HookReport, LOG_STATS, Size, keep_log, mark, reason, take_log};
-use super::table::{Attach, HOOKS, Hook, Over};
+use super::table::{Attach, HOOKS, Hook};
 use crate::capture::preflight::Namespace;
 use crate::capture::{DNS_PORTS, Options, kernel, skel};
 
 pub struct Loaded {
     pub skel: skel::EgretsSkel<'static>,
     pub links: Vec<Link>,
-    pub iterators: Iterators,
+    /// The iterator over the files of all processes, if this kernel supports it.
+    pub files: Option<Link>,
+    /// Whether this kernel runs `egrets_scan_socks`.
+    pub can_scan: bool,
     /// The cgroup whose processes are seen.
     pub cgroup: OwnedFd,
     /// Whether that is the root of the hierarchy.
@@ -26,27 +29,6 @@ pub struct Loaded {
     pub no_kprobes: Option<String>,
     /// Of the hooks of the set.
     pub reports: Vec<HookReport>,
-}
-
-/// Iterators that this kernel supports.
-#[derive(Default)]
-pub struct Iterators {
-    /// Over the files of all processes.
-    pub files: Option<Link>,
-    /// Over the socket map: bytes of TCP, and stale entries.
-    pub socks: Option<Link>,
-    /// Over the flow map: flows without a socket.
-    pub flows: Option<Link>,
-}
-
-impl Iterators {
-    fn slot(&mut self, over: Over) -> &mut Option<Link> {
-        match over {
-            Over::Files => &mut self.files,
-            Over::Socks => &mut self.socks,
-            Over::Flows => &mut self.flows,
-        }
-    }
 }
 
 /// Loads and attaches what the kernel accepts. A hook that is not required is left out with
@@ -89,13 +71,14 @@ pub fn load(options: &Options) -> Result<Loaded> {
         },
     };
     attached.extend(object.attach(|hook| hook.set.is_none())?);
-    let (mut links, mut iterators) = (Vec::new(), Iterators::default());
+    let (mut links, mut files, mut can_scan) = (Vec::new(), None, false);
     let mut reports = Vec::new();
     for (hook, result) in attached {
         let error = match result {
             Ok(its) => {
                 match hook.attach {
-                    Attach::Iterator(over) => *iterators.slot(over) = its.into_iter().next(),
+                    Attach::Files => files = its.into_iter().next(),
+                    Attach::OnDemand => can_scan = true,
                     _ => links.extend(its),
                 }
                 None
@@ -111,7 +94,8 @@ pub fn load(options: &Options) -> Result<Loaded> {
     Ok(Loaded {
         skel: object.skel,
         links,
-        iterators,
+        files,
+        can_scan,
         cgroup: object.cgroup,
         whole,
         set,
@@ -294,8 +278,6 @@ fn attach(
     cgroup: &OwnedFd,
 ) -> Result<Vec<Link>> {
     let mut links = Vec::new();
-    let socks = skel.maps.socks.as_fd().try_clone_to_owned()?;
-    let flows = skel.maps.flows.as_fd().try_clone_to_owned()?;
     for name in hook.programs() {
         let program: ProgramMut<'_> = skel
             .object_mut()
@@ -305,9 +287,12 @@ fn attach(
         links.push(match hook.attach {
             Attach::Cgroup => program.attach_cgroup(cgroup.as_raw_fd())?,
             Attach::Trace => program.attach_trace()?,
-            Attach::Iterator(Over::Files) => program.attach()?,
-            Attach::Iterator(Over::Socks) => program.attach_iter(socks.as_fd())?,
-            Attach::Iterator(Over::Flows) => program.attach_iter(flows.as_fd())?,
+            Attach::Files => program.attach()?,
+            Attach::OnDemand => {
+                // over no sockets: whether this kernel runs it at all
+                program.test_run(ProgramInput::default())?;
+                continue;
+            }
             Attach::Syscall(name) => {
                 let event = kernel::open_tracepoint("syscalls", name)?;
                 // The link owns the descriptor from here on and closes it.

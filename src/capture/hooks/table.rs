@@ -14,19 +14,10 @@ pub(super) enum Attach {
     Return(&'static str),
     /// To a kernel function, under the first of these names that exists.
     Entry(&'static [&'static str]),
-    /// To nothing: it runs when it is read, once for each element.
-    Iterator(Over),
-}
-
-/// What an iterator runs over.
-#[derive(Clone, Copy)]
-pub(super) enum Over {
-    /// The files of all processes.
+    /// To nothing: it runs when it is read, once for each file of each process.
     Files,
-    /// The elements of the socket map.
-    Socks,
-    /// The elements of the flow map.
-    Flows,
+    /// To nothing: egrets runs it.
+    OnDemand,
 }
 
 pub struct Hook {
@@ -54,7 +45,7 @@ impl Hook {
         purpose: &'static str,
     ) -> Hook {
         let set = match attach {
-            Attach::Cgroup | Attach::Trace | Attach::Iterator(_) => None,
+            Attach::Cgroup | Attach::Trace | Attach::Files | Attach::OnDemand => None,
             Attach::Syscall(_) => Some(HookSet::Tracepoint),
             Attach::Return(_) | Attach::Entry(_) => Some(HookSet::Kprobe),
         };
@@ -106,9 +97,8 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not traced;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub(super) static HOOKS: [Hook; 26] = {
-    use Attach::{Cgroup, Entry, Iterator, Return, Syscall, Trace};
-    use Over::{Files, Flows, Socks};
+pub(super) static HOOKS: [Hook; 25] = {
+    use Attach::{Cgroup, Entry, Files, OnDemand, Return, Syscall, Trace};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
     [
@@ -135,9 +125,8 @@ pub(super) static HOOKS: [Hook; 26] = {
         Hook::new("egrets_dev_queue", "tp_btf/net_dev_queue", Trace, "packet sockets").optional(),
         Hook::new("egrets_direct_xmit", "kprobe/__dev_direct_xmit", Entry(&["__dev_direct_xmit", "dev_direct_xmit"]), "packet sockets that bypass queues").independent(HookSet::Kprobe),
         Hook::new("egrets_send_length", "tp_btf/sock_send_length", Trace, "packet sockets that bypass queues").independent(HookSet::Tracepoint),
-        Hook::new("egrets_open_sockets", "iter/task_file", Iterator(Files), "sockets that are open already").optional(),
-        Hook::new("egrets_tcp_counters", "iter/bpf_map_elem:socks", Iterator(Socks), "TCP bytes while connections are open").optional(),
-        Hook::new("egrets_orphan_flows", "iter/bpf_map_elem:flows", Iterator(Flows), "flows without a socket").optional(),
+        Hook::new("egrets_open_sockets", "iter/task_file", Files, "sockets that are open already").optional(),
+        Hook::new("egrets_scan_socks", "raw_tp:scan_socks", OnDemand, "TCP bytes while connections are open, stale sockets").optional(),
     ]
 };
 

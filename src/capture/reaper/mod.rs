@@ -62,7 +62,7 @@ impl Reaper {
     }
 
     /// Deletes stale entries. Only when the ring buffer was read to its end.
-    pub fn scan(&mut self, tables: &Tables, mut each: impl FnMut(EventKind)) {
+    pub fn scan(&mut self, tables: &mut Tables, mut each: impl FnMut(EventKind)) {
         self.last_scan = Instant::now();
         let found = match self.stale.scan(tables) {
             Ok(found) => found,

@@ -31,17 +31,16 @@ impl StaleScan {
     /// buffer.
     ///
     /// # Errors
-    /// An iterator can't be read.
-    pub fn scan(&mut self, tables: &Tables) -> Result<Stale> {
-        let socks = tables.tcp_counters()?;
-        let stale = socks.iter().filter(|raw| raw.stale != 0);
-        let orphans = tables.orphan_flows()?;
+    /// The sockets can't be scanned.
+    pub fn scan(&mut self, tables: &mut Tables) -> Result<Stale> {
+        // The flows first: a socket's entry comes before its flows and goes after them.
+        let mut flows = tables.flow_keys();
+        let socks = tables.sock_cookies();
+        flows.retain(|key| !socks.contains(&key.cookie));
+        let scanned = tables.scan(&Vec::from_iter(socks))?;
         let found = StaleScan {
-            sockets: stale.map(|raw| raw.cookie).collect(),
-            flows: orphans
-                .iter()
-                .map(|key| decode::flow_key(key.cookie, &key.peer))
-                .collect(),
+            sockets: scanned.iter().filter_map(decode::stale_cookie).collect(),
+            flows,
         };
         let again = found.sockets.intersection(&self.sockets);
         let sockets: Vec<u64> = again.copied().collect();
