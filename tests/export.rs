@@ -277,9 +277,9 @@ fn control_c_ends_a_long_scan_at_once() {
     let out = dir.path().join("interrupted");
     fs::create_dir(&out).unwrap();
     let file = out.join("e.jsonl").display().to_string();
-    // none of them is open, which only single rows show
+    // both read every row: none of them is open, and there are no totals of hours
     let export = ["export", "--force", "-o", &file, "open connections"];
-    let query = ["query", "--json", "connections per month"];
+    let query = ["query", "--json", "connections per hour"];
     for (command, found) in [(&export[..], 1), (&query, 0)] {
         let begun = || {
             let mut egrets = egrets();

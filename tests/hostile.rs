@@ -129,7 +129,7 @@ fn questions_beyond_all_measure_are_refused_and_not_shown() {
             assert_eq!(code(&output), 2, "{said}");
             assert!(output.stdout.is_empty());
             assert!(
-                said.contains("I read at most 1000") && said.len() < 2000,
+                said.contains("the limit is 1000") && said.len() < 2000,
                 "{said}"
             );
         }
