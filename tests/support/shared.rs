@@ -147,6 +147,24 @@ impl Recording<'_> {
         while count("duration_us IS NULL") > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(50));
         }
+        // No hook reports the end of a packet socket: its bytes are read every 2 s, and its end
+        // is noticed a round later.
+        let packets = format!(
+            "SELECT count(*), total(tx_bytes) FROM history.egress WHERE {own} AND protocol = 'packet'"
+        );
+        let sent = || -> (i64, f64) {
+            copy.query_row(&packets, [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .unwrap()
+        };
+        let quiet = Duration::from_secs(if is_slow_machine() { 20 } else { 5 });
+        let (mut last, mut since) = (sent(), Instant::now());
+        while last.0 > 0 && since.elapsed() < quiet && since < end + PATIENCE {
+            thread::sleep(Duration::from_millis(50));
+            let now = sent();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
         let copying = copy.transaction().unwrap();
         let from = self.from;
         for (view, filter) in [
