@@ -177,11 +177,11 @@ int egrets_open_sockets(struct bpf_iter__task_file *ctx)
 
 /* TCP bytes so far and stale sockets: attached nowhere, run by userspace. */
 
-SEC("raw_tp")
-int egrets_scan_socks(void *ctx)
+SEC("cgroup_skb/egress")
+int egrets_scan_socks(struct __sk_buff *skb)
 {
 	scan_socks();
-	return 0;
+	return 1;
 }
 
 /*

@@ -6,9 +6,10 @@
  * The map holds no reference to the socket: one that was freed has no references, or after reuse
  * another cookie.
  *
- * Userspace writes cookies into scan[] and runs the program (BPF_PROG_TEST_RUN, for raw
- * tracepoints since 5.10). An iterator over the map (iter/bpf_map_elem) would do the same, but
- * some vendors' kernels refuse it.
+ * Userspace writes cookies into scan[] and runs the program (BPF_PROG_TEST_RUN). It is of a
+ * type that may use maps without preallocation: a raw tracepoint's may not before 6.1
+ * (check_map_prog_compatibility, kernel/bpf/verifier.c). An iterator over the map
+ * (iter/bpf_map_elem) would do the same, but some vendors' kernels refuse it.
  */
 #ifndef EGRETS_SCAN_H
 #define EGRETS_SCAN_H
@@ -22,7 +23,7 @@
 #include "maps.h"
 #include "tcp.h"
 
-#define SCAN_LEN 256 /* sockets that one run looks at */
+#define SCAN_LEN 64 /* sockets that one run looks at */
 
 struct egrets_scan scan[SCAN_LEN];
 __u32 scan_len;

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::io::Read;
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut, ProgramInput};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut};
 
 use super::event::{FlowEnd, FlowKey};
 use super::skel::{EgretsSkel, types};
-use super::{decode, loss};
+use super::{decode, hooks, loss};
 use crate::model::{Protocol, mapped};
 
 /// The loaded BPF object's data.
@@ -89,11 +89,7 @@ impl Tables {
                 };
             }
             bss.scan_len = batch.len() as u32;
-            self.skel
-                .progs
-                .egrets_scan_socks
-                .test_run(ProgramInput::default())
-                .context("sockets can't be scanned")?;
+            hooks::run(&self.skel.progs.egrets_scan_socks).context("sockets can't be scanned")?;
             let bss = self.skel.maps.bss_data.as_deref();
             let slots = bss.iter().flat_map(|bss| &bss.scan).take(batch.len());
             // SAFETY: valid, aligned references; volatile because the program has written

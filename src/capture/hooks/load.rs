@@ -272,6 +272,20 @@ fn own_pid() -> Result<u32> {
     Ok(if initial { std::process::id() } else { 0 })
 }
 
+/// Runs a program of a socket buffer once, on an empty packet that it does not look at.
+///
+/// # Errors
+/// This kernel does not run it.
+pub fn run(program: &ProgramMut<'_>) -> Result<()> {
+    // an Ethernet header is the least that the kernel takes, and newer ones want more
+    let input = ProgramInput {
+        data_in: Some(&[0; 64]),
+        ..Default::default()
+    };
+    program.test_run(input)?;
+    Ok(())
+}
+
 fn attach(
     skel: &mut skel::EgretsSkel<'static>,
     hook: &Hook,
@@ -290,7 +304,7 @@ fn attach(
             Attach::Files => program.attach()?,
             Attach::OnDemand => {
                 // over no sockets: whether this kernel runs it at all
-                program.test_run(ProgramInput::default())?;
+                run(&program)?;
                 continue;
             }
             Attach::Syscall(name) => {

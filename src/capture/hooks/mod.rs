@@ -7,7 +7,7 @@ mod table;
 
 use std::fmt;
 
-pub use load::load;
+pub use load::{load, run};
 pub use report::{HookReport, Size};
 pub use table::Hook;
 

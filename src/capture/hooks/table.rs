@@ -24,7 +24,7 @@ pub struct Hook {
     pub(super) program: &'static str,
     /// Programs that do the same, in case the kernel skips the first one.
     copies: &'static [&'static str],
-    /// As in the BPF object, unique.
+    /// Unique: as in the BPF object, or what runs it.
     pub name: &'static str,
     /// What is recorded through it.
     pub purpose: &'static str,
@@ -126,7 +126,7 @@ pub(super) static HOOKS: [Hook; 25] = {
         Hook::new("egrets_direct_xmit", "kprobe/__dev_direct_xmit", Entry(&["__dev_direct_xmit", "dev_direct_xmit"]), "packet sockets that bypass queues").independent(HookSet::Kprobe),
         Hook::new("egrets_send_length", "tp_btf/sock_send_length", Trace, "packet sockets that bypass queues").independent(HookSet::Tracepoint),
         Hook::new("egrets_open_sockets", "iter/task_file", Files, "sockets that are open already").optional(),
-        Hook::new("egrets_scan_socks", "raw_tp:scan_socks", OnDemand, "TCP bytes while connections are open, stale sockets").optional(),
+        Hook::new("egrets_scan_socks", "test_run/scan_socks", OnDemand, "TCP bytes while connections are open, stale sockets").optional(),
     ]
 };
 
