@@ -242,6 +242,14 @@ impl Connections {
         }
     }
 
+    pub fn has_flow(&self, key: &FlowKey) -> bool {
+        self.flows.contains_key(key)
+    }
+
+    pub fn has_tcp(&self, cookie: u64) -> bool {
+        self.tcp.contains_key(&cookie)
+    }
+
     /// Counters of an open flow, read at `now`.
     pub fn flow_progress(&mut self, read: &FlowEnd, now: Moment, out: &mut Vec<Record>) {
         let Some(open) = self.flows.get_mut(&read.key) else {

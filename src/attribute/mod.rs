@@ -120,12 +120,27 @@ impl Attributor {
         self.containers.poll_updates(out);
     }
 
+    /// Handles an event that was read outside of the ring buffer; whether it is about a flow
+    /// or a connection that is recorded.
+    pub fn handle_polled(&mut self, event: Event, out: &mut Vec<Record>) -> bool {
+        let recorded = match &event.kind {
+            EventKind::FlowProgress(flow) => self.connections.has_flow(&flow.key),
+            EventKind::TcpProgress(counters) => self.connections.has_tcp(counters.cookie),
+            _ => true,
+        };
+        self.handle(event, out);
+        recorded
+    }
+
     pub fn handle(&mut self, event: Event, out: &mut Vec<Record>) {
         let ns = event.ns;
-        // Counters are read at any time, even while earlier events are in the ring buffer.
+        // These come at any time, even while earlier events are in the ring buffer.
         if !matches!(
             event.kind,
-            EventKind::FlowProgress(_) | EventKind::TcpProgress(_)
+            EventKind::FlowProgress(_)
+                | EventKind::TcpProgress(_)
+                | EventKind::FlowEnd(_)
+                | EventKind::Release { .. }
         ) {
             self.containers.apply_until(self.wall(ns), out);
         }

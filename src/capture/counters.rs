@@ -76,22 +76,30 @@ impl Counters {
         self.tcp.insert(cookie, ());
     }
 
-    /// The open flows. One that no longer exists has its end in the ring buffer, or had an
-    /// end that was lost.
-    pub fn read_flows(&self, tables: &Tables, each: impl FnMut(EventKind)) {
-        let keys = self.flows.iter().map(|(key, ())| *key);
-        let flows = keys.filter_map(|key| tables.flow_so_far(key));
-        flows.map(EventKind::FlowProgress).for_each(each);
+    /// The open flows; `each` returns whether it is recorded. One that no longer exists has its
+    /// end in the ring buffer, or had an end that was lost.
+    pub fn read_flows(&mut self, tables: &Tables, mut each: impl FnMut(EventKind) -> bool) {
+        let keys: Vec<FlowKey> = self.flows.iter().map(|(key, ())| *key).collect();
+        for key in keys {
+            if let Some(flow) = tables.flow_so_far(key)
+                && !each(EventKind::FlowProgress(flow))
+            {
+                self.flows.remove(&key);
+            }
+        }
     }
 
-    /// The open TCP connections, by the kernel's own counters.
-    pub fn read_tcp(&self, tables: &mut Tables, each: impl FnMut(EventKind)) {
+    /// The open TCP connections, by the kernel's own counters; `each` as for flows.
+    pub fn read_tcp(&mut self, tables: &mut Tables, mut each: impl FnMut(EventKind) -> bool) {
         let cookies: Vec<u64> = self.tcp.iter().map(|(cookie, ())| *cookie).collect();
         let scanned = match tables.scan(&cookies) {
             Ok(scanned) => scanned,
             Err(e) => return log::warn!("{e:#}"),
         };
-        let open = scanned.iter().filter_map(decode::tcp_counters);
-        open.map(EventKind::TcpProgress).for_each(each);
+        for counters in scanned.iter().filter_map(decode::tcp_counters) {
+            if !each(EventKind::TcpProgress(counters)) {
+                self.tcp.remove(&counters.cookie);
+            }
+        }
     }
 }

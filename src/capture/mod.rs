@@ -153,27 +153,33 @@ impl Capture {
     }
 
     /// Passes on what no hook reports, if it is due: counters of what is open, and the ends
-    /// of packet sockets and stale entries. To be called after each drain.
-    pub fn poll(&mut self, mut each: impl FnMut(Event)) {
+    /// of packet sockets and stale entries. To be called after each drain. `each` returns whether
+    /// the flow or the connection is recorded: the counters of others are not read again.
+    pub fn poll(&mut self, mut each: impl FnMut(Event) -> bool) {
         if self.counters.is_due() {
             self.read_counters(&mut each);
         }
         if self.emptied && self.reaper.is_scan_due() {
             let (counters, now) = (&mut self.counters, boot_ns());
             self.reaper.scan(&mut self.tables, |kind| {
-                emit(counters, kind, now, &mut each);
+                emit(counters, kind, now, |event| {
+                    let _ = each(event);
+                });
             });
         }
     }
 
-    /// Passes on the counters of everything that is open, due or not.
-    pub fn read_counters(&mut self, mut each: impl FnMut(Event)) {
+    /// Passes on the counters of everything that is open, due or not; otherwise as
+    /// [`Capture::poll`].
+    pub fn read_counters(&mut self, mut each: impl FnMut(Event) -> bool) {
         let (begun, ns) = (Instant::now(), boot_ns());
-        let mut now = |kind| each(Event { ns, kind });
-        self.counters.read_flows(&self.tables, &mut now);
+        self.counters
+            .read_flows(&self.tables, |kind| each(Event { ns, kind }));
         if self.emptied {
             for end in self.reaper.end_packet_sockets(&self.tables, ns) {
-                emit(&mut self.counters, EventKind::FlowEnd(end), ns, &mut each);
+                emit(&mut self.counters, EventKind::FlowEnd(end), ns, |event| {
+                    let _ = each(event);
+                });
             }
         }
         self.counters
@@ -205,7 +211,7 @@ impl Capture {
 }
 
 /// An event that did not come through the ring buffer.
-fn emit(counters: &mut Counters, kind: EventKind, ns: u64, each: &mut impl FnMut(Event)) {
+fn emit(counters: &mut Counters, kind: EventKind, ns: u64, mut each: impl FnMut(Event)) {
     counters.observe(&kind);
     each(Event { ns, kind });
 }

@@ -120,7 +120,8 @@ impl Pipeline {
         if drained.events > 0 {
             self.schedule.saw_events();
         }
-        self.capture.poll(|event| attributor.handle(event, records));
+        self.capture
+            .poll(|event| attributor.handle_polled(event, records));
         attributor.tick(self.processed_ns, records);
         let begun = Instant::now();
         self.deliver()?;
@@ -150,7 +151,7 @@ impl Pipeline {
                 self.step()?;
             }
             self.capture
-                .read_counters(|event| self.attributor.handle(event, &mut self.records));
+                .read_counters(|event| self.attributor.handle_polled(event, &mut self.records));
         }
         let now_ns = clock::now_ns();
         if self.backlogged {

@@ -52,6 +52,8 @@ impl Schedule {
     /// Adapts the next drain to what the last one took, and what its records took in the
     /// sinks.
     pub fn adapt(&mut self, drained: Duration, delivered: Duration) {
+        // ending what a release left comes on top of the budget
+        let drained = drained.min(self.drain_budget);
         self.drain_budget = next_budget(self.drain_budget, drained, delivered);
     }
 }

@@ -38,7 +38,9 @@ pub trait Sink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SinkState {
     Open,
-    /// Its reader has gone: nothing more needs to be written.
+    /// Its reader has gone: nothing more needs to be written to it, and [`Pipeline::run`] ends.
+    ///
+    /// [`Pipeline::run`]: super::Pipeline::run
     Closed,
 }
 

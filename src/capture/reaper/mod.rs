@@ -16,12 +16,16 @@ use stale::StaleScan;
 
 /// How often stale entries are looked for.
 const STALE_INTERVAL: Duration = Duration::from_secs(20);
+/// And at most this part of the time: 1/50.
+const STALE_INTERVAL_SHARE: u32 = 50;
 
 pub struct Reaper {
     chains: Chains,
     packet_sockets: PacketSockets,
     stale: StaleScan,
     last_scan: Instant,
+    /// From `last_scan` to the next.
+    interval: Duration,
 }
 
 impl Reaper {
@@ -31,6 +35,7 @@ impl Reaper {
             packet_sockets: PacketSockets::default(),
             stale: StaleScan::default(),
             last_scan: Instant::now(),
+            interval: STALE_INTERVAL,
         }
     }
 
@@ -58,13 +63,16 @@ impl Reaper {
     }
 
     pub fn is_scan_due(&self) -> bool {
-        self.last_scan.elapsed() >= STALE_INTERVAL
+        self.last_scan.elapsed() >= self.interval
     }
 
     /// Deletes stale entries. Only when the ring buffer was read to its end.
     pub fn scan(&mut self, tables: &mut Tables, mut each: impl FnMut(EventKind)) {
+        let begun = Instant::now();
+        let found = self.stale.scan(tables);
         self.last_scan = Instant::now();
-        let found = match self.stale.scan(tables) {
+        self.interval = STALE_INTERVAL.max((self.last_scan - begun) * STALE_INTERVAL_SHARE);
+        let found = match found {
             Ok(found) => found,
             Err(e) => return log::warn!("{e:#}"),
         };

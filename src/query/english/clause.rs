@@ -72,10 +72,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             };
         }
         while self.take(BEEN) {}
-        if !self.take(VERBS) {
+        if !self.take(VERBS) && !self.take(FETCH) {
             return Err(self.refuse("\"hit\" or \"talked to\""));
         }
-        self.take(PREPOSITIONS);
+        let _ = self.take(FROM) || self.take(PREPOSITIONS);
         self.verb = Some(Relation::Lookups);
         self.bare_name = BareName::Nothing;
         self.expecting = None;

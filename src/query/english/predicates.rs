@@ -51,7 +51,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             if !self.take(PREPOSITIONS) {
                 return true;
             }
-            if self.next_is(VERBS) {
+            if self.next_is(VERBS) || self.next_is(FETCH) {
                 self.verb();
                 self.bare_name = BareName::Object;
             } else if self.take(RESOLVE) {

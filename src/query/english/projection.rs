@@ -155,7 +155,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok((Projection::Each, Relation::Connections));
         }
         // elsewhere, "using" introduces a port or protocol
-        let verbs = [VERBS, RESOLVE, LOOK, ASK, MAKE];
+        let verbs = [VERBS, FETCH, RESOLVE, LOOK, ASK, MAKE];
         if verbs.iter().any(|verbs| self.next_is(verbs)) || self.next_is(&["using"]) {
             let doing = self.words.get(self.next).is_some_and(doing);
             return Ok((

@@ -320,6 +320,35 @@ fn noun_can_follow_the_name_of_the_subject() {
 }
 
 #[test]
+fn verbs_of_fetching_are_verbs_of_contact() {
+    same_answers(
+        "which processes failed to connect to x.org",
+        &[
+            "which processes failed to download from x.org",
+            "which processes failed to fetch from x.org",
+        ],
+    );
+    same_answers(
+        "which names were resolved but never contacted",
+        &["which names were resolved but never downloaded from"],
+    );
+    same_answers(
+        "what is connecting to x.org",
+        &[
+            "what is downloading from x.org",
+            "what is pulling from x.org",
+        ],
+    );
+}
+
+/// Questions in other words.
+fn same_answers(question: &str, others: &[&str]) {
+    for other in others {
+        assert_eq!(understood(question), understood(other), "{other}");
+    }
+}
+
+#[test]
 fn yes_or_no_questions_list_actors() {
     let processes = |conditions| connections(Projection::Actors(Actors::Processes), conditions);
     mean(
