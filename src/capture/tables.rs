@@ -141,7 +141,7 @@ impl Tables {
 
 /// The keys of a map that changes meanwhile: if the one that was read last is deleted, the
 /// kernel begins again at the first, so that some come twice, and the number is bounded.
-fn keys<'m>(map: &'m MapMut<'_>) -> impl Iterator<Item = Vec<u8>> {
+fn keys(map: &MapMut<'_>) -> impl Iterator<Item = Vec<u8>> {
     map.keys().take(2 * map.max_entries() as usize)
 }
 
