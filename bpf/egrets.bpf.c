@@ -43,6 +43,8 @@ EXPORT(struct, egrets_sock);
 EXPORT(struct, egrets_open_sock);
 EXPORT(struct, egrets_scan);
 EXPORT(enum, egrets_scan_result);
+EXPORT(enum, egrets_exe_flag);
+EXPORT(enum, egrets_exe_view);
 EXPORT(enum, egrets_kind);
 EXPORT(enum, egrets_sock_kind);
 EXPORT(enum, egrets_flow_state);

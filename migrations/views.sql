@@ -61,7 +61,11 @@ SELECT
     o.container_id                                                 AS outer_container_id, -- the container that this one runs in
     o.name                                                         AS outer_container_name, -- its name
     c.raw,                                                         -- 1: from a raw socket
-    c.shared_pid                                                   -- another process that used the socket
+    c.shared_pid,                                                  -- another process that used the socket
+    p.exe_view,                                                    -- where the path exe holds: 'host', 'namespace', 'user_namespace', 'detached', 'memory'
+    p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
+    p.exe_device,                                                  -- its file system, MAJOR:MINOR
+    p.exe_inode                                                    -- its inode number
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id
