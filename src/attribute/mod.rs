@@ -152,6 +152,7 @@ impl Attributor {
                 parent_start_ns,
                 creator,
                 session,
+                uid: _,
             } => {
                 let new = self.processes.fork(pid, start_ns, ppid, parent_start_ns);
                 if new {

@@ -23,7 +23,7 @@ pub use container::{Container, ContainerDetails, ContainerTable, ContainerUpdate
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use loss::Gap;
 pub use name::{MAX_RIVALS, Name, Rival, Source};
-pub use process::{Ancestor, Process};
+pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
 
