@@ -103,6 +103,22 @@ struct {
 	__type(value, __u8);
 } mount_namespaces SEC(".maps");
 
+/*
+ * DNS of each user in the current period. An LRU, as users of a user namespace have many ids:
+ * one that is evicted starts again, and the sum of all is bounded on its own.
+ */
+struct dns_budget {
+	__u64 since;
+	__u64 bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32); /* uid */
+	__type(value, struct dns_budget);
+} dns_budgets SEC(".maps");
+
 #define HOOK_COPIES 3 /* programs each on fork, exec and exit */
 
 /*

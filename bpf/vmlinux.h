@@ -119,6 +119,7 @@ struct task_struct {
 	pid_t tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	u64 start_boottime;
 	void *cred;
 	char comm[16];
@@ -156,11 +157,19 @@ struct upid {
 };
 
 struct pid {
+	unsigned int level;
 	struct upid numbers[0];
 };
 
+struct user_namespace;
+
 struct cred {
 	kuid_t uid;
+	struct user_namespace *user_ns;
+};
+
+struct user_namespace {
+	int level;
 };
 
 struct mnt_namespace;
