@@ -35,6 +35,12 @@ static __always_inline bool is_dns_port(__u16 port)
 #define DNS_BUDGET_NS 1000000000ULL
 #define SYS_UID_MAX 999 /* login.defs(5) */
 
+struct dns_budget {
+	__u64 since;
+	__u64 bytes;
+};
+
+struct dns_budget dns_budgets[EGRETS_SHARES]; /* by share.h's ids */
 struct dns_budget dns_of_users;
 
 static __always_inline bool spend(__u64 *since, __u64 *bytes, __u64 now, __u32 cost, __u64 budget)
@@ -47,19 +53,14 @@ static __always_inline bool spend(__u64 *since, __u64 *bytes, __u64 now, __u32 c
 	return *bytes <= budget;
 }
 
-static __always_inline bool within_user_budget(__u32 uid, __u64 now, __u32 cost)
+static __always_inline bool within_user_budget(const struct egrets_sock *s, __u64 now, __u32 cost)
 {
-	bool is_system = uid <= SYS_UID_MAX;
-	struct dns_budget *user = bpf_map_lookup_elem(&dns_budgets, &uid);
+	bool is_system = s->owner.uid <= SYS_UID_MAX;
+	__u32 id = s->share & (EGRETS_SHARES - 1);
 
-	if (!user) {
-		struct dns_budget init = {.since = now};
+	barrier_var(id); /* keeps the bound on the register that is the index */
+	struct dns_budget *user = &dns_budgets[id];
 
-		bpf_map_update_elem(&dns_budgets, &uid, &init, BPF_NOEXIST);
-		user = bpf_map_lookup_elem(&dns_budgets, &uid);
-		if (!user)
-			return true;
-	}
 	if (!spend(&user->since, &user->bytes, now, cost,
 		   is_system ? DNS_SYSTEM_BUDGET : DNS_USER_BUDGET))
 		return false;
@@ -87,7 +88,7 @@ static __always_inline bool within_dns_budget(struct egrets_sock *s, __u32 len)
 	bool within = spend(&s->dns_budget_ts, &bytes, now, cost, DNS_BUDGET);
 
 	s->dns_bytes = bytes;
-	if (within && within_user_budget(s->owner.uid, now, cost))
+	if (within && within_user_budget(s, now, cost))
 		return true;
 	count_lost(EGRETS_DNS_BUDGET);
 	return false;
@@ -105,7 +106,7 @@ static __always_inline bool within_dns_budget(struct egrets_sock *s, __u32 len)
 		e = RESERVE_EXTRA(struct egrets_dns, EGRETS_DNS, size);                            \
 		if (!e)                                                                            \
 			return;                                                                    \
-		e->owner = s->owner;                                                               \
+		e->owner = *owner;                                                                 \
 		e->cookie = cookie;                                                                \
 		e->server = *server;                                                               \
 		e->ingress = ingress;                                                              \
@@ -122,8 +123,9 @@ static __always_inline bool within_dns_budget(struct egrets_sock *s, __u32 len)
 	}
 
 static __always_inline void copy_dns(struct __sk_buff *skb, const struct packet *p,
-				     struct egrets_sock *s, __u64 cookie,
-				     const struct egrets_endpoint *server, bool ingress, bool tcp)
+				     struct egrets_sock *s, const struct egrets_owner *owner,
+				     __u64 cookie, const struct egrets_endpoint *server,
+				     bool ingress, bool tcp)
 {
 	struct egrets_dns *e;
 	__u32 len = p->len;
