@@ -2,6 +2,8 @@
 //! trailing dot, unprintable bytes escaped as in RFC 1035 section 5.1. Pure; any bytes give a
 //! message or [`Malformed`].
 
+use std::borrow::Cow;
+
 use simple_dns::{OPCODE, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
 
 use super::record_data::{DNAME, RecordTarget, presentation};
@@ -79,10 +81,10 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
     if has_long_chain(bytes) || !records_fit(bytes) {
         return Err(Malformed);
     }
-    let packet = Packet::parse(bytes)?;
+    let (bytes, beyond) = first_records(bytes);
+    let packet = Packet::parse(&bytes)?;
     let mut text = 0;
-    let answers = packet.answers.iter().take(MAX_RECORDS);
-    let answers = answers.map(parsed).take_while(|record| {
+    let answers = packet.answers.iter().map(parsed).take_while(|record| {
         text += record.name.len() + record.data.len();
         text <= MAX_TEXT
     });
@@ -99,12 +101,28 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
     Ok(Message {
         id: packet.id(),
         response: packet.has_flags(PacketFlag::RESPONSE),
-        rcode: rcode(bytes),
+        rcode: rcode(&bytes),
         opcode_is_query: packet.opcode() == OPCODE::StandardQuery,
-        left_out: packet.answers.len() - answers.len(),
+        left_out: beyond + packet.answers.len() - answers.len(),
         questions: questions.collect(),
         answers,
     })
+}
+
+/// The message without the records beyond [`MAX_RECORDS`], and how many of its answer those are:
+/// what nobody reads must cost nothing.
+fn first_records(bytes: &[u8]) -> (Cow<'_, [u8]>, usize) {
+    const ANSWERS: usize = 6;
+    const OTHER_SECTIONS: std::ops::Range<usize> = 8..12;
+    let answers = bytes.get(ANSWERS..ANSWERS + 2);
+    let answers = answers.map_or(0, |n| usize::from(u16::from_be_bytes([n[0], n[1]])));
+    if answers <= MAX_RECORDS || bytes.len() < OTHER_SECTIONS.end {
+        return (bytes.into(), 0);
+    }
+    let mut fewer = bytes.to_vec();
+    fewer[ANSWERS..ANSWERS + 2].copy_from_slice(&(MAX_RECORDS as u16).to_be_bytes());
+    fewer[OTHER_SECTIONS].fill(0);
+    (fewer.into(), answers - MAX_RECORDS)
 }
 
 /// Whether the addresses and names in the answer have a length that their type can have. Programs
