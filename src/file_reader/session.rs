@@ -2,6 +2,7 @@
 //! long as it chooses.
 
 use std::io::{self, Read};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -82,7 +83,12 @@ impl Session {
             path: path.into(),
             max,
         })?;
-        match self.reply(limit)?.context("its reader takes too long")? {
+        let reply = self.reply(limit)?;
+        if reply.is_none() {
+            // A late reply must not pass for that to another request.
+            self.stream.shutdown(Shutdown::Both)?;
+        }
+        match reply.context("its reader takes too long")? {
             Reply::Content(_, bytes) => Ok(bytes),
             Reply::Refused(why) => bail!(why),
             Reply::Unchanged => bail!("no content"),
