@@ -130,6 +130,7 @@ impl Scenario {
                 cookie,
                 server: SERVER,
                 ingress,
+                denied: false,
                 segment: None,
                 payload,
                 message_size: None,
@@ -146,6 +147,10 @@ impl Scenario {
             dst,
             raw: false,
             shared_pid: None,
+            inbound: false,
+            denied: false,
+            first_hop: None,
+            route: 0,
         };
         self.handle(EventKind::Connect(connect))
             .expect("an opened connection")
