@@ -121,6 +121,7 @@ struct task_struct {
 	pid_t tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	u64 start_boottime;
 	void *cred;
 	char comm[16];
@@ -157,6 +158,7 @@ struct upid {
 };
 
 struct pid {
+	unsigned int level;
 	struct upid numbers[0];
 };
 

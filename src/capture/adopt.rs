@@ -252,6 +252,8 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
         netns: owner.netns,
         mntns_id: owner.mntns.id,
         mntns: owner.mntns.inode,
+        foreign: owner.foreign.into(),
+        pad: 0,
         comm,
     }
 }
@@ -296,6 +298,8 @@ mod tests {
                 uid: 8,
                 netns: 9,
                 mntns: 10,
+                foreign: 1,
+                pad: 0,
                 login_uid,
                 comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
             };

@@ -211,6 +211,7 @@ pub fn owner(o: &types::egrets_owner) -> Owner {
             id: o.mntns_id,
             inode: o.mntns,
         },
+        foreign: o.foreign != 0,
         comm: text(comm),
     }
 }

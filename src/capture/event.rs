@@ -31,6 +31,8 @@ pub struct Owner {
     pub netns: u32,
     pub netns_cookie: u64,
     pub mntns: MountNamespace,
+    /// Its user or pid namespace is not the host's.
+    pub foreign: bool,
     pub comm: String,
 }
 

@@ -34,6 +34,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         group: args.group.as_deref().map(store::group_id).transpose()?,
         own_directory: args.db.db.is_none(),
     };
+    let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
     let start_ts = clock::now_ts();
     let store = open_store(args, &path, &access, &capture, start_ts)?;
@@ -43,7 +44,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         sinks.push(Box::new(live::printer(args.json, start_ts, run)));
     }
     let hook_set = capture.hook_set;
-    let settings = live::settings(&args.live, &capture, around_command);
+    let settings = live::settings(&args.live, &capture, files, around_command);
     let mut pipeline = Pipeline::new(capture, settings, sinks);
     if around_command {
         return record_command(pipeline, args, &path, &signals);

@@ -13,6 +13,7 @@ fn owner(pid: u32, start_ns: u64, comm: &str) -> Owner {
         netns: 2,
         netns_cookie: 3,
         mntns: Default::default(),
+        foreign: false,
         comm: comm.into(),
     }
 }
