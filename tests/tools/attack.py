@@ -52,17 +52,18 @@ def hold_all(processes, each):
         os.waitpid(child, 0)
 
 
-def sockets(target, processes):
-    """Idle UDP sockets, each with a flow of its own."""
+def sockets(processes):
+    """Idle UDP sockets with a flow each, from addresses of their own: all have the ports of one."""
 
-    def fill(_):
+    def fill(process):
         kept = []
         for i in range(files(20_000)):
             if not going():
                 break
             try:
                 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                s.connect((target, 1 + i % 60_000))
+                s.bind((f"127.{1 + process}.{i >> 8}.{i & 255}", 1024))
+                s.connect(("127.0.0.1", 9))
                 kept.append(s)
                 s.send(b"x")
             except OSError:
