@@ -246,7 +246,7 @@ fn end_attackers() {
     }
 }
 
-/// The victim's traffic. What failed of it: then its rows can't be told right from wrong.
+/// The victim's traffic. What failed of it: then its rows can't be judged.
 fn act(setting: &Setting) -> Vec<String> {
     let id = VICTIM.to_string();
     let named = NAMED.to_string();

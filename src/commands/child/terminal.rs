@@ -237,7 +237,7 @@ impl Copier {
                 return;
             }
             if stop {
-                // Until there is no more.
+                // Until there has ended.
                 while let Ok(true) = self.copy_output() {}
                 return;
             }

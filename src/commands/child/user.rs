@@ -17,7 +17,7 @@ impl Credentials {
     /// None: the command runs as egrets does.
     ///
     /// # Errors
-    /// SUDO_UID or SUDO_GID is set and nobody's: guessing could run the command as root.
+    /// SUDO_UID or SUDO_GID is set and no user's or group's: guessing could run the command as root.
     pub fn of_caller() -> Result<Option<Credentials>> {
         if !Uid::effective().is_root() {
             return Ok(None);
