@@ -317,6 +317,7 @@ fn peak_kib(pid: u32) -> u64 {
 const TYPES: &str = "
 import fcntl, os, signal, sys, termios
 print(os.get_terminal_size(0), flush=True)
+os.close(os.open(os.ttyname(0), os.O_RDWR))
 for path in ('/dev/stdin', '/dev/stdout', '/dev/stderr', '/dev/tty', sys.argv[1]):
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOCTTY)

@@ -47,6 +47,9 @@ impl HeldChild {
         let terminal = Terminal::open_if_needed().context("a terminal for the command")?;
         if let Some(terminal) = &terminal {
             terminal.give_to(&mut command)?;
+            if let Some(user) = &credentials {
+                terminal.give_to_user(user.uid())?;
+            }
         }
         let has_terminal = terminal.is_some();
         let (ready, report) = pipe_with(PipeFlags::CLOEXEC).context("a pipe")?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, OFlags, fcntl_setfl, fstat};
+use rustix::fs::{FileType, OFlags, Uid, fcntl_setfl, fstat};
 use rustix::process::{Pid, Signal, getpgrp, kill_current_process_group, kill_process_group};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
@@ -87,6 +87,15 @@ impl Terminal {
         };
         terminal.copy_size();
         Ok(Some(terminal))
+    }
+
+    /// Makes it the user's, who may open it by its name then.
+    pub fn give_to_user(&self, uid: u32) -> Result<()> {
+        if let Some(slave) = &self.slave {
+            let uid = Some(Uid::from_raw(uid));
+            rustix::fs::fchown(slave, uid, None).context("the terminal's owner")?;
+        }
+        Ok(())
     }
 
     /// Replaces what is a terminal of the command's stdin, stdout and stderr.
@@ -237,7 +246,7 @@ impl Copier {
                 return;
             }
             if stop {
-                // Until there has ended.
+                // Until none is left.
                 while let Ok(true) = self.copy_output() {}
                 return;
             }

@@ -39,6 +39,10 @@ impl Credentials {
         Ok(Some(Credentials { user, groups }))
     }
 
+    pub fn uid(&self) -> u32 {
+        self.user.uid.as_raw()
+    }
+
     /// The variables that name the user and what belongs to a session of theirs, as in
     /// `sudo -u`; the others stay.
     pub fn set_environment(&self, command: &mut Command) {
