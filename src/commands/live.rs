@@ -2,6 +2,8 @@
 
 use std::io::{BufWriter, stdout};
 
+use anyhow::Result;
+
 use crate::attribute::Settings;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
@@ -9,6 +11,7 @@ use crate::cli::LiveArgs;
 use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::print::{LineFormat, Printer};
+use crate::privileges::{self, CapabilitySet};
 
 /// How attribution works in this run; `only_tracked` limits it to one process and its
 /// descendants.
@@ -40,6 +43,14 @@ pub fn file_reader() -> Option<FileReader> {
             None
         }
     }
+}
+
+/// Drops what only the start takes; `more` is kept beside what attribution needs: reading /proc
+/// and the files of container runtimes. Whatever needs more than that has to be started before,
+/// and threads after it, as they keep the privileges that they begin with.
+pub fn drop_privileges(capture: &Capture, more: CapabilitySet) -> Result<()> {
+    let keep = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | more;
+    privileges::drop_to(keep, || capture.can_read())
 }
 
 /// The live log on stdout.
