@@ -130,7 +130,6 @@ impl Scenario {
                 cookie,
                 server: SERVER,
                 ingress,
-                denied: false,
                 segment: None,
                 payload,
                 message_size: None,
