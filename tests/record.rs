@@ -357,7 +357,7 @@ fn server_with_many_peers_has_few_rows_and_all_bytes() {
 }
 
 /// An option of a socket, as setsockopt(2) takes it.
-fn set(socket: &UdpSocket, level: i32, name: i32, value: &[u8]) {
+fn set(socket: &impl AsRawFd, level: i32, name: i32, value: &[u8]) {
     // SAFETY: a valid descriptor; the kernel reads that many bytes of value.
     let error = unsafe {
         let data = value.as_ptr().cast();
@@ -428,12 +428,19 @@ fn first_hop_of_a_source_route_is_part_of_the_row() {
     }
     let recording = Recording::start(&net);
     net.near(|| {
-        let strict4 = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let datagrams = UdpSocket::bind("0.0.0.0:0").unwrap();
         let hop4: Ipv4Addr = FAR4.parse().unwrap();
         // loose source route and record, RFC 791; then the end of the options
         let option = [&[131, 7, 4][..], &hop4.octets(), &[0]].concat();
-        set(&strict4, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
-        strict4.send_to(&[b'x'; 100], "203.0.113.80:4443").unwrap();
+        set(&datagrams, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
+        datagrams
+            .send_to(&[b'x'; 100], "203.0.113.80:4443")
+            .unwrap();
+        let stream = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        set(&stream, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
+        stream.set_nonblocking(true).unwrap();
+        let to: std::net::SocketAddr = "203.0.113.81:4443".parse().unwrap();
+        assert!(stream.connect(&to.into()).is_err(), "it is in progress");
         let segments = UdpSocket::bind("[::]:0").unwrap();
         let (end, hop6): (Ipv6Addr, Ipv6Addr) =
             ("fd99::80".parse().unwrap(), FAR6.parse().unwrap());
@@ -446,10 +453,11 @@ fn first_hop_of_a_source_route_is_part_of_the_row() {
         segments.send_to(&[b'x'; 7], "[fd99::80]:4443").unwrap();
     });
     recording.save(&db);
-    let columns = "dst_ip, first_hop, tx_bytes";
+    let columns = "dst_ip, first_hop, coalesce(tx_bytes, 0)";
     let rows = format!("SELECT {columns} FROM egress WHERE dst_port = 4443 ORDER BY 1, 3");
     let routed = [
         ["203.0.113.80", FAR4, "100"],
+        ["203.0.113.81", FAR4, "0"],
         ["fd99::80", "", "7"],
         ["fd99::80", FAR6, "100"],
     ];
