@@ -75,14 +75,16 @@ impl Attributor {
             no_args: settings.no_args,
         });
         processes.seed();
+        let cgroups = CgroupPaths::read(&settings.cgroup_root);
+        let containers = Containers::start(&settings.cgroup_root, cgroups.all());
         Attributor {
             names: NameTable::new(settings.max_names),
-            cgroups: CgroupPaths::read(&settings.cgroup_root),
+            cgroups,
             connections: Connections::new(),
             clock_offset_ns: 0,
             settings,
             processes,
-            containers: Containers::start(),
+            containers,
             queries: PendingQueries::default(),
             resolvers: Resolvers::default(),
             hosts: HostsFiles::start(),
@@ -216,7 +218,7 @@ impl Attributor {
                     self.cgroups.add(id, &path);
                 }
                 // Queries its details before its first process connects.
-                self.containers.of(&path, out);
+                self.containers.created(&path, out);
             }
             EventKind::Attach {
                 pid,
