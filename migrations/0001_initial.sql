@@ -55,6 +55,7 @@ CREATE TABLE address (
 CREATE TABLE container (
     id            INTEGER PRIMARY KEY,
     container_id  TEXT    NOT NULL,             -- 64 hexadecimal digits for the usual runtimes
+    uid           INTEGER NOT NULL DEFAULT 0,   -- user who may create its cgroup
     runtime       TEXT,                         -- 'docker', 'podman', 'crio', 'containerd', ...
     name          TEXT,
     image         TEXT,

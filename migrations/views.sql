@@ -69,7 +69,8 @@ SELECT
     p.exe_view,                                                    -- where the path exe holds: 'host', 'namespace', 'user_namespace', 'detached', 'memory'
     p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
     p.exe_device,                                                  -- its file system, MAJOR:MINOR
-    p.exe_inode                                                    -- its inode number
+    p.exe_inode,                                                   -- its inode number
+    k.uid                                                          AS container_uid -- user whose container it is; 0: root's
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id

@@ -26,7 +26,7 @@ impl Attributor {
             .as_deref()
             .and_then(|path| self.containers.of(path, out));
         let group = match &container {
-            Some(container) => Some(Rc::from(container.id.as_str())),
+            Some(container) => Some(container.key()),
             None => cgroup.clone(),
         };
         let contained = container.is_some() || owner.foreign;
@@ -106,15 +106,19 @@ impl Attributor {
 
     fn records_connection(&self, actor: &Actor, dst: Endpoint) -> bool {
         let excludes = &self.settings.exclude;
-        let excluded = excludes.iter().any(|e| e.matches(dst, &actor.process));
+        let is_hosts = |process: &Process| self.processes.runs_hosts_file(process);
+        let excluded = excludes
+            .iter()
+            .any(|e| e.matches(dst, &actor.process, is_hosts));
         !excluded && self.records_process(&actor.node)
     }
 
     pub(super) fn records_lookup(&self, actor: &Actor, server: Endpoint) -> bool {
         let excludes = &self.settings.exclude;
+        let is_hosts = |process: &Process| self.processes.runs_hosts_file(process);
         let excluded = excludes
             .iter()
-            .any(|e| e.matches_lookup(server, &actor.process));
+            .any(|e| e.matches_lookup(server, &actor.process, is_hosts));
         !excluded && self.records_process(&actor.node)
     }
 

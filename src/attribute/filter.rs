@@ -13,30 +13,46 @@ pub enum Exclude {
     Loopback,
     Net(IpNet),
     Port(u16),
-    /// By comm or the executable's file name.
-    Process(String),
+    /// By the executable's file name or path. Not by its short name, which a process gives itself.
+    Program(String),
 }
 
 impl Exclude {
     /// Whether it excludes a lookup of a process. The resolver's address does not count: it may
     /// be a stub on loopback.
-    pub fn matches_lookup(&self, server: Endpoint, process: &Process) -> bool {
+    pub fn matches_lookup(
+        &self,
+        server: Endpoint,
+        process: &Process,
+        is_hosts: impl Fn(&Process) -> bool,
+    ) -> bool {
         match self {
             Exclude::Loopback | Exclude::Net(_) => false,
-            Exclude::Port(_) | Exclude::Process(_) => self.matches(server, process),
+            Exclude::Port(_) | Exclude::Program(_) => self.matches(server, process, is_hosts),
         }
     }
 
-    /// Whether it excludes a connection of a process.
-    pub fn matches(&self, dst: Endpoint, process: &Process) -> bool {
+    /// Whether it excludes a connection of a process. `is_hosts` tells whether the executable is
+    /// the file at its path on the host.
+    pub fn matches(
+        &self,
+        dst: Endpoint,
+        process: &Process,
+        is_hosts: impl Fn(&Process) -> bool,
+    ) -> bool {
         match self {
             Exclude::Loopback | Exclude::Net(_) if dst == UNKNOWN => false,
             Exclude::Loopback => dst_scope(dst.ip) == "loopback",
             Exclude::Net(net) => net.contains(&dst.ip),
             Exclude::Port(port) => dst.port == *port,
-            Exclude::Process(name) => {
-                let file = process.exe.as_deref().and_then(|e| e.rsplit('/').next());
-                process.comm == *name || file == Some(name)
+            Exclude::Program(program) => {
+                let path = process.exe.as_deref().unwrap_or_default();
+                let is_named = match program.starts_with('/') {
+                    true => path == program,
+                    // a user may give any name to a file of their own
+                    false => process.exe_file.root_only && path.rsplit('/').next() == Some(program),
+                };
+                is_named && is_hosts(process)
             }
         }
     }
@@ -61,12 +77,14 @@ impl FromStr for Exclude {
                 Err(_) => bail!("invalid port {text}: ports are 0 to 65535"),
             };
         }
-        if text.is_empty() || text.contains('/') || text.contains(':') {
+        let is_path = text.starts_with('/') && !text.ends_with('/');
+        let is_name = !text.is_empty() && !text.contains('/') && !text.contains(':');
+        if !is_path && !is_name {
             bail!(
-                "expected loopback, a network (10.0.0.0/8), an address, a port (443) or a process name (curl)"
+                "expected loopback, a network (10.0.0.0/8), an address, a port (443), a program of root's (curl) or a program's path (/opt/agent/bin/agent)"
             );
         }
-        Ok(Exclude::Process(text.to_string()))
+        Ok(Exclude::Program(text.to_string()))
     }
 }
 
@@ -78,15 +96,38 @@ mod tests {
     fn each_form_is_recognized() {
         assert_eq!("loopback".parse::<Exclude>().unwrap(), Exclude::Loopback);
         assert_eq!("443".parse::<Exclude>().unwrap(), Exclude::Port(443));
-        assert_eq!(
-            "curl".parse::<Exclude>().unwrap(),
-            Exclude::Process("curl".into())
-        );
+        for program in ["curl", "/opt/agent/bin/agent"] {
+            let exclude = program.parse::<Exclude>().unwrap();
+            assert_eq!(exclude, Exclude::Program(program.into()));
+        }
         for net in ["10.0.0.0/8", "10.1.2.3", "fd00::/8", "::1"] {
             assert!(matches!(net.parse(), Ok(Exclude::Net(_))), "{net}");
         }
-        for bad in ["", "70000", "10.0.0.0/40", "a/b", "x:y"] {
+        for bad in ["", "70000", "10.0.0.0/40", "a/b", "x:y", "/usr/bin/"] {
             assert!(bad.parse::<Exclude>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn program_is_excluded_by_its_file_and_not_by_a_name_that_it_gives_itself() {
+        let excluded = |exclude: &str, exe: &str, root_only: bool, is_hosts: bool| {
+            let mut process = crate::model::builders::process("agent");
+            process.exe = Some(exe.into());
+            process.exe_file.root_only = root_only;
+            let exclude = exclude.parse::<Exclude>().unwrap();
+            exclude.matches(UNKNOWN, &process, |_| is_hosts)
+        };
+        assert!(excluded("agent", "/usr/sbin/agent", true, true));
+        assert!(!excluded("agent", "/usr/bin/python3", true, true));
+        assert!(!excluded("agent", "/home/eve/agent", false, true));
+        assert!(!excluded("agent", "/usr/sbin/agent", true, false));
+        assert!(excluded("/home/ci/agent", "/home/ci/agent", false, true));
+        assert!(!excluded("/home/ci/agent", "/home/ci/agent", false, false));
+        assert!(!excluded(
+            "/usr/sbin/agent",
+            "/x/usr/sbin/agent",
+            true,
+            true
+        ));
     }
 }

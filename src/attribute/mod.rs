@@ -88,14 +88,17 @@ impl Attributor {
         });
         processes.seed();
         let hosts = HostsFiles::new(settings.files.clone());
+        let cgroups = CgroupPaths::read(&settings.cgroup_root);
+        let containers =
+            Containers::start(&settings.cgroup_root, cgroups.all(), settings.files.clone());
         Attributor {
             names: NameTable::new(settings.max_names),
-            cgroups: CgroupPaths::read(&settings.cgroup_root),
+            cgroups,
             connections: Connections::new(),
             clock_offset_ns: 0,
             settings,
             processes,
-            containers: Containers::start(),
+            containers,
             queries: PendingQueries::default(),
             resolvers: Resolvers::new(host_netns()),
             hosts,
@@ -234,7 +237,7 @@ impl Attributor {
                     self.cgroups.add(id, &path);
                 }
                 // Queries its details before its first process connects.
-                self.containers.of(&path, out);
+                self.containers.created(&path, out);
             }
             EventKind::Attach {
                 pid,

@@ -29,8 +29,8 @@ pub struct LiveArgs {
     /// Stop after this time, e.g. 60s, 10m, 1h 30m
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Leave out loopback, a network (10.0.0.0/8), an address, a port (443) or a
-    /// process name (curl); can be repeated
+    /// Leave out loopback, a network (10.0.0.0/8), an address, a port (443), a program of
+    /// root's (curl) or a program's path (/opt/agent/bin/agent); can be repeated
     #[arg(long, value_name = "WHAT", value_parser = Exclude::from_str)]
     pub exclude: Vec<Exclude>,
     /// Maximum number of DNS answers to remember for naming connections

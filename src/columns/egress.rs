@@ -329,4 +329,12 @@ pub const EGRESS: &[ColumnDef] = &[
     .stored()
     .doc("its inode number there")
     .null(AS_EXE),
+    process("container_uid", "integer", |p, _| {
+        p.container.as_ref().map(|k| k.uid).into()
+    })
+    .doc(
+        "the user who may create the container's cgroup: 0 for root's runtimes, otherwise the user of \
+         a rootless one. All that is shown of such a container is what this user's files say",
+    )
+    .null("not in a container"),
 ];

@@ -12,8 +12,18 @@ pub struct Container {
     pub id: String,
     /// From its cgroup path. Some paths do not say; see [`ContainerDetails::runtime`].
     pub runtime: Option<&'static str>,
+    /// The user who may create its cgroup: 0, or the one whom the cgroup around it is delegated to.
+    /// The id alone proves nothing, as every process can read it.
+    pub uid: u32,
     /// The container that it runs in.
     pub outer: Option<Rc<Container>>,
+}
+
+impl Container {
+    /// A key that another user's container with the same id does not have.
+    pub fn key(&self) -> Rc<str> {
+        format!("{}/{}", self.uid, self.id).into()
+    }
 }
 
 /// New details of a container. The first one precedes every record that refers to it.
@@ -167,6 +177,7 @@ mod tests {
             serial,
             id: "c1".into(),
             runtime: None,
+            uid: 0,
             outer: None,
         };
         let details = ContainerDetails {

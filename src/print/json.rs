@@ -103,6 +103,7 @@ mod tests {
     /// With a value in every column.
     fn full_connection() -> Connection {
         let container = |serial, outer| Container {
+            uid: 0,
             serial,
             id: format!("id{serial}"),
             runtime: None,

@@ -165,6 +165,7 @@ mod tests {
         let output = Output::default();
         let mut printer = Printer::new(LineFormat::Text, Box::new(output.clone()), 0, Run::new(0));
         let container = Rc::new(Container {
+            uid: 0,
             serial: 1,
             id: "c1".into(),
             runtime: None,

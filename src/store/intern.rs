@@ -280,8 +280,10 @@ impl Interner {
             Some(outer) => Some(self.container(db, outer)?),
             None => None,
         };
-        db.prepare_cached("INSERT INTO container (container_id, outer_id) VALUES (?1, ?2)")?
-            .execute(params![container.id, outer])?;
+        db.prepare_cached(
+            "INSERT INTO container (container_id, uid, outer_id) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![container.id, container.uid, outer])?;
         let id = db.last_insert_rowid();
         self.containers.0.insert(container.serial, id);
         self.write_container_details(db, container)?;

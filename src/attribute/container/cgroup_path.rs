@@ -39,6 +39,7 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
         };
         let found = match is_id(id) {
             true => (runtime, id),
+            false if is_build_step(id, parent, runtime) => (Some(BUILDKIT), id),
             false => system_container(path, parts[i], parent, parts.get(i + 1).copied())?,
         };
         let above = parts[..i].iter().map(|p| p.len() + 1).sum::<usize>();
@@ -48,6 +49,20 @@ pub fn container(path: &str) -> Option<ContainerPath<'_>> {
             above: &path[..above.saturating_sub(1)],
         })
     })
+}
+
+/// The runtime of a step of a build, which dockerd or buildkitd runs itself.
+pub const BUILDKIT: &str = "buildkit";
+
+/// A RUN step of BuildKit: `buildkit/ID`, or with the systemd driver `docker-ID.scope`
+/// (executor/runcexecutor/executor.go). Its id has 25 digits of base 36 (identity/randomid.go).
+fn is_build_step(id: &str, parent: &str, runtime: Option<&str>) -> bool {
+    let is_step = match runtime {
+        None => parent == BUILDKIT,
+        Some(runtime) => runtime == "docker",
+    };
+    let is_digit = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase();
+    is_step && id.len() == 25 && id.bytes().all(is_digit)
 }
 
 /// A system container, whose id is a name: LXC's `lxc.payload.NAME` or `lxc/NAME`
@@ -112,12 +127,10 @@ fn bare_runtime(parent: &str) -> Option<&'static str> {
     }
 }
 
-/// The user whose service manager (`user@UID.service`) a cgroup is below.
-pub fn user(path: &str) -> Option<u32> {
-    let unit = path
-        .split('/')
-        .find_map(|part| part.strip_prefix("user@"))?;
-    unit.strip_suffix(".service")?.parse().ok()
+/// The user whose service manager (`user@UID.service`) a cgroup is: systemd delegates it.
+pub fn user(name: &str) -> Option<u32> {
+    let uid = name.strip_prefix("user@")?;
+    uid.strip_suffix(".service")?.parse().ok()
 }
 
 /// 64 hexadecimal digits, as the managers of OCI runtimes generate them.
@@ -185,6 +198,23 @@ mod tests {
             let found = container(&path).map(|c| (c.runtime, c.id));
             assert_eq!(found, Some((runtime, ID)), "{path}");
         }
+    }
+
+    #[test]
+    fn steps_of_builds_are_containers() {
+        let step = "x3qk1v0p9f2mzt7ayc5s8n4db";
+        for path in [
+            format!("/docker/buildkit/{step}"),
+            format!("/system.slice/docker-{step}.scope"),
+        ] {
+            let found = container(&path).unwrap();
+            assert_eq!(
+                (found.runtime, found.id),
+                (Some("buildkit"), step),
+                "{path}"
+            );
+        }
+        assert_eq!(container("/buildkit/short"), None);
     }
 
     #[test]
@@ -267,11 +297,8 @@ mod tests {
             Some("app-x.scope")
         );
         assert_eq!(unit("/system.slice"), None);
-        assert_eq!(
-            user("/user.slice/user-1000.slice/user@1000.service/x"),
-            Some(1000)
-        );
-        assert_eq!(user("/system.slice"), None);
+        assert_eq!(user("user@1000.service"), Some(1000));
+        assert_eq!(user("user-1000.slice"), None);
     }
 
     proptest! {

@@ -51,6 +51,10 @@ impl CgroupPaths {
         }
     }
 
+    pub fn all(&self) -> impl Iterator<Item = &str> {
+        self.by_id.iter().map(|(_, path)| &**path)
+    }
+
     pub fn add(&mut self, id: u64, path: &str) {
         self.by_id.insert(id, path.into());
     }

@@ -4,6 +4,9 @@
 
 pub mod cgroup_path;
 mod cgroups;
+mod delegation;
+mod entries;
+mod query_budget;
 mod runtime;
 mod table;
 

@@ -3,23 +3,30 @@
 //! restart, becomes another [`Container`]: what it did before keeps its old name.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
+use std::time::Instant;
 
 use hashlink::LruCache;
 
 use super::cgroup_path;
+use super::delegation::Delegation;
+use super::entries::Entries;
+use super::query_budget::QueryBudgets;
 use super::runtime::{ContainerChange, DetailsQuery, RuntimeUpdate, Runtimes};
-use crate::attribute::users;
+use crate::file_reader::FileReader;
 use crate::model::{Container, ContainerDetails, ContainerUpdate, Details, Record};
 
-/// Containers kept: those with the latest traffic.
-const MAX_CONTAINERS: usize = 4096;
+/// Ids of root's containers kept, so that no user's cgroup passes for one.
+const MAX_SYSTEM_IDS: usize = 65_536;
 /// Changes that wait for their time. Beyond that the oldest is applied early.
 const MAX_PENDING_CHANGES: usize = 1024;
 
 pub struct Containers {
-    entries: LruCache<String, Entry>,
+    entries: Entries<Entry>,
+    delegation: Delegation,
+    system_ids: LruCache<String, ()>,
+    budgets: QueryBudgets,
     runtimes: Runtimes,
     /// Docker's changes with their time (nanoseconds since 1970) and container id, while
     /// earlier kernel events are still to be handled.
@@ -83,6 +90,7 @@ impl Entry {
                     serial: *serial,
                     id: container.id.clone(),
                     runtime: container.runtime,
+                    uid: container.uid,
                     outer: container.outer.clone(),
                 };
                 self.start(renamed, details, out);
@@ -97,12 +105,39 @@ impl Entry {
 }
 
 impl Containers {
-    pub fn start() -> Containers {
-        Containers {
-            entries: LruCache::new(MAX_CONTAINERS),
-            runtimes: Runtimes::start(),
+    /// With the paths of the cgroups that exist now, and the root of the cgroup2 hierarchy.
+    pub fn start<'a>(
+        cgroup2: &Path,
+        existing: impl Iterator<Item = &'a str>,
+        files: Option<FileReader>,
+    ) -> Containers {
+        let mut containers = Containers {
+            entries: Entries::new(),
+            delegation: Delegation::new(cgroup2),
+            system_ids: LruCache::new(MAX_SYSTEM_IDS),
+            budgets: QueryBudgets::default(),
+            runtimes: Runtimes::start(files),
             pending_changes: VecDeque::new(),
             serial: 0,
+        };
+        for path in existing {
+            containers.register(path);
+        }
+        containers
+    }
+
+    /// A cgroup was created: as [`of`](Containers::of).
+    pub fn created(&mut self, path: &str, out: &mut Vec<Record>) -> Option<Rc<Container>> {
+        self.register(path);
+        self.of(path, out)
+    }
+
+    /// Remembers the id of one of root's containers.
+    fn register(&mut self, path: &str) {
+        if let Some(found) = cgroup_path::container(path)
+            && self.delegation.owner(found.above) == 0
+        {
+            self.system_ids.insert(found.id.to_string(), ());
         }
     }
 
@@ -110,9 +145,16 @@ impl Containers {
     /// queried.
     pub fn of(&mut self, path: &str, out: &mut Vec<Record>) -> Option<Rc<Container>> {
         let found = cgroup_path::container(path)?;
+        let uid = self.delegation.owner(found.above);
+        let is_taken = self.system_ids.contains_key(found.id);
+        let is_name = matches!(found.runtime, Some("lxc" | "systemd-nspawn"));
+        if uid != 0 && (is_taken || is_name) {
+            // Another container has this id, or any may have this name: the user's cgroup is none.
+            return self.of(found.above, out);
+        }
         if let Some(container) = self
             .entries
-            .get(found.id)
+            .get(uid, found.id)
             .and_then(|e| e.container.as_ref())
         {
             return Some(Rc::clone(container));
@@ -123,13 +165,15 @@ impl Containers {
                 name: Some(cgroup_path::unescaped(found.id)),
                 ..ContainerDetails::default()
             }),
-            runtime => {
-                let home = cgroup_path::user(path).and_then(users::home);
-                match self.query(found.id, runtime, home) {
-                    true => Details::Pending,
-                    false => Details::Unknown,
-                }
-            }
+            // The steps of all builds have the builder's name.
+            Some(cgroup_path::BUILDKIT) => Details::from(ContainerDetails {
+                name: Some(cgroup_path::BUILDKIT.into()),
+                ..ContainerDetails::default()
+            }),
+            runtime => match self.query(found.id, runtime, uid) {
+                true => Details::Pending,
+                false => Details::Unknown,
+            },
         };
         // Ends: each call has a shorter path.
         let outer = self.of(found.above, out);
@@ -138,22 +182,34 @@ impl Containers {
             serial: self.serial,
             id: found.id.to_string(),
             runtime: found.runtime,
+            uid,
             outer,
         };
-        Some(self.update(found.id, |entry, _| entry.start(container, details, out)))
+        Some(self.update(uid, found.id, |entry, _| {
+            entry.start(container, details, out)
+        }))
     }
 
-    /// Queries a container's details; false where too many queries wait already.
-    fn query(&self, id: &str, runtime: Option<&'static str>, home: Option<PathBuf>) -> bool {
+    /// Queries a container's details; false where too many queries wait already, or this user has
+    /// used their share.
+    fn query(&mut self, id: &str, runtime: Option<&'static str>, uid: u32) -> bool {
+        if uid != 0 && !self.budgets.take(uid, Instant::now()) {
+            return false;
+        }
         let id = id.to_string();
-        self.runtimes.query(DetailsQuery { id, runtime, home })
+        self.runtimes.query(DetailsQuery { id, runtime, uid })
     }
 
     /// Changes the entry of an id, which becomes the one used last.
-    fn update<T>(&mut self, id: &str, change: impl FnOnce(&mut Entry, &mut u64) -> T) -> T {
-        let mut entry = self.entries.remove(id).unwrap_or_default();
+    fn update<T>(
+        &mut self,
+        uid: u32,
+        id: &str,
+        change: impl FnOnce(&mut Entry, &mut u64) -> T,
+    ) -> T {
+        let mut entry = self.entries.remove(uid, id).unwrap_or_default();
         let result = change(&mut entry, &mut self.serial);
-        self.entries.insert(id.to_string(), entry);
+        self.entries.insert(uid, id, entry);
         result
     }
 
@@ -162,7 +218,9 @@ impl Containers {
     pub fn poll_updates(&mut self, out: &mut Vec<Record>) {
         for update in self.runtimes.updates().collect::<Vec<_>>() {
             match update {
-                RuntimeUpdate::Answer { id, details } => self.answered(&id, details, out),
+                RuntimeUpdate::Answer { uid, id, details } => {
+                    self.answered(uid, &id, details, out);
+                }
                 RuntimeUpdate::Changed { id, ts, change } => {
                     self.pending_changes.push_back((ts, id, change));
                     if self.pending_changes.len() > MAX_PENDING_CHANGES {
@@ -189,7 +247,8 @@ impl Containers {
         let Some((_, id, change)) = self.pending_changes.pop_front() else {
             return;
         };
-        self.update(&id, |entry, serial| {
+        // The daemon is root's.
+        self.update(0, &id, |entry, serial| {
             let mut reported = std::mem::take(&mut entry.reported);
             match change {
                 ContainerChange::Named { name, image } => {
@@ -214,8 +273,14 @@ impl Containers {
         });
     }
 
-    fn answered(&mut self, id: &str, details: Option<ContainerDetails>, out: &mut Vec<Record>) {
-        self.update(id, |entry, serial| {
+    fn answered(
+        &mut self,
+        uid: u32,
+        id: &str,
+        details: Option<ContainerDetails>,
+        out: &mut Vec<Record>,
+    ) {
+        self.update(uid, id, |entry, serial| {
             if let Some(details) = details {
                 entry.reported = details.bounded().or(&entry.reported);
             }
@@ -226,15 +291,20 @@ impl Containers {
     /// Queries Docker's containers again: while the daemon was away it neither answered nor
     /// reported changes.
     fn query_again(&mut self) {
-        for (_, entry) in self.entries.iter().rev() {
+        for entry in self.entries.system() {
             let Some(container) = &entry.container else {
                 continue;
             };
             let details = entry.details.known().and_then(|d| d.runtime);
-            let runtime = container.runtime.or(details);
-            if matches!(runtime, None | Some("docker"))
-                && !self.query(&container.id, container.runtime, None)
-            {
+            if !matches!(container.runtime.or(details), None | Some("docker")) {
+                continue;
+            }
+            let query = DetailsQuery {
+                id: container.id.clone(),
+                runtime: container.runtime,
+                uid: 0,
+            };
+            if !self.runtimes.query(query) {
                 break; // the queue holds those used last
             }
         }

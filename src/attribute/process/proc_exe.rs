@@ -73,7 +73,7 @@ impl HostMounts {
             ExeView::Memory => &shown,
             _ => path.unwrap_or(&shown),
         };
-        let root_only = view == ExeView::Host
+        let root_only = matches!(view, ExeView::Host | ExeView::Namespace)
             && !deleted
             && !is_shared(stat.stx_uid, stat.stx_mode.into())
             && self.parents_are_roots(Path::new(path));
@@ -85,6 +85,25 @@ impl HostMounts {
             root_only,
         };
         Some((path.to_string(), file))
+    }
+
+    /// Whether an executable is the host's file at its path. A service with a mount namespace of
+    /// its own, such as systemd's, runs those, too; a container does not.
+    pub fn has(&self, path: &str, file: &ExeFile) -> bool {
+        if file.deleted || file.view != Some(ExeView::Namespace) {
+            return !file.deleted && file.view == Some(ExeView::Host);
+        }
+        let path = Path::new(path);
+        if !file.root_only || !self.parents_are_roots(path) {
+            return false;
+        }
+        let on_host = self.root.join(path.strip_prefix("/").unwrap_or(path));
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let found = statx(CWD, &on_host, flags, StatxFlags::BASIC_STATS);
+        found.is_ok_and(|stat| {
+            file.inode == Some(stat.stx_ino)
+                && file.device == Some((stat.stx_dev_major, stat.stx_dev_minor))
+        })
     }
 
     /// Whether only root can change the directories that a path leads through. It is followed from

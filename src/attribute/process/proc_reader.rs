@@ -11,7 +11,7 @@ use super::image::{Image, command_line};
 use super::proc_exe::{HostMounts, with_memory};
 use crate::attribute::naming::ProcessKey;
 use crate::capture::event::arguments;
-use crate::model::tick_ns;
+use crate::model::{ExeFile, tick_ns};
 
 /// Bytes kept of a command line, as in the kernel side.
 const ARGV_MAX: usize = 4096;
@@ -44,6 +44,11 @@ impl ProcReader {
             no_args,
             mounts: RefCell::new(mounts),
         }
+    }
+
+    /// See [`HostMounts::has`].
+    pub fn is_hosts_file(&self, path: &str, file: &ExeFile) -> bool {
+        self.mounts.borrow().has(path, file)
     }
 
     /// All processes, parents before children.

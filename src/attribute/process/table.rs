@@ -187,6 +187,12 @@ impl Processes {
         }
     }
 
+    /// Whether the executable is the file that its path leads to on the host.
+    pub fn runs_hosts_file(&self, process: &Process) -> bool {
+        let exe = process.exe.as_deref();
+        exe.is_some_and(|path| self.proc.is_hosts_file(path, &process.exe_file))
+    }
+
     /// The identity that the process has in this event.
     pub fn identify(&mut self, node: &Node, owner: &Owner, place: Surroundings) -> Rc<Process> {
         self.identities.identify(node, owner, place)

@@ -115,6 +115,7 @@ pub fn fill(store: &mut Store, now: i64) {
         c.duration_us = Some(300);
     });
     let container = Container {
+        uid: 0,
         serial: 1,
         id: "0123456789abcdef".repeat(4),
         runtime: Some("containerd"),

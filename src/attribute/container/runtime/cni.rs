@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::json_file::read;
+use super::json_file::{Source, read};
 
 const RESULTS: &str = "var/lib/cni/results";
 /// Files looked at. A host has some hundred pods with two files each.
@@ -47,7 +47,7 @@ pub fn address(root: &Path, id: &str) -> Option<String> {
         .collect();
     paths.sort(); // with several networks, the same one each time
     paths.iter().find_map(|path| {
-        let cached: CachedResult = read(path)?;
+        let cached: CachedResult = read(path, Source::System)?;
         let ip = cached.result.ips.into_iter().next()?;
         ip.address.split('/').next().map(str::to_string)
     })

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::cni;
 use super::docker::file_in;
-use super::json_file::read;
+use super::json_file::{Source, find, read};
 use crate::model::ContainerDetails;
 
 /// containerd namespaces searched.
@@ -48,12 +48,23 @@ struct StoredMetadata {
     image_name: Option<String>,
 }
 
-/// What the files below `root` say about a container. `home` is that of the user who may run
-/// it rootless.
-pub fn describe(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
+/// What root's files below `root` say about a container of root's.
+pub fn describe(root: &Path, id: &str) -> Option<ContainerDetails> {
+    let details = |dir| {
+        let mut details = stored(&root.join(dir), id, Source::System)?;
+        details.ip = details.ip.or_else(|| cni::address(root, id));
+        Some(details)
+    };
     containerd(root, id)
-        .or_else(|| storage(root, id, home))
-        .or_else(|| docker(root, id, home))
+        .or_else(|| STORAGE.iter().find_map(details))
+        .or_else(|| docker(root, id))
+}
+
+/// What the files in a user's home say about a container of that user.
+pub fn describe_rootless(home: &Path, id: &str, source: Source<'_>) -> Option<ContainerDetails> {
+    let share = home.join(".local/share");
+    stored(&share.join("containers/storage"), id, source)
+        .or_else(|| file_in(&share.join("docker"), id, source))
 }
 
 fn containerd(root: &Path, id: &str) -> Option<ContainerDetails> {
@@ -63,7 +74,12 @@ fn containerd(root: &Path, id: &str) -> Option<ContainerDetails> {
         // Docker's containers have bundles here, too, without annotations.
         .filter(|namespace| namespace.file_name() != "moby")
         .take(MAX_NAMESPACES)
-        .find_map(|namespace| read(&namespace.path().join(id).join("config.json")))?;
+        .find_map(|namespace| {
+            read(
+                &namespace.path().join(id).join("config.json"),
+                Source::System,
+            )
+        })?;
     let mut details = annotated(&bundle);
     details.runtime = Some("containerd");
     // a pod's containers share its sandbox's address
@@ -101,15 +117,15 @@ fn annotated(bundle: &Bundle) -> ContainerDetails {
     }
 }
 
-/// Containers of podman, root's or a user's, and of CRI-O.
-fn storage(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
-    let own = home.map(|home| below(root, home).join(".local/share/containers/storage"));
-    let dirs = STORAGE.iter().map(|dir| root.join(dir)).chain(own);
-    let of_driver = |dir: PathBuf| DRIVERS.map(|driver| dir.join(format!("{driver}-containers")));
-    for dir in dirs.flat_map(of_driver) {
-        let bundle: Option<Bundle> = read(&dir.join(id).join("userdata/config.json"));
-        let stored: Option<Vec<StoredContainer>> = read(&dir.join("containers.json"));
-        let stored = stored.and_then(|all| all.into_iter().find(|c| c.id == id));
+/// Containers of podman and of CRI-O in a storage directory.
+fn stored(storage: &Path, id: &str, source: Source<'_>) -> Option<ContainerDetails> {
+    for dir in DRIVERS.map(|driver| storage.join(format!("{driver}-containers"))) {
+        let bundle: Option<Bundle> = read(&dir.join(id).join("userdata/config.json"), source);
+        let stored = find(
+            &dir.join("containers.json"),
+            source,
+            |c: &StoredContainer| c.id == id,
+        );
         if bundle.is_none() && stored.is_none() {
             continue;
         }
@@ -127,7 +143,6 @@ fn storage(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetail
             details.name = details.name.or(stored.names.into_iter().flatten().next());
             details.image = details.image.or(metadata.and_then(|m| m.image_name));
         }
-        details.ip = details.ip.or_else(|| cni::address(root, id));
         return Some(details);
     }
     None
@@ -138,21 +153,17 @@ fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Docker's file, below the data root that /etc/docker/daemon.json may set, or below the
-/// default one of a user's rootless Docker.
-fn docker(root: &Path, id: &str, home: Option<&Path>) -> Option<ContainerDetails> {
+/// Docker's file, below the data root that /etc/docker/daemon.json may set.
+fn docker(root: &Path, id: &str) -> Option<ContainerDetails> {
     #[derive(Deserialize)]
     struct DaemonConfig {
         #[serde(rename = "data-root")]
         data_root: Option<PathBuf>,
     }
-    let daemon: Option<DaemonConfig> = read(&root.join("etc/docker/daemon.json"));
+    let daemon: Option<DaemonConfig> = read(&root.join("etc/docker/daemon.json"), Source::System);
     let data_root = daemon.and_then(|d| d.data_root);
     let data_root = data_root.unwrap_or_else(|| "/var/lib/docker".into());
-    file_in(&below(root, &data_root), id).or_else(|| {
-        let own = below(root, home?).join(".local/share/docker");
-        file_in(&own, id)
-    })
+    file_in(&below(root, &data_root), id, Source::System)
 }
 
 #[cfg(test)]
@@ -169,7 +180,11 @@ mod tests {
 
     /// name, image, hostname, pod, pod_namespace, runtime
     fn described(root: &Path, home: Option<&str>) -> [Option<String>; 6] {
-        let d = describe(root, ID, home.map(Path::new)).unwrap_or_default();
+        let d = match home {
+            None => describe(root, ID),
+            Some(home) => describe_rootless(&below(root, Path::new(home)), ID, Source::System),
+        };
+        let d = d.unwrap_or_default();
         let runtime = d.runtime.map(str::to_string);
         [d.name, d.image, d.hostname, d.pod, d.pod_namespace, runtime]
     }
@@ -298,11 +313,11 @@ mod tests {
         let path = dir.path().join(config.replace("ID", ID));
         for text in ["", "{", "[]", r#"{"annotations":{"a":1}}"#, "\u{0}\u{1b}"] {
             write(dir.path(), config, text);
-            assert_eq!(describe(dir.path(), ID, None), None, "{text:?}");
+            assert_eq!(describe(dir.path(), ID), None, "{text:?}");
         }
         // 100 MB, sparse: refused without being read
         fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
-        assert_eq!(describe(dir.path(), ID, None), None);
+        assert_eq!(describe(dir.path(), ID), None);
         fs::remove_file(&path).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -312,17 +327,17 @@ mod tests {
             0,
         )
         .unwrap();
-        assert_eq!(describe(dir.path(), ID, None), None);
+        assert_eq!(describe(dir.path(), ID), None);
         // a link to a device
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        assert_eq!(describe(dir.path(), ID, None), None);
+        assert_eq!(describe(dir.path(), ID), None);
         // and one to a regular file is followed
         let real = dir.path().join("real.json");
         fs::write(&real, r#"{"hostname":"web-0"}"#).unwrap();
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&real, &path).unwrap();
-        assert!(describe(dir.path(), ID, None).is_some());
+        assert!(describe(dir.path(), ID).is_some());
     }
 
     /// Settings of `egrets.service` that hide directories from the recorder.

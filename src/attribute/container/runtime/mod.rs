@@ -8,14 +8,19 @@ mod files;
 mod json_file;
 mod update;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::attribute::users;
+use crate::file_reader::{FileReader, Who};
 use crate::model::ContainerDetails;
 use crate::privileges::write_nothing;
 use docker::{Daemon, Unreachable, follow_events};
+
+use json_file::Source;
 
 pub use update::{ContainerChange, DetailsQuery, RuntimeUpdate};
 
@@ -25,21 +30,27 @@ const QUEUE: usize = 1024;
 /// Docker answers for a container only once it has started: containers that start at the same
 /// time need a worker each, or they may be gone before their turn.
 const WORKERS: usize = 32;
+/// The same for the files in users' homes.
+const USER_WORKERS: usize = 2;
 const STACK: usize = 256 << 10;
 
 /// The threads that query runtimes.
 pub struct Runtimes {
     queries: SyncSender<DetailsQuery>,
+    /// Those whose files a user writes: these have workers of their own.
+    user_queries: SyncSender<DetailsQuery>,
     updates: Receiver<RuntimeUpdate>,
 }
 
 impl Runtimes {
     /// Starts the threads. `DOCKER_HOST` names another socket (`unix://PATH`).
-    pub fn start() -> Runtimes {
+    pub fn start(files: Option<FileReader>) -> Runtimes {
         let (queries, queue) = sync_channel::<DetailsQuery>(QUEUE);
+        let (user_queries, user_queue) = sync_channel::<DetailsQuery>(QUEUE);
         let (results, updates) = sync_channel(QUEUE);
         let daemon = Arc::new(Daemon::new());
         let queue = Arc::new(Mutex::new(queue));
+        let user_queue = Arc::new(Mutex::new(user_queue));
         let listener = {
             let (daemon, queries, results) = (daemon.clone(), queries.clone(), results.clone());
             move || {
@@ -50,16 +61,19 @@ impl Runtimes {
         if let Err(e) = thread::Builder::new().stack_size(STACK).spawn(listener) {
             log::warn!("Docker's events are not read: {e}");
         }
-        for _ in 0..WORKERS {
+        let workers = std::iter::repeat_n(&user_queue, USER_WORKERS);
+        for queue in workers.chain(std::iter::repeat_n(&queue, WORKERS)) {
             let (queue, results, daemon) = (queue.clone(), results.clone(), daemon.clone());
+            let reader = files.clone();
             let worker = move || {
                 write_nothing();
                 loop {
                     let next = queue.lock().map(|q| q.recv());
                     let Ok(Ok(query)) = next else { return };
-                    let details = answer(&query, &daemon);
-                    let id = query.id;
-                    if results.send(RuntimeUpdate::Answer { id, details }).is_err() {
+                    let details = answer(&query, &daemon, reader.as_ref());
+                    let DetailsQuery { id, uid, .. } = query;
+                    let answer = RuntimeUpdate::Answer { uid, id, details };
+                    if results.send(answer).is_err() {
                         return;
                     }
                 }
@@ -69,13 +83,21 @@ impl Runtimes {
                 break;
             }
         }
-        Runtimes { queries, updates }
+        Runtimes {
+            queries,
+            user_queries,
+            updates,
+        }
     }
 
     /// Queries a container; the answer comes through [`Runtimes::updates`]. False where too
     /// many queries wait.
     pub fn query(&self, query: DetailsQuery) -> bool {
-        !matches!(self.queries.try_send(query), Err(TrySendError::Full(_)))
+        let queue = match query.uid {
+            0 => &self.queries,
+            _ => &self.user_queries,
+        };
+        !matches!(queue.try_send(query), Err(TrySendError::Full(_)))
     }
 
     /// What has been reported since the last call.
@@ -87,8 +109,19 @@ impl Runtimes {
 /// Docker's daemon knows its containers' addresses best, and their names after a rename. Files
 /// need no daemon, and are read first: the daemon answers once the container has started, and
 /// by then the container may be gone.
-fn answer(query: &DetailsQuery, daemon: &Daemon) -> Option<ContainerDetails> {
-    let files = files::describe(Path::new("/"), &query.id, query.home.as_deref());
+fn answer(
+    query: &DetailsQuery,
+    daemon: &Daemon,
+    reader: Option<&FileReader>,
+) -> Option<ContainerDetails> {
+    let root = Path::new("/");
+    if query.uid != 0 {
+        let home = users::home(query.uid)?;
+        let session = reader?.session(&Who::User { uid: query.uid }).ok()?;
+        let source = Source::Home(&home, &RefCell::new(session));
+        return files::describe_rootless(&home, &query.id, source);
+    }
+    let files = files::describe(root, &query.id);
     let files = match (query.runtime, files) {
         (Some("docker"), files) => files.or_else(|| daemon.file_of(&query.id)),
         (None, None) => None,

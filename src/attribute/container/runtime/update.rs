@@ -1,7 +1,5 @@
 //! Queries to runtimes, and their reports.
 
-use std::path::PathBuf;
-
 use crate::model::ContainerDetails;
 
 /// A container whose details are wanted.
@@ -9,14 +7,16 @@ pub struct DetailsQuery {
     pub id: String,
     /// From its cgroup path. Where the path does not say, it may be Docker's, too.
     pub runtime: Option<&'static str>,
-    /// Home of the user whose container it may be.
-    pub home: Option<PathBuf>,
+    /// The user whose container it is ([`Container::uid`](crate::model::Container::uid)): only that
+    /// user's files speak for it.
+    pub uid: u32,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum RuntimeUpdate {
     /// The answer to a query.
     Answer {
+        uid: u32,
         id: String,
         /// None where neither files nor the daemon know the container.
         details: Option<ContainerDetails>,

@@ -24,7 +24,7 @@ struct World {
 impl World {
     fn empty() -> World {
         World {
-            table: Containers::start(),
+            table: Containers::start(Path::new("/sys/fs/cgroup"), std::iter::empty(), None),
             sink: ContainerTable::default(),
             records: 0,
         }
@@ -55,7 +55,7 @@ impl World {
     }
 
     fn answer(&mut self, details: Option<ContainerDetails>) {
-        self.emit(|table, out| table.answered(ID, details, out));
+        self.emit(|table, out| table.answered(0, ID, details, out));
     }
 
     fn change(&mut self, ts: i64, change: ContainerChange) {
@@ -156,7 +156,28 @@ fn overlong_text_is_cut_between_two_characters() {
 fn empty_answer_leaves_the_details_unknown() {
     let (mut world, container) = World::new();
     world.answer(None);
-    let entry = world.table.entries.peek(ID).unwrap();
+    let entry = world.table.entries.get(0, ID).unwrap();
     assert_eq!(entry.details, Details::Unknown);
     assert!(!world.sink.is_pending(&container));
+}
+
+#[test]
+fn an_id_in_a_users_cgroup_is_that_users_container_and_never_roots() {
+    let mut world = World::empty();
+    let user =
+        |uid: u32| format!("/user.slice/user-{uid}.slice/user@{uid}.service/docker-{ID}.scope");
+    let claim = |world: &mut World, path: &str| world.emit(|table, out| table.created(path, out));
+    let first = claim(&mut world, &user(1000)).unwrap();
+    let second = claim(&mut world, &user(1001)).unwrap();
+    assert_eq!((first.uid, second.uid), (1000, 1001));
+    assert_ne!(first.key(), second.key());
+    // root's own: the id says nothing more in a user's cgroup
+    let system = claim(&mut world, &format!("/docker/{ID}")).unwrap();
+    assert_eq!(system.uid, 0);
+    assert_eq!(claim(&mut world, &user(1000)), None);
+    world.answer(Some(details("web", None)));
+    assert_eq!(world.details_of(&system).name.as_deref(), Some("web"));
+    assert_eq!(world.sink.details(&second), None);
+    let name = "/user.slice/user-1000.slice/user@1000.service/lxc/web";
+    assert_eq!(claim(&mut world, name), None);
 }

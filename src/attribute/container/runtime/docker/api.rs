@@ -2,7 +2,7 @@
 //! in its newest.
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -14,14 +14,16 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::inspect::{Inspect, file_in, non_empty};
+use crate::attribute::container::runtime::json_file::Source;
 use crate::model::ContainerDetails;
 
 /// The daemon holds a container's lock while it starts it, and answers after that.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a response's head.
 const MAX_HEAD: usize = 16 << 10;
-/// Bytes of a response. An inspect's has about 10 KiB; no honest one comes near this.
-const MAX_ANSWER: u64 = 4 << 20;
+/// Bytes of a response. An inspect's has about 10 KiB, or as much as its image has labels: it is
+/// read as a stream, and only what is wanted is kept.
+const MAX_ANSWER: u64 = 64 << 20;
 
 fn socket_path(docker_host: Option<String>) -> PathBuf {
     match docker_host
@@ -93,18 +95,13 @@ impl Daemon {
                 self.data_root.get_or_init(|| info.docker_root_dir)
             }
         };
-        file_in(data_root, id)
+        file_in(data_root, id, Source::System)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let mut stream = self.request(path)?;
+        let stream = self.request(path)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        let mut answer = Vec::new();
-        (&mut stream)
-            .take(MAX_ANSWER)
-            .read_to_end(&mut answer)
-            .context("Docker's answer")?;
-        parse(&answer)
+        parse(BufReader::new(stream.take(MAX_ANSWER)))
     }
 
     /// A stream, without a time limit, of container and network events from `since` on (seconds
@@ -114,15 +111,7 @@ impl Daemon {
         let filters = "%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D";
         let stream = self.request(&format!("/events?since={since}&filters={filters}"))?;
         let mut stream = BufReader::new(stream);
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            if head.len() > MAX_HEAD || stream.read(&mut byte)? == 0 {
-                bail!("Docker's answer is incomplete");
-            }
-            head.push(byte[0]);
-        }
-        body_of(&head)?;
+        skip_head(&mut stream)?;
         Ok(stream)
     }
 
@@ -161,23 +150,35 @@ impl std::fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
-/// Where the body of a successful response begins.
-fn body_of(answer: &[u8]) -> Result<usize> {
+/// Reads the head of a response, which must be a successful one.
+fn skip_head(stream: &mut impl BufRead) -> Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let room = MAX_HEAD.saturating_sub(head.len()) as u64;
+        let got = stream.take(room).read_until(b'\n', &mut head);
+        if got.context("Docker's answer")? == 0 {
+            break;
+        }
+    }
+    check_head(&head)
+}
+
+fn check_head(head: &[u8]) -> Result<()> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(body) = response.parse(answer).context("not HTTP")? else {
+    let httparse::Status::Complete(_) = response.parse(head).context("not HTTP")? else {
         bail!("Docker's answer is incomplete");
     };
     match response.code {
-        Some(200) => Ok(body),
+        Some(200) => Ok(()),
         Some(404) => bail!("Docker has no such container"),
         code => bail!("Docker answers with status {}", code.unwrap_or_default()),
     }
 }
 
-fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T> {
-    let body = body_of(answer)?;
-    serde_json::from_slice(answer.get(body..).unwrap_or_default()).context("not JSON")
+fn parse<T: DeserializeOwned>(mut answer: impl BufRead) -> Result<T> {
+    skip_head(&mut answer)?;
+    serde_json::from_reader(answer).context("not JSON")
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use super::api::Daemon;
 use crate::attribute::container::runtime::update::{ContainerChange, DetailsQuery, RuntimeUpdate};
 
 /// Bytes of an event. Most have less than 1 KiB; labels make them longer.
-const MAX_EVENT: u64 = 1 << 20;
+const MAX_EVENT: u64 = 16 << 20;
+/// Bytes of memory kept from one event to the next.
+const MAX_KEPT: usize = 64 << 10;
 /// The first pause before the daemon is tried again; each one doubles, up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -62,6 +64,7 @@ fn read(
     let mut line = Vec::new();
     loop {
         line.clear();
+        line.shrink_to(MAX_KEPT);
         let got = stream.by_ref().take(MAX_EVENT).read_until(b'\n', &mut line);
         if !matches!(got, Ok(n) if n > 0) {
             return true;
@@ -75,7 +78,7 @@ fn read(
             let _ = queries.try_send(DetailsQuery {
                 id: event.actor.id.clone(),
                 runtime: Some("docker"),
-                home: None,
+                uid: 0,
             });
         }
         if let Some((id, change)) = event.change(|network, id| daemon.address(network, id)) {

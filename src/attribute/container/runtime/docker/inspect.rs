@@ -48,9 +48,13 @@ pub fn non_empty(text: Option<String>) -> Option<String> {
 }
 
 /// What the container's file below Docker's data root says.
-pub fn file_in(data_root: &Path, id: &str) -> Option<ContainerDetails> {
+pub fn file_in(
+    data_root: &Path,
+    id: &str,
+    source: json_file::Source<'_>,
+) -> Option<ContainerDetails> {
     let path = data_root.join("containers").join(id).join("config.v2.json");
-    json_file::read::<Inspect>(&path).map(Inspect::details)
+    json_file::read::<Inspect>(&path, source).map(Inspect::details)
 }
 
 impl Inspect {
