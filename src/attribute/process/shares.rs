@@ -29,7 +29,7 @@ pub struct Running {
 
 impl Running {
     /// False where the user has used their share. A tracked process is kept in any case: its
-    /// children could not be told from others.
+    /// children would not be known as tracked.
     pub fn insert(&mut self, uid: u32, node: Rc<Node>) -> bool {
         let pid = node.key.0;
         self.remove(pid);
