@@ -21,6 +21,33 @@
 #include "tcp.h"
 #include "uapi.h"
 
+/* The pass that userspace is making over all files. */
+__u32 listing;
+
+/*
+ * Sockets that this pass has listed, by address: a user may have a million descriptors of one.
+ * Without room a socket is listed more than once.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} listed_socks SEC(".maps");
+
+static __always_inline bool is_listed(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	__u32 now = listing;
+	__u32 *last = bpf_map_lookup_elem(&listed_socks, &key);
+
+	if (last && *last == now)
+		return true;
+	bpf_map_update_elem(&listed_socks, &key, &now, BPF_ANY);
+	return false;
+}
+
 static __always_inline void write_open_sock(struct seq_file *seq, struct task_struct *task,
 					    struct file *file, __u32 fd)
 {
@@ -37,7 +64,7 @@ static __always_inline void write_open_sock(struct seq_file *seq, struct task_st
 		return;
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
 
-	if (family != AF_INET && family != AF_INET6)
+	if ((family != AF_INET && family != AF_INET6) || is_listed(sk))
 		return;
 	e.protocol = BPF_CORE_READ(sk, sk_protocol);
 	e.sock_type = BPF_CORE_READ(sk, sk_type);

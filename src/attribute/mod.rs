@@ -171,9 +171,10 @@ impl Attributor {
                 parent_start_ns,
                 creator,
                 session,
-                uid: _,
+                uid,
             } => {
-                let new = self.processes.fork(pid, start_ns, ppid, parent_start_ns);
+                let key = (pid, start_ns);
+                let new = self.processes.fork(uid, key, ppid, parent_start_ns);
                 if new {
                     self.processes
                         .inherit_from_creator((pid, start_ns), creator, session);

@@ -68,6 +68,7 @@ impl Capture {
         }
         // The entry of one that was closed meanwhile would never be deleted.
         let open = self.tables.open_socks()?;
+        self.tables.forget_listed();
         let still: HashSet<u64> = open.iter().map(|raw| raw.cookie).collect();
         adopted.retain(|socket| {
             let open = still.contains(&socket.cookie);

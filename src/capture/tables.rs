@@ -1,7 +1,7 @@
 //! Typed access to the BPF maps, and to the programs that egrets runs itself.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{BufReader, ErrorKind, Read};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
@@ -151,9 +151,20 @@ impl Tables {
                 .is_none_or(|link| Iter::new(link).is_ok())
     }
 
-    /// Sockets of all processes.
-    pub fn open_socks(&self) -> Result<Vec<types::egrets_open_sock>> {
+    /// Sockets of all processes, each with the first process that has it.
+    pub fn open_socks(&mut self) -> Result<Vec<types::egrets_open_sock>> {
+        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+            bss.listing += 1; // no program reads it now
+        }
         read_all(self.files.as_ref()).context("the list of open sockets can't be read")
+    }
+
+    /// Frees what [`open_socks`](Tables::open_socks) remembers from one call to the next.
+    pub fn forget_listed(&self) {
+        let listed = &self.skel.maps.listed_socks;
+        for key in keys(listed).collect::<Vec<_>>() {
+            let _ = listed.delete(&key);
+        }
     }
 
     /// Looks at these sockets: the bytes of open TCP connections, and stale entries. Empty if
@@ -241,10 +252,16 @@ fn read_all<T: plain::Plain + Default>(iterator: Option<&Link>) -> Result<Vec<T>
     let Some(link) = iterator else {
         return Ok(Vec::new());
     };
-    let mut bytes = Vec::new();
-    Iter::new(link)?.read_to_end(&mut bytes)?;
-    let records = bytes.chunks_exact(size_of::<T>());
-    Ok(records.filter_map(decode::value).collect())
+    let mut records = Vec::new();
+    let mut input = BufReader::new(Iter::new(link)?);
+    let mut record = vec![0; size_of::<T>()];
+    loop {
+        match input.read_exact(&mut record) {
+            Ok(()) => records.extend(decode::value::<T>(&record)),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(records),
+            Err(e) => return Err(e.into()),
+        }
+    }
 }
 
 /// A flow's destination as the BPF programs write it.

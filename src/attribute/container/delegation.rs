@@ -47,7 +47,7 @@ impl Delegation {
         owner
     }
 
-    /// The first user on the way from the root: what is below is that user's, whoever owns it. A
+    /// The first user on the way from the root: all that is below counts as that user's. A
     /// cgroup that no longer exists counts as root's, but for those that systemd delegates.
     fn find_owner(&mut self, path: &str) -> u32 {
         if !self.roots.iter().any(|root| exists(root, path)) && self.is_stale() {

@@ -8,6 +8,7 @@ mod image;
 mod node;
 mod proc_exe;
 mod proc_reader;
+mod shares;
 mod table;
 
 pub use identity::Surroundings;

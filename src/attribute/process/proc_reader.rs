@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use procfs::process as proc;
@@ -28,6 +29,7 @@ pub struct ProcReader {
 /// A process in /proc.
 pub struct ProcEntry {
     pub key: ProcessKey,
+    pub uid: u32,
     pub ppid: Option<u32>,
     pub session: u32,
     pub image: Image,
@@ -91,6 +93,7 @@ impl ProcReader {
         let (exe, exe_file) = exe.map_or_else(Default::default, |(path, file)| (Some(path), file));
         ProcEntry {
             key: (pid, ticks_to_ns(stat.starttime)),
+            uid: fs::metadata(&dir).map_or(0, |meta| meta.uid()),
             ppid: Some(stat.ppid as u32).filter(|ppid| *ppid != 0),
             session: u32::try_from(stat.session).unwrap_or_default(),
             image: Image {

@@ -2,24 +2,18 @@
 //! only its socket shows, as its fork was lost, is looked up in /proc and compared by start
 //! time.
 
-use std::collections::HashMap;
 use std::rc::Rc;
-
-use hashlink::LruCache;
 
 use super::identities::Identities;
 use super::identity::Surroundings;
 use super::image::{Image, command_line};
 use super::node::{Node, same_start};
 use super::proc_reader::{ProcEntry, ProcReader};
+use super::shares::{Ended, Running};
 use crate::attribute::container::cgroup_path;
 use crate::attribute::naming::ProcessKey;
 use crate::capture::event::{Exec, Owner};
 use crate::model::Process;
-
-/// Ended processes kept: those with the latest events. Their sockets may live on in processes
-/// that inherited them.
-const MAX_ENDED: usize = 4096;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ProcessOptions {
@@ -30,8 +24,8 @@ pub struct ProcessOptions {
 }
 
 pub struct Processes {
-    running: HashMap<u32, Rc<Node>>,
-    ended: LruCache<ProcessKey, Rc<Node>>,
+    running: Running,
+    ended: Ended,
     identities: Identities,
     proc: ProcReader,
     /// The process to track as soon as it appears.
@@ -42,8 +36,8 @@ impl Processes {
     /// An empty table.
     pub fn new(options: ProcessOptions) -> Processes {
         Processes {
-            running: HashMap::new(),
-            ended: LruCache::new(MAX_ENDED),
+            running: Running::default(),
+            ended: Ended::default(),
             identities: Identities::default(),
             proc: ProcReader::new(options.procfs, options.no_args),
             to_track: None,
@@ -53,14 +47,22 @@ impl Processes {
     /// Adds all processes that run now.
     pub fn seed(&mut self) {
         for entry in self.proc.all() {
-            let key = entry.key;
+            let (key, uid) = (entry.key, entry.uid);
             let node = self.node_of(entry, key);
-            self.running.entry(key.0).or_insert(Rc::new(node));
+            if self.running.get(key.0).is_none() {
+                self.running.insert(uid, Rc::new(node));
+            }
         }
     }
 
-    /// A process was created; returns whether it is new.
-    pub fn fork(&mut self, pid: u32, start_ns: u64, ppid: u32, parent_start_ns: u64) -> bool {
+    /// A process was created by a user; returns whether it is new.
+    pub fn fork(
+        &mut self,
+        uid: u32,
+        (pid, start_ns): ProcessKey,
+        ppid: u32,
+        parent_start_ns: u64,
+    ) -> bool {
         if self.running(pid, start_ns).is_some() {
             return false; // found in /proc before, or reported twice
         }
@@ -69,22 +71,22 @@ impl Processes {
             Some(parent) => Node::child(parent, (pid, start_ns)),
             None => Node::orphan((pid, start_ns), Some(ppid)),
         };
-        self.insert(Rc::new(node));
+        self.insert(uid, Rc::new(node));
         true
     }
 
-    fn insert(&mut self, node: Rc<Node>) {
+    fn insert(&mut self, uid: u32, node: Rc<Node>) {
         if self.to_track == Some(node.key.0) {
             self.to_track = None;
             node.tracked.set(true);
         }
-        self.running.insert(node.key.0, node);
+        self.running.insert(uid, node);
     }
 
     pub fn exec(&mut self, exec: Exec) {
         let key = (exec.owner.pid, exec.owner.start_ns);
         if self.running(key.0, key.1).is_none() {
-            self.fork(key.0, key.1, exec.ppid, exec.parent_start_ns);
+            self.fork(exec.owner.uid, key, exec.ppid, exec.parent_start_ns);
         }
         let Some(node) = self.running(key.0, key.1) else {
             return;
@@ -119,8 +121,8 @@ impl Processes {
 
     pub fn exit(&mut self, pid: u32, start_ns: u64) {
         if let Some(node) = self.running(pid, start_ns) {
-            self.running.remove(&pid);
-            self.ended.insert((pid, start_ns), node);
+            let uid = self.running.remove(pid).unwrap_or_default();
+            self.ended.insert(uid, node);
         }
     }
 
@@ -167,12 +169,12 @@ impl Processes {
         let key = (owner.pid, owner.start_ns);
         if let Some(entry) = self.read_proc(owner) {
             let node = Rc::new(self.node_of(entry, key));
-            self.insert(Rc::clone(&node));
+            self.insert(owner.uid, Rc::clone(&node));
             return node;
         }
         // It has ended, or /proc does not show it. Its pid may be another process' by now.
         let node = Rc::new(Node::orphan(key, None));
-        self.ended.insert(key, Rc::clone(&node));
+        self.ended.insert(owner.uid, Rc::clone(&node));
         node
     }
 
@@ -214,7 +216,7 @@ impl Processes {
 
     fn running(&self, pid: u32, start_ns: u64) -> Option<Rc<Node>> {
         self.running
-            .get(&pid)
+            .get(pid)
             .filter(|n| same_start(n.key.1, start_ns))
             .cloned()
     }
@@ -232,7 +234,7 @@ impl Processes {
     }
 
     fn node_of(&self, entry: ProcEntry, key: ProcessKey) -> Node {
-        let parent = entry.ppid.and_then(|ppid| self.running.get(&ppid));
+        let parent = entry.ppid.and_then(|ppid| self.running.get(ppid));
         let node = match parent {
             Some(parent) => Node::child(parent, key),
             None => Node::orphan(key, entry.ppid),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::attribute::process::node::MAX_DEPTH;
+use crate::attribute::process::shares::MAX_ENDED_SYSTEM;
 
 fn owner(pid: u32, start_ns: u64, comm: &str) -> Owner {
     Owner {
@@ -40,9 +41,9 @@ const S: u64 = 1_000_000_000;
 #[test]
 fn child_without_exec_runs_its_parents_program() {
     let mut table = Processes::new(ProcessOptions::default());
-    table.fork(10, S, 1, 0);
+    table.fork(0, (10, S), 1, 0);
     table.exec(exec(10, S, &["bash", "-c", "x"]));
-    table.fork(11, 2 * S, 10, S);
+    table.fork(0, (11, 2 * S), 10, S);
     let who = owner(11, 2 * S, "bash");
     let node = table.node(&who);
     let process = table.identify(&node, &who, nowhere());
@@ -58,14 +59,14 @@ fn child_without_exec_runs_its_parents_program() {
 #[test]
 fn process_created_by_a_sibling_inherits_its_program_and_cgroup() {
     let mut table = Processes::new(ProcessOptions::default());
-    table.fork(10, S, 1, 0);
+    table.fork(0, (10, S), 1, 0);
     table.exec(exec(10, S, &["runc", "create"]));
-    table.fork(11, 2 * S, 10, S);
+    table.fork(0, (11, 2 * S), 10, S);
     table.exec(exec(11, 2 * S, &["runc", "init"]));
     let path = format!("/docker/{}", "a1".repeat(32));
     assert!(table.moved(11, 2 * S, Some(&path)));
     // CLONE_PARENT: 11 creates it, and 10 is its parent
-    assert!(table.fork(12, 3 * S, 10, S));
+    assert!(table.fork(0, (12, 3 * S), 10, S));
     table.inherit_from_creator((12, 3 * S), (11, 2 * S), 10);
     let node = table.node(&owner(12, 3 * S, "runc"));
     assert_eq!(node.ancestors(), [(10, S)]);
@@ -76,7 +77,7 @@ fn process_created_by_a_sibling_inherits_its_program_and_cgroup() {
 #[test]
 fn identity_lasts_until_a_part_of_it_changes() {
     let mut table = Processes::new(ProcessOptions::default());
-    table.fork(10, S, 1, 0);
+    table.fork(0, (10, S), 1, 0);
     let bash = owner(10, S, "bash");
     let node = table.node(&bash);
     let first = table.identify(&node, &bash, nowhere());
@@ -96,7 +97,7 @@ fn identity_lasts_until_a_part_of_it_changes() {
 fn exec_between_two_connections_leaves_nothing_of_the_earlier_program() {
     let mut table = Processes::new(ProcessOptions::default());
     let who = owner(10, S, "bash");
-    table.fork(10, S, 1, 0);
+    table.fork(0, (10, S), 1, 0);
     table.exec(exec(10, S, &["bash", "one"]));
     let node = table.node(&who);
     table.identify(&node, &who, nowhere());
@@ -109,7 +110,7 @@ fn exec_between_two_connections_leaves_nothing_of_the_earlier_program() {
 #[test]
 fn lost_exec_does_not_leave_the_earlier_program() {
     let mut table = Processes::new(ProcessOptions::default());
-    table.fork(10, S, 1, 0);
+    table.fork(0, (10, S), 1, 0);
     table.exec(exec(10, S, &["bash", "script"]));
     let curl = Owner {
         exec_id: 8,
@@ -124,7 +125,7 @@ fn lost_exec_does_not_leave_the_earlier_program() {
 #[test]
 fn reused_pid_is_another_process() {
     let mut table = Processes::new(ProcessOptions::default());
-    table.fork(10, S, 1, 0);
+    table.fork(0, (10, S), 1, 0);
     table.exec(exec(10, S, &["curl"]));
     let again = owner(10, 9 * S, "wget");
     let node = table.node(&again);
@@ -141,11 +142,11 @@ fn reused_pid_is_another_process() {
 fn descendants_of_a_tracked_process_are_tracked() {
     let mut table = Processes::new(ProcessOptions::default());
     table.track(10);
-    table.fork(10, S, 1, 0);
-    table.fork(11, 2 * S, 10, S);
+    table.fork(0, (10, S), 1, 0);
+    table.fork(0, (11, 2 * S), 10, S);
     table.exit(10, S);
     assert!(table.any_tracked());
-    table.fork(12, 3 * S, 11, 2 * S);
+    table.fork(0, (12, 3 * S), 11, 2 * S);
     assert!(table.node(&owner(12, 3 * S, "x")).tracked.get());
     table.exit(11, 2 * S);
     table.exit(12, 3 * S);
@@ -156,10 +157,10 @@ fn descendants_of_a_tracked_process_are_tracked() {
 fn ended_process_is_still_known_and_its_pid_reusable() {
     let mut table = Processes::new(ProcessOptions::default());
     table.track(10);
-    table.fork(10, S, 1, 0);
+    table.fork(0, (10, S), 1, 0);
     table.exec(exec(10, S, &["curl", "x"]));
     table.exit(10, S);
-    table.fork(10, 5 * S, 1, 0);
+    table.fork(0, (10, 5 * S), 1, 0);
     let late = owner(10, S, "curl");
     let node = table.node(&late);
     assert!(node.tracked.get());
@@ -169,22 +170,22 @@ fn ended_process_is_still_known_and_its_pid_reusable() {
     // an unknown one does not replace the one that runs
     table.node(&owner(10, 3 * S, "x"));
     assert!(table.running(10, 5 * S).is_some());
-    for pid in 0..2 * MAX_ENDED as u32 {
-        table.fork(pid, 9 * S, 1, 0);
+    for pid in 0..2 * MAX_ENDED_SYSTEM as u32 {
+        table.fork(0, (pid, 9 * S), 1, 0);
         table.exit(pid, 9 * S);
     }
-    assert_eq!(table.ended.len(), MAX_ENDED);
+    assert_eq!(table.ended.system_len(), MAX_ENDED_SYSTEM);
 }
 
 #[test]
 fn ancestors_are_as_they_were_at_the_fork() {
     let mut table = Processes::new(ProcessOptions::default());
-    table.fork(10, S, 1, 0);
+    table.fork(0, (10, S), 1, 0);
     table.exec(exec(10, S, &["bash", "build.sh"]));
-    table.fork(11, 2 * S, 10, S);
+    table.fork(0, (11, 2 * S), 10, S);
     table.exec(exec(11, 2 * S, &["make"]));
-    table.fork(12, 3 * S, 11, 2 * S);
-    table.fork(13, 3 * S, 11, 2 * S);
+    table.fork(0, (12, 3 * S), 11, 2 * S);
+    table.fork(0, (13, 3 * S), 11, 2 * S);
     table.exec(exec(11, 2 * S, &["true"]));
     table.exit(11, 2 * S);
     let mut chain = |pid| {
@@ -223,9 +224,9 @@ fn no_args_keeps_only_the_program() {
 #[test]
 fn chain_of_forks_and_exits_stays_bounded() {
     let mut table = Processes::new(ProcessOptions::default());
-    table.fork(1, S, 0, 0);
+    table.fork(0, (1, S), 0, 0);
     for i in 1..2000u32 {
-        table.fork(i + 1, u64::from(i + 1) * S, i, u64::from(i) * S);
+        table.fork(0, (i + 1, u64::from(i + 1) * S), i, u64::from(i) * S);
         table.exit(i, u64::from(i) * S);
     }
     let last = table.node(&owner(2000, 2000 * S, "x"));
@@ -244,7 +245,7 @@ fn running_process_is_found_in_proc() {
     });
     table.seed();
     let pid = std::process::id();
-    let node = table.running.get(&pid).cloned().unwrap();
+    let node = table.running.get(pid).cloned().unwrap();
     let me = owner(pid, node.key.1, "egrets");
     let process = table.identify(&node, &me, nowhere());
     let exe = std::env::current_exe().unwrap();
