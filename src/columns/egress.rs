@@ -131,7 +131,7 @@ pub const EGRESS: &[ColumnDef] = &[
              open, at the close, and at the end of the recording. `already_open` TCP: since the \
              connection was made",
         )
-        .null("nothing was transferred yet; MPTCP before Linux 6.5"),
+        .null("nothing was transferred yet"),
     connection("rx_bytes", "integer, bytes", |c, _| c.rx_bytes.into())
         .updated()
         .doc("payload received, likewise")
