@@ -57,7 +57,7 @@ static __always_inline bool within_dns_budget(struct egrets_sock *s, __u32 len)
 		e = RESERVE_EXTRA(struct egrets_dns, EGRETS_DNS, size);                            \
 		if (!e)                                                                            \
 			return;                                                                    \
-		e->owner = s->owner;                                                               \
+		e->owner = *owner;                                                                 \
 		e->cookie = cookie;                                                                \
 		e->server = *server;                                                               \
 		e->ingress = ingress;                                                              \
@@ -74,8 +74,9 @@ static __always_inline bool within_dns_budget(struct egrets_sock *s, __u32 len)
 	}
 
 static __always_inline void copy_dns(struct __sk_buff *skb, const struct packet *p,
-				     struct egrets_sock *s, __u64 cookie,
-				     const struct egrets_endpoint *server, bool ingress, bool tcp)
+				     struct egrets_sock *s, const struct egrets_owner *owner,
+				     __u64 cookie, const struct egrets_endpoint *server,
+				     bool ingress, bool tcp)
 {
 	struct egrets_dns *e;
 	__u32 len = p->len;

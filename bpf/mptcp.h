@@ -41,6 +41,27 @@ static __always_inline const struct sock *mptcp_parent(const struct sock *sk)
 	return BPF_CORE_READ(subflow, conn);
 }
 
+/*
+ * Of bytes that a path has sent: no more than the whole connection has, which sends some again
+ * over the same path. Until 6.5 it does not count.
+ */
+static __always_inline __u64 mptcp_limit(const struct sock *sk, __u64 bytes)
+{
+	const struct mptcp_sock *msk = (const struct mptcp_sock *)mptcp_parent(sk);
+	const struct inet_connection_sock *icsk = (const void *)sk;
+
+	if (!msk || !bpf_core_field_exists(msk->bytes_sent))
+		return bytes;
+	const struct mptcp_subflow_context *subflow = BPF_CORE_READ(icsk, icsk_ulp_data);
+
+	/* data of TCP Fast Open, on the first path, is not in the connection's count */
+	if (!BPF_CORE_READ_BITFIELD_PROBED(subflow, request_join))
+		return bytes;
+	__u64 all = BPF_CORE_READ(msk, bytes_sent);
+
+	return bytes < all ? bytes : all;
+}
+
 /* A TCP socket connects: corrects the owner of one that a kernel thread opens. */
 static __always_inline void mptcp_owner(struct egrets_owner *owner, const struct sock *sk)
 {

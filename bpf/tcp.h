@@ -75,8 +75,11 @@ static __always_inline __u64 tcp_bytes_sent(const struct sock *sk)
 	__u64 once = sent > again ? sent - again : 0;
 
 	/* what MPTCP sends again over another path counts where it is acknowledged */
-	if (is_mptcp(sk))
-		return acked - !!acked < once ? acked - !!acked : once;
+	if (is_mptcp(sk)) {
+		acked -= !!acked;
+		acked = acked < once ? acked : once;
+		return mptcp_limit(sk, acked);
+	}
 	/* in TCP_REPAIR the first transmission counts as another one */
 	return acked > once + 2 ? acked - 2 : once;
 }
@@ -176,7 +179,7 @@ static __always_inline void tcp_state_changed(const struct sock *sk, __u64 cooki
 	report_state(kind, sk, cookie, &s->tls, s->shared_tgid, err, was_open);
 	/* if the process tries again, connect creates a new entry */
 	if (new_state == BPF_TCP_CLOSE)
-		bpf_map_delete_elem(&socks, &cookie);
+		sock_delete(cookie, s);
 }
 
 /*
@@ -288,7 +291,8 @@ static __always_inline bool is_plain_tcp(struct __sk_buff *skb)
 			return false;
 	}
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return (void *)(ip + 1) <= end && ip->protocol == IPPROTO_TCP;
+		return (void *)(ip + 1) <= end && ip->protocol == IPPROTO_TCP &&
+		       ip->version_ihl == 0x45; /* without a source route */
 	return (void *)(ip6 + 1) <= end && ip6->next_header == IPPROTO_TCP;
 }
 
@@ -305,7 +309,7 @@ static __always_inline void tcp_segment(struct __sk_buff *skb, struct packet *p,
 	p->seq = bpf_ntohl(tcp.seq) + !!(tcp.flags & TCP_FLAG_SYN);
 	p->ack = bpf_ntohl(tcp.ack_seq);
 	if (p->len)
-		copy_dns(skb, p, s, cookie, &s->last_dst, ingress, true);
+		copy_dns(skb, p, s, &s->owner, cookie, &s->last_dst, ingress, true);
 }
 
 #endif

@@ -9,6 +9,8 @@
 #define AF_PACKET 17
 #define AF_XDP 44
 
+#define LOOPBACK_IFINDEX 1 /* include/net/flow.h */
+
 /* include/uapi/linux/if_ether.h */
 #define ETH_P_IP 0x0800
 #define ETH_P_8021Q 0x8100

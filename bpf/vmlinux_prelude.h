@@ -63,4 +63,3 @@ enum { PIDTYPE_SID = 3 };
 
 /* include/net/sock.h, enum sock_flags */
 enum { SOCK_DONE = 1 };
-

@@ -183,7 +183,11 @@ CREATE TABLE connection (
     tx_packets   INTEGER,
     rx_packets   INTEGER,
     raw          INTEGER NOT NULL DEFAULT 0,    -- 1: from a raw socket
-    shared_pid   INTEGER                        -- another process that used the socket
+    shared_pid   INTEGER,                       -- another process that used the socket
+    direction    TEXT    NOT NULL DEFAULT 'out', -- 'in': the peer sent first
+    first_hop    TEXT,                          -- of a source route
+    total_tx_bytes INTEGER,                     -- already_open TCP: since the connection
+    total_rx_bytes INTEGER                      -- was made
 ) STRICT;
 CREATE INDEX connection_ts ON connection (ts);
 CREATE INDEX connection_daily_id ON connection (daily_id);
@@ -207,7 +211,7 @@ CREATE TABLE lookup_group (
     qname_id    INTEGER REFERENCES host,
     qtype       TEXT,
     rcode       TEXT,
-    status      TEXT    NOT NULL,               -- 'answered', 'unanswered', 'unsolicited', 'malformed'
+    status      TEXT    NOT NULL,               -- 'answered', 'unanswered', 'unsent', 'unsolicited', 'malformed'
     lookups     INTEGER NOT NULL DEFAULT 0,
     first_ts    INTEGER NOT NULL DEFAULT 0,
     last_ts     INTEGER NOT NULL DEFAULT 0

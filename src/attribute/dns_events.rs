@@ -80,6 +80,11 @@ impl Attributor {
                 requester: Rc::clone(&actor.requester),
                 recorded,
             };
+            if packet.dns.denied {
+                let lookup = self.lookup(&query, LookupStatus::Unsent);
+                out.extend(recorded.then_some(Record::Lookup(lookup)));
+                continue;
+            }
             let lookup = self.lookup(&query, LookupStatus::Unanswered);
             if self.queries.add(packet.dns.cookie, query) && recorded {
                 out.push(Record::Query(lookup));

@@ -201,6 +201,7 @@ impl Attributor {
                 let now = self.moment(ns);
                 self.connections.tcp_progress(counters, now, out);
             }
+            EventKind::FirstHop { cookie, hop } => self.connections.routed(cookie, hop, out),
             EventKind::Association { key, refused } => {
                 self.connections.associated(key, refused, ns, out);
             }

@@ -13,7 +13,7 @@ use super::Capture;
 use super::decode::{endpoint, owner, protocol, source};
 use super::event::{FlowKey, Owner};
 use super::skel::types;
-use super::tables::{flow_key_bytes, raw_peer};
+use super::tables::{Table, flow_key_bytes, raw_peer};
 use crate::model::{Endpoint, Protocol};
 
 /// How the BPF programs treat a socket (enum egrets_sock_kind).
@@ -37,6 +37,10 @@ pub struct OpenSocket {
     pub dst: Endpoint,
     /// TCP: a connection, not just an attempt.
     pub established: bool,
+    /// TCP: payload sent and received before.
+    pub bytes: Option<(u64, u64)>,
+    /// Whose table entry it is: bpf/share.h.
+    pub share: u32,
 }
 
 impl Capture {
@@ -98,30 +102,44 @@ impl Capture {
             kind: kind.0 as u8,
             dns: self.dns_ports.contains(&socket.dst.port).into(),
             established: socket.established.into(),
+            share: socket.share as u16,
             ..Default::default()
         };
         // SAFETY: plain data without padding: pads are fields.
         let value = unsafe { plain::as_bytes(&sock) };
         let key = socket.cookie.to_ne_bytes();
         let maps = &self.tables.skel.maps;
+        if !self.tables.take_share(
+            Table::Socks,
+            socket.share,
+            max(types::egrets_size::EGRETS_SOCKS),
+        ) {
+            return false;
+        }
         let created = maps.socks.update(&key, value, MapFlags::NO_EXIST);
-        if created.is_ok() && is_udp {
+        if created.is_err() {
+            self.tables.give_back(Table::Socks, socket.share);
+        }
+        let has_room = |flows| self.tables.take_share(Table::Flows, socket.share, flows);
+        if created.is_ok() && is_udp && has_room(max(types::egrets_size::EGRETS_FLOWS)) {
             let flow = types::egrets_flow {
                 state: types::egrets_flow_state::FLOW_PENDING.0,
+                share: socket.share as u16,
                 ..Default::default()
             };
             // SAFETY: as above.
             let value = unsafe { plain::as_bytes(&flow) };
             let key = flow_key_bytes(socket.flow());
-            let _ = maps.flows.update(&key, value, MapFlags::NO_EXIST);
+            if maps.flows.update(&key, value, MapFlags::NO_EXIST).is_err() {
+                self.tables.give_back(Table::Flows, socket.share);
+            }
         }
         created.is_ok()
     }
 
     fn disown(&mut self, socket: &OpenSocket) {
-        let maps = &self.tables.skel.maps;
-        let _ = maps.socks.delete(&socket.cookie.to_ne_bytes());
-        let _ = maps.flows.delete(&flow_key_bytes(socket.flow()));
+        self.tables.delete_sock(socket.cookie);
+        self.tables.end_flow(socket.flow(), None);
     }
 }
 
@@ -132,8 +150,14 @@ impl OpenSocket {
             cookie: self.cookie,
             protocol: self.protocol,
             dst: self.dst,
+            route: 0,
         }
     }
+}
+
+/// Entries of a table.
+fn max(size: types::egrets_size) -> u32 {
+    size.0
 }
 
 /// Makes the kernel assign a cookie: getsockopt reads it, through a copy of the process'
@@ -199,6 +223,8 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
             src: source(&raw.src),
             dst: endpoint(&raw.dst),
             established: kind == Kind::Tcp && raw.state != SYN_SENT,
+            bytes: (raw.has_bytes != 0).then_some((raw.tx_bytes, raw.rx_bytes)),
+            share: raw.share,
         });
     }
     found.into_values().collect()

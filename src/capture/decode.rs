@@ -28,6 +28,7 @@ plain!(
     egrets_association,
     egrets_dns,
     egrets_cgroup,
+    egrets_hop,
     egrets_flow,
     egrets_flow_key,
     egrets_sock,
@@ -127,6 +128,13 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 refused: r.refused != 0,
             }
         }
+        raw_kind::EGRETS_HOP => {
+            let r: types::egrets_hop = fixed(bytes)?;
+            EventKind::FirstHop {
+                cookie: r.cookie,
+                hop: unmapped(r.hop),
+            }
+        }
         raw_kind::EGRETS_DNS => {
             let r: types::egrets_dns = fixed(bytes)?;
             EventKind::Dns(Dns {
@@ -134,6 +142,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 cookie: r.cookie,
                 server: endpoint(&r.server),
                 ingress: r.ingress != 0,
+                denied: r.denied != 0,
                 segment: (r.tcp != 0).then_some(Segment {
                     seq: r.seq,
                     ack: r.ack,
@@ -217,6 +226,7 @@ pub fn flow_key(cookie: u64, e: &types::egrets_endpoint) -> FlowKey {
         cookie,
         protocol: protocol(e.protocol),
         dst: endpoint(e),
+        route: e.route,
     }
 }
 
@@ -274,6 +284,10 @@ fn connect(bytes: &[u8]) -> Result<Connect, Unreadable> {
         dst: endpoint(&r.dst),
         raw: r.raw != 0,
         shared_pid: pid(r.shared_tgid),
+        inbound: r.inbound != 0,
+        denied: r.denied != 0,
+        first_hop: (r.has_hop != 0).then(|| unmapped(r.hop)),
+        route: r.dst.route,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Events: what the BPF programs report, as Rust types.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
 use crate::model::{Endpoint, Protocol};
@@ -58,6 +59,26 @@ pub struct Connect {
     pub raw: bool,
     /// A process other than the owner that used the socket.
     pub shared_pid: Option<u32>,
+    /// A flow whose peer sent first.
+    pub inbound: bool,
+    /// Netfilter refused the flow's packet.
+    pub denied: bool,
+    /// Where a source route sends the packet first.
+    pub first_hop: Option<IpAddr>,
+    /// Kind of the route, or its hash: part of the flow's key.
+    pub route: u32,
+}
+
+impl Connect {
+    /// The key of a flow.
+    pub fn flow_key(&self) -> FlowKey {
+        FlowKey {
+            cookie: self.cookie,
+            protocol: self.protocol,
+            dst: self.dst,
+            route: self.route,
+        }
+    }
 }
 
 /// Key of a flow in the BPF maps.
@@ -67,6 +88,8 @@ pub struct FlowKey {
     pub cookie: u64,
     pub protocol: Protocol,
     pub dst: Endpoint,
+    /// As [`Connect::route`].
+    pub route: u32,
 }
 
 /// A change of a TCP socket's state.
@@ -115,6 +138,8 @@ pub struct Dns {
     pub cookie: u64,
     pub server: Endpoint,
     pub ingress: bool,
+    /// Netfilter refused the packet.
+    pub denied: bool,
     /// None over UDP.
     pub segment: Option<Segment>,
     /// The whole packet or segment; empty if it could not be copied.
@@ -196,6 +221,11 @@ pub enum EventKind {
     FlowProgress(FlowEnd),
     /// An open TCP connection's counters so far.
     TcpProgress(TcpCounters),
+    /// A TCP connection has a source route, to this address first.
+    FirstHop {
+        cookie: u64,
+        hop: IpAddr,
+    },
     /// The peer has answered an SCTP flow.
     Association {
         key: FlowKey,

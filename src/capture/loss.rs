@@ -10,6 +10,8 @@ pub struct Loss {
 }
 
 const RING_FULL: &str = "ring buffer full";
+const RING_OR_SHARE_FULL: &str =
+    "ring buffer full, or socket or user has too many flows: one row has their bytes";
 const RING_FULL_OR_SKIPPED: &str = "ring buffer full, or hook skipped";
 
 /// A record that could not be decoded: a fault of egrets itself.
@@ -33,13 +35,18 @@ pub(super) const LOSS_KINDS: [(egrets_kind, Loss); egrets_kind::EGRETS_KINDS.0 a
     ),
     loss(egrets_kind::EGRETS_CLOSE, "close", RING_FULL_OR_SKIPPED),
     loss(egrets_kind::EGRETS_RELEASE, "release", RING_FULL),
-    loss(egrets_kind::EGRETS_FLOW, "flow", RING_FULL),
+    loss(egrets_kind::EGRETS_FLOW, "flow", RING_OR_SHARE_FULL),
     loss(egrets_kind::EGRETS_FLOW_END, "flow_end", RING_FULL),
     loss(egrets_kind::EGRETS_ASSOCIATION, "association", RING_FULL),
     loss(egrets_kind::EGRETS_DNS, "dns", RING_FULL),
     loss(egrets_kind::EGRETS_CGROUP, "cgroup", RING_FULL),
     loss(egrets_kind::EGRETS_ATTACH, "attach", RING_FULL),
-    loss(egrets_kind::EGRETS_SOCKET, "socket", "owner map full"),
+    loss(egrets_kind::EGRETS_HOP, "hop", RING_FULL),
+    loss(
+        egrets_kind::EGRETS_SOCKET,
+        "socket",
+        "user has too many sockets",
+    ),
     loss(
         egrets_kind::EGRETS_RETURN,
         "return",

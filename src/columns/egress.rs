@@ -128,8 +128,8 @@ pub const EGRESS: &[ColumnDef] = &[
         .updated()
         .doc(
             "payload sent ([below](#protocols)), without retransmissions. Updated every 2 s while \
-             open, at the close, and at the end of the recording. `already_open` TCP: since the \
-             connection was made",
+             open, at the close, and at the end of the recording. `already_open`: since the \
+             recording began",
         )
         .null("nothing was transferred yet"),
     connection("rx_bytes", "integer, bytes", |c, _| c.rx_bytes.into())
@@ -264,4 +264,34 @@ pub const EGRESS: &[ColumnDef] = &[
              on it, or was the last to close it. The row's bytes may be its",
         )
         .null("none was seen: [limitations](limitations.md#processes-and-containers)"),
+    connection("direction", "text", |c, _| c.direction().into())
+        .stored()
+        .doc(
+            "`out`; `in`: a flow whose peer sent first, such as a server's answers: \
+             [below](#direction)",
+        ),
+    connection("first_hop", "text", |c, _| {
+        c.first_hop.map(|hop| hop.to_string()).into()
+    })
+    .updated()
+    .doc(
+        "where a source route (IPv4's option, IPv6's routing header) sends the packets: that host \
+         gets them, whatever `dst_ip` says",
+    )
+    .null("no source route; protocols other than TCP and UDP, whose `dst_ip` is the first hop"),
+    connection("total_tx_bytes", "integer, bytes", |c, _| {
+        c.total_bytes.map(|(tx, _)| tx).into()
+    })
+    .updated()
+    .doc(
+        "`already_open` TCP: payload sent since the connection was made, other recordings and the \
+         time between them included. Not to be added up: `tx_bytes` is",
+    )
+    .null("not `already_open`: `tx_bytes` is all; flows"),
+    connection("total_rx_bytes", "integer, bytes", |c, _| {
+        c.total_bytes.map(|(_, rx)| rx).into()
+    })
+    .updated()
+    .doc("payload received, likewise")
+    .null("as `total_tx_bytes`"),
 ];

@@ -55,6 +55,9 @@ pub fn connection(comm: &str) -> Connection {
         rx_packets: None,
         duration_us: None,
         already_open: false,
+        inbound: false,
+        first_hop: None,
+        total_bytes: None,
         raw: false,
         shared_pid: None,
     }

@@ -100,6 +100,8 @@ fn opened(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<
         .optional("pod", detail(|d| &d.pod))
         .optional("pod_namespace", detail(|d| &d.pod_namespace))
         .optional("container.outer", outer)
+        .optional("direction", c.inbound.then_some("in"))
+        .optional("first_hop", c.first_hop)
         .end(out)
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ impl Docker {
         let net = Net::new();
         let dir = tempfile::tempdir().unwrap();
         let daemon = Guard(Docker::daemon(&dir, &net));
-        let docker = Docker { dir, daemon, net };
+        let mut docker = Docker { dir, daemon, net };
         docker.is_up();
         docker.make_image(programs);
         docker
@@ -54,13 +54,16 @@ impl Docker {
             .expect("dockerd: install docker.io")
     }
 
-    pub fn is_up(&self) {
-        for tries in 0.. {
-            if self.cli(&["info"]).output().unwrap().status.success() {
-                break;
-            }
+    pub fn is_up(&mut self) {
+        let began = Instant::now();
+        while !self.cli(&["info"]).output().unwrap().status.success() {
             let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
-            assert!(tries < 300, "dockerd does not come up:\n{log}");
+            let ended = self.daemon.0.try_wait().unwrap();
+            assert_eq!(ended, None, "dockerd ended:\n{log}");
+            assert!(
+                began.elapsed() < Duration::from_secs(120),
+                "dockerd does not come up:\n{log}"
+            );
             thread::sleep(Duration::from_millis(100));
         }
     }

@@ -256,11 +256,18 @@ fn configure(open: &mut skel::OpenEgretsSkel<'static>, options: &Options) -> Res
         .context("the BPF object has no settings")?;
     rodata.self_tgid = own_pid()?;
     rodata.wake_bytes = u64::from(ring_bytes / 4);
+    rodata.route_seed = seed();
     let ports = DNS_PORTS.iter().chain(&options.dns_ports);
     for (slot, port) in rodata.dns_ports.iter_mut().zip(ports) {
         *slot = *port;
     }
     Ok(())
+}
+
+/// A number that no process can foresee: the hasher's keys are random.
+fn seed() -> u32 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u8) as u32
 }
 
 /// A power of two of pages, as BPF_MAP_TYPE_RINGBUF requires.
