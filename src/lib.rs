@@ -10,11 +10,14 @@ pub mod cli;
 pub mod columns;
 pub mod commands;
 pub mod complete;
+#[cfg(feature = "record")]
+pub mod file_reader;
 pub mod human;
 pub mod model;
 #[cfg(feature = "record")]
 pub mod pipeline;
 pub mod print;
+pub mod privileges;
 pub mod query;
 pub mod store;
 pub mod text;

@@ -333,6 +333,29 @@ fn replies_of_a_udp_server_are_marked_and_counted() {
     assert_eq!(flows, [answers, asked]);
 }
 
+#[test]
+fn server_with_many_peers_has_few_rows_and_all_bytes() {
+    const PEERS: usize = 200;
+    const ROWS: usize = 128;
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let port = net.echo();
+    net.near(|| {
+        for _ in 0..PEERS {
+            let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+            client.send_to(&[b'x'; 10], (FAR4, port)).unwrap();
+            client.recv_from(&mut [0; 16]).unwrap();
+        }
+    });
+    recording.save(&db);
+    let columns = "count(*), sum(dst_ip IS NULL), sum(tx_bytes), sum(rx_bytes)";
+    let answers = format!("SELECT {columns} FROM egress WHERE direction = 'in'");
+    let bytes = (10 * PEERS).to_string();
+    let truth = [&(ROWS + 1).to_string(), "1", &bytes, &bytes];
+    assert_eq!(sqlite3(&db, &answers), [truth]);
+}
+
 /// An option of a socket, as setsockopt(2) takes it.
 fn set(socket: &UdpSocket, level: i32, name: i32, value: &[u8]) {
     // SAFETY: a valid descriptor; the kernel reads that many bytes of value.
@@ -576,4 +599,77 @@ fn command_that_outlives_the_duration_is_terminated() {
         .arg(&db)
         .args(["--", "sleep", "600"]);
     assert_eq!(code(&command.output().unwrap()), 128 + 15);
+}
+
+#[test]
+fn command_has_its_own_session_and_inherits_no_descriptors_and_no_restrictions() {
+    let (_dir, db) = history();
+    let show = "cat; ls /proc/self/fd; test $(cut -d \" \" -f 6 /proc/$$/stat) = $$ && echo own session; \
+                grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status; echo $HOME $XDG_RUNTIME_DIR";
+    let mut egrets = Command::new("sh");
+    egrets
+        .args([
+            "-c",
+            "exec 9</etc/passwd; echo typed | \"$0\" record --db \"$1\" -- sh -c \"$2\"",
+        ])
+        .arg(env!("CARGO_BIN_EXE_egrets"))
+        .arg(&db)
+        .arg(show)
+        .env("SUDO_UID", "33")
+        .env("SUDO_GID", "33")
+        .env("XDG_RUNTIME_DIR", "/run/user/0");
+    // 3 is ls' own
+    assert_eq!(
+        ok(&mut egrets),
+        "typed\n0\n1\n2\n3\nown session\nNoNewPrivs:\t0\nSeccomp:\t0\n/var/www\n"
+    );
+}
+
+#[test]
+fn command_of_an_unknown_caller_is_refused() {
+    let (_dir, db) = history();
+    for (variable, value) in [
+        ("SUDO_UID", "1000x"),
+        ("SUDO_UID", ""),
+        ("SUDO_UID", "+0"),
+        ("SUDO_UID", "-1"),
+        ("SUDO_UID", "4294967295"),
+        ("SUDO_UID", "54321"),
+        ("SUDO_GID", "0x0"),
+        ("SUDO_GID", "54321"),
+    ] {
+        let output = egrets()
+            .args(["record", "--db"])
+            .arg(&db)
+            .args(["--", "id", "-u"])
+            .env("SUDO_UID", "33")
+            .env(variable, value)
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), 2, "{variable}={value}: {said}");
+        assert!(
+            said.contains(variable) && said.contains("unset it"),
+            "{said}"
+        );
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn recorder_keeps_only_what_reading_proc_takes() {
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // Docker's workers and all other threads have started by the first commit.
+    let held = eventually("all threads have dropped their privileges", || {
+        egrets::privileges::Held::of(recorder.pid())
+    });
+    let reads_maps = |name: &&String| !["CAP_BPF", "CAP_PERFMON"].contains(&name.as_str());
+    let rest: Vec<&String> = held.capabilities.iter().filter(reads_maps).collect();
+    assert_eq!(rest, ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]);
+    assert!(held.no_new_privs && held.seccomp, "{held:?}");
+    let shown = ok(egrets().args(["status", "--db"]).arg(&db));
+    let line = format!("privileges   {}", held.describe());
+    assert!(shown.contains(&line), "{shown}");
+    assert_eq!(recorder.stop(), 0);
 }

@@ -29,6 +29,7 @@ use anyhow::Result;
 use libbpf_rs::Link;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::model::Loss;
 use counters::Counters;
 use event::{Event, EventKind};
 use hooks::HookReport;
@@ -37,7 +38,6 @@ use ring::Ring;
 use tables::Tables;
 
 pub use hooks::HookSet;
-pub use loss::Loss;
 pub use ring::Drained;
 /// The C types of bpf/egrets.h.
 #[doc(hidden)]
@@ -211,6 +211,12 @@ impl Capture {
         self.tables.set_reader_idle(idle);
         self.ring.wait(&self.tables.skel.maps.events, timeout, idle);
         self.tables.set_reader_idle(false);
+    }
+
+    /// Whether the maps can be read with the privileges of now, and the programs run that
+    /// egrets runs itself.
+    pub fn can_read(&self) -> bool {
+        self.tables.can_read()
     }
 
     /// What was lost since the programs were loaded, and how much of it.

@@ -8,6 +8,7 @@ use chrono::{Local, Offset, TimeZone};
 
 use crate::cli::StatusArgs;
 use crate::human;
+use crate::privileges::Held;
 use crate::query;
 use crate::store::{self, Status};
 
@@ -37,6 +38,9 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
             ),
         };
         line("recorder", state)?;
+        if let Some(held) = running.then(|| Held::of(last.pid)).flatten() {
+            line("privileges", held.describe())?;
+        }
         let which = if running { "this" } else { "the last" };
         let (sent, received) = (human::bytes(last.tx_bytes), human::bytes(last.rx_bytes));
         let traffic = format!("{sent} sent, {received} received in {which} recording");
