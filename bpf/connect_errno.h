@@ -14,10 +14,14 @@
 #define EGRETS_CONNECT_ERRNO_H
 
 #include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "egrets.h"
+#include "headers.h"
 #include "maps.h"
+#include "owner.h"
 #include "ring.h"
 #include "uapi.h"
 
@@ -71,6 +75,18 @@ static __always_inline void connect_started(__u64 cookie)
 	call_insert(thread, cookie, all_connects_traced);
 }
 
+/*
+ * The attempt sends its SYN, in the thread that connects: from here on its outcome is a change
+ * of state. connect(2) may wait for that, and its entry need not. tcp_v4_connect does not wait.
+ */
+static __always_inline void connect_sends(void)
+{
+	__u64 thread = current_thread();
+
+	if (!all_connects_traced)
+		bpf_map_delete_elem(&connect_calls, &thread);
+}
+
 static __always_inline void connect_returned(long ret)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
@@ -110,6 +126,36 @@ static __always_inline void pre_connect_returned(int ret)
 {
 	if (ret && ret != -EINVAL && ret != -EAFNOSUPPORT)
 		connect_returned(ret);
+}
+
+/*
+ * The errno of an attempt that ends: sk_err. A rejection by ICMP that arrives while the process
+ * is inside a call is not there, but in the queue of errors alone (tcp_v4_err): the process may
+ * read it before it closes the socket. It quotes the SYN, so that one of an earlier attempt by
+ * this socket is not mistaken for it.
+ */
+static __always_inline __u32 attempt_error(const struct sock *sk)
+{
+	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+	__u32 err = BPF_CORE_READ(sk, sk_err);
+	const void *end = (const void *)sk + bpf_core_field_offset(struct sock, sk_error_queue);
+	const struct sk_buff *skb = BPF_CORE_READ(sk, sk_error_queue.prev);
+	const struct sock_exterr_skb *error;
+	struct tcp_header syn = {};
+
+	if (err || !skb || skb == end)
+		return err;
+	error = (const void *)skb + bpf_core_field_offset(struct sk_buff, cb);
+	__u8 origin = BPF_CORE_READ(error, ee.ee_origin);
+
+	if (origin != SO_EE_ORIGIN_ICMP && origin != SO_EE_ORIGIN_ICMP6)
+		return 0;
+	/* 8 bytes of it are always quoted (RFC 792) */
+	if (bpf_probe_read_kernel(&syn, __builtin_offsetof(struct tcp_header, ack_seq),
+				  BPF_CORE_READ(skb, data)) ||
+	    bpf_ntohl(syn.seq) != BPF_CORE_READ(tp, snd_una))
+		return 0;
+	return BPF_CORE_READ(error, ee.ee_errno);
 }
 
 #endif

@@ -114,6 +114,24 @@ int egrets_sock_release(struct bpf_sock *ctx)
 	return 1;
 }
 
+/* Outcomes of TCP attempts, ends of connections. 1: nothing is to be changed. */
+
+SEC("sockops")
+int egrets_sock_ops(struct bpf_sock_ops *ctx)
+{
+	on_sock_ops(ctx);
+	return 1;
+}
+
+/* The same of sockets that are older than egrets: attached while there are any. */
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(egrets_set_state, const struct sock *sk, const int oldstate, const int newstate)
+{
+	older_state_changed(sk, oldstate, newstate);
+	return 0;
+}
+
 /* Packets, in any process' context: the socket's cookie identifies the owner. */
 
 SEC("cgroup_skb/egress")
@@ -205,21 +223,8 @@ int egrets_scan_socks(struct __sk_buff *skb)
  * already (recursion_misses): when an incoming packet interrupts it and, since
  * tracepoints can be preempted (7.0), when another process is scheduled. Hooks whose
  * events must not be lost have copies of their program, which then run, and report what
- * the ones before have not: they share what was reported (processes, socks).
+ * the ones before have not: they share what was reported (processes).
  */
-
-/* Outcomes of TCP attempts. */
-
-#define SET_STATE(program)                                                                         \
-	SEC("tp_btf/inet_sock_set_state")                                                          \
-	int BPF_PROG(program, const struct sock *sk, const int oldstate, const int newstate)       \
-	{                                                                                          \
-		tcp_state_changed(sk, oldstate, newstate);                                         \
-		return 0;                                                                          \
-	}
-SET_STATE(egrets_set_state)
-SET_STATE(egrets_set_state_2)
-SET_STATE(egrets_set_state_3)
 
 /* The errno of an attempt that fails at once: the tracepoint set. */
 

@@ -236,7 +236,7 @@ static __always_inline void flow_end(const struct egrets_flow_key *key,
 		share_give_back(&share(id)->flows);
 }
 
-static __always_inline void report_release(__u64 cookie, const struct egrets_sock *s,
+static __always_inline void report_release(__u64 cookie, __u32 shared_tgid,
 					   const struct egrets_endpoint *next, bool lingers)
 {
 	struct egrets_release *e = RESERVE(struct egrets_release, EGRETS_RELEASE);
@@ -244,7 +244,7 @@ static __always_inline void report_release(__u64 cookie, const struct egrets_soc
 	if (!e)
 		return;
 	e->cookie = cookie;
-	e->shared_tgid = s->shared_tgid;
+	e->shared_tgid = shared_tgid;
 	e->lingers = lingers;
 	if (next) {
 		e->has_next = 1;
@@ -271,7 +271,7 @@ static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
 		flow_end(&key, flow, s);
 	}
 	if (more)
-		report_release(cookie, s, &at, false);
+		report_release(cookie, s->shared_tgid, &at, false);
 }
 
 #endif

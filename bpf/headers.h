@@ -60,6 +60,15 @@ struct ipv6_extension { /* RFC 8200, sections 4.2 and 4.5 */
 	__be16 frag_off;
 };
 
+struct tcp_header { /* RFC 9293, section 3.1 */
+	__be16 source;
+	__be16 dest;
+	__be32 seq;
+	__be32 ack_seq;
+	__u8 data_offset; /* in words, in its upper half */
+	__u8 flags;
+};
+
 struct packet {
 	struct egrets_endpoint src;
 	struct egrets_endpoint dst;

@@ -87,11 +87,15 @@ struct connect_call {
 	__u64 traced; /* whether the next return is certainly this call's */
 };
 
-/* Preallocated: tracepoint and kprobe programs may use no other (5.10). */
+/*
+ * Preallocated: tracepoint and kprobe programs may use no other (5.10). An entry is needed for
+ * microseconds, so of an LRU only those go that wait, inside connect(2) of a Unix socket, say:
+ * users can't keep it full for others.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384); /* threads inside such a call at once */
-	__type(key, __u64);	    /* pid_tgid */
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64); /* pid_tgid */
 	__type(value, struct connect_call);
 } connect_calls SEC(".maps");
 

@@ -22,6 +22,14 @@ static __always_inline __u32 current_tgid(void)
 	return bpf_get_current_pid_tgid() >> 32;
 }
 
+/* As bpf_get_current_pid_tgid, which 5.10 refuses in cgroup/sock_ops. */
+static __always_inline __u64 current_thread(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return (__u64)BPF_CORE_READ(task, tgid) << 32 | (__u32)BPF_CORE_READ(task, pid);
+}
+
 static __always_inline bool is_self(void)
 {
 	return current_tgid() == self_tgid;
@@ -128,6 +136,18 @@ static __always_inline void fill_owner_of(struct egrets_owner *owner, struct tas
 	fill_process(owner, task);
 	owner->netns = BPF_CORE_READ(net, ns.inum);
 	owner->netns_cookie = netns_cookie(net);
+}
+
+/*
+ * The address of a socket whose fields the verifier does not let a program read: of a pointer
+ * that it knows as such it allows no arithmetic, of a number it does.
+ */
+static __always_inline const struct sock *address_of(const void *sk)
+{
+	const struct sock *address = NULL;
+
+	bpf_probe_read_kernel(&address, sizeof(address), &sk);
+	return address;
 }
 
 /*

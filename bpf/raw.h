@@ -26,7 +26,11 @@ static __always_inline void on_sock_create(struct bpf_sock *ctx)
 {
 	struct egrets_owner owner = {};
 
-	if (is_tcp(ctx->type, ctx->protocol) || is_udp(ctx->type, ctx->protocol) || is_self())
+	__u32 type = ctx->type, protocol = ctx->protocol;
+
+	if (protocol == IPPROTO_MPTCP)
+		bpf_get_socket_cookie(ctx); /* assigns it: see mptcp_owner */
+	if (is_tcp(type, protocol) || is_udp(type, protocol) || is_self())
 		return;
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 
@@ -36,7 +40,7 @@ static __always_inline void on_sock_create(struct bpf_sock *ctx)
 	struct egrets_sock *s = sock_get_or_create(cookie, ctx, &owner);
 
 	if (s)
-		s->kind = ctx->type == SOCK_RAW ? EGRETS_RAW : EGRETS_OTHER;
+		s->kind = type == SOCK_RAW ? EGRETS_RAW : EGRETS_OTHER;
 }
 
 static __always_inline void raw_account(struct __sk_buff *skb, const struct packet *p,

@@ -91,10 +91,15 @@ static __always_inline void on_sock_addr(struct bpf_sock_addr *ctx, struct egret
 static __always_inline void on_sock_release(struct bpf_sock *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
+	__u32 type = ctx->type, protocol = ctx->protocol, state = ctx->state;
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
-	if (!s)
+	if (!s) {
+		/* an attempt without an entry that failed at once has no other end */
+		if (socks_overflowed && is_tcp(type, protocol) && state == BPF_TCP_CLOSE)
+			report_release(cookie, 0, NULL, false);
 		return;
+	}
 	/* of a TCP connection */
 	const struct sock *sk = s->established ? (const struct sock *)s->sk : NULL;
 
@@ -103,12 +108,12 @@ static __always_inline void on_sock_release(struct bpf_sock *ctx)
 	if (sk)
 		tls_overhead(sk, &s->tls);
 	if (s->associations) {
-		report_release(cookie, s, &s->newest_flow, true);
+		report_release(cookie, s->shared_tgid, &s->newest_flow, true);
 		return;
 	}
-	if (s->kind || ctx->protocol == IPPROTO_UDP)
+	if (s->kind || protocol == IPPROTO_UDP)
 		end_flows(cookie, s);
-	else if (!tcp_release(ctx, s, sk, cookie))
+	else if (protocol != IPPROTO_MPTCP && !tcp_release(state, s, sk, cookie))
 		return;
 	sock_delete(cookie, s);
 }

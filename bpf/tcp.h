@@ -15,25 +15,23 @@
 #include "headers.h"
 #include "ktls.h"
 #include "maps.h"
+#include "mptcp.h"
 #include "owner.h"
 #include "ring.h"
 #include "uapi.h"
 
 #define TCP_FLAG_SYN 0x02 /* RFC 9293, section 3.1 */
 
-struct tcp_header { /* RFC 9293, section 3.1 */
-	__be16 source;
-	__be16 dest;
-	__be32 seq;
-	__be32 ack_seq;
-	__u8 data_offset; /* in words, in its upper half */
-	__u8 flags;
-};
-
 static __always_inline bool is_tcp(__u32 type, __u32 protocol)
 {
 	return type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP);
 }
+
+/*
+ * 1 once a socket found no room in socks: from then on the states of sockets without an entry
+ * are reported too, by their cookies alone. Those without an attempt mean nothing to userspace.
+ */
+__u32 socks_overflowed;
 
 /* connect on a TCP socket: an attempt begins. */
 static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
@@ -44,6 +42,7 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	struct egrets_owner owner = {};
 
 	fill_sock_owner(&owner, ctx);
+	mptcp_owner(&owner, address_of(ctx->sk));
 	struct egrets_sock *s = sock_get_or_create(cookie, ctx->sk, &owner);
 
 	if (s) {
@@ -53,6 +52,8 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 		s->close_pending = 0;
 		s->dns = is_dns_port(dst->port);
 		s->last_dst = *dst;
+	} else {
+		socks_overflowed = 1;
 	}
 	connect_started(cookie);
 	e = RESERVE(struct egrets_connect, EGRETS_CONNECT);
@@ -62,6 +63,25 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 	e->cookie = cookie;
 	e->dst = *dst;
 	submit(e);
+}
+
+/* Payload sent: what was sent again counts once. */
+static __always_inline __u64 tcp_bytes_sent(const struct sock *sk)
+{
+	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+	__u64 acked = BPF_CORE_READ(tp, bytes_acked); /* with SYN and FIN */
+	__u64 sent = BPF_CORE_READ(tp, bytes_sent);
+	__u64 again = BPF_CORE_READ(tp, bytes_retrans);
+	__u64 once = sent > again ? sent - again : 0;
+
+	/* what MPTCP sends again over another path counts where it is acknowledged */
+	if (is_mptcp(sk)) {
+		acked -= !!acked;
+		acked = acked < once ? acked : once;
+		return mptcp_limit(sk, acked);
+	}
+	/* in TCP_REPAIR the first transmission counts as another one */
+	return acked > once + 2 ? acked - 2 : once;
 }
 
 /*
@@ -78,7 +98,7 @@ tcp_counters(const struct sock *sk, const struct egrets_tls_overhead *tls, __u64
 		/* bytes_received counts the peer's FIN, which sets SOCK_DONE (tcp_fin) */
 		__u64 fin = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE) & 1;
 		__u64 received = BPF_CORE_READ(tp, bytes_received);
-		__u64 sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+		__u64 sent = tcp_bytes_sent(sk);
 
 		*tx = sent > tls->tx ? sent - tls->tx : 0;
 		*rx = received > fin + tls->rx ? received - fin - tls->rx : 0;
@@ -94,7 +114,8 @@ tcp_counters(const struct sock *sk, const struct egrets_tls_overhead *tls, __u64
 
 /* EGRETS_ESTABLISHED or EGRETS_CLOSE. */
 static __always_inline void report_state(__u32 kind, const struct sock *sk, __u64 cookie,
-					 const struct egrets_sock *s, __u32 err, bool was_open)
+					 const struct egrets_tls_overhead *tls, __u32 shared_tgid,
+					 __u32 err, bool was_open)
 {
 	struct egrets_state *e = RESERVE(struct egrets_state, kind);
 
@@ -109,35 +130,40 @@ static __always_inline void report_state(__u32 kind, const struct sock *sk, __u6
 		set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
 	else
 		BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
-	e->shared_tgid = s->shared_tgid;
-	e->has_bytes = tcp_counters(sk, &s->tls, &e->tx_bytes, &e->rx_bytes);
+	e->shared_tgid = shared_tgid;
+	e->has_bytes = tcp_counters(sk, tls, &e->tx_bytes, &e->rx_bytes);
 	submit(e);
 }
 
-static __always_inline void tcp_state_changed(const struct sock *sk, int old_state, int new_state)
+static __always_inline void tcp_state_changed(const struct sock *sk, __u64 cookie, int old_state,
+					      int new_state)
 {
 	__u32 kind = new_state == BPF_TCP_CLOSE ? EGRETS_CLOSE : EGRETS_ESTABLISHED;
+	bool was_open = old_state != BPF_TCP_CLOSE && old_state != BPF_TCP_LISTEN &&
+			old_state != BPF_TCP_SYN_SENT && old_state != BPF_TCP_SYN_RECV;
+	struct egrets_tls_overhead overhead = {};
 
 	/* before anything is read: most changes are others */
 	if (new_state != BPF_TCP_ESTABLISHED && new_state != BPF_TCP_CLOSE)
 		return;
-	__u16 protocol = BPF_CORE_READ(sk, sk_protocol);
-	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP)
-		return;
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
-	if (!s || (s->established && kind == EGRETS_ESTABLISHED))
+	if (s ? s->established && kind == EGRETS_ESTABLISHED : !socks_overflowed)
 		return;
-	bool was_open = old_state != BPF_TCP_CLOSE && old_state != BPF_TCP_LISTEN &&
-			old_state != BPF_TCP_SYN_SENT && old_state != BPF_TCP_SYN_RECV;
+	__u32 err = 0;
 
+	if (kind == EGRETS_CLOSE)
+		err = was_open ? BPF_CORE_READ(sk, sk_err) : attempt_error(sk);
+
+	if (!s) {
+		tls_overhead(sk, &overhead);
+		report_state(kind, sk, cookie, &overhead, 0, err, was_open);
+		return;
+	}
 	if (kind == EGRETS_CLOSE && was_open && !s->established)
-		count_lost(EGRETS_ESTABLISHED); /* the kernel skipped all copies */
+		count_lost(EGRETS_ESTABLISHED); /* another program had cleared the flag */
 	s->established = 1;
 	s->sk = (__u64)sk;
-	__u32 err = BPF_CORE_READ(sk, sk_err);
 	bool tls = tls_overhead(sk, &s->tls);
 
 	/*
@@ -150,40 +176,96 @@ static __always_inline void tcp_state_changed(const struct sock *sk, int old_sta
 		s->close_pending = 1;
 		return;
 	}
-	report_state(kind, sk, cookie, s, err, was_open);
+	report_state(kind, sk, cookie, &s->tls, s->shared_tgid, err, was_open);
 	/* if the process tries again, connect creates a new entry */
 	if (new_state == BPF_TCP_CLOSE)
 		sock_delete(cookie, s);
 }
 
 /*
- * The socket is released, closed, and has still an entry: whether the kernel skipped all
- * copies at the CLOSE of an attempt or a connection. An attempt that failed at once had no
- * CLOSE, and sent no SYN.
+ * What TCP does, in the context of any process or none. Only who dials requests changes of
+ * state; programs of child cgroups, which run before, may have cleared the request. Each field
+ * of the context is read in one place, or clang computes its address, which may not be used.
  */
-static __always_inline bool close_skipped(const struct bpf_sock *ctx, const struct egrets_sock *s)
+static __always_inline void on_sock_ops(struct bpf_sock_ops *ctx)
+{
+	__u32 op = ctx->op;
+	bool dials = op == BPF_SOCK_OPS_TCP_CONNECT_CB;
+
+	if (dials && current_thread() >> 32 == self_tgid)
+		return;
+	if (!dials && op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && op != BPF_SOCK_OPS_STATE_CB &&
+	    ctx->state != BPF_TCP_SYN_SENT)
+		return;
+	__u32 flags = ctx->bpf_sock_ops_cb_flags;
+	bool requested = flags & BPF_SOCK_OPS_STATE_CB_FLAG;
+
+	if (!requested)
+		bpf_sock_ops_cb_flags_set(ctx, flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+	if (dials)
+		connect_sends();
+	bool is_state = op == BPF_SOCK_OPS_STATE_CB;
+
+	/* established: reported already, unless it is older than egrets or had no request */
+	if (!is_state && (op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB || requested))
+		return;
+	__u32 old_state = is_state ? ctx->args[0] : BPF_TCP_SYN_SENT;
+	__u32 new_state = is_state ? ctx->args[1] : BPF_TCP_ESTABLISHED;
+	const struct sock *sk = address_of(ctx->sk);
+
+	if (sk)
+		tcp_state_changed(sk, bpf_get_socket_cookie(ctx), old_state, new_state);
+}
+
+static __always_inline bool states_requested(const struct sock *sk)
+{
+	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+
+	return BPF_CORE_READ(tp, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_STATE_CB_FLAG;
+}
+
+/* A tracepoint of all sockets: those that egrets_sock_ops does not see, older than egrets. */
+static __always_inline void older_state_changed(const struct sock *sk, int old_state, int new_state)
+{
+	if (new_state != BPF_TCP_CLOSE || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return;
+	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+
+	if (cookie && !states_requested(sk))
+		tcp_state_changed(address_of(sk), cookie, old_state, new_state);
+}
+
+/*
+ * The socket is released, closed, and has still an entry: whether its CLOSE was missed. An
+ * attempt that failed at once had no CLOSE, and sent no SYN.
+ */
+static __always_inline bool close_missed(const struct egrets_sock *s)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)s->sk;
 
-	return s->established || (ctx->protocol == IPPROTO_TCP && BPF_CORE_READ(tp, segs_out) > 0);
+	return s->established || BPF_CORE_READ(tp, segs_out) > 0;
 }
 
 /* False if its CLOSE is still to come. sk is NULL if there was no connection. */
-static __always_inline bool tcp_release(const struct bpf_sock *ctx, const struct egrets_sock *s,
+static __always_inline bool tcp_release(__u32 state, const struct egrets_sock *s,
 					const struct sock *sk, __u64 cookie)
 {
 	if (sk && s->close_pending) {
-		report_state(EGRETS_CLOSE, sk, cookie, s, s->err, true);
+		report_state(EGRETS_CLOSE, sk, cookie, &s->tls, s->shared_tgid, s->err, true);
 		return true;
 	}
-	if (ctx->state != BPF_TCP_CLOSE)
-		return false;
-	if (close_skipped(ctx, s))
+	if (state != BPF_TCP_CLOSE) {
+		/* TCP_FASTOPEN_CONNECT: nothing was sent, and so no SYN */
+		if (state != BPF_TCP_SYN_SENT || states_requested((const void *)s->sk))
+			return false;
+	} else if (close_missed(s)) {
 		count_lost(EGRETS_CLOSE);
+	}
 	if (sk)
-		report_state(EGRETS_CLOSE, sk, cookie, s, BPF_CORE_READ(sk, sk_err), true);
+		report_state(EGRETS_CLOSE, sk, cookie, &s->tls, s->shared_tgid,
+			     BPF_CORE_READ(sk, sk_err), true);
 	else
-		report_release(cookie, s, NULL, false);
+		report_release(cookie, s->shared_tgid, NULL, false);
 	return true;
 }
 

@@ -42,6 +42,13 @@ enum bpf_tcp_state {
 	BPF_TCP_LISTEN = 10,
 };
 
+enum {
+	BPF_SOCK_OPS_TCP_CONNECT_CB = 3,
+	BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
+	BPF_SOCK_OPS_STATE_CB = 10,
+};
+enum { BPF_SOCK_OPS_STATE_CB_FLAG = 4 };
+
 /* include/uapi/linux/in.h */
 enum {
 	IPPROTO_TCP = 6,
@@ -60,7 +67,6 @@ enum { PIDTYPE_SID = 3 };
 
 /* include/net/sock.h, enum sock_flags */
 enum { SOCK_DONE = 1 };
-
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
@@ -226,6 +232,7 @@ struct sk_buff {
 		};
 	};
 	struct sock *sk;
+	char cb[48];
 	union {
 		struct {
 			long unsigned int _skb_refdst;
@@ -346,10 +353,19 @@ struct sock_common {
 	refcount_t skc_refcnt;
 };
 
+struct sk_buff_head {
+	union {
+		struct {
+			struct sk_buff *prev;
+		};
+	};
+};
+
 struct socket;
 
 struct sock {
 	struct sock_common __sk_common;
+	struct sk_buff_head sk_error_queue;
 	int sk_err;
 	struct socket *sk_socket;
 	u16 sk_protocol;
@@ -561,6 +577,18 @@ struct bpf_sock_addr {
 	};
 };
 
+struct bpf_sock_ops {
+	__u32 op;
+	union {
+		__u32 args[4];
+	};
+	__u32 bpf_sock_ops_cb_flags;
+	__u32 state;
+	union {
+		struct bpf_sock *sk;
+	};
+};
+
 struct skb_shared_info {
 	short unsigned int gso_segs;
 };
@@ -581,6 +609,15 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct sock_extended_err {
+	__u32 ee_errno;
+	__u8 ee_origin;
+};
+
+struct sock_exterr_skb {
+	struct sock_extended_err ee;
+};
+
 struct inet_connection_sock {
 	void *icsk_ulp_ops;
 	void *icsk_ulp_data;
@@ -593,8 +630,11 @@ struct tcp_ulp_ops {
 struct tcp_sock {
 	u32 segs_out;
 	u64 bytes_sent;
+	u32 snd_una;
 	u64 bytes_received;
+	u64 bytes_acked;
 	u64 bytes_retrans;
+	u8 bpf_sock_ops_cb_flags;
 };
 
 struct netdev_adjacent {
@@ -643,6 +683,15 @@ enum packet_sock_flags {
 struct mptcp_sock {
 	u64 bytes_sent;
 	u64 bytes_received;
+};
+
+struct mptcp_subflow_context {
+	union {
+		struct {
+			u32 request_join: 1;
+		};
+	};
+	struct sock *conn;
 };
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX

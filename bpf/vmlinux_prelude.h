@@ -38,6 +38,13 @@ enum bpf_tcp_state {
 	BPF_TCP_LISTEN = 10,
 };
 
+enum {
+	BPF_SOCK_OPS_TCP_CONNECT_CB = 3,
+	BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB = 4,
+	BPF_SOCK_OPS_STATE_CB = 10,
+};
+enum { BPF_SOCK_OPS_STATE_CB_FLAG = 4 };
+
 /* include/uapi/linux/in.h */
 enum {
 	IPPROTO_TCP = 6,
@@ -56,4 +63,3 @@ enum { PIDTYPE_SID = 3 };
 
 /* include/net/sock.h, enum sock_flags */
 enum { SOCK_DONE = 1 };
-

@@ -669,3 +669,94 @@ fn inherited_or_passed_socket_keeps_its_first_owner_and_shows_the_other() {
         assert_eq!(rows, [[first, second, &bytes.to_string()]], "{args}");
     }
 }
+
+/// A server of the far side at any of its addresses, which counts what it gets.
+fn mptcp_sink(net: &Net) -> Option<(u16, std::sync::mpsc::Receiver<usize>)> {
+    let server = net.far(|| {
+        let server = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).ok()?;
+        let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
+        server.bind(&any.into()).unwrap();
+        server.listen(1).unwrap();
+        Some(server)
+    })?;
+    let port = server.local_addr().unwrap().as_socket().unwrap().port();
+    let (to, got) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let (mut peer, _) = server.accept().unwrap();
+        let mut data = Vec::new();
+        let _ = peer.read_to_end(&mut data);
+        to.send(data.len())
+    });
+    Some((port, got))
+}
+
+#[test]
+fn each_path_of_an_mptcp_connection_is_its_owners_and_bytes_count_once() {
+    const SIZE: usize = 200_000;
+    const SECOND: &str = "10.77.0.3";
+    let net = Net::new();
+    let Some((port, got)) = mptcp_sink(&net) else {
+        return say("paths | mptcp | absent | - | -");
+    };
+    for args in [
+        format!("-n {} addr add {SECOND}/24 dev up0", net.far),
+        format!(
+            "-n {} mptcp limits set subflow 2 add_addr_accepted 2",
+            net.near
+        ),
+        format!(
+            "-n {} mptcp limits set subflow 2 add_addr_accepted 2",
+            net.far
+        ),
+        format!("-n {} mptcp endpoint add {SECOND} signal", net.far),
+    ] {
+        support::run("ip", &args.split(' ').collect::<Vec<_>>());
+    }
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let mut client =
+        net.near(|| Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).unwrap());
+    let at: SocketAddr = format!("{FAR4}:{port}").parse().unwrap();
+    client.connect(&at.into()).unwrap();
+    client.write_all(b"x").unwrap();
+    let paths = |filter: &str| {
+        let sql = format!("SELECT count(*) FROM egress WHERE dst_port = {port} AND {filter}");
+        value::<i64>(recording.history(), &sql)
+    };
+    eventually("the kernel opens the other path", || {
+        (paths("outcome = 'connected'") == 2).then_some(())
+    });
+    // what is sent over the first path is sent again over the other
+    let lose = format!("ip daddr {FAR4} tcp dport {port} drop");
+    let table = format!(
+        "table inet t {{
+            chain out {{
+                type filter hook output priority 0
+                {lose}
+            }}
+        }}"
+    );
+    ok(net.command("nft").arg(table));
+    client.write_all(&vec![b'y'; SIZE]).unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(got.recv().unwrap(), 1 + SIZE);
+    drop(client);
+    recording.save(&db);
+    let sql = format!(
+        "SELECT dst_ip, pid, shared_pid, tx_bytes FROM egress WHERE dst_port = {port} ORDER BY dst_ip"
+    );
+    let rows = sqlite3(&db, &sql);
+    let pid = std::process::id().to_string();
+    let [first, second] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    assert_eq!(first[..3], [FAR4, &pid, ""]);
+    assert_eq!(second[..3], [SECOND, &pid, ""]);
+    let [first, second] = [first, second].map(|row| row[3].parse::<usize>().unwrap());
+    // MPTCP itself sends some again where it is late
+    let sum = first + second;
+    assert!(
+        (1 + SIZE..SIZE * 11 / 10).contains(&sum),
+        "{first} + {second}"
+    );
+}

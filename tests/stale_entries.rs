@@ -1,4 +1,5 @@
-//! The reaper: entries whose end no hook reports do not stay in the BPF maps.
+//! The BPF maps: entries whose end no hook reports do not stay, a full map costs TCP little, and
+//! nothing outlives the recorder.
 
 mod support;
 
@@ -31,6 +32,42 @@ fn bpf_map(recorder: &Recorder, name: &str) -> MapHandle {
     ids.map(|id| MapHandle::from_map_id(id).unwrap())
         .find(|map| map.name() == name)
         .unwrap()
+}
+
+/// Ids of that recorder's programs, maps and links, with what opens them.
+fn objects(recorder: &Recorder) -> Vec<(unsafe extern "C" fn(u32) -> i32, u32)> {
+    let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
+    let infos = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
+    let mut ids = Vec::new();
+    for info in infos {
+        let id = |field: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(field))?;
+            line.trim().parse::<u32>().ok()
+        };
+        let opens: [(_, unsafe extern "C" fn(u32) -> i32); 3] = [
+            ("prog_id:", libbpf_sys::bpf_prog_get_fd_by_id),
+            ("map_id:", libbpf_sys::bpf_map_get_fd_by_id),
+            ("link_id:", libbpf_sys::bpf_link_get_fd_by_id),
+        ];
+        ids.extend(
+            opens
+                .iter()
+                .filter_map(|(field, open)| Some((*open, id(field)?))),
+        );
+    }
+    ids
+}
+
+/// Adds entries until there is no room, or an LRU has replaced all that it had.
+fn fill(map: &MapHandle) {
+    let value = vec![0; map.value_size() as usize];
+    for key in 0..u64::from(map.max_entries()) * 2 {
+        // beyond all cookies and threads
+        let key = (1 << 62 | key).to_ne_bytes();
+        if map.update(&key, &value, libbpf_rs::MapFlags::ANY).is_err() {
+            return;
+        }
+    }
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
@@ -164,6 +201,75 @@ fn name(socket: &UdpSocket, first: u32, count: usize) {
     for n in first..first + count as u32 {
         let to = Ipv4Addr::from_bits(0x7f01_0000 + n);
         socket.connect((to, 9)).unwrap();
+    }
+}
+
+#[test]
+fn full_tables_cost_tcp_neither_outcome_nor_bytes_nor_errno() {
+    let count = volume(500).to_string();
+    let net = Net::new();
+    run(
+        "ip",
+        &[
+            "-n",
+            &net.near,
+            "route",
+            "add",
+            "unreachable",
+            "203.0.113.0/24",
+        ],
+    );
+    let port = net.http("hello").to_string();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    for table in ["socks", "connect_calls"] {
+        fill(&bpf_map(&recorder, table));
+    }
+    ok(net.command(dial()).args(["loop", FAR4, &port, &count]));
+    ok(net.command(dial()).args(["get", FAR4, &port]));
+    for to in ["203.0.113.1 80", "10.77.0.2 1"] {
+        let args = format!("try blocking {to}");
+        ok(net.command(dial()).args(args.split(' ')));
+    }
+    assert_eq!(recorder.stop(), 0);
+    let near = format!("netns = {}", net.near_inode());
+    let sql = format!(
+        "SELECT outcome, errno, count(*), count(latency_us), count(duration_us), max(rx_bytes) > 5
+         FROM egress WHERE {near} GROUP BY outcome ORDER BY outcome"
+    );
+    let all = (count.parse::<usize>().unwrap() + 1).to_string();
+    assert_eq!(
+        sqlite3(&db, &sql),
+        [
+            ["connected", "", &all, &all, &all, "1"],
+            ["refused", "ECONNREFUSED", "1", "0", "1", "0"],
+            ["unreachable", "EHOSTUNREACH", "1", "0", "1", ""],
+        ]
+    );
+    let kinds = sqlite3(&db, "SELECT DISTINCT kind FROM gaps WHERE lost > 0");
+    assert_eq!(kinds, [["socket"]], "what found no room is counted");
+}
+
+#[test]
+fn no_program_map_or_link_outlives_the_recorder() {
+    let (_dir, db) = history();
+    for killed in [false, true] {
+        let recorder = Recorder::start(&db, &[]);
+        let objects = objects(&recorder);
+        assert!(objects.len() > 60, "{} objects", objects.len());
+        match killed {
+            true => recorder.kill(),
+            false => assert_eq!(recorder.stop(), 0),
+        }
+        eventually("all are gone", || {
+            let mut left = objects.iter().filter(|(open, id)| {
+                // SAFETY: takes any number.
+                let fd = unsafe { open(*id) };
+                // SAFETY: the kernel has just opened it.
+                fd >= 0 && unsafe { OwnedFd::from_raw_fd(fd) }.as_raw_fd() >= 0
+            });
+            left.next().is_none().then_some(())
+        });
     }
 }
 

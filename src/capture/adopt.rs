@@ -80,7 +80,9 @@ impl Capture {
         let tcp = adopted.iter().filter(|socket| socket.kind == Kind::Tcp);
         for socket in tcp {
             self.counters.track_tcp(socket.cookie);
+            self.older.insert(socket.cookie);
         }
+        self.detach_unneeded();
         Ok(adopted)
     }
 

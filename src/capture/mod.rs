@@ -20,6 +20,7 @@ mod skel {
     include!(concat!(env!("OUT_DIR"), "/egrets.skel.rs"));
 }
 
+use std::collections::HashSet;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -76,6 +77,10 @@ pub const MAX_OTHER_PORTS: usize =
 pub struct Capture {
     tables: Tables,
     _links: Vec<Link>,
+    /// Those that only TCP connections older than egrets need.
+    older_links: Vec<Link>,
+    /// Cookies of such connections that are open.
+    older: HashSet<u64>,
     ring: Ring,
     counters: Counters,
     reaper: Reaper,
@@ -111,6 +116,8 @@ impl Capture {
                 can_scan: loaded.can_scan,
             },
             _links: loaded.links,
+            older_links: loaded.older,
+            older: HashSet::new(),
             counters: Counters::new(),
             reaper: Reaper::new(),
             newest_ns: 0,
@@ -133,14 +140,16 @@ impl Capture {
     /// The ring buffer can't be read.
     pub fn drain(&mut self, limit: Duration, mut each: impl FnMut(Event)) -> Result<Drained> {
         let (counters, reaper) = (&mut self.counters, &mut self.reaper);
-        let newest_ns = &mut self.newest_ns;
+        let (newest_ns, older) = (&mut self.newest_ns, &mut self.older);
         let drained = self.ring.drain(limit, |event| {
             counters.observe(&event.kind);
             reaper.observe(&event.kind);
+            forget_closed(older, &event.kind);
             *newest_ns = event.ns;
             each(event);
         })?;
         self.emptied = drained.emptied;
+        self.detach_unneeded();
         for end in self.reaper.end_chains(&self.tables) {
             emit(
                 &mut self.counters,
@@ -160,12 +169,21 @@ impl Capture {
             self.read_counters(&mut each);
         }
         if self.emptied && self.reaper.is_scan_due() {
-            let (counters, now) = (&mut self.counters, boot_ns());
+            let (counters, older) = (&mut self.counters, &mut self.older);
+            let now = boot_ns();
             self.reaper.scan(&mut self.tables, |kind| {
+                forget_closed(older, &kind);
                 emit(counters, kind, now, |event| {
                     let _ = each(event);
                 });
             });
+        }
+    }
+
+    /// Detaches what only connections older than egrets needed, once they are closed.
+    fn detach_unneeded(&mut self) {
+        if self.older.is_empty() {
+            self.older_links.clear();
         }
     }
 
@@ -213,6 +231,16 @@ impl Capture {
     /// lives.
     pub fn cgroup_root(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.cgroup.as_raw_fd()).into()
+    }
+}
+
+/// Removes the connection that this event ends.
+fn forget_closed(cookies: &mut HashSet<u64>, event: &EventKind) {
+    if let EventKind::Close(state) = event {
+        cookies.remove(&state.cookie);
+    }
+    if let EventKind::Release { cookie, .. } = event {
+        cookies.remove(cookie);
     }
 }
 

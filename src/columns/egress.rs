@@ -138,7 +138,7 @@ pub const EGRESS: &[ColumnDef] = &[
              open, at the close, and at the end of the recording. `already_open`: since the \
              recording began",
         )
-        .null("nothing was transferred yet; MPTCP before Linux 6.5"),
+        .null("nothing was transferred yet"),
     connection("rx_bytes", "integer, bytes", |c, _| c.rx_bytes.into())
         .updated()
         .doc("payload received, likewise")

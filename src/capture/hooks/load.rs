@@ -16,6 +16,8 @@ use crate::capture::{DNS_PORTS, Options, kernel, skel};
 pub struct Loaded {
     pub skel: skel::EgretsSkel<'static>,
     pub links: Vec<Link>,
+    /// Those that only TCP connections older than egrets need.
+    pub older: Vec<Link>,
     /// The iterator over the files of all processes, if this kernel supports it.
     pub files: Option<Link>,
     /// Whether this kernel runs `egrets_scan_socks`.
@@ -71,7 +73,7 @@ pub fn load(options: &Options) -> Result<Loaded> {
         },
     };
     attached.extend(object.attach(|hook| hook.set.is_none())?);
-    let (mut links, mut files, mut can_scan) = (Vec::new(), None, false);
+    let (mut links, mut older, mut files, mut can_scan) = (Vec::new(), Vec::new(), None, false);
     let mut reports = Vec::new();
     for (hook, result) in attached {
         let error = match result {
@@ -79,6 +81,7 @@ pub fn load(options: &Options) -> Result<Loaded> {
                 match hook.attach {
                     Attach::Files => files = its.into_iter().next(),
                     Attach::OnDemand => can_scan = true,
+                    Attach::WhileOlder => older.extend(its),
                     _ => links.extend(its),
                 }
                 None
@@ -94,6 +97,7 @@ pub fn load(options: &Options) -> Result<Loaded> {
     Ok(Loaded {
         skel: object.skel,
         links,
+        older,
         files,
         can_scan,
         cgroup: object.cgroup,
@@ -323,7 +327,7 @@ fn attach(
             .with_context(|| format!("the BPF object has no program {name}"))?;
         links.push(match hook.attach {
             Attach::Cgroup => program.attach_cgroup(cgroup.as_raw_fd())?,
-            Attach::Trace => program.attach_trace()?,
+            Attach::Trace | Attach::WhileOlder => program.attach_trace()?,
             Attach::Files => program.attach()?,
             Attach::OnDemand => {
                 // over no sockets: whether this kernel runs it at all

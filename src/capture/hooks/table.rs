@@ -8,6 +8,8 @@ pub(super) enum Attach {
     Cgroup,
     /// To a tracepoint through BTF.
     Trace,
+    /// The same, as long as TCP connections are open that are older than egrets.
+    WhileOlder,
     /// To a tracepoint of a system call.
     Syscall(&'static str),
     /// To a kernel function's return.
@@ -45,7 +47,11 @@ impl Hook {
         purpose: &'static str,
     ) -> Hook {
         let set = match attach {
-            Attach::Cgroup | Attach::Trace | Attach::Files | Attach::OnDemand => None,
+            Attach::Cgroup
+            | Attach::Trace
+            | Attach::WhileOlder
+            | Attach::Files
+            | Attach::OnDemand => None,
             Attach::Syscall(_) => Some(HookSet::Tracepoint),
             Attach::Return(_) | Attach::Entry(_) => Some(HookSet::Kprobe),
         };
@@ -97,8 +103,8 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not traced;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub(super) static HOOKS: [Hook; 26] = {
-    use Attach::{Cgroup, Entry, Files, OnDemand, Return, Syscall, Trace};
+pub(super) static HOOKS: [Hook; 27] = {
+    use Attach::{Cgroup, Entry, Files, OnDemand, Return, Syscall, Trace, WhileOlder};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
     [
@@ -107,7 +113,7 @@ pub(super) static HOOKS: [Hook; 26] = {
         Hook::new("egrets_exit", "tp_btf/sched_process_exit", Trace, "ends of processes").copied(&["egrets_exit_2", "egrets_exit_3"]).optional(),
         Hook::new("egrets_cgroup_mkdir", "tp_btf/cgroup_mkdir", Trace, "containers as they come").optional(),
         Hook::new("egrets_cgroup_attach", "tp_btf/cgroup_attach_task", Trace, "containers on cgroup v1").optional(),
-        Hook::new("egrets_set_state", "tp_btf/inet_sock_set_state", Trace, "TCP outcomes and bytes").copied(&["egrets_set_state_2", "egrets_set_state_3"]),
+        Hook::new("egrets_set_state", "tp_btf/inet_sock_set_state", WhileOlder, "TCP ends of connections that are open already").optional(),
         Hook::new("egrets_tcp_v4_connect_ret", "kretprobe/tcp_v4_connect", Return("tcp_v4_connect"), ERRNO),
         Hook::new("egrets_tcp_v6_connect_ret", "kretprobe/tcp_v6_connect", Return("tcp_v6_connect"), ERRNO),
         Hook::new("egrets_tcp_v4_pre_connect_ret", "kretprobe/tcp_v4_pre_connect", Return("tcp_v4_pre_connect"), POLICY),
@@ -120,6 +126,7 @@ pub(super) static HOOKS: [Hook; 26] = {
         Hook::new("egrets_sock_create", "cgroup/sock_create", Cgroup, "ICMP, raw IP, SCTP and the like").optional(),
         Hook::new("egrets_sendmsg4", "cgroup/sendmsg4", Cgroup, "UDP destinations, IPv4"),
         Hook::new("egrets_sendmsg6", "cgroup/sendmsg6", Cgroup, "UDP destinations, IPv6"),
+        Hook::new("egrets_sock_ops", "cgroup/sock_ops", Cgroup, "TCP outcomes and bytes"),
         Hook::new("egrets_connect4", "cgroup/connect4", Cgroup, "TCP attempts, IPv4"),
         Hook::new("egrets_connect6", "cgroup/connect6", Cgroup, "TCP attempts, IPv6"),
         Hook::new("egrets_free_skb", "tp_btf/kfree_skb", Trace, "flows that the own firewall refuses").optional(),
