@@ -4,18 +4,34 @@
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use egrets::cli::{Cli, Command};
+use egrets::print::LineQueue;
 use egrets::{commands, store};
+use env_logger::Target;
 use log::LevelFilter;
 
 /// Exit status of errors, as in grep and ripgrep.
 const ERROR: u8 = 2;
 
+/// Messages that wait for a stalled stderr, in bytes.
+const MESSAGES: usize = 1 << 20;
+/// How long a stalled stderr delays the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
-    log_to_stderr();
     let cli = Cli::parse();
+    // Whoever stalls the terminal must not stall a recording.
+    let queue = match LineQueue::start(std::io::stderr(), MESSAGES) {
+        Ok(queue) => queue,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "egrets: stderr can't be used: {e}");
+            return ExitCode::from(ERROR);
+        }
+    };
+    log_to(queue.clone());
     let result = match cli.command {
         #[cfg(feature = "record")]
         None => commands::watch::run(&cli.watch),
@@ -39,7 +55,7 @@ fn main() -> ExitCode {
         Some(Command::Completions(args)) => commands::complete::script(&args),
         Some(Command::CompleteWords(args)) => commands::complete::words(&args),
     };
-    match result {
+    let code = match result {
         Ok(code) => code,
         // The reader of the output has closed it, as `head` does.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
@@ -50,10 +66,14 @@ fn main() -> ExitCode {
                 }
                 false => "",
             };
-            let _ = writeln!(std::io::stderr(), "egrets: {e:#}{help}");
+            let mut stderr = queue.clone();
+            let _ = stderr.write_all(format!("egrets: {e:#}{help}\n").as_bytes());
+            let _ = stderr.flush();
             ExitCode::from(ERROR)
         }
-    }
+    };
+    queue.drain(PATIENCE);
+    code
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -64,10 +84,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Plain lines like those of errors; RUST_LOG=debug adds libbpf's messages.
-fn log_to_stderr() {
+fn log_to(queue: LineQueue) {
     env_logger::Builder::new()
         .filter_level(LevelFilter::Info)
         .parse_default_env()
+        .target(Target::Pipe(Box::new(queue)))
         .format(|out, record| match record.level() {
             log::Level::Info => writeln!(out, "egrets: {}", record.args()),
             log::Level::Warn => writeln!(out, "egrets: warning: {}", record.args()),

@@ -40,7 +40,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let run = store.run();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store))];
     if args.print || args.json {
-        sinks.push(Box::new(live::printer(args.json, start_ts, run)));
+        sinks.push(Box::new(live::log(args.json, start_ts, run, true)?));
     }
     let hook_set = capture.hook_set;
     let settings = live::settings(&args.live, &capture, around_command);

@@ -14,9 +14,10 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let signals = StopSignals::install()?;
     let capture = Capture::start(&args.live.capture()?)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
-    let printer = live::printer(args.json, clock::now_ts(), Run::new(clock::boot_ts()));
+    let run = Run::new(clock::boot_ts());
+    let log = live::log(args.json, clock::now_ts(), run, false)?;
     let settings = live::settings(&args.live, &capture, false);
-    let mut pipeline = Pipeline::new(capture, settings, vec![Box::new(printer)]);
+    let mut pipeline = Pipeline::new(capture, settings, vec![Box::new(log)]);
     pipeline.run(&signals, args.live.duration)?;
     pipeline.finish()?;
     Ok(ExitCode::SUCCESS)

@@ -19,7 +19,7 @@ use loss::LossCounters;
 use schedule::Schedule;
 
 pub use signals::StopSignals;
-pub use sink::{Sink, SinkState, StoreSink};
+pub use sink::{PrintSink, Sink, SinkState, StoreSink};
 
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
@@ -31,8 +31,6 @@ pub struct Pipeline {
     records: Vec<Record>,
     losses: LossCounters,
     schedule: Schedule,
-    /// The live log's reader has gone.
-    stdout_closed: bool,
     /// The ring buffer still holds events.
     backlogged: bool,
     /// All events until then have been handled, nanoseconds since boot. Behind the present
@@ -72,7 +70,6 @@ impl Pipeline {
             records,
             losses: LossCounters::new(),
             schedule: Schedule::new(),
-            stdout_closed: false,
             backlogged: false,
             processed_ns,
             totals: Totals::default(),
@@ -89,11 +86,11 @@ impl Pipeline {
         self.attributor.tracked_is_busy()
     }
 
-    /// Runs until a signal comes, the time is over, or the live log's reader has gone.
+    /// Runs until a signal comes, the time is over, or no sink is left.
     pub fn run(&mut self, signals: &StopSignals, duration: Option<Duration>) -> Result<()> {
         let end = duration.map(|d| Instant::now() + d);
         let is_over = || end.is_some_and(|end| Instant::now() >= end);
-        while signals.take().is_none() && !is_over() && !self.stdout_closed {
+        while signals.take().is_none() && !is_over() && !self.sinks.is_empty() {
             self.step()?;
             self.sleep_until_next(end);
         }
@@ -199,10 +196,7 @@ impl Pipeline {
         self.sinks
             .retain_mut(|sink| match sink.flush(processed_ts) {
                 Ok(SinkState::Open) => true,
-                Ok(SinkState::Closed) => {
-                    self.stdout_closed = true;
-                    false
-                }
+                Ok(SinkState::Closed) => false,
                 Err(e) => {
                     result = Err(e);
                     true
