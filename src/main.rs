@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // Whoever stalls the terminal must not stall a recording.
+    // A stalled terminal must not stall a recording.
     let queue = match LineQueue::start(std::io::stderr(), MESSAGES) {
         Ok(queue) => queue,
         Err(e) => {

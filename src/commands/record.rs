@@ -13,10 +13,13 @@ use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
 use crate::human;
 use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, clock};
-use crate::store::{self, Access, Recording, RetentionOverrides, Store};
+use crate::store::{self, Access, Obstacle, Recording, RetentionOverrides, Store};
 
 /// How long the last connections of a command have to close after its end.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a recorder waits for a locked history when it starts, at least.
+const LOCK_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How often a command that is no longer recorded is checked for its end.
 const CHILD_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -34,17 +37,25 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         group: args.group.as_deref().map(store::group_id).transpose()?,
         own_directory: args.db.db.is_none(),
     };
+    clock::check_time_namespace()?;
     let capture = Capture::start(&args.live.capture()?)?;
     let start_ts = clock::now_ts();
     let store = open_store(args, &path, &access, &capture, start_ts)?;
+    let plausible = store.clock_is_plausible(start_ts, clock::boot_ts())?;
     let run = store.run();
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store))];
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
     if args.print || args.json {
         sinks.push(Box::new(live::log(args.json, start_ts, run, true)?));
     }
     let hook_set = capture.hook_set;
     let settings = live::settings(&args.live, &capture, around_command);
     let mut pipeline = Pipeline::new(capture, settings, sinks);
+    if !plausible {
+        log::info!(
+            "the clock does not fit the recording before: for an hour nothing is removed by its age"
+        );
+        pipeline.doubt_clock();
+    }
     if around_command {
         return record_command(pipeline, args, &path, &signals);
     }
@@ -52,9 +63,32 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         "recording into {} ({hook_set} hooks); Ctrl-C stops",
         path.display()
     );
-    pipeline.run(&signals, args.live.duration)?;
-    finish(pipeline, &path)?;
+    let run = pipeline.run(&signals, args.live.duration);
+    // Also after an error: what can still be stored is.
+    let finished = finish(pipeline, &path);
+    run.and(finished)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the history, and waits for another program that has locked it.
+fn open_unlocked(path: &Path, access: &Access, recording: &Recording) -> Result<Store> {
+    let begun = Instant::now();
+    loop {
+        let error = match Store::open(path, access, recording) {
+            Ok(store) => return Ok(store),
+            Err(e) if Obstacle::of(&e) != Some(Obstacle::Locked) => return Err(e),
+            Err(e) => e,
+        };
+        let holder = store::lock_holder(path);
+        let by = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        if begun.elapsed() >= LOCK_PATIENCE {
+            return Err(error.context(format!(
+                "another program{by} has locked {}: end it, or choose another file with --db",
+                path.display()
+            )));
+        }
+        log::warn!("another program{by} has locked {}: waiting", path.display());
+    }
 }
 
 fn open_store(
@@ -75,13 +109,14 @@ fn open_store(
         hook_set: capture.hook_set.to_string(),
         hooks: attached.join(" "),
     };
-    let mut store = Store::open(path, access, &recording)?;
+    let mut store = open_unlocked(path, access, &recording)?;
     store.set_boot_ts(clock::boot_ts())?;
     store.resolve_retention(&RetentionOverrides {
         age: args.keep,
         bytes: args.max_size,
         summary: args.keep_summary,
     })?;
+    store.wait_no_longer()?;
     if !store.retention.is_default() {
         log::info!("kept of this history: {}", super::kept(&store.retention));
     }
@@ -108,8 +143,8 @@ fn record_command(
     let recorded = match follow(&mut pipeline, &mut child, signals, until) {
         Ok(()) => finish(pipeline, path),
         Err(e) => {
-            // Detaches the hooks.
-            drop(pipeline);
+            // Stores what it can, and detaches the hooks.
+            let _ = pipeline.finish();
             Err(e)
         }
     };

@@ -12,6 +12,7 @@ use crate::pipeline::{Pipeline, StopSignals, clock};
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let signals = StopSignals::install()?;
+    clock::check_time_namespace()?;
     let capture = Capture::start(&args.live.capture()?)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     let run = Run::new(clock::boot_ts());

@@ -1,14 +1,12 @@
-//! Where records go: the store and the live log.
+//! Where records go: `Sink`, and the live log; the history is in `store_sink.rs`.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::schedule::HEARTBEAT;
 use crate::model::Record;
 use crate::print::{LineQueue, Printer};
-use crate::store::Store;
 
 /// A consumer of records. It gets them in the order in which things happened, and runs on the
 /// pipeline's thread: while it waits, the ring buffer fills up.
@@ -22,6 +20,10 @@ pub trait Sink {
     /// # Errors
     /// Those that end the recording.
     fn flush(&mut self, processed_ts: i64) -> Result<SinkState>;
+
+    /// Whether the clock can be trusted for what is removed by its age. Called before each
+    /// flush.
+    fn clock_settled(&mut self, _settled: bool) {}
 
     /// How soon it has to be flushed again, even if nothing happens.
     fn flush_within(&self) -> Option<Duration> {
@@ -43,43 +45,6 @@ pub enum SinkState {
     ///
     /// [`Pipeline::run`]: super::Pipeline::run
     Closed,
-}
-
-/// The history. A batch is what has come since the last flush.
-pub struct StoreSink {
-    store: Store,
-    dirty: bool,
-    last_commit: Instant,
-}
-
-impl StoreSink {
-    pub fn new(store: Store) -> StoreSink {
-        StoreSink {
-            store,
-            dirty: false,
-            last_commit: Instant::now(),
-        }
-    }
-}
-
-impl Sink for StoreSink {
-    fn add(&mut self, record: &Record) {
-        self.store.add(record);
-        self.dirty = true;
-    }
-
-    fn flush(&mut self, processed_ts: i64) -> Result<SinkState> {
-        if self.dirty || self.last_commit.elapsed() >= HEARTBEAT {
-            self.store.commit(processed_ts)?;
-            self.dirty = false;
-            self.last_commit = Instant::now();
-        }
-        Ok(SinkState::Open)
-    }
-
-    fn finish(self: Box<Self>, processed_ts: i64) -> Result<()> {
-        self.store.finish(processed_ts)
-    }
 }
 
 /// How soon to look again while a line waits for its container's details.

@@ -1,5 +1,5 @@
-//! A bounded queue of lines before a file that may stall, such as a pipe that nobody reads. A
-//! thread writes to the file; whoever queues a line never waits. What finds no room is dropped,
+//! A bounded queue of lines before a file that may stall, such as a pipe that is not read. A
+//! thread writes to the file, and queueing a line never waits. What finds no room is dropped,
 //! line by line, and counted.
 
 use std::fs::File;
@@ -186,7 +186,7 @@ mod tests {
         }
         let left = queue.drain(PATIENCE);
         assert!(left > 0 && begun.elapsed() < Duration::from_secs(5));
-        // Whoever reads later gets whole lines: all that were not dropped by then.
+        // A later read gets whole lines: all that were not dropped by then.
         let dropped = queue.dropped() - left;
         let mut text = vec![0; (10_000 - dropped as usize) * line.len()];
         reader.read_exact(&mut text).unwrap();

@@ -56,6 +56,14 @@ impl Checkpointer {
         })
     }
 
+    /// Finishes a checkpoint that is in progress, and starts no more.
+    pub fn stop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
     /// Call after each commit: starts a checkpoint when one is due.
     pub fn committed(&self, writer: &Db) -> rusqlite::Result<()> {
         match self.pages.load(Ordering::Relaxed) {
@@ -82,10 +90,7 @@ fn copy(db: &Db) -> rusqlite::Result<()> {
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.wake = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
