@@ -11,6 +11,7 @@
 
 #include "cgroup.h"
 #include "connect_errno.h"
+#include "denied.h"
 #include "egrets.h"
 #include "iterators.h"
 #include "packet_sock.h"
@@ -42,7 +43,12 @@ EXPORT(struct, egrets_flow);
 EXPORT(struct, egrets_sock);
 EXPORT(struct, egrets_open_sock);
 EXPORT(struct, egrets_scan);
+EXPORT(struct, egrets_hop);
+EXPORT(struct, egrets_share);
+EXPORT(enum, egrets_route);
 EXPORT(enum, egrets_scan_result);
+EXPORT(enum, egrets_exe_flag);
+EXPORT(enum, egrets_exe_view);
 EXPORT(enum, egrets_kind);
 EXPORT(enum, egrets_sock_kind);
 EXPORT(enum, egrets_flow_state);
@@ -59,7 +65,7 @@ int egrets_connect4(struct bpf_sock_addr *ctx)
 {
 	struct egrets_endpoint dst = {};
 
-	ipv4_destination(&dst, ctx);
+	ipv4_destination(&dst, ctx, 0);
 	on_sock_addr(ctx, &dst);
 	return 1;
 }
@@ -79,7 +85,7 @@ int egrets_sendmsg4(struct bpf_sock_addr *ctx)
 {
 	struct egrets_endpoint dst = {};
 
-	ipv4_destination(&dst, ctx);
+	ipv4_destination(&dst, ctx, ctx->msg_src_ip4);
 	on_sock_addr(ctx, &dst);
 	return 1;
 }
@@ -122,6 +128,16 @@ int egrets_ingress(struct __sk_buff *skb)
 {
 	on_ingress(skb);
 	return 1;
+}
+
+/* Packets that the host's own firewall refuses. Every freed packet of the host comes here. */
+
+SEC("tp_btf/kfree_skb")
+int BPF_PROG(egrets_free_skb, struct sk_buff *skb)
+{
+	if (is_denied(skb, (const __u64 *)ctx))
+		on_denied(skb);
+	return 0;
 }
 
 /*

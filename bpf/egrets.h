@@ -19,7 +19,10 @@ enum egrets_size {
 	EGRETS_EXE_MAX = 4096,	/* PATH_MAX, include/uapi/linux/limits.h */
 	/* of a cgroup: TRACE_CGROUP_PATH_LEN, kernel/cgroup/cgroup-internal.h */
 	EGRETS_PATH_MAX = 1024,
-	EGRETS_DNS_PORTS = 8, /* slots of dns_ports */
+	EGRETS_DNS_PORTS = 8,  /* slots of dns_ports */
+	EGRETS_SHARES = 16384, /* see share.h; a power of two */
+	EGRETS_SOCKS = 524288, /* entries of socks, */
+	EGRETS_FLOWS = 524288, /* and of flows */
 };
 
 enum egrets_login {
@@ -47,11 +50,29 @@ enum egrets_kind {
 	EGRETS_DNS,	    /* struct egrets_dns */
 	EGRETS_CGROUP,	    /* struct egrets_cgroup: a new cgroup */
 	EGRETS_ATTACH,	    /* struct egrets_cgroup: a process was moved */
+	EGRETS_HOP,	    /* struct egrets_hop: a TCP connection has a source route */
 	/* losses without a record */
 	EGRETS_SOCKET,	   /* sockets without room in the socket map */
 	EGRETS_RETURN,	   /* calls of connect whose return was not traced */
 	EGRETS_DNS_BUDGET, /* DNS messages beyond a socket's budget */
 	EGRETS_KINDS,
+};
+
+enum egrets_exe_flag {
+	EGRETS_EXE_DELETED = 1,
+	EGRETS_EXE_CUT = 2, /* the path has a beginning that was not read */
+	EGRETS_EXE_SHARED =
+		4, /* a user other than root can change the file, or what is at its path */
+};
+
+/* Where an executable's path holds: the mount namespace of the mount that it is on. */
+enum egrets_exe_view {
+	EGRETS_EXE_UNKNOWN,
+	EGRETS_EXE_HOST,      /* the mount namespace of the host's first process */
+	EGRETS_EXE_NAMESPACE, /* another one, of the initial user namespace: root's */
+	EGRETS_EXE_USER,      /* one of another user namespace, which any user can create */
+	EGRETS_EXE_DETACHED,  /* none: the mount was removed lazily, or never mounted */
+	EGRETS_EXE_MEMORY,    /* a memfd, which has no path */
 };
 
 struct egrets_header {
@@ -69,19 +90,30 @@ struct egrets_owner {
 	__u64 mntns_id; /* never reused, unlike the inode number */
 	__u32 tgid;
 	__u32 tid;
-	__u32 uid;		    /* in the initial user namespace */
+	__u32 uid;		    /* real user id, in the initial user namespace */
 	__u32 netns;		    /* inode number */
 	__u32 mntns;		    /* inode number */
 	__u32 login_uid;	    /* audit's loginuid; EGRETS_NO_LOGIN without login or audit */
 	__u8 comm[EGRETS_COMM_LEN]; /* of the leader: threads rename themselves */
+	__u32 foreign;		    /* in another user or pid namespace than the initial one */
+	__u32 pad;
 };
 
-/* Every byte counts in a flow's key: the pad is zero. */
+/* Every byte counts in a flow's key. */
 struct egrets_endpoint {
 	__u8 addr[16];
 	__u16 port;	/* 0 where the protocol has none, or it is unknown */
 	__u16 protocol; /* of a flow: IPPROTO_*, EGRETS_PROTOCOL_PACKET */
-	__u16 pad[2];
+	__u32 route; /* of a flow: enum egrets_route, or of a source route its first hop's hash */
+};
+
+enum egrets_route {
+	EGRETS_DIRECT,
+	/* of a flow without an address: what a socket sent beyond its budget of destinations, */
+	EGRETS_OTHERS,
+	/* and beyond that of peers that sent first */
+	EGRETS_OTHER_PEERS,
+	EGRETS_ROUTES,
 };
 
 struct egrets_fork {
@@ -93,6 +125,8 @@ struct egrets_fork {
 	__u64 creator_start_ns; /* the caller of fork: the parent, or with CLONE_PARENT a sibling */
 	__u32 creator_tgid;
 	__u32 session; /* pid of the session leader, setsid(2) */
+	__u32 uid;     /* as in struct egrets_owner */
+	__u32 pad;
 };
 
 /*
@@ -108,7 +142,11 @@ struct egrets_exec {
 	__u32 argv_len;
 	__u32 exe_len;
 	__u32 session; /* as in struct egrets_fork */
-	__u32 pad;
+	__u32 exe_dev; /* dev_t of the executable's file system, as the kernel has it */
+	__u64 exe_ino;
+	__u8 exe_flags; /* enum egrets_exe_flag */
+	__u8 exe_view;	/* enum egrets_exe_view */
+	__u8 pad[6];
 	__u8 data[];
 };
 
@@ -128,7 +166,17 @@ struct egrets_connect {
 	struct egrets_endpoint dst; /* as the process named it, before any NAT */
 	__u32 shared_tgid;	    /* see struct egrets_sock */
 	__u8 raw;		    /* a raw socket: the process writes its own headers */
-	__u8 pad[3];
+	__u8 inbound;		    /* the peer sent first */
+	__u8 denied;		    /* netfilter refused the packet */
+	__u8 has_hop;		    /* source routing: */
+	__u8 hop[16];		    /* the packet goes there first */
+};
+
+/* The first hop of a TCP connection with a source route. */
+struct egrets_hop {
+	struct egrets_header h;
+	__u64 cookie;
+	__u8 hop[16];
 };
 
 /* What connect returned. */
@@ -204,7 +252,8 @@ struct egrets_dns {
 	__u8 ingress;
 	__u8 tcp;
 	__u16 gso_size; /* UDP: size of each message but the last (UDP_SEGMENT, UDP_GRO), or 0 */
-	__u8 pad[4];
+	__u8 denied;	/* netfilter refused the packet */
+	__u8 pad[3];
 	__u8 payload[];
 };
 
@@ -230,7 +279,11 @@ struct egrets_open_sock {
 	__u32 state;		    /* enum bpf_tcp_state */
 	__u16 protocol;		    /* IPPROTO_* */
 	__u16 sock_type;	    /* enum sock_type */
-	__u32 pad;
+	__u32 share;		    /* see share.h */
+	__u64 tx_bytes;		    /* TCP: payload so far */
+	__u64 rx_bytes;
+	__u8 has_bytes;
+	__u8 pad[7];
 };
 
 /* What a scan finds of a socket of socks. */
@@ -285,7 +338,10 @@ struct egrets_sock {
 	__u8 released;	    /* its process has closed it; SCTP associations may go on */
 	__u8 close_pending; /* TLS: CLOSE is reported at the release */
 	__u8 kind;	    /* enum egrets_sock_kind */
-	__u8 pad[3];
+	__u8 pad;
+	__u16 share;	/* whose table entry it is: share.h */
+	__u32 route;	/* of the last packet; 0: none */
+	__u32 answered; /* flows to peers that sent first */
 };
 
 struct egrets_packet_sock {
@@ -317,8 +373,21 @@ struct egrets_flow {
 	__u8 has_next;
 	__u8 has_tsn;
 	__u8 established; /* SCTP: there is an association */
-	__u8 pad[5];
+	__u8 owned;	  /* owner is set; otherwise it is the socket's */
+	__u16 share;	  /* as in struct egrets_sock */
+	__u8 pad[2];
 	struct egrets_endpoint next; /* the socket's flow before this one */
+	struct egrets_owner owner;   /* who named the destination */
+};
+
+/* How many entries of each table a user has. */
+struct egrets_share {
+	__u32 socks;
+	__u32 flows;
+	__u32 packet_socks;
+	__u32 packet_flows;
+	__u32 connect_calls;
+	__u32 pad[3];
 };
 
 #endif

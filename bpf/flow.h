@@ -12,10 +12,14 @@
 #include "egrets.h"
 #include "headers.h"
 #include "maps.h"
+#include "owner.h"
 #include "ring.h"
+#include "share.h"
 
-#define FLOWS_PER_SOCKET 4096 /* so that one socket can't fill the map */
-#define FLOWS_PER_RELEASE 32  /* ended at once; userspace ends the others */
+/* So that one socket can't fill its user's share; a server may have millions of peers. */
+#define FLOWS_PER_SOCKET 16384
+#define ANSWERED_PER_SOCKET 128 /* of these, to peers that sent first */
+#define FLOWS_PER_RELEASE 32	/* ended at once; userspace ends the others */
 
 static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,
 				     const struct egrets_endpoint *peer)
@@ -25,49 +29,113 @@ static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,
 	key->peer = *peer;
 }
 
-static __always_inline void mark_inbound(const struct egrets_flow_key *key)
-{
-	__u8 one = 1;
+/* Zero, and never written: a new flow takes too much of the stack. */
+struct egrets_flow new_flow;
 
-	if (!bpf_map_lookup_elem(&inbound, key))
-		bpf_map_update_elem(&inbound, key, &one, BPF_ANY);
+static __always_inline __u32 segments(const struct __sk_buff *skb)
+{
+	__u32 n = skb->gso_segs;
+
+	return n ? n : 1;
+}
+
+/* A peer sent to a socket that has sent nothing there. */
+static __always_inline void mark_inbound(const struct __sk_buff *skb,
+					 const struct egrets_flow_key *key, __u32 len)
+{
+	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
+	struct inbound init = {
+		.bytes = len,
+		.packets = segments(skb),
+		.loopback = skb->ifindex == LOOPBACK_IFINDEX,
+	};
+
+	if (!seen) {
+		bpf_map_update_elem(&inbound, key, &init, BPF_ANY);
+		return;
+	}
+	__sync_fetch_and_add(&seen->bytes, len);
+	__sync_fetch_and_add(&seen->packets, init.packets);
+	if (seen->loopback != init.loopback)
+		seen->loopback = init.loopback;
 }
 
 /*
- * The flow of a key that was not found, created; NULL, and counted, without room. Threads
- * that do this at once for one socket may lose a link of its list: userspace finds the flows
- * behind it (iterators.h).
+ * The flow of a key that was not found, created; NULL without room, which the first packet
+ * counts. Threads that do this at once for one socket may lose a link of its list: userspace
+ * finds the flows behind it (reaper).
  */
 static __always_inline struct egrets_flow *flow_create(struct egrets_sock *s,
 						       const struct egrets_flow_key *key,
-						       const struct egrets_endpoint *dst)
+						       const struct egrets_owner *owner)
 {
-	struct egrets_flow init = {.state = FLOW_PENDING};
+	__u32 id = s->share;
+	bool first = !s->flow_count;
 
-	init.has_next = s->flow_count > 0;
-	init.next = s->newest_flow;
-	if (s->flow_count < FLOWS_PER_SOCKET &&
-	    !bpf_map_update_elem(&flows, key, &init, BPF_NOEXIST)) {
-		s->newest_flow = *dst;
-		s->flow_count++;
-	}
-	return lookup_or_lost(&flows, key, EGRETS_FLOW);
+	if (s->flow_count >= FLOWS_PER_SOCKET && key->peer.route - 1 >= EGRETS_ROUTES - 1)
+		return NULL;
+	if (!has_room(share(id)->flows, EGRETS_FLOWS, id))
+		return NULL;
+	bool created = !bpf_map_update_elem(&flows, key, &new_flow, BPF_NOEXIST);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	if (!created || !flow)
+		return flow;
+	share_take(&share(id)->flows);
+	flow->share = id;
+	flow->has_next = !first;
+	flow->next = s->newest_flow;
+	s->newest_flow = key->peer;
+	s->flow_count++;
+	flow->owner = *owner;
+	barrier();
+	flow->owned = 1;
+	return flow;
+}
+
+/*
+ * Where a socket has no room for a flow, what it sends is counted still: one flow without an
+ * address has all that it sends first, and one its answers. Each destination of the former is
+ * counted as lost; a server's peers may be millions. NULL if its user has no room for it.
+ */
+static __always_inline struct egrets_flow *other_flow(struct egrets_sock *s,
+						      struct egrets_flow_key *key, bool answer)
+{
+	struct egrets_endpoint other = {
+		.protocol = key->peer.protocol,
+		.route = answer ? EGRETS_OTHER_PEERS : EGRETS_OTHERS,
+	};
+
+	if (!answer)
+		count_lost_once(key->cookie, &key->peer, EGRETS_FLOW);
+	key->peer = other;
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	if (!flow)
+		flow = flow_create(s, key, &s->owner);
+	if (!flow && answer)
+		count_lost_once(key->cookie, &key->peer, EGRETS_FLOW);
+	return flow;
 }
 
 /* A packet of segmentation offload (UDP_SEGMENT, GRO) is many datagrams. */
 static __always_inline void flow_account(struct __sk_buff *skb, struct egrets_flow *flow,
 					 __u64 *bytes, __u64 *packets, __u32 len)
 {
-	__u32 segments = skb->gso_segs;
-
 	__sync_fetch_and_add(bytes, len);
-	__sync_fetch_and_add(packets, segments ? segments : 1);
+	__sync_fetch_and_add(packets, segments(skb));
 	flow->last_ts = bpf_ktime_get_boot_ns();
 }
 
+/* How a flow began. */
+struct flow_start {
+	bool inbound;
+	bool denied;
+};
+
 static __always_inline void report_flow(const struct packet *p, struct egrets_flow *flow,
 					const struct egrets_sock *s, __u64 cookie,
-					const struct egrets_endpoint *dst)
+					const struct egrets_endpoint *dst, struct flow_start start)
 {
 	struct egrets_connect *e;
 
@@ -81,13 +149,65 @@ static __always_inline void report_flow(const struct packet *p, struct egrets_fl
 		flow->state = FLOW_UNREPORTED;
 		return;
 	}
-	e->owner = s->owner;
+	if (flow->owned)
+		e->owner = flow->owner;
+	else
+		e->owner = s->owner;
+	e->inbound = start.inbound;
+	e->denied = start.denied;
+	if (dst->route >= EGRETS_ROUTES) {
+		e->has_hop = 1;
+		__builtin_memcpy(e->hop, p->dst.addr, sizeof(e->hop));
+	}
 	e->cookie = cookie;
 	e->src = p->src;
 	e->dst = *dst;
 	e->raw = s->kind == EGRETS_RAW;
 	e->shared_tgid = s->shared_tgid;
 	submit(e);
+}
+
+/*
+ * A flow's first packet. The peer began it if it sent first, the same way as the answer goes:
+ * who sends to himself from the address of another host, through the loopback device, is not
+ * that host. What came in is counted.
+ */
+static __always_inline void flow_begin(const struct __sk_buff *skb, const struct packet *p,
+				       struct egrets_flow *flow, struct egrets_sock *s,
+				       const struct egrets_flow_key *key)
+{
+	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
+	struct flow_start start = {};
+
+	if (seen) {
+		start.inbound = seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+		__sync_fetch_and_add(&flow->rx_bytes, seen->bytes);
+		__sync_fetch_and_add(&flow->rx_packets, seen->packets);
+		bpf_map_delete_elem(&inbound, key);
+		if (start.inbound)
+			s->answered++;
+	}
+	report_flow(p, flow, s, key->cookie, &key->peer, start);
+}
+
+/* The same for a packet that only the flow of all others counts. */
+static __always_inline void other_begin(const struct packet *p, struct egrets_flow *flow,
+					const struct egrets_sock *s,
+					const struct egrets_flow_key *key, struct inbound *seen)
+{
+	struct flow_start start = {.inbound = seen != NULL};
+
+	if (seen) {
+		__u64 bytes = seen->bytes;
+		__u32 packets = seen->packets;
+
+		__sync_fetch_and_add(&flow->rx_bytes, bytes);
+		__sync_fetch_and_add(&flow->rx_packets, packets);
+		__sync_fetch_and_add(&seen->bytes, -bytes);
+		__sync_fetch_and_add(&seen->packets, -packets);
+	}
+	if (flow->state == FLOW_PENDING)
+		report_flow(p, flow, s, key->cookie, &key->peer, start);
 }
 
 /* Deletes a flow; reports its end if its start was reported. */
@@ -110,7 +230,10 @@ static __always_inline void flow_end(const struct egrets_flow_key *key,
 			submit(e);
 		}
 	}
-	bpf_map_delete_elem(&flows, key);
+	__u32 id = flow->share;
+
+	if (!bpf_map_delete_elem(&flows, key))
+		share_give_back(&share(id)->flows);
 }
 
 static __always_inline void report_release(__u64 cookie, const struct egrets_sock *s,

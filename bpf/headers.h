@@ -17,6 +17,12 @@
 #define IP_OFFSET 0x1fff  /* include/net/ip.h: not a first fragment */
 #define IP6_OFFSET 0xfff8 /* include/net/ipv6.h: the same */
 #define UDP_HEADER_LEN 8
+/* include/uapi/linux/ip.h */
+#define IPOPT_END 0
+#define IPOPT_NOOP 1
+#define IPOPT_LSRR 131
+#define IPOPT_SSRR 137
+#define MAX_IPOPTLEN 40
 /* include/net/ipv6.h */
 #define NEXTHDR_HOP 0
 #define NEXTHDR_ROUTING 43
@@ -63,6 +69,7 @@ struct packet {
 	__u32 seq;     /* TCP: of the payload's first byte */
 	__u32 ack;
 	bool headless; /* a later fragment, or headers that can't be read */
+	bool routed;   /* with a source route: dst is its next hop */
 };
 
 /* Where to read a packet: from the skb of a cgroup program, else from kernel memory. */
@@ -108,11 +115,13 @@ static __always_inline void parse_ipv4(const struct ipv4_header *ip, __u32 at, s
 }
 
 /* Result of skip_extensions, packed because a global function returns a number. */
-#define EXTENSIONS(off, next, headless) ((__u64)(off) << 16 | (__u64)(headless) << 8 | (next))
+#define EXTENSIONS(off, next, headless, routed)                                                    \
+	((__u64)(off) << 16 | (__u64)(routed) << 9 | (__u64)(headless) << 8 | (next))
 
 static __always_inline __u64 skip_extensions(const struct byte_source *from, __u32 off, __u8 next)
 {
 	bool headless = false;
+	bool routed = false;
 
 	for (int i = 0; i < IPV6_EXTENSIONS && !headless; i++) {
 		struct ipv6_extension ext;
@@ -121,15 +130,17 @@ static __always_inline __u64 skip_extensions(const struct byte_source *from, __u
 		    next != NEXTHDR_FRAGMENT && next != NEXTHDR_AUTH)
 			break;
 		if (!read_bytes(from, off, &ext, sizeof(ext)))
-			return EXTENSIONS(off, next, true);
+			return EXTENSIONS(off, next, true, routed);
 		if (next == NEXTHDR_FRAGMENT) {
 			headless = ext.frag_off & bpf_htons(IP6_OFFSET);
 			ext.len = 0; /* reserved */
 		}
+		if (next == NEXTHDR_ROUTING)
+			routed = true;
 		off += next == NEXTHDR_AUTH ? (ext.len + 2) * 4 : (ext.len + 1) * 8;
 		next = ext.next_header;
 	}
-	return EXTENSIONS(off, next, headless);
+	return EXTENSIONS(off, next, headless, routed);
 }
 
 static __always_inline void parse_ipv6(const struct ipv6_header *ip6, __u64 headers,
@@ -139,6 +150,7 @@ static __always_inline void parse_ipv6(const struct ipv6_header *ip6, __u64 head
 	__builtin_memcpy(p->dst.addr, ip6->daddr, 16);
 	set_protocol(p, headers & 0xff);
 	p->headless = headers >> 8 & 1;
+	p->routed = headers >> 9 & 1;
 	p->header = headers >> 16;
 }
 
@@ -159,6 +171,23 @@ static __always_inline void parse_ports(const struct byte_source *from, struct p
 	p->dst.port = bpf_ntohs(ports[1]);
 }
 
+/* Set at load: no process can make two next hops look like one. */
+const volatile __u32 route_seed;
+
+/* Distinguishes flows by the next hop of their source routes. */
+static __always_inline __u32 route_hash(const struct packet *p)
+{
+	__u32 hash = route_seed;
+	__u32 words[4];
+
+	__builtin_memcpy(words, p->dst.addr, sizeof(words));
+	for (int i = 0; i < 4; i++) {
+		hash = (hash ^ words[i]) * 0x9e3779b1; /* the golden ratio, include/linux/hash.h */
+		hash ^= hash >> 15;
+	}
+	return hash < EGRETS_ROUTES ? EGRETS_ROUTES : hash;
+}
+
 static __always_inline void set_payload(struct __sk_buff *skb, struct packet *p, __u32 at)
 {
 	p->payload = at;
@@ -176,6 +205,25 @@ __noinline __u64 skip_skb_extensions(struct __sk_buff *skb, __u32 next)
 	return skip_extensions(&from, sizeof(struct ipv6_header), next);
 }
 
+/* Whether there is a source route among the options, RFC 791. Verified once, likewise. */
+__noinline __u32 has_source_route(struct __sk_buff *skb)
+{
+	__u32 off = sizeof(struct ipv4_header);
+
+	for (int i = 0; i < MAX_IPOPTLEN; i++) {
+		__u8 option[2] = {};
+
+		if (bpf_skb_load_bytes(skb, off, option, sizeof(option)) || option[0] == IPOPT_END)
+			break;
+		if (option[0] == IPOPT_LSRR || option[0] == IPOPT_SSRR)
+			return 1;
+		off += option[0] == IPOPT_NOOP || !option[1] ? 1 : option[1];
+		if (off >= sizeof(struct ipv4_header) + MAX_IPOPTLEN)
+			break;
+	}
+	return 0;
+}
+
 /* False without an IP header. */
 static __always_inline bool parse_skb(struct __sk_buff *skb, struct packet *p)
 {
@@ -189,6 +237,7 @@ static __always_inline bool parse_skb(struct __sk_buff *skb, struct packet *p)
 		if ((void *)(ip + 1) > end)
 			return false;
 		parse_ipv4(ip, 0, p);
+		p->routed = p->header > sizeof(*ip) && has_source_route(skb);
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		struct ipv6_header *ip6 = data;
 

@@ -15,7 +15,10 @@
 #include "egrets.h"
 #include "headers.h"
 #include "maps.h"
+#include "ktls.h"
 #include "owner.h"
+#include "share.h"
+#include "tcp.h"
 #include "uapi.h"
 
 static __always_inline void write_open_sock(struct seq_file *seq, struct task_struct *task,
@@ -41,6 +44,13 @@ static __always_inline void write_open_sock(struct seq_file *seq, struct task_st
 	e.state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	fill_owner_of(&e.owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	e.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	e.share = share_of(task);
+	if (e.protocol == IPPROTO_TCP || e.protocol == IPPROTO_MPTCP) {
+		struct egrets_tls_overhead tls = {};
+
+		tls_overhead(sk, &tls);
+		e.has_bytes = tcp_counters(sk, &tls, &e.tx_bytes, &e.rx_bytes);
+	}
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &e.cookie);
 
 	if (s)

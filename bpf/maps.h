@@ -24,7 +24,7 @@ __u64 lost[EGRETS_KINDS];
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
+	__uint(max_entries, EGRETS_SOCKS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64); /* socket cookie */
 	__type(value, struct egrets_sock);
@@ -32,34 +32,52 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
+	__uint(max_entries, EGRETS_FLOWS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct egrets_flow_key);
 	__type(value, struct egrets_flow);
 } flows SEC(".maps");
 
+/* What came from a peer before anything was sent there. */
+struct inbound {
+	__u64 bytes;
+	__u32 packets;
+	__u32 loopback; /* through that device */
+};
+
 /*
- * Peers that sent to a socket first: an answer to them is not egress. Any host can fill it,
- * so it is an LRU; an answer to a peer that was evicted counts as a flow.
+ * Peers that sent to a socket first. Nothing is left out because of it: the flow is marked. Any
+ * host can fill it, so it is an LRU; an answer to a peer that was evicted counts as a flow out.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct egrets_flow_key);
-	__type(value, __u8);
+	__type(value, struct inbound);
 } inbound SEC(".maps");
+
+/* What was counted as lost, so that a flow or a socket is counted once, not each packet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct egrets_flow_key);
+	__type(value, __u8);
+} lost_once SEC(".maps");
+
+#define PACKET_SOCKS 2048
+#define PACKET_FLOWS 16384
 
 /* Preallocated, as kprobe programs need it (5.10), and therefore smaller than the others. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2048);
+	__uint(max_entries, PACKET_SOCKS);
 	__type(key, __u64); /* PACKET_SOCK_ID and the inode number */
 	__type(value, struct egrets_packet_sock);
 } packet_socks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, PACKET_FLOWS);
 	__type(key, struct egrets_flow_key);
 	__type(value, struct egrets_flow);
 } packet_flows SEC(".maps");
@@ -125,6 +143,19 @@ struct {
 static __always_inline void count_lost(__u32 kind)
 {
 	__sync_fetch_and_add(&lost[kind], 1);
+}
+
+/* The same, once for each socket (peer is NULL) or flow. */
+static __always_inline void count_lost_once(__u64 cookie, const struct egrets_endpoint *peer,
+					    __u32 kind)
+{
+	struct egrets_flow_key key = {.cookie = cookie};
+	__u8 one = 1;
+
+	if (peer)
+		key.peer = *peer;
+	if (!bpf_map_update_elem(&lost_once, &key, &one, BPF_NOEXIST))
+		count_lost(kind);
 }
 
 /* The value of a key; NULL, and counted as a loss of this kind, if there is none. */

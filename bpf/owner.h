@@ -9,6 +9,7 @@
 
 #include "egrets.h"
 #include "maps.h"
+#include "share.h"
 #include "uapi.h"
 
 #define SOCK_COMMON_LEN 64 /* skc_net is well within, on every kernel */
@@ -59,6 +60,14 @@ static __always_inline __u32 login_uid(struct task_struct *task)
 	return BPF_CORE_READ(task, loginuid.val);
 }
 
+/* What is in the user and pid namespaces that the host began with is no container. */
+static __always_inline __u32 is_foreign(struct task_struct *task)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	return BPF_CORE_READ(cred, user_ns, level) || BPF_CORE_READ(task, thread_pid, level);
+}
+
 /* The current process. The network namespace is the socket's and is left out. */
 static __always_inline void fill_owner(struct egrets_owner *owner)
 {
@@ -73,6 +82,7 @@ static __always_inline void fill_owner(struct egrets_owner *owner)
 	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = bpf_get_current_cgroup_id();
 	owner->login_uid = login_uid(task);
+	owner->foreign = is_foreign(task);
 	fill_mount_namespace(owner, task);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
 }
@@ -93,9 +103,8 @@ static __always_inline __u64 netns_cookie(struct net *net)
 	return 0;
 }
 
-/* As fill_owner, of any process and with the socket's network namespace. */
-static __always_inline void fill_owner_of(struct egrets_owner *owner, struct task_struct *task,
-					  struct net *net)
+/* As fill_owner, of any process. */
+static __always_inline void fill_process(struct egrets_owner *owner, struct task_struct *task)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
 	const struct cred *cred = BPF_CORE_READ(task, cred);
@@ -107,10 +116,18 @@ static __always_inline void fill_owner_of(struct egrets_owner *owner, struct tas
 	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	owner->login_uid = login_uid(task);
+	owner->foreign = is_foreign(task);
 	fill_mount_namespace(owner, task);
+	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
+}
+
+/* The same with the socket's network namespace. */
+static __always_inline void fill_owner_of(struct egrets_owner *owner, struct task_struct *task,
+					  struct net *net)
+{
+	fill_process(owner, task);
 	owner->netns = BPF_CORE_READ(net, ns.inum);
 	owner->netns_cookie = netns_cookie(net);
-	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
 }
 
 /*
@@ -118,18 +135,23 @@ static __always_inline void fill_owner_of(struct egrets_owner *owner, struct tas
  * verifier accepts the socket's pointer only unchanged, so the start of the struct is copied
  * and the field, whose offset CO-RE makes a constant, is read from the copy.
  */
-static __always_inline __u32 netns_of(const void *sk)
+static __always_inline struct net *net_of(const void *sk)
 {
 	__u8 common[SOCK_COMMON_LEN] = {};
 
 	if (!sk || bpf_probe_read_kernel(common, sizeof(common), sk))
-		return 0;
+		return NULL;
 	__u64 off = bpf_core_field_offset(struct sock_common, skc_net);
 
 	barrier_var(off); /* or clang folds it into the load, which CO-RE refuses */
-	struct net *net = *(struct net **)(common + off);
+	return *(struct net **)(common + off);
+}
 
-	return BPF_CORE_READ(net, ns.inum);
+static __always_inline __u32 netns_of(const void *sk)
+{
+	struct net *net = net_of(sk);
+
+	return net ? BPF_CORE_READ(net, ns.inum) : 0;
 }
 
 static __always_inline void fill_sock_owner(struct egrets_owner *owner, struct bpf_sock_addr *ctx)
@@ -139,7 +161,36 @@ static __always_inline void fill_sock_owner(struct egrets_owner *owner, struct b
 	owner->netns = netns_of(ctx->sk);
 }
 
-/* The socket's entry, created if there is none. `sk` is the address of a struct sock. */
+/* Zero, and never written: the entry takes too much of the stack. */
+struct egrets_sock new_sock;
+
+/*
+ * Creates the entry of a socket that has none, for the current process; NULL, and counted,
+ * without room. `sk` is the address of a struct sock. The caller sets the owner.
+ */
+static __always_inline struct egrets_sock *sock_create(__u64 cookie, const void *sk)
+{
+	__u32 id = share_of((struct task_struct *)bpf_get_current_task());
+
+	if (!has_room(share(id)->socks, EGRETS_SOCKS, id)) {
+		count_lost_once(cookie, NULL, EGRETS_SOCKET);
+		return NULL;
+	}
+	bool created = !bpf_map_update_elem(&socks, &cookie, &new_sock, BPF_NOEXIST);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (!s) {
+		count_lost_once(cookie, NULL, EGRETS_SOCKET);
+		return NULL;
+	}
+	if (created) {
+		share_take(&share(id)->socks);
+		s->share = id;
+		s->sk = (__u64)sk;
+	}
+	return s;
+}
+
 static __always_inline struct egrets_sock *sock_get_or_create(__u64 cookie, const void *sk,
 							      const struct egrets_owner *owner)
 {
@@ -147,11 +198,18 @@ static __always_inline struct egrets_sock *sock_get_or_create(__u64 cookie, cons
 
 	if (s)
 		return s;
-	struct egrets_sock init = {};
+	s = sock_create(cookie, sk);
+	if (s && !s->owner.tgid)
+		s->owner = *owner;
+	return s;
+}
 
-	init.owner = *owner;
-	init.sk = (__u64)sk;
-	return lookup_or_init(&socks, &cookie, &init, EGRETS_SOCKET);
+static __always_inline void sock_delete(__u64 cookie, const struct egrets_sock *s)
+{
+	__u32 id = s->share;
+
+	if (!bpf_map_delete_elem(&socks, &cookie))
+		share_give_back(&share(id)->socks);
 }
 
 /* In the context of a process that uses the socket: records one other than the owner. */

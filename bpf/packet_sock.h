@@ -38,12 +38,20 @@ static __always_inline struct egrets_packet_sock *packet_sock(const struct sock 
 	if (s)
 		return s;
 	struct egrets_packet_sock init = {};
+	__u32 owner = share_of((struct task_struct *)bpf_get_current_task());
 	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 
 	fill_owner(&init.sock.owner);
 	init.sock.owner.netns = BPF_CORE_READ(net, ns.inum);
 	init.sock.owner.netns_cookie = netns_cookie(net);
-	return lookup_or_init(&packet_socks, id, &init, EGRETS_SOCKET);
+	init.sock.share = owner;
+	if (!has_room(share(owner)->packet_socks, PACKET_SOCKS, owner)) {
+		count_lost_once(*id, NULL, EGRETS_SOCKET);
+		return NULL;
+	}
+	if (!bpf_map_update_elem(&packet_socks, id, &init, BPF_NOEXIST))
+		share_take(&share(owner)->packet_socks);
+	return lookup_or_lost(&packet_socks, id, EGRETS_SOCKET);
 }
 
 /*
@@ -55,7 +63,7 @@ static __always_inline struct egrets_flow *packet_flow(struct egrets_sock *s, __
 						       struct egrets_flow_key *key)
 {
 	struct egrets_endpoint unknown = {.protocol = EGRETS_PROTOCOL_PACKET};
-	struct egrets_flow init = {.state = FLOW_PENDING};
+	__u32 owner = s->share;
 
 	flow_key(key, id, dst);
 	struct egrets_flow *flow = bpf_map_lookup_elem(&packet_flows, key);
@@ -66,10 +74,26 @@ static __always_inline struct egrets_flow *packet_flow(struct egrets_sock *s, __
 	}
 	if (flow)
 		return flow;
+	if (!has_room(share(owner)->packet_flows, PACKET_FLOWS, owner)) {
+		count_lost_once(id, dst, EGRETS_FLOW);
+		return NULL;
+	}
 	/* another thread may have created it meanwhile */
-	if (!bpf_map_update_elem(&packet_flows, key, &init, BPF_NOEXIST))
+	bool created = !bpf_map_update_elem(&packet_flows, key, &new_flow, BPF_NOEXIST);
+
+	flow = bpf_map_lookup_elem(&packet_flows, key);
+	if (!flow) {
+		count_lost_once(id, dst, EGRETS_FLOW);
+	} else if (created) {
+		share_take(&share(owner)->packet_flows);
+		flow->share = owner;
+		fill_owner(&flow->owner); /* of this send: the socket may be older than an exec */
+		flow->owner.netns = s->owner.netns;
+		flow->owner.netns_cookie = s->owner.netns_cookie;
+		flow->owned = 1;
 		__sync_fetch_and_add(&s->flow_count, 1);
-	return lookup_or_lost(&packet_flows, key, EGRETS_FLOW);
+	}
+	return flow;
 }
 
 static __always_inline void packet_account(struct egrets_packet_sock *s, __u64 id, struct packet *p,
@@ -84,13 +108,34 @@ static __always_inline void packet_account(struct egrets_packet_sock *s, __u64 i
 	if (!flow)
 		return;
 	if (flow->state == FLOW_PENDING)
-		report_flow(p, flow, &s->sock, id, &key.peer);
+		report_flow(p, flow, &s->sock, id, &key.peer, (struct flow_start){});
 	__sync_fetch_and_add(&flow->tx_bytes, len);
 	__sync_fetch_and_add(&flow->tx_packets, packets ? packets : 1);
 	flow->last_ts = s->last_ts;
 }
 
-/* The IP packet in a frame, if there is one that can be read. */
+/* The IP packet at this offset, if there is one that can be read. */
+static __always_inline void parse_network(const struct byte_source *from, __be16 type,
+					  __u32 network, struct packet *p)
+{
+	if (type == bpf_htons(ETH_P_IP)) {
+		struct ipv4_header ip;
+
+		if (!read_bytes(from, network, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4)
+			return;
+		parse_ipv4(&ip, network, p);
+	} else if (type == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6_header ip6;
+
+		if (!read_bytes(from, network, &ip6, sizeof(ip6)) ||
+		    ip6.version_class_flow[0] >> 4 != 6)
+			return;
+		parse_ipv6(&ip6, skip_extensions(from, network + sizeof(ip6), ip6.next_header), p);
+	}
+	parse_ports(from, p);
+}
+
+/* The IP packet in a frame, likewise. */
 static __always_inline void parse_frame(const struct sk_buff *skb, __u32 network, struct packet *p)
 {
 	__u32 linear = BPF_CORE_READ(skb, len) - BPF_CORE_READ(skb, data_len);
@@ -110,21 +155,7 @@ static __always_inline void parse_frame(const struct sk_buff *skb, __u32 network
 			network += sizeof(type); /* the tag */
 		}
 	}
-	if (type == bpf_htons(ETH_P_IP)) {
-		struct ipv4_header ip;
-
-		if (!read_bytes(&from, network, &ip, sizeof(ip)) || ip.version_ihl >> 4 != 4)
-			return;
-		parse_ipv4(&ip, network, p);
-	} else if (type == bpf_htons(ETH_P_IPV6)) {
-		struct ipv6_header ip6;
-
-		if (!read_bytes(&from, network, &ip6, sizeof(ip6)) ||
-		    ip6.version_class_flow[0] >> 4 != 6)
-			return;
-		parse_ipv6(&ip6, skip_extensions(&from, network + sizeof(ip6), ip6.next_header), p);
-	}
-	parse_ports(&from, p);
+	parse_network(&from, type, network, p);
 }
 
 /* The device of an element of adj_list; NULL for the head of an empty list. */

@@ -19,6 +19,7 @@
 #include "owner.h"
 #include "sctp.h"
 #include "tcp.h"
+#include "uapi.h"
 #include "udp.h"
 
 static __always_inline void on_sock_create(struct bpf_sock *ctx)
@@ -56,6 +57,33 @@ static __always_inline void raw_account(struct __sk_buff *skb, const struct pack
 	sctp_associate(key, flow, s, &summary, out);
 }
 
+/*
+ * The flow of a packet, created; NULL, and counted, without room. It belongs to the process
+ * that sends: the socket may be older than an exec, or have come from another process. SCTP
+ * sends in any process' context.
+ */
+static __always_inline struct egrets_flow *raw_flow(struct __sk_buff *skb, const struct packet *p,
+						    struct egrets_sock *s,
+						    struct egrets_flow_key *key)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
+	bool answer = seen && seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+	struct egrets_flow *flow = NULL;
+
+	if (!answer || s->answered < ANSWERED_PER_SOCKET)
+		flow = flow_create(s, key, &s->owner);
+	if (flow) {
+		if (p->dst.protocol != IPPROTO_SCTP && !is_kernel_thread())
+			fill_process(&flow->owner, task);
+		return flow;
+	}
+	flow = other_flow(s, key, answer);
+	if (flow)
+		other_begin(p, flow, s, key, answer ? seen : NULL);
+	return flow;
+}
+
 static __always_inline void raw_egress(struct __sk_buff *skb, const struct packet *p,
 				       struct egrets_sock *s, __u64 cookie)
 {
@@ -64,21 +92,18 @@ static __always_inline void raw_egress(struct __sk_buff *skb, const struct packe
 	flow_key(&key, cookie, &p->dst);
 	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
 
-	if (!flow) {
-		if (bpf_map_lookup_elem(&inbound, &key))
-			return; /* an answer to a peer that sent first */
-		flow = flow_create(s, &key, &p->dst);
-		if (!flow)
-			return;
-	}
+	if (!flow)
+		flow = raw_flow(skb, p, s, &key);
+	if (!flow)
+		return;
 	if (flow->state == FLOW_PENDING)
-		report_flow(p, flow, s, cookie, &p->dst);
+		flow_begin(skb, p, flow, s, &key);
 	raw_account(skb, p, s, &key, flow, true);
 }
 
 /*
  * A raw socket gets a copy of everything that comes in over its protocol, so only what comes
- * from a flow's destination is counted, and no peer is marked as one that sent first.
+ *from a flow's destination is counted, and no peer is marked as one that sent first.
  */
 static __always_inline void raw_ingress(struct __sk_buff *skb, const struct packet *p,
 					struct egrets_sock *s, __u64 cookie)
@@ -90,7 +115,7 @@ static __always_inline void raw_ingress(struct __sk_buff *skb, const struct pack
 
 	if (!flow) {
 		if (s->kind == EGRETS_OTHER)
-			mark_inbound(&key);
+			mark_inbound(skb, &key, p->len);
 		return;
 	}
 	raw_account(skb, p, s, &key, flow, false);

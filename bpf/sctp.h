@@ -11,6 +11,7 @@
 #include "flow.h"
 #include "headers.h"
 #include "maps.h"
+#include "owner.h"
 #include "ring.h"
 
 #define SCTP_CHUNKS 96 /* of one packet that are read */
@@ -136,7 +137,7 @@ __noinline int end_released(__u64 cookie)
 
 	if (s) {
 		end_flows(cookie, s);
-		bpf_map_delete_elem(&socks, &cookie);
+		sock_delete(cookie, s);
 	}
 	return 0;
 }

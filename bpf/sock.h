@@ -21,24 +21,51 @@
 #include "tcp.h"
 #include "udp.h"
 
-/* connect to "any" connects to loopback (ip_route_output_key, ip6_route_output). */
-static __always_inline void ipv4_destination(struct egrets_endpoint *dst, struct bpf_sock_addr *ctx)
+/*
+ * "Any" as a destination means this host: the address that the socket is bound to
+ * (ip_route_output_key_hash_rcu), else loopback.
+ */
+static __always_inline __be32 ipv4_this_host(__be32 bound)
+{
+	return bound ? bound : bpf_htonl(0x7f000001); /* INADDR_LOOPBACK */
+}
+
+static __always_inline __be32 ipv4_bound(const struct bpf_sock_addr *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	return sk ? sk->src_ip4 : 0;
+}
+
+static __always_inline void ipv4_destination(struct egrets_endpoint *dst, struct bpf_sock_addr *ctx,
+					     __be32 source)
 {
 	__be32 ip = ctx->user_ip4;
 
-	set_ipv4(dst->addr, ip ? ip : bpf_htonl(0x7f000001)); /* INADDR_LOOPBACK */
+	set_ipv4(dst->addr, ip ? ip : ipv4_this_host(source ? source : ipv4_bound(ctx)));
 	dst->port = bpf_ntohs((__u16)ctx->user_port);
 }
 
+/*
+ * Unlike IPv4, always loopback, of the socket's family: of IPv4 if it is bound to a mapped
+ * address (tcp_v6_connect, __ip6_datagram_connect).
+ */
 static __always_inline void ipv6_destination(struct egrets_endpoint *dst, struct bpf_sock_addr *ctx)
 {
 	__u32 ip[4] = {ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3]};
 
 	if (!ip[0] && !ip[1] && !ip[3]) {
-		if (!ip[2])
+		struct bpf_sock *sk = ctx->sk;
+		__be32 mapped = sk && sk->src_ip6[2] == bpf_htonl(0xffff) ? sk->src_ip6[3] : 0;
+
+		if (!ip[2] && !mapped) {
 			ip[3] = bpf_htonl(1); /* ::1 */
-		else if (ip[2] == bpf_htonl(0xffff))
-			ip[3] = bpf_htonl(0x7f000001); /* ::ffff:127.0.0.1 */
+		} else if (!ip[2]) {
+			ip[2] = bpf_htonl(0xffff);
+			ip[3] = bpf_htonl(0x7f000001);
+		} else if (ip[2] == bpf_htonl(0xffff)) {
+			ip[3] = ipv4_this_host(mapped);
+		}
 	}
 	__builtin_memcpy(dst->addr, ip, sizeof(ip));
 	dst->port = bpf_ntohs((__u16)ctx->user_port);
@@ -83,7 +110,55 @@ static __always_inline void on_sock_release(struct bpf_sock *ctx)
 		end_flows(cookie, s);
 	else if (!tcp_release(ctx, s, sk, cookie))
 		return;
-	bpf_map_delete_elem(&socks, &cookie);
+	sock_delete(cookie, s);
+}
+
+/*
+ * A datagram of a socket that no hook has reported: it was open before egrets, and no process
+ * had it among its files (it was on its way through a Unix socket, or only io_uring had it).
+ * A process sends datagrams in its own context. The kernel's own sockets are not reported.
+ */
+static __always_inline struct egrets_sock *sock_of_sender(struct __sk_buff *skb, __u64 cookie)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct bpf_sock *common = skb->sk;
+	struct bpf_sock *full = common ? bpf_sk_fullsock(common) : NULL;
+	__u64 sk = 0;
+
+	if (!full || !(is_udp(full->type, full->protocol) || full->type == SOCK_RAW))
+		return NULL;
+	/* a copy of the pointer is a number, which the verifier lets be read through */
+	bpf_probe_read_kernel(&sk, sizeof(sk), &full);
+	const struct sock *at = (const struct sock *)sk;
+
+	if (BPF_CORE_READ_BITFIELD_PROBED(at, sk_kern_sock) || is_kernel_thread() ||
+	    BPF_CORE_READ(task, tgid) == self_tgid)
+		return NULL;
+	struct egrets_sock *s = sock_create(cookie, at);
+
+	if (!s)
+		return NULL;
+	fill_owner_of(&s->owner, task, BPF_CORE_READ(at, __sk_common.skc_net.net));
+	if (full->type == SOCK_RAW)
+		s->kind = EGRETS_RAW;
+	return s;
+}
+
+/* The first hop of a TCP connection with a source route, reported once. */
+static __always_inline void tcp_route(const struct packet *p, struct egrets_sock *s, __u64 cookie)
+{
+	__u32 route = route_hash(p);
+	struct egrets_hop *e;
+
+	if (s->route == route)
+		return;
+	e = RESERVE(struct egrets_hop, EGRETS_HOP);
+	if (!e)
+		return;
+	s->route = route;
+	e->cookie = cookie;
+	__builtin_memcpy(e->hop, p->dst.addr, sizeof(e->hop));
+	submit(e);
 }
 
 static __always_inline void on_egress(struct __sk_buff *skb)
@@ -96,13 +171,18 @@ static __always_inline void on_egress(struct __sk_buff *skb)
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (!s)
+		s = sock_of_sender(skb, cookie);
+	if (!s)
 		return;
-	if (s->kind)
+	if (s->kind) {
 		raw_egress(skb, &p, s, cookie);
-	else if (p.dst.protocol == IPPROTO_TCP)
+	} else if (p.dst.protocol == IPPROTO_TCP) {
+		if (p.routed)
+			tcp_route(&p, s, cookie);
 		tcp_segment(skb, &p, s, cookie, false);
-	else if (p.dst.protocol == IPPROTO_UDP && !p.headless)
+	} else if (p.dst.protocol == IPPROTO_UDP && !p.headless) {
 		udp_egress(skb, &p, s, cookie);
+	}
 }
 
 static __always_inline void on_ingress(struct __sk_buff *skb)

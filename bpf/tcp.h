@@ -153,7 +153,7 @@ static __always_inline void tcp_state_changed(const struct sock *sk, int old_sta
 	report_state(kind, sk, cookie, s, err, was_open);
 	/* if the process tries again, connect creates a new entry */
 	if (new_state == BPF_TCP_CLOSE)
-		bpf_map_delete_elem(&socks, &cookie);
+		sock_delete(cookie, s);
 }
 
 /*
@@ -209,7 +209,8 @@ static __always_inline bool is_plain_tcp(struct __sk_buff *skb)
 			return false;
 	}
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return (void *)(ip + 1) <= end && ip->protocol == IPPROTO_TCP;
+		return (void *)(ip + 1) <= end && ip->protocol == IPPROTO_TCP &&
+		       ip->version_ihl == 0x45; /* without a source route */
 	return (void *)(ip6 + 1) <= end && ip6->next_header == IPPROTO_TCP;
 }
 
@@ -226,7 +227,7 @@ static __always_inline void tcp_segment(struct __sk_buff *skb, struct packet *p,
 	p->seq = bpf_ntohl(tcp.seq) + !!(tcp.flags & TCP_FLAG_SYN);
 	p->ack = bpf_ntohl(tcp.ack_seq);
 	if (p->len)
-		copy_dns(skb, p, s, cookie, &s->last_dst, ingress, true);
+		copy_dns(skb, p, s, &s->owner, cookie, &s->last_dst, ingress, true);
 }
 
 #endif

@@ -9,6 +9,8 @@
 #define AF_PACKET 17
 #define AF_XDP 44
 
+#define LOOPBACK_IFINDEX 1 /* include/net/flow.h */
+
 /* include/uapi/linux/if_ether.h */
 #define ETH_P_IP 0x0800
 #define ETH_P_8021Q 0x8100
@@ -27,9 +29,13 @@
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
 
+#define MAX_ERRNO 4095 /* include/linux/err.h */
+
 /* include/uapi/linux/stat.h */
 #define S_IFMT 00170000
 #define S_IFSOCK 0140000
+#define S_ISVTX 0001000
+#define S_IWOTH 00002
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 #define NAME_MAX 255	      /* include/uapi/linux/limits.h */

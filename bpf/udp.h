@@ -12,6 +12,7 @@
 #include "headers.h"
 #include "maps.h"
 #include "owner.h"
+#include "uapi.h"
 
 static __always_inline bool is_udp(__u32 type, __u32 protocol)
 {
@@ -20,76 +21,136 @@ static __always_inline bool is_udp(__u32 type, __u32 protocol)
 
 /*
  * connect or sendmsg names a destination. The flow is reported with its first packet: glibc
- * connects to every address of an answer and sends nothing.
+ * connects to every address of an answer and sends nothing. It belongs to the process that
+ * named the destination last: the socket may have come from another one, or be older than an
+ * exec or a change of the user.
  */
 static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
 					    const struct egrets_endpoint *dst)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_flow *flow = NULL;
 	struct egrets_flow_key key;
 	struct egrets_owner owner = {};
 
 	flow_key(&key, cookie, dst);
-	if (bpf_map_lookup_elem(&inbound, &key))
-		return;
-	fill_sock_owner(&owner, ctx);
-	struct egrets_sock *s = sock_get_or_create(cookie, ctx->sk, &owner);
-
-	if (!s)
-		return;
+	if (s)
+		flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow || flow->state == FLOW_PENDING) {
+		fill_sock_owner(&owner, ctx);
+		if (!s)
+			s = sock_get_or_create(cookie, ctx->sk, &owner);
+		if (!s)
+			return;
+		if (flow)
+			flow->owner = owner;
+		else if (s->answered < ANSWERED_PER_SOCKET || !bpf_map_lookup_elem(&inbound, &key))
+			flow_create(s, &key, &owner);
+	}
 	mark_shared(s);
 	s->last_dst = *dst;
 	if (is_dns_port(dst->port))
 		s->dns = 1;
-	if (!bpf_map_lookup_elem(&flows, &key))
-		flow_create(s, &key, dst);
+}
+
+/*
+ * The flow of a packet, created if there is none; NULL, and counted, without room. key
+ * becomes its key.
+ */
+static __always_inline struct egrets_flow *udp_flow(struct __sk_buff *skb, const struct packet *p,
+						    struct egrets_sock *s,
+						    struct egrets_flow_key *key)
+{
+	const struct egrets_owner *owner = &s->owner;
+	struct egrets_flow *flow = NULL;
+
+	if (!p->routed)
+		flow = bpf_map_lookup_elem(&flows, key);
+	if (flow)
+		return flow;
+	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
+	bool answer = seen && seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+
+	if (!answer && s->last_dst.protocol) {
+		/* NAT or a source route has changed the destination: it is the last one named */
+		key->peer = s->last_dst;
+		flow = bpf_map_lookup_elem(&flows, key);
+	}
+	if (p->routed) {
+		if (flow)
+			owner = &flow->owner;
+		key->peer.route = s->route;
+		flow = bpf_map_lookup_elem(&flows, key);
+	}
+	if (flow)
+		return flow;
+	if (!answer || s->answered < ANSWERED_PER_SOCKET)
+		flow = flow_create(s, key, owner);
+	if (flow)
+		return flow;
+	flow = other_flow(s, key, answer);
+	if (flow)
+		other_begin(p, flow, s, key, answer ? seen : NULL);
+	return flow;
 }
 
 static __always_inline void udp_egress(struct __sk_buff *skb, struct packet *p,
 				       struct egrets_sock *s, __u64 cookie)
 {
-	struct egrets_endpoint dst = p->dst;
+	const struct egrets_owner *owner = &s->owner;
+	struct egrets_endpoint server = p->dst;
 	struct egrets_flow_key key;
 
 	set_payload(skb, p, p->header + UDP_HEADER_LEN);
-	flow_key(&key, cookie, &dst);
-	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
+	flow_key(&key, cookie, &p->dst);
+	s->route = p->routed ? route_hash(p) : EGRETS_DIRECT;
+	struct egrets_flow *flow = udp_flow(skb, p, s, &key);
 
-	if (!flow) {
-		if (bpf_map_lookup_elem(&inbound, &key))
-			return; /* an answer to a peer that sent first */
-		/* NAT has changed the destination: it is the last one named */
-		dst = s->last_dst;
-		flow_key(&key, cookie, &dst);
-		flow = bpf_map_lookup_elem(&flows, &key);
-	}
 	if (flow) {
 		flow_account(skb, flow, &flow->tx_bytes, &flow->tx_packets, p->len);
 		if (flow->state == FLOW_PENDING)
-			report_flow(p, flow, s, cookie, &dst);
+			flow_begin(skb, p, flow, s, &key);
+		if (flow->owned)
+			owner = &flow->owner;
+		if (key.peer.port)
+			server = key.peer;
 	}
 	/* also if the map has no room for the flow: naming must go on */
-	if (is_dns_port(dst.port))
-		copy_dns(skb, p, s, cookie, &dst, false, false);
+	server.route = EGRETS_DIRECT;
+	if (is_dns_port(server.port))
+		copy_dns(skb, p, s, owner, cookie, &server, false, false);
 }
 
 /* s is NULL for a socket that has named no destination. */
 static __always_inline void udp_ingress(struct __sk_buff *skb, struct packet *p,
 					struct egrets_sock *s, __u64 cookie)
 {
+	const struct egrets_owner *owner = NULL;
 	struct egrets_flow_key key;
 
 	set_payload(skb, p, p->header + UDP_HEADER_LEN);
 	flow_key(&key, cookie, &p->src);
+	if (s) {
+		owner = &s->owner;
+		key.peer.route = s->route;
+	}
 	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
 
-	if (flow)
+	if (!flow && key.peer.route) {
+		key.peer.route = EGRETS_DIRECT;
+		flow = bpf_map_lookup_elem(&flows, &key);
+	}
+	if (flow) {
 		flow_account(skb, flow, &flow->rx_bytes, &flow->rx_packets, p->len);
-	else
-		mark_inbound(&key);
+		if (flow->owned)
+			owner = &flow->owner;
+	} else {
+		mark_inbound(skb, &key, p->len);
+	}
 	/* also from a server that this DNS client never queried: unsolicited */
-	if (s && s->dns && is_dns_port(p->src.port))
-		copy_dns(skb, p, s, cookie, &p->src, true, false);
+	if (s && owner && s->dns && is_dns_port(p->src.port))
+		copy_dns(skb, p, s, owner, cookie, &p->src, true, false);
 }
 
 #endif

@@ -80,6 +80,10 @@ typedef int __kernel_pid_t;
 
 typedef unsigned int __kernel_uid32_t;
 
+typedef u32 __kernel_dev_t;
+
+typedef __kernel_dev_t dev_t;
+
 typedef short unsigned int umode_t;
 
 typedef __kernel_pid_t pid_t;
@@ -104,8 +108,6 @@ typedef struct {
 
 struct mm_struct;
 
-struct fs_struct;
-
 struct nsproxy;
 
 struct signal_struct;
@@ -119,10 +121,10 @@ struct task_struct {
 	pid_t tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	u64 start_boottime;
 	void *cred;
 	char comm[16];
-	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	kuid_t loginuid;
@@ -156,11 +158,15 @@ struct upid {
 };
 
 struct pid {
+	unsigned int level;
 	struct upid numbers[0];
 };
 
+struct user_namespace;
+
 struct cred {
 	kuid_t uid;
+	struct user_namespace *user_ns;
 };
 
 struct mnt_namespace;
@@ -178,6 +184,12 @@ struct cgroup;
 
 struct css_set {
 	struct cgroup *dfl_cgrp;
+};
+
+struct user_namespace {
+	struct user_namespace *parent;
+	int level;
+	kuid_t owner;
 };
 
 struct vfsmount;
@@ -214,10 +226,16 @@ struct sk_buff {
 		};
 	};
 	struct sock *sk;
+	union {
+		struct {
+			long unsigned int _skb_refdst;
+		};
+	};
 	unsigned int len;
 	unsigned int data_len;
 	union {
 		struct {
+			int skb_iif;
 			__be16 protocol;
 			__u16 network_header;
 		};
@@ -227,20 +245,39 @@ struct sk_buff {
 	unsigned char *data;
 };
 
+struct hlist_bl_node {
+	void *pprev;
+};
+
 struct qstr {
+	union {
+		struct {
+			u32 len;
+		};
+	};
 	void *name;
 };
 
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	union {
 		const struct qstr d_name;
 	};
+	struct inode *d_inode;
 };
+
+struct super_block;
 
 struct inode {
 	umode_t i_mode;
+	kuid_t i_uid;
+	struct super_block *i_sb;
 	long unsigned int i_ino;
+};
+
+struct super_block {
+	dev_t s_dev;
 };
 
 struct vfsmount {
@@ -279,10 +316,6 @@ struct cgroup_root {
 };
 
 struct in6_addr {
-};
-
-struct fs_struct {
-	struct path root;
 };
 
 typedef struct {
@@ -347,9 +380,144 @@ struct bpf_iter_meta {
 	};
 };
 
+enum skb_drop_reason {
+	SKB_NOT_DROPPED_YET = 0,
+	SKB_CONSUMED = 1,
+	SKB_DROP_REASON_NOT_SPECIFIED = 2,
+	SKB_DROP_REASON_NO_SOCKET = 3,
+	SKB_DROP_REASON_SOCKET_CLOSE = 4,
+	SKB_DROP_REASON_SOCKET_FILTER = 5,
+	SKB_DROP_REASON_SOCKET_RCVBUFF = 6,
+	SKB_DROP_REASON_UNIX_DISCONNECT = 7,
+	SKB_DROP_REASON_UNIX_SKIP_OOB = 8,
+	SKB_DROP_REASON_PKT_TOO_SMALL = 9,
+	SKB_DROP_REASON_TCP_CSUM = 10,
+	SKB_DROP_REASON_UDP_CSUM = 11,
+	SKB_DROP_REASON_NETFILTER_DROP = 12,
+	SKB_DROP_REASON_OTHERHOST = 13,
+	SKB_DROP_REASON_IP_CSUM = 14,
+	SKB_DROP_REASON_IP_INHDR = 15,
+	SKB_DROP_REASON_IP_RPFILTER = 16,
+	SKB_DROP_REASON_UNICAST_IN_L2_MULTICAST = 17,
+	SKB_DROP_REASON_XFRM_POLICY = 18,
+	SKB_DROP_REASON_IP_NOPROTO = 19,
+	SKB_DROP_REASON_PROTO_MEM = 20,
+	SKB_DROP_REASON_TCP_AUTH_HDR = 21,
+	SKB_DROP_REASON_TCP_MD5NOTFOUND = 22,
+	SKB_DROP_REASON_TCP_MD5UNEXPECTED = 23,
+	SKB_DROP_REASON_TCP_MD5FAILURE = 24,
+	SKB_DROP_REASON_TCP_AONOTFOUND = 25,
+	SKB_DROP_REASON_TCP_AOUNEXPECTED = 26,
+	SKB_DROP_REASON_TCP_AOKEYNOTFOUND = 27,
+	SKB_DROP_REASON_TCP_AOFAILURE = 28,
+	SKB_DROP_REASON_SOCKET_BACKLOG = 29,
+	SKB_DROP_REASON_TCP_FLAGS = 30,
+	SKB_DROP_REASON_TCP_ABORT_ON_DATA = 31,
+	SKB_DROP_REASON_TCP_ZEROWINDOW = 32,
+	SKB_DROP_REASON_TCP_OLD_DATA = 33,
+	SKB_DROP_REASON_TCP_OVERWINDOW = 34,
+	SKB_DROP_REASON_TCP_OFOMERGE = 35,
+	SKB_DROP_REASON_TCP_RFC7323_PAWS = 36,
+	SKB_DROP_REASON_TCP_RFC7323_PAWS_ACK = 37,
+	SKB_DROP_REASON_TCP_RFC7323_TW_PAWS = 38,
+	SKB_DROP_REASON_TCP_RFC7323_TSECR = 39,
+	SKB_DROP_REASON_TCP_LISTEN_OVERFLOW = 40,
+	SKB_DROP_REASON_TCP_OLD_SEQUENCE = 41,
+	SKB_DROP_REASON_TCP_INVALID_SEQUENCE = 42,
+	SKB_DROP_REASON_TCP_INVALID_END_SEQUENCE = 43,
+	SKB_DROP_REASON_TCP_INVALID_ACK_SEQUENCE = 44,
+	SKB_DROP_REASON_TCP_RESET = 45,
+	SKB_DROP_REASON_TCP_INVALID_SYN = 46,
+	SKB_DROP_REASON_TCP_CLOSE = 47,
+	SKB_DROP_REASON_TCP_FASTOPEN = 48,
+	SKB_DROP_REASON_TCP_OLD_ACK = 49,
+	SKB_DROP_REASON_TCP_TOO_OLD_ACK = 50,
+	SKB_DROP_REASON_TCP_ACK_UNSENT_DATA = 51,
+	SKB_DROP_REASON_TCP_OFO_QUEUE_PRUNE = 52,
+	SKB_DROP_REASON_TCP_OFO_DROP = 53,
+	SKB_DROP_REASON_IP_OUTNOROUTES = 54,
+	SKB_DROP_REASON_BPF_CGROUP_EGRESS = 55,
+	SKB_DROP_REASON_IPV6DISABLED = 56,
+	SKB_DROP_REASON_NEIGH_CREATEFAIL = 57,
+	SKB_DROP_REASON_NEIGH_FAILED = 58,
+	SKB_DROP_REASON_NEIGH_QUEUEFULL = 59,
+	SKB_DROP_REASON_NEIGH_DEAD = 60,
+	SKB_DROP_REASON_NEIGH_HH_FILLFAIL = 61,
+	SKB_DROP_REASON_TC_EGRESS = 62,
+	SKB_DROP_REASON_SECURITY_HOOK = 63,
+	SKB_DROP_REASON_QDISC_DROP = 64,
+	SKB_DROP_REASON_QDISC_OVERLIMIT = 65,
+	SKB_DROP_REASON_QDISC_CONGESTED = 66,
+	SKB_DROP_REASON_CAKE_FLOOD = 67,
+	SKB_DROP_REASON_FQ_BAND_LIMIT = 68,
+	SKB_DROP_REASON_FQ_HORIZON_LIMIT = 69,
+	SKB_DROP_REASON_FQ_FLOW_LIMIT = 70,
+	SKB_DROP_REASON_CPU_BACKLOG = 71,
+	SKB_DROP_REASON_XDP = 72,
+	SKB_DROP_REASON_TC_INGRESS = 73,
+	SKB_DROP_REASON_UNHANDLED_PROTO = 74,
+	SKB_DROP_REASON_SKB_CSUM = 75,
+	SKB_DROP_REASON_SKB_GSO_SEG = 76,
+	SKB_DROP_REASON_SKB_UCOPY_FAULT = 77,
+	SKB_DROP_REASON_DEV_HDR = 78,
+	SKB_DROP_REASON_DEV_READY = 79,
+	SKB_DROP_REASON_FULL_RING = 80,
+	SKB_DROP_REASON_NOMEM = 81,
+	SKB_DROP_REASON_HDR_TRUNC = 82,
+	SKB_DROP_REASON_TAP_FILTER = 83,
+	SKB_DROP_REASON_TAP_TXFILTER = 84,
+	SKB_DROP_REASON_ICMP_CSUM = 85,
+	SKB_DROP_REASON_INVALID_PROTO = 86,
+	SKB_DROP_REASON_IP_INADDRERRORS = 87,
+	SKB_DROP_REASON_IP_INNOROUTES = 88,
+	SKB_DROP_REASON_IP_LOCAL_SOURCE = 89,
+	SKB_DROP_REASON_IP_INVALID_SOURCE = 90,
+	SKB_DROP_REASON_IP_LOCALNET = 91,
+	SKB_DROP_REASON_IP_INVALID_DEST = 92,
+	SKB_DROP_REASON_PKT_TOO_BIG = 93,
+	SKB_DROP_REASON_DUP_FRAG = 94,
+	SKB_DROP_REASON_FRAG_REASM_TIMEOUT = 95,
+	SKB_DROP_REASON_FRAG_TOO_FAR = 96,
+	SKB_DROP_REASON_TCP_MINTTL = 97,
+	SKB_DROP_REASON_IPV6_BAD_EXTHDR = 98,
+	SKB_DROP_REASON_IPV6_NDISC_FRAG = 99,
+	SKB_DROP_REASON_IPV6_NDISC_HOP_LIMIT = 100,
+	SKB_DROP_REASON_IPV6_NDISC_BAD_CODE = 101,
+	SKB_DROP_REASON_IPV6_NDISC_BAD_OPTIONS = 102,
+	SKB_DROP_REASON_IPV6_NDISC_NS_OTHERHOST = 103,
+	SKB_DROP_REASON_QUEUE_PURGE = 104,
+	SKB_DROP_REASON_TC_COOKIE_ERROR = 105,
+	SKB_DROP_REASON_PACKET_SOCK_ERROR = 106,
+	SKB_DROP_REASON_TC_CHAIN_NOTFOUND = 107,
+	SKB_DROP_REASON_TC_RECLASSIFY_LOOP = 108,
+	SKB_DROP_REASON_VXLAN_INVALID_HDR = 109,
+	SKB_DROP_REASON_VXLAN_VNI_NOT_FOUND = 110,
+	SKB_DROP_REASON_MAC_INVALID_SOURCE = 111,
+	SKB_DROP_REASON_VXLAN_ENTRY_EXISTS = 112,
+	SKB_DROP_REASON_NO_TX_TARGET = 113,
+	SKB_DROP_REASON_IP_TUNNEL_ECN = 114,
+	SKB_DROP_REASON_TUNNEL_TXINFO = 115,
+	SKB_DROP_REASON_LOCAL_MAC = 116,
+	SKB_DROP_REASON_ARP_PVLAN_DISABLE = 117,
+	SKB_DROP_REASON_MAC_IEEE_MAC_CONTROL = 118,
+	SKB_DROP_REASON_BRIDGE_INGRESS_STP_STATE = 119,
+	SKB_DROP_REASON_CAN_RX_INVALID_FRAME = 120,
+	SKB_DROP_REASON_CANFD_RX_INVALID_FRAME = 121,
+	SKB_DROP_REASON_CANXL_RX_INVALID_FRAME = 122,
+	SKB_DROP_REASON_PFMEMALLOC = 123,
+	SKB_DROP_REASON_DUALPI2_STEP_DROP = 124,
+	SKB_DROP_REASON_PSP_INPUT = 125,
+	SKB_DROP_REASON_PSP_OUTPUT = 126,
+	SKB_DROP_REASON_RECURSION_LIMIT = 127,
+	SKB_DROP_REASON_MAX = 128,
+	SKB_DROP_REASON_SUBSYS_MASK = 4294901760,
+};
+
 struct bpf_sock {
 	__u32 type;
 	__u32 protocol;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
 	__u32 src_port;
 	__be16 dst_port;
 	__u32 state;
@@ -358,6 +526,7 @@ struct bpf_sock {
 struct __sk_buff {
 	__u32 len;
 	__u32 protocol;
+	__u32 ifindex;
 	__u32 data;
 	__u32 data_end;
 	__u32 gso_segs;
@@ -386,6 +555,7 @@ struct bpf_sock_addr {
 	__u32 user_port;
 	__u32 type;
 	__u32 protocol;
+	__u32 msg_src_ip4;
 	union {
 		struct bpf_sock *sk;
 	};
@@ -399,10 +569,12 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 };
 
 struct mnt_namespace {
 	struct ns_common ns;
+	struct user_namespace *user_ns;
 };
 
 struct inet_sock {

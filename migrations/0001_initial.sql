@@ -114,7 +114,11 @@ CREATE TABLE process (
     container_id INTEGER REFERENCES container,
     netns        INTEGER,                       -- inode number, as lsns(8) shows it
     parent_id    INTEGER REFERENCES ancestor,
-    session      INTEGER                        -- pid of the session leader, setsid(2)
+    session      INTEGER,                       -- pid of the session leader, setsid(2)
+    exe_view     TEXT,                          -- mount namespace that exe is a path in: 'host', 'namespace', ...
+    exe_deleted  INTEGER,                       -- 1: deleted or replaced
+    exe_device   TEXT,                          -- MAJOR:MINOR
+    exe_inode    INTEGER
 ) STRICT;
 CREATE INDEX process_comm ON process (comm);
 CREATE INDEX process_user ON process (user) WHERE user IS NOT NULL;
@@ -184,7 +188,11 @@ CREATE TABLE connection (
     tx_packets   INTEGER,
     rx_packets   INTEGER,
     raw          INTEGER NOT NULL DEFAULT 0,    -- 1: from a raw socket
-    shared_pid   INTEGER                        -- another process that used the socket
+    shared_pid   INTEGER,                       -- another process that used the socket
+    direction    TEXT    NOT NULL DEFAULT 'out', -- 'in': the peer sent first
+    first_hop    TEXT,                          -- of a source route
+    total_tx_bytes INTEGER,                     -- already_open TCP: since the connection
+    total_rx_bytes INTEGER                      -- was made
 ) STRICT;
 CREATE INDEX connection_ts ON connection (ts);
 CREATE INDEX connection_daily_id ON connection (daily_id);
@@ -208,7 +216,7 @@ CREATE TABLE lookup_group (
     qname_id    INTEGER REFERENCES host,
     qtype       TEXT,
     rcode       TEXT,
-    status      TEXT    NOT NULL,               -- 'answered', 'unanswered', 'unsolicited', 'malformed'
+    status      TEXT    NOT NULL,               -- 'answered', 'unanswered', 'unsent', 'unsolicited', 'malformed'
     lookups     INTEGER NOT NULL DEFAULT 0,
     first_ts    INTEGER NOT NULL DEFAULT 0,
     last_ts     INTEGER NOT NULL DEFAULT 0

@@ -61,7 +61,15 @@ SELECT
     o.container_id                                                 AS outer_container_id, -- the container that this one runs in
     o.name                                                         AS outer_container_name, -- its name
     c.raw,                                                         -- 1: from a raw socket
-    c.shared_pid                                                   -- another process that used the socket
+    c.shared_pid,                                                  -- another process that used the socket
+    c.direction,                                                   -- 'out'; 'in': the peer sent first
+    c.first_hop,                                                   -- where a source route sends the packets
+    c.total_tx_bytes,                                              -- payload sent since an already_open connection was made
+    c.total_rx_bytes,                                              -- payload received, likewise
+    p.exe_view,                                                    -- where the path exe holds: 'host', 'namespace', 'user_namespace', 'detached', 'memory'
+    p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
+    p.exe_device,                                                  -- its file system, MAJOR:MINOR
+    p.exe_inode                                                    -- its inode number
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -189,7 +197,7 @@ SELECT
     a.data,                                                        -- data, in presentation form
     a.ttl,                                                         -- time to live, seconds
     l.latency_us,                                                  -- microseconds from query to answer
-    g.status,                                                      -- 'answered', 'unanswered', 'unsolicited', 'malformed'
+    g.status,                                                      -- 'answered', 'unanswered', 'unsent', 'unsolicited', 'malformed'
     l.times,                                                       -- how many similar messages the row represents
     p.id                                                           AS process_id, -- process columns: as in egress
     p.start_ts,                                                    -- start time of the process
@@ -226,7 +234,7 @@ SELECT
     g.qtype,                                                       -- 'A', 'AAAA', 'HTTPS', ...
     g.rcode,                                                       -- 'NOERROR', 'NXDOMAIN', ...
     l.latency_us,                                                  -- microseconds from query to answer
-    g.status,                                                      -- 'answered', 'unanswered', 'unsolicited', 'malformed'
+    g.status,                                                      -- 'answered', 'unanswered', 'unsent', 'unsolicited', 'malformed'
     l.times,                                                       -- how many similar messages the row represents
     p.unit,                                                        -- systemd unit
     k.container_id,                                                -- NULL: not in a container
@@ -266,7 +274,7 @@ SELECT
     q.name                                                         AS qname, -- queried name
     g.qtype,                                                       -- 'A', 'AAAA', 'HTTPS', ...
     g.rcode,                                                       -- 'NOERROR', 'NXDOMAIN', ...
-    g.status,                                                      -- 'answered', 'unanswered', 'unsolicited', 'malformed'
+    g.status,                                                      -- 'answered', 'unanswered', 'unsent', 'unsolicited', 'malformed'
     g.lookups,                                                     -- count
     CASE WHEN g.rcode IS 'NOERROR' THEN 0 ELSE g.lookups END       AS failed, -- how many of them failed: all or none
     g.first_ts,                                                    -- ts of the first
@@ -299,7 +307,7 @@ SELECT
     q.name                                                         AS qname, -- queried name
     g.qtype,                                                       -- 'A', 'AAAA', 'HTTPS', ...
     g.rcode,                                                       -- 'NOERROR', 'NXDOMAIN', ...
-    g.status,                                                      -- 'answered', 'unanswered', 'unsolicited', 'malformed'
+    g.status,                                                      -- 'answered', 'unanswered', 'unsent', 'unsolicited', 'malformed'
     ld.lookups,                                                    -- count on that day
     CASE WHEN g.rcode IS 'NOERROR' THEN 0 ELSE ld.lookups END      AS failed, -- how many of them failed: all or none
     ld.first_ts,                                                   -- ts of the first

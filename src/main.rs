@@ -24,12 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // A stalled terminal must not stall a recording.
-    let queue = match LineQueue::start(std::io::stderr(), MESSAGES) {
-        Ok(queue) => queue,
-        Err(e) => {
-            let _ = writeln!(std::io::stderr(), "egrets: stderr can't be used: {e}");
-            return ExitCode::from(ERROR);
-        }
+    let queue = match is_single_threaded(&cli) {
+        true => None,
+        false => LineQueue::start(std::io::stderr(), MESSAGES).ok(),
     };
     log_to(queue.clone());
     let result = match cli.command {
@@ -54,6 +51,8 @@ fn main() -> ExitCode {
         Some(Command::ManPages(args)) => commands::man::run(&args),
         Some(Command::Completions(args)) => commands::complete::script(&args),
         Some(Command::CompleteWords(args)) => commands::complete::words(&args),
+        #[cfg(feature = "record")]
+        Some(Command::FileReader) => egrets::file_reader::serve().map(|()| ExitCode::SUCCESS),
     };
     let code = match result {
         Ok(code) => code,
@@ -66,14 +65,31 @@ fn main() -> ExitCode {
                 }
                 false => "",
             };
-            let mut stderr = queue.clone();
-            let _ = stderr.write_all(format!("egrets: {e:#}{help}\n").as_bytes());
+            let message = format!("egrets: {e:#}{help}\n");
+            let mut stderr: Box<dyn Write> = match &queue {
+                Some(queue) => Box::new(queue.clone()),
+                None => Box::new(std::io::stderr()),
+            };
+            let _ = stderr.write_all(message.as_bytes());
             let _ = stderr.flush();
             ExitCode::from(ERROR)
         }
     };
-    queue.drain(PATIENCE);
+    if let Some(queue) = queue {
+        queue.drain(PATIENCE);
+    }
     code
+}
+
+/// The file reader forks.
+#[cfg(feature = "record")]
+fn is_single_threaded(cli: &Cli) -> bool {
+    matches!(cli.command, Some(Command::FileReader))
+}
+
+#[cfg(not(feature = "record"))]
+fn is_single_threaded(_cli: &Cli) -> bool {
+    false
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -84,11 +100,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Plain lines like those of errors; RUST_LOG=debug adds libbpf's messages.
-fn log_to(queue: LineQueue) {
+fn log_to(queue: Option<LineQueue>) {
+    let target = match queue {
+        Some(queue) => Target::Pipe(Box::new(queue)),
+        None => Target::Stderr,
+    };
     env_logger::Builder::new()
         .filter_level(LevelFilter::Info)
         .parse_default_env()
-        .target(Target::Pipe(Box::new(queue)))
+        .target(target)
         .format(|out, record| match record.level() {
             log::Level::Info => writeln!(out, "egrets: {}", record.args()),
             log::Level::Warn => writeln!(out, "egrets: warning: {}", record.args()),

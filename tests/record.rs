@@ -2,8 +2,12 @@
 
 mod support;
 
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 
+use simple_dns::{CLASS, Name, Packet, Question, TYPE};
+use socket2::{Domain, SockRef, Type};
 use support::*;
 
 /// The only row of `egress` that matches, with these columns.
@@ -311,19 +315,195 @@ fn five_hundred_datagrams_are_one_flow_with_bytes_both_ways() {
 }
 
 #[test]
-fn replies_of_a_udp_server_are_not_egress_flows() {
+fn replies_of_a_udp_server_are_marked_and_counted() {
     let net = Net::new();
     let (_dir, db) = history();
     let recording = Recording::start(&net);
     let port = net.echo().to_string();
     ok(net.command(dial()).args(["udp", FAR4, &port, "3", "10"]));
     recording.save(&db);
-    let (near, far) = (net.near_inode().to_string(), net.far_inode().to_string());
+    let columns = "direction, src_ip, dst_ip, tx_bytes, rx_bytes, tx_packets, rx_packets";
     let flows = sqlite3(
         &db,
-        &format!("SELECT netns, dst_ip, dst_port FROM egress WHERE netns IN ({near}, {far})"),
+        &format!("SELECT {columns} FROM egress ORDER BY direction"),
     );
-    assert_eq!(flows, [[near.as_str(), FAR4, &port]]);
+    let counted = ["30", "30", "3", "3"];
+    let answers = [&["in", FAR4, NEAR4], &counted[..]].concat();
+    let asked = [&["out", NEAR4, FAR4], &counted[..]].concat();
+    assert_eq!(flows, [answers, asked]);
+}
+
+#[test]
+fn server_with_many_peers_has_few_rows_and_all_bytes() {
+    const PEERS: usize = 200;
+    const ROWS: usize = 128;
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let port = net.echo();
+    net.near(|| {
+        for _ in 0..PEERS {
+            let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+            client.send_to(&[b'x'; 10], (FAR4, port)).unwrap();
+            client.recv_from(&mut [0; 16]).unwrap();
+        }
+    });
+    recording.save(&db);
+    let columns = "count(*), sum(dst_ip IS NULL), sum(tx_bytes), sum(rx_bytes)";
+    let answers = format!("SELECT {columns} FROM egress WHERE direction = 'in'");
+    let bytes = (10 * PEERS).to_string();
+    let truth = [&(ROWS + 1).to_string(), "1", &bytes, &bytes];
+    assert_eq!(sqlite3(&db, &answers), [truth]);
+}
+
+/// An option of a socket, as setsockopt(2) takes it.
+fn set(socket: &UdpSocket, level: i32, name: i32, value: &[u8]) {
+    // SAFETY: a valid descriptor; the kernel reads that many bytes of value.
+    let error = unsafe {
+        let data = value.as_ptr().cast();
+        libc::setsockopt(socket.as_raw_fd(), level, name, data, value.len() as u32)
+    };
+    assert_eq!(error, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn who_forges_a_first_packet_hides_nothing() {
+    const IPV6_FREEBIND: i32 = 78;
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let (victim, forger) = net.near(|| {
+        let forger = socket2::Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
+        (
+            UdpSocket::bind("[fd77::1]:0").unwrap(),
+            UdpSocket::from(forger),
+        )
+    });
+    set(
+        &forger,
+        libc::IPPROTO_IPV6,
+        IPV6_FREEBIND,
+        &1_i32.to_ne_bytes(),
+    );
+    let far: std::net::SocketAddr = format!("[{FAR6}]:4444").parse().unwrap();
+    SockRef::from(&forger).bind(&far.into()).unwrap();
+    forger.send_to(b"x", victim.local_addr().unwrap()).unwrap();
+    victim.recv_from(&mut [0; 8]).unwrap();
+    for _ in 0..100 {
+        victim.send_to(&[b'x'; 1000], far).unwrap();
+    }
+    drop(victim);
+    recording.save(&db);
+    let hidden = row(&db, "direction, tx_bytes, rx_bytes", "dst_port = 4444");
+    assert_eq!(hidden, ["out", "100000", "1"]);
+}
+
+#[test]
+fn flow_belongs_to_the_user_who_named_its_destination() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    net.near(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.send_to(b"x", (FAR4, 4001)).unwrap();
+        // SAFETY: the system call itself changes this thread alone, unlike libc's.
+        let error = unsafe { libc::syscall(libc::SYS_setresuid, 4321, 4321, 4321) };
+        assert_eq!(error, 0);
+        socket.send_to(b"x", (FAR4, 4002)).unwrap();
+    });
+    recording.save(&db);
+    let rows = "SELECT dst_port, uid FROM egress WHERE dst_port IN (4001, 4002) ORDER BY dst_port";
+    assert_eq!(sqlite3(&db, rows), [["4001", "0"], ["4002", "4321"]]);
+}
+
+#[test]
+fn first_hop_of_a_source_route_is_part_of_the_row() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let routes = [["-4", "203.0.113.0/24", FAR4], ["-6", "fd99::/64", FAR6]];
+    for [family, to, via] in routes {
+        ok(net
+            .command("ip")
+            .args([family, "route", "add", to, "via", via]));
+    }
+    let recording = Recording::start(&net);
+    net.near(|| {
+        let strict4 = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let hop4: Ipv4Addr = FAR4.parse().unwrap();
+        // loose source route and record, RFC 791; then the end of the options
+        let option = [&[131, 7, 4][..], &hop4.octets(), &[0]].concat();
+        set(&strict4, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
+        strict4.send_to(&[b'x'; 100], "203.0.113.80:4443").unwrap();
+        let segments = UdpSocket::bind("[::]:0").unwrap();
+        let (end, hop6): (Ipv6Addr, Ipv6Addr) =
+            ("fd99::80".parse().unwrap(), FAR6.parse().unwrap());
+        // segment routing header, RFC 8754
+        let header = [&[0, 4, 4, 1, 1, 0, 0, 0][..], &end.octets(), &hop6.octets()].concat();
+        set(&segments, libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &header);
+        segments.send_to(&[b'x'; 100], "[fd99::80]:4443").unwrap();
+        // the same socket without it is another flow
+        set(&segments, libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &[]);
+        segments.send_to(&[b'x'; 7], "[fd99::80]:4443").unwrap();
+    });
+    recording.save(&db);
+    let columns = "dst_ip, first_hop, tx_bytes";
+    let rows = format!("SELECT {columns} FROM egress WHERE dst_port = 4443 ORDER BY 1, 3");
+    let routed = [
+        ["203.0.113.80", FAR4, "100"],
+        ["fd99::80", "", "7"],
+        ["fd99::80", FAR6, "100"],
+    ];
+    assert_eq!(sqlite3(&db, &rows), routed);
+}
+
+#[test]
+fn what_the_own_firewall_refuses_is_denied() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    ok(net.command("nft").arg(
+        "table inet t {
+            chain out {
+                type filter hook output priority 0
+                udp dport { 53, 4443 } drop
+                udp dport 4444 reject
+                icmp type echo-request drop
+            }
+        }",
+    ));
+    let recording = Recording::start(&net);
+    let question = {
+        let mut question = Packet::new_query(7);
+        let name = Name::new_unchecked("blocked.test");
+        question
+            .questions
+            .push(Question::new(name, TYPE::A.into(), CLASS::IN.into(), false));
+        question.build_bytes_vec().unwrap()
+    };
+    net.near(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for (port, data) in [(53, &question[..]), (4443, b"x"), (4444, b"x")] {
+            assert!(socket.send_to(data, (FAR4, port)).is_err());
+        }
+        socket.send_to(b"x", (FAR4, 4445)).unwrap();
+    });
+    let ping = net
+        .command(packet())
+        .args(["raw-ping", FAR4, "1", "1", "8"])
+        .output()
+        .unwrap();
+    assert!(!ping.status.success());
+    recording.save(&db);
+    let rows = "SELECT protocol, dst_port, outcome, tx_bytes FROM egress ORDER BY 1, 2";
+    let denied = [
+        ["icmp", "", "denied", "0"],
+        ["udp", "53", "denied", "0"],
+        ["udp", "4443", "denied", "0"],
+        ["udp", "4444", "denied", "0"],
+        ["udp", "4445", "sent", "1"],
+    ];
+    assert_eq!(sqlite3(&db, rows), denied);
+    let lookup = "SELECT qname, status FROM dns";
+    assert_eq!(sqlite3(&db, lookup), [["blocked.test", "unsent"]]);
 }
 
 #[test]

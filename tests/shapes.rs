@@ -66,11 +66,14 @@ fn bytes_of_a_download_are_stored_while_it_runs_and_completely_at_stop() {
     // the clients do not read, so it has to fit into their buffers
     const FIRST: usize = 30_000;
     const SECOND: usize = 7_001;
+    const BEFORE: usize = 1_234; // the recording
     let net = Net::new();
     let (port, streams) = handed_over(&net);
     let mut open = Vec::new();
     let _older = hold(&net, port, "hold");
     open.push(streams.recv().unwrap());
+    open[0].write_all(&[b'x'; BEFORE]).unwrap();
+    thread::sleep(Duration::from_millis(100)); // until it has arrived
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
     let mut watch = Guard(
@@ -133,6 +136,10 @@ fn bytes_of_a_download_are_stored_while_it_runs_and_completely_at_stop() {
     thread::sleep(Duration::from_millis(300)); // until all has arrived
     assert_eq!(recorder.stop(), 0);
     assert_eq!(sqlite3(&db, &rows(FIRST + SECOND)), both);
+    // what came before is in the total beside it
+    let totals =
+        format!("SELECT total_rx_bytes FROM egress WHERE dst_port = {port} AND already_open");
+    assert_eq!(value::<i64>(&db, &totals), (BEFORE + FIRST + SECOND) as i64);
 }
 
 /// `send` in the namespace of this name.

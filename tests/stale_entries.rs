@@ -4,13 +4,21 @@ mod support;
 
 use std::fs::{self, File};
 use std::mem::offset_of;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 use std::ptr::null_mut;
+use std::thread;
 
-use egrets::capture::types::{egrets_endpoint, egrets_flow_key, egrets_owner, egrets_sock};
+use egrets::capture::types::{
+    self, egrets_endpoint, egrets_flow_key, egrets_owner, egrets_share, egrets_size, egrets_sock,
+};
 use libbpf_rs::{MapCore, MapHandle, libbpf_sys};
 use support::*;
+
+const SHARES: usize = egrets_size::EGRETS_SHARES.0 as usize;
+/// Flows of one user but root.
+const SHARE_OF_FLOWS: usize = egrets_size::EGRETS_FLOWS.0 as usize / 8;
 
 /// A BPF map of that recorder.
 fn bpf_map(recorder: &Recorder, name: &str) -> MapHandle {
@@ -31,6 +39,16 @@ fn u32_at(bytes: &[u8], offset: usize) -> u32 {
 
 fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_ne_bytes(bytes[offset..offset + 2].try_into().unwrap())
+}
+
+/// All users' entries of a table, by the BPF programs' own count.
+fn sum_of_shares(bss: &MapHandle, table: usize) -> usize {
+    let data = bss.lookup(&0_u32.to_ne_bytes(), libbpf_rs::MapFlags::ANY);
+    let data = data.unwrap().unwrap();
+    let shares = offset_of!(types::bss, shares);
+    let shares = &data[shares..shares + size_of::<[egrets_share; SHARES]>()];
+    let shares = shares.chunks_exact(size_of::<egrets_share>());
+    shares.map(|share| u32_at(share, table) as usize).sum()
 }
 
 /// A policy by which no process in this cgroup may create an IP socket, while it is attached.
@@ -119,6 +137,17 @@ fn flows_that_threads_begin_at_once_on_one_socket_all_end_with_it() {
         ok(net.command(packet()).args(args.split(' ')));
     }
     eventually("all are deleted", || (left() == 0).then_some(()));
+    for (table, used) in [
+        ("socks", offset_of!(egrets_share, socks)),
+        ("flows", offset_of!(egrets_share, flows)),
+    ] {
+        let map = bpf_map(&recorder, table);
+        let shares = bpf_map(&recorder, "egrets_b.bss");
+        // other traffic of the machine changes both
+        eventually("the shares are what the table has", || {
+            (sum_of_shares(&shares, used) == map.keys().count()).then_some(())
+        });
+    }
     assert_eq!(recorder.stop(), 0);
     let filter = format!("cmdline LIKE '%/packet {args}'");
     let totals = "count(*), count(DISTINCT dst_port), sum(tx_bytes), sum(tx_packets)";
@@ -128,4 +157,71 @@ fn flows_that_threads_begin_at_once_on_one_socket_all_end_with_it() {
     assert_eq!(rows, [truth]);
     let lost = sqlite3(&db, "SELECT kind, lost FROM gaps WHERE lost > 0");
     assert!(lost.is_empty(), "{lost:?}");
+}
+
+/// Gives a socket as many flows, from this one on, that are pending: nothing is sent.
+fn name(socket: &UdpSocket, first: u32, count: usize) {
+    for n in first..first + count as u32 {
+        let to = Ipv4Addr::from_bits(0x7f01_0000 + n);
+        socket.connect((to, 9)).unwrap();
+    }
+}
+
+#[test]
+fn user_with_too_many_flows_fills_only_his_own_share() {
+    const PER_SOCKET: usize = 16_384;
+    const SOCKETS: usize = SHARE_OF_FLOWS / PER_SOCKET + 1;
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let send = |port: u16| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(b"x", ("127.0.0.1", port)).unwrap();
+    };
+    thread::scope(|scope| {
+        let flooder = scope.spawn(|| {
+            // SAFETY: the system call itself changes this thread alone, unlike libc's.
+            let error = unsafe { libc::syscall(libc::SYS_setresuid, 4321, 4321, 4321) };
+            assert_eq!(error, 0);
+            let sockets = (0..SOCKETS).map(|_| {
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                name(&socket, 0, PER_SOCKET);
+                socket
+            });
+            let sockets: Vec<UdpSocket> = sockets.collect();
+            for _ in 0..3 {
+                send(4001);
+            }
+            sockets
+        });
+        let sockets = flooder.join().unwrap();
+        send(4002);
+        drop(sockets);
+    });
+    let flows = bpf_map(&recorder, "flows");
+    eventually("the flooder's flows end", || {
+        (flows.keys().count() < PER_SOCKET).then_some(())
+    });
+    send(4003);
+    // a socket's own limit: each further destination is lost once, and the bytes are kept
+    let many = UdpSocket::bind("127.0.0.1:0").unwrap();
+    name(&many, 0, PER_SOCKET);
+    for _ in 0..3 {
+        for n in 0..10 {
+            let to = Ipv4Addr::from_bits(0x7f02_0000 + n);
+            many.send_to(b"x", (to, 4004)).unwrap();
+        }
+    }
+    drop(many);
+    assert_eq!(recorder.stop(), 0);
+    let pid = std::process::id();
+    let ports = format!(
+        "SELECT dst_port, tx_bytes FROM egress
+         WHERE pid = {pid} AND (dst_port BETWEEN 4001 AND 4004 OR dst_ip IS NULL) ORDER BY 1"
+    );
+    assert_eq!(
+        sqlite3(&db, &ports),
+        [["", "30"], ["4002", "1"], ["4003", "1"]]
+    );
+    let lost = "SELECT kind, sum(lost) FROM gaps WHERE lost > 0 GROUP BY kind";
+    assert_eq!(sqlite3(&db, lost), [["flow", "13"]]);
 }

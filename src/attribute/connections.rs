@@ -2,6 +2,7 @@
 //! outcome, and none suffices alone: the state change with `sk_err`, the errno that connect
 //! returns, and the socket's release.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use hashlink::LruCache;
@@ -23,6 +24,8 @@ struct OpenConnection {
     /// When it began, nanoseconds since boot.
     ns: u64,
     established: bool,
+    /// Payload of an `already_open` connection before the recording.
+    before: Option<(u64, u64)>,
     /// Progress lines that have been due so far.
     lines: u64,
 }
@@ -83,6 +86,10 @@ impl Connections {
             dst: socket.dst,
             raw: false,
             shared_pid: None,
+            inbound: false,
+            denied: false,
+            first_hop: None,
+            route: 0,
         };
         let outcome = match socket.established {
             true => Outcome::Connected,
@@ -90,6 +97,7 @@ impl Connections {
         };
         let mut open = self.open(&connect, start, outcome);
         open.established = socket.established;
+        open.before = socket.bytes;
         open.connection.already_open = true;
         out.push(Record::Opened(open.connection.clone()));
         self.tcp.insert(socket.cookie, open);
@@ -103,18 +111,15 @@ impl Connections {
     /// A flow's first packet was sent. Two threads that send at the same time may both be
     /// reported: it is one flow.
     pub fn flow(&mut self, connect: &Connect, start: ConnectionStart, out: &mut Vec<Record>) {
-        let key = FlowKey {
-            cookie: connect.cookie,
-            protocol: connect.protocol,
-            dst: connect.dst,
-        };
+        let key = connect.flow_key();
         if self.flows.contains_key(&key) {
             return;
         }
         let adopted = self.adopted.contains_key(&connect.cookie);
         let outcome = match connect.protocol {
+            _ if connect.denied => Outcome::Denied,
             // connected once the peer answers
-            Protocol::SCTP if !connect.raw && !adopted => Outcome::InProgress,
+            Protocol::SCTP if !connect.raw && !adopted && !connect.inbound => Outcome::InProgress,
             Protocol::SCTP if !connect.raw => Outcome::Connected,
             _ => Outcome::Sent,
         };
@@ -137,6 +142,14 @@ impl Connections {
                 false => Outcome::Connected,
             };
             out.push(Record::Outcome(c.clone()));
+        }
+    }
+
+    /// The connection has a source route.
+    pub fn routed(&mut self, cookie: u64, hop: IpAddr, out: &mut Vec<Record>) {
+        if let Some(open) = self.tcp.get_mut(&cookie) {
+            open.connection.first_hop = Some(hop);
+            out.push(Record::Outcome(open.connection.clone()));
         }
     }
 
@@ -164,9 +177,8 @@ impl Connections {
         c.src = c.src.or(state.src);
         c.duration_us = Some(micros(open.ns, ns));
         c.shared_pid = state.shared_pid;
-        if let Some((tx, rx)) = state.bytes {
-            c.tx_bytes = Some(tx);
-            c.rx_bytes = Some(rx);
+        if let Some(bytes) = state.bytes {
+            count_tcp(c, open.before, bytes);
         }
         if open.established || state.was_open {
             // Even if the event of its establishment was lost.
@@ -266,10 +278,8 @@ impl Connections {
     /// Counters of an open TCP connection, read at `now`.
     pub fn tcp_progress(&mut self, counters: TcpCounters, now: Moment, out: &mut Vec<Record>) {
         if let Some(open) = self.tcp.get_mut(&counters.cookie) {
-            let c = &mut open.connection;
-            let new = (Some(counters.tx), Some(counters.rx));
-            if open.established && (c.tx_bytes, c.rx_bytes) != new {
-                (c.tx_bytes, c.rx_bytes) = new;
+            let (c, bytes) = (&mut open.connection, (counters.tx, counters.rx));
+            if open.established && count_tcp(c, open.before, bytes) {
                 out.push(open.progress(now));
             }
         }
@@ -310,9 +320,13 @@ impl Connections {
                 already_open: false,
                 raw: connect.raw,
                 shared_pid: connect.shared_pid,
+                inbound: connect.inbound,
+                first_hop: connect.first_hop,
+                total_bytes: None,
             },
             ns: start.ns,
             established: false,
+            before: None,
             lines: 0,
         }
     }
@@ -340,10 +354,33 @@ impl OpenConnection {
             return false;
         }
         (c.tx_bytes, c.rx_bytes) = new;
+        if c.outcome == Outcome::Denied && bytes.tx_packets > 0 {
+            c.outcome = Outcome::Sent; // the firewall let a later packet pass
+        }
         (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), back.then_some(bytes.rx_packets));
         c.duration_us = Some(micros(self.ns, bytes.last_ns));
         true
     }
+}
+
+/// Takes over the kernel's counters of a TCP connection: what was transferred before the
+/// recording counts in its totals only. Returns whether the bytes have changed.
+fn count_tcp(c: &mut Connection, before: Option<(u64, u64)>, bytes: (u64, u64)) -> bool {
+    if c.already_open {
+        c.total_bytes = Some(bytes);
+        let Some((tx, rx)) = before else {
+            return false; // not known: MPTCP before 6.5
+        };
+        return set_bytes(c, bytes.0.saturating_sub(tx), bytes.1.saturating_sub(rx));
+    }
+    set_bytes(c, bytes.0, bytes.1)
+}
+
+fn set_bytes(c: &mut Connection, tx: u64, rx: u64) -> bool {
+    let new = (Some(tx), Some(rx));
+    let changed = (c.tx_bytes, c.rx_bytes) != new;
+    (c.tx_bytes, c.rx_bytes) = new;
+    changed
 }
 
 /// Progress lines of a connection of this age in seconds: after 2, 4, 8 seconds and so on, and

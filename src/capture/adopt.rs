@@ -13,7 +13,7 @@ use super::Capture;
 use super::decode::{endpoint, owner, protocol, source};
 use super::event::{FlowKey, Owner};
 use super::skel::types;
-use super::tables::{flow_key_bytes, raw_peer};
+use super::tables::{Table, flow_key_bytes, raw_peer};
 use crate::model::{Endpoint, Protocol};
 
 /// How the BPF programs treat a socket (enum egrets_sock_kind).
@@ -37,6 +37,10 @@ pub struct OpenSocket {
     pub dst: Endpoint,
     /// TCP: a connection, not just an attempt.
     pub established: bool,
+    /// TCP: payload sent and received before.
+    pub bytes: Option<(u64, u64)>,
+    /// Whose table entry it is: bpf/share.h.
+    pub share: u32,
 }
 
 impl Capture {
@@ -96,30 +100,44 @@ impl Capture {
             kind: kind.0 as u8,
             dns: self.dns_ports.contains(&socket.dst.port).into(),
             established: socket.established.into(),
+            share: socket.share as u16,
             ..Default::default()
         };
         // SAFETY: plain data without padding: pads are fields.
         let value = unsafe { plain::as_bytes(&sock) };
         let key = socket.cookie.to_ne_bytes();
         let maps = &self.tables.skel.maps;
+        if !self.tables.take_share(
+            Table::Socks,
+            socket.share,
+            max(types::egrets_size::EGRETS_SOCKS),
+        ) {
+            return false;
+        }
         let created = maps.socks.update(&key, value, MapFlags::NO_EXIST);
-        if created.is_ok() && is_udp {
+        if created.is_err() {
+            self.tables.give_back(Table::Socks, socket.share);
+        }
+        let has_room = |flows| self.tables.take_share(Table::Flows, socket.share, flows);
+        if created.is_ok() && is_udp && has_room(max(types::egrets_size::EGRETS_FLOWS)) {
             let flow = types::egrets_flow {
                 state: types::egrets_flow_state::FLOW_PENDING.0,
+                share: socket.share as u16,
                 ..Default::default()
             };
             // SAFETY: as above.
             let value = unsafe { plain::as_bytes(&flow) };
             let key = flow_key_bytes(socket.flow());
-            let _ = maps.flows.update(&key, value, MapFlags::NO_EXIST);
+            if maps.flows.update(&key, value, MapFlags::NO_EXIST).is_err() {
+                self.tables.give_back(Table::Flows, socket.share);
+            }
         }
         created.is_ok()
     }
 
     fn disown(&mut self, socket: &OpenSocket) {
-        let maps = &self.tables.skel.maps;
-        let _ = maps.socks.delete(&socket.cookie.to_ne_bytes());
-        let _ = maps.flows.delete(&flow_key_bytes(socket.flow()));
+        self.tables.delete_sock(socket.cookie);
+        self.tables.end_flow(socket.flow(), None);
     }
 }
 
@@ -130,17 +148,28 @@ impl OpenSocket {
             cookie: self.cookie,
             protocol: self.protocol,
             dst: self.dst,
+            route: 0,
         }
     }
+}
+
+/// Entries of a table.
+fn max(size: types::egrets_size) -> u32 {
+    size.0
 }
 
 /// Makes the kernel assign a cookie: getsockopt reads it, through a copy of the process'
 /// descriptor. A process that has exited meanwhile needs none.
 fn make_cookie(raw: &types::egrets_open_sock) {
     let read_cookie = || -> Option<u64> {
-        let pid = Pid::from_raw(raw.owner.tgid as i32)?;
-        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        let copy = pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()?;
+        let copy_from = |pid: u32, flags| {
+            let process = pidfd_open(Pid::from_raw(pid as i32)?, flags).ok()?;
+            pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()
+        };
+        // The first thread may have ended. PIDFD_THREAD: Linux 6.9.
+        let thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
+        let copy = copy_from(raw.owner.tgid, PidfdFlags::empty())
+            .or_else(|| copy_from(raw.owner.tid, thread))?;
         let stat = rustix::fs::fstat(&copy).ok()?;
         (stat.st_ino == raw.inode)
             .then(|| rustix::net::sockopt::socket_cookie(copy.as_fd()).ok())
@@ -197,6 +226,8 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
             src: source(&raw.src),
             dst: endpoint(&raw.dst),
             established: kind == Kind::Tcp && raw.state != SYN_SENT,
+            bytes: (raw.has_bytes != 0).then_some((raw.tx_bytes, raw.rx_bytes)),
+            share: raw.share,
         });
     }
     found.into_values().collect()
@@ -221,6 +252,8 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
         netns: owner.netns,
         mntns_id: owner.mntns.id,
         mntns: owner.mntns.inode,
+        foreign: owner.foreign.into(),
+        pad: 0,
         comm,
     }
 }
@@ -265,6 +298,8 @@ mod tests {
                 uid: 8,
                 netns: 9,
                 mntns: 10,
+                foreign: 1,
+                pad: 0,
                 login_uid,
                 comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
             };

@@ -57,12 +57,7 @@ impl Counters {
                 self.tcp.remove(cookie);
             }
             EventKind::Flow(connect) => {
-                let key = FlowKey {
-                    cookie: connect.cookie,
-                    protocol: connect.protocol,
-                    dst: connect.dst,
-                };
-                self.flows.insert(key, ());
+                self.flows.insert(connect.flow_key(), ());
             }
             EventKind::FlowEnd(end) => {
                 self.flows.remove(&end.key);

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use super::event::*;
 use super::skel::types;
-use crate::model::{Endpoint, Protocol, unmapped};
+use crate::model::{Endpoint, ExeFile, ExeView, Protocol, unmapped};
 
 macro_rules! plain {
     ($($name:ident),*) => {$(
@@ -28,6 +28,7 @@ plain!(
     egrets_association,
     egrets_dns,
     egrets_cgroup,
+    egrets_hop,
     egrets_flow,
     egrets_flow_key,
     egrets_sock,
@@ -76,6 +77,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 parent_start_ns: r.parent_start_ns,
                 creator: (r.creator_tgid, r.creator_start_ns),
                 session: r.session,
+                uid: r.uid,
             }
         }
         raw_kind::EGRETS_EXEC => EventKind::Exec(exec(bytes)?),
@@ -127,6 +129,13 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 refused: r.refused != 0,
             }
         }
+        raw_kind::EGRETS_HOP => {
+            let r: types::egrets_hop = fixed(bytes)?;
+            EventKind::FirstHop {
+                cookie: r.cookie,
+                hop: unmapped(r.hop),
+            }
+        }
         raw_kind::EGRETS_DNS => {
             let r: types::egrets_dns = fixed(bytes)?;
             EventKind::Dns(Dns {
@@ -134,6 +143,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 cookie: r.cookie,
                 server: endpoint(&r.server),
                 ingress: r.ingress != 0,
+                denied: r.denied != 0,
                 segment: (r.tcp != 0).then_some(Segment {
                     seq: r.seq,
                     ack: r.ack,
@@ -201,6 +211,7 @@ pub fn owner(o: &types::egrets_owner) -> Owner {
             id: o.mntns_id,
             inode: o.mntns,
         },
+        foreign: o.foreign != 0,
         comm: text(comm),
     }
 }
@@ -217,6 +228,7 @@ pub fn flow_key(cookie: u64, e: &types::egrets_endpoint) -> FlowKey {
         cookie,
         protocol: protocol(e.protocol),
         dst: endpoint(e),
+        route: e.route,
     }
 }
 
@@ -274,6 +286,10 @@ fn connect(bytes: &[u8]) -> Result<Connect, Unreadable> {
         dst: endpoint(&r.dst),
         raw: r.raw != 0,
         shared_pid: pid(r.shared_tgid),
+        inbound: r.inbound != 0,
+        denied: r.denied != 0,
+        first_hop: (r.has_hop != 0).then(|| unmapped(r.hop)),
+        route: r.dst.route,
     })
 }
 
@@ -306,10 +322,53 @@ fn exec(bytes: &[u8]) -> Result<Exec, Unreadable> {
         ppid: r.parent_tgid,
         parent_start_ns: r.parent_start_ns,
         session: r.session,
-        exe: path_of(exe),
+        exe: exe_path(&r, exe),
+        exe_file: exe_file(&r),
         argv: arguments(argv),
         argv_cut: r.argv_total.saturating_sub(r.argv_len),
     })
+}
+
+/// As /proc/PID/exe shows it, but for a deleted file's mark and for the `…` of a path whose
+/// beginning is missing.
+fn exe_path(exec: &types::egrets_exec, names: &[u8]) -> Option<String> {
+    let path = path_of(names)?;
+    let is_cut = exec.exe_flags & types::egrets_exe_flag::EGRETS_EXE_CUT.0 as u8 != 0;
+    Some(match exe_view(exec.exe_view) {
+        Some(ExeView::Memory) => format!("{path} (deleted)"),
+        _ if is_cut => format!("…{path}"),
+        _ => path,
+    })
+}
+
+fn exe_view(raw: u8) -> Option<ExeView> {
+    use types::egrets_exe_view as view;
+    match view(raw.into()) {
+        view::EGRETS_EXE_HOST => Some(ExeView::Host),
+        view::EGRETS_EXE_NAMESPACE => Some(ExeView::Namespace),
+        view::EGRETS_EXE_USER => Some(ExeView::UserNamespace),
+        view::EGRETS_EXE_DETACHED => Some(ExeView::Detached),
+        view::EGRETS_EXE_MEMORY => Some(ExeView::Memory),
+        _ => None,
+    }
+}
+
+fn exe_file(exec: &types::egrets_exec) -> ExeFile {
+    use types::egrets_exe_flag as flag;
+    let has = |bit: flag| exec.exe_flags & bit.0 as u8 != 0;
+    let is_known = exec.exe_ino != 0;
+    let deleted = has(flag::EGRETS_EXE_DELETED);
+    ExeFile {
+        view: exe_view(exec.exe_view).filter(|_| is_known),
+        deleted,
+        // MAJOR() and MINOR(), include/linux/kdev_t.h
+        device: is_known.then_some((exec.exe_dev >> 20, exec.exe_dev & 0xf_ffff)),
+        inode: is_known.then_some(exec.exe_ino),
+        root_only: is_known
+            && !deleted
+            && !has(flag::EGRETS_EXE_SHARED)
+            && !has(flag::EGRETS_EXE_CUT),
+    }
 }
 
 /// NUL-terminated components, the last one of the path first.

@@ -1,8 +1,9 @@
 //! Events: what the BPF programs report, as Rust types.
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
-use crate::model::{Endpoint, Protocol};
+use crate::model::{Endpoint, ExeFile, Protocol};
 
 /// Both fields are 0 if unknown: the process was exiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -17,6 +18,7 @@ pub struct MountNamespace {
 pub struct Owner {
     pub pid: u32,
     pub tid: u32,
+    /// The real user id.
     pub uid: u32,
     /// Audit's loginuid; None without a login.
     pub login_uid: Option<u32>,
@@ -29,6 +31,8 @@ pub struct Owner {
     pub netns: u32,
     pub netns_cookie: u64,
     pub mntns: MountNamespace,
+    /// Its user or pid namespace is not the host's.
+    pub foreign: bool,
     pub comm: String,
 }
 
@@ -39,8 +43,9 @@ pub struct Exec {
     pub parent_start_ns: u64,
     /// Pid of the session leader, setsid(2).
     pub session: u32,
-    /// Absolute, below the process' own root.
+    /// From the root of its mount namespace; with `…` in place of a beginning that is not known.
     pub exe: Option<String>,
+    pub exe_file: ExeFile,
     pub argv: Vec<String>,
     /// Bytes of argv that were cut.
     pub argv_cut: u32,
@@ -58,6 +63,26 @@ pub struct Connect {
     pub raw: bool,
     /// A process other than the owner that used the socket.
     pub shared_pid: Option<u32>,
+    /// A flow whose peer sent first.
+    pub inbound: bool,
+    /// Netfilter refused the flow's packet.
+    pub denied: bool,
+    /// Where a source route sends the packet first.
+    pub first_hop: Option<IpAddr>,
+    /// Kind of the route, or its hash: part of the flow's key.
+    pub route: u32,
+}
+
+impl Connect {
+    /// The key of a flow.
+    pub fn flow_key(&self) -> FlowKey {
+        FlowKey {
+            cookie: self.cookie,
+            protocol: self.protocol,
+            dst: self.dst,
+            route: self.route,
+        }
+    }
 }
 
 /// Key of a flow in the BPF maps.
@@ -67,6 +92,8 @@ pub struct FlowKey {
     pub cookie: u64,
     pub protocol: Protocol,
     pub dst: Endpoint,
+    /// As [`Connect::route`].
+    pub route: u32,
 }
 
 /// A change of a TCP socket's state.
@@ -115,6 +142,8 @@ pub struct Dns {
     pub cookie: u64,
     pub server: Endpoint,
     pub ingress: bool,
+    /// Netfilter refused the packet.
+    pub denied: bool,
     /// None over UDP.
     pub segment: Option<Segment>,
     /// The whole packet or segment; empty if it could not be copied.
@@ -167,6 +196,8 @@ pub enum EventKind {
         creator: (u32, u64),
         /// As [`Exec::session`].
         session: u32,
+        /// As [`Owner::uid`].
+        uid: u32,
     },
     Exec(Exec),
     Exit {
@@ -196,6 +227,11 @@ pub enum EventKind {
     FlowProgress(FlowEnd),
     /// An open TCP connection's counters so far.
     TcpProgress(TcpCounters),
+    /// A TCP connection has a source route, to this address first.
+    FirstHop {
+        cookie: u64,
+        hop: IpAddr,
+    },
     /// The peer has answered an SCTP flow.
     Association {
         key: FlowKey,

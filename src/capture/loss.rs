@@ -1,15 +1,11 @@
 //! What was lost, by kind: the counters of the BPF programs.
 
 use super::skel::types::egrets_kind;
-
-/// A kind of loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Loss {
-    pub kind: &'static str,
-    pub why: &'static str,
-}
+use crate::model::Loss;
 
 const RING_FULL: &str = "ring buffer full";
+const RING_OR_SHARE_FULL: &str =
+    "ring buffer full, or socket or user has too many flows: one row has their bytes";
 const RING_FULL_OR_SKIPPED: &str = "ring buffer full, or hook skipped";
 
 /// A record that could not be decoded: a fault of egrets itself.
@@ -33,13 +29,18 @@ pub(super) const LOSS_KINDS: [(egrets_kind, Loss); egrets_kind::EGRETS_KINDS.0 a
     ),
     loss(egrets_kind::EGRETS_CLOSE, "close", RING_FULL_OR_SKIPPED),
     loss(egrets_kind::EGRETS_RELEASE, "release", RING_FULL),
-    loss(egrets_kind::EGRETS_FLOW, "flow", RING_FULL),
+    loss(egrets_kind::EGRETS_FLOW, "flow", RING_OR_SHARE_FULL),
     loss(egrets_kind::EGRETS_FLOW_END, "flow_end", RING_FULL),
     loss(egrets_kind::EGRETS_ASSOCIATION, "association", RING_FULL),
     loss(egrets_kind::EGRETS_DNS, "dns", RING_FULL),
     loss(egrets_kind::EGRETS_CGROUP, "cgroup", RING_FULL),
     loss(egrets_kind::EGRETS_ATTACH, "attach", RING_FULL),
-    loss(egrets_kind::EGRETS_SOCKET, "socket", "owner map full"),
+    loss(egrets_kind::EGRETS_HOP, "hop", RING_FULL),
+    loss(
+        egrets_kind::EGRETS_SOCKET,
+        "socket",
+        "user has too many sockets",
+    ),
     loss(
         egrets_kind::EGRETS_RETURN,
         "return",
@@ -48,7 +49,7 @@ pub(super) const LOSS_KINDS: [(egrets_kind, Loss); egrets_kind::EGRETS_KINDS.0 a
     loss(
         egrets_kind::EGRETS_DNS_BUDGET,
         "dns_budget",
-        "too much DNS on one socket",
+        "too much DNS of one socket or user",
     ),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::Read;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut};
@@ -9,7 +10,20 @@ use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut};
 use super::event::{FlowEnd, FlowKey};
 use super::skel::{EgretsSkel, types};
 use super::{decode, hooks, loss};
-use crate::model::{Protocol, mapped};
+use crate::model::{Loss, Protocol, mapped};
+
+/// ROOT_PART and USER_PART of bpf/share.h.
+const ROOT_PART: u32 = 2;
+const USER_PART: u32 = 8;
+
+/// A table of which each user has a share.
+#[derive(Debug, Clone, Copy)]
+pub enum Table {
+    Socks,
+    Flows,
+    PacketSocks,
+    PacketFlows,
+}
 
 /// The loaded BPF object's data.
 pub struct Tables {
@@ -44,7 +58,13 @@ impl Tables {
         shared_pid: Option<u32>,
     ) -> Option<(FlowEnd, Option<FlowKey>)> {
         let flow = self.flow(key)?;
-        let _ = self.flow_map(key).delete(&flow_key_bytes(key));
+        if self.flow_map(key).delete(&flow_key_bytes(key)).is_ok() {
+            let table = match key.protocol {
+                Protocol::Packet => Table::PacketFlows,
+                _ => Table::Flows,
+            };
+            self.give_back(table, flow.share.into());
+        }
         let end = FlowEnd {
             key,
             bytes: decode::flow_bytes(&flow),
@@ -52,6 +72,57 @@ impl Tables {
         };
         let next = (flow.has_next != 0).then(|| decode::flow_key(key.cookie, &flow.next));
         Some((end, next))
+    }
+
+    /// Deletes a socket.
+    pub fn delete_sock(&self, cookie: u64) {
+        let key = cookie.to_ne_bytes();
+        let socks = &self.skel.maps.socks;
+        let sock: Option<types::egrets_sock> = read(socks, &key);
+        if socks.delete(&key).is_ok() {
+            self.give_back(Table::Socks, sock.map_or(0, |sock| sock.share.into()));
+        }
+    }
+
+    /// Deletes a packet socket.
+    pub fn delete_packet_sock(&self, key: &[u8], sock: &types::egrets_sock) {
+        if self.skel.maps.packet_socks.delete(key).is_ok() {
+            self.give_back(Table::PacketSocks, sock.share.into());
+        }
+    }
+
+    /// Counts an entry for a user, unless the user's share is used up.
+    pub fn take_share(&self, table: Table, share: u32, max: u32) -> bool {
+        let Some(used) = self.used(table, share) else {
+            return false;
+        };
+        let part = if share == 0 { ROOT_PART } else { USER_PART };
+        let has_room = used.load(Ordering::Relaxed) < max / part;
+        if has_room {
+            used.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// Discounts an entry that was deleted.
+    pub fn give_back(&self, table: Table, share: u32) {
+        if let Some(used) = self.used(table, share) {
+            used.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn used(&self, table: Table, share: u32) -> Option<&AtomicU32> {
+        let bss = self.skel.maps.bss_data.as_deref()?;
+        let share = bss.shares.get(share as usize)?;
+        let used = match table {
+            Table::Socks => &share.socks,
+            Table::Flows => &share.flows,
+            Table::PacketSocks => &share.packet_socks,
+            Table::PacketFlows => &share.packet_flows,
+        };
+        // SAFETY: a valid, aligned pointer into memory that is shared with the BPF programs
+        // and lives as long as the object; both sides change it atomically only.
+        Some(unsafe { AtomicU32::from_ptr(std::ptr::from_ref(used).cast_mut()) })
     }
 
     fn flow(&self, key: FlowKey) -> Option<types::egrets_flow> {
@@ -116,7 +187,7 @@ impl Tables {
     }
 
     /// Losses since the programs were loaded.
-    pub fn losses(&self) -> Vec<(loss::Loss, u64)> {
+    pub fn losses(&self) -> Vec<(Loss, u64)> {
         let Some(bss) = self.skel.maps.bss_data.as_deref() else {
             return Vec::new();
         };
@@ -167,7 +238,7 @@ pub fn raw_peer(key: FlowKey) -> types::egrets_endpoint {
         addr: mapped(key.dst.ip),
         port: key.dst.port,
         protocol: decode::protocol_number(key.protocol),
-        ..Default::default()
+        route: key.route,
     }
 }
 

@@ -38,6 +38,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         own_directory: args.db.db.is_none(),
     };
     clock::check_time_namespace()?;
+    let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
     let start_ts = clock::now_ts();
     let store = open_store(args, &path, &access, &capture, start_ts)?;
@@ -48,7 +49,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         sinks.push(Box::new(live::log(args.json, start_ts, run, true)?));
     }
     let hook_set = capture.hook_set;
-    let settings = live::settings(&args.live, &capture, around_command);
+    let settings = live::settings(&args.live, &capture, files, around_command);
     let mut pipeline = Pipeline::new(capture, settings, sinks);
     if !plausible {
         log::info!(

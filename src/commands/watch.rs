@@ -13,11 +13,12 @@ use crate::pipeline::{Pipeline, StopSignals, clock};
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let signals = StopSignals::install()?;
     clock::check_time_namespace()?;
+    let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     let run = Run::new(clock::boot_ts());
     let log = live::log(args.json, clock::now_ts(), run, false)?;
-    let settings = live::settings(&args.live, &capture, false);
+    let settings = live::settings(&args.live, &capture, files, false);
     let mut pipeline = Pipeline::new(capture, settings, vec![Box::new(log)]);
     pipeline.run(&signals, args.live.duration)?;
     pipeline.finish()?;

@@ -17,6 +17,7 @@ pub fn process(comm: &str) -> Process {
         ppid: Some(1),
         parent_comm: Some("bash".into()),
         comm: comm.into(),
+        exe_file: Default::default(),
         exe: Some("/usr/bin/curl".into()),
         cmdline: None,
         uid: 0,
@@ -55,6 +56,9 @@ pub fn connection(comm: &str) -> Connection {
         rx_packets: None,
         duration_us: None,
         already_open: false,
+        inbound: false,
+        first_hop: None,
+        total_bytes: None,
         raw: false,
         shared_pid: None,
     }

@@ -80,12 +80,26 @@ pub struct Connection {
     pub raw: bool,
     /// A process other than the owner that was seen to use the socket.
     pub shared_pid: Option<u32>,
+    /// The peer sent first.
+    pub inbound: bool,
+    /// Where a source route sends the packets first.
+    pub first_hop: Option<IpAddr>,
+    /// Payload sent and received since a connection was made that was open before the
+    /// recording.
+    pub total_bytes: Option<(u64, u64)>,
 }
 
 impl Connection {
     /// None where it is unknown: a frame without an IP packet.
     pub fn dst_ip(&self) -> Option<IpAddr> {
         (self.dst.ip != UNKNOWN.ip).then_some(self.dst.ip)
+    }
+
+    pub fn direction(&self) -> &'static str {
+        match self.inbound {
+            true => "in",
+            false => "out",
+        }
     }
 
     pub fn dst_port(&self) -> Option<u16> {

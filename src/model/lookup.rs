@@ -24,6 +24,8 @@ impl Transport {
 pub enum LookupStatus {
     Answered,
     Unanswered,
+    /// Netfilter refused the query.
+    Unsent,
     /// An answer that matches no query of its socket.
     Unsolicited,
     Malformed,
@@ -34,6 +36,7 @@ impl LookupStatus {
         match self {
             LookupStatus::Answered => "answered",
             LookupStatus::Unanswered => "unanswered",
+            LookupStatus::Unsent => "unsent",
             LookupStatus::Unsolicited => "unsolicited",
             LookupStatus::Malformed => "malformed",
         }

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::capture::Loss;
-use crate::model::Gap;
+use crate::model::{Gap, Loss};
 
 pub struct LossCounters {
     reported: HashMap<Loss, u64>,

@@ -207,7 +207,9 @@ impl Pipeline {
     fn deliver(&mut self) -> Result<()> {
         let now_ns = clock::now_ns();
         let now_ts = now_ns as i64 + self.wall_clock.offset();
-        for gap in self.losses.gaps(self.capture.lost(), now_ts) {
+        let mut lost = self.capture.lost();
+        lost.extend(self.attributor.lost());
+        for gap in self.losses.gaps(lost, now_ts) {
             log::warn!("{} {} events lost: {}", gap.lost, gap.kind, gap.why);
             self.totals.lost += gap.lost;
             self.records.push(Record::Gap(gap));

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 /// What is written at once, so that progress shows in the meantime.
 const CHUNK: usize = 16 << 10;
@@ -53,7 +54,10 @@ impl LineQueue {
         let of_thread = queue.clone();
         std::thread::Builder::new()
             .name("print".to_owned())
-            .spawn(move || of_thread.write_all_to(file))?;
+            .spawn(move || {
+                drop_capabilities();
+                of_thread.write_all_to(file);
+            })?;
         Ok(queue)
     }
 
@@ -126,6 +130,19 @@ impl LineQueue {
             self.0.changed.notify_all();
         }
         Ok(())
+    }
+}
+
+/// A thread keeps the capabilities that it begins with, and writing to an open file needs none.
+fn drop_capabilities() {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    if let Err(e) = set_capabilities(None, sets) {
+        log::debug!("the thread that prints keeps its capabilities: {e}");
     }
 }
 

@@ -97,6 +97,10 @@ impl Coverage {
                 "{} of this span could not be stored",
                 human::count(*n, "connection or lookup", "connections and lookups")
             ),
+            "dns_lookups" | "dns_records" => {
+                let one = kind.strip_prefix("dns_").unwrap_or(kind);
+                format!("{n} DNS {one} in this span not stored: more than a user's share")
+            }
             kind => {
                 let (one, many) = (format!("{kind} event"), format!("{kind} events"));
                 format!("{} lost in this span", human::count(*n, &one, &many))

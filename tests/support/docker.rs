@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ impl Docker {
         let net = Net::new();
         let dir = tempfile::tempdir().unwrap();
         let daemon = Guard(Docker::daemon(&dir, &net));
-        let docker = Docker { dir, daemon, net };
+        let mut docker = Docker { dir, daemon, net };
         docker.is_up();
         docker.make_image(programs);
         docker
@@ -54,13 +54,23 @@ impl Docker {
             .expect("dockerd: install docker.io")
     }
 
-    pub fn is_up(&self) {
-        for tries in 0.. {
-            if self.cli(&["info"]).output().unwrap().status.success() {
-                break;
-            }
+    pub fn is_up(&mut self) {
+        let began = Instant::now();
+        while !self.cli(&["info"]).output().unwrap().status.success() {
             let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
-            assert!(tries < 300, "dockerd does not come up:\n{log}");
+            if self.daemon.0.try_wait().unwrap().is_some() {
+                // It waits 15 s for its containerd, which an emulated machine may need longer for.
+                let slow = log
+                    .trim_end()
+                    .ends_with("timeout waiting for containerd to start");
+                assert!(slow, "dockerd ended:\n{log}");
+                self.forget_containerd();
+                self.daemon = Guard(Docker::daemon(&self.dir, &self.net));
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(300),
+                "dockerd does not come up:\n{log}"
+            );
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -69,7 +79,11 @@ impl Docker {
     pub fn end_daemon(&mut self, signal: &str) {
         run("kill", &[signal, &self.daemon.0.id().to_string()]);
         self.daemon.0.wait().unwrap();
-        // Its containerd ends with it; the next daemon must not wait for that one.
+        self.forget_containerd();
+    }
+
+    /// It ends with its daemon; the next one must not wait for it.
+    fn forget_containerd(&self) {
         let _ = fs::remove_file(self.dir.path().join("exec/containerd/containerd.pid"));
     }
 

@@ -97,7 +97,7 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not traced;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub(super) static HOOKS: [Hook; 25] = {
+pub(super) static HOOKS: [Hook; 26] = {
     use Attach::{Cgroup, Entry, Files, OnDemand, Return, Syscall, Trace};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
@@ -122,6 +122,7 @@ pub(super) static HOOKS: [Hook; 25] = {
         Hook::new("egrets_sendmsg6", "cgroup/sendmsg6", Cgroup, "UDP destinations, IPv6"),
         Hook::new("egrets_connect4", "cgroup/connect4", Cgroup, "TCP attempts, IPv4"),
         Hook::new("egrets_connect6", "cgroup/connect6", Cgroup, "TCP attempts, IPv6"),
+        Hook::new("egrets_free_skb", "tp_btf/kfree_skb", Trace, "flows that the own firewall refuses").optional(),
         Hook::new("egrets_dev_queue", "tp_btf/net_dev_queue", Trace, "packet sockets").optional(),
         Hook::new("egrets_direct_xmit", "kprobe/__dev_direct_xmit", Entry(&["__dev_direct_xmit", "dev_direct_xmit"]), "packet sockets that bypass queues").independent(HookSet::Kprobe),
         Hook::new("egrets_send_length", "tp_btf/sock_send_length", Trace, "packet sockets that bypass queues").independent(HookSet::Tracepoint),

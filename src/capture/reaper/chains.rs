@@ -4,8 +4,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use libbpf_rs::MapCore;
-
 use crate::capture::decode;
 use crate::capture::event::{FlowEnd, FlowKey};
 use crate::capture::skel::types;
@@ -78,7 +76,7 @@ fn end_lingering(tables: &Tables, chain: Chain, ended: &mut Vec<FlowEnd>) {
     let key = cookie.to_ne_bytes();
     let sock: Option<types::egrets_sock> = read(socks, &key);
     let newest = sock.map(|sock| decode::flow_key(cookie, &sock.newest_flow));
-    let _ = socks.delete(&key);
+    tables.delete_sock(cookie);
     end_from(
         tables,
         newest.unwrap_or(chain.first),
@@ -97,6 +95,7 @@ mod tests {
             cookie,
             protocol: Protocol::SCTP,
             dst: UNKNOWN,
+            route: 0,
         }
     }
 

@@ -55,7 +55,7 @@ impl PacketSockets {
                 self.closed.remove(&id);
             } else if !self.closed.insert(id) {
                 self.closed.remove(&id);
-                let _ = packet_socks.delete(key);
+                tables.delete_packet_sock(key, &socket.sock);
                 ended.insert(id, decode::pid(socket.sock.shared_tgid));
             }
         }

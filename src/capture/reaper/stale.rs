@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
-use libbpf_rs::MapCore;
 
 use crate::capture::decode;
 use crate::capture::event::{FlowEnd, FlowKey};
@@ -45,7 +44,7 @@ impl StaleScan {
         let again = found.sockets.intersection(&self.sockets);
         let sockets: Vec<u64> = again.copied().collect();
         for cookie in &sockets {
-            let _ = tables.skel.maps.socks.delete(&cookie.to_ne_bytes());
+            tables.delete_sock(*cookie);
         }
         let again = found.flows.intersection(&self.flows);
         let ended = again.filter_map(|key| tables.end_flow(*key, None));
