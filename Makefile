@@ -8,7 +8,7 @@ completions = $(sharedir)/bash-completion/completions/egrets \
 	$(sharedir)/zsh/site-functions/_egrets $(sharedir)/fish/vendor_completions.d/egrets.fish
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build dev test reader test-kernels test-all-kernels tables naming coverage fuzz \
+.PHONY: help run build dev test reader test-kernels test-all-kernels tables naming coverage security fuzz \
 	lint bench install uninstall vmlinux clean
 
 help: ## This list
@@ -38,10 +38,10 @@ test-kernels: ## Test each promise on other kernels, in virtual machines; needs 
 test-all-kernels: ## Run all tests of capture there; needs sudo, and most of an hour
 	@scripts/kernels.sh all
 
-tables: ## Write the tables of docs/naming.md and docs/coverage.md from the last tests
+tables: ## Write the tables of docs/naming.md, coverage.md and security.md from the last tests
 	@scripts/tables.sh
 
-naming coverage: ## Write the table of that page alone
+naming coverage security: ## Write the table of that page alone
 	@scripts/tables.sh $@
 
 fuzz: ## Fuzz the parsers of untrusted input, SECONDS_EACH=60 a target

@@ -53,6 +53,7 @@ PROMISES_kprobe=(
 ENDS='5.10 7'
 # shellcheck disable=SC2034
 ENDS_kprobe=(
+	'record recorder_keeps_only_what_reading_proc_takes'
 	'protocols raw_socket_older_than_the_recorder_has_an_owner'
 	'coverage kernel_tls_bytes_are_counted_as_the_application_sees_them
 		merged_and_fragmented_datagrams_are_counted_one_by_one'

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Writes the tables of docs/naming.md and docs/coverage.md from what the last 'make test'
+# Writes the tables of docs/naming.md, docs/coverage.md and docs/security.md from what the last 'make test'
 # and 'make test-all-kernels' measured; it runs no test itself:
 #
-#     tables.sh [naming] [coverage]
+#     tables.sh [naming] [coverage] [security]
 #
 # What the tests measured are lines "PAGE: …" of their logs; scripts/PAGE.awk makes the
 # table of docs/PAGE.md of them.
@@ -17,7 +17,7 @@ hooks=tracepoint
 measured=$(mktemp)
 trap 'rm -f "$measured" "$measured.table"' EXIT
 
-[ $# -gt 0 ] || set -- naming coverage
+[ $# -gt 0 ] || set -- naming coverage security
 for page in "$@"; do
 	sed -n "s/^$page: /&$(uname -r | cut -d . -f 1,2), $hooks | /p" "$logs/test.log" >"$measured"
 	for log in "$logs"/kernel-*.log; do

@@ -17,6 +17,7 @@ pub mod model;
 #[cfg(feature = "record")]
 pub mod pipeline;
 pub mod print;
+pub mod privileges;
 pub mod query;
 pub mod store;
 pub mod text;

@@ -368,6 +368,9 @@ fn missing_capability_is_named_with_the_command_that_grants_it() {
             said.contains("sudo setcap cap_bpf,cap_net_admin,cap_perfmon"),
             "{said}"
         );
+        // not without saying who can use them then
+        let group = format!("sudo chgrp GROUP {0} && sudo chmod 0750 {0}", exe.display());
+        assert!(said.contains(&group), "{said}");
     }
     assert!(!std::path::Path::new("/tmp/never.db").exists());
 }

@@ -600,3 +600,76 @@ fn command_that_outlives_the_duration_is_terminated() {
         .args(["--", "sleep", "600"]);
     assert_eq!(code(&command.output().unwrap()), 128 + 15);
 }
+
+#[test]
+fn command_has_its_own_session_and_inherits_no_descriptors_and_no_restrictions() {
+    let (_dir, db) = history();
+    let show = "cat; ls /proc/self/fd; test $(cut -d \" \" -f 6 /proc/$$/stat) = $$ && echo own session; \
+                grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status; echo $HOME $XDG_RUNTIME_DIR";
+    let mut egrets = Command::new("sh");
+    egrets
+        .args([
+            "-c",
+            "exec 9</etc/passwd; echo typed | \"$0\" record --db \"$1\" -- sh -c \"$2\"",
+        ])
+        .arg(env!("CARGO_BIN_EXE_egrets"))
+        .arg(&db)
+        .arg(show)
+        .env("SUDO_UID", "33")
+        .env("SUDO_GID", "33")
+        .env("XDG_RUNTIME_DIR", "/run/user/0");
+    // 3 is ls' own
+    assert_eq!(
+        ok(&mut egrets),
+        "typed\n0\n1\n2\n3\nown session\nNoNewPrivs:\t0\nSeccomp:\t0\n/var/www\n"
+    );
+}
+
+#[test]
+fn command_of_an_unknown_caller_is_refused() {
+    let (_dir, db) = history();
+    for (variable, value) in [
+        ("SUDO_UID", "1000x"),
+        ("SUDO_UID", ""),
+        ("SUDO_UID", "+0"),
+        ("SUDO_UID", "-1"),
+        ("SUDO_UID", "4294967295"),
+        ("SUDO_UID", "54321"),
+        ("SUDO_GID", "0x0"),
+        ("SUDO_GID", "54321"),
+    ] {
+        let output = egrets()
+            .args(["record", "--db"])
+            .arg(&db)
+            .args(["--", "id", "-u"])
+            .env("SUDO_UID", "33")
+            .env(variable, value)
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), 2, "{variable}={value}: {said}");
+        assert!(
+            said.contains(variable) && said.contains("unset it"),
+            "{said}"
+        );
+        assert_eq!(text(&output.stdout), "");
+    }
+}
+
+#[test]
+fn recorder_keeps_only_what_reading_proc_takes() {
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // Docker's workers and all other threads have started by the first commit.
+    let held = eventually("all threads have dropped their privileges", || {
+        egrets::privileges::Held::of(recorder.pid())
+    });
+    let reads_maps = |name: &&String| !["CAP_BPF", "CAP_PERFMON"].contains(&name.as_str());
+    let rest: Vec<&String> = held.capabilities.iter().filter(reads_maps).collect();
+    assert_eq!(rest, ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE"]);
+    assert!(held.no_new_privs && held.seccomp, "{held:?}");
+    let shown = ok(egrets().args(["status", "--db"]).arg(&db));
+    let line = format!("privileges   {}", held.describe());
+    assert!(shown.contains(&line), "{shown}");
+    assert_eq!(recorder.stop(), 0);
+}

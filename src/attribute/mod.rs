@@ -119,7 +119,7 @@ impl Attributor {
         }
     }
 
-    /// Tracks a process, whose fork event is still to be handled, and its descendants: see
+    /// Tracks a process and its descendants; its exec is still to be handled: see
     /// [`Settings::only_tracked`].
     pub fn track(&mut self, pid: u32) {
         self.processes.track(pid);

@@ -195,6 +195,12 @@ impl Capture {
         self.tables.set_reader_idle(false);
     }
 
+    /// Whether the maps can be read with the privileges of now, and the programs run that
+    /// egrets runs itself.
+    pub fn can_read(&self) -> bool {
+        self.tables.can_read()
+    }
+
     /// What was lost since the programs were loaded, and how much of it.
     pub fn lost(&self) -> Vec<(Loss, u64)> {
         let mut lost = self.tables.losses();

@@ -109,7 +109,10 @@ pub fn remedy() -> Option<String> {
     let program = std::env::current_exe().map_or("egrets".into(), |p| p.display().to_string());
     let names = NEEDS.map(|n| n.name.to_lowercase()).join(",");
     Some(format!(
-        "{} {is} missing: run egrets as root (sudo egrets …), or grant what it needs once with\n  \
+        "{} {is} missing: run egrets as root (sudo egrets …), or grant what it needs to the program \
+         once. All who may execute it can then see the traffic and the command lines of every \
+         user, so first let a group alone do that:\n  \
+         sudo chgrp GROUP {program} && sudo chmod 0750 {program}\n  \
          sudo setcap {names},cap_dac_read_search,cap_sys_ptrace+ep {program}",
         missing.join(", ")
     ))

@@ -136,6 +136,21 @@ impl Tables {
         }
     }
 
+    /// See [`Capture::can_read`](super::Capture::can_read).
+    pub fn can_read(&self) -> bool {
+        let no_socket = 0_u64.to_ne_bytes();
+        self.skel
+            .maps
+            .socks
+            .lookup(&no_socket, MapFlags::ANY)
+            .is_ok()
+            && (!self.can_scan || hooks::run(&self.skel.progs.egrets_scan_socks).is_ok())
+            && self
+                .files
+                .as_ref()
+                .is_none_or(|link| Iter::new(link).is_ok())
+    }
+
     /// Sockets of all processes.
     pub fn open_socks(&self) -> Result<Vec<types::egrets_open_sock>> {
         read_all(self.files.as_ref()).context("the list of open sockets can't be read")

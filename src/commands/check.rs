@@ -2,6 +2,7 @@
 //! moment.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -81,7 +82,21 @@ fn notes(capture: &Capture) -> Vec<String> {
                 .into(),
         );
     }
+    if let Some(program) = open_to_all() {
+        notes.push(format!(
+            "any user may execute {program}, and with its capabilities see the traffic and the \
+             command lines of every user: sudo chmod o-x {program} (its group may still)"
+        ));
+    }
     notes
+}
+
+/// The program, if it has capabilities of its own and all users may execute it.
+fn open_to_all() -> Option<String> {
+    let program = std::env::current_exe().ok()?;
+    let mode = std::fs::metadata(&program).ok()?.permissions().mode();
+    let own = !rustix::process::geteuid().is_root();
+    (own && mode & 0o001 != 0).then(|| program.display().to_string())
 }
 
 fn hooks(out: &mut impl Write, capture: &Capture, verbose: bool) -> Result<()> {

@@ -12,6 +12,7 @@ use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::pipeline::PrintSink;
 use crate::print::{LineFormat, LineQueue, Printer};
+use crate::privileges::{self, CapabilitySet};
 
 /// The live log's lines that wait for a slow reader, in bytes.
 const QUEUE: usize = 16 << 20;
@@ -46,6 +47,14 @@ pub fn file_reader() -> Option<FileReader> {
             None
         }
     }
+}
+
+/// Drops what only the start takes; `more` is kept beside what attribution needs: reading /proc
+/// and the files of container runtimes. Whatever needs more than that has to be started before,
+/// and threads after it, as they keep the privileges that they begin with.
+pub fn drop_privileges(capture: &Capture, more: CapabilitySet) -> Result<()> {
+    let keep = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | more;
+    privileges::drop_to(keep, || capture.can_read())
 }
 
 /// The live log on stdout; `stored` if there is a history as well.

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::child::Child;
+use super::child::{Child, Credentials, HeldChild};
 use super::live;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::RecordArgs;
 use crate::human;
 use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, clock};
+use crate::privileges::CapabilitySet;
 use crate::store::{self, Access, Obstacle, Recording, RetentionOverrides, Store};
 
 /// How long the last connections of a command have to close after its end.
@@ -32,6 +33,10 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
             "record -- CMD can't tell its command from other processes in a pid namespace of its own: run egrets on the host, or in a container with the host's pid namespace (--pid=host)"
         );
     }
+    let user = match around_command {
+        true => Credentials::of_caller()?,
+        false => None,
+    };
     let path = super::recorders_db(&args.db);
     let access = Access {
         group: args.group.as_deref().map(store::group_id).transpose()?,
@@ -40,9 +45,20 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
+    // Now, while egrets has the privileges that it takes.
+    let command = match around_command {
+        true => Some(HeldChild::start(&args.command, user)?),
+        false => None,
+    };
     let start_ts = clock::now_ts();
     let store = open_store(args, &path, &access, &capture, start_ts)?;
     let plausible = store.clock_is_plausible(start_ts, clock::boot_ts())?;
+    // To stop another user's command.
+    let kill = match &command {
+        Some(command) if command.is_other_users() => CapabilitySet::KILL,
+        _ => CapabilitySet::empty(),
+    };
+    live::drop_privileges(&capture, kill)?;
     let run = store.run();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
     if args.print || args.json {
@@ -57,8 +73,8 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         );
         pipeline.doubt_clock();
     }
-    if around_command {
-        return record_command(pipeline, args, &path, &signals);
+    if let Some(command) = command {
+        return record_command(pipeline, command, args, &path, &signals);
     }
     log::info!(
         "recording into {} ({hook_set} hooks); Ctrl-C stops",
@@ -128,18 +144,19 @@ fn open_store(
 /// status.
 fn record_command(
     mut pipeline: Pipeline,
+    command: HeldChild,
     args: &RecordArgs,
     path: &Path,
     signals: &StopSignals,
 ) -> Result<ExitCode> {
-    let mut child = match Child::spawn(&args.command) {
+    pipeline.track(command.pid());
+    let mut child = match command.release() {
         Ok(child) => child,
         Err(e) => {
             pipeline.finish()?;
             return Err(e);
         }
     };
-    pipeline.track(child.pid());
     let until = args.live.duration.map(|d| Instant::now() + d);
     let recorded = match follow(&mut pipeline, &mut child, signals, until) {
         Ok(()) => finish(pipeline, path),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::StatusArgs;
 use crate::human;
+use crate::privileges::Held;
 use crate::query;
 use crate::store::{self, LastRecording, Status};
 use crate::{text, when};
@@ -73,6 +74,9 @@ fn table(out: &mut dyn Write, status: &Status, path: &Path, running: bool, now: 
         line("recorder", recorder(last, running))?;
         if running {
             line("processed", processed(last, path, now))?;
+        }
+        if let Some(held) = running.then(|| Held::of(last.pid)).flatten() {
+            line("privileges", held.describe())?;
         }
         let which = if running { "this" } else { "the last" };
         let (sent, received) = (human::bytes(last.tx_bytes), human::bytes(last.rx_bytes));

@@ -9,6 +9,7 @@ use crate::capture::Capture;
 use crate::cli::WatchArgs;
 use crate::model::Run;
 use crate::pipeline::{Pipeline, StopSignals, clock};
+use crate::privileges::CapabilitySet;
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let signals = StopSignals::install()?;
@@ -16,6 +17,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
+    live::drop_privileges(&capture, CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());
     let log = live::log(args.json, clock::now_ts(), run, false)?;
     let settings = live::settings(&args.live, &capture, files, false);

@@ -1,13 +1,14 @@
 //! Checkpoints (copying the -wal into the database file) on a separate thread, so that the
 //! capture does not wait for the disk.
 
+use std::cell::{Cell, OnceCell};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection as Db, DEFAULT_NAME, ErrorCode};
 
@@ -22,8 +23,16 @@ const MANY_PAGES: i32 = 16_384;
 pub struct Checkpointer {
     /// Pages in the -wal after the last commit.
     pages: Arc<AtomicI32>,
-    wake: Option<SyncSender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Started for the first checkpoint: by then the recorder has dropped its privileges, and a
+    /// thread keeps those that it begins with.
+    thread: OnceCell<Option<Thread>>,
+    /// The thread's connection, until it starts.
+    db: Cell<Option<Db>>,
+}
+
+struct Thread {
+    wake: SyncSender<()>,
+    handle: JoinHandle<()>,
 }
 
 impl Checkpointer {
@@ -35,32 +44,32 @@ impl Checkpointer {
             committed.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        let db = file::open_checkpointer(path)?;
-        let (wake, woken) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("checkpoint".to_owned())
-            .spawn(move || {
-                while woken.recv().is_ok() {
-                    if let Err(e) = copy(&db) {
-                        // The next commit retries. An error that affects the writer too
-                        // is reported there.
-                        log::debug!("checkpoint: {e}");
-                    }
-                }
-            })
-            .context("a thread for checkpoints can't be started")?;
         Ok(Checkpointer {
             pages,
-            wake: Some(wake),
-            thread: Some(thread),
+            thread: OnceCell::new(),
+            db: Cell::new(Some(file::open_checkpointer(path)?)),
         })
     }
 
-    /// Finishes a checkpoint that is in progress, and starts no more.
+    fn thread(&self) -> Option<&Thread> {
+        self.thread
+            .get_or_init(|| {
+                let db = self.db.take()?;
+                let started = Thread::start(db);
+                if let Err(e) = &started {
+                    // The writer checkpoints, later.
+                    log::warn!("a thread for checkpoints can't be started: {e}");
+                }
+                started.ok()
+            })
+            .as_ref()
+    }
+
+    /// Finishes a checkpoint that is in progress.
     pub fn stop(&mut self) {
-        self.wake = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(Some(Thread { wake, handle })) = self.thread.take() {
+            drop(wake);
+            let _ = handle.join();
         }
     }
 
@@ -70,13 +79,31 @@ impl Checkpointer {
             MANY_PAGES.. => copy(writer),
             PAGES.. => {
                 // If one is in progress, the next commit tries again.
-                if let Some(wake) = &self.wake {
-                    let _ = wake.try_send(());
+                if let Some(thread) = self.thread() {
+                    let _ = thread.wake.try_send(());
                 }
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Thread {
+    fn start(db: Db) -> std::io::Result<Thread> {
+        let (wake, woken) = sync_channel(1);
+        let handle = std::thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .spawn(move || {
+                while woken.recv().is_ok() {
+                    if let Err(e) = copy(&db) {
+                        // The next commit retries. An error that affects the writer too
+                        // is reported there.
+                        log::debug!("checkpoint: {e}");
+                    }
+                }
+            })?;
+        Ok(Thread { wake, handle })
     }
 }
 

@@ -141,9 +141,13 @@ impl Processes {
         contained
     }
 
-    /// Marks a process, whose fork is still to be handled, and its descendants.
+    /// Marks a process, which was seeded or whose fork is still to be handled, and its
+    /// descendants.
     pub fn track(&mut self, pid: u32) {
-        self.to_track = Some(pid);
+        match self.running.get(&pid) {
+            Some(node) => node.tracked.set(true),
+            None => self.to_track = Some(pid),
+        }
     }
 
     /// Whether any tracked process still runs.

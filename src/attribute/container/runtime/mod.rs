@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::model::ContainerDetails;
+use crate::privileges::write_nothing;
 use docker::{Daemon, Unreachable, follow_events};
 
 pub use update::{ContainerChange, DetailsQuery, RuntimeUpdate};
@@ -41,7 +42,10 @@ impl Runtimes {
         let queue = Arc::new(Mutex::new(queue));
         let listener = {
             let (daemon, queries, results) = (daemon.clone(), queries.clone(), results.clone());
-            move || follow_events(&daemon, &queries, &results)
+            move || {
+                write_nothing();
+                follow_events(&daemon, &queries, &results)
+            }
         };
         if let Err(e) = thread::Builder::new().stack_size(STACK).spawn(listener) {
             log::warn!("Docker's events are not read: {e}");
@@ -49,6 +53,7 @@ impl Runtimes {
         for _ in 0..WORKERS {
             let (queue, results, daemon) = (queue.clone(), results.clone(), daemon.clone());
             let worker = move || {
+                write_nothing();
                 loop {
                     let next = queue.lock().map(|q| q.recv());
                     let Ok(Ok(query)) = next else { return };

@@ -1,0 +1,16 @@
+//! What egrets may do once its hooks are attached: as little as it needs. In goes what is to be
+//! kept; out comes a process that can't get more back. docs/security.md has the table.
+
+#[cfg(feature = "record")]
+mod drop;
+mod held;
+#[cfg(feature = "record")]
+mod landlock;
+#[cfg(feature = "record")]
+mod syscalls;
+
+#[cfg(feature = "record")]
+pub use self::drop::{CapabilitySet, drop_to};
+#[cfg(feature = "record")]
+pub use self::landlock::write_nothing;
+pub use held::Held;

@@ -1,0 +1,265 @@
+"""What an unprivileged user may try against a recorder: `attack.py NAME SECONDS [ARGUMENT…]`.
+
+Each attack goes on until it is killed, or for that time, and prints `ready` once it is under way.
+"""
+
+import fcntl
+import os
+import random
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+END = 0.0
+
+
+def going():
+    return time.monotonic() < END
+
+
+def ready():
+    print("ready", flush=True)
+
+
+def files(most):
+    """As many descriptors as this user may have."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return min(hard - 64, most)
+
+
+def hold_all(processes, each):
+    """Runs `each` in processes, which stay until the end."""
+    children = []
+    for i in range(processes):
+        child = os.fork()
+        if child == 0:
+            kept = each(i)
+            while going():
+                time.sleep(0.05)
+            os._exit(0 if kept is not None else 1)
+        children.append(child)
+    ready()
+    while going():
+        time.sleep(0.05)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def sockets(processes):
+    """Idle UDP sockets with a flow each, from addresses of their own: all have the ports of one."""
+
+    def fill(process):
+        kept = []
+        for i in range(files(20_000)):
+            if not going():
+                break
+            try:
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                s.bind((f"127.{1 + process}.{i >> 8}.{i & 255}", 1024))
+                s.connect(("127.0.0.1", 9))
+                kept.append(s)
+                s.send(b"x")
+            except OSError:
+                pass
+        return kept
+
+    hold_all(int(processes), fill)
+
+
+def destinations(target):
+    """One socket that sends to as many destinations as it can."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    prefix = target.rsplit(".", 2)[0]
+    ready()
+    while going():
+        for i in range(1000):
+            try:
+                s.sendto(b"x", (f"{prefix}.1.{random.randrange(256)}", 1 + random.randrange(60_000)))
+            except OSError:
+                pass
+
+
+def name_of(text):
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".")) + b"\0"
+
+
+def answer(query, addresses):
+    """To an A query, with these addresses."""
+    end = query.index(b"\0", 12) + 5
+    records = b"".join(
+        b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 60, 4) + socket.inet_aton(a) for a in addresses
+    )
+    return query[:2] + struct.pack("!HHHHH", 0x8180, 1, len(addresses), 0, 0) + query[12:end] + records
+
+
+def query(name):
+    return struct.pack("!HHHHHH", random.randrange(65_536), 0x100, 1, 0, 0, 0) + name_of(name) + b"\0\1\0\1"
+
+
+def serve(addresses):
+    """A name server of one's own, on a port that counts as DNS."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 5355))
+
+    def loop():
+        while True:
+            message, peer = server.recvfrom(65_536)
+            server.sendto(answer(message, addresses()), peer)
+
+    threading.Thread(target=loop, daemon=True).start()
+
+
+def ask(asker, name):
+    asker.send(query(name))
+    try:
+        asker.recv(65_536)
+    except OSError:
+        pass
+
+
+def asking():
+    asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asker.connect(("127.0.0.1", 5355))
+    asker.settimeout(0.5)
+    return asker
+
+
+def amplify(_):
+    """Answers with thousands of addresses."""
+    serve(lambda: [f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}" for i in range(3_900)])
+    asker = asking()
+    ready()
+    while going():
+        ask(asker, f"n{random.randrange(1 << 30)}.flood.test")
+        time.sleep(0.01)
+
+
+def names(target):
+    """Names for the victim's destinations, and so many more that its own are pushed out."""
+    prefix = target.rsplit(".", 2)[0]
+    victims = [target] + [f"{prefix}.1.{i}" for i in range(1, 255)]
+    serve(lambda: victims + [f"10.200.{random.randrange(256)}.{random.randrange(256)}" for _ in range(700)])
+    asker = asking()
+    ready()
+    while going():
+        ask(asker, f"evil{random.randrange(1 << 30)}.test")
+        time.sleep(0.002)
+
+
+def forge(target):
+    """Answers that no query asked for, to ports that the victim may use."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("0.0.0.0", 5355))
+    prefix = target.rsplit(".", 2)[0]
+    own = f"{prefix}.0.1"
+    ready()
+    while going():
+        message = answer(query("evil.test"), [target, f"{prefix}.1.9"])
+        for port in range(32_768, 60_999, 7):
+            try:
+                s.sendto(message, (own, port))
+            except OSError:
+                pass
+
+
+def cgroups(directory):
+    """cgroups made and removed, some with the name of a container."""
+    ready()
+    while going():
+        made = []
+        for i in range(50):
+            container = "".join(random.choice("0123456789abcdef") for _ in range(64))
+            path = f"{directory}/docker-{container}.scope" if i % 2 else f"{directory}/g{i}"
+            try:
+                os.mkdir(path)
+                made.append(path)
+            except OSError:
+                pass
+        for path in made:
+            os.rmdir(path)
+
+
+def execs(_):
+    """Programs with large arguments."""
+    large = ["/bin/true"] + ["x" * 100_000] * 10
+    ready()
+    while going():
+        running = [subprocess.Popen(large) for _ in range(8)]
+        for program in running:
+            program.wait()
+
+
+HOSTS = r"""
+mount -t tmpfs t /etc || exit 1
+case $1 in
+0) mkfifo /etc/hosts ;;
+1) ln -s /proc/kmsg /etc/hosts ;;
+2) ln -s /dev/zero /etc/hosts ;;
+3) head -c 20000000 /dev/zero | tr '\0' 'x' >/etc/hosts ;;
+4) mkdir /etc/hosts ;;
+5) ln -s /etc/shadow /etc/hosts ;;
+esac
+/usr/bin/python3 -c 'import socket; s = socket.socket(); s.setblocking(0); s.connect_ex(("127.0.0.1", 9))'
+sleep 0.2
+"""
+
+
+def hosts(_):
+    """Mount namespaces of one's own, with an /etc/hosts that is none."""
+    ready()
+    i = 0
+    while going():
+        running = []
+        for _ in range(4):
+            running.append(subprocess.Popen(["unshare", "-Urm", "sh", "-c", HOSTS, "sh", str(i % 6)]))
+            i += 1
+        for program in running:
+            program.wait()
+
+
+def reader(db):
+    """A reader, by its group, that keeps the writer from its lock for longer than SQLite waits."""
+    ready()
+    while going():
+        lock = open(db, "rb")
+        shm = open(db + "-shm", "rb")
+        for file, get in [(lock, lambda: fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)),
+                          (shm, lambda: fcntl.lockf(shm, fcntl.LOCK_SH | fcntl.LOCK_NB, 8, 120))]:
+            try:
+                get()
+            except OSError:
+                pass
+        time.sleep(7)
+        lock.close()
+        shm.close()
+        time.sleep(1)
+
+
+def descriptors(_):
+    """The most descriptors that there may be, all of one socket."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(("127.0.0.1", 9))
+
+    def fill(_):
+        return [os.dup(s.fileno()) for _ in range(files(20_000))]
+
+    hold_all(10, fill)
+
+
+def quiet(_):
+    """Nothing, to compare with."""
+    ready()
+    while going():
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    END = time.monotonic() + float(sys.argv[2])
+    globals()[sys.argv[1]](*(sys.argv[3:] or [""]))
