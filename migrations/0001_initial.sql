@@ -20,7 +20,8 @@ CREATE TABLE recording (
     hooks           TEXT    NOT NULL,           -- attached hooks, separated by spaces
     clean           INTEGER NOT NULL DEFAULT 0, -- 1: stopped in an orderly way; 0: running or killed
     last_connection INTEGER NOT NULL DEFAULT 0, -- ids up to these
-    last_lookup     INTEGER NOT NULL DEFAULT 0  -- are never reused
+    last_lookup     INTEGER NOT NULL DEFAULT 0, -- are never reused
+    ended           TEXT                        -- 'stopped', 'killed', 'locked', ...; NULL: running, or not known yet
 ) STRICT;
 
 -- The retention that `egrets record` was last given; later runs keep to it.

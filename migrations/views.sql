@@ -380,5 +380,6 @@ SELECT
     pid,                                                           -- of the recorder
     hook_set,                                                      -- as 'egrets check' names it
     hooks,                                                         -- attached hooks
-    clean                                                          -- 1: stopped in an orderly way; 0: running or killed
+    clean,                                                         -- 1: stopped in an orderly way; 0: running, or ended otherwise
+    ended                                                          -- 'stopped', 'killed', 'host restarted', 'locked', 'disk full', 'not writable', 'file lost'; NULL: running, or killed and none followed
 FROM recording;

@@ -239,6 +239,9 @@ pub struct ExplainArgs {
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub db: DbArgs,
 }

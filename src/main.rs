@@ -4,18 +4,31 @@
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use egrets::cli::{Cli, Command};
+use egrets::print::LineQueue;
 use egrets::{commands, store};
+use env_logger::Target;
 use log::LevelFilter;
 
 /// Exit status of errors, as in grep and ripgrep.
 const ERROR: u8 = 2;
 
+/// Messages that wait for a stalled stderr, in bytes.
+const MESSAGES: usize = 1 << 20;
+/// How long a stalled stderr delays the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 fn main() -> ExitCode {
-    log_to_stderr();
     let cli = Cli::parse();
+    // A stalled terminal must not stall a recording.
+    let queue = match is_single_threaded(&cli) {
+        true => None,
+        false => LineQueue::start(std::io::stderr(), MESSAGES).ok(),
+    };
+    log_to(queue.clone());
     let result = match cli.command {
         #[cfg(feature = "record")]
         None => commands::watch::run(&cli.watch),
@@ -41,7 +54,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "record")]
         Some(Command::FileReader) => egrets::file_reader::serve().map(|()| ExitCode::SUCCESS),
     };
-    match result {
+    let code = match result {
         Ok(code) => code,
         // The reader of the output has closed it, as `head` does.
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
@@ -52,10 +65,31 @@ fn main() -> ExitCode {
                 }
                 false => "",
             };
-            let _ = writeln!(std::io::stderr(), "egrets: {e:#}{help}");
+            let message = format!("egrets: {e:#}{help}\n");
+            let mut stderr: Box<dyn Write> = match &queue {
+                Some(queue) => Box::new(queue.clone()),
+                None => Box::new(std::io::stderr()),
+            };
+            let _ = stderr.write_all(message.as_bytes());
+            let _ = stderr.flush();
             ExitCode::from(ERROR)
         }
+    };
+    if let Some(queue) = queue {
+        queue.drain(PATIENCE);
     }
+    code
+}
+
+/// The file reader forks.
+#[cfg(feature = "record")]
+fn is_single_threaded(cli: &Cli) -> bool {
+    matches!(cli.command, Some(Command::FileReader))
+}
+
+#[cfg(not(feature = "record"))]
+fn is_single_threaded(_cli: &Cli) -> bool {
+    false
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -66,10 +100,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Plain lines like those of errors; RUST_LOG=debug adds libbpf's messages.
-fn log_to_stderr() {
+fn log_to(queue: Option<LineQueue>) {
+    let target = match queue {
+        Some(queue) => Target::Pipe(Box::new(queue)),
+        None => Target::Stderr,
+    };
     env_logger::Builder::new()
         .filter_level(LevelFilter::Info)
         .parse_default_env()
+        .target(target)
         .format(|out, record| match record.level() {
             log::Level::Info => writeln!(out, "egrets: {}", record.args()),
             log::Level::Warn => writeln!(out, "egrets: warning: {}", record.args()),

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use support::*;
 
@@ -279,6 +280,44 @@ fn closed_pipe_is_not_an_error() {
             .all(|l| !l.contains("panic") && !l.contains("ipe")),
         "{rest:?}"
     );
+}
+
+#[test]
+fn a_live_log_that_nothing_reads_delays_neither_the_history_nor_the_end() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    // Neither stdout nor stderr is ever read, as on a stopped terminal.
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut child = Guard(
+        egrets()
+            .args(["record", "--json", "--db"])
+            .arg(&db)
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer)
+            .spawn()
+            .unwrap(),
+    );
+    eventually("a recording", || db.exists().then_some(()));
+    let rows = || {
+        let sql = format!("SELECT count(*) FROM egress WHERE dst_port = {port}");
+        rusqlite::Connection::open(&db)
+            .and_then(|db| db.query_row(&sql, [], |row| row.get::<_, i64>(0)))
+            .unwrap_or(0)
+    };
+    let dial_one = || ok(net.command(dial()).args(["tcp", FAR4, &port]));
+    eventually("the recorder sees connections", || {
+        dial_one();
+        (rows() > 0).then_some(())
+    });
+    let before = rows();
+    ok(net.command(dial()).args(["loop", FAR4, &port, "1000"]));
+    eventually("all rows", || (rows() >= before + 1000).then_some(()));
+    run("kill", &["-INT", &child.0.id().to_string()]);
+    let begun = Instant::now();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    assert_eq!(value::<i64>(&db, "SELECT clean FROM recordings"), 1);
 }
 
 #[test]

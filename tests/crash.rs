@@ -64,3 +64,35 @@ fn a_killed_recorder_loses_at_most_250_ms_and_the_history_shows_it() {
         ]]
     );
 }
+
+/// Each time the history is whole, and what was recorded before is there.
+#[test]
+fn a_recorder_that_is_killed_again_and_again_leaves_a_whole_history() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let _load = Guard(
+        net.command(dial())
+            .args(["drip", FAR4, &port])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let count = || value::<i64>(&db, "SELECT count(*) FROM egress");
+    let mut before = 0;
+    for n in 1..=4 {
+        let recorder = Recorder::start(&db, &[]);
+        eventually("more rows", || (count() > before + 20).then_some(()));
+        thread::sleep(Duration::from_millis(37 * n));
+        recorder.kill();
+        let rows = count();
+        assert!(rows >= before, "{rows} after {before}");
+        before = rows;
+        assert_eq!(value::<String>(&db, "PRAGMA integrity_check"), "ok");
+    }
+    let ends = sqlite3(
+        &db,
+        "SELECT count(*) FROM recordings WHERE ended = 'killed'",
+    );
+    assert_eq!(ends, [["3"]], "the last one has no successor");
+}

@@ -167,7 +167,124 @@ fn files_that_are_not_histories_are_refused_unchanged() {
     let output = record(&at("dir"));
     assert_eq!(code(&output), 2, "{}", text(&output.stderr));
     std::os::unix::fs::symlink(at("newer.db"), at("link")).unwrap();
-    refused(&at("link"), "can't be opened for recording");
+    refused(&at("link"), "is a symbolic link");
+    run("mkfifo", &[at("fifo").to_str().unwrap()]);
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    // Readers, too, say it at once.
+    for (name, words) in [
+        ("dir", "is a directory"),
+        ("link", "is a symbolic link"),
+        ("fifo", "is a FIFO"),
+        ("socket", "is a socket"),
+        ("/dev/null", "is a device"),
+    ] {
+        for args in [["record", "--for=200ms"], ["query", "who hit x"]] {
+            let output = egrets().args(args).arg("--db").arg(at(name)).output();
+            let output = output.unwrap();
+            assert_eq!(code(&output), 2, "{name}");
+            assert!(text(&output.stderr).contains(words), "{output:?}");
+        }
+    }
+}
+
+#[test]
+fn files_that_another_user_made_or_can_write_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = dir.path().join("e.db");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    for suffix in ["", "-wal", "-shm", "-journal", "-lock"] {
+        let file = format!("{}{suffix}", db.display());
+        fs::write(&file, "").unwrap();
+        std::os::unix::fs::chown(&file, Some(65534), None).unwrap();
+        refused(&db, "belongs to user 65534");
+        fs::remove_file(&file).unwrap();
+    }
+    fs::write(&db, "").unwrap();
+    fs::set_permissions(&db, fs::Permissions::from_mode(0o666)).unwrap();
+    refused(&db, "can be written by other users (mode 0666)");
+    fs::remove_file(&db).unwrap();
+    assert_eq!(code(&record(&db)), 0, "no file is in the way");
+}
+
+/// A reader of the history may hold any lock that reading takes.
+#[test]
+fn a_lock_of_another_program_delays_rows_and_neither_loses_them_nor_stops_the_recorder() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let lock = rusqlite::Connection::open(&db).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let load = |n: &str| ok(net.command(dial()).args(["loop", FAR4, &port, n]));
+    load("500");
+    recorder.expect("another program has locked it (pid");
+    let status = || -> serde_json::Value {
+        let status = ok(egrets().args(["status", "--json", "--db"]).arg(&db));
+        serde_json::from_str(&status).unwrap()
+    };
+    eventually("the lag shows", || {
+        (status()["last"]["behind_ms"].as_i64()? > 1000).then_some(())
+    });
+    assert_eq!(status()["blocked_by"], std::process::id());
+    lock.execute_batch("ROLLBACK").unwrap();
+    recorder.expect("is written again");
+    // The lock is held when the recording ends.
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    load("100");
+    recorder.signal("INT");
+    recorder.expect("waiting for at most");
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(recorder.stop(), 0);
+    let rows = format!("SELECT count(*) FROM egress WHERE dst_port = {port}");
+    assert_eq!(value::<i64>(&db, &rows), 600);
+    assert_eq!(
+        value::<i64>(&db, "SELECT count(*) FROM gaps WHERE kind = 'store'"),
+        0
+    );
+    assert_eq!(status()["last"]["ended"], "stopped");
+    // One that never ends does not keep the recorder.
+    let recorder = Recorder::start(&db, &[]);
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    load("10");
+    recorder.signal("INT");
+    recorder.expect("waiting for at most");
+    recorder.signal("INT");
+    recorder.expect("because another program has locked it");
+    assert_eq!(recorder.stop(), 2);
+    assert_eq!(status()["last"]["ended"], "locked");
+    lock.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(code(&record(&db)), 0);
+    let ends = sqlite3(&db, "SELECT ended FROM recordings ORDER BY id");
+    assert_eq!(ends, [["stopped"], ["locked"], ["stopped"]]);
+}
+
+#[test]
+fn a_history_that_is_deleted_or_replaced_ends_the_recording_within_seconds() {
+    let (dir, db) = history();
+    let beside = |suffix: &str| std::path::PathBuf::from(format!("{}{suffix}", db.display()));
+    for (suffix, change) in [("", "deleted"), ("", "replaced"), ("-wal", "deleted")] {
+        let recorder = Recorder::start(&db, &[]);
+        let rows: i64 = value(&db, "SELECT count(*) FROM recordings");
+        match change {
+            "deleted" => fs::remove_file(beside(suffix)).unwrap(),
+            _ => {
+                fs::write(dir.path().join("other"), "other").unwrap();
+                fs::rename(dir.path().join("other"), beside(suffix)).unwrap();
+            }
+        }
+        let begun = Instant::now();
+        recorder.expect(&format!("{} was {change}", beside(suffix).display()));
+        assert_eq!(recorder.wait(), 2);
+        assert!(begun.elapsed() < Duration::from_secs(8));
+        if suffix == "-wal" {
+            assert_eq!(value::<i64>(&db, "SELECT count(*) FROM recordings"), rows);
+            let ended = "SELECT ended FROM recordings ORDER BY id DESC LIMIT 1";
+            assert_eq!(value::<String>(&db, ended), "file lost");
+        }
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(beside(suffix));
+        }
+    }
 }
 
 /// Overwrites part of a file with garbage.
@@ -289,36 +406,54 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_ends_the_recording_with_an_error_and_keeps_stored_rows() {
+fn a_full_disk_delays_rows_and_stored_rows_stay() {
     let net = Net::new();
     let port = net.http("x").to_string();
     let disk = SmallDisk::new();
     let db = disk.0.path().join("e.db");
-    let child = egrets()
-        .args(["record", "--db"])
-        .arg(&db)
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut load = Guard(
-        net.command(dial())
-            .args(["loop", FAR4, &port, "10000000"])
-            .spawn()
-            .unwrap(),
-    );
-    let output = child.wait_with_output().unwrap();
-    load.0.kill().unwrap();
-    let said = text(&output.stderr);
-    let state = (
-        code(&output),
-        said.contains("e.db can't be written") && said.contains("full"),
-    );
+    let recorder = Recorder::start(&db, &[]);
+    let load = |n: usize| {
+        let n = n.to_string();
+        ok(net.command(dial()).args(["loop", FAR4, &port, &n]));
+    };
+    let all = 6000;
+    load(all - 100);
+    recorder.expect("e.db can't be written: the disk is full");
     disk.grow();
-    let check: String = value(&db, "PRAGMA integrity_check");
-    let rows: i64 = value(&db, "SELECT count(*) FROM egress");
-    assert_eq!(state, (2, true), "{said}");
-    assert_eq!(check, "ok");
-    assert!(rows > 0);
+    recorder.expect("is written again");
+    load(100);
+    assert_eq!(recorder.stop(), 0);
+    assert_eq!(value::<String>(&db, "PRAGMA integrity_check"), "ok");
+    let rows: i64 = value(
+        &db,
+        &format!("SELECT count(*) FROM egress WHERE dst_port = {port}"),
+    );
+    let lost: i64 = value(
+        &db,
+        "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind IN ('connect', 'store')",
+    );
+    assert!(rows > 100);
+    assert!(rows + lost >= all as i64, "{rows} and {lost} lost");
+}
+
+#[test]
+fn a_recording_that_ends_on_a_full_disk_says_so_and_what_is_missing() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let disk = SmallDisk::new();
+    let db = disk.0.path().join("e.db");
+    let recorder = Recorder::start(&db, &[]);
+    ok(net.command(dial()).args(["loop", FAR4, &port, "6000"]));
+    recorder.expect("the disk is full");
+    recorder.signal("INT");
+    let said = recorder.expect("the recording ended without its last");
+    assert!(said.contains("because the disk is full"), "{said}");
+    assert_eq!(recorder.wait(), 2);
+    disk.grow();
+    let status = ok(egrets().arg("status").arg("--db").arg(&db));
+    assert!(status.contains("because the disk was full"), "{status}");
+    assert_eq!(value::<String>(&db, "PRAGMA integrity_check"), "ok");
+    assert!(value::<i64>(&db, "SELECT count(*) FROM egress") > 0);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What `watch` and `record` share: from their options to the parts of the pipeline.
 
-use std::io::{BufWriter, stdout};
+use std::io::stdout;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::attribute::Settings;
 use crate::capture::Capture;
@@ -10,8 +10,12 @@ use crate::capture::preflight::Namespace;
 use crate::cli::LiveArgs;
 use crate::file_reader::FileReader;
 use crate::model::Run;
-use crate::print::{LineFormat, Printer};
+use crate::pipeline::PrintSink;
+use crate::print::{LineFormat, LineQueue, Printer};
 use crate::privileges::{self, CapabilitySet};
+
+/// The live log's lines that wait for a slow reader, in bytes.
+const QUEUE: usize = 16 << 20;
 
 /// How attribution works in this run; `only_tracked` limits it to one process and its
 /// descendants.
@@ -53,11 +57,13 @@ pub fn drop_privileges(capture: &Capture, more: CapabilitySet) -> Result<()> {
     privileges::drop_to(keep, || capture.can_read())
 }
 
-/// The live log on stdout.
-pub fn printer(json: bool, start_ts: i64, run: Run) -> Printer {
+/// The live log on stdout; `stored` if there is a history as well.
+pub fn log(json: bool, start_ts: i64, run: Run, stored: bool) -> Result<PrintSink> {
     let format = match json {
         true => LineFormat::Json,
         false => LineFormat::Text,
     };
-    Printer::new(format, Box::new(BufWriter::new(stdout())), start_ts, run)
+    let queue = LineQueue::start(stdout(), QUEUE).context("the live log can't be started")?;
+    let printer = Printer::new(format, Box::new(queue.clone()), start_ts, run);
+    Ok(PrintSink::new(printer, queue, stored))
 }

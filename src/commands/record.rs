@@ -14,10 +14,13 @@ use crate::cli::RecordArgs;
 use crate::human;
 use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, clock};
 use crate::privileges::CapabilitySet;
-use crate::store::{self, Access, Recording, RetentionOverrides, Store};
+use crate::store::{self, Access, Obstacle, Recording, RetentionOverrides, Store};
 
 /// How long the last connections of a command have to close after its end.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a recorder waits for a locked history when it starts, at least.
+const LOCK_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How often a command that is no longer recorded is checked for its end.
 const CHILD_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -39,6 +42,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         group: args.group.as_deref().map(store::group_id).transpose()?,
         own_directory: args.db.db.is_none(),
     };
+    clock::check_time_namespace()?;
     let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
     // Now, while egrets has the privileges that it takes.
@@ -48,6 +52,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     };
     let start_ts = clock::now_ts();
     let store = open_store(args, &path, &access, &capture, start_ts)?;
+    let plausible = store.clock_is_plausible(start_ts, clock::boot_ts())?;
     // To stop another user's command.
     let kill = match &command {
         Some(command) if command.is_other_users() => CapabilitySet::KILL,
@@ -55,13 +60,19 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     };
     live::drop_privileges(&capture, kill)?;
     let run = store.run();
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store))];
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
     if args.print || args.json {
-        sinks.push(Box::new(live::printer(args.json, start_ts, run)));
+        sinks.push(Box::new(live::log(args.json, start_ts, run, true)?));
     }
     let hook_set = capture.hook_set;
     let settings = live::settings(&args.live, &capture, files, around_command);
     let mut pipeline = Pipeline::new(capture, settings, sinks);
+    if !plausible {
+        log::info!(
+            "the clock does not fit the recording before: for an hour nothing is removed by its age"
+        );
+        pipeline.doubt_clock();
+    }
     if let Some(command) = command {
         return record_command(pipeline, command, args, &path, &signals);
     }
@@ -69,9 +80,32 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         "recording into {} ({hook_set} hooks); Ctrl-C stops",
         path.display()
     );
-    pipeline.run(&signals, args.live.duration)?;
-    finish(pipeline, &path)?;
+    let run = pipeline.run(&signals, args.live.duration);
+    // Also after an error: what can still be stored is.
+    let finished = finish(pipeline, &path);
+    run.and(finished)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the history, and waits for another program that has locked it.
+fn open_unlocked(path: &Path, access: &Access, recording: &Recording) -> Result<Store> {
+    let begun = Instant::now();
+    loop {
+        let error = match Store::open(path, access, recording) {
+            Ok(store) => return Ok(store),
+            Err(e) if Obstacle::of(&e) != Some(Obstacle::Locked) => return Err(e),
+            Err(e) => e,
+        };
+        let holder = store::lock_holder(path);
+        let by = holder.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        if begun.elapsed() >= LOCK_PATIENCE {
+            return Err(error.context(format!(
+                "another program{by} has locked {}: end it, or choose another file with --db",
+                path.display()
+            )));
+        }
+        log::warn!("another program{by} has locked {}: waiting", path.display());
+    }
 }
 
 fn open_store(
@@ -92,13 +126,14 @@ fn open_store(
         hook_set: capture.hook_set.to_string(),
         hooks: attached.join(" "),
     };
-    let mut store = Store::open(path, access, &recording)?;
+    let mut store = open_unlocked(path, access, &recording)?;
     store.set_boot_ts(clock::boot_ts())?;
     store.resolve_retention(&RetentionOverrides {
         age: args.keep,
         bytes: args.max_size,
         summary: args.keep_summary,
     })?;
+    store.wait_no_longer()?;
     if !store.retention.is_default() {
         log::info!("kept of this history: {}", super::kept(&store.retention));
     }
@@ -126,8 +161,8 @@ fn record_command(
     let recorded = match follow(&mut pipeline, &mut child, signals, until) {
         Ok(()) => finish(pipeline, path),
         Err(e) => {
-            // Detaches the hooks.
-            drop(pipeline);
+            // Stores what it can, and detaches the hooks.
+            let _ = pipeline.finish();
             Err(e)
         }
     };

@@ -1,16 +1,23 @@
 //! `egrets status`: whether a recorder is running, since when, and what the history holds.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use chrono::{Local, Offset, TimeZone};
+use serde_json::{Value, json};
 
 use crate::cli::StatusArgs;
 use crate::human;
 use crate::privileges::Held;
 use crate::query;
-use crate::store::{self, Status};
+use crate::store::{self, LastRecording, Status};
+use crate::{text, when};
+
+/// A recorder that runs commits at least every 2 s.
+const USUALLY_BEHIND: i64 = 5_000_000_000;
 
 pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     super::read_as_the_caller()?;
@@ -18,26 +25,56 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     let db = store::open_reader(&path)?;
     let status = Status::read(&db, &path)?;
     let running = store::recorder_runs(&path);
+    let now = when::to_ns(Local::now().to_utc());
     let mut out = std::io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", json(&status, &path, running, now))?,
+        false => table(&mut out, &status, &path, running, now)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json(status: &Status, path: &Path, running: bool, now: i64) -> Value {
+    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
+    let last = status.last.as_ref().map(|last| {
+        json!({
+            "start_ts": last.start_ts,
+            "pid": last.pid,
+            "hook_set": last.hook_set,
+            "processed_ts": last.end_ts,
+            "behind_ms": running.then(|| behind(last, now) / 1_000_000),
+            "ended": ended(last, running),
+            "tx_bytes": last.tx_bytes,
+            "rx_bytes": last.rx_bytes,
+        })
+    });
+    json!({
+        "history": path.to_string_lossy(),
+        "running": running,
+        "last": last,
+        "blocked_by": running.then(|| store::lock_holder(path)).flatten(),
+        "size_bytes": status.file_bytes,
+        "wal_bytes": status.wal_bytes,
+        "keep_s": seconds(status.retention.age),
+        "max_size_bytes": status.retention.bytes,
+        "keep_summary_s": seconds(status.retention.summary),
+        "recordings": status.recordings,
+        "connections": status.connections,
+        "lookups": status.lookups,
+        "lost": status.lost,
+    })
+}
+
+fn table(out: &mut dyn Write, status: &Status, path: &Path, running: bool, now: i64) -> Result<()> {
     let mut line = |key: &str, value: String| writeln!(out, "{key:12} {value}");
     line("history", path.display().to_string())?;
     line("size", human::bytes(status.file_bytes as i64))?;
     line("kept", super::kept(&status.retention))?;
     if let Some(last) = &status.last {
-        let state = match (running, last.clean) {
-            (true, _) => format!(
-                "running since {} (pid {}, {} hooks)",
-                local(last.start_ts),
-                last.pid,
-                last.hook_set
-            ),
-            (false, true) => format!("stopped; the last one ended {}", local(last.end_ts)),
-            (false, false) => format!(
-                "stopped; the last one was killed and recorded until {}",
-                local(last.end_ts)
-            ),
-        };
-        line("recorder", state)?;
+        line("recorder", recorder(last, running))?;
+        if running {
+            line("processed", processed(last, path, now))?;
+        }
         if let Some(held) = running.then(|| Held::of(last.pid)).flatten() {
             line("privileges", held.describe())?;
         }
@@ -50,7 +87,64 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     line("connections", status.connections.to_string())?;
     line("lookups", status.lookups.to_string())?;
     line("lost", human::count(status.lost, "event", "events"))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+fn recorder(last: &LastRecording, running: bool) -> String {
+    let why = match ended(last, running) {
+        None => {
+            return format!(
+                "running since {} (pid {}, {} hooks)",
+                local(last.start_ts),
+                last.pid,
+                last.hook_set
+            );
+        }
+        Some("stopped") => return format!("stopped; the last one ended {}", local(last.end_ts)),
+        Some("killed") => "was killed".to_owned(),
+        Some("host restarted") => "was cut off when the host went down".to_owned(),
+        Some("locked") => {
+            "could not store its end, because another program had locked the history".to_owned()
+        }
+        Some("disk full") => "could not store its end, because the disk was full".to_owned(),
+        Some("file lost") => {
+            "ended when a file beside the history was deleted or replaced".to_owned()
+        }
+        Some(why) => format!("ended with an error ({})", text::printable(why)),
+    };
+    format!(
+        "stopped; the last one {why} and recorded until {}",
+        local(last.end_ts)
+    )
+}
+
+/// How the newest recording ended; None: it runs.
+fn ended(last: &LastRecording, running: bool) -> Option<&str> {
+    match (running, last.clean) {
+        (true, _) => None,
+        (_, true) => Some("stopped"),
+        _ => Some(last.ended.as_deref().unwrap_or("killed")),
+    }
+}
+
+/// How far the history lags, in nanoseconds.
+fn behind(last: &LastRecording, now: i64) -> i64 {
+    now.saturating_sub(last.end_ts).max(0)
+}
+
+fn processed(last: &LastRecording, path: &Path, now: i64) -> String {
+    let behind = behind(last, now);
+    let mut said = format!(
+        "until {}, {} behind",
+        local(last.end_ts),
+        human::duration(behind / 1000)
+    );
+    if behind > USUALLY_BEHIND
+        && let Some(pid) = store::lock_holder(path)
+    {
+        said.push_str(&format!(": pid {pid} has locked the history"));
+    }
+    said
 }
 
 fn local(ts: i64) -> String {

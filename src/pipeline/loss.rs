@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::clock;
 use crate::model::{Gap, Loss};
 
 pub struct LossCounters {
@@ -11,16 +10,17 @@ pub struct LossCounters {
 }
 
 impl LossCounters {
-    pub fn new() -> LossCounters {
+    /// Counts from `now_ts`, nanoseconds since 1970.
+    pub fn new(now_ts: i64) -> LossCounters {
         LossCounters {
             reported: HashMap::new(),
-            checked_ts: clock::now_ts(),
+            checked_ts: now_ts,
         }
     }
 
     /// What has been lost since the last call.
-    pub fn gaps(&mut self, totals: Vec<(Loss, u64)>) -> Vec<Gap> {
-        let (from_ts, to_ts) = (self.checked_ts, clock::now_ts());
+    pub fn gaps(&mut self, totals: Vec<(Loss, u64)>, to_ts: i64) -> Vec<Gap> {
+        let from_ts = self.checked_ts.min(to_ts);
         self.checked_ts = to_ts;
         let mut gaps = Vec::new();
         for (loss, total) in totals {
@@ -51,9 +51,9 @@ mod tests {
             kind: "dns",
             why: "the ring buffer was full",
         };
-        let mut counters = LossCounters::new();
+        let mut counters = LossCounters::new(0);
         let mut lost = |total| -> Vec<u64> {
-            let gaps = counters.gaps(vec![(full, total)]);
+            let gaps = counters.gaps(vec![(full, total)], 1);
             gaps.iter().map(|gap| gap.lost).collect()
         };
         assert!(lost(0).is_empty());

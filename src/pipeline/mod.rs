@@ -7,6 +7,7 @@ mod loss;
 mod schedule;
 mod signals;
 mod sink;
+mod store_sink;
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,14 @@ use anyhow::Result;
 
 use crate::attribute::{Attributor, Settings};
 use crate::capture::Capture;
-use crate::model::Record;
+use crate::model::{Gap, Record};
+use clock::WallClock;
 use loss::LossCounters;
 use schedule::Schedule;
 
 pub use signals::StopSignals;
-pub use sink::{Sink, SinkState, StoreSink};
+pub use sink::{PrintSink, Sink, SinkState};
+pub use store_sink::StoreSink;
 
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
@@ -31,8 +34,7 @@ pub struct Pipeline {
     records: Vec<Record>,
     losses: LossCounters,
     schedule: Schedule,
-    /// The live log's reader has gone.
-    stdout_closed: bool,
+    wall_clock: WallClock,
     /// The ring buffer still holds events.
     backlogged: bool,
     /// All events until then have been handled, nanoseconds since boot. Behind the present
@@ -55,7 +57,8 @@ impl Pipeline {
     pub fn new(mut capture: Capture, settings: Settings, sinks: Vec<Box<dyn Sink>>) -> Pipeline {
         let processed_ns = clock::now_ns();
         let mut attributor = Attributor::new(settings);
-        attributor.clock_offset_ns = clock::boot_ts();
+        let wall_clock = WallClock::new(clock::boot_ts());
+        attributor.clock_offset_ns = wall_clock.offset();
         let mut records = Vec::new();
         match capture.adopt_open_sockets() {
             Ok(found) => {
@@ -70,13 +73,18 @@ impl Pipeline {
             attributor,
             sinks,
             records,
-            losses: LossCounters::new(),
+            losses: LossCounters::new(processed_ns as i64 + wall_clock.offset()),
             schedule: Schedule::new(),
-            stdout_closed: false,
+            wall_clock,
             backlogged: false,
             processed_ns,
             totals: Totals::default(),
         }
+    }
+
+    /// The clock may be wrong: for a while nothing is removed by its age.
+    pub fn doubt_clock(&mut self) {
+        self.wall_clock.doubt(clock::now_ns());
     }
 
     /// Records only this process and its descendants, see [`Settings::only_tracked`].
@@ -89,11 +97,11 @@ impl Pipeline {
         self.attributor.tracked_is_busy()
     }
 
-    /// Runs until a signal comes, the time is over, or the live log's reader has gone.
+    /// Runs until a signal comes, the time is over, or no sink is left.
     pub fn run(&mut self, signals: &StopSignals, duration: Option<Duration>) -> Result<()> {
         let end = duration.map(|d| Instant::now() + d);
         let is_over = || end.is_some_and(|end| Instant::now() >= end);
-        while signals.take().is_none() && !is_over() && !self.stdout_closed {
+        while signals.take().is_none() && !is_over() && !self.sinks.is_empty() {
             self.step()?;
             self.sleep_until_next(end);
         }
@@ -102,8 +110,7 @@ impl Pipeline {
 
     /// Takes everything that is there now through to the sinks.
     pub fn step(&mut self) -> Result<()> {
-        self.attributor.clock_offset_ns = clock::boot_ts();
-        self.processed_ns = clock::now_ns();
+        self.read_clocks();
         let mut newest = self.processed_ns;
         let (attributor, records) = (&mut self.attributor, &mut self.records);
         attributor.poll_updates(records);
@@ -145,10 +152,11 @@ impl Pipeline {
         let end = Instant::now() + LAST_DRAIN;
         // Twice: what ended before its counters were read has them in its end event, and
         // what began meanwhile has counters, too.
+        let mut drained = Ok(());
         for _ in 0..2 {
-            self.step()?;
-            while self.backlogged && Instant::now() < end {
-                self.step()?;
+            drained = drained.and(self.step());
+            while drained.is_ok() && self.backlogged && Instant::now() < end {
+                drained = self.step();
             }
             self.capture
                 .read_counters(|event| self.attributor.handle_polled(event, &mut self.records));
@@ -167,9 +175,29 @@ impl Pipeline {
             .into_iter()
             .map(|sink| sink.finish(processed_ts))
             .collect();
-        delivered?;
+        drained.and(delivered)?;
         finished.into_iter().collect::<Result<()>>()?;
         Ok(self.totals)
+    }
+
+    fn read_clocks(&mut self) {
+        let now_ns = clock::now_ns();
+        self.processed_ns = now_ns;
+        if let Some(change) = self.wall_clock.update(now_ns, clock::boot_ts()) {
+            let to_ts = now_ns as i64 + self.wall_clock.offset();
+            let from_ts = to_ts - change;
+            self.records.push(Record::Gap(Gap {
+                from_ts: from_ts.min(to_ts),
+                to_ts: to_ts.max(from_ts),
+                kind: "clock",
+                lost: 0,
+                why: match change > 0 {
+                    true => "the clock was set forward",
+                    false => "the clock was set back",
+                },
+            }));
+        }
+        self.attributor.clock_offset_ns = self.wall_clock.offset();
     }
 
     fn processed_ts(&self) -> i64 {
@@ -177,9 +205,11 @@ impl Pipeline {
     }
 
     fn deliver(&mut self) -> Result<()> {
+        let now_ns = clock::now_ns();
+        let now_ts = now_ns as i64 + self.wall_clock.offset();
         let mut lost = self.capture.lost();
         lost.extend(self.attributor.lost());
-        for gap in self.losses.gaps(lost) {
+        for gap in self.losses.gaps(lost, now_ts) {
             log::warn!("{} {} events lost: {}", gap.lost, gap.kind, gap.why);
             self.totals.lost += gap.lost;
             self.records.push(Record::Gap(gap));
@@ -196,20 +226,20 @@ impl Pipeline {
             }
         }
         let processed_ts = self.processed_ts();
+        let settled = self.wall_clock.is_settled(now_ns);
         let mut result = Ok(());
         // Each of them, whatever becomes of another.
-        self.sinks
-            .retain_mut(|sink| match sink.flush(processed_ts) {
+        self.sinks.retain_mut(|sink| {
+            sink.clock_settled(settled);
+            match sink.flush(processed_ts) {
                 Ok(SinkState::Open) => true,
-                Ok(SinkState::Closed) => {
-                    self.stdout_closed = true;
-                    false
-                }
+                Ok(SinkState::Closed) => false,
                 Err(e) => {
                     result = Err(e);
                     true
                 }
-            });
+            }
+        });
         result
     }
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 
+/// Clones share what was not taken yet.
+#[derive(Clone)]
 pub struct StopSignals(Arc<AtomicUsize>);
 
 impl StopSignals {

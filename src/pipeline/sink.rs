@@ -1,14 +1,12 @@
-//! Where records go: the store and the live log.
+//! Where records go: `Sink`, and the live log; the history is in `store_sink.rs`.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::schedule::HEARTBEAT;
 use crate::model::Record;
-use crate::print::Printer;
-use crate::store::Store;
+use crate::print::{LineQueue, Printer};
 
 /// A consumer of records. It gets them in the order in which things happened, and runs on the
 /// pipeline's thread: while it waits, the ring buffer fills up.
@@ -22,6 +20,10 @@ pub trait Sink {
     /// # Errors
     /// Those that end the recording.
     fn flush(&mut self, processed_ts: i64) -> Result<SinkState>;
+
+    /// Whether the clock can be trusted for what is removed by its age. Called before each
+    /// flush.
+    fn clock_settled(&mut self, _settled: bool) {}
 
     /// How soon it has to be flushed again, even if nothing happens.
     fn flush_within(&self) -> Option<Duration> {
@@ -38,76 +40,91 @@ pub trait Sink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SinkState {
     Open,
-    /// Its reader has gone: nothing more needs to be written to it, and [`Pipeline::run`] ends.
+    /// Its reader has gone: nothing more needs to be written to it. [`Pipeline::run`] ends with
+    /// the last sink.
     ///
     /// [`Pipeline::run`]: super::Pipeline::run
     Closed,
 }
 
-/// The history. A batch is what has come since the last flush.
-pub struct StoreSink {
-    store: Store,
-    dirty: bool,
-    last_commit: Instant,
-}
-
-impl StoreSink {
-    pub fn new(store: Store) -> StoreSink {
-        StoreSink {
-            store,
-            dirty: false,
-            last_commit: Instant::now(),
-        }
-    }
-}
-
-impl Sink for StoreSink {
-    fn add(&mut self, record: &Record) {
-        self.store.add(record);
-        self.dirty = true;
-    }
-
-    fn flush(&mut self, processed_ts: i64) -> Result<SinkState> {
-        if self.dirty || self.last_commit.elapsed() >= HEARTBEAT {
-            self.store.commit(processed_ts)?;
-            self.dirty = false;
-            self.last_commit = Instant::now();
-        }
-        Ok(SinkState::Open)
-    }
-
-    fn finish(self: Box<Self>, processed_ts: i64) -> Result<()> {
-        self.store.finish(processed_ts)
-    }
-}
-
 /// How soon to look again while a line waits for its container's details.
 const HELD_LINE: Duration = Duration::from_millis(20);
 
-impl Sink for Printer {
-    fn add(&mut self, record: &Record) {
-        Printer::add(self, record);
+/// How long the live log's reader may take nothing at the end before the rest is dropped.
+const STALLED: Duration = Duration::from_secs(1);
+/// How often dropped lines are reported.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The live log. Lines go through a queue, so that a reader who stalls costs lines only.
+pub struct PrintSink {
+    printer: Printer,
+    queue: LineQueue,
+    /// The records are stored as well: the recording outlives the live log.
+    stored: bool,
+    /// Dropped lines that were reported, and when.
+    reported: (u64, Option<Instant>),
+}
+
+impl PrintSink {
+    /// `printer` prints into `queue`.
+    pub fn new(printer: Printer, queue: LineQueue, stored: bool) -> PrintSink {
+        PrintSink {
+            printer,
+            queue,
+            stored,
+            reported: (0, None),
+        }
     }
 
-    fn flush(&mut self, _processed_ts: i64) -> Result<SinkState> {
-        state(Printer::flush(self))
+    fn report(&mut self) {
+        let (reported, when) = self.reported;
+        let dropped = self.queue.dropped();
+        if dropped > reported && when.is_none_or(|when| when.elapsed() >= REPORT_INTERVAL) {
+            let lines = dropped - reported;
+            log::warn!("{lines} lines not printed: stdout is not read fast enough");
+            self.reported = (dropped, Some(Instant::now()));
+        }
     }
 
-    fn flush_within(&self) -> Option<Duration> {
-        self.is_holding().then_some(HELD_LINE)
-    }
-
-    fn finish(mut self: Box<Self>, _processed_ts: i64) -> Result<()> {
-        state(Printer::finish(&mut self)).map(drop)
+    /// A closed pipe is no error, and no trouble of the live log ends a recording.
+    fn state(&self, written: io::Result<()>) -> Result<SinkState> {
+        let error = match written {
+            Ok(()) => return Ok(SinkState::Open),
+            Err(e) => e,
+        };
+        if self.stored {
+            log::warn!("the live log can't be written, and ends; recording continues: {error}");
+            return Ok(SinkState::Closed);
+        }
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Ok(SinkState::Closed),
+            _ => Err(error).context("the live log can't be written"),
+        }
     }
 }
 
-/// A closed pipe is no error.
-fn state(written: io::Result<()>) -> Result<SinkState> {
-    match written {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(SinkState::Closed),
-        result => result
-            .context("the live log can't be written")
-            .map(|()| SinkState::Open),
+impl Sink for PrintSink {
+    fn add(&mut self, record: &Record) {
+        self.printer.add(record);
+    }
+
+    fn flush(&mut self, _processed_ts: i64) -> Result<SinkState> {
+        let written = self.printer.flush();
+        self.report();
+        self.state(written)
+    }
+
+    fn flush_within(&self) -> Option<Duration> {
+        self.printer.is_holding().then_some(HELD_LINE)
+    }
+
+    fn finish(mut self: Box<Self>, _processed_ts: i64) -> Result<()> {
+        let written = self.printer.finish();
+        self.queue.drain(STALLED);
+        let dropped = self.queue.dropped();
+        if dropped > 0 {
+            log::warn!("{dropped} lines in all were not printed: stdout was not read fast enough");
+        }
+        self.state(written).map(drop)
     }
 }

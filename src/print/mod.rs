@@ -3,11 +3,14 @@
 //! the order in which things happened.
 
 mod json;
+mod queue;
 mod text;
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
+
+pub use queue::LineQueue;
 
 use crate::columns::RowContext;
 use crate::model::{Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run};

@@ -16,8 +16,11 @@ const RUNNING: i64 = 5_000_000_000;
 pub struct Coverage {
     /// Start of the span: `since`, or else the first recording.
     pub from: i64,
-    /// End of the span: `until`, or else now.
+    /// End of the span: `until`, or else now. A recorder that runs is a moment behind: until
+    /// what it has processed.
     pub to: i64,
+    /// The span begins after what a running recorder has processed.
+    pub pending: bool,
     /// Nanoseconds of the span that no recording covers, not counting the time after the last
     /// one.
     pub unwatched: i64,
@@ -36,16 +39,20 @@ impl Coverage {
     ///
     /// SQLite's.
     pub fn read(db: &Connection, since: Option<i64>, until: Option<i64>, now: i64) -> Result<Self> {
-        let recordings = recordings(db, now)?;
-        let to = until.map_or(now, |until| until.min(now));
+        let recordings = recordings(db)?;
         let first = recordings.first().map(|&(start, _)| start);
-        let from = since.or(first).unwrap_or(to).min(to);
+        let to = until.map_or(now, |until| until.min(now));
         // Time after the last recording is reported as `ended`, not as a gap.
         let last = recordings.iter().map(|&(_, end)| end).max().unwrap_or(to);
+        let running = is_running(db, now)?;
+        let pending = running && since.is_some_and(|since| since >= last);
+        let to = if running { to.min(last) } else { to };
+        let from = since.or(first).unwrap_or(to).min(to);
         let ended = (from < last && last < to).then_some(last);
         Ok(Coverage {
             from,
             to,
+            pending,
             unwatched: unwatched(&recordings, from, ended.unwrap_or(to)),
             ended,
             lost: lost(db, from, to)?,
@@ -60,6 +67,9 @@ impl Coverage {
 
     /// Whether no moment of the span was recorded.
     pub fn is_void(&self) -> bool {
+        if self.pending {
+            return false;
+        }
         // A span that ends before the first recording is empty and not covered.
         !self.any_recording || self.unwatched == self.to.saturating_sub(self.from)
     }
@@ -82,6 +92,10 @@ impl Coverage {
             "summary" => format!(
                 "{} of this span kept as totals only",
                 human::count(*n, "connection is", "connections are")
+            ),
+            "store" => format!(
+                "{} of this span could not be stored",
+                human::count(*n, "connection or lookup", "connections and lookups")
             ),
             "dns_lookups" | "dns_records" => {
                 let one = kind.strip_prefix("dns_").unwrap_or(kind);
@@ -106,13 +120,13 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Reads what was recorded before `since`, seen at `now`.
+    /// Reads what was recorded before `since`.
     ///
     /// # Errors
     ///
     /// SQLite's.
-    pub fn read(db: &Connection, since: i64, now: i64) -> Result<Self> {
-        let recordings = recordings(db, now)?;
+    pub fn read(db: &Connection, since: i64) -> Result<Self> {
+        let recordings = recordings(db)?;
         let first = recordings
             .first()
             .map_or(since, |&(start, _)| start)
@@ -146,17 +160,19 @@ impl fmt::Display for Baseline {
     }
 }
 
-/// The start and end of each recording, by start. One without an end ended with its newest
-/// batch, unless that is recent enough for it to be running.
-fn recordings(db: &Connection, now: i64) -> Result<Vec<(i64, i64)>> {
+/// The start and end of each recording, by start. One without an end covers what it has
+/// processed.
+fn recordings(db: &Connection) -> Result<Vec<(i64, i64)>> {
     let mut statement =
-        db.prepare("SELECT start_ts, end_ts, seen_ts FROM recordings ORDER BY start_ts")?;
-    let rows = statement.query_map([], |row| {
-        let (end, seen): (Option<i64>, i64) = (row.get(1)?, row.get(2)?);
-        let running = seen >= now.saturating_sub(RUNNING);
-        Ok((row.get(0)?, end.unwrap_or(if running { now } else { seen })))
-    })?;
+        db.prepare("SELECT start_ts, coalesce(end_ts, seen_ts) FROM recordings ORDER BY start_ts")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether a recording without an end has written recently enough to be running.
+fn is_running(db: &Connection, now: i64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM recordings WHERE end_ts IS NULL AND seen_ts >= ?1)";
+    Ok(db.query_row(sql, [now.saturating_sub(RUNNING)], |row| row.get(0))?)
 }
 
 /// How much of `from..to` lies in none of `recordings`, which may overlap because wall clocks
@@ -207,6 +223,22 @@ mod tests {
         assert_eq!((coverage.from, coverage.to), (NOW - HOUR, NOW));
         assert!(coverage.is_complete() && !coverage.is_void());
         assert_eq!(coverage.notes(), [""; 0]);
+    }
+
+    #[test]
+    fn a_running_recording_covers_no_more_than_it_has_processed() {
+        let history = History::new();
+        history.record(NOW - HOUR, None, NOW - 2 * SECOND);
+        let coverage = read(&history, None, None);
+        assert_eq!((coverage.to, coverage.ended), (NOW - 2 * SECOND, None));
+        assert!(coverage.is_complete() && !coverage.pending);
+        let coverage = read(&history, Some(NOW - SECOND), None);
+        assert!(coverage.pending && !coverage.is_void());
+        // One that lags: behind a lock, for example.
+        let history = History::new();
+        history.record(NOW - HOUR, None, NOW - 20 * SECOND);
+        let coverage = read(&history, None, None);
+        assert_eq!(coverage.ended, Some(NOW - 20 * SECOND));
     }
 
     #[test]

@@ -97,9 +97,24 @@ fn refuse_other_notations(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The forms in which the history may hold a name: as it is, and if it is not ASCII, as the DNS
+/// has it (`xn--…`, RFC 5890) and with its bytes escaped, as multicast DNS sends it.
+pub fn forms(name: &str) -> Vec<String> {
+    let mut forms = vec![name.to_owned()];
+    if !name.is_ascii() {
+        forms.extend(idna::domain_to_ascii(name).ok());
+        let escaped = name.bytes().map(|byte| match byte {
+            b' '..=b'~' => char::from(byte).to_string(),
+            byte => format!("\\{byte:03}"),
+        });
+        forms.push(escaped.collect());
+    }
+    forms
+}
+
 /// A name in the form in which the history stores it.
 fn name(text: &str, literal: bool) -> Result<Host, String> {
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let name = text.strip_suffix('.').unwrap_or(text).to_lowercase();
     let (below, base) = match name.strip_prefix("*.") {
         Some(base) => (true, base),
         None => (false, name.as_str()),
@@ -130,6 +145,20 @@ mod tests {
             ),
             other => panic!("{text} is {other:?}"),
         }
+    }
+
+    #[test]
+    fn names_in_any_script_have_the_forms_that_the_dns_uses() {
+        assert_eq!(
+            Host::parse("BÜCHER.example", false),
+            Ok(Host::Domain("bücher.example".into()))
+        );
+        let form = |name| forms(name).remove(1);
+        assert_eq!(form("bücher.example"), "xn--bcher-kva.example");
+        assert_eq!(form("例子.测试"), "xn--fsqu00a.xn--0zwm56d");
+        assert_eq!(form("straße.example"), "xn--strae-oqa.example");
+        assert!(forms("café.local").contains(&"caf\\195\\169.local".to_owned()));
+        assert_eq!(forms("example.com"), ["example.com"]);
     }
 
     #[test]

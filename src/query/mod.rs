@@ -103,7 +103,7 @@ where
                 let coverage = Coverage::read(&db, since, until, now)?;
                 let baseline = since
                     .filter(|_| self.question.new && coverage.any_recording)
-                    .map(|since| Baseline::read(&db, since, now))
+                    .map(|since| Baseline::read(&db, since))
                     .transpose()?;
                 let suggestions = match &found {
                     None => suggest::suggestions(&db, &self.question)?,
@@ -153,6 +153,7 @@ where
             None => {
                 let span = self.span(coverage);
                 let what = match (coverage.is_void(), coverage.is_complete()) {
+                    _ if coverage.pending => "nothing found: egrets has not processed anything yet",
                     (true, _) => "nothing found: egrets was not recording",
                     (_, true) => "nothing found: egrets was watching all the time",
                     _ => "nothing found, but egrets was not seeing everything",
@@ -185,7 +186,7 @@ where
     /// The span of the question, in words.
     fn span(&self, coverage: &Coverage) -> String {
         let zone = self.now.timezone();
-        let times = [coverage.from, coverage.to]
+        let times = [coverage.from, coverage.ended.unwrap_or(coverage.to)]
             .map(|ns| DateTime::<Utc>::from_timestamp_nanos(ns).with_timezone(&zone));
         let mut offsets = times
             .each_ref()

@@ -65,6 +65,14 @@ impl Checkpointer {
             .as_ref()
     }
 
+    /// Finishes a checkpoint that is in progress.
+    pub fn stop(&mut self) {
+        if let Some(Some(Thread { wake, handle })) = self.thread.take() {
+            drop(wake);
+            let _ = handle.join();
+        }
+    }
+
     /// Call after each commit: starts a checkpoint when one is due.
     pub fn committed(&self, writer: &Db) -> rusqlite::Result<()> {
         match self.pages.load(Ordering::Relaxed) {
@@ -109,10 +117,7 @@ fn copy(db: &Db) -> rusqlite::Result<()> {
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        if let Some(Some(Thread { wake, handle })) = self.thread.take() {
-            drop(wake);
-            let _ = handle.join();
-        }
+        self.stop();
     }
 }
 

@@ -13,9 +13,14 @@ use rusqlite::{Connection as Db, OpenFlags, ffi};
 
 use super::error::{cannot_read, cannot_write};
 use super::migrations;
+use super::trust::{LOCK, SUFFIXES, beside, check_files, check_kind};
 
 /// How long a statement waits for the lock of another process.
 const BUSY: Duration = Duration::from_secs(5);
+/// The same while recording, when the caller tries again.
+pub const BUSY_WHILE_RECORDING: Duration = Duration::from_millis(20);
+/// The same for the last checkpoint.
+pub const BUSY_AT_END: Duration = Duration::from_secs(2);
 
 /// Read access for others than the file's owner.
 #[derive(Debug, Clone, Default)]
@@ -26,8 +31,8 @@ pub struct Access {
     pub own_directory: bool,
 }
 
-/// Creates the file if it is missing, and takes the recorder's lock. That is an flock(2)
-/// lock, which does not interfere with SQLite's fcntl(2) locks.
+/// Creates the file if it is missing, and takes the recorder's lock: flock(2) on a file beside
+/// it, which no other user can open. Any reader of the history could hold a lock on that.
 pub fn create(path: &Path, access: &Access) -> Result<File> {
     if let Some(dir) = path
         .parent()
@@ -42,23 +47,14 @@ pub fn create(path: &Path, access: &Access) -> Result<File> {
             open_to_group(dir, group, 0o750)?;
         }
     }
-    // O_NOFOLLOW: a symbolic link could make root write to a file of the attacker's choice.
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
-        .open(path)
-        .with_context(|| format!("{} can't be opened for recording", path.display()))?;
-    if !file.metadata()?.is_file() {
-        bail!("{} is not a regular file", path.display());
-    }
+    check_files(path)?;
+    // Closed before SQLite opens it: closing a descriptor later would drop SQLite's locks.
+    drop(open_own(path, path)?);
+    let lock = open_own(&beside(path, LOCK), path)?;
     // `recorder_runs` in a reader holds the lock for a moment.
     for _ in 0..10 {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
             Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(20)),
             Err(TryLockError::Error(e)) => {
                 return Err(e).with_context(|| format!("{} can't be locked", path.display()));
@@ -71,9 +67,109 @@ pub fn create(path: &Path, access: &Access) -> Result<File> {
     )
 }
 
+/// Opens a file of this user's for writing, or creates it.
+fn open_own(file: &Path, history: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        // A symbolic link could make root write to a file of the attacker's choice.
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(file)
+        .with_context(|| format!("{} can't be opened for recording", history.display()))
+}
+
 /// Whether a recorder is writing to the file now.
 pub fn recorder_runs(path: &Path) -> bool {
-    File::open(path).is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    let lock = beside(path, LOCK);
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(&lock);
+    match file {
+        Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
+        // Another user's: the kernel lists all locks.
+        Err(_) => locks(&lock)
+            .iter()
+            .any(|lock| lock.kind == "FLOCK" && lock.mode == "WRITE"),
+    }
+}
+
+/// The process other than this one that keeps the history from being written, if it is known.
+pub fn lock_holder(path: &Path) -> Option<u32> {
+    /// Of the -shm file: the writer's lock in WAL mode (sqlite.org/walformat.html).
+    const WRITER: u64 = 120;
+    /// Of the database file: locks of other modes.
+    const PENDING: u64 = 0x4000_0000;
+    let mut of_writers = locks(&beside(path, "-shm"))
+        .into_iter()
+        .filter(|lock| (lock.first..=lock.last).contains(&WRITER))
+        .chain(
+            locks(path)
+                .into_iter()
+                .filter(|lock| lock.last >= PENDING && lock.mode == "WRITE"),
+        )
+        .filter(|lock| lock.kind != "FLOCK" && lock.pid != std::process::id());
+    of_writers.next().map(|lock| lock.pid)
+}
+
+/// Which files a recording writes to, to notice that one was deleted or replaced.
+pub struct Identity(Vec<(PathBuf, Option<(u64, u64)>)>);
+
+impl Identity {
+    pub fn of(path: &Path) -> Identity {
+        let files = ["", "-wal", "-shm", LOCK].map(|suffix| beside(path, suffix));
+        Identity(files.map(|file| (file.clone(), id(&file))).into())
+    }
+
+    /// The first file that is not what it was.
+    pub fn lost(&self) -> Option<&Path> {
+        let mut files = self.0.iter();
+        let lost = files.find(|(file, was)| id(file) != *was)?;
+        Some(&lost.0)
+    }
+}
+
+/// None if there is no such file.
+fn id(file: &Path) -> Option<(u64, u64)> {
+    match fs::symlink_metadata(file) {
+        Ok(meta) => Some((meta.dev(), meta.ino())),
+        Err(_) => None,
+    }
+}
+
+/// A line of /proc/locks.
+struct LockLine {
+    kind: String,
+    mode: String,
+    pid: u32,
+    first: u64,
+    last: u64,
+}
+
+/// The locks on a file, as far as /proc/locks shows them.
+fn locks(file: &Path) -> Vec<LockLine> {
+    let inode = fs::symlink_metadata(file).map(|m| m.ino()).ok();
+    let lines = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let of_file = |line: &str| -> Option<LockLine> {
+        // 1: POSIX  ADVISORY  WRITE 1234 fe:01:5678 120 120
+        let mut words = line.split_whitespace().skip(1).filter(|word| *word != "->");
+        let (kind, _, mode) = (words.next()?, words.next()?, words.next()?);
+        let pid = words.next()?.parse().unwrap_or(0);
+        // Not the device: btrfs shows another one here.
+        let found: u64 = words.next()?.rsplit(':').next()?.parse().ok()?;
+        let (first, last) = (words.next()?, words.next()?);
+        (Some(found) == inode).then(|| LockLine {
+            kind: kind.to_owned(),
+            mode: mode.to_owned(),
+            pid,
+            first: first.parse().unwrap_or(0),
+            last: last.parse().unwrap_or(u64::MAX),
+        })
+    };
+    lines.lines().filter_map(of_file).collect()
 }
 
 pub fn open_writer(path: &Path) -> Result<Db> {
@@ -96,6 +192,9 @@ pub fn open_writer(path: &Path) -> Result<Db> {
     persist_wal(&db).with_context(|| cannot_write(path))?;
     // Otherwise SQLite re-plans a statement for each value that is bound to it.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // A history has none, but a file that another user prepared may.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
 }
@@ -112,6 +211,7 @@ pub fn open_checkpointer(path: &Path) -> Result<Db> {
 
 /// Opens the file for reading, whether or not a recorder is writing to it.
 pub fn open_reader(path: &Path) -> Result<Db> {
+    check_kind(path)?;
     match File::open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => bail!(
             "there is no history at {}: record one with 'sudo egrets record', or name another file with --db",
@@ -123,6 +223,9 @@ pub fn open_reader(path: &Path) -> Result<Db> {
         ),
         Err(e) => return Err(e).with_context(|| cannot_read(path)),
         Ok(_) => {}
+    }
+    for suffix in SUFFIXES {
+        check_kind(&beside(path, suffix))?;
     }
     let db = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     migrations::check_readable(&db, path)?;
@@ -176,9 +279,7 @@ pub fn share(path: &Path, access: &Access) -> Result<()> {
         return Ok(());
     };
     for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        open_to_group(Path::new(&name), group, 0o640)?;
+        open_to_group(&beside(path, suffix), group, 0o640)?;
     }
     let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) else {
         return Ok(());

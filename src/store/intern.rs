@@ -101,6 +101,14 @@ impl Interner {
         }
     }
 
+    /// Forgets all ids. The rows are found again, or written again.
+    pub fn forget(&mut self) {
+        *self = Interner {
+            container_details: std::mem::take(&mut self.container_details),
+            ..Interner::new(self.run)
+        };
+    }
+
     /// The group of a connection that began on this day.
     pub fn connection_group(
         &mut self,

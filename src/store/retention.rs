@@ -23,6 +23,17 @@ pub struct Retention {
     pub summary: Option<Duration>,
 }
 
+impl Retention {
+    /// The same, without removing anything by its age.
+    pub fn without_age(self) -> Retention {
+        Retention {
+            age: None,
+            summary: None,
+            ..self
+        }
+    }
+}
+
 /// How much longer a commit may take because of retention. The last step begins before the
 /// budget is used up, and may exceed it.
 const BUDGET: Duration = Duration::from_millis(20);
@@ -132,8 +143,9 @@ fn step(
 /// roughly in the order of their ids.
 fn totals_outnumber_rows(db: &Db) -> rusqlite::Result<bool> {
     let rows = |table: &str| {
-        let sql =
-            format!("SELECT (SELECT max(id) FROM {table}) - (SELECT min(id) FROM {table}) + 1");
+        let sql = format!(
+            "SELECT CAST((SELECT max(id) FROM {table}) - (SELECT min(id) FROM {table}) AS INTEGER)"
+        );
         db.prepare_cached(&sql)?
             .query_row([], |row| row.get::<_, Option<i64>>(0))
     };

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rusqlite::{Connection as Db, OptionalExtension};
 
+use super::end;
 use super::error::cannot_read;
 use super::retention::Retention;
 use super::settings;
@@ -18,17 +19,21 @@ pub struct Status {
     /// The file and its -wal.
     pub file_bytes: u64,
     pub retention: Retention,
+    /// Of these the -wal.
+    pub wal_bytes: u64,
     pub last: Option<LastRecording>,
 }
 
 /// The newest recording.
 pub struct LastRecording {
     pub start_ts: i64,
-    /// When it ended, or its newest batch.
+    /// When it ended, or its newest batch: everything up to then was processed.
     pub end_ts: i64,
     pub pid: u32,
     pub hook_set: String,
     pub clean: bool,
+    /// How it ended, as in `recordings`; None: not known, or it runs.
+    pub ended: Option<String>,
     /// Payload, of open connections too.
     pub tx_bytes: i64,
     pub rx_bytes: i64,
@@ -48,21 +53,23 @@ impl Status {
                     "SELECT coalesce(sum(lost), 0) FROM gap WHERE kind NOT IN ('retention', 'summary')",
                 )?,
                 file_bytes: size(path, "") + size(path, "-wal"),
+                wal_bytes: size(path, "-wal"),
                 retention: settings::read(db)?,
-                last: last(db)?,
+                last: last(db, path)?,
             })
         };
         read().with_context(|| cannot_read(path))
     }
 }
 
-fn last(db: &Db) -> rusqlite::Result<Option<LastRecording>> {
+fn last(db: &Db, path: &Path) -> rusqlite::Result<Option<LastRecording>> {
     let sql = "SELECT r.start_ts, coalesce(end_ts, seen_ts), r.pid, hook_set, clean,
                       coalesce(sum(tx_bytes), 0), coalesce(sum(rx_bytes), 0)
                FROM recording r
                LEFT JOIN process p ON p.recording_id = r.id
                LEFT JOIN connection_group g ON g.process_id = p.id
                WHERE r.id = (SELECT max(id) FROM recording) GROUP BY r.id";
+    let ended = end::of_last(db, path)?;
     db.query_row(sql, [], |row| {
         Ok(LastRecording {
             start_ts: row.get(0)?,
@@ -70,6 +77,7 @@ fn last(db: &Db) -> rusqlite::Result<Option<LastRecording>> {
             pid: row.get(2)?,
             hook_set: row.get(3)?,
             clean: row.get(4)?,
+            ended: ended.clone(),
             tx_bytes: row.get(5)?,
             rx_bytes: row.get(6)?,
         })

@@ -7,16 +7,24 @@ use rusqlite::{
     params_from_iter,
 };
 
+use super::batch::{Batch, Latest};
 use super::connection_rollup::{ConnectionRollup, Contribution};
 use super::days::DayTable;
 use super::intern::{GroupDay, Interner};
 use super::lookup_rollup::LookupRollup;
 use super::row::{self, capped};
-use super::{Batch, Latest};
 use crate::model::{Connection, Gap, Lookup, Run};
 
 /// Cap on [`Writer::open`]: as many as the capture follows.
 const MOST_OPEN: usize = 1 << 19;
+
+/// Ids from here on are not egrets'. They must not use up the ids that are left.
+const FOREIGN_ID: i64 = 1 << 62;
+
+/// Rows of the table `gap` that are kept apart. A flood that comes and goes makes many.
+const MAX_GAPS: i64 = 10_000;
+/// How many of them, the oldest, are merged at once.
+const MERGED_GAPS: i64 = 2_000;
 
 /// The state that a recording keeps between batches.
 pub struct Writer {
@@ -30,16 +38,18 @@ pub struct Writer {
     pub last_lookup: i64,
     /// The connections of this recording that may still transfer data.
     pub open: BTreeSet<i64>,
+    /// `last_connection` and `last_lookup` as they are in the file.
+    committed: (i64, i64),
 }
 
 impl Writer {
     pub fn new(db: &Db, recording: i64) -> rusqlite::Result<Writer> {
         let (last_connection, last_lookup) = db.query_row(
-            "SELECT max(last_connection, coalesce((SELECT max(id) FROM connection), 0)),
-                    max(last_lookup, coalesce((SELECT max(id) FROM lookup), 0))
-             FROM (SELECT max(last_connection) AS last_connection, max(last_lookup) AS last_lookup
-                   FROM recording)",
-            [],
+            "SELECT max(coalesce((SELECT max(last_connection) FROM recording WHERE last_connection < ?1), 0),
+                        coalesce((SELECT max(id) FROM connection WHERE id < ?1), 0)),
+                    max(coalesce((SELECT max(last_lookup) FROM recording WHERE last_lookup < ?1), 0),
+                        coalesce((SELECT max(id) FROM lookup WHERE id < ?1), 0))",
+            [FOREIGN_ID],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         Ok(Writer {
@@ -55,6 +65,7 @@ impl Writer {
             last_connection,
             last_lookup,
             open: BTreeSet::new(),
+            committed: (last_connection, last_lookup),
         })
     }
 
@@ -70,6 +81,9 @@ impl Writer {
         for gap in &batch.gaps {
             write_gap(&tx, self.recording, gap)?;
         }
+        if !batch.gaps.is_empty() {
+            merge_gaps(&tx)?;
+        }
         tx.prepare_cached(
             "UPDATE recording SET seen_ts = ?1, last_connection = ?2, last_lookup = ?3 WHERE id = ?4",
         )?
@@ -79,7 +93,18 @@ impl Writer {
             self.last_lookup,
             self.recording
         ])?;
-        tx.commit()
+        tx.commit()?;
+        self.committed = (self.last_connection, self.last_lookup);
+        Ok(())
+    }
+
+    /// Call when a transaction has failed: what it wrote is not in the file.
+    pub fn forget_unwritten(&mut self) {
+        self.intern.forget();
+        self.connection_rollup = ConnectionRollup::default();
+        self.lookup_rollup = LookupRollup::default();
+        self.days.forget();
+        (self.last_connection, self.last_lookup) = self.committed;
     }
 
     fn connections(&mut self, tx: &Transaction, batch: &[Latest]) -> rusqlite::Result<()> {
@@ -287,10 +312,86 @@ fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Merges the oldest gaps when there are too many: one remains per recording, kind and reason.
+fn merge_gaps(db: &Db) -> rusqlite::Result<()> {
+    let gaps: i64 = db
+        .prepare_cached("SELECT count(*) FROM gap")?
+        .query_row([], |row| row.get(0))?;
+    if gaps <= MAX_GAPS {
+        return Ok(());
+    }
+    db.execute(
+        "UPDATE gap SET from_ts = m.from_ts, to_ts = m.to_ts, lost = m.lost
+         FROM (SELECT min(id) AS id, min(from_ts) AS from_ts, max(to_ts) AS to_ts,
+                      CAST(total(lost) AS INTEGER) AS lost
+               FROM (SELECT * FROM gap ORDER BY id LIMIT ?1)
+               GROUP BY recording_id, kind, why) m
+         WHERE gap.id = m.id",
+        [MERGED_GAPS],
+    )?;
+    db.execute(
+        "DELETE FROM gap
+         WHERE id IN (SELECT id FROM gap ORDER BY id LIMIT ?1)
+           AND id NOT IN (SELECT min(id) FROM (SELECT * FROM gap ORDER BY id LIMIT ?1)
+                          GROUP BY recording_id, kind, why)",
+        [MERGED_GAPS],
+    )?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::support;
+    use super::MAX_GAPS;
+    use crate::model::builders::connection;
     use crate::model::{Gap, Record};
+
+    #[test]
+    fn gaps_that_come_and_go_are_bounded_and_add_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = support::open(&dir.path().join("e.db"), 1);
+        let all = MAX_GAPS + 500;
+        for n in 0..all {
+            store.add(&Record::Gap(Gap {
+                from_ts: 10 * n,
+                to_ts: 10 * n + 1,
+                kind: "dns",
+                lost: 1,
+                why: "full",
+            }));
+            if n % 500 == 499 {
+                store.commit(10 * n).unwrap();
+            }
+        }
+        let number = |sql: &str| support::number(&store.db, sql);
+        assert!(number("SELECT count(*) FROM gap") <= MAX_GAPS);
+        assert_eq!(number("SELECT sum(lost) FROM gap"), all);
+        assert_eq!(number("SELECT max(to_ts) FROM gap"), 10 * (all - 1) + 1);
+    }
+
+    #[test]
+    fn ids_at_the_end_of_their_range_leave_room_for_new_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.db");
+        let mut store = support::open(&path, 1);
+        store.add(&Record::Opened(connection("curl")));
+        store.finish(2).unwrap();
+        store
+            .db
+            .execute_batch(
+                "UPDATE recording SET last_connection = 9223372036854775807,
+                                      last_lookup = 9223372036854775807;
+                 UPDATE connection SET id = 9223372036854775807",
+            )
+            .unwrap();
+        drop(store);
+        let mut store = support::open(&path, 3);
+        store.retention.bytes = Some(1 << 30);
+        store.add(&Record::Opened(connection("curl")));
+        store.commit(4).unwrap();
+        let rows = support::number(&store.db, "SELECT count(*) FROM egress");
+        assert_eq!(rows, 2);
+    }
 
     #[test]
     fn ongoing_loss_is_one_row() {

@@ -74,8 +74,13 @@ impl Recorder {
     }
 
     /// Ctrl-C. Returns the exit status.
-    pub fn stop(mut self) -> i32 {
+    pub fn stop(self) -> i32 {
         self.signal("INT");
+        self.wait()
+    }
+
+    /// Waits for the end. Returns the exit status.
+    pub fn wait(mut self) -> i32 {
         self.child
             .take()
             .unwrap()

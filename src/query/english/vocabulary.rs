@@ -201,29 +201,25 @@ pub const FETCH: Words = &[
     "pulled",
     "pulls",
     "pulling",
+    "receive",
+    "received",
+    "receives",
+    "receiving",
+    "get",
+    "got",
+    "gets",
+    "getting",
+    "come",
+    "came",
+    "comes",
+    "coming",
 ];
 /// "hitting": a verb in progress.
 pub const DOING: &str = "ing";
 /// Verbs without an object: "how many connections did curl make".
 pub const MAKE: Words = &[
-    "make",
-    "made",
-    "making",
-    "open",
-    "opened",
-    "opening",
-    "use",
-    "uses",
-    "used",
-    "receive",
-    "received",
-    "receiving",
-    "happen",
-    "happened",
-    "seen",
-    "appear",
-    "appeared",
-    "appears",
+    "make", "made", "making", "open", "opened", "opening", "use", "uses", "used", "happen",
+    "happened", "seen", "appear", "appeared", "appears",
 ];
 pub const RESOLVE: Words = &[
     "resolve",

@@ -12,8 +12,8 @@ use super::cell::plain;
 use crate::text::{is_printable, printable};
 
 /// How rows are written. JSON's keys are in the order of the columns. In CSV, NULL is an
-/// empty field, and unprintable characters are escaped as in the table, because CSV itself
-/// has no escapes.
+/// empty field, unprintable characters are escaped as in the table, because CSV itself has no
+/// escapes, and a text that a spreadsheet would take for a formula begins with an apostrophe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowFormat {
     /// One JSON object per line.
@@ -76,8 +76,12 @@ impl RowWriter {
             RowFormat::Csv => {
                 self.csv.clear();
                 let fields = (0..self.names.len()).map(|column| {
-                    let text = plain(row.get_ref(column)?).unwrap_or_default();
-                    Ok(printable(&text).into_owned())
+                    let value = row.get_ref(column)?;
+                    let text = plain(value).unwrap_or_default();
+                    Ok(match value {
+                        ValueRef::Text(_) | ValueRef::Blob(_) => defused(&printable(&text)),
+                        _ => text.to_string(),
+                    })
                 });
                 write_csv(&mut self.csv, fields)?;
                 out.write_all(&self.csv)?;
@@ -104,6 +108,17 @@ pub fn write_all(format: RowFormat, rows: &mut Rows<'_>, out: &mut dyn Write) ->
         writer.row(row, out)?;
     }
     Ok(found)
+}
+
+/// A text that no spreadsheet runs as a formula: processes choose their names. An apostrophe
+/// before it makes it text there (OWASP, "CSV injection").
+fn defused(text: &str) -> String {
+    // Some programs take the full-width forms, too.
+    const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    match text.trim_start().starts_with(FORMULA) {
+        true => format!("'{text}"),
+        false => text.to_owned(),
+    }
 }
 
 /// Appends a record to `line`.
@@ -155,5 +170,30 @@ fn push_json_string(json: &mut String, text: &str) {
                 _ = write!(json, "\\u{unit:04x}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_csv_cell_is_a_formula_and_numbers_stay_numbers() {
+        let db = rusqlite::Connection::open_in_memory().unwrap();
+        let csv = |sql: &str| {
+            let mut statement = db.prepare(sql).unwrap();
+            let mut out = Vec::new();
+            let mut rows = statement.query([]).unwrap();
+            write_all(RowFormat::Csv, &mut rows, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            text.lines().nth(1).unwrap().to_owned()
+        };
+        assert_eq!(csv("SELECT -7 AS a, '-7' AS b, NULL AS c"), "-7,'-7,");
+        for text in ["=1+1", "+1", "-1", "@SUM(1)", " =1", "＝1", "＠x"] {
+            assert_eq!(csv(&format!("SELECT '{text}' AS a")), format!("'{text}"));
+        }
+        // Unprintable characters are escaped, so none begins a cell.
+        assert_eq!(csv("SELECT char(9) || '=1' AS a"), r"\t=1");
+        assert_eq!(csv("SELECT 'a=1' AS a"), "a=1");
     }
 }

@@ -1,7 +1,7 @@
 //! Predicates as SQL conditions.
 
 use crate::query::ast::{Actors, Predicate, Relation, Subject};
-use crate::query::host::Host;
+use crate::query::host::{Host, forms};
 use crate::text::printable;
 
 /// The range of IPv4-mapped addresses starts at `::ffff:0.0.0.0`.
@@ -62,15 +62,11 @@ pub fn known(actors: Actors, relation: Relation) -> Option<String> {
 /// The condition that a row's name in `column`, or its destination, matches `host`.
 fn hit(host: &Host, column: &str) -> String {
     match host {
-        Host::Domain(name) => {
-            let itself = literal(name);
-            rare_of(
-                column,
-                &format!("{column} = {itself} OR {}", below(column, name)),
-            )
-        }
-        Host::Exact(name) => rare_of(column, &format!("{column} = {}", literal(name))),
-        Host::Subdomains(name) => rare_of(column, &below(column, name)),
+        Host::Domain(name) => any_form(column, name, |name| {
+            format!("{column} = {} OR {}", literal(name), below(column, name))
+        }),
+        Host::Exact(name) => any_form(column, name, |name| format!("{column} = {}", literal(name))),
+        Host::Subdomains(name) => any_form(column, name, |name| below(column, name)),
         Host::Addresses { first, last } if first == last => format!("dst_addr = x'{first:032x}'"),
         Host::Addresses { first, last } => {
             let range = format!("dst_addr BETWEEN x'{first:032x}' AND x'{last:032x}'");
@@ -85,6 +81,12 @@ fn hit(host: &Host, column: &str) -> String {
             "host IS NULL\n  AND dst_scope <> 'multicast'\n  AND coalesce(dst_port, 0) NOT IN ({DNS_PORTS})"
         ),
     }
+}
+
+/// The condition that `one` gives for any of the forms of a name.
+fn any_form(column: &str, name: &str, one: impl Fn(&str) -> String) -> String {
+    let forms = forms(name).iter().map(|name| one(name)).collect::<Vec<_>>();
+    rare_of(column, &forms.join(" OR "))
 }
 
 /// Marks `condition` as one that few rows meet: SQLite then starts from those few names or

@@ -180,7 +180,7 @@ const REFUSED: [&str; 35] = [
 /// A day of traffic by a user's curl and a service's nginx in a container.
 fn history() -> History {
     let history = History::new();
-    history.record(NOW - 86_400 * SECOND, None, NOW - SECOND);
+    history.record(NOW - 86_400 * SECOND, None, NOW);
     let api = Some("api.example.com");
     history.connect(CURL, Some("example.com"), "192.0.2.8", "connected", 7200);
     history.connect(CURL, api, "192.0.2.7", "connected", 60);

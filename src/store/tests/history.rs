@@ -56,7 +56,7 @@ impl History {
     /// A history whose recorder has been running for an hour.
     pub fn recording() -> Self {
         let history = History::new();
-        history.record(NOW - 3600 * SECOND, None, NOW - SECOND);
+        history.record(NOW - 3600 * SECOND, None, NOW);
         history
     }
 

@@ -6,7 +6,7 @@ use super::super::Store;
 use super::super::removal::{EXEMPT, ROWS};
 use super::super::retention::used;
 use super::support::{self, number};
-use crate::model::builders::connection;
+use crate::model::builders::{connection, lookup};
 use crate::model::{Progress, Record};
 
 const SECOND: i64 = 1_000_000_000;
@@ -61,6 +61,19 @@ fn rows_older_than_keep_are_removed_and_reported_as_a_gap() {
 }
 
 #[test]
+fn while_the_clock_is_doubted_nothing_is_removed_by_its_age() {
+    let (_dir, mut store) = history();
+    store.retention.age = Some(Duration::from_secs(50));
+    record(&mut store, 0..10);
+    store.remove_by_age = false;
+    store.commit(START + 86_400 * 40 * SECOND).unwrap();
+    assert_eq!(number(&store.db, "SELECT count(*) FROM connection"), 1000);
+    store.remove_by_age = true;
+    store.commit(START + 86_400 * 40 * SECOND).unwrap();
+    assert!(number(&store.db, "SELECT count(*) FROM connection") < 1000);
+}
+
+#[test]
 fn a_file_stays_below_max_size_and_returns_space() {
     let (dir, mut store) = history();
     record(&mut store, 0..300);
@@ -77,6 +90,34 @@ fn a_file_stays_below_max_size_and_returns_space() {
     store.finish(START + 400 * SECOND).unwrap();
     let size = std::fs::metadata(dir.path().join("e.db")).unwrap().len();
     assert!(size < 3 << 19, "{size} after {before}");
+}
+
+/// Each lookup has a process, a name and an answer's name of its own: all go with it.
+#[test]
+fn a_file_of_lookups_alone_stays_below_max_size() {
+    let (_dir, mut store) = history();
+    store.retention.bytes = Some(1 << 20);
+    for second in 0..60 {
+        for n in 0..100 {
+            let number = second * 100 + n + 1;
+            let mut l = lookup(&format!("host{number}.example.com"), "192.0.2.1");
+            (l.number, l.ts) = (number as u64, START + second * SECOND + n);
+            l.answers[0].name = format!("alias{number}.example.com").into();
+            let process = std::rc::Rc::get_mut(&mut l.process).unwrap();
+            process.serial = number as u64;
+            process.cmdline = Some("x".repeat(200));
+            store.add(&Record::Lookup(l));
+        }
+        store.commit(START + second * SECOND).unwrap();
+    }
+    for _ in 0..300 {
+        store.commit(START + 60 * SECOND).unwrap();
+    }
+    let used = used(&store.db).unwrap();
+    assert!(used <= (1 << 20) + 100_000, "{used}");
+    assert!(number(&store.db, "SELECT count(*) FROM lookup") > 100);
+    let processes = number(&store.db, "SELECT count(*) FROM process");
+    assert_eq!(processes, number(&store.db, "SELECT count(*) FROM lookup"));
 }
 
 #[test]

@@ -40,6 +40,29 @@ fn present_tense_is_understood() {
 }
 
 #[test]
+fn what_was_received_comes_from_a_host() {
+    mean(
+        &[
+            "how much did curl download from example.com",
+            "how much did curl receive from example.com",
+            "how much did curl get from example.com",
+        ],
+        &connections(
+            Projection::Bytes,
+            vec![Predicate::By(process("curl")), to("example.com")],
+        ),
+    );
+    mean(
+        &["how much data came from example.com"],
+        &connections(Projection::Bytes, vec![to("example.com")]),
+    );
+    mean(
+        &["how many bytes did curl receive"],
+        &connections(Projection::Bytes, vec![Predicate::By(process("curl"))]),
+    );
+}
+
+#[test]
 fn exact_hosts_and_address_scopes_are_understood() {
     let exact = Predicate::To(Host::Exact("example.com".to_owned()));
     mean(
