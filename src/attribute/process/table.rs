@@ -146,7 +146,7 @@ impl Processes {
     /// Marks a process, which was seeded or whose fork is still to be handled, and its
     /// descendants.
     pub fn track(&mut self, pid: u32) {
-        match self.running.get(&pid) {
+        match self.running.get(pid) {
             Some(node) => node.tracked.set(true),
             None => self.to_track = Some(pid),
         }
