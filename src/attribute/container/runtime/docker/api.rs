@@ -202,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    fn labels_of_many_megabytes_hide_nothing_else() {
+        let label = format!(r#""l":"{}","#, "L".repeat(60_000));
+        let labels = label.repeat(100);
+        let body = format!(
+            r#"{{"Name":"/big","Config":{{"Labels":{{{labels}"y":"1"}},"Image":"img:1"}}}}"#
+        );
+        let details = parse::<Inspect>(&ok(&body)[..]).unwrap().details();
+        assert_eq!(details.name.as_deref(), Some("big"));
+        assert_eq!(details.image.as_deref(), Some("img:1"));
+    }
+
+    #[test]
     fn docker_host_names_another_socket() {
         assert_eq!(socket_path(None), PathBuf::from("/run/docker.sock"));
         assert_eq!(
