@@ -207,7 +207,7 @@ fn answer(root: &Root, request: &FileRequest) -> Result<Reply> {
             let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
             let root = directory(Path::new("/"))?;
             let (file, meta) = open(&root, Path::new("etc/hosts"), inside)?;
-            ensure!(meta.mode() & 0o004 != 0, "not readable by everybody");
+            ensure!(meta.mode() & 0o004 != 0, "not readable by all users");
             hosts_reply(file, &meta, *stamp)
         }
         (Root::Of(root), FileRequest::Hosts { stamp }) => {

@@ -110,7 +110,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
 }
 
 /// The message without the records beyond [`MAX_RECORDS`], and how many of its answer those are:
-/// what nobody reads must cost nothing.
+/// what is not read must cost nothing.
 fn first_records(bytes: &[u8]) -> (Cow<'_, [u8]>, usize) {
     const ANSWERS: usize = 6;
     const OTHER_SECTIONS: std::ops::Range<usize> = 8..12;
