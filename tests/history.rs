@@ -274,8 +274,9 @@ fn a_history_that_is_deleted_or_replaced_ends_the_recording_within_seconds() {
         }
         let begun = Instant::now();
         recorder.expect(&format!("{} was {change}", beside(suffix).display()));
+        // 2 s, and more on a busy machine.
+        assert!(begun.elapsed() < Duration::from_secs(15));
         assert_eq!(recorder.wait(), 2);
-        assert!(begun.elapsed() < Duration::from_secs(8));
         if suffix == "-wal" {
             assert_eq!(value::<i64>(&db, "SELECT count(*) FROM recordings"), rows);
             let ended = "SELECT ended FROM recordings ORDER BY id DESC LIMIT 1";
