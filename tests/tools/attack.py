@@ -79,11 +79,12 @@ def destinations(target):
     prefix = target.rsplit(".", 2)[0]
     ready()
     while going():
-        for i in range(1000):
+        for _ in range(1000):
             try:
                 s.sendto(b"x", (f"{prefix}.1.{random.randrange(256)}", 1 + random.randrange(60_000)))
             except OSError:
                 pass
+        time.sleep(0.02)
 
 
 def name_of(text):
