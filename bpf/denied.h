@@ -93,8 +93,11 @@ static __always_inline void on_denied(const struct sk_buff *skb)
 		key.peer = s->last_dst; /* NAT or a source route */
 		flow = bpf_map_lookup_elem(&flows, &key);
 	}
-	if (!flow && s->kind)
+	if (!flow && s->kind) {
 		flow = flow_create(s, &key, &s->owner);
+		if (flow && s->kind == EGRETS_RAW)
+			fill_process(&flow->owner, (struct task_struct *)bpf_get_current_task());
+	}
 	if (!flow)
 		return;
 	if (flow->state == FLOW_PENDING)

@@ -47,6 +47,8 @@ EXPORT(struct, egrets_hop);
 EXPORT(struct, egrets_share);
 EXPORT(enum, egrets_route);
 EXPORT(enum, egrets_scan_result);
+EXPORT(enum, egrets_exe_flag);
+EXPORT(enum, egrets_exe_view);
 EXPORT(enum, egrets_kind);
 EXPORT(enum, egrets_sock_kind);
 EXPORT(enum, egrets_flow_state);

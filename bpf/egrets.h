@@ -58,6 +58,23 @@ enum egrets_kind {
 	EGRETS_KINDS,
 };
 
+enum egrets_exe_flag {
+	EGRETS_EXE_DELETED = 1,
+	EGRETS_EXE_CUT = 2, /* the path has a beginning that was not read */
+	EGRETS_EXE_SHARED =
+		4, /* a user other than root can change the file, or what is at its path */
+};
+
+/* Where an executable's path holds: the mount namespace of the mount that it is on. */
+enum egrets_exe_view {
+	EGRETS_EXE_UNKNOWN,
+	EGRETS_EXE_HOST,      /* the mount namespace of the host's first process */
+	EGRETS_EXE_NAMESPACE, /* another one, of the initial user namespace: root's */
+	EGRETS_EXE_USER,      /* one of another user namespace, which any user can create */
+	EGRETS_EXE_DETACHED,  /* none: the mount was removed lazily, or never mounted */
+	EGRETS_EXE_MEMORY,    /* a memfd, which has no path */
+};
+
 struct egrets_header {
 	__u64 ts;
 	__u32 kind; /* enum egrets_kind */
@@ -73,11 +90,13 @@ struct egrets_owner {
 	__u64 mntns_id; /* never reused, unlike the inode number */
 	__u32 tgid;
 	__u32 tid;
-	__u32 uid;		    /* in the initial user namespace */
+	__u32 uid;		    /* real user id, in the initial user namespace */
 	__u32 netns;		    /* inode number */
 	__u32 mntns;		    /* inode number */
 	__u32 login_uid;	    /* audit's loginuid; EGRETS_NO_LOGIN without login or audit */
 	__u8 comm[EGRETS_COMM_LEN]; /* of the leader: threads rename themselves */
+	__u32 foreign;		    /* in another user or pid namespace than the initial one */
+	__u32 pad;
 };
 
 /* Every byte counts in a flow's key. */
@@ -106,6 +125,8 @@ struct egrets_fork {
 	__u64 creator_start_ns; /* the caller of fork: the parent, or with CLONE_PARENT a sibling */
 	__u32 creator_tgid;
 	__u32 session; /* pid of the session leader, setsid(2) */
+	__u32 uid;     /* as in struct egrets_owner */
+	__u32 pad;
 };
 
 /*
@@ -121,7 +142,11 @@ struct egrets_exec {
 	__u32 argv_len;
 	__u32 exe_len;
 	__u32 session; /* as in struct egrets_fork */
-	__u32 pad;
+	__u32 exe_dev; /* dev_t of the executable's file system, as the kernel has it */
+	__u64 exe_ino;
+	__u8 exe_flags; /* enum egrets_exe_flag */
+	__u8 exe_view;	/* enum egrets_exe_view */
+	__u8 pad[6];
 	__u8 data[];
 };
 

@@ -16,9 +16,9 @@
 #include "ring.h"
 #include "share.h"
 
-#define FLOWS_PER_SOCKET 16384	/* so that one socket can't fill its user's share */
-#define ANSWERED_PER_SOCKET 128 /* of these, to peers that sent first: a server may have millions  \
-				 */
+/* So that one socket can't fill its user's share; a server may have millions of peers. */
+#define FLOWS_PER_SOCKET 16384
+#define ANSWERED_PER_SOCKET 128 /* of these, to peers that sent first */
 #define FLOWS_PER_RELEASE 32	/* ended at once; userspace ends the others */
 
 static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,

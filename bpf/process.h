@@ -14,8 +14,11 @@
 #include "ring.h"
 #include "uapi.h"
 
-#define EXE_DEPTH 64 /* directories of an executable's path that are followed */
+#define EXE_STEPS 256 /* directories and mounts of an executable's path that are followed */
 #define EXITED (~0ULL)
+
+/* Inode number of the mount namespace of the host's first process; 0 if it is not known. */
+const volatile __u32 host_mntns;
 
 /* The pid of its session leader, the process that called setsid(2), such as a login shell. */
 static __always_inline __u32 session_leader(struct task_struct *task)
@@ -84,51 +87,112 @@ static __always_inline __u32 read_argv(struct egrets_exec *exec, struct mm_struc
 	return len;
 }
 
-/*
- * The executable's path as its process sees it, up to that process' root directory: the
- * output of d_path() (fs/d_path.c), which programs of this type may not call. Components are
- * written from the last to the first. The length is kept in the map's memory, which the
- * verifier does not track: each iteration looks like the one before, where a register's
- * growing range would make it check them all.
- */
-static __always_inline void read_exe(struct egrets_exec *exec, struct task_struct *task,
-				     struct mm_struct *mm)
+static __always_inline struct mount *mount_of(struct vfsmount *vfs)
 {
-	struct path at = BPF_CORE_READ(mm, exe_file, f_path);
-	struct path root = BPF_CORE_READ(task, fs, root);
+	return (void *)vfs -
+	       __builtin_preserve_field_info(((struct mount *)0)->mnt, BPF_FIELD_BYTE_OFFSET);
+}
+
+static __always_inline struct vfsmount *vfs_of(struct mount *mnt)
+{
+	return (void *)mnt +
+	       __builtin_preserve_field_info(((struct mount *)0)->mnt, BPF_FIELD_BYTE_OFFSET);
+}
+
+/* The mount's own namespace, which a process can get a file from without being in it. */
+static __always_inline __u8 exe_view(struct mount *mnt)
+{
+	struct mnt_namespace *ns = BPF_CORE_READ(mnt, mnt_ns);
+
+	if (!ns)
+		return EGRETS_EXE_DETACHED;
+	if ((__u64)ns >= (__u64)-MAX_ERRNO) /* MNT_NS_INTERNAL, fs/mount.h */
+		return EGRETS_EXE_MEMORY;
+	if (host_mntns && BPF_CORE_READ(ns, ns.inum) == host_mntns)
+		return EGRETS_EXE_HOST;
+	return BPF_CORE_READ(ns, user_ns, level) ? EGRETS_EXE_USER : EGRETS_EXE_NAMESPACE;
+}
+
+/* Whether users other than root can write a file, or create others in a directory. */
+static __always_inline bool is_shared(struct inode *inode)
+{
+	__u32 mode = BPF_CORE_READ(inode, i_mode);
+
+	return BPF_CORE_READ(inode, i_uid.val) || (mode & (S_IWOTH | S_ISVTX)) == S_IWOTH;
+}
+
+static __always_inline void write_component(struct egrets_exec *exec, struct dentry *dentry)
+{
+	__u64 off = *(volatile __u32 *)&exec->argv_len + *(volatile __u32 *)&exec->exe_len;
+
+	if (off >= EGRETS_ARGV_MAX + EGRETS_EXE_MAX)
+		return;
+	long n = bpf_probe_read_kernel_str(exec->data + off, NAME_MAX + 1,
+					   BPF_CORE_READ(dentry, d_name.name));
+
+	if (n > 0)
+		exec->exe_len += n;
+}
+
+/*
+ * The executable's path from the root of the mount namespace that its mount is in: the output
+ * of d_path() (fs/d_path.c), which programs of this type may not call, without its process'
+ * root directory, which the process chooses. Components are written from the last to the
+ * first. The length is kept in the map's memory, which the verifier does not track: each
+ * iteration looks like the one before, where a register's growing range would make it check
+ * them all.
+ */
+static __always_inline void read_path(struct egrets_exec *exec, struct path at)
+{
 	struct vfsmount *vfs = at.mnt;
 	struct dentry *dentry = at.dentry;
 
-	for (int i = 0; i < EXE_DEPTH; i++) {
+	exec->exe_flags |= EGRETS_EXE_CUT;
+	for (int i = 0; i < EXE_STEPS; i++) {
 		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
 
-		if (dentry == root.dentry && vfs == root.mnt)
-			break;
-		if (dentry == parent || dentry == BPF_CORE_READ(vfs, mnt_root)) {
-			struct mount *mnt = (void *)vfs -
-					    __builtin_preserve_field_info(((struct mount *)0)->mnt,
-									  BPF_FIELD_BYTE_OFFSET);
+		if (is_shared(BPF_CORE_READ(dentry, d_inode)))
+			exec->exe_flags |= EGRETS_EXE_SHARED;
+		if (dentry == BPF_CORE_READ(vfs, mnt_root)) {
+			struct mount *mnt = mount_of(vfs);
 			struct mount *above = BPF_CORE_READ(mnt, mnt_parent);
 
-			if (mnt == above)
-				break;
+			if (mnt == above) {
+				exec->exe_flags &= ~EGRETS_EXE_CUT;
+				return;
+			}
 			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
-			vfs = (void *)above +
-			      __builtin_preserve_field_info(((struct mount *)0)->mnt,
-							    BPF_FIELD_BYTE_OFFSET);
+			vfs = vfs_of(above);
 			continue;
 		}
-		__u64 off = *(volatile __u32 *)&exec->argv_len + *(volatile __u32 *)&exec->exe_len;
+		if (dentry == parent)
+			return; /* renamed out of the directory that is mounted */
+		if (BPF_CORE_READ(dentry, d_name.len) > NAME_MAX)
+			return; /* FUSE allows them */
+		__u32 before = *(volatile __u32 *)&exec->exe_len;
 
-		if (off >= EGRETS_ARGV_MAX + EGRETS_EXE_MAX)
-			break;
-		long n = bpf_probe_read_kernel_str(exec->data + off, NAME_MAX + 1,
-						   BPF_CORE_READ(dentry, d_name.name));
-		if (n <= 0)
-			break;
-		exec->exe_len += n;
+		write_component(exec, dentry);
+		if (*(volatile __u32 *)&exec->exe_len == before)
+			return;
 		dentry = parent;
 	}
+}
+
+static __always_inline void read_exe(struct egrets_exec *exec, struct mm_struct *mm)
+{
+	struct file *file = BPF_CORE_READ(mm, exe_file);
+	struct path at = BPF_CORE_READ(file, f_path);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	exec->exe_ino = BPF_CORE_READ(inode, i_ino);
+	exec->exe_dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	exec->exe_view = exe_view(mount_of(at.mnt));
+	if (!BPF_CORE_READ(at.dentry, d_hash.pprev)) /* d_unhashed(), include/linux/dcache.h */
+		exec->exe_flags |= EGRETS_EXE_DELETED;
+	if (exec->exe_view == EGRETS_EXE_MEMORY)
+		write_component(exec, at.dentry);
+	else
+		read_path(exec, at);
 }
 
 static __always_inline void report_exec(struct task_struct *task, int old_pid, __u32 copy)
@@ -149,7 +213,7 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 	exec->parent_start_ns = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
 	exec->session = session_leader(task);
 	exec->argv_len = read_argv(exec, mm);
-	read_exe(exec, task, mm);
+	read_exe(exec, mm);
 
 	__u64 size = sizeof(*exec) + exec->argv_len + exec->exe_len;
 
@@ -164,6 +228,7 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 static __always_inline void report_fork(struct task_struct *child)
 {
 	struct task_struct *creator = (struct task_struct *)bpf_get_current_task();
+	const struct cred *cred = BPF_CORE_READ(child, cred);
 	struct egrets_fork *fork;
 
 	if (BPF_CORE_READ(child, pid) != BPF_CORE_READ(child, tgid))
@@ -180,6 +245,7 @@ static __always_inline void report_fork(struct task_struct *child)
 	fork->creator_tgid = BPF_CORE_READ(creator, tgid);
 	fork->creator_start_ns = BPF_CORE_READ(creator, group_leader, start_boottime);
 	fork->session = session_leader(child);
+	fork->uid = BPF_CORE_READ(cred, uid.val);
 	submit(fork);
 }
 

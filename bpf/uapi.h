@@ -29,9 +29,13 @@
 #define EINPROGRESS 115
 #define ERESTARTSYS 512
 
+#define MAX_ERRNO 4095 /* include/linux/err.h */
+
 /* include/uapi/linux/stat.h */
 #define S_IFMT 00170000
 #define S_IFSOCK 0140000
+#define S_ISVTX 0001000
+#define S_IWOTH 00002
 
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 #define NAME_MAX 255	      /* include/uapi/linux/limits.h */

@@ -29,27 +29,29 @@ static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
 					    const struct egrets_endpoint *dst)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_flow *flow = NULL;
 	struct egrets_flow_key key;
 	struct egrets_owner owner = {};
 
-	fill_sock_owner(&owner, ctx);
-	struct egrets_sock *s = sock_get_or_create(cookie, ctx->sk, &owner);
-
-	if (!s)
-		return;
+	flow_key(&key, cookie, dst);
+	if (s)
+		flow = bpf_map_lookup_elem(&flows, &key);
+	if (!flow || flow->state == FLOW_PENDING) {
+		fill_sock_owner(&owner, ctx);
+		if (!s)
+			s = sock_get_or_create(cookie, ctx->sk, &owner);
+		if (!s)
+			return;
+		if (flow)
+			flow->owner = owner;
+		else if (s->answered < ANSWERED_PER_SOCKET || !bpf_map_lookup_elem(&inbound, &key))
+			flow_create(s, &key, &owner);
+	}
 	mark_shared(s);
 	s->last_dst = *dst;
 	if (is_dns_port(dst->port))
 		s->dns = 1;
-	flow_key(&key, cookie, dst);
-	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
-
-	if (!flow) {
-		if (s->answered < ANSWERED_PER_SOCKET || !bpf_map_lookup_elem(&inbound, &key))
-			flow_create(s, &key, &owner);
-	} else if (flow->state == FLOW_PENDING) {
-		flow->owner = owner;
-	}
 }
 
 /*

@@ -80,6 +80,10 @@ typedef int __kernel_pid_t;
 
 typedef unsigned int __kernel_uid32_t;
 
+typedef u32 __kernel_dev_t;
+
+typedef __kernel_dev_t dev_t;
+
 typedef short unsigned int umode_t;
 
 typedef __kernel_pid_t pid_t;
@@ -104,8 +108,6 @@ typedef struct {
 
 struct mm_struct;
 
-struct fs_struct;
-
 struct nsproxy;
 
 struct signal_struct;
@@ -119,10 +121,10 @@ struct task_struct {
 	pid_t tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	u64 start_boottime;
 	void *cred;
 	char comm[16];
-	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	kuid_t loginuid;
@@ -156,6 +158,7 @@ struct upid {
 };
 
 struct pid {
+	unsigned int level;
 	struct upid numbers[0];
 };
 
@@ -242,20 +245,39 @@ struct sk_buff {
 	unsigned char *data;
 };
 
+struct hlist_bl_node {
+	void *pprev;
+};
+
 struct qstr {
+	union {
+		struct {
+			u32 len;
+		};
+	};
 	void *name;
 };
 
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	union {
 		const struct qstr d_name;
 	};
+	struct inode *d_inode;
 };
+
+struct super_block;
 
 struct inode {
 	umode_t i_mode;
+	kuid_t i_uid;
+	struct super_block *i_sb;
 	long unsigned int i_ino;
+};
+
+struct super_block {
+	dev_t s_dev;
 };
 
 struct vfsmount {
@@ -294,10 +316,6 @@ struct cgroup_root {
 };
 
 struct in6_addr {
-};
-
-struct fs_struct {
-	struct path root;
 };
 
 typedef struct {
@@ -551,10 +569,12 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 };
 
 struct mnt_namespace {
 	struct ns_common ns;
+	struct user_namespace *user_ns;
 };
 
 struct inet_sock {

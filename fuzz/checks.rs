@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use std::io;
 
 use egrets::attribute::dns::{Streams, addresses, host_of, parse};
-use egrets::attribute::naming::parse_hosts;
 use egrets::attribute::{Attributor, Settings};
 use egrets::capture::event::{Connect, Dns, Event, EventKind, MountNamespace, Owner, Segment};
+use egrets::file_reader::hosts::{condense, parse as parse_hosts};
 use egrets::model::{self, Connection, Endpoint, Protocol, Record};
 use egrets::print::{LineFormat, Printer};
 
@@ -53,7 +53,7 @@ pub fn dns(bytes: &[u8]) {
         && queried.as_ref() == Ok(&message.questions)
     {
         let given = addresses(question, &message.answers);
-        let named = message.rcode == "NOERROR";
+        let named = message.rcode == "NOERROR" && message.opcode_is_query;
         let named = named.then(|| host_of(question));
         SCENARIO.with_borrow_mut(|run| {
             run.exchange(query, answer);
@@ -93,6 +93,7 @@ impl Scenario {
             no_args: false,
             dns_ports: vec![53],
             cgroup_root: "/nonexistent".into(),
+            files: None,
         });
         let printer = |format| Printer::new(format, Box::new(io::sink()), 0, model::Run::new(0));
         Scenario {
@@ -129,9 +130,11 @@ impl Scenario {
                 cookie,
                 server: SERVER,
                 ingress,
+                denied: false,
                 segment: None,
                 payload,
                 message_size: None,
+                denied: false,
             }));
         }
     }
@@ -145,6 +148,10 @@ impl Scenario {
             dst,
             raw: false,
             shared_pid: None,
+            inbound: false,
+            denied: false,
+            first_hop: None,
+            route: 0,
         };
         self.handle(EventKind::Connect(connect))
             .expect("an opened connection")
@@ -163,6 +170,7 @@ fn owner() -> Owner {
         netns: 2,
         netns_cookie: 3,
         mntns: MountNamespace::default(),
+        foreign: false,
         comm: "client".into(),
     }
 }
@@ -180,7 +188,7 @@ pub fn stream(bytes: &[u8]) {
             ack: 7,
             len: part.len() as u32,
         };
-        seen.extend(streams.segment(cookie, false, at, part));
+        seen.extend(streams.segment(0, cookie, false, at, part));
     };
     segment(0, bytes.len().min(1)); // fixes the start
     for pair in bytes.chunks_exact(2).take(1000) {
@@ -207,13 +215,14 @@ pub fn stream(bytes: &[u8]) {
             len: u32::from(len),
         };
         let part = &bytes[..usize::from(len).min(bytes.len())];
-        streams.segment(u64::from(way % 3), way & 4 == 0, at, part);
+        streams.segment(0, u64::from(way % 3), way & 4 == 0, at, part);
     }
 }
 
 /// /etc/hosts, which its process can write.
 pub fn hosts(bytes: &[u8]) {
-    let table = parse_hosts(&String::from_utf8_lossy(bytes));
+    let condensed = condense(bytes).unwrap_or_default();
+    let table = parse_hosts(&String::from_utf8_lossy(&condensed));
     let names = || table.values().flatten();
     assert!(names().count() <= 4096);
     assert!(

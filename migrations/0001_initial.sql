@@ -113,7 +113,11 @@ CREATE TABLE process (
     container_id INTEGER REFERENCES container,
     netns        INTEGER,                       -- inode number, as lsns(8) shows it
     parent_id    INTEGER REFERENCES ancestor,
-    session      INTEGER                        -- pid of the session leader, setsid(2)
+    session      INTEGER,                       -- pid of the session leader, setsid(2)
+    exe_view     TEXT,                          -- mount namespace that exe is a path in: 'host', 'namespace', ...
+    exe_deleted  INTEGER,                       -- 1: deleted or replaced
+    exe_device   TEXT,                          -- MAJOR:MINOR
+    exe_inode    INTEGER
 ) STRICT;
 CREATE INDEX process_comm ON process (comm);
 CREATE INDEX process_user ON process (user) WHERE user IS NOT NULL;

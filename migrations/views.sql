@@ -65,7 +65,11 @@ SELECT
     c.direction,                                                   -- 'out'; 'in': the peer sent first
     c.first_hop,                                                   -- where a source route sends the packets
     c.total_tx_bytes,                                              -- payload sent since an already_open connection was made
-    c.total_rx_bytes                                               -- payload received, likewise
+    c.total_rx_bytes,                                              -- payload received, likewise
+    p.exe_view,                                                    -- where the path exe holds: 'host', 'namespace', 'user_namespace', 'detached', 'memory'
+    p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
+    p.exe_device,                                                  -- its file system, MAJOR:MINOR
+    p.exe_inode                                                    -- its inode number
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id

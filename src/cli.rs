@@ -68,6 +68,10 @@ pub enum Command {
     /// Complete a command line; called by the completion scripts
     #[command(hide = true)]
     CompleteWords(CompleteArgs),
+    /// Read files with their users' rights; started by watch and record
+    #[cfg(feature = "record")]
+    #[command(hide = true)]
+    FileReader,
 }
 
 #[derive(Debug, Args)]

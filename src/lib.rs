@@ -10,6 +10,8 @@ pub mod cli;
 pub mod columns;
 pub mod commands;
 pub mod complete;
+#[cfg(feature = "record")]
+pub mod file_reader;
 pub mod human;
 pub mod model;
 #[cfg(feature = "record")]

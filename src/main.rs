@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         Some(Command::ManPages(args)) => commands::man::run(&args),
         Some(Command::Completions(args)) => commands::complete::script(&args),
         Some(Command::CompleteWords(args)) => commands::complete::words(&args),
+        #[cfg(feature = "record")]
+        Some(Command::FileReader) => egrets::file_reader::serve().map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -170,6 +170,80 @@ fn socket_that_outlives_its_process_still_belongs_to_it_and_is_tracked() {
         ),
     );
     assert_eq!(rows, [["bash", "1", "1", "1", "5"]]);
+}
+
+#[test]
+fn executable_of_each_process_is_its_own_and_says_where_its_path_holds() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    let at = dir.path().display();
+    let script = format!(
+        "set -e; cd {at}; cp {dial} run; to='tcp {FAR4} {port}'
+         ./run $to; ./run memory {FAR4} {port}
+         cp run gone; exec 3<gone; rm gone; /proc/self/fd/3 $to; exec 3<&-
+         deep=$(printf 'd/%.0s' $(seq 260)); mkdir -p $deep usr; cp run $deep; ./$deep/run $to
+         unshare -m sh -c \"mount -t tmpfs t usr; cp run usr/curl; usr/curl $to\"
+         unshare -Urm sh -c \"mount -t tmpfs t usr; for i in $(seq -s' ' 70); do mount --bind usr usr; done
+            cp run usr/curl; usr/curl $to\"",
+        dial = dial().display()
+    );
+    let recording = Recording::start(&net);
+    // in the host's mount namespace
+    let output = net.near(|| Command::new("bash").args(["-c", &script]).output().unwrap());
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    recording.save(&db);
+    let columns = "exe, exe_view, exe_deleted";
+    let rows = sqlite3(
+        &db,
+        &format!("SELECT {columns} FROM egress WHERE dst_port = {port} ORDER BY id"),
+    );
+    let row = |exe: String, view: &str, deleted: &str| vec![exe, view.into(), deleted.into()];
+    // the longest part of the path that is followed
+    let deep = format!("…{}/run", "/d".repeat(255));
+    let expected = [
+        row(format!("{at}/run"), "host", "0"),
+        row("/memfd:payload (deleted)".into(), "memory", "1"),
+        row(format!("{at}/gone"), "host", "1"),
+        row(deep, "host", "0"),
+        row(format!("{at}/usr/curl"), "namespace", "0"),
+        row(format!("{at}/usr/curl"), "user_namespace", "0"),
+    ];
+    assert_eq!(rows, expected);
+    let file = fs::metadata(dir.path().join("run")).unwrap();
+    let inode = format!("SELECT exe_inode FROM egress WHERE exe = '{at}/run'");
+    assert_eq!(value::<i64>(&db, &inode), file.ino() as i64);
+}
+
+#[test]
+fn program_from_before_the_recording_has_its_executable_without_its_file_or_first_thread() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    let program = dir.path().join("replaced");
+    fs::copy(dial(), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(["thread", FAR4, &port]).stdin(Stdio::piped());
+    let mut child = net.near(|| command.spawn().unwrap());
+    thread::sleep(std::time::Duration::from_millis(300));
+    fs::remove_file(&program).unwrap();
+    let recorder = Recorder::start(&db, &[]);
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    assert_eq!(recorder.stop(), 0);
+    let rows = sqlite3(
+        &db,
+        &format!(
+            "SELECT exe, exe_deleted, exe_view, instr(cmdline, 'thread') > 0, already_open, tx_bytes FROM egress WHERE dst_port = {port} ORDER BY id"
+        ),
+    );
+    let exe = program.display().to_string();
+    let row = |open: &str, bytes: &str| {
+        [&exe, "1", "host", "1", open, bytes]
+            .map(str::to_string)
+            .to_vec()
+    };
+    assert_eq!(rows, [row("1", "3"), row("0", "0")]);
 }
 
 #[test]

@@ -333,6 +333,29 @@ fn replies_of_a_udp_server_are_marked_and_counted() {
     assert_eq!(flows, [answers, asked]);
 }
 
+#[test]
+fn server_with_many_peers_has_few_rows_and_all_bytes() {
+    const PEERS: usize = 200;
+    const ROWS: usize = 128;
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let port = net.echo();
+    net.near(|| {
+        for _ in 0..PEERS {
+            let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+            client.send_to(&[b'x'; 10], (FAR4, port)).unwrap();
+            client.recv_from(&mut [0; 16]).unwrap();
+        }
+    });
+    recording.save(&db);
+    let columns = "count(*), sum(dst_ip IS NULL), sum(tx_bytes), sum(rx_bytes)";
+    let answers = format!("SELECT {columns} FROM egress WHERE direction = 'in'");
+    let bytes = (10 * PEERS).to_string();
+    let truth = [&(ROWS + 1).to_string(), "1", &bytes, &bytes];
+    assert_eq!(sqlite3(&db, &answers), [truth]);
+}
+
 /// An option of a socket, as setsockopt(2) takes it.
 fn set(socket: &UdpSocket, level: i32, name: i32, value: &[u8]) {
     // SAFETY: a valid descriptor; the kernel reads that many bytes of value.

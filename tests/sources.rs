@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -131,6 +133,59 @@ fn hostile_hosts_file_only_costs_names() {
     // read in part, or given up after a while
     assert!(["huge.test", "-"].contains(&hosts[2].as_str()), "{hosts:?}");
     assert_eq!(hosts[3], "-", "/dev/zero");
+}
+
+/// What an unprivileged user puts in the place of /etc/hosts, in a mount namespace of their own.
+#[test]
+fn hosts_file_is_read_with_the_rights_of_its_user_and_without_following_links() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    let line = |name: &str| format!("{FAR4} {name}\n");
+    std::fs::write(path("secret"), line("secret.test")).unwrap();
+    std::fs::set_permissions(path("secret"), Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(path("own"), line("own.test")).unwrap();
+    let places = [
+        // what is in place, and the name that it gives
+        (format!("ln -s {} /etc/hosts", path("secret")), "-"),
+        (
+            format!(
+                "touch /etc/hosts; mount --bind {} /etc/hosts",
+                path("secret")
+            ),
+            "-",
+        ),
+        ("ln -s /proc/kmsg /etc/hosts".to_string(), "-"),
+        (format!("ln -s {} /etc/hosts", path("own")), "-"),
+        ("mkfifo /etc/hosts".to_string(), "-"),
+        (
+            "touch /etc/hosts; mount --bind /proc/self/environ /etc/hosts".to_string(),
+            "-",
+        ),
+        (format!("cp {} /etc/hosts", path("own")), "own.test"),
+        (
+            format!("touch /etc/hosts; mount --bind {} /etc/hosts", path("own")),
+            "own.test",
+        ),
+    ];
+    let script: String = places
+        .iter()
+        .map(|(place, _)| {
+            format!(
+                "setpriv --reuid=12345 --regid=12345 --clear-groups unshare -Urm sh -c \
+                 'mount -t tmpfs t /etc && {{ {place}; }} && {} tcp {FAR4} {port}; sleep 0.4' || exit; ",
+                dial().display()
+            )
+        })
+        .collect();
+    let (_dir, db) = history();
+    let output = net.observe(&db, &["sh", "-c", &script]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let sql = format!("SELECT coalesce(host, '-') FROM egress WHERE dst_port = {port} ORDER BY id");
+    let names = rows(&db, &sql).concat();
+    assert_eq!(names, places.map(|(_, name)| name));
 }
 
 // --- other protocols and ports -------------------------------------------------------

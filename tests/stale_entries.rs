@@ -159,6 +159,14 @@ fn flows_that_threads_begin_at_once_on_one_socket_all_end_with_it() {
     assert!(lost.is_empty(), "{lost:?}");
 }
 
+/// Gives a socket as many flows, from this one on, that are pending: nothing is sent.
+fn name(socket: &UdpSocket, first: u32, count: usize) {
+    for n in first..first + count as u32 {
+        let to = Ipv4Addr::from_bits(0x7f01_0000 + n);
+        socket.connect((to, 9)).unwrap();
+    }
+}
+
 #[test]
 fn user_with_too_many_flows_fills_only_his_own_share() {
     const PER_SOCKET: usize = 16_384;
@@ -176,12 +184,7 @@ fn user_with_too_many_flows_fills_only_his_own_share() {
             assert_eq!(error, 0);
             let sockets = (0..SOCKETS).map(|_| {
                 let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-                for n in 0..PER_SOCKET as u32 {
-                    // pending: nothing is sent
-                    socket
-                        .connect((Ipv4Addr::from_bits(0x7f01_0000 + n), 9))
-                        .unwrap();
-                }
+                name(&socket, 0, PER_SOCKET);
                 socket
             });
             let sockets: Vec<UdpSocket> = sockets.collect();
@@ -199,9 +202,26 @@ fn user_with_too_many_flows_fills_only_his_own_share() {
         (flows.keys().count() < PER_SOCKET).then_some(())
     });
     send(4003);
+    // a socket's own limit: each further destination is lost once, and the bytes are kept
+    let many = UdpSocket::bind("127.0.0.1:0").unwrap();
+    name(&many, 0, PER_SOCKET);
+    for _ in 0..3 {
+        for n in 0..10 {
+            let to = Ipv4Addr::from_bits(0x7f02_0000 + n);
+            many.send_to(b"x", (to, 4004)).unwrap();
+        }
+    }
+    drop(many);
     assert_eq!(recorder.stop(), 0);
-    let ports = "SELECT dst_port FROM egress WHERE dst_port BETWEEN 4001 AND 4003 ORDER BY 1";
-    assert_eq!(sqlite3(&db, ports), [["4002"], ["4003"]]);
+    let pid = std::process::id();
+    let ports = format!(
+        "SELECT dst_port, tx_bytes FROM egress
+         WHERE pid = {pid} AND (dst_port BETWEEN 4001 AND 4004 OR dst_ip IS NULL) ORDER BY 1"
+    );
+    assert_eq!(
+        sqlite3(&db, &ports),
+        [["", "30"], ["4002", "1"], ["4003", "1"]]
+    );
     let lost = "SELECT kind, sum(lost) FROM gaps WHERE lost > 0 GROUP BY kind";
-    assert_eq!(sqlite3(&db, lost), [["flow", "3"]]);
+    assert_eq!(sqlite3(&db, lost), [["flow", "13"]]);
 }

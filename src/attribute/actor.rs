@@ -29,13 +29,16 @@ impl Attributor {
             Some(container) => Some(Rc::from(container.id.as_str())),
             None => cgroup.clone(),
         };
+        let contained = container.is_some() || owner.foreign;
         let requester = Rc::new(Requester {
             process: node.key,
             tid: owner.tid,
             group,
-            contained: container.is_some(),
+            contained,
+            on_host: !contained && Some(owner.netns) == self.host_netns,
             netns: owner.netns_cookie,
             uid: owner.uid,
+            account: self.accounts.of(owner.uid),
         });
         let surroundings = Surroundings { cgroup, container };
         let process = self.processes.identify(&node, owner, surroundings);
@@ -92,7 +95,10 @@ impl Attributor {
             return name.filter(is_own);
         }
         let from_file = match self.settings.procfs {
-            true => self.hosts.name(owner, dst.ip, ns),
+            true => {
+                let account = actor.requester.account;
+                self.hosts.name(owner, account, dst.ip, ns)
+            }
             false => None,
         };
         from_file.or(name)

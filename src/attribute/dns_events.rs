@@ -32,9 +32,10 @@ impl Attributor {
             }
             return;
         };
-        let complete = self
-            .streams
-            .segment(dns.cookie, dns.ingress, segment, &dns.payload);
+        let account = self.accounts.of(dns.owner.uid);
+        let complete =
+            self.streams
+                .segment(account, dns.cookie, dns.ingress, segment, &dns.payload);
         for bytes in &complete {
             let packet = DnsPacket {
                 dns,
@@ -116,7 +117,11 @@ impl Attributor {
                 lookup.rcode = Some(message.rcode.clone());
                 lookup.latency_us = Some((packet.ns.saturating_sub(query.ns) / 1000) as i64);
                 lookup.answers = message.answers.iter().map(resource_record).collect();
-                out.push(Record::Lookup(lookup));
+                let account = query.requester.account;
+                let lookup = self
+                    .stored
+                    .admit(lookup, message.left_out, account, packet.ns);
+                out.extend(lookup.map(Record::Lookup));
             }
         }
     }
@@ -152,13 +157,18 @@ impl Attributor {
                 .collect(),
             times: 1,
         };
-        out.extend(self.repeats.add(lookup, packet.ns).map(Record::Lookup));
+        let account = actor.requester.account;
+        let single = self.repeats.add(lookup, account, packet.ns);
+        let stored = single.and_then(|l| self.stored.admit(l, 0, account, packet.ns));
+        out.extend(stored.map(Record::Lookup));
     }
 
     pub(super) fn unanswered(&mut self, queries: Vec<PendingQuery>, out: &mut Vec<Record>) {
         for query in queries.iter().filter(|query| query.recorded) {
             let lookup = self.lookup(query, LookupStatus::Unanswered);
-            out.push(Record::Lookup(lookup));
+            let account = query.requester.account;
+            let stored = self.stored.admit(lookup, 0, account, query.ns);
+            out.extend(stored.map(Record::Lookup));
         }
     }
 

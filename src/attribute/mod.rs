@@ -2,7 +2,9 @@
 //! in order; out go [`Record`]s for the sinks. It knows neither BPF nor SQL. Nothing in it
 //! fails: what can't be found out stays unknown.
 
+mod accounts;
 mod actor;
+mod allowance;
 mod connections;
 pub mod container;
 pub mod dns;
@@ -10,17 +12,20 @@ mod dns_events;
 mod filter;
 pub mod naming;
 mod process;
-mod regular_file;
+mod shares;
 mod users;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use crate::capture::adopt::{Kind, OpenSocket};
 use crate::capture::event::{Event, EventKind, FlowEnd};
-use crate::model::Record;
+use crate::file_reader::FileReader;
+use crate::model::{Loss, Record};
+use accounts::Accounts;
 use connections::{Connections, Moment};
 use container::{CgroupPaths, Containers};
-use dns::{PendingQueries, RepeatCoalescer, Streams};
+use dns::{PendingQueries, RepeatCoalescer, StoredLookups, Streams};
 use naming::{HostsFiles, NameTable, Resolvers};
 use process::{ProcessOptions, Processes};
 
@@ -42,6 +47,8 @@ pub struct Settings {
     pub dns_ports: Vec<u16>,
     /// Directory of the topmost visible cgroup.
     pub cgroup_root: PathBuf,
+    /// Reads the files that users may have chosen; without it they are not read.
+    pub files: Option<FileReader>,
 }
 
 pub struct Attributor {
@@ -56,12 +63,17 @@ pub struct Attributor {
     connections: Connections,
     resolvers: Resolvers,
     hosts: HostsFiles,
+    accounts: Accounts,
+    /// Inode of the host's network namespace.
+    host_netns: Option<u32>,
     streams: Streams,
     repeats: RepeatCoalescer,
     /// When coalesced lookups were emitted last, nanoseconds since boot.
     repeats_emitted_ns: u64,
     /// Number of the last lookup.
     last_lookup: u64,
+    /// How much each user may have stored of lookups.
+    stored: StoredLookups,
 }
 
 /// How often a coalesced lookup is emitted again as it grows.
@@ -75,6 +87,7 @@ impl Attributor {
             no_args: settings.no_args,
         });
         processes.seed();
+        let hosts = HostsFiles::new(settings.files.clone());
         Attributor {
             names: NameTable::new(settings.max_names),
             cgroups: CgroupPaths::read(&settings.cgroup_root),
@@ -84,12 +97,15 @@ impl Attributor {
             processes,
             containers: Containers::start(),
             queries: PendingQueries::default(),
-            resolvers: Resolvers::default(),
-            hosts: HostsFiles::start(),
+            resolvers: Resolvers::new(host_netns()),
+            hosts,
+            accounts: Accounts::default(),
+            host_netns: host_netns(),
             streams: Streams::default(),
             repeats: RepeatCoalescer::default(),
             repeats_emitted_ns: 0,
             last_lookup: 0,
+            stored: StoredLookups::default(),
         }
     }
 
@@ -152,6 +168,7 @@ impl Attributor {
                 parent_start_ns,
                 creator,
                 session,
+                uid: _,
             } => {
                 let new = self.processes.fork(pid, start_ns, ppid, parent_start_ns);
                 if new {
@@ -161,7 +178,8 @@ impl Attributor {
             }
             EventKind::Exec(exec) => {
                 if self.settings.procfs {
-                    self.hosts.on_exec(&exec.owner);
+                    let account = self.accounts.of(exec.owner.uid);
+                    self.hosts.on_exec(&exec.owner, account);
                 }
                 self.processes.exec(exec);
             }
@@ -252,6 +270,11 @@ impl Attributor {
         out.extend(self.repeats.grown().into_iter().map(Record::Lookup));
     }
 
+    /// What has been left out since the beginning: more than its user's share.
+    pub fn lost(&self) -> impl Iterator<Item = (Loss, u64)> + use<> {
+        self.stored.lost()
+    }
+
     fn flow_ended(&mut self, end: &FlowEnd, out: &mut Vec<Record>) {
         let abandoned = self.queries.abandoned(end.key.cookie, Some(end.key.dst));
         self.unanswered(abandoned, out);
@@ -274,4 +297,10 @@ impl Attributor {
     fn wall(&self, ns: u64) -> i64 {
         ns as i64 + self.clock_offset_ns
     }
+}
+
+/// That of the first process, as /proc shows it.
+fn host_netns() -> Option<u32> {
+    let namespace = std::fs::metadata("/proc/1/ns/net").ok()?;
+    Some(namespace.ino() as u32)
 }

@@ -40,6 +40,14 @@ fn parse(passwd: &str) -> HashMap<u32, String> {
     names
 }
 
+/// The id of a user name.
+pub fn id(name: &str) -> Option<u32> {
+    let passwd = fs::read_to_string(PASSWD).ok()?;
+    let of_name = |line: &str| line.split(':').next() == Some(name);
+    let line = passwd.lines().find(|line| of_name(line))?;
+    line.split(':').nth(2)?.parse().ok()
+}
+
 /// The home directory of a user id.
 pub fn home(uid: u32) -> Option<PathBuf> {
     let passwd = fs::read_to_string(PASSWD).ok()?;

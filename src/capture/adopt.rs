@@ -162,9 +162,14 @@ fn max(size: types::egrets_size) -> u32 {
 /// descriptor. A process that has exited meanwhile needs none.
 fn make_cookie(raw: &types::egrets_open_sock) {
     let read_cookie = || -> Option<u64> {
-        let pid = Pid::from_raw(raw.owner.tgid as i32)?;
-        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-        let copy = pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()?;
+        let copy_from = |pid: u32, flags| {
+            let process = pidfd_open(Pid::from_raw(pid as i32)?, flags).ok()?;
+            pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()
+        };
+        // The first thread may have ended. PIDFD_THREAD: Linux 6.9.
+        let thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
+        let copy = copy_from(raw.owner.tgid, PidfdFlags::empty())
+            .or_else(|| copy_from(raw.owner.tid, thread))?;
         let stat = rustix::fs::fstat(&copy).ok()?;
         (stat.st_ino == raw.inode)
             .then(|| rustix::net::sockopt::socket_cookie(copy.as_fd()).ok())
@@ -247,6 +252,8 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
         netns: owner.netns,
         mntns_id: owner.mntns.id,
         mntns: owner.mntns.inode,
+        foreign: owner.foreign.into(),
+        pad: 0,
         comm,
     }
 }
@@ -291,6 +298,8 @@ mod tests {
                 uid: 8,
                 netns: 9,
                 mntns: 10,
+                foreign: 1,
+                pad: 0,
                 login_uid,
                 comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
             };

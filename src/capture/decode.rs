@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use super::event::*;
 use super::skel::types;
-use crate::model::{Endpoint, Protocol, unmapped};
+use crate::model::{Endpoint, ExeFile, ExeView, Protocol, unmapped};
 
 macro_rules! plain {
     ($($name:ident),*) => {$(
@@ -77,6 +77,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 parent_start_ns: r.parent_start_ns,
                 creator: (r.creator_tgid, r.creator_start_ns),
                 session: r.session,
+                uid: r.uid,
             }
         }
         raw_kind::EGRETS_EXEC => EventKind::Exec(exec(bytes)?),
@@ -210,6 +211,7 @@ pub fn owner(o: &types::egrets_owner) -> Owner {
             id: o.mntns_id,
             inode: o.mntns,
         },
+        foreign: o.foreign != 0,
         comm: text(comm),
     }
 }
@@ -320,10 +322,53 @@ fn exec(bytes: &[u8]) -> Result<Exec, Unreadable> {
         ppid: r.parent_tgid,
         parent_start_ns: r.parent_start_ns,
         session: r.session,
-        exe: path_of(exe),
+        exe: exe_path(&r, exe),
+        exe_file: exe_file(&r),
         argv: arguments(argv),
         argv_cut: r.argv_total.saturating_sub(r.argv_len),
     })
+}
+
+/// As /proc/PID/exe shows it, but for a deleted file's mark and for the `…` of a path whose
+/// beginning is missing.
+fn exe_path(exec: &types::egrets_exec, names: &[u8]) -> Option<String> {
+    let path = path_of(names)?;
+    let is_cut = exec.exe_flags & types::egrets_exe_flag::EGRETS_EXE_CUT.0 as u8 != 0;
+    Some(match exe_view(exec.exe_view) {
+        Some(ExeView::Memory) => format!("{path} (deleted)"),
+        _ if is_cut => format!("…{path}"),
+        _ => path,
+    })
+}
+
+fn exe_view(raw: u8) -> Option<ExeView> {
+    use types::egrets_exe_view as view;
+    match view(raw.into()) {
+        view::EGRETS_EXE_HOST => Some(ExeView::Host),
+        view::EGRETS_EXE_NAMESPACE => Some(ExeView::Namespace),
+        view::EGRETS_EXE_USER => Some(ExeView::UserNamespace),
+        view::EGRETS_EXE_DETACHED => Some(ExeView::Detached),
+        view::EGRETS_EXE_MEMORY => Some(ExeView::Memory),
+        _ => None,
+    }
+}
+
+fn exe_file(exec: &types::egrets_exec) -> ExeFile {
+    use types::egrets_exe_flag as flag;
+    let has = |bit: flag| exec.exe_flags & bit.0 as u8 != 0;
+    let is_known = exec.exe_ino != 0;
+    let deleted = has(flag::EGRETS_EXE_DELETED);
+    ExeFile {
+        view: exe_view(exec.exe_view).filter(|_| is_known),
+        deleted,
+        // MAJOR() and MINOR(), include/linux/kdev_t.h
+        device: is_known.then_some((exec.exe_dev >> 20, exec.exe_dev & 0xf_ffff)),
+        inode: is_known.then_some(exec.exe_ino),
+        root_only: is_known
+            && !deleted
+            && !has(flag::EGRETS_EXE_SHARED)
+            && !has(flag::EGRETS_EXE_CUT),
+    }
 }
 
 /// NUL-terminated components, the last one of the path first.

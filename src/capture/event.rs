@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
-use crate::model::{Endpoint, Protocol};
+use crate::model::{Endpoint, ExeFile, Protocol};
 
 /// Both fields are 0 if unknown: the process was exiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -18,6 +18,7 @@ pub struct MountNamespace {
 pub struct Owner {
     pub pid: u32,
     pub tid: u32,
+    /// The real user id.
     pub uid: u32,
     /// Audit's loginuid; None without a login.
     pub login_uid: Option<u32>,
@@ -30,6 +31,8 @@ pub struct Owner {
     pub netns: u32,
     pub netns_cookie: u64,
     pub mntns: MountNamespace,
+    /// Its user or pid namespace is not the host's.
+    pub foreign: bool,
     pub comm: String,
 }
 
@@ -40,8 +43,9 @@ pub struct Exec {
     pub parent_start_ns: u64,
     /// Pid of the session leader, setsid(2).
     pub session: u32,
-    /// Absolute, below the process' own root.
+    /// From the root of its mount namespace; with `…` in place of a beginning that is not known.
     pub exe: Option<String>,
+    pub exe_file: ExeFile,
     pub argv: Vec<String>,
     /// Bytes of argv that were cut.
     pub argv_cut: u32,
@@ -192,6 +196,8 @@ pub enum EventKind {
         creator: (u32, u64),
         /// As [`Exec::session`].
         session: u32,
+        /// As [`Owner::uid`].
+        uid: u32,
     },
     Exec(Exec),
     Exit {

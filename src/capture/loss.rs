@@ -1,13 +1,7 @@
 //! What was lost, by kind: the counters of the BPF programs.
 
 use super::skel::types::egrets_kind;
-
-/// A kind of loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Loss {
-    pub kind: &'static str,
-    pub why: &'static str,
-}
+use crate::model::Loss;
 
 const RING_FULL: &str = "ring buffer full";
 const RING_OR_SHARE_FULL: &str =
@@ -55,7 +49,7 @@ pub(super) const LOSS_KINDS: [(egrets_kind, Loss); egrets_kind::EGRETS_KINDS.0 a
     loss(
         egrets_kind::EGRETS_DNS_BUDGET,
         "dns_budget",
-        "too much DNS on one socket",
+        "too much DNS of one socket or user",
     ),
 ];
 

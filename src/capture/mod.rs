@@ -28,6 +28,7 @@ use anyhow::Result;
 use libbpf_rs::Link;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::model::Loss;
 use counters::Counters;
 use event::{Event, EventKind};
 use hooks::HookReport;
@@ -36,7 +37,6 @@ use ring::Ring;
 use tables::Tables;
 
 pub use hooks::HookSet;
-pub use loss::Loss;
 pub use ring::Drained;
 /// The C types of bpf/egrets.h.
 #[doc(hidden)]

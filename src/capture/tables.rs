@@ -10,7 +10,7 @@ use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut};
 use super::event::{FlowEnd, FlowKey};
 use super::skel::{EgretsSkel, types};
 use super::{decode, hooks, loss};
-use crate::model::{Protocol, mapped};
+use crate::model::{Loss, Protocol, mapped};
 
 /// ROOT_PART and USER_PART of bpf/share.h.
 const ROOT_PART: u32 = 2;
@@ -202,7 +202,7 @@ impl Tables {
     }
 
     /// Losses since the programs were loaded.
-    pub fn losses(&self) -> Vec<(loss::Loss, u64)> {
+    pub fn losses(&self) -> Vec<(Loss, u64)> {
         let Some(bss) = self.skel.maps.bss_data.as_deref() else {
             return Vec::new();
         };

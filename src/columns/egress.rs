@@ -1,7 +1,7 @@
 //! The view `egress`.
 
 use super::{ColumnDef, RowContext, connection, process, sql};
-use crate::model::{Container, Process, dst_scope, errno_name};
+use crate::model::{Container, ExeView, Process, dst_scope, errno_name};
 use crate::when::iso;
 
 const AS_EXE: &str = "as `exe`";
@@ -38,7 +38,11 @@ pub const EGRESS: &[ColumnDef] = &[
         .doc("short name of the process (of its main thread), 15 bytes at most"),
     process("exe", "text", |p, _| p.exe.as_deref().into())
         .stored()
-        .doc("path of the executable, as the process sees it")
+        .doc(
+            "path of the executable from the root of the mount namespace that its mount is in; \
+             `exe_view` tells which one. It begins with `…/` where its beginning is not known, and \
+             is `/memfd:NAME (deleted)` for a program that was run from memory",
+        )
         .null("not known: the start of the process was not seen, and it ended before it could be looked up"),
     process("cmdline", "text", |p, _| p.cmdline.as_deref().into())
         .stored()
@@ -49,7 +53,10 @@ pub const EGRESS: &[ColumnDef] = &[
         .null("as `exe`; kernel threads"),
     process("uid", "integer", |p, _| p.uid.into())
         .stored()
-        .doc("user id, in the initial user namespace"),
+        .doc(
+            "real user id, in the initial user namespace: of the user who started it, whose rights \
+             a set-user-ID program may change",
+        ),
     process("user", "text", |p, _| p.user.as_deref().into())
         .stored()
         .doc("its name in `/etc/passwd`")
@@ -294,4 +301,32 @@ pub const EGRESS: &[ColumnDef] = &[
     .updated()
     .doc("payload received, likewise")
     .null("as `total_tx_bytes`"),
+    process("exe_view", "text", |p, _| p.exe_file.view.map(ExeView::as_str).into())
+        .stored()
+        .doc(
+            "where the path `exe` holds: `host`, the mount namespace of the host's first process; \
+             `namespace`, another one that a privileged process created, such as a container's; \
+             `user_namespace`, one that any user can create, with any file at any path; \
+             `detached`, none; `memory`, a program without a file",
+        )
+        .null(AS_EXE),
+    process("exe_deleted", "integer", |p, _| {
+        p.exe_file.view.map(|_| i64::from(p.exe_file.deleted)).into()
+    })
+    .stored()
+    .doc("1: when the process was first seen, the file had been deleted or replaced; 0: not")
+    .null(AS_EXE),
+    process("exe_device", "text", |p, _| {
+        let device = p.exe_file.device;
+        device.map(|(major, minor)| format!("{major}:{minor}")).into()
+    })
+    .stored()
+    .doc("file system of the executable as `MAJOR:MINOR`, as `/proc/PID/mountinfo` shows it")
+    .null(AS_EXE),
+    process("exe_inode", "integer", |p, _| {
+        p.exe_file.inode.into()
+    })
+    .stored()
+    .doc("its inode number there")
+    .null(AS_EXE),
 ];

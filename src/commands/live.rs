@@ -8,13 +8,19 @@ use crate::attribute::Settings;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::LiveArgs;
+use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::print::{LineFormat, Printer};
 use crate::privileges::{self, CapabilitySet};
 
 /// How attribution works in this run; `only_tracked` limits it to one process and its
 /// descendants.
-pub fn settings(args: &LiveArgs, capture: &Capture, only_tracked: bool) -> Settings {
+pub fn settings(
+    args: &LiveArgs,
+    capture: &Capture,
+    files: Option<FileReader>,
+    only_tracked: bool,
+) -> Settings {
     Settings {
         max_names: args.max_names,
         exclude: args.exclude.clone(),
@@ -23,6 +29,19 @@ pub fn settings(args: &LiveArgs, capture: &Capture, only_tracked: bool) -> Setti
         no_args: args.no_args,
         dns_ports: capture.dns_ports.clone(),
         cgroup_root: capture.cgroup_root(),
+        files,
+    }
+}
+
+/// The process that reads users' files. It takes over the capabilities that this one has now, so
+/// it starts first.
+pub fn file_reader() -> Option<FileReader> {
+    match FileReader::start() {
+        Ok(reader) => Some(reader),
+        Err(e) => {
+            log::warn!("names in /etc/hosts are not known: {e:#}");
+            None
+        }
     }
 }
 

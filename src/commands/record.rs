@@ -39,6 +39,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         group: args.group.as_deref().map(store::group_id).transpose()?,
         own_directory: args.db.db.is_none(),
     };
+    let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
     // Now, while egrets has the privileges that it takes.
     let command = match around_command {
@@ -59,7 +60,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         sinks.push(Box::new(live::printer(args.json, start_ts, run)));
     }
     let hook_set = capture.hook_set;
-    let settings = live::settings(&args.live, &capture, around_command);
+    let settings = live::settings(&args.live, &capture, files, around_command);
     let mut pipeline = Pipeline::new(capture, settings, sinks);
     if let Some(command) = command {
         return record_command(pipeline, command, args, &path, &signals);

@@ -17,6 +17,7 @@ pub fn process(comm: &str) -> Process {
         ppid: Some(1),
         parent_comm: Some("bash".into()),
         comm: comm.into(),
+        exe_file: Default::default(),
         exe: Some("/usr/bin/curl".into()),
         cmdline: None,
         uid: 0,

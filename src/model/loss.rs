@@ -1,5 +1,12 @@
 //! What was not recorded.
 
+/// A kind of loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Loss {
+    pub kind: &'static str,
+    pub why: &'static str,
+}
+
 /// Events that were lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {

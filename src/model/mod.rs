@@ -21,9 +21,9 @@ pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
 pub use container::{Container, ContainerDetails, ContainerTable, ContainerUpdate, Details};
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
-pub use loss::Gap;
+pub use loss::{Gap, Loss};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
-pub use process::{Ancestor, Process};
+pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
 

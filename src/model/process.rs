@@ -19,8 +19,9 @@ pub struct Process {
     /// The thread group leader's.
     pub comm: String,
     pub exe: Option<String>,
+    pub exe_file: ExeFile,
     pub cmdline: Option<String>,
-    /// As the initial user namespace sees it.
+    /// The real user id, as the initial user namespace sees it.
     pub uid: u32,
     pub user: Option<String>,
     pub cgroup: Option<String>,
@@ -35,6 +36,47 @@ pub struct Process {
     pub parent: Option<Rc<Ancestor>>,
     /// Pid of its session leader, setsid(2).
     pub session: Option<u32>,
+}
+
+/// What is known of an executable besides its path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExeFile {
+    pub view: Option<ExeView>,
+    /// Deleted or replaced: its path leads to another file, or to none.
+    pub deleted: bool,
+    /// Of its file system, major and minor.
+    pub device: Option<(u32, u32)>,
+    pub inode: Option<u64>,
+    /// Only root can change the file, or put another one at its path in that view.
+    pub root_only: bool,
+}
+
+/// Where an executable's path holds. A process chooses its root directory, and any user can
+/// create a mount namespace, in which any file may be at any path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExeView {
+    /// The mount namespace of the host's first process.
+    Host,
+    /// Another one that a privileged process created, such as a container's.
+    Namespace,
+    /// One that belongs to a user namespace other than the initial one.
+    UserNamespace,
+    /// None: the mount was removed lazily, or never mounted.
+    Detached,
+    /// A memfd, which has no path.
+    Memory,
+}
+
+impl ExeView {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ExeView::Host => "host",
+            ExeView::Namespace => "namespace",
+            ExeView::UserNamespace => "user_namespace",
+            ExeView::Detached => "detached",
+            ExeView::Memory => "memory",
+        }
+    }
 }
 
 /// A program that started others: a process between two execs.

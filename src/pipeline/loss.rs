@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::clock;
-use crate::capture::Loss;
-use crate::model::Gap;
+use crate::model::{Gap, Loss};
 
 pub struct LossCounters {
     reported: HashMap<Loss, u64>,

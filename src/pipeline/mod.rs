@@ -177,7 +177,9 @@ impl Pipeline {
     }
 
     fn deliver(&mut self) -> Result<()> {
-        for gap in self.losses.gaps(self.capture.lost()) {
+        let mut lost = self.capture.lost();
+        lost.extend(self.attributor.lost());
+        for gap in self.losses.gaps(lost) {
             log::warn!("{} {} events lost: {}", gap.lost, gap.kind, gap.why);
             self.totals.lost += gap.lost;
             self.records.push(Record::Gap(gap));

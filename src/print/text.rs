@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use super::{Context, outer};
 use crate::model::{
-    Connection, ContainerDetails, Lookup, LookupStatus, Outcome, Progress, Record, errno_name,
+    Connection, ContainerDetails, ExeFile, ExeView, Lookup, LookupStatus, Outcome, Progress,
+    Record, errno_name,
 };
 use crate::text::printable;
 
@@ -102,7 +103,15 @@ fn opened(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<
         .optional("container.outer", outer)
         .optional("direction", c.inbound.then_some("in"))
         .optional("first_hop", c.first_hop)
+        .optional("exe_view", unproved_view(&p.exe_file))
+        .optional("exe_deleted", p.exe_file.deleted.then_some("yes"))
         .end(out)
+}
+
+/// The view of an executable whose path says little: any user can make it up.
+fn unproved_view(exe: &ExeFile) -> Option<&'static str> {
+    let view = exe.view?;
+    (!matches!(view, ExeView::Host | ExeView::Namespace)).then(|| view.as_str())
 }
 
 /// An address, with its port if it has one.

@@ -83,6 +83,10 @@ impl Coverage {
                 "{} of this span kept as totals only",
                 human::count(*n, "connection is", "connections are")
             ),
+            "dns_lookups" | "dns_records" => {
+                let one = kind.strip_prefix("dns_").unwrap_or(kind);
+                format!("{n} DNS {one} in this span not stored: more than a user's share")
+            }
             kind => {
                 let (one, many) = (format!("{kind} event"), format!("{kind} events"));
                 format!("{} lost in this span", human::count(*n, &one, &many))

@@ -58,10 +58,15 @@ impl Docker {
         let began = Instant::now();
         while !self.cli(&["info"]).output().unwrap().status.success() {
             let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
-            let ended = self.daemon.0.try_wait().unwrap();
-            assert_eq!(ended, None, "dockerd ended:\n{log}");
+            if self.daemon.0.try_wait().unwrap().is_some() {
+                // It waits 15 s for its containerd, which an emulated machine may need longer for.
+                let slow = log.trim_end().ends_with("timeout waiting for containerd to start");
+                assert!(slow, "dockerd ended:\n{log}");
+                self.forget_containerd();
+                self.daemon = Guard(Docker::daemon(&self.dir, &self.net));
+            }
             assert!(
-                began.elapsed() < Duration::from_secs(120),
+                began.elapsed() < Duration::from_secs(300),
                 "dockerd does not come up:\n{log}"
             );
             thread::sleep(Duration::from_millis(100));
@@ -72,7 +77,11 @@ impl Docker {
     pub fn end_daemon(&mut self, signal: &str) {
         run("kill", &[signal, &self.daemon.0.id().to_string()]);
         self.daemon.0.wait().unwrap();
-        // Its containerd ends with it; the next daemon must not wait for that one.
+        self.forget_containerd();
+    }
+
+    /// It ends with its daemon; the next one must not wait for it.
+    fn forget_containerd(&self) {
         let _ = fs::remove_file(self.dir.path().join("exec/containerd/containerd.pid"));
     }
 

@@ -28,10 +28,12 @@ fn main() {
         ["udp-silent", ip, port] => udp_silent(ip, port),
         ["loop", ip, port, count] => connects(ip, port, number(count)),
         ["drip", ip, port] => drip(ip, port),
+        ["thread", host, port] => thread(host, port),
+        ["memory", host, port] => memory(host, port),
         ["try", way, ip, port] => attempt(way, ip, port),
         _ => {
             eprintln!(
-                "usage: dial tcp|get|child|fork|hold|later|wait HOST PORT | stale HOST PORT SECONDS | each FROM TO PORT | udp|udp-to IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT"
+                "usage: dial tcp|memory|thread|get|child|fork|hold|later|wait HOST PORT | stale HOST PORT SECONDS | each FROM TO PORT | udp|udp-to IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT"
             );
             exit(2);
         }
@@ -57,6 +59,36 @@ fn resolve(host: &str, port: &str) -> std::io::Result<SocketAddr> {
 }
 
 /// Resolves a name and connects within microseconds.
+/// Connects from a thread, and again at the end of the standard input, when the first thread has
+/// ended.
+fn thread(host: &str, port: &str) -> std::io::Result<()> {
+    let (host, port) = (host.to_string(), port.to_string());
+    std::thread::spawn(move || {
+        let mut held = TcpStream::connect(format!("{host}:{port}")).expect("no listener");
+        held.write_all(b"old").expect("not sent");
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        let _ = tcp(&host, &port);
+        exit(0);
+    });
+    // SAFETY: ends this thread alone; nothing on its stack is used by the other one.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("the thread has ended");
+}
+
+/// The same from memory: a copy of this program that has no file.
+fn memory(host: &str, port: &str) -> std::io::Result<()> {
+    let copy = rustix::fs::memfd_create("payload", rustix::fs::MemfdFlags::empty())?;
+    std::io::copy(
+        &mut std::fs::File::open("/proc/self/exe")?,
+        &mut std::fs::File::from(copy.try_clone()?),
+    )?;
+    let program = format!("/proc/self/fd/{}", copy.as_raw_fd());
+    let error = std::os::unix::process::CommandExt::exec(
+        Command::new(program).arg("tcp").arg(host).arg(port),
+    );
+    Err(error)
+}
+
 fn tcp(host: &str, port: &str) -> std::io::Result<()> {
     TcpStream::connect(resolve(host, port)?).map(drop)
 }

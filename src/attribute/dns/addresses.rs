@@ -12,8 +12,15 @@ const MAX_ALIASES: usize = 16;
 /// that many.
 const MAX_ADDRESSES: usize = 1024;
 
+/// The class of the Internet. Names of other classes are names of something else.
+const IN: u16 = 1;
+
 /// The addresses of the name in the question, through at most [`MAX_ALIASES`] aliases.
 pub fn addresses(question: &DnsQuestion, answers: &[ParsedRecord]) -> Vec<IpAddr> {
+    if question.class != IN {
+        return Vec::new();
+    }
+    let answers: Vec<&ParsedRecord> = answers.iter().filter(|r| r.class == IN).collect();
     let mut names = vec![question.name.clone()];
     let mut i = 0;
     while let Some(at) = names.get(i).cloned() {
@@ -72,6 +79,22 @@ mod tests {
         .unwrap();
         let found = addresses(m.question().unwrap(), &m.answers);
         assert_eq!(found, ["192.0.2.3".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn other_classes_name_nothing() {
+        let bytes = answer(vec![("www.example.com", a([192, 0, 2, 3]))]);
+        let mut m = parse(&bytes).unwrap();
+        let chaos = DnsQuestion {
+            class: 3,
+            ..m.question().unwrap().clone()
+        };
+        assert_eq!(addresses(&chaos, &m.answers), Vec::<IpAddr>::new());
+        m.answers[0].class = 3;
+        assert_eq!(
+            addresses(m.question().unwrap(), &m.answers),
+            Vec::<IpAddr>::new()
+        );
     }
 
     #[test]

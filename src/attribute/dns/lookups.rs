@@ -30,7 +30,7 @@ pub struct PendingQuery {
 /// A resolver retries after 5 seconds (resolv.conf(5)). A query without an answer after two
 /// tries is unanswered, and an answer after that unsolicited.
 const TIMEOUT_NS: u64 = 10_000_000_000;
-/// Pending queries. Beyond that the oldest are given up.
+/// Pending queries. Beyond that, the user with the most of them gives up the oldest.
 const MAX_PENDING: usize = 65_536;
 /// Pending queries of one socket: each message is compared with all of them. A resolver with
 /// thousands of queries has thousands of sockets (RFC 5452 section 9.2).
@@ -40,8 +40,8 @@ const MAX_PER_SOCKET: usize = 4096;
 pub struct PendingQueries {
     /// By socket cookie, each with its sequence number.
     by_socket: HashMap<u64, Vec<(u64, PendingQuery)>>,
-    /// Sequence number and cookie, the oldest first.
-    order: VecDeque<(u64, u64)>,
+    /// Sequence number and cookie, the oldest first, by who is accountable for the query.
+    order: HashMap<u32, VecDeque<(u64, u64)>>,
     next: u64,
     /// The oldest of sockets that had too many, for [`PendingQueries::expired`].
     given_up: Vec<PendingQuery>,
@@ -62,8 +62,9 @@ impl PendingQueries {
             let oldest = pending.drain(..MAX_PER_SOCKET / 2);
             self.given_up.extend(oldest.map(|(_, query)| query));
         }
+        let order = self.order.entry(query.requester.account).or_default();
+        order.push_back((self.next, cookie));
         pending.push((self.next, query));
-        self.order.push_back((self.next, cookie));
         self.next += 1;
         true
     }
@@ -109,21 +110,40 @@ impl PendingQueries {
     /// many.
     pub fn expired(&mut self, now_ns: u64) -> Vec<PendingQuery> {
         let mut gone = std::mem::take(&mut self.given_up);
-        while let Some(&(number, cookie)) = self.order.front() {
-            let found = self
-                .by_socket
-                .get(&cookie)
-                .and_then(|p| p.iter().find(|(n, _)| *n == number))
-                .map(|(_, query)| query.ns);
-            if let Some(ns) = found {
-                if now_ns.saturating_sub(ns) < TIMEOUT_NS && self.order.len() <= MAX_PENDING {
-                    break;
-                }
-                gone.extend(self.remove(cookie, number));
+        for account in self.order.keys().copied().collect::<Vec<_>>() {
+            while let Some((number, cookie)) = self.oldest(account)
+                && self.is_over(number, cookie, now_ns)
+            {
+                gone.extend(self.remove_oldest(account));
             }
-            self.order.pop_front();
+        }
+        while self.order.values().map(VecDeque::len).sum::<usize>() > MAX_PENDING
+            && let Some((account, _)) = self.order.iter().max_by_key(|(_, order)| order.len())
+        {
+            gone.extend(self.remove_oldest(*account));
         }
         gone
+    }
+
+    fn oldest(&self, account: u32) -> Option<(u64, u64)> {
+        self.order.get(&account)?.front().copied()
+    }
+
+    /// Whether a query was answered or has timed out.
+    fn is_over(&self, number: u64, cookie: u64, now_ns: u64) -> bool {
+        let pending = self.by_socket.get(&cookie);
+        let query = pending.and_then(|p| p.iter().find(|(n, _)| *n == number));
+        query.is_none_or(|(_, query)| now_ns.saturating_sub(query.ns) >= TIMEOUT_NS)
+    }
+
+    fn remove_oldest(&mut self, account: u32) -> Option<PendingQuery> {
+        let order = self.order.get_mut(&account)?;
+        let oldest = order.pop_front();
+        if order.is_empty() {
+            self.order.remove(&account);
+        }
+        let (number, cookie) = oldest?;
+        self.remove(cookie, number)
     }
 
     /// Takes all, at the end of the recording.
@@ -161,6 +181,7 @@ fn matches(message: &Message, server: Endpoint, query: &PendingQuery) -> bool {
     let from_llmnr_group = query.server.ip.is_multicast() && query.server.port == LLMNR;
     let from = query.server == server || from_llmnr_group && server.port == LLMNR;
     from && query.id == message.id
+        && message.opcode_is_query
         && match message.question() {
             Some(question) => *question == query.question,
             // Servers may omit it when they refuse.
@@ -205,8 +226,10 @@ mod tests {
             tid: 1,
             group: None,
             contained: false,
+            on_host: true,
             netns: 1,
             uid: 0,
+            account: 0,
         };
         PendingQuery {
             lookup: 1,
@@ -227,7 +250,9 @@ mod tests {
             response: true,
             rcode: rcode.into(),
             questions: question.into_iter().collect(),
+            opcode_is_query: true,
             answers: Vec::new(),
+            left_out: 0,
         }
     }
 
@@ -316,6 +341,37 @@ mod tests {
         }
         assert_eq!(l.drain().len(), 2 * MAX_PER_SOCKET);
         assert!(l.by_socket.is_empty() && l.order.is_empty());
+    }
+
+    #[test]
+    fn queries_of_one_user_give_up_none_of_another() {
+        let mut l = PendingQueries::default();
+        let of = |account, cookie| {
+            let query = query(7, "a.example", S);
+            let requester = Requester {
+                account,
+                ..(*query.requester).clone()
+            };
+            (
+                cookie,
+                PendingQuery {
+                    requester: requester.into(),
+                    ..query
+                },
+            )
+        };
+        let (cookie, victim) = of(1001, u64::MAX);
+        l.add(cookie, victim);
+        for i in 0..2 * MAX_PENDING as u64 {
+            let (cookie, query) = of(1000, i);
+            l.add(cookie, query);
+            if i % 1000 == 0 {
+                l.expired(S);
+            }
+        }
+        l.expired(S);
+        let good = message(7, Some(question("a.example")), "NOERROR");
+        assert_eq!(l.answered(u64::MAX, server(1), &good).len(), 1);
     }
 
     #[test]

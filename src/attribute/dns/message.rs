@@ -2,9 +2,11 @@
 //! trailing dot, unprintable bytes escaped as in RFC 1035 section 5.1. Pure; any bytes give a
 //! message or [`Malformed`].
 
-use simple_dns::{Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
+use std::borrow::Cow;
 
-use super::record_data::{RecordTarget, presentation};
+use simple_dns::{OPCODE, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
+
+use super::record_data::{DNAME, RecordTarget, presentation};
 use super::text::name;
 
 /// A message that breaks RFC 1035.
@@ -24,9 +26,12 @@ pub struct Message {
     /// QR: the message is an answer.
     pub response: bool,
     pub rcode: String,
+    pub opcode_is_query: bool,
     /// One, except in multicast DNS, which allows several (RFC 6762 section 5.3).
     pub questions: Vec<DnsQuestion>,
     pub answers: Vec<ParsedRecord>,
+    /// Records of the answer beyond [`MAX_RECORDS`], or with too much text.
+    pub left_out: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,6 +47,8 @@ pub struct DnsQuestion {
 pub struct ParsedRecord {
     pub name: String,
     pub rtype: String,
+    /// 1 for IN.
+    pub class: u16,
     /// In presentation form, unknown types in RFC 3597's.
     pub data: String,
     /// Seconds.
@@ -56,6 +63,8 @@ impl Message {
     }
 }
 
+/// Records read of one answer. No program tries that many addresses.
+pub const MAX_RECORDS: usize = 1024;
 /// Questions read of one message.
 const MAX_QUESTIONS: usize = 32;
 /// Characters of names and data read of one message. By compression, two bytes can mean a name
@@ -69,16 +78,17 @@ const MAX_POINTERS: u8 = 16;
 /// # Errors
 /// It breaks RFC 1035, or is compressed as no encoder does.
 pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
-    if has_long_chain(bytes) {
+    if has_long_chain(bytes) || !records_fit(bytes) {
         return Err(Malformed);
     }
-    let packet = Packet::parse(bytes)?;
+    let (bytes, beyond) = first_records(bytes);
+    let packet = Packet::parse(&bytes)?;
     let mut text = 0;
     let answers = packet.answers.iter().map(parsed).take_while(|record| {
         text += record.name.len() + record.data.len();
         text <= MAX_TEXT
     });
-    let answers = answers.collect();
+    let answers: Vec<ParsedRecord> = answers.collect();
     let questions = packet.questions.iter().take(MAX_QUESTIONS);
     let questions = questions.map(|q| DnsQuestion {
         name: name(&q.qname),
@@ -91,10 +101,74 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
     Ok(Message {
         id: packet.id(),
         response: packet.has_flags(PacketFlag::RESPONSE),
-        rcode: rcode(bytes),
+        rcode: rcode(&bytes),
+        opcode_is_query: packet.opcode() == OPCODE::StandardQuery,
+        left_out: beyond + packet.answers.len() - answers.len(),
         questions: questions.collect(),
         answers,
     })
+}
+
+/// The message without the records beyond [`MAX_RECORDS`], and how many of its answer those are:
+/// what nobody reads must cost nothing.
+fn first_records(bytes: &[u8]) -> (Cow<'_, [u8]>, usize) {
+    const ANSWERS: usize = 6;
+    const OTHER_SECTIONS: std::ops::Range<usize> = 8..12;
+    let answers = bytes.get(ANSWERS..ANSWERS + 2);
+    let answers = answers.map_or(0, |n| usize::from(u16::from_be_bytes([n[0], n[1]])));
+    if answers <= MAX_RECORDS || bytes.len() < OTHER_SECTIONS.end {
+        return (bytes.into(), 0);
+    }
+    let mut fewer = bytes.to_vec();
+    fewer[ANSWERS..ANSWERS + 2].copy_from_slice(&(MAX_RECORDS as u16).to_be_bytes());
+    fewer[OTHER_SECTIONS].fill(0);
+    (fewer.into(), answers - MAX_RECORDS)
+}
+
+/// Whether the addresses and names in the answer have a length that their type can have. Programs
+/// refuse a message in which they have not, and go on waiting; the library takes what is there.
+fn records_fit(bytes: &[u8]) -> bool {
+    const HEADER: usize = 12;
+    const TYPE_CLASS: usize = 4;
+    const TTL_LENGTH: usize = 6;
+    let short = |at: usize| {
+        let pair = bytes.get(at..at + 2)?;
+        Some(usize::from(u16::from_be_bytes([pair[0], pair[1]])))
+    };
+    let walk = || {
+        let mut at = HEADER;
+        for _ in 0..short(4)? {
+            at = after_name(bytes, at)? + TYPE_CLASS;
+        }
+        for _ in 0..short(6)? {
+            at = after_name(bytes, at)?;
+            let (rtype, length) = (short(at)?, short(at + TYPE_CLASS + 4)?);
+            let fits = match rtype {
+                1 => length == 4,              // A
+                28 => length == 16,            // AAAA
+                2 | 5 | 12 | 39 => length > 0, // NS, CNAME, PTR, DNAME
+                _ => true,
+            };
+            if !fits {
+                return Some(false);
+            }
+            at += TYPE_CLASS + TTL_LENGTH + length;
+        }
+        Some(true)
+    };
+    walk().unwrap_or(false)
+}
+
+/// Where the name at `at` ends, RFC 1035 section 4.1.4.
+fn after_name(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *bytes.get(at)? {
+            0 => return Some(at + 1),
+            length @ 1..0x40 => at += 1 + usize::from(length),
+            0xc0.. => return Some(at + 2),
+            _ => return None,
+        }
+    }
 }
 
 /// Whether compression pointers (RFC 1035 section 4.1.4) form a long chain, which each name at
@@ -146,6 +220,7 @@ fn qtype(qtype: QTYPE) -> String {
 
 fn rtype(t: TYPE) -> String {
     match t {
+        TYPE::Unknown(DNAME) => "DNAME".into(),
         TYPE::Unknown(n) => format!("TYPE{n}"),
         t => format!("{t:?}"),
     }
@@ -156,6 +231,7 @@ fn parsed(record: &ResourceRecord<'_>) -> ParsedRecord {
     ParsedRecord {
         name: name(&record.name),
         rtype: rtype(record.rdata.type_code()),
+        class: record.class as u16,
         data,
         ttl: record.ttl,
         target,
@@ -254,6 +330,31 @@ mod tests {
         fewer[7] -= 1;
         assert_eq!(parse(&fewer).unwrap().answers, parsed.answers[..1]);
         assert_eq!(parse(&[whole, vec![0xff; 500]].concat()).unwrap(), parsed);
+    }
+
+    #[test]
+    fn address_of_a_wrong_length_is_malformed() {
+        let whole = answer(vec![("www.example.com", a([192, 0, 2, 1]))]);
+        let length = whole.len() - 6;
+        for wrong in [0, 3, 5, 16] {
+            let mut bytes = whole[..length].to_vec();
+            bytes.extend([0, wrong]);
+            bytes.extend([1; 16].iter().take(usize::from(wrong)));
+            assert_eq!(parse(&bytes), Err(Malformed), "{wrong} bytes");
+        }
+    }
+
+    #[test]
+    fn records_beyond_the_limit_are_counted() {
+        let record = |i: u16| {
+            let [high, low] = i.to_be_bytes();
+            ("www.example.com", a([10, 0, high, low]))
+        };
+        let m = parse(&answer((0..2000).map(record).collect())).unwrap();
+        assert_eq!(
+            (m.answers.len(), m.left_out),
+            (MAX_RECORDS, 2000 - MAX_RECORDS)
+        );
     }
 
     #[test]

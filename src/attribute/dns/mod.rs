@@ -8,6 +8,7 @@ mod lookups;
 mod message;
 mod record_data;
 mod repeats;
+mod stored;
 mod stream;
 mod text;
 
@@ -16,4 +17,5 @@ pub use lookups::{PendingQueries, PendingQuery};
 pub use message::{DnsQuestion, Malformed, Message, ParsedRecord, parse};
 pub use record_data::RecordTarget;
 pub use repeats::{MAX_UNSOLICITED_RECORDS, RepeatCoalescer};
+pub use stored::StoredLookups;
 pub use stream::Streams;

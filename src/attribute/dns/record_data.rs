@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use simple_dns::rdata::{RData, SVCB, SVCParam};
-use simple_dns::{CLASS, Name, Packet, ResourceRecord};
+use simple_dns::{CLASS, Label, Name, Packet, ResourceRecord};
 
 use super::text::{escape, name};
 
@@ -50,7 +50,30 @@ pub fn presentation(rdata: &RData<'_>) -> (String, RecordTarget) {
         RData::TXT(txt) => plain(txt_strings(txt)),
         RData::HTTPS(https) => service(&https.0),
         RData::SVCB(svcb) => service(svcb),
+        RData::NULL(DNAME, data) => {
+            let target = uncompressed_name(data.get_data());
+            plain(target.unwrap_or_else(|| unknown(rdata)))
+        }
         other => plain(unknown(other)),
+    }
+}
+
+/// RFC 6672, which the library does not know.
+pub const DNAME: u16 = 39;
+
+/// A name that is the whole data, without compression (RFC 6672 section 2.5).
+fn uncompressed_name(mut data: &[u8]) -> Option<String> {
+    let mut labels = Vec::new();
+    loop {
+        let (length, rest) = data.split_first()?;
+        let (label, rest) = rest.split_at_checked(usize::from(*length))?;
+        if label.is_empty() {
+            return rest
+                .is_empty()
+                .then(|| name(&Name::new_with_labels(&labels)));
+        }
+        labels.push(Label::new(label).ok()?);
+        data = rest;
     }
 }
 
@@ -229,6 +252,11 @@ mod tests {
                 RData::HTTPS(HTTPS(svcb)),
                 "HTTPS",
                 "1 cdn.example.net port=8443 ipv4hint=192.0.2.9",
+            ),
+            (
+                RData::NULL(39, NULL::new(b"\x01b\x07Example\x00").unwrap().into_owned()),
+                "DNAME",
+                "b.example",
             ),
             (
                 RData::NULL(999, NULL::new(b"\x01\xff").unwrap().into_owned()),

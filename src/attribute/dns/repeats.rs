@@ -2,8 +2,7 @@
 //! forged answers by the hundred thousand: they must be visible without filling the disk. The
 //! first of each process and kind are lookups of their own, the others one lookup with a count.
 
-use hashlink::LruCache;
-
+use crate::attribute::shares::Shares;
 use crate::model::{Lookup, LookupStatus};
 
 /// Single lookups in each [`WINDOW_NS`].
@@ -26,27 +25,37 @@ struct Repeats {
 }
 
 pub struct RepeatCoalescer {
-    followed: LruCache<RepeatKey, Repeats>,
+    followed: Shares<RepeatKey, Repeats>,
+    /// Of those that are no longer followed.
+    evicted: Vec<Lookup>,
 }
 
 impl Default for RepeatCoalescer {
     fn default() -> Self {
         RepeatCoalescer {
-            followed: LruCache::new(MAX_FOLLOWED),
+            followed: Shares::new(MAX_FOLLOWED),
+            evicted: Vec::new(),
         }
     }
 }
 
 impl RepeatCoalescer {
-    /// Adds a message; returns it if it is to be emitted as a lookup of its own.
-    pub fn add(&mut self, lookup: Lookup, ns: u64) -> Option<Lookup> {
+    /// Adds a message; returns it if it is to be emitted as a lookup of its own. `account` is the
+    /// user whose share of those that are followed its process takes.
+    pub fn add(&mut self, lookup: Lookup, account: u32, ns: u64) -> Option<Lookup> {
         let key = (lookup.process.serial, lookup.status);
-        let repeats = self.followed.entry(key).or_insert_with(|| Repeats {
-            since_ns: ns,
-            single: 0,
-            coalesced: None,
-            grown: false,
-        });
+        if !self.followed.contains_key(&key) {
+            let first = Repeats {
+                since_ns: ns,
+                single: 0,
+                coalesced: None,
+                grown: false,
+            };
+            let evicted = self.followed.insert(account, key, first).into_iter();
+            let grown = evicted.filter(|repeats| repeats.grown);
+            self.evicted.extend(grown.filter_map(|r| r.coalesced));
+        }
+        let repeats = self.followed.get_mut(&key)?;
         if ns.saturating_sub(repeats.since_ns) >= WINDOW_NS && !repeats.grown {
             repeats.since_ns = ns;
             repeats.single = 0;
@@ -66,8 +75,8 @@ impl RepeatCoalescer {
 
     /// The coalesced lookups that have grown since the last call.
     pub fn grown(&mut self) -> Vec<Lookup> {
-        let mut lookups = Vec::new();
-        for (_, repeats) in self.followed.iter_mut().filter(|(_, r)| r.grown) {
+        let mut lookups = std::mem::take(&mut self.evicted);
+        for repeats in self.followed.values_mut().filter(|r| r.grown) {
             repeats.grown = false;
             lookups.extend(repeats.coalesced.clone());
         }
@@ -95,7 +104,7 @@ mod tests {
         let mut repeats = RepeatCoalescer::default();
         let (mut rows, mut sum) = (0, 0);
         for i in 0..100_000 {
-            if let Some(row) = repeats.add(forged(), i) {
+            if let Some(row) = repeats.add(forged(), 0, i) {
                 (rows, sum) = (rows + 1, sum + row.times);
             }
         }
@@ -109,11 +118,11 @@ mod tests {
     fn next_window_begins_with_single_lookups_again() {
         let mut repeats = RepeatCoalescer::default();
         for _ in 0..100 {
-            repeats.add(forged(), 1);
+            repeats.add(forged(), 0, 1);
         }
         repeats.grown();
-        assert!(repeats.add(forged(), WINDOW_NS).is_none());
+        assert!(repeats.add(forged(), 0, WINDOW_NS).is_none());
         assert_eq!(repeats.grown()[0].times, 85);
-        assert!(repeats.add(forged(), WINDOW_NS + 1).is_some());
+        assert!(repeats.add(forged(), 0, WINDOW_NS + 1).is_some());
     }
 }

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use hashlink::LruCache;
-
+use crate::attribute::shares::Shares;
 use crate::capture::event::Segment;
 
-/// Bytes kept for all connections. Beyond that the least recently used ones are forgotten.
+/// Bytes kept for all connections. Beyond that the user with the most of them loses the least
+/// recently used one.
 const MAX_HELD: usize = 8 << 20;
-/// Connections followed at once.
+/// Connections followed at once, likewise.
 const MAX_STREAMS: usize = 4096;
 /// Out-of-order bytes kept of one direction. A peer with more in flight will never fill the
 /// hole before them.
@@ -23,7 +23,7 @@ const SEGMENT_OVERHEAD: usize = 64;
 
 /// Connections to DNS servers, by socket cookie.
 pub struct Streams {
-    streams: LruCache<u64, Stream>,
+    streams: Shares<u64, Stream>,
     held: usize,
 }
 
@@ -53,26 +53,27 @@ struct StreamDirection {
 impl Default for Streams {
     fn default() -> Self {
         Streams {
-            streams: LruCache::new(MAX_STREAMS),
+            streams: Shares::new(MAX_STREAMS),
             held: 0,
         }
     }
 }
 
 impl Streams {
-    /// Adds a segment; returns the messages that it completes.
+    /// Adds a segment; returns the messages that it completes. `account` is the user whose share
+    /// the connection takes.
     pub fn segment(
         &mut self,
+        account: u32,
         cookie: u64,
         ingress: bool,
         at: Segment,
         bytes: &[u8],
     ) -> Vec<Vec<u8>> {
         if !self.streams.contains_key(&cookie) {
-            if self.streams.len() == MAX_STREAMS {
-                self.forget_oldest();
+            for gone in self.streams.insert(account, cookie, Stream::default()) {
+                self.held -= gone.held();
             }
-            self.streams.insert(cookie, Stream::default());
         }
         let Some(stream) = self.streams.get_mut(&cookie) else {
             return Vec::new();
@@ -86,9 +87,7 @@ impl Streams {
         other.next.get_or_insert(at.ack);
         let complete = half.push(at, bytes);
         self.held = self.held - before + stream.held();
-        while self.held > MAX_HELD && !self.streams.is_empty() {
-            self.forget_oldest();
-        }
+        while self.held > MAX_HELD && self.forget_oldest() {}
         complete
     }
 
@@ -111,10 +110,14 @@ impl Streams {
         }
     }
 
-    fn forget_oldest(&mut self) {
-        if let Some((_, stream)) = self.streams.remove_lru() {
-            self.held -= stream.held();
-        }
+    /// Forgets the least recently used stream of the user who has most bytes here.
+    fn forget_oldest(&mut self) -> bool {
+        let users = self.streams.users();
+        let held = users.map(|(user, streams)| (streams.map(Stream::held).sum::<usize>(), user));
+        let most = held.max().map(|(_, user)| user);
+        let oldest = most.and_then(|user| self.streams.evict_from(user));
+        self.held -= oldest.as_ref().map_or(0, Stream::held);
+        oldest.is_some()
     }
 }
 
@@ -225,7 +228,7 @@ mod tests {
             ack: 7,
             len: bytes.len() as u32,
         };
-        streams.segment(1, false, at, bytes)
+        streams.segment(0, 1, false, at, bytes)
     }
 
     #[test]
@@ -253,8 +256,8 @@ mod tests {
             ack: 0,
             len: part.len() as u32,
         };
-        assert!(streams.segment(1, true, at(12, early), early).is_empty());
-        let seen = streams.segment(1, true, at(7, late), late);
+        assert!(streams.segment(0, 1, true, at(12, early), early).is_empty());
+        let seen = streams.segment(0, 1, true, at(7, late), late);
         assert_eq!(seen, [b"one", b"two"]);
     }
 
@@ -277,7 +280,7 @@ mod tests {
         let begun = std::time::Instant::now();
         for i in 0..100_000 {
             push(&mut streams, 2 + i, &[1]);
-            let kept = streams.streams.get(&1).unwrap().queries.ahead.len();
+            let kept = streams.streams.get_mut(&1).unwrap().queries.ahead.len();
             assert!(kept <= MAX_AHEAD / SEGMENT_OVERHEAD, "{kept}");
         }
         assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
@@ -292,7 +295,7 @@ mod tests {
             ack: 0,
             len: 70_000,
         };
-        assert!(streams.segment(1, false, lost, &[]).is_empty());
+        assert!(streams.segment(0, 1, false, lost, &[]).is_empty());
         assert!(push(&mut streams, 3, &[2, 3]).is_empty());
     }
 
@@ -306,10 +309,11 @@ mod tests {
                 len: 60_000,
             };
             let bytes = [&[0xff, 0xff], &[0; 59_998][..]].concat();
-            streams.segment(cookie, false, at, &bytes);
+            streams.segment(0, cookie, false, at, &bytes);
             assert!(streams.held <= MAX_HELD);
         }
-        let held: usize = streams.streams.iter().map(|(_, s)| s.held()).sum();
+        let all = streams.streams.users().flat_map(|(_, s)| s);
+        let held: usize = all.map(Stream::held).sum();
         assert_eq!(streams.held, held);
         for cookie in 0..5_000 {
             streams.ended(cookie);
@@ -349,7 +353,7 @@ mod tests {
             let mut streams = Streams::default();
             for (seq, ingress, bytes) in segments {
                 let at = Segment { seq, ack: seq, len: bytes.len() as u32 };
-                streams.segment(u64::from(seq % 3), ingress, at, &bytes);
+                streams.segment(0, u64::from(seq % 3), ingress, at, &bytes);
             }
         }
     }

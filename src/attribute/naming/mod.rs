@@ -2,13 +2,11 @@
 //! name with its evidence, if there is one.
 
 mod hosts;
-mod hosts_file;
 mod names;
 mod requester;
 mod resolvers;
 
 pub use hosts::HostsFiles;
-pub use hosts_file::{HostsTable, parse as parse_hosts};
 pub use names::NameTable;
 pub use requester::{AcceptedAnswer, ProcessKey, Requester};
 pub use resolvers::Resolvers;

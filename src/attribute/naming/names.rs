@@ -4,7 +4,7 @@
 //! As an address of a shared host has many names, the table keeps the evidence: who sent the
 //! query, when, in which lookup.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -31,7 +31,14 @@ struct Candidate {
     used_by: Option<u32>,
 }
 
-/// Candidates for one address in one scope. Beyond that, the requester's user loses its oldest.
+impl Candidate {
+    fn account(&self) -> u32 {
+        self.answer.requester.account
+    }
+}
+
+/// Candidates for one address in one scope. Beyond that, the user with the most of them loses
+/// the oldest.
 const MAX_CANDIDATES: usize = 256;
 
 /// Cookie of network namespaces that had none yet when a socket older than the recording was
@@ -41,17 +48,31 @@ const UNKNOWN_NETNS: u64 = 0;
 /// How long a thread that sent a query is expected to take until it connects.
 const THREAD_TIMEOUT_NS: u64 = 5_000_000_000;
 
-/// All answers that can still name a connection, `cap` candidates at most.
+/// All answers that can still name a connection, `cap` candidates at most. Beyond that, the user
+/// with the most candidates loses those that were used least recently: no user can evict what
+/// another has.
 pub struct NameTable {
-    by_address: LruCache<(Scope, IpAddr), Vec<Candidate>>,
+    by_address: HashMap<Place, Vec<Candidate>>,
+    /// By [`Requester::account`].
+    users: HashMap<u32, Share>,
     size: usize,
     cap: usize,
+}
+
+type Place = (Scope, IpAddr);
+
+/// What the answers to one user have in the table.
+struct Share {
+    candidates: usize,
+    /// Where they are, by last use.
+    places: LruCache<Place, ()>,
 }
 
 impl NameTable {
     pub fn new(cap: usize) -> NameTable {
         NameTable {
-            by_address: LruCache::new_unbounded(),
+            by_address: HashMap::new(),
+            users: HashMap::new(),
             size: 0,
             cap: cap.max(1),
         }
@@ -73,15 +94,14 @@ impl NameTable {
                 self.insert((scope, *ip), &answer);
             }
         }
-        while self.size > self.cap
-            && let Some((_, candidates)) = self.by_address.remove_lru()
-        {
-            self.size -= candidates.len();
+        while self.size > self.cap {
+            self.evict();
         }
     }
 
-    fn insert(&mut self, key: (Scope, IpAddr), answer: &Rc<AcceptedAnswer>) {
-        let candidates = self.by_address.entry(key).or_insert_with(Vec::new);
+    fn insert(&mut self, place: Place, answer: &Rc<AcceptedAnswer>) {
+        let account = answer.requester.account;
+        let candidates = self.by_address.entry(place.clone()).or_default();
         // The same name from another user stays: other processes trust it.
         let older = candidates.iter().map(|c| &c.answer).position(|old| {
             old.host == answer.host
@@ -89,20 +109,68 @@ impl NameTable {
                 && old.requester.group == answer.requester.group
                 && old.trusted_resolver == answer.trusted_resolver
         });
-        if let Some(at) = older {
-            candidates.remove(at);
-            self.size -= 1;
-        } else if candidates.len() == MAX_CANDIDATES {
-            // A user with many names must not evict those of others.
-            let own = |c: &Candidate| c.answer.requester.uid == answer.requester.uid;
-            candidates.remove(candidates.iter().position(own).unwrap_or(0));
-            self.size -= 1;
-        }
+        let dropped = match older {
+            Some(at) => Some(candidates.remove(at)),
+            None if candidates.len() == MAX_CANDIDATES => {
+                let most = largest_share(candidates, account);
+                let at = candidates.iter().position(|c| c.account() == most);
+                Some(candidates.remove(at.unwrap_or(0)))
+            }
+            None => None,
+        };
         candidates.push(Candidate {
             answer: Rc::clone(answer),
             used_by: None,
         });
+        if let Some(dropped) = dropped {
+            let of = dropped.account();
+            let others = candidates.iter().any(|c| c.account() == of);
+            self.forget(of, 1, (!others).then_some(&place));
+        }
         self.size += 1;
+        let share = self.users.entry(account).or_insert_with(|| Share {
+            candidates: 0,
+            places: LruCache::new_unbounded(),
+        });
+        share.candidates += 1;
+        share.places.insert(place, ());
+    }
+
+    /// Evicts the candidates of the user with the most of them, from the place where they were
+    /// used least recently.
+    fn evict(&mut self) {
+        let largest = self.users.iter_mut().max_by_key(|(_, s)| s.candidates);
+        let Some((account, share)) = largest else {
+            return;
+        };
+        let account = *account;
+        let Some((place, ())) = share.places.remove_lru() else {
+            return;
+        };
+        let mut evicted = 0;
+        if let Some(candidates) = self.by_address.get_mut(&place) {
+            let before = candidates.len();
+            candidates.retain(|c| c.account() != account);
+            evicted = before - candidates.len();
+            if candidates.is_empty() {
+                self.by_address.remove(&place);
+            }
+        }
+        self.forget(account, evicted, None);
+    }
+
+    /// Counts candidates of a user that are gone, and the place where they were the last.
+    fn forget(&mut self, account: u32, candidates: usize, place: Option<&Place>) {
+        self.size -= candidates;
+        if let Some(share) = self.users.get_mut(&account) {
+            share.candidates -= candidates;
+            if let Some(place) = place {
+                share.places.remove(place);
+            }
+            if share.candidates == 0 {
+                self.users.remove(&account);
+            }
+        }
     }
 
     /// The name of `dst` for a process that connects to it at `ns`.
@@ -148,7 +216,8 @@ impl NameTable {
         ns: u64,
     ) -> Option<Name> {
         let own = matches!(scope, Scope::Process(_));
-        let candidates = self.by_address.get_mut(&(scope, dst.ip))?;
+        let place = (scope, dst.ip);
+        let candidates = self.by_address.get_mut(&place)?;
         let counts = |answer: &AcceptedAnswer| {
             // A server that was queried for a name is not reached by that name.
             answer.ns <= ns && answer.server != dst && (own || answer.is_trusted_by(connecting))
@@ -164,6 +233,9 @@ impl NameTable {
         };
         let best = latest_first.get_mut(chosen)?;
         best.used_by = Some(connecting.tid);
+        if let Some(share) = self.users.get_mut(&best.account()) {
+            share.places.get(&place);
+        }
         let answer = Rc::clone(&best.answer);
         let mut seen: HashSet<&Rc<str>> = HashSet::from([&answer.host]);
         let rivals: Vec<&AcceptedAnswer> = latest_first
@@ -209,14 +281,27 @@ fn candidate_of_thread(latest_first: &[&mut Candidate], tid: u32, ns: u64) -> us
     }
 }
 
-/// The scopes in which an answer to this requester counts.
+/// The user with the most candidates, if `account` had one more.
+fn largest_share(candidates: &[Candidate], account: u32) -> u32 {
+    let mut counts = HashMap::from([(account, 1)]);
+    for candidate in candidates {
+        *counts.entry(candidate.account()).or_insert(0) += 1;
+    }
+    let most = counts.iter().max_by_key(|(id, n)| (**n, **id == account));
+    most.map_or(account, |(id, _)| *id)
+}
+
+/// The scopes in which an answer to this requester counts. That of the host is for processes in
+/// the host's own namespaces.
 fn scopes_of(requester: &Requester) -> impl Iterator<Item = Scope> + use<> {
+    let host = requester.on_host.then_some(Scope::Host);
     let group = requester.group.clone();
     let group = group.map(|group| Scope::Container(group, requester.netns));
     [Scope::Process(requester.process)]
         .into_iter()
         .chain(group)
-        .chain([Scope::Netns(requester.netns), Scope::Host])
+        .chain([Scope::Netns(requester.netns)])
+        .chain(host)
 }
 
 #[cfg(test)]

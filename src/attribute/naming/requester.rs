@@ -16,12 +16,16 @@ pub struct Requester {
     /// Id of its container, or path of its cgroup where it is in none. None in the root cgroup,
     /// which is no group: all processes may be in it.
     pub group: Option<Rc<str>>,
-    /// Whether `group` is a container.
+    /// It is in a container, or in another user or pid namespace than the host's.
     pub contained: bool,
+    /// It is in no container, and in the host's user, pid and network namespaces.
+    pub on_host: bool,
     /// Cookie of its network namespace.
     pub netns: u64,
     /// As the initial user namespace sees it.
     pub uid: u32,
+    /// The user whose share what it causes takes.
+    pub account: u32,
 }
 
 /// An answer that matched its query.
@@ -47,7 +51,8 @@ impl AcceptedAnswer {
     /// server that lies: only those count who could mislead that process anyway.
     pub fn is_trusted_by(&self, connecting: &Requester) -> bool {
         let requester = &self.requester;
-        let same_container = !requester.contained || requester.group == connecting.group;
+        let same_container =
+            !requester.contained || connecting.contained && requester.group == connecting.group;
         same_container
             && (self.trusted_resolver
                 || requester.uid == connecting.uid

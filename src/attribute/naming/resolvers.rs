@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use crate::model::Endpoint;
@@ -17,7 +16,6 @@ const REREAD: Duration = Duration::from_secs(10);
 /// The port that resolv.conf(5) implies. To serve on it takes a privilege.
 const DOMAIN: u16 = 53;
 
-#[derive(Default)]
 pub struct Resolvers {
     servers: HashSet<IpAddr>,
     host_netns: Option<u32>,
@@ -25,12 +23,20 @@ pub struct Resolvers {
 }
 
 impl Resolvers {
+    /// `host_netns` is the inode of the host's network namespace.
+    pub fn new(host_netns: Option<u32>) -> Resolvers {
+        Resolvers {
+            servers: HashSet::new(),
+            host_netns,
+            read_at: None,
+        }
+    }
+
     /// Whether `server`, queried in the network namespace `netns` (inode), is one of the host's.
     /// On other ports of its address, which for a stub is a loopback one, any user may serve.
     pub fn is_trusted(&mut self, server: Endpoint, netns: u32) -> bool {
         if self.read_at.is_none_or(|at| at.elapsed() > REREAD) {
             self.read_at = Some(Instant::now());
-            self.host_netns = fs::metadata("/proc/1/ns/net").ok().map(|m| m.ino() as u32);
             let texts = FILES.iter().filter_map(|f| fs::read_to_string(f).ok());
             self.servers = texts.flat_map(|t| nameservers(&t)).collect();
         }

@@ -36,6 +36,7 @@ impl Identities {
             parent_comm: node.parent.as_ref().map(|p| p.comm().to_string()),
             comm: owner.comm.clone(),
             exe: image.exe.clone(),
+            exe_file: image.exe_file.clone(),
             cmdline: image.cmdline.clone(),
             uid: owner.uid,
             user: self.users.name(owner.uid),

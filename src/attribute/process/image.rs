@@ -1,10 +1,13 @@
 //! The program that a process runs.
 
+use crate::model::ExeFile;
+
 /// What an exec changes, and a fork passes on.
 #[derive(Debug, Default)]
 pub struct Image {
     pub comm: String,
     pub exe: Option<String>,
+    pub exe_file: ExeFile,
     pub cmdline: Option<String>,
     /// The process' [`Owner::exec_id`](crate::capture::event::Owner::exec_id) since the exec;
     /// None where the rest is from /proc.

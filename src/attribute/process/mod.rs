@@ -6,6 +6,7 @@ mod identities;
 mod identity;
 mod image;
 mod node;
+mod proc_exe;
 mod proc_reader;
 mod table;
 

@@ -1,11 +1,14 @@
 //! Processes as /proc shows them.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use procfs::process as proc;
 
 use super::image::{Image, command_line};
+use super::proc_exe::{HostMounts, with_memory};
 use crate::attribute::naming::ProcessKey;
 use crate::capture::event::arguments;
 use crate::model::tick_ns;
@@ -13,12 +16,13 @@ use crate::model::tick_ns;
 /// Bytes kept of a command line, as in the kernel side.
 const ARGV_MAX: usize = 4096;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct ProcReader {
     /// Whether /proc shows the kernel side's pids.
-    pub available: bool,
+    available: bool,
     /// Keep no arguments.
     pub no_args: bool,
+    mounts: RefCell<HostMounts>,
 }
 
 /// A process in /proc.
@@ -30,6 +34,18 @@ pub struct ProcEntry {
 }
 
 impl ProcReader {
+    pub fn new(available: bool, no_args: bool) -> ProcReader {
+        let mounts = match available {
+            true => HostMounts::read(),
+            false => HostMounts::default(),
+        };
+        ProcReader {
+            available,
+            no_args,
+            mounts: RefCell::new(mounts),
+        }
+    }
+
     /// All processes, parents before children.
     pub fn all(&self) -> Vec<ProcEntry> {
         if !self.available {
@@ -38,14 +54,9 @@ impl ProcReader {
         let Ok(all) = proc::all_processes() else {
             return Vec::new();
         };
-        let mut found: Vec<_> = all
-            .flatten()
-            .filter_map(|p| Some((p.stat().ok()?, p)))
-            .collect();
-        found.sort_by_key(|(stat, _)| (stat.starttime, stat.pid));
-        let entries = found
-            .iter()
-            .map(|(stat, process)| self.entry(stat, process));
+        let mut found: Vec<_> = all.flatten().filter_map(|p| p.stat().ok()).collect();
+        found.sort_by_key(|stat| (stat.starttime, stat.pid));
+        let entries = found.iter().map(|stat| self.entry(stat));
         entries.collect()
     }
 
@@ -56,7 +67,7 @@ impl ProcReader {
         }
         let process = proc::Process::new(i32::try_from(pid).ok()?).ok()?;
         let stat = process.stat().ok()?;
-        Some(self.entry(&stat, &process))
+        Some(self.entry(&stat))
     }
 
     /// /proc/PID/cgroup.
@@ -67,16 +78,20 @@ impl ProcReader {
             .flatten()
     }
 
-    fn entry(&self, stat: &proc::Stat, process: &proc::Process) -> ProcEntry {
+    fn entry(&self, stat: &proc::Stat) -> ProcEntry {
         let pid = stat.pid as u32;
-        let (argv, cut) = read_argv(pid);
+        let dir = PathBuf::from(format!("/proc/{pid}"));
+        let (argv, cut) = read_argv(&dir);
+        let exe = self.mounts.borrow_mut().exe(&dir);
+        let (exe, exe_file) = exe.map_or_else(Default::default, |(path, file)| (Some(path), file));
         ProcEntry {
             key: (pid, ticks_to_ns(stat.starttime)),
             ppid: Some(stat.ppid as u32).filter(|ppid| *ppid != 0),
             session: u32::try_from(stat.session).unwrap_or_default(),
             image: Image {
                 comm: stat.comm.clone(),
-                exe: process.exe().ok().map(|p| p.to_string_lossy().into_owned()),
+                exe,
+                exe_file,
                 cmdline: command_line(&argv, cut, self.no_args),
                 exec_id: None,
             },
@@ -86,9 +101,9 @@ impl ProcReader {
 
 /// The arguments of a process, and whether they were truncated: the process may have written
 /// anything there, of any length.
-fn read_argv(pid: u32) -> (Vec<String>, bool) {
+fn read_argv(process: &Path) -> (Vec<String>, bool) {
     let mut bytes = Vec::new();
-    if let Ok(file) = fs::File::open(format!("/proc/{pid}/cmdline")) {
+    if let Ok(file) = fs::File::open(with_memory(process).join("cmdline")) {
         let _ = file.take(ARGV_MAX as u64 + 1).read_to_end(&mut bytes);
     }
     let cut = bytes.len() > ARGV_MAX;

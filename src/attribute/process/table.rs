@@ -45,10 +45,7 @@ impl Processes {
             running: HashMap::new(),
             ended: LruCache::new(MAX_ENDED),
             identities: Identities::default(),
-            proc: ProcReader {
-                available: options.procfs,
-                no_args: options.no_args,
-            },
+            proc: ProcReader::new(options.procfs, options.no_args),
             to_track: None,
         }
     }
@@ -95,7 +92,8 @@ impl Processes {
         node.session.set(exec.session);
         node.set_image(Rc::new(Image {
             comm: exec.owner.comm,
-            exe: exec.exe.or_else(|| node.image().exe.clone()),
+            exe: exec.exe,
+            exe_file: exec.exe_file,
             cmdline: command_line(&exec.argv, exec.argv_cut > 0, self.proc.no_args),
             exec_id: Some(exec.owner.exec_id),
         }));

@@ -251,6 +251,7 @@ fn configure(open: &mut skel::OpenEgretsSkel<'static>, options: &Options) -> Res
         .as_deref_mut()
         .context("the BPF object has no settings")?;
     rodata.self_tgid = own_pid()?;
+    rodata.host_mntns = host_mount_namespace().unwrap_or_default();
     rodata.wake_bytes = u64::from(ring_bytes / 4);
     rodata.route_seed = seed();
     let ports = DNS_PORTS.iter().chain(&options.dns_ports);
@@ -278,6 +279,21 @@ fn own_pid() -> Result<u32> {
     let initial = Namespace::Pid.is_initial();
     Ok(if initial { std::process::id() } else { 0 })
 }
+
+/// Inode number of the mount namespace of the host's first process, where /proc shows it.
+/// Without all of that process' capabilities, egrets may not look; kernel threads are in the
+/// same one.
+fn host_mount_namespace() -> Option<u32> {
+    if !Namespace::Pid.is_initial() {
+        return None;
+    }
+    let inode = |pid: u32| rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok();
+    let namespace = inode(1).or_else(|| inode(KTHREADD))?;
+    u32::try_from(namespace.st_ino).ok()
+}
+
+/// The kernel thread that starts the others: kernel/kthread.c.
+const KTHREADD: u32 = 2;
 
 /// Runs a program of a socket buffer once, on an empty packet that it does not look at.
 ///

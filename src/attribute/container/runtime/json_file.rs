@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::de::DeserializeOwned;
 
-use crate::attribute::regular_file;
+use crate::file_reader::regular_file;
 
 /// A config.json has about 30 KiB; no honest one comes near this.
 const MAX_FILE: u64 = 4 << 20;

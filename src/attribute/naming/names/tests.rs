@@ -8,8 +8,10 @@ fn requester(pid: u32, uid: u32) -> Requester {
         tid: pid,
         group: None,
         contained: false,
+        on_host: true,
         netns: 1,
         uid,
+        account: uid,
     }
 }
 
@@ -265,6 +267,44 @@ fn many_names_of_one_user_evict_no_other_users() {
     }
     let named = w.name(&requester(3, 0), "192.0.2.1", 3).unwrap();
     assert_eq!((named.0.as_str(), named.3), ("honest.example", 0));
+}
+
+#[test]
+fn flood_of_one_users_answers_evicts_no_other_users_names() {
+    let mut w = Scenario::new(1000);
+    let (victim, user) = (requester(1, 1001), requester(2, 1000));
+    w.answered(&victim, "bank.example", "93.184.216.34", 1);
+    for i in 0..5000u32 {
+        let at = std::net::Ipv4Addr::from(0x5000_0000 + i).to_string();
+        w.answered(&user, &format!("{}.lie.example", i / 80), &at, 2);
+        assert!(w.names.size <= 1000);
+    }
+    let named = w.name(&victim, "93.184.216.34", 3).unwrap();
+    assert_eq!(named.0, "bank.example");
+    assert!(w.name(&user, "80.0.19.135", 3).is_some(), "the last one");
+}
+
+#[test]
+fn only_processes_in_the_hosts_namespaces_name_for_the_whole_host() {
+    let mut w = Scenario::new(100);
+    let elsewhere = |on_host, contained| Requester {
+        netns: 7,
+        on_host,
+        contained,
+        group: Some("/web".into()),
+        ..requester(2, 0)
+    };
+    let victim = requester(3, 1001);
+    w.answered(&elsewhere(false, true), "lie.example", "93.184.216.34", 1);
+    assert_eq!(w.name(&victim, "93.184.216.34", 2), None);
+    let neighbour = Requester {
+        netns: 7,
+        ..victim.clone()
+    };
+    assert_eq!(w.name(&neighbour, "93.184.216.34", 2), None, "its network");
+    w.answered(&elsewhere(true, false), "true.example", "93.184.216.34", 3);
+    let named = w.name(&victim, "93.184.216.34", 4).unwrap();
+    assert_eq!((named.0.as_str(), named.1), ("true.example", Source::Host));
 }
 
 #[test]

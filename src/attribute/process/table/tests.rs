@@ -13,6 +13,7 @@ fn owner(pid: u32, start_ns: u64, comm: &str) -> Owner {
         netns: 2,
         netns_cookie: 3,
         mntns: Default::default(),
+        foreign: false,
         comm: comm.into(),
     }
 }
@@ -24,6 +25,7 @@ fn exec(pid: u32, start_ns: u64, argv: &[&str]) -> Exec {
         parent_start_ns: 0,
         session: 10,
         exe: Some(format!("/bin/{}", argv[0])),
+        exe_file: Default::default(),
         argv: argv.iter().map(|a| a.to_string()).collect(),
         argv_cut: 0,
     }

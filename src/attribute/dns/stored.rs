@@ -1,0 +1,110 @@
+//! How much of lookups is stored. Naming needs them in memory, and gets all of them. But one user
+//! can get answers of thousands of records a second, from a name server of their own: what is
+//! beyond a user's share is left out of the history, and counted.
+
+use crate::attribute::allowance::{Allowance, Limit, Limits};
+use crate::model::{Lookup, Loss};
+
+/// Rows per second: a lookup is one, and so is each of its records.
+const ROWS: Limits = Limits {
+    system: Limit {
+        rate: 20_000.0,
+        burst: 400_000.0,
+    },
+    user: Limit {
+        rate: 2_000.0,
+        burst: 40_000.0,
+    },
+    users: Limit {
+        rate: 8_000.0,
+        burst: 160_000.0,
+    },
+};
+
+const LOOKUPS: Loss = Loss {
+    kind: "dns_lookups",
+    why: "more lookups than a user's share",
+};
+const RECORDS: Loss = Loss {
+    kind: "dns_records",
+    why: "more records of DNS answers than a user's share",
+};
+
+pub struct StoredLookups {
+    rows: Allowance,
+    lookups_lost: u64,
+    records_lost: u64,
+}
+
+impl Default for StoredLookups {
+    fn default() -> Self {
+        StoredLookups {
+            rows: Allowance::new(ROWS),
+            lookups_lost: 0,
+            records_lost: 0,
+        }
+    }
+}
+
+impl StoredLookups {
+    /// A lookup as far as there is room for it in the share of `account`. `left_out` of its
+    /// records are missing already.
+    pub fn admit(
+        &mut self,
+        mut lookup: Lookup,
+        left_out: usize,
+        account: u32,
+        ns: u64,
+    ) -> Option<Lookup> {
+        self.records_lost += left_out as u64;
+        if !self.rows.take(account, 1.0, ns) {
+            self.lookups_lost += 1;
+            self.records_lost += lookup.answers.len() as u64;
+            return None;
+        }
+        let room = self.rows.left(account, ns).max(0.0) as usize;
+        let lost = lookup.answers.len().saturating_sub(room);
+        lookup.answers.truncate(room);
+        self.records_lost += lost as u64;
+        self.rows.spend(account, lookup.answers.len() as f64);
+        Some(lookup)
+    }
+
+    pub fn lost(&self) -> impl Iterator<Item = (Loss, u64)> + use<> {
+        [(LOOKUPS, self.lookups_lost), (RECORDS, self.records_lost)]
+            .into_iter()
+            .filter(|(_, lost)| *lost > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::builders::lookup;
+
+    #[test]
+    fn every_record_is_stored_or_counted_and_other_users_keep_their_share() {
+        let mut stored = StoredLookups::default();
+        let big = || {
+            let mut big = lookup("x.example", "192.0.2.1");
+            let record = big.answers[0].clone();
+            big.answers = vec![record; 1000];
+            big
+        };
+        let (mut lookups, mut records) = (0, 0);
+        for _ in 0..50_000 {
+            if let Some(lookup) = stored.admit(big(), 10, 1000, 1) {
+                lookups += 1;
+                records += lookup.answers.len() as u64;
+            }
+        }
+        let lost: Vec<u64> = stored.lost().map(|(_, lost)| lost).collect();
+        assert_eq!(
+            [lookups + lost[0], records + lost[1]],
+            [50_000, 50_000 * 1010]
+        );
+        assert!(lookups + records <= ROWS.user.burst as u64);
+        let others = stored.admit(big(), 0, 1001, 1).unwrap();
+        assert_eq!(others.answers.len(), 1000);
+    }
+}

@@ -1,0 +1,270 @@
+//! A worker: finds out whose rights it is to have, takes them, and reads. Until it has them it
+//! touches nothing but /proc.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+
+use super::frame::{read_request, write_reply};
+use super::hosts;
+use super::mounts::{hosts_is_served, require_local};
+use super::namespace;
+use super::protocol::{FileRequest, FileStamp, MAX_CONTENT, Reply, Who};
+use super::regular_file;
+
+/// CPU time of a worker that does not stay.
+const MAX_CPU_SECONDS: u64 = 1;
+
+/// What a worker may do.
+struct Rights {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+}
+
+/// Where the paths of requests begin.
+enum Root {
+    /// The helper's own root directory.
+    Own,
+    /// That of a process.
+    Of(OwnedFd),
+    /// The directory that a request names.
+    Requested,
+}
+
+/// Serves the requests of a session until it ends.
+pub fn run(who: &Who, mut stream: UnixStream) {
+    close_all_but(&[stream.as_raw_fd()]);
+    let ready = prepare(who);
+    while let Ok(Some(request)) = read_request(&mut stream) {
+        let reply = match &ready {
+            Ok(root) => answer(root, &request),
+            Err(e) => Err(anyhow::anyhow!("{e:#}")),
+        };
+        let reply = reply.unwrap_or_else(|e| Reply::Refused(format!("{e:#}")));
+        if write_reply(&mut stream, &reply).is_err() {
+            return;
+        }
+    }
+}
+
+/// Closes what was inherited, but for stdout and stderr, which are /dev/null: a worker that hangs
+/// holds nothing.
+pub fn close_all_but(kept: &[RawFd]) {
+    let Ok(open) = fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let open: Vec<RawFd> = open
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    let is_stdio = |fd: &RawFd| matches!(*fd, libc::STDOUT_FILENO | libc::STDERR_FILENO);
+    let others = |fd: &RawFd| !is_stdio(fd) && !kept.contains(fd);
+    for fd in open.into_iter().filter(others) {
+        // SAFETY: nothing in this process uses it any more; the one that listed them is closed.
+        unsafe { libc::close(fd) };
+    }
+}
+
+fn prepare(who: &Who) -> Result<Root> {
+    let (rights, root) = match who {
+        Who::Own => (None, Root::Own),
+        Who::Process { pids, uid, mntns } => {
+            let (rights, root) = first_of(pids, *uid, *mntns)?;
+            (Some(rights), Root::Of(root))
+        }
+        Who::User { uid } => (Some(of_user(*uid)?), Root::Requested),
+    };
+    if let Some(rights) = rights {
+        take(&rights)?;
+        let limit = Some(MAX_CPU_SECONDS);
+        setrlimit(
+            Resource::Cpu,
+            Rlimit {
+                current: limit,
+                maximum: limit,
+            },
+        )?;
+    }
+    drop_all_capabilities()?;
+    Ok(root)
+}
+
+/// See [`of_process`]; the error is that of the first.
+fn first_of(pids: &[u32], uid: u32, mntns: u32) -> Result<(Rights, OwnedFd)> {
+    let mut found = pids.iter().map(|pid| of_process(*pid, uid, mntns));
+    let first = found.next().context("no process")?;
+    first.or_else(|e| found.find_map(Result::ok).ok_or(e))
+}
+
+/// The rights of a process, and its root directory. Everything is looked up below one
+/// directory of /proc, which is of that process even if its pid is reused.
+fn of_process(pid: u32, uid: u32, mntns: u32) -> Result<(Rights, OwnedFd)> {
+    let path = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let process = openat(CWD, format!("/proc/{pid}"), path, Mode::empty())
+        .context("the process has ended")?;
+    let rights = rights_in_status(&process)?;
+    ensure!(rights.uid.as_raw() == uid, "another user's process");
+    let read = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace = openat(&process, "ns/mnt", read, Mode::empty())?;
+    let inode = File::from(namespace.try_clone()?).metadata()?.ino();
+    ensure!(inode == u64::from(mntns), "another mount namespace");
+    if !namespace::is_roots(&namespace)? {
+        // Its user could bind-mount any file there that root alone may read.
+        ensure!(uid != 0, "root in a user's mount namespace");
+        let mounts = openat(&process, "mountinfo", read, Mode::empty())?;
+        ensure!(
+            !hosts_is_served(File::from(mounts)),
+            "on a file system that another process serves"
+        );
+    }
+    let root = openat(&process, "root", path, Mode::empty())?;
+    Ok((rights, root))
+}
+
+/// Real ids and supplementary groups, proc_pid_status(5).
+fn rights_in_status(process: &OwnedFd) -> Result<Rights> {
+    let status = openat(
+        process,
+        "status",
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let status = io::read_to_string(File::from(status).take(64 << 10))?;
+    let ids = |key: &str| -> Option<Vec<u32>> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+        let ids = line.split_whitespace().map(str::parse);
+        ids.collect::<Result<_, _>>().ok()
+    };
+    let first = |key| ids(key).and_then(|ids| ids.first().copied());
+    Ok(Rights {
+        uid: Uid::from_raw(first("Uid:").context("its user is not known")?),
+        gid: Gid::from_raw(first("Gid:").context("its group is not known")?),
+        groups: ids("Groups:")
+            .unwrap_or_default()
+            .into_iter()
+            .map(Gid::from_raw)
+            .collect(),
+    })
+}
+
+/// Without its supplementary groups: what it owns suffices. passwd(5), as name services may use
+/// the network.
+fn of_user(uid: u32) -> Result<Rights> {
+    let passwd = fs::read_to_string("/etc/passwd")?;
+    let gid = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let own = fields.next()?.parse() == Ok(uid);
+        own.then(|| fields.next()?.parse().ok()).flatten()
+    });
+    Ok(Rights {
+        uid: Uid::from_raw(uid),
+        gid: Gid::from_raw(gid.context("no such user")?),
+        groups: Vec::new(),
+    })
+}
+
+/// Takes over the rights of a user. Without the capabilities for it (setcap(8) without
+/// CAP_SETUID), they can only be its own.
+fn take(rights: &Rights) -> Result<()> {
+    let mine = Uid::effective();
+    if rights.uid != mine || mine.is_root() {
+        setgroups(&rights.groups).context("can't take over its groups")?;
+        setresgid(rights.gid, rights.gid, rights.gid).context("can't take over its group")?;
+    }
+    setresuid(rights.uid, rights.uid, rights.uid).context("can't take over its user")?;
+    Ok(())
+}
+
+fn drop_all_capabilities() -> Result<()> {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    set_capabilities(None, sets)?;
+    set_no_new_privs(true)?;
+    // After the change of user, which would reset it.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(())
+}
+
+fn answer(root: &Root, request: &FileRequest) -> Result<Reply> {
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    match (root, request) {
+        (Root::Own, FileRequest::Hosts { stamp }) => {
+            // No user can change where its links lead. What only root may read names nothing.
+            let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let root = directory(Path::new("/"))?;
+            let (file, meta) = open(&root, Path::new("etc/hosts"), inside)?;
+            ensure!(meta.mode() & 0o004 != 0, "not readable by everybody");
+            hosts_reply(file, &meta, *stamp)
+        }
+        (Root::Of(root), FileRequest::Hosts { stamp }) => {
+            let (file, meta) = open(root, Path::new("etc/hosts"), beneath)?;
+            require_local(&file)?;
+            hosts_reply(file, &meta, *stamp)
+        }
+        (Root::Requested, FileRequest::File { below, path, max }) => {
+            let (mut file, meta) = open(&directory(below)?, path, beneath)?;
+            require_local(&file)?;
+            let max = (*max).min(MAX_CONTENT);
+            ensure!(meta.len() <= max, "has more than {max} bytes");
+            let mut bytes = Vec::new();
+            file.by_ref().take(max).read_to_end(&mut bytes)?;
+            Ok(Reply::Content(stamp_of(&meta), bytes))
+        }
+        _ => bail!("not a file for this reader"),
+    }
+}
+
+fn directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat2(
+        CWD,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_MAGICLINKS,
+    )?)
+}
+
+fn open(root: &OwnedFd, path: &Path, how: ResolveFlags) -> Result<(File, fs::Metadata)> {
+    let found = openat2(
+        root,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        how,
+    )?;
+    // It may be a device, or a pipe that blocks.
+    Ok(regular_file::open(&File::from(found))?)
+}
+
+fn hosts_reply(file: File, meta: &fs::Metadata, old: Option<FileStamp>) -> Result<Reply> {
+    let stamp = stamp_of(meta);
+    if old == Some(stamp) {
+        return Ok(Reply::Unchanged);
+    }
+    let condensed = hosts::condense(BufReader::with_capacity(256 << 10, file))?;
+    Ok(Reply::Content(stamp, condensed))
+}
+
+fn stamp_of(meta: &fs::Metadata) -> FileStamp {
+    FileStamp {
+        device: meta.dev(),
+        inode: meta.ino(),
+        size: meta.size(),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+    }
+}
