@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::*;
 
 /// How long the victim's last connection may take to be in the history.
-const MAX_LAG: Duration = Duration::from_secs(30);
+const MAX_LAG: Duration = Duration::from_secs(60);
 /// Resident memory, in MiB.
 const MAX_MEMORY: f64 = 512.0;
 /// Seconds that an attack is given.
@@ -63,8 +63,8 @@ const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "sockets",
-        title: "300,000 idle UDP sockets with a flow each",
-        argument: |_| vec!["15".into()],
+        title: "160,000 idle UDP sockets with a flow each",
+        argument: |_| vec!["8".into()],
     },
     Attack {
         name: "cgroups",

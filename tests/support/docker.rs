@@ -60,7 +60,9 @@ impl Docker {
             let log = fs::read_to_string(self.dir.path().join("log")).unwrap();
             if self.daemon.0.try_wait().unwrap().is_some() {
                 // It waits 15 s for its containerd, which an emulated machine may need longer for.
-                let slow = log.trim_end().ends_with("timeout waiting for containerd to start");
+                let slow = log
+                    .trim_end()
+                    .ends_with("timeout waiting for containerd to start");
                 assert!(slow, "dockerd ended:\n{log}");
                 self.forget_containerd();
                 self.daemon = Guard(Docker::daemon(&self.dir, &self.net));
