@@ -79,11 +79,12 @@ def destinations(target):
     prefix = target.rsplit(".", 2)[0]
     ready()
     while going():
-        for i in range(1000):
+        for _ in range(1000):
             try:
                 s.sendto(b"x", (f"{prefix}.1.{random.randrange(256)}", 1 + random.randrange(60_000)))
             except OSError:
                 pass
+        time.sleep(0.1)
 
 
 def name_of(text):
@@ -150,7 +151,7 @@ def names(target):
     ready()
     while going():
         ask(asker, f"evil{random.randrange(1 << 30)}.test")
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def forge(target):
