@@ -62,11 +62,6 @@ const ATTACKS: &[Attack] = &[
         argument: |_| vec![FAR4.into()],
     },
     Attack {
-        name: "sockets",
-        title: "160,000 idle UDP sockets with a flow each",
-        argument: |_| vec!["8".into()],
-    },
-    Attack {
         name: "cgroups",
         title: "cgroups made and removed, half of them named as containers",
         argument: |setting| vec![setting.cgroup.display().to_string()],
