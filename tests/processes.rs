@@ -234,7 +234,7 @@ fn program_from_before_the_recording_has_its_executable_without_its_file_or_firs
     let rows = sqlite3(
         &db,
         &format!(
-            "SELECT exe, exe_deleted, exe_view, instr(cmdline, 'thread') > 0, already_open, tx_bytes FROM egress WHERE dst_port = {port} ORDER BY id"
+            "SELECT exe, exe_deleted, exe_view, instr(cmdline, 'thread') > 0, already_open, COALESCE(total_tx_bytes, tx_bytes) FROM egress WHERE dst_port = {port} ORDER BY id"
         ),
     );
     let exe = program.display().to_string();

@@ -213,9 +213,13 @@ fn associations_have_an_outcome_and_count_payload_only() {
         let sql = format!("SELECT outcome, tx_bytes FROM egress WHERE {filter}");
         assert_eq!(sqlite3(&db, &sql), [["refused", "0"]]);
     }
-    // the servers' answers are no egress
-    let all: i64 = value(&db, "SELECT count(*) FROM egress WHERE protocol = 'sctp'");
-    assert_eq!(all as usize, runs.len() + usize::from(!lacks_sctp));
+    // an association is one flow of its client, and one of the server that answers
+    let count = |direction: &str| {
+        let filter = format!("protocol = 'sctp' AND direction = '{direction}'");
+        value::<i64>(&db, &format!("SELECT count(*) FROM egress WHERE {filter}")) as usize
+    };
+    assert_eq!(count("out"), runs.len() + usize::from(!lacks_sctp));
+    assert_eq!(count("in"), runs.len());
 }
 
 /// So many bytes out, and perhaps back. How many packets that takes is the kernels' to

@@ -125,7 +125,7 @@ fn forwarder_and_client_lookups_are_separate_rows_that_join() {
     }
     // the forwarder's upstream traffic is a separate flow without a name
     let sql = "SELECT DISTINCT comm, host, dst_ip, dst_port FROM egress
-        WHERE protocol = 'udp' AND comm = 'dnsmasq'";
+        WHERE protocol = 'udp' AND comm = 'dnsmasq' AND direction = 'out'";
     assert_eq!(sqlite3(&db, sql), [["dnsmasq", "", FAR4, "53"]]);
 }
 

@@ -24,9 +24,9 @@ const READERS: [CapabilitySet; 4] = [
         .union(CapabilitySet::SYS_ADMIN),
 ];
 
-/// Drops all capabilities but `keep` and what `reads` needs to be true, sets no_new_privs and
-/// filters system calls: for this thread and those that it starts, so that there must be no
-/// others yet. Programs can't be started any more.
+/// Drops all capabilities but `keep` and what `reads` needs to be true, for this thread and those
+/// that it starts: any other has dropped its own. Sets no_new_privs and filters system calls, of
+/// all threads: programs can't be started any more.
 ///
 /// # Errors
 /// The kernel refuses to drop them, or `reads` is false even with all that is there.

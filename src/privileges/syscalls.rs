@@ -4,8 +4,8 @@
 use anyhow::{Result, anyhow};
 use libc::c_long;
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
+    BpfProgram, BpfProgramRef, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
+    SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
 const REFUSED: &[c_long] = &[
@@ -112,14 +112,16 @@ const BPF_REFUSED: &[u64] = &[
     36, // BPF_TOKEN_CREATE
 ];
 
-/// Filters the system calls of this thread and of those that it starts.
+/// Filters the system calls of all threads, which get no_new_privs with it. This one has it.
 pub fn filter() -> Result<()> {
-    apply(&threads_only()?)?;
-    apply(&refused()?)
+    install(apply_filter_all_threads)
 }
 
-fn apply(program: &BpfProgram) -> Result<()> {
-    apply_filter(program).map_err(|e| anyhow!("{e}"))
+fn install(apply: fn(BpfProgramRef) -> Result<(), seccompiler::Error>) -> Result<()> {
+    for program in [threads_only()?, refused()?] {
+        apply(&program).map_err(|e| anyhow!("{e}"))?;
+    }
+    Ok(())
 }
 
 fn refused() -> Result<BpfProgram> {
@@ -186,7 +188,8 @@ mod tests {
     fn filtered_thread_starts_threads_and_connects_but_no_processes_or_network() {
         std::thread::spawn(|| {
             rustix::thread::set_no_new_privs(true).unwrap();
-            filter().unwrap();
+            // not of the threads of other tests
+            install(seccompiler::apply_filter).unwrap();
             assert_eq!(std::thread::spawn(|| 7).join().unwrap(), 7);
             let _ = std::os::unix::net::UnixStream::pair().unwrap();
             assert!(std::process::Command::new("true").status().is_err());
