@@ -79,7 +79,8 @@ impl Default for Ended {
 }
 
 impl Ended {
-    pub fn insert(&mut self, uid: u32, node: Rc<Node>) {
+    /// The key is that of its end: the node's own may be rounded, from /proc.
+    pub fn insert(&mut self, uid: u32, key: ProcessKey, node: Rc<Node>) {
         let share = match uid {
             0 => &mut self.system,
             _ => self
@@ -87,7 +88,7 @@ impl Ended {
                 .entry(uid)
                 .or_insert_with(|| LruCache::new(MAX_ENDED)),
         };
-        share.insert(node.key, node);
+        share.insert(key, node);
     }
 
     #[cfg(test)]
@@ -115,13 +116,13 @@ mod tests {
     fn a_user_fills_only_their_own_share() {
         let (mut running, mut ended) = (Running::default(), Ended::default());
         assert!(running.insert(1001, node(1)));
-        ended.insert(1001, node(1));
-        ended.insert(0, node(2));
+        ended.insert(1001, (1, 1), node(1));
+        ended.insert(0, (2, 1), node(2));
         let kept = (10..40_000).filter(|pid| running.insert(1000, node(*pid)));
         assert_eq!(kept.count(), MAX_RUNNING);
         assert!(running.insert(0, node(3)) && running.insert(1001, node(4)));
         for pid in 10..40_000 {
-            ended.insert(1000, node(pid));
+            ended.insert(1000, (pid, 1), node(pid));
         }
         assert!(ended.get(&(1, 1)).is_some() && ended.get(&(2, 1)).is_some());
         assert!(ended.get(&(10, 1)).is_none() && ended.get(&(39_999, 1)).is_some());

@@ -122,7 +122,7 @@ impl Processes {
     pub fn exit(&mut self, pid: u32, start_ns: u64) {
         if let Some(node) = self.running(pid, start_ns) {
             let uid = self.running.remove(pid).unwrap_or_default();
-            self.ended.insert(uid, node);
+            self.ended.insert(uid, (pid, start_ns), node);
         }
     }
 
@@ -174,7 +174,7 @@ impl Processes {
         }
         // It has ended, or /proc does not show it. Its pid may be another process' by now.
         let node = Rc::new(Node::orphan(key, None));
-        self.ended.insert(owner.uid, Rc::clone(&node));
+        self.ended.insert(owner.uid, key, Rc::clone(&node));
         node
     }
 

@@ -159,9 +159,9 @@ fn ended_process_is_still_known_and_its_pid_reusable() {
     table.track(10);
     table.fork(0, (10, S), 1, 0);
     table.exec(exec(10, S, &["curl", "x"]));
-    table.exit(10, S);
+    table.exit(10, S + 1); // the fork's time is rounded, as those in /proc are
     table.fork(0, (10, 5 * S), 1, 0);
-    let late = owner(10, S, "curl");
+    let late = owner(10, S + 1, "curl");
     let node = table.node(&late);
     assert!(node.tracked.get());
     let process = table.identify(&node, &late, nowhere());
