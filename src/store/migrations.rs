@@ -16,10 +16,6 @@ const VIEWS: &str = include_str!("../../migrations/views.sql");
 /// Marks a SQLite file as an egrets history (`PRAGMA application_id`): "egrt".
 const APPLICATION_ID: i32 = 0x6567_7274;
 
-/// A table that every version has and that no development version before 0.1.0 had. Those
-/// used the same application id, and numbered their versions from 1 too.
-const SINCE_FIRST_VERSION: &str = "connection_group";
-
 /// Refuses a file that this egrets can't write, before anything in it is changed.
 pub fn check_writable(db: &Db, path: &Path) -> Result<()> {
     check(db, path).map(drop)
@@ -47,8 +43,7 @@ fn check(db: &Db, path: &Path) -> Result<usize> {
     let (id, tables, known) = number("PRAGMA application_id")
         .and_then(|id| {
             let tables = number("SELECT count(*) FROM sqlite_schema")?;
-            let known = db.table_exists(None, SINCE_FIRST_VERSION)?;
-            Ok((id, tables, known))
+            Ok((id, tables, has_tables_of(db, version)?))
         })
         .with_context(|| cannot_read(path))?;
     let path = path.display();
@@ -70,6 +65,35 @@ fn check(db: &Db, path: &Path) -> Result<usize> {
         );
     }
     Ok(version)
+}
+
+/// A table that every version has, and that the first development versions had not.
+const SINCE_FIRST_VERSION: &str = "connection_group";
+
+/// Whether the tables have the columns of this version. Development versions before 0.1.0
+/// numbered theirs from 1, too, with the same application id.
+fn has_tables_of(db: &Db, version: usize) -> rusqlite::Result<bool> {
+    if version > MIGRATIONS.len() {
+        return db.table_exists(None, SINCE_FIRST_VERSION);
+    }
+    let scratch = Db::open_in_memory()?;
+    for migration in MIGRATIONS.iter().take(version) {
+        scratch.execute_batch(migration)?;
+    }
+    let stored = columns(db)?;
+    Ok(columns(&scratch)?
+        .iter()
+        .all(|table| stored.contains(table)))
+}
+
+/// Each table's name and columns.
+fn columns(db: &Db) -> rusqlite::Result<Vec<(String, String)>> {
+    let sql =
+        "SELECT t.name, group_concat(c.name) FROM sqlite_schema t, pragma_table_info(t.name) c
+        WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' GROUP BY t.name";
+    let mut statement = db.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
 }
 
 fn version(db: &Db, path: &Path) -> Result<usize> {

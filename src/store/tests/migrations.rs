@@ -96,11 +96,13 @@ fn refusals(change: &str) -> [String; 2] {
 #[test]
 fn files_of_development_versions_are_refused_unchanged() {
     // Their schemas were numbered 1 to 10, with the same application id.
-    for version in [1, 10] {
-        let development = format!(
-            "PRAGMA foreign_keys = OFF; DROP VIEW egress; DROP VIEW egress_total; DROP VIEW egress_daily;
-             ALTER TABLE connection_group RENAME TO edge; PRAGMA user_version = {version}"
-        );
+    let renamed = "PRAGMA foreign_keys = OFF; DROP VIEW egress; DROP VIEW egress_total; DROP VIEW egress_daily;
+        ALTER TABLE connection_group RENAME TO edge";
+    for development in [
+        format!("{renamed}; PRAGMA user_version = 1"),
+        format!("{renamed}; PRAGMA user_version = 10"),
+        "DROP VIEW recordings; ALTER TABLE recording DROP COLUMN ended".to_string(),
+    ] {
         for refused in refusals(&development) {
             assert!(
                 refused.contains("e.db was recorded by a development version of egrets")
