@@ -78,6 +78,7 @@ const OUTDATED: u64 = 0;
 /// thus its file: that must not name other users' connections.
 type HostsKey = (MountNamespace, u32);
 
+#[derive(Default)]
 struct CachedFile {
     stamp: Option<FileStamp>,
     /// None where it can't be read.
@@ -323,16 +324,6 @@ impl OwnNamespace {
             self.waiting = None;
         }
         self.file.table.as_ref()
-    }
-}
-
-impl Default for CachedFile {
-    fn default() -> Self {
-        CachedFile {
-            stamp: None,
-            table: None,
-            checked_ns: 0,
-        }
     }
 }
 

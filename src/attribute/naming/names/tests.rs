@@ -353,6 +353,6 @@ fn memory_is_bounded_by_the_cap() {
         );
         assert!(w.names.size <= 30 || w.names.by_address.len() <= 1);
     }
-    let held: usize = w.names.by_address.iter().map(|(_, v)| v.len()).sum();
+    let held: usize = w.names.by_address.values().map(Vec::len).sum();
     assert_eq!(w.names.size, held);
 }
