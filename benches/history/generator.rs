@@ -183,6 +183,9 @@ impl Generator {
             tx_packets: None,
             rx_packets: None,
             already_open: false,
+            inbound: false,
+            first_hop: None,
+            total_bytes: None,
             raw: false,
             shared_pid: None,
             duration_us: None,
@@ -255,6 +258,7 @@ fn processes() -> Vec<Rc<Process>> {
                 ppid: Some(1),
                 parent_comm: Some("systemd".into()),
                 exe: Some(format!("/usr/bin/{comm}")),
+                exe_file: Default::default(),
                 cmdline: Some(format!("/usr/bin/{comm} --config /etc/{comm}.conf")),
                 comm,
                 uid: 1_000,
@@ -276,6 +280,7 @@ fn container(i: usize) -> Rc<Container> {
     Rc::new(Container {
         serial: i as u64,
         id: format!("{i:064x}"),
+        uid: 0,
         runtime: Some("docker"),
         outer: None,
     })
