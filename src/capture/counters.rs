@@ -11,10 +11,17 @@ use super::tables::Tables;
 
 /// How often the counters are read.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// And at most this part of the time: 1/50.
+/// And at most this part of the time: 1/50,
 const INTERVAL_SHARE: u32 = 50;
+/// but this often in any case: a machine that was stopped for seconds during a read would make
+/// the next one minutes late.
+const MAX_INTERVAL: Duration = Duration::from_secs(20);
 /// Sockets and flows that are tracked. One whose end was lost is evicted at last.
 const MAX_OPEN: usize = 262_144;
+
+fn interval_after(read: Duration) -> Duration {
+    (read * INTERVAL_SHARE).clamp(INTERVAL, MAX_INTERVAL)
+}
 
 pub struct Counters {
     flows: LruCache<FlowKey, ()>,
@@ -42,7 +49,7 @@ impl Counters {
     /// A read that began then has ended.
     pub fn schedule_next(&mut self, begun: Instant) {
         self.last = Instant::now();
-        self.interval = INTERVAL.max((self.last - begun) * INTERVAL_SHARE);
+        self.interval = interval_after(self.last - begun);
     }
 
     pub fn observe(&mut self, event: &EventKind) {
@@ -96,5 +103,20 @@ impl Counters {
                 self.tcp.remove(&counters.cookie);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_reads_are_rarer_but_never_minutes_apart() {
+        assert_eq!(interval_after(Duration::from_millis(1)), INTERVAL);
+        assert_eq!(
+            interval_after(Duration::from_millis(100)),
+            Duration::from_secs(5)
+        );
+        assert_eq!(interval_after(Duration::from_secs(3)), MAX_INTERVAL);
     }
 }
