@@ -21,10 +21,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::cli::DbArgs;
 use crate::human;
+use crate::privileges::{CapabilitySet, hold_only};
 use crate::store::Retention;
 
 /// Refuses a command that needs the recorder, in a build that lacks it.
@@ -68,13 +68,7 @@ fn read_as_the_caller() -> Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
-    };
-    set_capabilities(None, sets).context("can't drop the capabilities")
+    hold_only(CapabilitySet::empty()).context("can't drop the capabilities")
 }
 
 /// A history's retention, in words.

@@ -15,11 +15,13 @@ use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, setsid, waitpid};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::capabilities;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::protocol::Who;
 use super::worker;
+
+use crate::privileges::{CapabilitySet, hold_only};
 
 /// How long a worker may live. One that hangs in the kernel outlives it.
 const LIFETIME: Duration = Duration::from_secs(3);
@@ -140,10 +142,5 @@ fn drop_capabilities() -> Result<()> {
         | CapabilitySet::SYS_PTRACE
         | CapabilitySet::KILL;
     let kept = capabilities(None)?.permitted & needed;
-    let sets = CapabilitySets {
-        effective: kept,
-        permitted: kept,
-        inheritable: CapabilitySet::empty(),
-    };
-    Ok(set_capabilities(None, sets)?)
+    Ok(hold_only(kept)?)
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+use rustix::thread::set_no_new_privs;
 
 use super::frame::{read_request, write_reply};
 use super::hosts;
@@ -20,6 +20,8 @@ use super::mounts::{hosts_is_served, require_local};
 use super::namespace;
 use super::protocol::{FileRequest, FileStamp, MAX_CONTENT, Reply, Who};
 use super::regular_file;
+
+use crate::privileges::{CapabilitySet, hold_only};
 
 /// CPU time of a worker that does not stay.
 const MAX_CPU_SECONDS: u64 = 1;
@@ -186,13 +188,7 @@ fn take(rights: &Rights) -> Result<()> {
 }
 
 fn drop_all_capabilities() -> Result<()> {
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
-    };
-    set_capabilities(None, sets)?;
+    hold_only(CapabilitySet::empty())?;
     set_no_new_privs(true)?;
     // After the change of user, which would reset it.
     set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+
+use crate::privileges::{CapabilitySet, hold_only};
 
 /// What is written at once, so that progress shows in the meantime.
 const CHUNK: usize = 16 << 10;
@@ -135,13 +136,7 @@ impl LineQueue {
 
 /// A thread keeps the capabilities that it begins with, and writing to an open file needs none.
 fn drop_capabilities() {
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
-    };
-    if let Err(e) = set_capabilities(None, sets) {
+    if let Err(e) = hold_only(CapabilitySet::empty()) {
         log::debug!("the thread that prints keeps its capabilities: {e}");
     }
 }

@@ -3,13 +3,11 @@
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{
-    CapabilitySets, capabilities, remove_capability_from_bounding_set, set_capabilities,
-    set_no_new_privs,
+    CapabilitySet, capabilities, remove_capability_from_bounding_set, set_no_new_privs,
 };
 
+use super::capabilities::{hold, hold_only};
 use super::syscalls;
-
-pub use rustix::thread::CapabilitySet;
 
 /// What the kernel may ask of a process that reads the maps of programs that it has loaded:
 /// nothing since 5.19, CAP_BPF before, unless kernel.unprivileged_bpf_disabled is 0. Tried in
@@ -35,15 +33,7 @@ pub fn drop_to(keep: CapabilitySet, mut reads: impl FnMut() -> bool) -> Result<(
     let mut needed = None;
     for reader in READERS {
         let set = (keep | reader) & held;
-        set_capabilities(
-            None,
-            CapabilitySets {
-                effective: set,
-                permitted: held,
-                inheritable: CapabilitySet::empty(),
-            },
-        )
-        .context("can't drop capabilities")?;
+        hold(set, held).context("can't drop capabilities")?;
         if reads() {
             needed = Some(set);
             break;
@@ -51,15 +41,7 @@ pub fn drop_to(keep: CapabilitySet, mut reads: impl FnMut() -> bool) -> Result<(
     }
     let needed = needed.context("the BPF maps can't be read after the capabilities are dropped")?;
     narrow_bounding_set(held, needed);
-    set_capabilities(
-        None,
-        CapabilitySets {
-            effective: needed,
-            permitted: needed,
-            inheritable: CapabilitySet::empty(),
-        },
-    )
-    .context("can't drop capabilities")?;
+    hold_only(needed).context("can't drop capabilities")?;
     set_no_new_privs(true).context("no_new_privs")?;
     // A dump of memory would hold what others looked up.
     let none = Rlimit {
@@ -80,13 +62,7 @@ fn narrow_bounding_set(held: CapabilitySet, needed: CapabilitySet) {
     if !may {
         return;
     }
-    let effective = needed | CapabilitySet::SETPCAP;
-    let sets = CapabilitySets {
-        effective,
-        permitted: held,
-        inheritable: CapabilitySet::empty(),
-    };
-    if set_capabilities(None, sets).is_err() {
+    if hold(needed | CapabilitySet::SETPCAP, held).is_err() {
         return;
     }
     for capability in CapabilitySet::all().difference(needed).iter() {

@@ -1,6 +1,7 @@
 //! What egrets may do once its hooks are attached: as little as it needs. In goes what is to be
 //! kept; out comes a process that can't get more back. docs/security.md has the table.
 
+mod capabilities;
 #[cfg(feature = "record")]
 mod drop;
 mod held;
@@ -10,7 +11,9 @@ mod landlock;
 mod syscalls;
 
 #[cfg(feature = "record")]
-pub use self::drop::{CapabilitySet, drop_to};
+pub use self::drop::drop_to;
 #[cfg(feature = "record")]
 pub use self::landlock::write_nothing;
+pub use capabilities::hold_only;
 pub use held::Held;
+pub use rustix::thread::CapabilitySet;
