@@ -3,10 +3,10 @@
 
 use hashlink::LruCache;
 
+use super::users;
+
 /// Users followed at once. One that is forgotten starts again; the limit for all holds.
 const MAX_USERS: usize = 4096;
-/// The last user id of system users, login.defs(5).
-const SYS_UID_MAX: u32 = 999;
 
 /// A rate per second, and how much may be saved up.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ impl Allowance {
 
     /// How much this user may use now.
     pub fn left(&mut self, user: u32, now_ns: u64) -> f64 {
-        let is_system = user <= SYS_UID_MAX;
+        let is_system = users::is_system(user);
         let limit = match is_system {
             true => self.limits.system,
             false => self.limits.user,
@@ -86,7 +86,7 @@ impl Allowance {
         if let Some(bucket) = self.users.get_mut(&user) {
             bucket.left -= amount;
         }
-        if user > SYS_UID_MAX {
+        if !users::is_system(user) {
             self.all.left -= amount;
         }
     }

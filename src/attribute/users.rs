@@ -6,6 +6,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+/// The last user id of system users, login.defs(5).
+const SYS_UID_MAX: u32 = 999;
+
+/// Whether it is root or a system user, such as a resolver runs as.
+pub fn is_system(uid: u32) -> bool {
+    uid <= SYS_UID_MAX
+}
+
 #[derive(Default)]
 pub struct Users {
     names: HashMap<u32, String>,

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::attribute::users;
 use crate::model::Endpoint;
 
 /// A process over its whole life: pid, and start in nanoseconds since boot.
@@ -43,9 +44,6 @@ pub struct AcceptedAnswer {
     pub trusted_resolver: bool,
 }
 
-/// The last user id of system users, login.defs(5).
-const SYS_UID_MAX: u32 = 999;
-
 impl AcceptedAnswer {
     /// Whether the answer may name a connection of another process. Any user may run a DNS
     /// server that lies: only those count who could mislead that process anyway.
@@ -56,6 +54,6 @@ impl AcceptedAnswer {
         same_container
             && (self.trusted_resolver
                 || requester.uid == connecting.uid
-                || requester.uid <= SYS_UID_MAX)
+                || users::is_system(requester.uid))
     }
 }
