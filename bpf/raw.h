@@ -107,7 +107,7 @@ static __always_inline void raw_egress(struct __sk_buff *skb, const struct packe
 
 /*
  * A raw socket gets a copy of everything that comes in over its protocol, so only what comes
- *from a flow's destination is counted, and no peer is marked as one that sent first.
+ * from a flow's destination is counted, and no peer is marked as one that sent first.
  */
 static __always_inline void raw_ingress(struct __sk_buff *skb, const struct packet *p,
 					struct egrets_sock *s, __u64 cookie)
