@@ -4,6 +4,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -339,6 +340,33 @@ fn check_reports_every_hook() {
     ] {
         assert!(said.contains(hook), "{said}");
     }
+}
+
+#[test]
+fn check_names_tun_devices_and_their_holders() {
+    const TUNSETIFF: libc::Ioctl = 0x4004_54ca_u32 as libc::Ioctl; // include/uapi/linux/if_tun.h
+    let _ = Command::new("modprobe").arg("tun").output();
+    let tun = fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")
+        .unwrap();
+    let name = format!("egt{}", std::process::id() % 100_000);
+    // struct ifreq, a device that is down; IFF_TUN | IFF_NO_PI
+    let mut request = [0_u8; 40];
+    request[..name.len()].copy_from_slice(name.as_bytes());
+    request[16..18].copy_from_slice(&0x1001_u16.to_ne_bytes());
+    // SAFETY: the kernel reads and writes an ifreq, which is as large as that.
+    let made = unsafe { libc::ioctl(tun.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
+    assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+    let said = ok(egrets().arg("check"));
+    let pid = std::process::id();
+    let note = said.lines().find(|line| line.contains(&name)).unwrap();
+    assert!(note.contains("is a TUN device, held by "), "{note}");
+    assert!(note.contains(&format!("(pid {pid})")), "{note}");
+    drop(tun);
+    let said = ok(egrets().arg("check"));
+    assert!(!said.contains(&name), "{said}");
 }
 
 #[test]

@@ -679,5 +679,19 @@ fn recorder_keeps_only_what_reading_proc_takes() {
     let shown = ok(egrets().args(["status", "--db"]).arg(&db));
     let line = format!("privileges   {}", held.describe());
     assert!(shown.contains(&line), "{shown}");
+    let line = "file reader  CAP_KILL CAP_SETGID CAP_SETUID CAP_SYS_PTRACE; no_new_privs";
+    assert!(shown.contains(line), "{shown}");
+    let shown = ok(egrets().args(["status", "--json", "--db"]).arg(&db));
+    let last = serde_json::from_str::<serde_json::Value>(&shown).unwrap()["last"].take();
+    let capabilities = |whose: &str| serde_json::json!(last[whose]["capabilities"]);
+    assert_eq!(
+        capabilities("privileges"),
+        serde_json::json!(held.capabilities)
+    );
+    let reader = ["CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SYS_PTRACE"];
+    assert_eq!(
+        capabilities("file_reader_privileges"),
+        serde_json::json!(reader)
+    );
     assert_eq!(recorder.stop(), 0);
 }

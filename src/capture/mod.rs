@@ -14,6 +14,7 @@ pub mod preflight;
 mod reaper;
 mod ring;
 mod tables;
+pub mod tun;
 
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
 mod skel {

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::capture::preflight::Namespace;
+use crate::capture::tun::{self, TunDevice};
 use crate::capture::{Capture, Options, preflight};
 use crate::cli::CheckArgs;
+use crate::text;
 
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
@@ -82,6 +84,7 @@ fn notes(capture: &Capture) -> Vec<String> {
                 .into(),
         );
     }
+    notes.extend(tun::devices().iter().map(tun_note));
     if let Some(program) = open_to_all() {
         notes.push(format!(
             "any user may execute {program}, and with its capabilities see the traffic and the \
@@ -89,6 +92,24 @@ fn notes(capture: &Capture) -> Vec<String> {
         ));
     }
     notes
+}
+
+fn tun_note(device: &TunDevice) -> String {
+    let kind = if device.tap { "TAP" } else { "TUN" };
+    let holders: Vec<String> = device
+        .holders
+        .iter()
+        .map(|(pid, comm)| format!("{} (pid {pid})", text::printable(comm)))
+        .collect();
+    let held = match holders.as_slice() {
+        [] => "held by no process now".to_owned(),
+        holders => format!("held by {}", holders.join(", ")),
+    };
+    format!(
+        "{} is a {kind} device, {held}: what its holder sends out of it passes no socket, and is \
+         not shown",
+        text::printable(&device.name)
+    )
 }
 
 /// The program, if it has capabilities of its own and all users may execute it.

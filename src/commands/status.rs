@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::StatusArgs;
 use crate::human;
-use crate::privileges::Held;
+use crate::privileges::{FILE_READER, Held};
 use crate::query;
 use crate::store::{self, LastRecording, Status};
 use crate::{text, when};
@@ -34,10 +34,30 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the recorder holds, and what its file reader does.
+fn privileges(last: &LastRecording, running: bool) -> (Option<Held>, Option<Held>) {
+    match running {
+        true => (Held::of(last.pid), Held::of_child(last.pid, FILE_READER)),
+        false => (None, None),
+    }
+}
+
 fn json(status: &Status, path: &Path, running: bool, now: i64) -> Value {
     let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
+    let held = |held: Option<Held>| {
+        held.map(|held| {
+            json!({
+                "capabilities": held.capabilities,
+                "no_new_privs": held.no_new_privs,
+                "seccomp": held.seccomp,
+            })
+        })
+    };
     let last = status.last.as_ref().map(|last| {
+        let (recorder, file_reader) = privileges(last, running);
         json!({
+            "privileges": held(recorder),
+            "file_reader_privileges": held(file_reader),
             "start_ts": last.start_ts,
             "pid": last.pid,
             "hook_set": last.hook_set,
@@ -75,8 +95,12 @@ fn table(out: &mut dyn Write, status: &Status, path: &Path, running: bool, now: 
         if running {
             line("processed", processed(last, path, now))?;
         }
-        if let Some(held) = running.then(|| Held::of(last.pid)).flatten() {
+        let (held, helpers) = privileges(last, running);
+        if let Some(held) = held {
             line("privileges", held.describe())?;
+        }
+        if let Some(held) = helpers {
+            line("file reader", held.describe())?;
         }
         let which = if running { "this" } else { "the last" };
         let (sent, received) = (human::bytes(last.tx_bytes), human::bytes(last.rx_bytes));

@@ -31,12 +31,10 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
+use crate::privileges::FILE_READER;
 pub use protocol::{FileRequest, FileStamp, Reply, Who};
 pub use server::serve;
 pub use session::Session;
-
-/// The hidden command that runs the helper.
-pub const COMMAND: &str = "file-reader";
 
 /// The helper process. It ends with the last clone of this.
 #[derive(Clone)]
@@ -59,7 +57,7 @@ impl FileReader {
         // A directory of its own: the caller's may be a user's.
         Command::new("/proc/self/exe")
             .arg0("egrets")
-            .arg(COMMAND)
+            .arg(FILE_READER)
             .current_dir("/")
             .env_clear()
             .stdin(Stdio::from(theirs))

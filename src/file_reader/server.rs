@@ -15,7 +15,7 @@ use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, setsid, waitpid};
-use rustix::thread::capabilities;
+use rustix::thread::{capabilities, set_no_new_privs};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::protocol::Who;
@@ -142,5 +142,8 @@ fn drop_capabilities() -> Result<()> {
         | CapabilitySet::SYS_PTRACE
         | CapabilitySet::KILL;
     let kept = capabilities(None)?.permitted & needed;
-    Ok(hold_only(kept)?)
+    hold_only(kept)?;
+    // Nothing is executed from here on: no set-user-ID program can give more.
+    set_no_new_privs(true)?;
+    Ok(())
 }

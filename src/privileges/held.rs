@@ -1,7 +1,9 @@
 //! What a process may do, as the kernel tells in /proc/PID/status.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::thread::CapabilitySet;
 
@@ -32,6 +34,29 @@ impl Held {
             });
         }
         all
+    }
+
+    /// Of the child of `pid` that runs `command`, a subcommand of egrets. None also if the kernel
+    /// was built without CONFIG_PROC_CHILDREN.
+    pub fn of_child(pid: u32, command: &str) -> Option<Held> {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        let children = threads
+            .flatten()
+            .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+        let children: Vec<u32> = children
+            .flat_map(|pids| {
+                pids.split_ascii_whitespace()
+                    .filter_map(|pid| pid.parse().ok())
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let runs = |child: &&u32| {
+            fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|line| {
+                let argument = line.split(|&byte| byte == 0).nth(1);
+                argument.map(OsStr::from_bytes) == Some(OsStr::new(command))
+            })
+        };
+        Held::of(*children.iter().find(runs)?)
     }
 
     fn with(self, other: Held) -> Held {
@@ -118,5 +143,19 @@ mod tests {
     #[test]
     fn own_privileges_can_be_read() {
         assert!(Held::of(std::process::id()).is_some());
+    }
+
+    #[test]
+    fn child_is_found_by_its_command() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let found = Held::of_child(std::process::id(), "60");
+        let other = Held::of_child(std::process::id(), "61");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, Held::of(std::process::id()));
+        assert_eq!(other, None);
     }
 }

@@ -17,3 +17,6 @@ pub use self::landlock::write_nothing;
 pub use capabilities::hold_only;
 pub use held::Held;
 pub use rustix::thread::CapabilitySet;
+
+/// The hidden command of the process that reads files for the recorder.
+pub const FILE_READER: &str = "file-reader";
