@@ -115,7 +115,10 @@ impl Attributor {
     /// Takes over a socket that was open before the recording; `ns` is now.
     pub fn adopt(&mut self, socket: &OpenSocket, ns: u64, out: &mut Vec<Record>) {
         if socket.kind != Kind::Tcp {
-            return self.connections.adopt_flows(socket.cookie);
+            if !socket.listening {
+                self.connections.adopt_flows(socket.cookie);
+            }
+            return;
         }
         if let Some(start) = self.begin(&socket.owner, socket.dst, ns, out) {
             self.connections.adopt(socket, start, out);

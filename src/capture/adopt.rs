@@ -37,6 +37,8 @@ pub struct OpenSocket {
     pub dst: Endpoint,
     /// TCP: a connection, not just an attempt.
     pub established: bool,
+    /// SCTP: what it sends may be associations that begin only now.
+    pub listening: bool,
     /// TCP: payload sent and received before.
     pub bytes: Option<(u64, u64)>,
     /// Whose table entry it is: bpf/share.h.
@@ -192,7 +194,7 @@ fn kind(raw: &types::egrets_open_sock) -> Option<Kind> {
     }
 }
 
-/// The sockets that lead out, each with the first process that has it.
+/// The sockets that lead out, or may, each with the first process that has it.
 fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
     // SCTP has the same states (include/net/sctp/constants.h).
     use types::bpf_tcp_state as state;
@@ -214,7 +216,8 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
                 raw.dst.port != 0 && !matches!(raw.state, LISTEN | CLOSE) && !comes_in
             }
             Some(Kind::Udp) => raw.dst.port != 0 && raw.state == ESTABLISHED,
-            Some(Kind::Other) => !comes_in,
+            // A listening SCTP socket can open associations, too.
+            Some(Kind::Other) => !comes_in || raw.state == LISTEN,
             Some(Kind::Raw) => true,
             None => false,
         };
@@ -229,6 +232,7 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
             src: source(&raw.src),
             dst: endpoint(&raw.dst),
             established: kind == Kind::Tcp && raw.state != SYN_SENT,
+            listening: raw.state == LISTEN,
             bytes: (raw.has_bytes != 0).then_some((raw.tx_bytes, raw.rx_bytes)),
             share: raw.share,
         });
@@ -313,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn only_sockets_that_lead_out_are_adopted_once_each() {
+    fn only_sockets_that_may_lead_out_are_adopted_once_each() {
         let tcp = (libc::SOCK_STREAM, libc::IPPROTO_TCP);
         let udp = (libc::SOCK_DGRAM, libc::IPPROTO_UDP);
         let sctp = (libc::SOCK_STREAM, libc::IPPROTO_SCTP);
@@ -328,7 +332,7 @@ mod tests {
             raw(6, udp, 1, (40_002, 53)),  // a resolver's
             raw(7, udp, 7, (5353, 0)),     // not connected
             raw(0, udp, 1, (40_003, 53)),  // without a cookie
-            raw(8, sctp, 10, (80, 0)),     // a server
+            raw(8, sctp, 10, (80, 0)),     // a server, which may also connect
             raw(9, sctp, 1, (80, 50_001)), // its client's association
             raw(10, sctp, 1, (40_004, 5)), // out
             raw(11, raw_tcp, 7, (6, 0)),   // may write anything
@@ -340,7 +344,14 @@ mod tests {
         taken.sort_unstable();
         assert_eq!(
             taken,
-            [(3, true), (4, false), (6, false), (10, false), (11, false)]
+            [
+                (3, true),
+                (4, false),
+                (6, false),
+                (8, false),
+                (10, false),
+                (11, false)
+            ]
         );
     }
 }
