@@ -128,6 +128,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         if self.verb.is_none() && self.take(ACTIVE) {
+            self.auxiliary = true;
             // "have open connections", "have connections open"
             let next = |a, b| self.next_is(a) && self.word_is(self.next + 1, b);
             if next(OPENED, CONNECTIONS) || next(CONNECTIONS, OPENED) {
@@ -156,6 +157,22 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.verb.is_none() && self.take(PASSIVE) {
             self.expecting = None;
             while self.take(FILLERS) {}
+            self.auxiliary = true;
+            // "which hosts is curl talking to"
+            let acts = [VERBS, FETCH, RESOLVE];
+            let acts = |at: usize| acts.iter().any(|words| self.word_is(at, words));
+            if !matches!(list, Projection::Actors(_))
+                && acts(self.next + 1)
+                && !acts(self.next)
+                && !self.looks_like_host()
+            {
+                self.bare_name = BareName::Subject;
+                return Ok(());
+            }
+            if matches!(list, Projection::Count(_) | Projection::Bytes) && self.looks_like_host() {
+                self.bare_name = BareName::Object;
+                return Ok(());
+            }
             if self.take(OPENED) {
                 self.predicates.push(Predicate::Open);
             } else if when {
@@ -202,7 +219,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             if of && list == Projection::Summary || of && self.looks_like_host() {
                 return self.about(list);
             }
-            return match self.outcome() || self.per()? || self.in_a_named()? || self.particular()? {
+            return match self.time()?
+                || self.outcome()
+                || self.per()?
+                || self.in_a_named()?
+                || self.particular()?
+            {
                 true => Ok(()),
                 false => self.keyword(list),
             };
@@ -219,6 +241,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.verb.is_none() && self.verb() {
             self.expecting = None;
+            self.reverse(list);
             let before = self.next.saturating_sub(1);
             let whole = [
                 CONNECTIONS,
@@ -229,6 +252,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 MOST,
                 SENDING,
                 RECEIVING,
+                INTRANSITIVE,
             ];
             let whole = whole.iter().any(|words| self.word_is(before, words));
             self.bare_name = match list {
@@ -246,6 +270,23 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.keyword(list)
     }
 
+    /// "which hosts received the most data": what hosts receive is sent by this one.
+    fn reverse(&mut self, list: Projection) {
+        let hosts = matches!(list, Projection::Destinations | Projection::Addresses);
+        let acted = self
+            .predicates
+            .iter()
+            .any(|p| matches!(p, Predicate::By(_) | Predicate::Any(_)));
+        if !hosts || self.auxiliary || acted {
+            return;
+        }
+        self.loose |= self.direction.is_some();
+        self.direction = self.direction.map(|direction| match direction {
+            Measure::Sent => Measure::Received,
+            _ => Measure::Sent,
+        });
+    }
+
     /// The subject, after "did".
     fn subject_clause(&mut self) -> Result<(), NotUnderstood> {
         let anyone = self.take(ANYONE);
@@ -261,6 +302,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Comparisons, parts of names, what is left out, and what only some questions name.
     fn further(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
+        // All conditions hold, so "and" between them says nothing.
+        if self.next_is(AND) && self.goes_on_after_and() {
+            self.advance();
+            return Ok(true);
+        }
         if self.negated(list)? {
             return Ok(true);
         }
@@ -461,6 +507,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// The object, directly after its verb.
     fn object(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
         let last = self.next + 1 == self.words.len();
+        // "hit hosts ending in .xyz"
+        let patterns = [ENDING, BEGINNING, CONTAINING, LIKE, THAT];
+        if self.next_is(NAMES)
+            && patterns
+                .iter()
+                .any(|words| self.word_is(self.next + 1, words))
+        {
+            self.advance();
+            self.bare_name = BareName::Nothing;
+            return Ok(true);
+        }
         if self.raw()? {
             self.predicates.push(Predicate::To(Host::Raw));
         } else if let Some(scope) = self.scope() {
@@ -484,6 +541,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// A host, or several joined by "or" and "and".
     fn hosts(&mut self, list: Projection) -> Result<(), NotUnderstood> {
+        if self.next + 1 < self.words.len() {
+            self.take(BOTH);
+        }
         let mut hosts = vec![self.host()?];
         let mut both = false;
         while self.joins() {

@@ -3,6 +3,7 @@
 use chrono::TimeZone;
 
 use super::parser::{BareName, Parser};
+use super::pattern::port_limit;
 use super::refusal::NotUnderstood;
 use super::vocabulary::*;
 use crate::query::ast::{Comparison, Measure, Operator, Predicate, Projection, Relation};
@@ -97,7 +98,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     /// Takes "more than", "at least", "over".
-    fn comparative(&mut self) -> Option<(Operator, Option<Measure>)> {
+    pub(super) fn comparative(&mut self) -> Option<(Operator, Option<Measure>)> {
         if self.take(AT) {
             if self.take(LEAST) {
                 return Some((Operator::AtLeast, None));
@@ -220,15 +221,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// "ports above 1024"
     fn port_limit(&mut self, operator: Operator, n: i64) -> Result<(), NotUnderstood> {
-        let port =
-            u16::try_from(n).map_err(|_| self.refuse_all("a port is a number up to 65535"))?;
-        self.predicates.push(match operator {
-            Operator::More => Predicate::Ports(port.saturating_add(1), u16::MAX),
-            Operator::AtLeast => Predicate::Ports(port, u16::MAX),
-            Operator::Less => Predicate::Ports(1, port.saturating_sub(1)),
-            Operator::AtMost => Predicate::Ports(1, port),
-            Operator::Exactly => Predicate::Port(port),
-        });
+        let port = u16::try_from(n)
+            .ok()
+            .and_then(|port| port_limit(operator, port));
+        let port = port.ok_or_else(|| self.refuse_all("a port is a number up to 65535"))?;
+        self.predicates.push(port);
         Ok(())
     }
 

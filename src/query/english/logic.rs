@@ -80,6 +80,30 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         })
     }
 
+    /// Whether "and" joins a condition, and not a name.
+    pub(super) fn goes_on_after_and(&self) -> bool {
+        let conditions = [
+            ON,
+            IN,
+            BY,
+            PREPOSITIONS,
+            FAILED,
+            OUTCOMES,
+            TIMED,
+            SUCCEEDED,
+            SENDING,
+            RECEIVING,
+            MAKE,
+            SINCE,
+            UNTIL,
+            ACTIVE,
+            PASSIVE,
+            OPENED,
+        ];
+        let next = self.next + 1;
+        next < self.words.len() && conditions.iter().any(|words| self.word_is(next, words))
+    }
+
     pub(super) fn looks_like_host(&self) -> bool {
         let word = self.words.get(self.next);
         word.is_some_and(|word| {

@@ -59,7 +59,7 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
     let understood = Parser::new(question, replaced.words, now).question();
     let understood = understood.or_else(|refused| bare(question, words, now).ok_or(refused))?;
     Ok(Question {
-        loose,
+        loose: loose || understood.loose,
         ..understood
     })
 }
@@ -199,6 +199,10 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) group: Option<Projection>,
     /// Whether data that was sent or received is meant.
     pub(super) direction: Option<Measure>,
+    /// An auxiliary introduced who acted.
+    pub(super) auxiliary: bool,
+    /// The answer has to say how the question was read.
+    pub(super) loose: bool,
     pub(super) compared: Vec<Comparison>,
     pub(super) also: Vec<Predicate>,
     pub(super) never: Vec<Predicate>,
@@ -227,6 +231,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             bucket: None,
             group: None,
             direction: None,
+            auxiliary: false,
+            loose: false,
             compared: Vec::new(),
             also: Vec::new(),
             never: Vec::new(),
@@ -303,6 +309,16 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 }
             };
         }
+        if !self.never.is_empty() {
+            // Who "hit x but never y": rows of both decide.
+            let is_host = |p: &Predicate| match p {
+                Predicate::To(_) => true,
+                Predicate::Any(all) => all.iter().all(|p| matches!(p, Predicate::To(_))),
+                _ => false,
+            };
+            let hosts = self.predicates.extract_if(.., |p| is_host(p));
+            self.also.extend(hosts);
+        }
         list = self.directed(list);
         let bytes = |ranking| match ranking {
             Ranking::MostBytes(_) => true,
@@ -331,7 +347,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             also: std::mem::take(&mut self.also),
             never: std::mem::take(&mut self.never),
             bare: false,
-            loose: false,
+            loose: self.loose,
         })
     }
 

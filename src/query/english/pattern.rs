@@ -6,7 +6,7 @@ use super::logic::any_of;
 use super::parser::{BareName, NameKind, Parser};
 use super::refusal::NotUnderstood;
 use super::vocabulary::*;
-use crate::query::ast::{Predicate, Projection, Subject};
+use crate::query::ast::{Operator, Predicate, Projection, Subject};
 use crate::query::host::Host;
 
 /// Services, and the protocol and port that they are recognised by.
@@ -116,6 +116,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(Predicate::Not(Box::new(denied)));
         }
         self.next = start;
+        if let Some((operator, _)) = self.comparative() {
+            let port = self.port()?;
+            return port_limit(operator, port)
+                .ok_or_else(|| self.refuse_all("there is no such port"));
+        }
         if self.take(BETWEEN) {
             let first = self.port()?;
             if !self.take(AND) {
@@ -181,6 +186,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             let port = self.port()?;
             self.predicates.push(Predicate::SourcePort(port));
+        } else if self.take(DELETED) {
+            self.predicates.push(Predicate::By(Subject::Deleted));
         } else if self.take(IN_DIRECTORY) {
             let word = self.name(NameKind::Process)?;
             if !word.text.starts_with('/') {
@@ -210,4 +217,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.expecting = None;
         Ok(true)
     }
+}
+
+/// The ports above or below a limit; none if there are none.
+pub(super) fn port_limit(operator: Operator, port: u16) -> Option<Predicate> {
+    Some(match operator {
+        Operator::More => Predicate::Ports(port.checked_add(1)?, u16::MAX),
+        Operator::AtLeast => Predicate::Ports(port, u16::MAX),
+        Operator::Less => Predicate::Ports(1, port.checked_sub(1)?),
+        Operator::AtMost => Predicate::Ports(1, port),
+        Operator::Exactly => Predicate::Port(port),
+    })
 }

@@ -359,6 +359,19 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(Predicate::Open);
             return true;
         }
+        // "not https"
+        if self.next_is(NOT) {
+            let (start, kept) = (self.next, self.predicates.len());
+            self.advance();
+            if self.outcome()
+                && let Some(denied) = self.predicates.pop()
+            {
+                self.predicates.truncate(kept);
+                self.predicates.push(Predicate::Not(Box::new(denied)));
+                return true;
+            }
+            self.next = start;
+        }
         self.outcome() || self.adverb()
     }
 

@@ -143,7 +143,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     fn last_or_on(&mut self) -> Result<bool, NotUnderstood> {
         let start = self.next;
         let tried = |parser: &mut Self| parser.next = start;
-        if self.take(ON) {
+        // "over 1500 ms" is not a time
+        if self.next_is(&["on", "at"]) && self.take(ON) {
             match self.longest() {
                 Some((words, text, _)) if !text.contains(':') => {
                     (0..words).for_each(|_| self.advance());

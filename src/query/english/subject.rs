@@ -120,7 +120,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let at = self.next + 1;
         let ends = at >= self.words.len()
             || [
-                VERBS, FETCH, MAKE, RESOLVE, SINCE, UNTIL, TODAY, YESTERDAY, TO, IN, ON, DO,
+                VERBS, FETCH, MAKE, RESOLVE, SINCE, UNTIL, TODAY, YESTERDAY, TO, IN, ON, DO, PER,
+                BY, THAT, LAST, NOT, BUT, AND,
             ]
             .iter()
             .any(|words| self.word_is(at, words));

@@ -371,6 +371,10 @@ pub const SENDING: Words = &[
     "uploads",
     "uploaded",
     "uploading",
+    "go",
+    "goes",
+    "going",
+    "went",
 ];
 /// Verbs and nouns of data that a process receives.
 pub const RECEIVING: Words = &[
@@ -469,3 +473,15 @@ pub const SERVICE_UNITS: Words = &["services"];
 
 /// The local end of a connection.
 pub const OWN_PORT: Words = &["src", "source", "local"];
+/// Before two hosts.
+pub const BOTH: Words = &["both", "either"];
+/// Verbs that can end a question.
+pub const INTRANSITIVE: Words = &[
+    "connected",
+    "connecting",
+    "connect",
+    "talked",
+    "talking",
+    "communicated",
+    "communicating",
+];

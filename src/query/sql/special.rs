@@ -205,7 +205,7 @@ fn summary(question: &Question, times: (Option<i64>, Option<i64>), zone: &Zone) 
     ];
     let leaders = leaders.map(|(item, of, by)| {
         format!(
-            "\nUNION ALL SELECT '{item}', {}, {} FROM c HAVING count(*) > 0",
+            "\nUNION ALL SELECT '{item}', {}, {} WHERE EXISTS (SELECT 1 FROM c)",
             most(of, by),
             first(of, by)
         )
