@@ -176,6 +176,8 @@ pub enum Subject {
     Pod(String),
     /// A Kubernetes namespace.
     Namespace(String),
+    /// Any of the usual shells.
+    Shells,
     /// Any container.
     AnyContainer,
     /// Any systemd unit that is a service.

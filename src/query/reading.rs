@@ -170,6 +170,7 @@ pub fn subject(subject: &Subject) -> String {
         Subject::Unit(name) => format!("unit {}", shown(name)),
         Subject::Pod(name) => format!("pod {}", shown(name)),
         Subject::Namespace(name) => format!("namespace {}", shown(name)),
+        Subject::Shells => "shells".to_owned(),
         Subject::AnyContainer => "any container".to_owned(),
         Subject::AnyService => "any service".to_owned(),
         Subject::ExecutableIn(path) => format!("executables in {}", shown(path)),

@@ -210,6 +210,11 @@ impl Resolver<'_> {
                 }
                 return Ok(());
             }
+            Subject::BelowProcess(name) => return self.ancestor(subject, name),
+            Subject::Tree(of) => match &**of {
+                Subject::Process(name) => return self.ancestor(subject, name),
+                _ => return Ok(()),
+            },
             _ => return Ok(()),
         };
         if !self.exists(&Predicate::By(subject.clone()))? {
@@ -219,9 +224,31 @@ impl Resolver<'_> {
         Ok(())
     }
 
+    /// Descendants of a process that has none, or never was.
+    fn ancestor(&mut self, subject: &Subject, name: &str) -> Result<()> {
+        if !self.exists(&Predicate::By(subject.clone()))? {
+            let known =
+                self.names("SELECT DISTINCT comm FROM ancestors WHERE comm IS NOT NULL LIMIT ?1")?;
+            self.never_seen("traffic below process", name, &known);
+        }
+        Ok(())
+    }
+
     /// A name that no connection and no lookup has: as the first labels of a longer one, as a
     /// label, or unknown.
     fn host(&mut self, host: &Host, predicate: &mut Predicate) -> Result<()> {
+        if let Host::Begins(part)
+        | Host::Ends(part)
+        | Host::Contains(part)
+        | Host::Subdomains(part) = host
+        {
+            if !self.exists(predicate)? && !self.exists_in_other(predicate)? {
+                let shown = printable(part);
+                self.unknown
+                    .push(format!("this history has no host with {shown} there"));
+            }
+            return Ok(());
+        }
         let (Host::Domain(name) | Host::Exact(name)) = host else {
             return Ok(());
         };

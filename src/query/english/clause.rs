@@ -186,7 +186,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.bare_name = BareName::Nothing;
             return Ok(());
         }
-        if self.take(BEEN) || self.take(FILLERS) {
+        // "users who contacted"
+        if self.take(BEEN) || self.take(FILLERS) || self.verb.is_none() && self.take(WHO) {
             return Ok(());
         }
         if self.take(FOR) {
@@ -218,6 +219,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let of = self.word_is(self.next.saturating_sub(1), OF);
             if of && list == Projection::Summary || of && self.looks_like_host() {
                 return self.about(list);
+            }
+            if of && self.time()? {
+                return Ok(());
+            }
+            if of && list == Projection::Each && !self.at_keyword() && !self.next_is(BY) {
+                let of = self.subjects()?;
+                self.predicates.push(of);
+                return Ok(());
             }
             return match self.time()?
                 || self.outcome()
@@ -254,7 +263,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 RECEIVING,
                 INTRANSITIVE,
             ];
-            let whole = whole.iter().any(|words| self.word_is(before, words));
+            let whole = whole.iter().any(|words| self.word_is(before, words))
+                && !self.word_is(before, &["hits"]);
             self.bare_name = match list {
                 _ if whole && self.next >= self.words.len() => BareName::Nothing,
                 Projection::Destinations | Projection::Addresses | Projection::Ports => {

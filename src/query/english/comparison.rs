@@ -47,7 +47,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.next = start;
             return Ok(false);
         };
-        let Some(quantity) = self.quantity() else {
+        let Some(quantity) = self.quantity(implied) else {
             // "over tcp", "under make"
             let compares = self.next > start + 1;
             if !compares {
@@ -118,7 +118,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     /// Takes "1 MB", "10s", "3".
-    fn quantity(&mut self) -> Option<Quantity> {
+    fn quantity(&mut self, implied: Option<Measure>) -> Option<Quantity> {
+        // "more than a minute"
+        let article = self.next_is(ARTICLES);
+        let unit = self.words.get(self.next + 1).filter(|_| article);
+        if let Some(factor) = unit.and_then(|unit| microseconds_in(&unit.text)) {
+            self.next += 1;
+            self.advance();
+            return Some(Quantity::Time(factor as i64));
+        }
         let word = self.words.get(self.next).filter(|word| !word.quoted)?;
         let text = word.text.replace(',', "");
         let digits = text
@@ -136,7 +144,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             unit => (unit, 1),
         };
         let of = |factor: f64| (number * factor).round() as i64;
-        let quantity = match (bytes_in(unit), microseconds_in(unit)) {
+        // "longer than 5M" is 5 minutes
+        let bytes = bytes_in(unit).filter(|_| implied.is_none());
+        let quantity = match (bytes, microseconds_in(unit)) {
             (Some(factor), _) => Some(Quantity::Bytes(of(factor))),
             (_, Some(factor)) => Some(Quantity::Time(of(factor))),
             _ => None,

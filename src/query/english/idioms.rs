@@ -9,7 +9,7 @@ use super::vocabulary::*;
 use super::words::Word;
 
 /// Most replacements in a question: no chain of idioms is longer.
-const MOST: usize = 12;
+const REPLACEMENTS: usize = 12;
 
 /// What an idiom makes of its words.
 enum Meaning {
@@ -51,7 +51,7 @@ static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
 });
 
 /// Words that `<t>` does not stand for.
-const GRAMMAR: [Words; 20] = [
+const GRAMMAR: [Words; 59] = [
     ARTICLES,
     SINGULAR,
     PROCESS,
@@ -72,6 +72,65 @@ const GRAMMAR: [Words; 20] = [
     UNTIL,
     PER,
     PREPOSITIONS,
+    FAILED,
+    OUTCOMES,
+    SUCCEEDED,
+    TIMED,
+    PROTOCOLS,
+    FAMILIES,
+    SERVICES,
+    NEW,
+    OPENED,
+    OUTBOUND,
+    SCOPES,
+    RAW,
+    TOP,
+    BOTTOM,
+    LARGEST,
+    SMALLEST,
+    SLOWEST,
+    LONGEST,
+    FIRST,
+    LAST,
+    MOST,
+    LEAST,
+    HOURLY,
+    DAILY,
+    WEEKLY,
+    MONTHLY,
+    WHICH,
+    WHAT,
+    WHO,
+    HOW,
+    WHEN,
+    COUNT,
+    FILLERS,
+    NOT,
+    EXECUTABLE,
+    ERRORS,
+    ANYONE,
+    RCODES,
+    DELETED,
+];
+
+/// More of them.
+const ADJECTIVES: Words = &[
+    "shells",
+    "shell",
+    "bare",
+    "named",
+    "unanswered",
+    "cron",
+    "average",
+    "public",
+    "private",
+    "internet",
+    "non-existent",
+    "failed",
+    "many",
+    "much",
+    "number",
+    "dns-traffic",
 ];
 
 /// A line of the table: a pattern, what becomes of it, and its meaning.
@@ -130,7 +189,7 @@ pub(super) struct Replaced {
 /// Replaces all idioms.
 pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
     let mut loose = false;
-    for _ in 0..MOST {
+    for _ in 0..REPLACEMENTS {
         let Some((idiom, range, captured)) = find(&words) else {
             break;
         };
@@ -234,6 +293,7 @@ fn is_of(kind: char, word: &Word) -> bool {
             word.quoted
                 || !GRAMMAR
                     .iter()
+                    .chain([&ADJECTIVES])
                     .any(|words| words.iter().any(|one| text.eq_ignore_ascii_case(one)))
         }
         _ => !text.is_empty(),

@@ -145,8 +145,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// A subject, or several joined by "or", "and" or commas.
     pub(super) fn subjects(&mut self) -> Result<Predicate, NotUnderstood> {
         if self.take(SHELLS) {
-            let shells = SHELL_NAMES.map(|name| Predicate::By(Subject::Process(name.to_owned())));
-            return Ok(Predicate::Any(shells.to_vec()));
+            return Ok(Predicate::By(Subject::Shells));
         }
         let first = self.subject()?;
         let mut all = vec![Predicate::By(first)];

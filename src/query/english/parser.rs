@@ -199,6 +199,9 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) group: Option<Projection>,
     /// Whether data that was sent or received is meant.
     pub(super) direction: Option<Measure>,
+    /// The day that was named, and the times of day of "between".
+    pub(super) named_day: Option<String>,
+    pub(super) clocks: Option<(String, String)>,
     /// An auxiliary introduced who acted.
     pub(super) auxiliary: bool,
     /// The answer has to say how the question was read.
@@ -231,6 +234,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             bucket: None,
             group: None,
             direction: None,
+            named_day: None,
+            clocks: None,
             auxiliary: false,
             loose: false,
             compared: Vec::new(),
@@ -254,6 +259,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             }
             self.clause(list)?;
         }
+        self.apply_clocks();
         if let Some(wanted) = self.expecting {
             return Err(self.refuse(wanted));
         }

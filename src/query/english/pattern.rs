@@ -68,10 +68,16 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let start = self.next;
         self.take(THAT);
         let form: fn(String) -> Host = if self.take(ENDING) {
-            let _ = self.take(IN) || self.take(PREPOSITIONS) || self.take(ON);
+            if !self.take(IN) && !self.take(PREPOSITIONS) {
+                self.next = start;
+                return Ok(false);
+            }
             Host::Ends
         } else if self.take(BEGINNING) {
-            let _ = self.take(IN) || self.take(PREPOSITIONS);
+            if !self.take(IN) && !self.take(PREPOSITIONS) {
+                self.next = start;
+                return Ok(false);
+            }
             Host::Begins
         } else if self.take(CONTAINING) || self.take(LIKE) {
             Host::Contains
@@ -138,7 +144,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         Ok(any_of(all))
     }
 
-    fn number_at(&self, at: usize) -> bool {
+    pub(super) fn number_at(&self, at: usize) -> bool {
         let number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
         self.words
             .get(at)

@@ -38,7 +38,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let _ = self.take(FROM) || self.take(PREPOSITIONS);
             Some(Relation::Connections)
         } else if self.take(MAKE) {
-            // "made lookups"
+            // "made lookups", "made network connections"
+            if self.word_is(self.next + 1, CONNECTIONS) {
+                self.take(OUTBOUND);
+            }
             self.take(DNS);
             match self.take(LOOKUPS) {
                 true => Some(Relation::Lookups),

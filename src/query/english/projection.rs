@@ -184,6 +184,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             return self.names_of().map(Some);
         }
+        if self.next_is(PORT) && self.number_at(self.next + 1) {
+            self.advance();
+            let ports = self.ports()?;
+            self.predicates.push(ports);
+            return Ok(Some((Projection::Each, connections)));
+        }
         if self.take(BEACONS) {
             self.beacon_interval();
             return Ok(Some((Projection::Beacons, connections)));

@@ -40,13 +40,22 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let time = self.moment()?;
             self.end(time);
         } else if self.take(BETWEEN) {
+            let first = self.longest().map(|(_, text, _)| text);
             let from = self.moment()?;
             if !self.take(AND) {
                 return Err(self.refuse("\"and\""));
             }
+            let last = self.longest().map(|(_, text, _)| text);
             let to = self.moment()?;
-            self.begin(from);
-            self.end(to);
+            self.clocks = first.zip(last).filter(|(first, last)| {
+                let clock =
+                    |text: &str| !text.contains(' ') && when::around(text, self.now).is_some();
+                clock(first) && clock(last)
+            });
+            if self.clocks.is_none() {
+                self.begin(from);
+                self.end(to);
+            }
         } else if self.take(TODAY) {
             self.day("today");
         } else if self.take(YESTERDAY) {
@@ -241,8 +250,34 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         })
     }
 
+    /// Applies "between 18:00 and 20:30" to the day that was named, or else to today.
+    pub(super) fn apply_clocks(&mut self) {
+        let Some((first, last)) = self.clocks.take() else {
+            return;
+        };
+        let named = self.named_day.take();
+        let at = |day: &str, clock: &str| when::parse(&format!("{day} {clock}"), self.now).ok();
+        let day = named.as_deref().unwrap_or("today");
+        let (Some(mut from), Some(mut to)) = (at(day, &first), at(day, &last)) else {
+            return;
+        };
+        // "between 22:00 and 2:00" is a night
+        if to <= from {
+            match named {
+                Some(_) => to += chrono::TimeDelta::days(1),
+                None => from -= chrono::TimeDelta::days(1),
+            }
+        }
+        if named.is_some() {
+            (self.since, self.until) = (None, None);
+        }
+        self.begin(from);
+        self.end(to);
+    }
+
     /// Sets the span to the whole day that starts at `text`.
     fn day(&mut self, text: &str) {
+        self.named_day = Some(text.to_owned());
         let Ok(from) = when::parse(text, self.now) else {
             return;
         };

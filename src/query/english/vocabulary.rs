@@ -26,7 +26,9 @@ pub const FILLERS: Words = &[
     "me", "all", "ever", "also", "it", "there", "any", "that", "anything", "still",
 ];
 /// Adjectives that apply to every connection.
-pub const OUTBOUND: Words = &["outbound", "outgoing", "total", "unique", "distinct"];
+pub const OUTBOUND: Words = &[
+    "outbound", "outgoing", "network", "total", "unique", "distinct",
+];
 pub const THERE: Words = &["there"];
 pub const WHY: Words = &["why"];
 pub const COUNT: Words = &["count"];
@@ -187,6 +189,11 @@ pub const VERBS: Words = &[
     "uploaded",
     "uploads",
     "uploading",
+    "exchange",
+    "exchanged",
+    "transfer",
+    "transferred",
+    "transfers",
     "go",
     "goes",
     "going",
@@ -453,8 +460,6 @@ pub const RCODES: Words = &["nxdomain", "servfail"];
 pub const IN_DIRECTORY: Words = &["in-directory"];
 pub const DELETED: Words = &["deleted-programs", "deleted"];
 pub const SHELLS: Words = &["shells", "shell"];
-/// The programs of "shells".
-pub const SHELL_NAMES: [&str; 7] = ["bash", "sh", "dash", "zsh", "ksh", "fish", "ash"];
 pub const COMMANDS: Words = &["commands", "command"];
 pub const PARENTS: Words = &["parents", "parent"];
 pub const PAIRS: Words = &["pairs"];

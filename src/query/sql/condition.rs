@@ -228,6 +228,9 @@ fn by(subject: &Subject) -> String {
             rare_of("unit", &format!("unit IN ({}, {service})", literal(name)))
         }
         Subject::Pod(name) => pod(name),
+        Subject::Shells => {
+            rare("comm IN ('bash', 'sh', 'dash', 'zsh', 'ksh', 'fish', 'ash', 'tcsh')")
+        }
         Subject::AnyContainer => "container_id IS NOT NULL".to_owned(),
         Subject::AnyService => "unit LIKE '%.service'".to_owned(),
         Subject::ExecutableIn(directory) => {

@@ -284,8 +284,6 @@ fn read(expected: &str) -> Expected<'_> {
         "!" => Expected::Refused(rest),
         _ => {
             let (columns, rows) = rest.split_once('|').unwrap();
-            let cells = |text: &'static str| text;
-            let _ = cells;
             Expected::Rows(
                 columns.split(',').map(str::trim).collect(),
                 rows.split(';')
@@ -399,4 +397,139 @@ fn questions_are_answered_as_they_are_meant() {
         table.len(),
         "a question is twice in the table"
     );
+}
+
+/// A question in slightly other words.
+fn mutations(question: &str, seed: usize) -> Vec<String> {
+    let words = Vec::from_iter(question.split(' '));
+    let joined = |words: &[String]| words.join(" ");
+    let map = |at: usize, new: String| {
+        let mut words = Vec::from_iter(words.iter().map(|word| (*word).to_owned()));
+        words[at] = new;
+        joined(&words)
+    };
+    let mut all = vec![
+        question.to_uppercase(),
+        format!("  {question} ?"),
+        format!("please {question}"),
+    ];
+    let swaps = [
+        ("processes", "process"),
+        ("hosts", "host"),
+        ("hosts", "domains"),
+        ("users", "user"),
+        ("connections", "connection"),
+        ("connections", "flows"),
+        ("hit", "hits"),
+        ("talked", "talks"),
+        ("contacted", "reached"),
+        ("which", "what"),
+        ("lookups", "queries"),
+    ];
+    for (at, word) in words.iter().enumerate() {
+        for (from, to) in swaps {
+            if *word == from {
+                all.push(map(at, to.to_owned()));
+            }
+        }
+        if at > 0 && ["the", "a", "an"].contains(word) {
+            all.push(map(at, String::new()).replace("  ", " "));
+        }
+    }
+    // An article before a noun, and a typo: two neighbours swapped, one letter lost or doubled.
+    let at = seed % words.len();
+    if ["hosts", "processes", "connections", "users", "lookups"].contains(&words[at]) {
+        all.push(map(at, format!("the {}", words[at])));
+    }
+    let letters = Vec::from_iter(words[at].chars());
+    // A number or a time with a typo is another one.
+    let is_value = words[at].contains(|c: char| c.is_ascii_digit() || c == '.');
+    if letters.len() > 3 && !is_value && words.len() > 1 {
+        let k = 1 + seed % (letters.len() - 2);
+        let mut swapped = letters.clone();
+        swapped.swap(k, k + 1);
+        let lost = letters.iter().enumerate().filter(|(i, _)| *i != k);
+        let lost = lost.map(|(_, c)| *c).collect::<String>();
+        all.push(map(at, swapped.into_iter().collect()));
+        all.push(map(at, lost));
+    }
+    all
+}
+
+/// A question in other words has the same answer, is refused, or names what the history does
+/// not have; it never has another one.
+#[test]
+fn other_words_never_change_an_answer() {
+    let history = history();
+    let mut wrong = String::new();
+    let (mut same, mut refused, mut unknown) = (0, 0, 0);
+    let answered = table()
+        .into_iter()
+        .filter(|(_, expected)| expected.starts_with(['=', '~']));
+    for (seed, (question, expected)) in answered.enumerate() {
+        for mutated in mutations(question, seed) {
+            match judge(&history, &mutated, expected) {
+                Outcome::Right => same += 1,
+                Outcome::Refused(_) => refused += 1,
+                Outcome::Misread(found) if found.contains("this history has no") => unknown += 1,
+                Outcome::Misread(found) => {
+                    wrong += &format!(
+                        "{mutated}\n  of {question}\n  expected {expected}\n  found {found}\n"
+                    );
+                }
+            }
+        }
+    }
+    println!("{same} same, {refused} refused, {unknown} with an unknown name");
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(same > refused, "{same} {refused}");
+}
+
+/// The rows of a "most" or "least" are in the order of the direction that was asked for.
+#[test]
+fn no_order_contradicts_the_direction() {
+    let history = history();
+    let nouns = [
+        "processes",
+        "pids",
+        "users",
+        "hosts",
+        "IPs",
+        "ports",
+        "executables",
+        "containers",
+        "connections",
+    ];
+    let mut checked = 0;
+    for noun in nouns {
+        for (direction, column) in [
+            ("sent", "tx_bytes"),
+            ("received", "rx_bytes"),
+            ("uploaded", "tx_bytes"),
+            ("downloaded", "rx_bytes"),
+        ] {
+            let mut forms = vec![(format!("top 20 {noun} by bytes {direction}"), column, true)];
+            if !["hosts", "IPs", "ports", "connections"].contains(&noun) {
+                forms.push((
+                    format!("which {noun} {direction} the most data"),
+                    column,
+                    true,
+                ));
+                forms.push((format!("which {noun} {direction} the least"), column, false));
+            }
+            for (question, column, most) in forms {
+                let (rows, _) =
+                    ask(&history, &question).unwrap_or_else(|e| panic!("{question}: {e}"));
+                let numbers =
+                    Vec::from_iter(rows.iter().map(|row| row[column].as_i64().unwrap_or(0)));
+                let ordered = match most {
+                    true => numbers.is_sorted_by(|a, b| a >= b),
+                    false => numbers.is_sorted(),
+                };
+                assert!(ordered && !numbers.is_empty(), "{question}: {numbers:?}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 60, "{checked}");
 }
