@@ -83,19 +83,27 @@ pub struct DbArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Questions:\n  \
-    which processes|containers|pods|images|users|units hit HOST\n  \
-    what did PROCESS|pid N|container NAME|pod NAME|image NAME|user NAME|unit NAME talk to\n  \
-    what did PROCESS and its children talk to; slowest lookups; longest connections\n  \
-    when did PROCESS hit HOST; which connections failed; which IPs, which ports\n  \
-    which processes resolved NAME; what did PROCESS resolve; which lookups failed\n  \
-    which names were resolved but never contacted; which hosts are new since monday\n  \
-    how many connections did PROCESS make; how much did PROCESS send; top 10 hosts\n  \
-    connections per hour today; top 3 hosts per day\n\
-    with \"on port 443\", \"over udp\", \"refused\", \"since yesterday\", \"in the last 2 hours\", ...\n\
-    HOST is a name (including its subdomains), *.NAME (subdomains only), an address, a network,\n\
-    or \"raw IPs\": addresses without a name. docs/questions.md has the whole grammar.\n\
-    Times: 10m, 2h ago, today, yesterday, monday, 2026-11-23, \"2026-11-23 14:00\", RFC 3339.")]
+#[command(after_help = "Questions, for example:\n  \
+    what did curl talk to today                  which processes hit example.com\n  \
+    what is this host talking to right now       who uploaded the most data last night\n  \
+    when was example.com last seen               connections from nginx that failed\n  \
+    what did pypi.org resolve to                 which names has 192.0.2.7\n  \
+    which DNS servers are used                   which lookups failed\n  \
+    top 5 hosts by bytes sent                    which hosts were contacted only once\n  \
+    connections longer than 10s                  connections not on port 443\n  \
+    what changed since yesterday                 which hosts are new since monday\n  \
+    connections per hour today                   summary of yesterday\n  \
+    what did make and its children talk to       beacons\n  \
+    curl                                         example.com\n\
+    Who: PROCESS, pid N, container|pod|image|user|unit NAME, children of PROCESS.\n\
+    HOST: a name (including its subdomains), *.NAME (subdomains only), an address, a network,\n\
+    \"raw IPs\" (addresses without a name), the internet.\n\
+    With: on port 443, over udp, https, refused, timed out, to public IPs, and, or, not, except,\n\
+    more than 1 MB, ending in .xyz, from 10.0.0.5, per hour.\n\
+    Times: since yesterday, in the last 2 hours, last night, this morning, at 3am, between 9:00 and\n\
+    10:30, on monday, since boot, 2026-11-23 14:00, RFC 3339.\n\
+    Quote a name that contains spaces or is also a word of the question.\n\
+    docs/questions.md has all that is understood.")]
 pub struct QueryArgs {
     /// e.g. "which processes hit example.com"
     #[arg(required = true, value_name = "QUESTION")]
@@ -111,6 +119,12 @@ pub struct QueryArgs {
     /// Print the SQL instead of running it
     #[arg(long)]
     pub sql: bool,
+    /// Also say how the question was read
+    #[arg(long)]
+    pub explain: bool,
+    /// Show at most this many rows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
     #[command(flatten)]
     pub db: DbArgs,
 }
@@ -133,7 +147,7 @@ impl SpanArgs {
     pub fn between(&self, now: &DateTime<Local>) -> Result<(Option<i64>, Option<i64>)> {
         let time = |text: &Option<String>, option| {
             let text = text.as_deref();
-            text.map(|text| when::parse(text, now).map(when::to_ns))
+            text.map(|text| when::parse_start(text, now).map(when::to_ns))
                 .transpose()
                 .context(option)
         };

@@ -43,6 +43,96 @@ pub fn parse<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateTime<Ut
         .with_context(|| format!("\"{}\" is outside the years 1970 to 2261", shown()))
 }
 
+/// The span that words name: `last night` (18:00 to 6:00), `this morning`, `yesterday evening`,
+/// `last week` (Monday to Monday), `last month`. Its end may be in the future.
+pub fn span<Tz: TimeZone>(
+    text: &str,
+    now: &DateTime<Tz>,
+) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let lower = text.trim().to_ascii_lowercase();
+    let today = now.date_naive();
+    let (day, part) = match lower.as_str() {
+        "last night" | "overnight" => (today.pred_opt()?, "night"),
+        "tonight" => (today, "night"),
+        "last week" | "previous week" => {
+            let monday = monday(today)?;
+            return whole_days(monday.checked_sub_days(Days::new(7))?, monday, now);
+        }
+        "last month" | "previous month" => {
+            let first = today.with_day(1)?;
+            return whole_days(first.pred_opt()?.with_day(1)?, first, now);
+        }
+        "last weekend" | "the weekend" | "weekend" => {
+            let monday = monday(today)?;
+            return whole_days(monday.checked_sub_days(Days::new(2))?, monday, now);
+        }
+        text => {
+            let (date, part) = text.rsplit_once(' ')?;
+            match date {
+                "this" => (today, part),
+                date => (day(date, now)??, part),
+            }
+        }
+    };
+    let (from, hours) = match part {
+        "morning" => (6, 6),
+        "afternoon" => (12, 6),
+        "evening" => (18, 6),
+        "night" => (18, 12),
+        _ => return None,
+    };
+    let from = day.and_time(NaiveTime::from_hms_opt(from, 0, 0)?);
+    let to = from.checked_add_signed(TimeDelta::hours(hours))?;
+    Some((in_zone(from, now)?, in_zone(to, now)?))
+}
+
+/// The Monday of a day's week.
+fn monday(day: NaiveDate) -> Option<NaiveDate> {
+    day.checked_sub_days(Days::new(day.weekday().num_days_from_monday().into()))
+}
+
+fn whole_days<Tz: TimeZone>(
+    from: NaiveDate,
+    to: NaiveDate,
+    now: &DateTime<Tz>,
+) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    Some((in_zone(from.into(), now)?, in_zone(to.into(), now)?))
+}
+
+/// Around a time of day: five minutes either way; half an hour if it is a whole hour
+/// without minutes (`3am`). The latest such time if `text` names no day.
+pub fn around<Tz: TimeZone>(
+    text: &str,
+    now: &DateTime<Tz>,
+) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let text = text.trim().to_ascii_lowercase();
+    let time = text.rsplit(' ').next()?;
+    clock(time)?;
+    let mut middle = parse(&text, now).ok()?;
+    if text == time && middle > now.to_utc() {
+        middle = parse(&format!("yesterday {time}"), now).ok()?;
+    }
+    let minutes = if time.contains(":") { 5 } else { 30 };
+    let around = TimeDelta::minutes(minutes);
+    Some((
+        middle.checked_sub_signed(around)?,
+        middle.checked_add_signed(around)?,
+    ))
+}
+
+/// Parses the beginning of a span: a time, or a span that words name.
+///
+/// # Errors
+///
+/// As for [`parse`].
+pub fn parse_start<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateTime<Utc>> {
+    match span(text, now) {
+        // "since last week" is a week's length, as "since last hour" is an hour's.
+        Some((from, _)) if parse(text, now).is_err() => Ok(from),
+        _ => parse(text, now),
+    }
+}
+
 /// Nanoseconds since 1970-01-01T00:00:00Z, like the history's `ts`; saturates at the range of
 /// an `i64`.
 pub fn to_ns(time: DateTime<Utc>) -> i64 {

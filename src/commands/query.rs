@@ -27,16 +27,23 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         },
         width: width(),
         now,
+        explain: args.explain,
+        limit: args.limit,
         begun,
     };
     let mut out = BufWriter::new(std::io::stdout());
+    super::read_as_the_caller()?;
+    let path = super::readers_db(&args.db);
     if args.sql {
-        writeln!(out, "{}", request.sql())?;
+        // Without a history, names are what they say: a name alone is a process.
+        let sql = match store::open_reader(&path) {
+            Ok(db) => request.sql_for(&db).map_err(|e| store::of_file(e, &path))?,
+            Err(_) => request.sql(),
+        };
+        writeln!(out, "{sql}")?;
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
-    super::read_as_the_caller()?;
-    let path = super::readers_db(&args.db);
     let db = store::open_reader(&path)?;
     let found = request
         .run(&db, &mut out, &mut std::io::stderr())

@@ -18,6 +18,16 @@ pub struct Question {
     pub new: bool,
     /// One row for each of these spans.
     pub bucket: Option<Bucket>,
+    /// Only groups whose total compares in these ways.
+    pub having: Vec<Comparison>,
+    /// Only groups of which some row meets each of these.
+    pub also: Vec<Predicate>,
+    /// Only groups of which no row meets any of these.
+    pub never: Vec<Predicate>,
+    /// Only a name was typed: it can be of anything that the history knows.
+    pub bare: bool,
+    /// The answer says how the question was read.
+    pub loose: bool,
 }
 
 /// What an answer lists.
@@ -33,6 +43,25 @@ pub enum Projection {
     Count(Counted),
     /// Bytes sent and received.
     Bytes,
+    Sent,
+    Received,
+    /// The mean of a measure over connections or lookups.
+    Average(Measure),
+    /// Each actor with each of its hosts.
+    Pairs(Actors),
+    /// What the answers for a name said.
+    Answers,
+    /// The names that an address was known by.
+    NamesOfAddress,
+    /// The servers that were queried.
+    DnsServers,
+    /// Connections of a process to a host that recur at regular intervals.
+    Beacons,
+    /// Hosts, and how much more or less they were contacted than in the span before `since`
+    /// that starts at this time, nanoseconds since 1970.
+    Changes(i64),
+    /// The totals of everything.
+    Summary,
     /// Names that resolved to an address and were not contacted afterwards.
     NeverContacted,
     /// Queries that were answered with an error, or not at all.
@@ -60,6 +89,11 @@ pub enum Actors {
     Pods,
     /// Kubernetes namespaces, of pods.
     Namespaces,
+    /// Paths of executables.
+    Executables,
+    CommandLines,
+    /// What started the processes.
+    Parents,
 }
 
 /// What "how many" counts.
@@ -81,6 +115,42 @@ pub enum Bucket {
     /// Starts on Monday.
     Week,
     Month,
+}
+
+/// A number of a row, or of a group of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Connections or lookups.
+    Rows,
+    Bytes,
+    Sent,
+    Received,
+    /// Of a connection, in microseconds.
+    Duration,
+    /// Until a connection was established or a lookup answered, in microseconds.
+    Latency,
+    Hosts,
+    Addresses,
+    Ports,
+    Processes,
+}
+
+/// How a number compares with a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    More,
+    AtLeast,
+    Less,
+    AtMost,
+    Exactly,
+}
+
+/// A measure and its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comparison {
+    pub measure: Measure,
+    pub operator: Operator,
+    pub limit: i64,
 }
 
 /// A particular actor.
@@ -106,6 +176,16 @@ pub enum Subject {
     Pod(String),
     /// A Kubernetes namespace.
     Namespace(String),
+    /// Any of the usual shells.
+    Shells,
+    /// Any container.
+    AnyContainer,
+    /// Any systemd unit that is a service.
+    AnyService,
+    /// Executables in this directory or below.
+    ExecutableIn(String),
+    /// Processes whose executable was deleted or replaced.
+    Deleted,
 }
 
 /// A condition on the rows.
@@ -114,6 +194,25 @@ pub enum Predicate {
     By(Subject),
     To(Host),
     Port(u16),
+    /// From the first to the last port, inclusive.
+    Ports(u16, u16),
+    SourcePort(u16),
+    /// Local address.
+    SourceAddress(Host),
+    /// Sent to this DNS server.
+    Server(Host),
+    /// One `rcode` of the view.
+    Rcode(&'static str),
+    /// Lookups without an answer.
+    Unanswered,
+    /// Since the host's last start that the history knows of.
+    SinceBoot,
+    Compared(Comparison),
+    Not(Box<Predicate>),
+    /// At least one of these.
+    Any(Vec<Predicate>),
+    /// All of these.
+    All(Vec<Predicate>),
     /// A `protocol` of the view, such as `tcp`.
     Protocol(&'static str),
     /// IP version, 4 or 6.
@@ -157,6 +256,12 @@ pub enum Ranking {
     Slowest(u32),
     /// Longest duration first.
     Longest(u32),
+    /// The greatest, or least, of a measure first.
+    By {
+        measure: Measure,
+        least: bool,
+        rows: u32,
+    },
 }
 
 impl Ranking {
@@ -165,6 +270,14 @@ impl Ranking {
 }
 
 impl Subject {
+    /// The process of a name. A number is a pid, unless it was quoted: no program is called so.
+    pub fn named(name: String, quoted: bool) -> Subject {
+        match name.parse() {
+            Ok(pid) if !quoted => Subject::Pid(pid),
+            _ => Subject::Process(name),
+        }
+    }
+
     /// Whether it selects processes by their ancestors.
     pub fn needs_ancestors(&self) -> bool {
         matches!(

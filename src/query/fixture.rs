@@ -34,6 +34,8 @@ pub fn request(question: &str, format: OutputFormat, since: Option<i64>) -> Requ
         format,
         width: None,
         now: DateTime::from_timestamp_nanos(NOW),
+        explain: false,
+        limit: None,
         begun: None,
     }
 }

@@ -11,9 +11,17 @@ pub enum Host {
     Exact(String),
     /// The subdomains of this name.
     Subdomains(String),
+    /// Names that have this label anywhere.
+    Label(String),
+    Begins(String),
+    Ends(String),
+    Contains(String),
     /// Addresses from the first to the last, inclusive, in the form of the view's `dst_addr`:
     /// IPv4 as `::ffff:a.b.c.d`.
-    Addresses { first: u128, last: u128 },
+    Addresses {
+        first: u128,
+        last: u128,
+    },
     /// Every address that was contacted without a name, except DNS servers and multicast
     /// groups, which never have one.
     Raw,

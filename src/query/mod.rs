@@ -15,6 +15,8 @@ mod export;
 mod fixture;
 mod format;
 mod host;
+mod reading;
+mod resolve;
 mod sql;
 mod suggest;
 #[cfg(test)]
@@ -37,6 +39,7 @@ pub use explain::Explanation;
 pub use export::{Export, RowSink, View};
 pub use format::{RowFormat, zone_name};
 pub use host::Host;
+use resolve::{Resolved, resolve};
 use sql::Zone;
 
 /// How an answer is written.
@@ -64,6 +67,10 @@ pub struct Request<Tz: TimeZone> {
     pub width: Option<usize>,
     /// The current time, in the zone in which times are shown.
     pub now: DateTime<Tz>,
+    /// Whether to say how the question was read.
+    pub explain: bool,
+    /// Most rows of the answer.
+    pub limit: Option<u32>,
     /// When the user started to wait; none if the notes are not to say how long it took.
     pub begun: Option<Instant>,
 }
@@ -74,9 +81,26 @@ where
 {
     /// The SQL that answers the question. It has no parameters, so any SQLite can run it.
     pub fn sql(&self) -> String {
-        let (since, until) = self.question.span(self.since, self.until);
+        self.sql_of(&self.question)
+    }
+
+    /// The same for this history: what its names are the names of is known.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, and a question that contradicts itself.
+    pub fn sql_for(&self, db: &Connection) -> Result<String> {
+        Ok(self.sql_of(&resolve(db, &self.question)?.question))
+    }
+
+    fn sql_of(&self, question: &Question) -> String {
+        let (since, until) = question.span(self.since, self.until);
         let zone = Zone::over(&self.now, since, until);
-        sql::statement(&self.question, since, until, &zone, true) + ";"
+        let statement = sql::statement(question, since, until, &zone, true);
+        match self.limit {
+            Some(rows) => format!("SELECT * FROM (\n{statement}\n)\nLIMIT {rows};"),
+            None => statement + ";",
+        }
     }
 
     /// Writes the answer to `out`. For a table, also writes to `notes` how much was found, how
@@ -91,22 +115,33 @@ where
         check_span(since, until, now)?;
         // One snapshot, so that the notes are about the same rows.
         let db = db.unchecked_transaction()?;
-        let mut statement = db.prepare(&self.sql())?;
+        let Resolved {
+            question,
+            readings,
+            unknown,
+        } = resolve(&db, &self.question)?;
+        let said = Vec::from_iter(readings.into_iter().chain(unknown));
+        if self.format != OutputFormat::Table {
+            for said in &said {
+                writeln!(notes, "note: {said}")?;
+            }
+        }
+        let mut statement = db.prepare(&self.sql_of(&question))?;
         let mut rows = statement.query([])?;
         match self.format {
             OutputFormat::Json => format::write_all(RowFormat::JsonLines, &mut rows, out),
             OutputFormat::Csv => format::write_all(RowFormat::Csv, &mut rows, out),
             OutputFormat::Table => {
-                let found = format::read_table(&self.question, &mut rows, &self.now)?;
+                let found = format::read_table(&question, &mut rows, &self.now)?;
                 // Before writing, which may wait for a pager.
                 let took = self.begun.map(|begun| begun.elapsed());
                 let coverage = Coverage::read(&db, since, until, now)?;
                 let baseline = since
-                    .filter(|_| self.question.new && coverage.any_recording)
+                    .filter(|_| question.new && coverage.any_recording)
                     .map(|since| Baseline::read(&db, since))
                     .transpose()?;
                 let suggestions = match &found {
-                    None => suggest::suggestions(&db, &self.question)?,
+                    None => suggest::suggestions(&db, &question)?,
                     Some(_) => Vec::new(),
                 };
                 // Close the snapshot before writing: a pager can stall for hours, and the
@@ -122,7 +157,11 @@ where
                 out.flush()?;
                 let counted = found.as_ref().map(|(_, counted)| counted.as_str());
                 self.note(counted, took, &coverage, notes)?;
-                for suggestion in suggestions {
+                if counted.is_none() || self.explain || question.loose {
+                    let reading = reading::reading(&question, (since, until), &self.now);
+                    writeln!(notes, "note: read as: {reading}")?;
+                }
+                for suggestion in said.into_iter().chain(suggestions) {
                     writeln!(notes, "note: {suggestion}")?;
                 }
                 if let Some(baseline) = baseline {

@@ -1,4 +1,4 @@
-//! Suggestions for a question that found nothing: other subjects with the name of its
+//! Suggestions for a question that found nothing: processes whose names begin with that of its
 //! process.
 
 use anyhow::Result;
@@ -11,7 +11,7 @@ use crate::text::printable;
 /// Most names that are suggested.
 const MOST: i64 = 3;
 
-/// What the names of processes in a question could refer to instead, one sentence each.
+/// Processes that the names in a question could refer to instead, one sentence each.
 /// Reads only rollups.
 ///
 /// # Errors
@@ -31,26 +31,6 @@ pub fn suggestions(db: &Connection, question: &Question) -> Result<Vec<String>> 
 
 fn suggestion(db: &Connection, name: &str) -> Result<Option<String>> {
     let shown = printable(name);
-    let of = |kind: fn(String) -> Subject| kind(name.to_owned());
-    let kinds = [
-        ("user", of(Subject::User)),
-        ("container", of(Subject::Container)),
-        ("unit", of(Subject::Unit)),
-        ("pod", of(Subject::Pod)),
-        ("image", of(Subject::Image)),
-    ];
-    for (kind, subject) in kinds {
-        if exists(db, subject)? {
-            return Ok(Some(format!(
-                "no process called {shown} made a connection, but a {kind} of that name did: use \"{kind} {shown}\""
-            )));
-        }
-    }
-    if exists(db, Subject::BelowProcess(name.to_owned()))? {
-        return Ok(Some(format!(
-            "{shown} itself made no connection, but its children did: use \"children of {shown}\""
-        )));
-    }
     let prefix = "SELECT DISTINCT comm FROM egress_total
                   WHERE likelihood(comm > ?1 AND comm < ?1 || char(0x10FFFF), 0.001) ORDER BY comm LIMIT ?2";
     let mut statement = db.prepare(prefix)?;

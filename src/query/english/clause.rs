@@ -2,13 +2,14 @@
 
 use chrono::TimeZone;
 
+use super::comparison::direction_of;
 use super::parser::{BareName, NameKind, Parser};
 use super::projection::TOP_ROWS;
 use super::refusal::NotUnderstood;
 use super::subject::ACTORS;
 use super::vocabulary::*;
 use super::words::Word;
-use crate::query::ast::{Predicate, Projection, Ranking, Relation, Subject};
+use crate::query::ast::{Measure, Predicate, Projection, Ranking, Relation, Subject};
 use crate::query::host::Host;
 
 /// What has to follow a subject.
@@ -63,6 +64,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     self.advance();
                     Err(self.refuse("\"never contacted\""))
                 }
+                // "but only once", "and wget": other clauses
+                false
+                    if but && self.word_is(start, &["and"])
+                        || self.word_is(self.next + 1, ONLY) =>
+                {
+                    Ok(false)
+                }
                 false if but => {
                     self.advance();
                     self.tried.push(NEVER);
@@ -72,7 +80,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             };
         }
         while self.take(BEEN) {}
+        // "but not on port 443"
+        let not = self.word_is(self.next.saturating_sub(1), &["not"]);
         if !self.take(VERBS) && !self.take(FETCH) {
+            if not {
+                self.next = start;
+                return Ok(false);
+            }
             return Err(self.refuse("\"hit\" or \"talked to\""));
         }
         let _ = self.take(FROM) || self.take(PREPOSITIONS);
@@ -99,6 +113,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 .filter(|_| self.bare_name == BareName::Subject);
             return Ok(());
         }
+        if self.bare_name != BareName::Subject && self.further(list)? {
+            return Ok(());
+        }
         if self.bare_name == BareName::Subject {
             if self.take_ranking()? {
                 return Ok(());
@@ -111,6 +128,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         if self.verb.is_none() && self.take(ACTIVE) {
+            self.auxiliary = true;
             // "have open connections", "have connections open"
             let next = |a, b| self.next_is(a) && self.word_is(self.next + 1, b);
             if next(OPENED, CONNECTIONS) || next(CONNECTIONS, OPENED) {
@@ -139,6 +157,22 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.verb.is_none() && self.take(PASSIVE) {
             self.expecting = None;
             while self.take(FILLERS) {}
+            self.auxiliary = true;
+            // "which hosts is curl talking to"
+            let acts = [VERBS, FETCH, RESOLVE];
+            let acts = |at: usize| acts.iter().any(|words| self.word_is(at, words));
+            if !matches!(list, Projection::Actors(_))
+                && acts(self.next + 1)
+                && !acts(self.next)
+                && !self.looks_like_host()
+            {
+                self.bare_name = BareName::Subject;
+                return Ok(());
+            }
+            if matches!(list, Projection::Count(_) | Projection::Bytes) && self.looks_like_host() {
+                self.bare_name = BareName::Object;
+                return Ok(());
+            }
             if self.take(OPENED) {
                 self.predicates.push(Predicate::Open);
             } else if when {
@@ -152,7 +186,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.bare_name = BareName::Nothing;
             return Ok(());
         }
-        if self.take(BEEN) || self.take(FILLERS) || self.take(FOR) {
+        // "users who contacted"
+        if self.take(BEEN) || self.take(FILLERS) || self.verb.is_none() && self.take(WHO) {
+            return Ok(());
+        }
+        if self.take(FOR) {
+            self.about(list)?;
             return Ok(());
         }
         if self.take(STARTED) && self.take(BY) || self.take(UNDER) {
@@ -162,6 +201,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }
             let of = self.below()?;
             self.predicates.push(Predicate::By(of));
+            self.expecting = None;
             return Ok(());
         }
         if self.take(WITHOUT) {
@@ -176,7 +216,24 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         if self.take(IN) || self.take(ON) {
-            return match self.outcome() || self.per()? || self.in_a_named()? {
+            let of = self.word_is(self.next.saturating_sub(1), OF);
+            if of && list == Projection::Summary || of && self.looks_like_host() {
+                return self.about(list);
+            }
+            if of && self.time()? {
+                return Ok(());
+            }
+            if of && list == Projection::Each && !self.at_keyword() && !self.next_is(BY) {
+                let of = self.subjects()?;
+                self.predicates.push(of);
+                return Ok(());
+            }
+            return match self.time()?
+                || self.outcome()
+                || self.per()?
+                || self.in_a_named()?
+                || self.particular()?
+            {
                 true => Ok(()),
                 false => self.keyword(list),
             };
@@ -188,12 +245,28 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.most() {
             return Ok(());
         }
-        if self.bare_name == BareName::Object && self.object()? {
+        if self.bare_name == BareName::Object && self.object(list)? {
             return Ok(());
         }
         if self.verb.is_none() && self.verb() {
             self.expecting = None;
+            self.reverse(list);
+            let before = self.next.saturating_sub(1);
+            let whole = [
+                CONNECTIONS,
+                LOOKUPS,
+                TRAFFIC,
+                MAKE,
+                ACTIVE,
+                MOST,
+                SENDING,
+                RECEIVING,
+                INTRANSITIVE,
+            ];
+            let whole = whole.iter().any(|words| self.word_is(before, words))
+                && !self.word_is(before, &["hits"]);
             self.bare_name = match list {
+                _ if whole && self.next >= self.words.len() => BareName::Nothing,
                 Projection::Destinations | Projection::Addresses | Projection::Ports => {
                     BareName::Nothing
                 }
@@ -207,26 +280,91 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.keyword(list)
     }
 
+    /// "which hosts received the most data": what hosts receive is sent by this one.
+    fn reverse(&mut self, list: Projection) {
+        let hosts = matches!(list, Projection::Destinations | Projection::Addresses);
+        let acted = self
+            .predicates
+            .iter()
+            .any(|p| matches!(p, Predicate::By(_) | Predicate::Any(_)));
+        if !hosts || self.auxiliary || acted {
+            return;
+        }
+        self.loose |= self.direction.is_some();
+        self.direction = self.direction.map(|direction| match direction {
+            Measure::Sent => Measure::Received,
+            _ => Measure::Sent,
+        });
+    }
+
     /// The subject, after "did".
     fn subject_clause(&mut self) -> Result<(), NotUnderstood> {
         let anyone = self.take(ANYONE);
         // "everything under make"
         if !anyone || self.next_is(UNDER) {
-            let of = self.subject()?;
-            self.predicates.push(Predicate::By(of));
+            let of = self.subjects()?;
+            self.predicates.push(of);
         }
         self.bare_name = BareName::Nothing;
         self.expecting = Some(ACTS);
         Ok(())
     }
 
+    /// Comparisons, parts of names, what is left out, and what only some questions name.
+    fn further(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
+        // All conditions hold, so "and" between them says nothing.
+        if self.next_is(AND) && self.goes_on_after_and() {
+            self.advance();
+            return Ok(true);
+        }
+        if self.negated(list)? {
+            return Ok(true);
+        }
+        let done = self.comparison(list)? || self.pattern(list)? || self.particular()?;
+        if done {
+            self.expecting = None;
+        }
+        Ok(done)
+    }
+
+    /// What "for" or "of" introduces: the host of connections, the subject of a summary.
+    fn about(&mut self, list: Projection) -> Result<(), NotUnderstood> {
+        let times = [TODAY, YESTERDAY, THIS, LAST, ON, IN, SINCE, PER];
+        if self.next >= self.words.len() || times.iter().any(|words| self.next_is(words)) {
+            return Ok(());
+        }
+        if list == Projection::Summary {
+            if self.take(ANYONE) || self.time()? {
+                return Ok(());
+            }
+            let of = self.subjects()?;
+            self.predicates.push(of);
+        } else if self.bare_name == BareName::Nothing && self.looks_like_host() {
+            self.bare_name = BareName::Object;
+        }
+        Ok(())
+    }
+
     fn by_or_from(&mut self) -> Result<bool, NotUnderstood> {
-        if !self.take(BY) {
+        let Some(word) = self.take_one(BY) else {
             return Ok(false);
+        };
+        if word == "from" && self.source()? {
+            return Ok(true);
         }
         if self.next_is(TRAFFIC) {
             self.by_bytes = self.words.get(self.next).map(|word| word.at.clone());
             self.advance();
+            self.take_direction();
+            return Ok(true);
+        }
+        let upload = self.next_is(SENDING) || self.next_is(RECEIVING);
+        if upload {
+            self.by_bytes = self.words.get(self.next).map(|word| word.at.clone());
+            self.take_direction();
+            return Ok(true);
+        }
+        if self.by_measure() {
             return Ok(true);
         }
         // "by processes started by make"
@@ -235,21 +373,82 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             return Ok(true);
         }
-        if self.span_of() || self.group(true) {
+        if word == "by" && (self.span_of() || self.group(true)) {
             return Ok(true);
         }
-        let of = self.subject()?;
-        self.predicates.push(Predicate::By(of));
+        let of = self.subjects()?;
+        self.predicates.push(of);
         self.bare_name = BareName::Nothing;
+        self.expecting = None;
         Ok(true)
+    }
+
+    /// Takes "sent" or "received", of data.
+    pub(super) fn take_direction(&mut self) {
+        let word = self.take_one(SENDING).or_else(|| self.take_one(RECEIVING));
+        self.direction = word.and_then(direction_of).or(self.direction);
+    }
+
+    /// Accepts what a ranking can be by: "by connections", "by number of hosts", "by duration".
+    fn by_measure(&mut self) -> bool {
+        let start = self.next;
+        let rows = match self.ranking {
+            Some(Ranking::Most(rows)) => rows,
+            _ => return false,
+        };
+        if self.take(NUMBER) {
+            self.take(OF);
+        }
+        let measures = [
+            (CONNECTIONS, Measure::Rows),
+            (LOOKUPS, Measure::Rows),
+            (DURATION, Measure::Duration),
+            (LATENCY, Measure::Latency),
+            (&["hosts", "domains", "destinations"], Measure::Hosts),
+        ];
+        let measure = measures
+            .into_iter()
+            .find_map(|(words, measure)| self.take(words).then_some(measure));
+        match measure {
+            Some(Measure::Rows) => {}
+            Some(measure) => {
+                self.ranking = Some(Ranking::By {
+                    measure,
+                    least: false,
+                    rows,
+                });
+            }
+            None => self.next = start,
+        }
+        measure.is_some()
+    }
+
+    /// Accepts the local end after "from": an address, or a port.
+    fn source(&mut self) -> Result<bool, NotUnderstood> {
+        let address = self.words.get(self.next).filter(|word| !word.quoted);
+        let address = address.is_some_and(|word| word.text.parse::<std::net::IpAddr>().is_ok());
+        if address {
+            let host = self.host()?;
+            self.predicates.push(Predicate::SourceAddress(host));
+            return Ok(true);
+        }
+        if self.take(PORT) {
+            let port = self.port()?;
+            self.predicates.push(Predicate::SourcePort(port));
+            return Ok(true);
+        }
+        if self.next_is(OWN_PORT) && self.word_is(self.next + 1, PORT) {
+            return self.particular();
+        }
+        Ok(false)
     }
 
     /// Accepts the "shop namespace" of "in the shop namespace", the "443" of "on 443".
     fn in_a_named(&mut self) -> Result<bool, NotUnderstood> {
         let next = self.words.get(self.next).filter(|word| !word.quoted);
-        if let Some(Ok(port)) = next.map(|word| word.text.parse()) {
-            self.advance();
-            self.predicates.push(Predicate::Port(port));
+        if let Some(Ok(_)) = next.map(|word| word.text.parse::<u16>()) {
+            let ports = self.ports()?;
+            self.predicates.push(ports);
             return Ok(true);
         }
         let start = self.next;
@@ -265,28 +464,70 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         Ok(false)
     }
 
-    /// Accepts "most", "most data", "most connections".
+    /// Accepts "most", "the most data", "the least", "most connections", "fewest hosts".
     fn most(&mut self) -> bool {
         // "who hit most": "most" is a host
         let last = self.next + 1 == self.words.len();
-        if self.bare_name == BareName::Object && last || !self.take(MOST) {
+        let article = self.word_is(self.next.saturating_sub(1), ARTICLES);
+        let directed = self.direction.is_some() || article;
+        if self.bare_name == BareName::Object && last && !directed {
             return false;
         }
-        let bytes = self.take(TRAFFIC);
-        if !bytes {
-            let _ = self.take(CONNECTIONS) || self.take(LOOKUPS);
-        }
-        self.ranking = Some(match bytes {
-            true => Ranking::MostBytes(TOP_ROWS),
-            false => Ranking::Most(TOP_ROWS),
+        let least = match (self.take(MOST), self.take(LEAST)) {
+            (true, _) => false,
+            (_, true) => true,
+            _ => return false,
+        };
+        let measure = if self.take(TRAFFIC) {
+            self.take_direction();
+            Some(Measure::Bytes)
+        } else if self.take(CONNECTIONS) || self.take(LOOKUPS) {
+            Some(Measure::Rows)
+        } else if self.take(NAMES) {
+            Some(Measure::Hosts)
+        } else if self.take(ADDRESSES) {
+            Some(Measure::Addresses)
+        } else if self.take(PORTS) {
+            Some(Measure::Ports)
+        } else {
+            None
+        };
+        let measure = measure.unwrap_or(match self.direction {
+            Some(_) => Measure::Bytes,
+            None => Measure::Rows,
+        });
+        // "top 3 ... the most": the number stays
+        let rows = match self.ranking {
+            Some(Ranking::Most(rows)) => rows,
+            _ => TOP_ROWS,
+        };
+        self.ranking = Some(match (measure, least) {
+            (Measure::Bytes, false) => Ranking::MostBytes(rows),
+            (Measure::Rows, false) => Ranking::Most(rows),
+            _ => Ranking::By {
+                measure,
+                least,
+                rows,
+            },
         });
         self.bare_name = BareName::Nothing;
         true
     }
 
     /// The object, directly after its verb.
-    fn object(&mut self) -> Result<bool, NotUnderstood> {
+    fn object(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
         let last = self.next + 1 == self.words.len();
+        // "hit hosts ending in .xyz"
+        let patterns = [ENDING, BEGINNING, CONTAINING, LIKE, THAT];
+        if self.next_is(NAMES)
+            && patterns
+                .iter()
+                .any(|words| self.word_is(self.next + 1, words))
+        {
+            self.advance();
+            self.bare_name = BareName::Nothing;
+            return Ok(true);
+        }
         if self.raw()? {
             self.predicates.push(Predicate::To(Host::Raw));
         } else if let Some(scope) = self.scope() {
@@ -302,14 +543,32 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 self.take(HOST);
                 self.take(ADDRESS);
             }
-            let host = self.host()?;
-            self.predicates.push(Predicate::To(host));
+            self.hosts(list)?;
         }
         self.bare_name = BareName::Nothing;
         Ok(true)
     }
 
-    fn host(&mut self) -> Result<Host, NotUnderstood> {
+    /// A host, or several joined by "or" and "and".
+    fn hosts(&mut self, list: Projection) -> Result<(), NotUnderstood> {
+        if self.next + 1 < self.words.len() {
+            self.take(BOTH);
+        }
+        let mut hosts = vec![self.host()?];
+        let mut both = false;
+        while self.joins() {
+            both |= self.next_is(AND);
+            self.advance();
+            hosts.push(self.host()?);
+        }
+        match hosts.len() {
+            1 => self.predicates.push(Predicate::To(hosts.remove(0))),
+            _ => self.add_hosts(hosts, both, list),
+        }
+        Ok(())
+    }
+
+    pub(super) fn host(&mut self) -> Result<Host, NotUnderstood> {
         let last = self.next + 1 == self.words.len();
         let exactly = !last && self.take(EXACTLY);
         if last {
@@ -334,22 +593,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// A predicate that starts with a keyword: "port 443", "container web".
     fn keyword(&mut self, list: Projection) -> Result<(), NotUnderstood> {
         if self.take(PORT) {
-            let word = self.name(NameKind::Port)?;
-            let port = word.text.parse().map_err(|_| {
-                self.refuse_word(word.at, Some("a port is a number up to 65535".to_owned()))
-            })?;
-            self.predicates.push(Predicate::Port(port));
+            let ports = self.ports()?;
+            self.predicates.push(ports);
         } else if self.take(HOST) || self.take(ADDRESS) {
-            let host = self.host()?;
-            self.predicates.push(Predicate::To(host));
+            self.hosts(list)?;
         } else if self.next_is(PID) || self.at_descendants() || self.kinds() {
-            let of = self.subject()?;
-            self.predicates.push(Predicate::By(of));
+            let of = self.subjects()?;
+            self.predicates.push(of);
         } else {
-            if self.next_is(LOGIC) {
+            if self.next_is(OR) || self.next_is(AND) {
                 let at = self.words[self.next].at.clone();
-                let hint =
-                    "all conditions of a question must hold: there is no \"or\" and no \"not\"";
+                let hint = "\"or\" and \"and\" join names and ports: \"curl or wget\", \"port 80 or 443\"; all other conditions must hold";
                 return Err(self.refuse_word(at, Some(hint.to_owned())));
             }
             if self.next_is(COMPARED) {
@@ -374,7 +628,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     pub(super) fn refuse_compared(&self) -> NotUnderstood {
         let at = self.words[self.next].at.clone();
-        let hint = "numbers can't be compared: \"top 10 hosts by bytes\" sorts by them, and you can edit the SQL that --sql prints";
+        let hint = "compare with a number: \"connections longer than 10s\", \"hosts contacted more than 3 times\"; \"top 10 hosts by bytes\" sorts";
         self.refuse_word(at, Some(hint.to_owned()))
     }
 

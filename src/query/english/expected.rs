@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeZone};
 
+use super::idioms;
 use super::parser::{HOLE, LONGEST, NameKind, Parser};
 use super::vocabulary::FILLERS;
 use super::words::{self, Word};
@@ -69,6 +70,7 @@ fn read<'a, Tz: TimeZone>(
             ..word
         });
     }
+    let mut words = idioms::replace(words).words;
     words.push(Word {
         text: HOLE.to_owned(),
         quoted: true,

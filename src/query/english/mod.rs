@@ -8,8 +8,12 @@
 //! [`Question`]: super::ast::Question
 
 mod clause;
+mod comparison;
 mod expected;
+mod idioms;
+mod logic;
 mod parser;
+mod pattern;
 mod predicates;
 mod projection;
 mod refusal;

@@ -4,11 +4,16 @@ use std::ops::Range;
 
 use chrono::{DateTime, TimeZone};
 
+use super::idioms;
 use super::refusal::NotUnderstood;
 use super::vocabulary::*;
 use super::words::{self, Word};
-use crate::query::ast::{Bucket, Predicate, Projection, Question, Ranking, Relation};
+use crate::query::ast::{
+    Actors, Bucket, Comparison, Counted, Measure, Predicate, Projection, Question, Ranking,
+    Relation, Subject,
+};
 use crate::query::host::Host;
+use crate::when;
 
 /// The longest question that is accepted, in characters.
 pub(super) const LONGEST: usize = 1000;
@@ -42,7 +47,103 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
     }
     let words =
         words::split(question).map_err(|at| refuse("this quote is never closed:", at..at + 1))?;
-    Parser::new(question, words, now).question()
+    let replaced = idioms::replace(words.clone());
+    if let Some((at, why)) = replaced.refused {
+        return Err(NotUnderstood {
+            problem: "this question can't be answered:".to_owned(),
+            place: Some((question.to_owned(), at)),
+            hint: Some(why.to_owned()),
+        });
+    }
+    let loose = replaced.loose;
+    let understood = Parser::new(question, replaced.words, now).question();
+    let understood = understood.or_else(|refused| bare(question, words, now).ok_or(refused))?;
+    Ok(Question {
+        loose: loose || understood.loose,
+        ..understood
+    })
+}
+
+/// A question of only a name, or several, with clauses: "curl", "x.org last
+/// hour". Whether it is a host or who acted is up to the history.
+fn bare<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> Option<Question> {
+    let first = words.first()?;
+    let known = [
+        WHICH,
+        WHAT,
+        WHATS,
+        WHO,
+        WHEN,
+        HOW,
+        COUNT,
+        NUMBER,
+        TOP,
+        FIRST,
+        LAST,
+        SLOWEST,
+        super::vocabulary::LONGEST,
+        FILLERS,
+        OUTBOUND,
+        ACTIVE,
+        PASSIVE,
+        NOT,
+        AND,
+        OR,
+    ];
+    let text_of = first.text.as_str();
+    let grammar = |words: &[&str]| !words::nearest(text_of, words).is_empty();
+    if !first.quoted && (words::is_short(text_of) || grammar(&known.concat())) {
+        return None;
+    }
+    let before = |words: &[&str]| {
+        let words = words.iter().map(|word| Word {
+            text: (*word).to_owned(),
+            quoted: false,
+            at: 0..0,
+        });
+        Vec::from_iter(words)
+    };
+    let host = !first.quoted
+        && first.text.contains(['.', ':'])
+        && !first.text.starts_with('/')
+        && Host::parse(&first.text, false).is_ok();
+    let words = match host {
+        true => [before(&["which", "processes", "hit"]), words].concat(),
+        false => {
+            // "curl and wget last hour": the names end where a clause begins
+            let names = 1 + 2 * words[1..]
+                .chunks(2)
+                .take_while(|pair| {
+                    pair.len() == 2 && !pair[0].quoted && JOINS.contains(&pair[0].text.as_str())
+                })
+                .count();
+            let (names, rest) = words.split_at(names);
+            [
+                before(&["what", "did"]),
+                names.to_vec(),
+                before(&["talk", "to"]),
+                rest.to_vec(),
+            ]
+            .concat()
+        }
+    };
+    let question = Parser::new(text, words, now).question().ok()?;
+    Some(Question {
+        bare: true,
+        ..question
+    })
+}
+
+/// Words between names.
+const JOINS: [&str; 2] = ["and", "or"];
+
+/// The predicates that one consists of.
+fn parts(predicate: &Predicate) -> Vec<&Predicate> {
+    match predicate {
+        Predicate::Not(of) => parts(of),
+        Predicate::Any(of) | Predicate::All(of) => of.iter().flat_map(parts).collect(),
+        predicate => vec![predicate],
+    }
 }
 
 /// The word that is still to be typed, for completion. No question contains a NUL.
@@ -96,6 +197,18 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) bucket: Option<Bucket>,
     /// What to group by: "connections per host".
     pub(super) group: Option<Projection>,
+    /// Whether data that was sent or received is meant.
+    pub(super) direction: Option<Measure>,
+    /// The day that was named, and the times of day of "between".
+    pub(super) named_day: Option<String>,
+    pub(super) clocks: Option<(String, String)>,
+    /// An auxiliary introduced who acted.
+    pub(super) auxiliary: bool,
+    /// The answer has to say how the question was read.
+    pub(super) loose: bool,
+    pub(super) compared: Vec<Comparison>,
+    pub(super) also: Vec<Predicate>,
+    pub(super) never: Vec<Predicate>,
     /// It starts with the noun: "connections per hour".
     pub(super) no_question_word: bool,
 }
@@ -120,6 +233,14 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             new: false,
             bucket: None,
             group: None,
+            direction: None,
+            named_day: None,
+            clocks: None,
+            auxiliary: false,
+            loose: false,
+            compared: Vec::new(),
+            also: Vec::new(),
+            never: Vec::new(),
             no_question_word: false,
         }
     }
@@ -138,11 +259,17 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             }
             self.clause(list)?;
         }
+        self.apply_clocks();
         if let Some(wanted) = self.expecting {
             return Err(self.refuse(wanted));
         }
-        let nothing_said =
-            self.predicates.is_empty() && self.since.is_none() && self.until.is_none();
+        let nothing_said = self.predicates.is_empty()
+            && self.also.is_empty()
+            && self.never.is_empty()
+            && self.compared.is_empty()
+            && self.ranking.is_none()
+            && self.since.is_none()
+            && self.until.is_none();
         if self.bare_name == BareName::Object
             && nothing_said
             && matches!(list, Projection::Actors(_) | Projection::Each)
@@ -173,6 +300,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         if let Some(group) = self.group {
             list = self.grouped(list, group)?;
         }
+        let having = self.apply_comparisons(list, relation)?;
         if self.bucket.is_some() {
             list = self.split(list)?;
         }
@@ -187,9 +315,31 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 }
             };
         }
-        if relation == Relation::Lookups && matches!(self.ranking, Some(Ranking::MostBytes(_))) {
+        if !self.never.is_empty() {
+            // Who "hit x but never y": rows of both decide.
+            let is_host = |p: &Predicate| match p {
+                Predicate::To(_) => true,
+                Predicate::Any(all) => all.iter().all(|p| matches!(p, Predicate::To(_))),
+                _ => false,
+            };
+            let hosts = self.predicates.extract_if(.., |p| is_host(p));
+            self.also.extend(hosts);
+        }
+        list = self.directed(list);
+        let bytes = |ranking| match ranking {
+            Ranking::MostBytes(_) => true,
+            Ranking::By { measure, .. } => {
+                matches!(measure, Measure::Bytes | Measure::Sent | Measure::Received)
+            }
+            _ => false,
+        };
+        if relation == Relation::Lookups && self.ranking.is_some_and(bytes) {
             return Err(self.refuse_all("lookups have no bytes"));
         }
+        if list == Projection::Changes(0) {
+            list = self.changes()?;
+        }
+        self.check(list)?;
         Ok(Question {
             projection: list,
             relation,
@@ -199,7 +349,153 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             ranking: self.ranking,
             new: self.new,
             bucket: self.bucket,
+            having,
+            also: std::mem::take(&mut self.also),
+            never: std::mem::take(&mut self.never),
+            bare: false,
+            loose: self.loose,
         })
+    }
+
+    /// Applies the direction of the data to what is listed and to its order.
+    fn directed(&mut self, list: Projection) -> Projection {
+        let Some(measure) = self.direction else {
+            return list;
+        };
+        match self.ranking {
+            Some(Ranking::MostBytes(rows)) => {
+                self.ranking = Some(Ranking::By {
+                    measure,
+                    least: false,
+                    rows,
+                });
+            }
+            Some(Ranking::By {
+                measure: Measure::Bytes,
+                least,
+                rows,
+            }) => {
+                self.ranking = Some(Ranking::By {
+                    measure,
+                    least,
+                    rows,
+                });
+            }
+            _ => {}
+        }
+        match (list, measure) {
+            (Projection::Bytes, Measure::Sent) => Projection::Sent,
+            (Projection::Bytes, Measure::Received) => Projection::Received,
+            (Projection::Average(Measure::Bytes), measure) => Projection::Average(measure),
+            (list, _) => list,
+        }
+    }
+
+    /// What to compare the span with: the day, week or month before, or as long a time.
+    fn changes(&self) -> Result<Projection, NotUnderstood> {
+        let Some(since) = self.since else {
+            return Err(self.refuse("a time, as in \"changes since yesterday\""));
+        };
+        let begins = |text: &str| when::parse(text, self.now).map(when::to_ns).ok();
+        let now = when::to_ns(self.now.to_utc());
+        let day = self.now.clone();
+        let before = if Some(since) == begins("today") {
+            begins("yesterday")
+        } else if Some(since) == begins("this week") {
+            when::span("last week", &day).map(|(from, _)| when::to_ns(from))
+        } else if Some(since) == begins("this month") {
+            when::span("last month", &day).map(|(from, _)| when::to_ns(from))
+        } else {
+            None
+        };
+        let before =
+            before.unwrap_or(since.saturating_sub(self.until.unwrap_or(now).saturating_sub(since)));
+        Ok(Projection::Changes(before))
+    }
+
+    /// Refuses what contradicts itself.
+    fn check(&self, list: Projection) -> Result<(), NotUnderstood> {
+        let of = |kind: fn(&Predicate) -> bool| self.predicates.iter().filter(move |p| kind(p));
+        let differ = |kind: fn(&Predicate) -> bool| {
+            let mut all = of(kind);
+            let first = all.next();
+            first.is_some() && all.any(|other| Some(other) != first)
+        };
+        let contradicts = [
+            (
+                differ(|p| matches!(p, Predicate::Outcome(_) | Predicate::Succeeded)),
+                "a connection has one outcome",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::Protocol(_))),
+                "a connection has one protocol",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::Family(_))),
+                "a connection has one IP version",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::Port(_))),
+                "a connection has one port: \"port 80 or 443\" asks for either",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::Scope(_))),
+                "an address has one scope",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::By(Subject::Pid(_)))),
+                "a connection has one pid",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::By(Subject::User(_)))),
+                "a connection has one user",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::By(Subject::Container(_)))),
+                "a connection has one container",
+            ),
+        ];
+        if let Some((_, why)) = contradicts.into_iter().find(|(is, _)| *is) {
+            return Err(self.refuse_all(why));
+        }
+        let failed = self.predicates.contains(&Predicate::Failed);
+        if failed && self.predicates.contains(&Predicate::Succeeded) {
+            return Err(self.refuse_all("a connection has either failed or succeeded"));
+        }
+        let denied = |predicate: &Predicate| {
+            let not = Predicate::Not(Box::new(predicate.clone()));
+            self.predicates.contains(&not) || self.never.contains(predicate)
+        };
+        let asked = self.predicates.iter().chain(&self.also);
+        if asked.into_iter().any(denied) {
+            return Err(self.refuse_all("the same can't be asked for and left out"));
+        }
+        if self.new
+            && (!self.also.is_empty() || !self.never.is_empty() || !self.compared.is_empty())
+        {
+            return Err(self.refuse_all("\"new\" can't be combined with that"));
+        }
+        let subjects_only = list == Projection::Summary;
+        let other =
+            |predicate: &&Predicate| !matches!(predicate, Predicate::By(_) | Predicate::SinceBoot);
+        if subjects_only && self.predicates.iter().flat_map(parts).any(|p| other(&p)) {
+            return Err(self
+                .refuse_all("a summary is of a span, or of who acted: \"summary of curl today\""));
+        }
+        let single = matches!(
+            list,
+            Projection::Summary
+                | Projection::Beacons
+                | Projection::Changes(_)
+                | Projection::Answers
+                | Projection::NamesOfAddress
+                | Projection::Average(_)
+                | Projection::Pairs(_)
+        );
+        if single && (self.new || self.bucket.is_some()) {
+            return Err(self.refuse_all("this can't be split by time, nor be \"new\""));
+        }
+        Ok(())
     }
 
     /// The projection of a question that groups its numbers, if they can be grouped.
@@ -208,6 +504,47 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         list: Projection,
         group: Projection,
     ) -> Result<Projection, NotUnderstood> {
+        let counts = match (list, group) {
+            (
+                Projection::Destinations | Projection::Count(Counted::Hosts),
+                Projection::Actors(_) | Projection::Ports | Projection::Addresses,
+            ) => Some(Measure::Hosts),
+            (
+                Projection::Addresses | Projection::Count(Counted::Addresses),
+                Projection::Actors(_) | Projection::Destinations | Projection::Ports,
+            ) => Some(Measure::Addresses),
+            (
+                Projection::Ports | Projection::Count(Counted::Ports),
+                Projection::Actors(_) | Projection::Destinations | Projection::Addresses,
+            ) => Some(Measure::Ports),
+            (Projection::Count(Counted::Actors(Actors::Processes)), _) => Some(Measure::Processes),
+            (Projection::Actors(Actors::Processes), _) if self.no_question_word => {
+                Some(Measure::Processes)
+            }
+            (Projection::Count(Counted::Rows), _) => None,
+            (Projection::Count(_), _) => {
+                return Err(self.refuse_all("only connections, lookups, bytes, hosts, IPs, ports and processes can be counted \"per\" something"));
+            }
+            _ => None,
+        };
+        if let Some(measure) = counts
+            && self.bucket.is_none()
+            && self
+                .ranking
+                .is_none_or(|ranking| matches!(ranking, Ranking::Most(_)))
+        {
+            let rows = match self.ranking {
+                Some(Ranking::Most(n)) => n,
+                _ => Ranking::ALL,
+            };
+            self.no_question_word = false;
+            self.ranking = Some(Ranking::By {
+                measure,
+                least: false,
+                rows,
+            });
+            return Ok(group);
+        }
         let most = match list {
             Projection::Bytes => Ranking::MostBytes,
             Projection::Each | Projection::Count(_) | Projection::FailedLookups => Ranking::Most,
@@ -234,7 +571,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             return Err(self.refuse_all(why));
         }
         let list = match list {
-            Projection::Count(_) | Projection::Bytes => list,
+            Projection::Count(_) | Projection::Bytes | Projection::Sent | Projection::Received => {
+                list
+            }
             Projection::Each | Projection::FailedLookups => Projection::Count(list.counted()),
             list if self.no_question_word => Projection::Count(list.counted()),
             list => list,
@@ -253,9 +592,24 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
 
     /// The projection of a question about lookups, if its predicates apply to lookups.
     fn about_lookups(&mut self, list: Projection) -> Result<Projection, NotUnderstood> {
-        for predicate in &self.predicates {
+        // What "timed out" means for a lookup.
+        for predicate in &mut self.predicates {
+            if *predicate == Predicate::Outcome("timeout") {
+                *predicate = Predicate::Unanswered;
+            }
+        }
+        let groups = self.also.iter().chain(&self.never);
+        for predicate in self.predicates.iter().chain(groups).flat_map(parts) {
             let problem = match predicate {
-                Predicate::By(_)
+                Predicate::Rcode(_)
+                | Predicate::Unanswered
+                | Predicate::Server(_)
+                | Predicate::SinceBoot
+                | Predicate::Compared(_)
+                | Predicate::To(
+                    Host::Label(_) | Host::Begins(_) | Host::Ends(_) | Host::Contains(_),
+                )
+                | Predicate::By(_)
                 | Predicate::Failed
                 | Predicate::Succeeded
                 | Predicate::To(Host::Domain(_) | Host::Subdomains(_) | Host::Exact(_)) => {
@@ -276,7 +630,12 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             {
                 Projection::FailedLookups
             }
-            Projection::Addresses | Projection::Ports | Projection::Bytes => {
+            Projection::Addresses
+            | Projection::Ports
+            | Projection::Bytes
+            | Projection::Beacons
+            | Projection::Changes(_)
+            | Projection::Actors(Actors::CommandLines | Actors::Parents) => {
                 return Err(
                     self.refuse_all("lookups are for names: ask \"which names were resolved\"")
                 );

@@ -2,9 +2,10 @@
 
 use chrono::TimeZone;
 
+use super::comparison::direction_of;
 use super::parser::{BareName, Parser};
 use super::refusal::NotUnderstood;
-use super::subject::ACTORS;
+use super::subject::{ACTORS, ORIGINS};
 use super::vocabulary::*;
 use crate::query::ast::{Bucket, Predicate, Projection, Relation};
 
@@ -12,7 +13,20 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts a verb with the words that belong to it.
     pub(super) fn verb(&mut self) -> bool {
         let start = self.next;
+        let direction = self
+            .words
+            .get(self.next)
+            .and_then(|word| direction_of(&word.text));
         let from = if self.take(VERBS) {
+            // "send or receive": both directions
+            let both =
+                direction.is_some() && self.next_is(OR) && self.word_is(self.next + 1, RECEIVING);
+            if both {
+                self.next += 1;
+                self.advance();
+            } else {
+                self.direction = direction.or(self.direction);
+            }
             // "sent data to", unless "data" is the last word: then it is a host
             if self.next + 1 < self.words.len() {
                 self.take(TRAFFIC);
@@ -20,10 +34,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.take(PREPOSITIONS);
             Some(Relation::Connections)
         } else if self.take(FETCH) {
+            self.direction = direction.or(self.direction);
             let _ = self.take(FROM) || self.take(PREPOSITIONS);
             Some(Relation::Connections)
         } else if self.take(MAKE) {
-            // "made lookups"
+            // "made lookups", "made network connections"
+            if self.word_is(self.next + 1, CONNECTIONS) {
+                self.take(OUTBOUND);
+            }
             self.take(DNS);
             match self.take(LOOKUPS) {
                 true => Some(Relation::Lookups),
@@ -85,6 +103,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 .push(Predicate::Family(if family == "ipv6" { 6 } else { 4 }));
             return true;
         }
+        if self.bare_name != BareName::Subject && self.service() {
+            return true;
+        }
         let start = self.next;
         self.take(PROTOCOL);
         if let Some(word) = self.take_one(PROTOCOLS) {
@@ -127,15 +148,16 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Accepts the "host" of "per host". After "by", a noun with a name is a subject instead.
     pub(super) fn group(&mut self, by: bool) -> bool {
-        let actors = ACTORS.map(|(words, actors)| (words, Projection::Actors(actors)));
+        let list = |(words, actors)| (words, Projection::Actors(actors));
+        let actors = ACTORS.into_iter().chain(ORIGINS).map(list);
         let others = [
             (NAMES, Projection::Destinations),
             (ADDRESSES, Projection::Addresses),
             (PORTS, Projection::Ports),
         ];
-        let mut lists = actors.into_iter().chain(others);
+        let mut lists = actors.clone().chain(others);
         let Some((words, list)) = lists.find(|(words, _)| self.next_is(words)) else {
-            let words = actors.into_iter().chain(others).map(|(words, _)| words);
+            let words = actors.chain(others).map(|(words, _)| words);
             self.tried.extend(words);
             return false;
         };

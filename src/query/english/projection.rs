@@ -2,12 +2,16 @@
 
 use chrono::TimeZone;
 
+use super::comparison::microseconds_in;
 use super::parser::{BareName, Parser};
 use super::refusal::NotUnderstood;
-use super::subject::ACTORS;
+use super::subject::{ACTORS, ORIGINS};
 use super::vocabulary::*;
 use super::words::Word;
-use crate::query::ast::{Actors, Counted, Predicate, Projection, Ranking, Relation};
+use crate::query::ast::{
+    Actors, Comparison, Counted, Measure, Operator, Predicate, Projection, Ranking, Relation,
+    Subject,
+};
 use crate::query::host::Host;
 
 /// Rows of a "top" without a number.
@@ -49,6 +53,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return self.what_is();
         }
         if self.take(WHAT) {
+            if self.next_is(ACTIVE) && self.word_is(self.next + 1, NOT) {
+                return Ok((Projection::Actors(Actors::Processes), Relation::Connections));
+            }
             if self.next_is(ACTIVE) {
                 return Ok((Projection::Destinations, Relation::Connections));
             }
@@ -77,12 +84,26 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let (list, from) = self.noun()?;
             return Ok((Projection::Count(list.counted()), from));
         }
+        if let Some(special) = self.special()? {
+            return Ok(special);
+        }
         let which = self.take(WHICH);
+        if which && let Some(special) = self.special()? {
+            return Ok(special);
+        }
         while which && (self.take(FILLERS) || self.take(OUTBOUND)) {}
         if which && self.take(TRAFFIC) {
             return Ok((Projection::Bytes, Relation::Connections));
         }
         while self.adverb() {}
+        // "show the last 5 minutes"
+        if !self.next_is(FIRST) && self.time()? {
+            self.no_question_word = true;
+            if self.at_noun() {
+                return self.noun();
+            }
+            return Ok((Projection::Destinations, Relation::Connections));
+        }
         if self.take_ranking()? || which {
             if self.bare_name == BareName::Subject {
                 return Ok((Projection::Each, Relation::Connections));
@@ -94,9 +115,20 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.take(TRAFFIC) {
             return Ok((Projection::Bytes, Relation::Connections));
         }
+        let start = self.next;
         while self.adjective() {}
+        if self.take(TRAFFIC) {
+            return Ok((Projection::Bytes, Relation::Connections));
+        }
         if self.at_noun() {
             return self.noun();
+        }
+        // "quic", "ssh since yesterday"
+        if self.next > start && !self.predicates.is_empty() && self.ends_or_time() {
+            return Ok((Projection::Each, Relation::Connections));
+        }
+        if self.particular()? {
+            return Ok((Projection::Each, Relation::Connections));
         }
         if self.new {
             return Ok((Projection::Destinations, Relation::Connections));
@@ -115,6 +147,149 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             };
         }
         Err(refused)
+    }
+
+    /// Whether the question ends here, or goes on with a time or a place.
+    fn ends_or_time(&self) -> bool {
+        let clauses = [
+            SINCE,
+            UNTIL,
+            BETWEEN,
+            TODAY,
+            YESTERDAY,
+            THIS,
+            IN,
+            ON,
+            PER,
+            BY,
+            LAST,
+            PREPOSITIONS,
+        ];
+        self.next >= self.words.len() || clauses.iter().any(|words| self.next_is(words))
+    }
+
+    /// Heads that are not one list: "answers for HOST", "beacons", "summary".
+    fn special(&mut self) -> Result<Option<(Projection, Relation)>, NotUnderstood> {
+        let (connections, lookups) = (Relation::Connections, Relation::Lookups);
+        if self.next_is(ANSWERS) && self.word_is(self.next + 1, FOR) {
+            self.next += 1;
+            self.advance();
+            return self.answers().map(Some);
+        }
+        if self.next_is(NAMES)
+            && self.word_is(self.next + 1, OF)
+            && self.words.len() > self.next + 2
+        {
+            self.next += 1;
+            self.advance();
+            return self.names_of().map(Some);
+        }
+        if self.next_is(PORT) && self.number_at(self.next + 1) {
+            self.advance();
+            let ports = self.ports()?;
+            self.predicates.push(ports);
+            return Ok(Some((Projection::Each, connections)));
+        }
+        if self.take(BEACONS) {
+            self.beacon_interval();
+            return Ok(Some((Projection::Beacons, connections)));
+        }
+        if self.take(CHANGES) {
+            return Ok(Some((Projection::Changes(0), connections)));
+        }
+        if self.take(SUMMARY) {
+            return Ok(Some((Projection::Summary, connections)));
+        }
+        if self.take(PAIRS) {
+            if !self.take(PER) {
+                return Err(self.refuse("\"per\""));
+            }
+            return match self.listed_actors() {
+                Some(actors) => Ok(Some((Projection::Pairs(actors), connections))),
+                None => Err(self.refuse("process, user, container or unit")),
+            };
+        }
+        if self.take(AVERAGE) {
+            let of = if self.take(LOOKUPS) {
+                lookups
+            } else {
+                connections
+            };
+            let measure = if self.take(TRAFFIC) {
+                self.take_direction();
+                Measure::Bytes
+            } else if self.take(DURATION) {
+                Measure::Duration
+            } else if self.take(LATENCY) {
+                Measure::Latency
+            } else {
+                return Err(self.refuse("bytes, duration or latency"));
+            };
+            return Ok(Some((Projection::Average(measure), of)));
+        }
+        Ok(None)
+    }
+
+    fn answers(&mut self) -> Result<(Projection, Relation), NotUnderstood> {
+        let host = match self.host()? {
+            Host::Domain(name) => Host::Exact(name),
+            host => host,
+        };
+        if matches!(host, Host::Addresses { .. } | Host::Raw) {
+            self.predicates.push(Predicate::To(host));
+            return Ok((Projection::NamesOfAddress, Relation::Connections));
+        }
+        self.predicates.push(Predicate::To(host));
+        Ok((Projection::Answers, Relation::Lookups))
+    }
+
+    fn names_of(&mut self) -> Result<(Projection, Relation), NotUnderstood> {
+        let start = self.next;
+        match self.host()? {
+            Host::Addresses { first, last } if first == last => {
+                self.predicates.push(Predicate::To(Host::Addresses { first, last }));
+                Ok((Projection::NamesOfAddress, Relation::Connections))
+            }
+            Host::Addresses { .. } => Err(self.refuse_all("ask for the names of one address: \"which hosts in 10.0.0.0/8\" is \"which hosts were contacted on network 10.0.0.0/8\"")),
+            _ => {
+                self.next = start;
+                self.answers()
+            }
+        }
+    }
+
+    /// Accepts "every minute", "every 5 minutes" of beacons: within a quarter.
+    fn beacon_interval(&mut self) {
+        let start = self.next;
+        if !self.take(PER) {
+            return;
+        }
+        let number = self
+            .words
+            .get(self.next)
+            .and_then(|word| word.text.parse::<i64>().ok());
+        if number.is_some() {
+            self.advance();
+        }
+        let unit = self
+            .words
+            .get(self.next)
+            .and_then(|word| microseconds_in(&word.text));
+        let Some(unit) = unit else {
+            self.next = start;
+            return;
+        };
+        self.advance();
+        let interval = unit as i64 * number.unwrap_or(1).clamp(1, 10_000);
+        let of = |operator, limit| Comparison {
+            measure: Measure::Duration,
+            operator,
+            limit,
+        };
+        self.compared
+            .push(of(Operator::AtLeast, interval - interval / 4));
+        self.compared
+            .push(of(Operator::AtMost, interval + interval / 4));
     }
 
     /// The rest of "is there any traffic", "is curl talking to HOST", "was HOST contacted".
@@ -190,6 +365,19 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(Predicate::Open);
             return true;
         }
+        // "not https"
+        if self.next_is(NOT) {
+            let (start, kept) = (self.next, self.predicates.len());
+            self.advance();
+            if self.outcome()
+                && let Some(denied) = self.predicates.pop()
+            {
+                self.predicates.truncate(kept);
+                self.predicates.push(Predicate::Not(Box::new(denied)));
+                return true;
+            }
+            self.next = start;
+        }
         self.outcome() || self.adverb()
     }
 
@@ -205,6 +393,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             (Ranking::Slowest, TOP_ROWS)
         } else if self.take(LONGEST) {
             (Ranking::Longest, TOP_ROWS)
+        } else if self.take(LARGEST) {
+            (Ranking::MostBytes, TOP_ROWS)
+        } else if self.take(SMALLEST) {
+            (least_bytes, TOP_ROWS)
+        } else if self.take(BOTTOM) {
+            (least_rows, TOP_ROWS)
         } else {
             return Ok(false);
         };
@@ -223,6 +417,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.ranking = Some(match pick(number_or) {
             Ranking::Most(n) if self.take(SLOWEST) => Ranking::Slowest(n),
             Ranking::Most(n) if self.take(LONGEST) => Ranking::Longest(n),
+            Ranking::Most(n) if self.take(LARGEST) => Ranking::MostBytes(n),
             pick => pick,
         });
         // "the last time curl hit HOST"
@@ -238,6 +433,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return true;
         }
         let others = [
+            DELETED,
             NAMES,
             ADDRESSES,
             PORTS,
@@ -247,7 +443,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             LOOKUPS,
             RAW,
         ];
-        let mut nouns = ACTORS.into_iter().map(|(words, _)| words).chain(others);
+        let actors = ACTORS.into_iter().chain(ORIGINS);
+        let mut nouns = actors.map(|(words, _)| words).chain(others);
         nouns.any(|words| {
             self.next_is(words) || {
                 self.tried.push(words);
@@ -264,16 +461,26 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(Predicate::By(of));
             return Ok((Projection::Actors(Actors::Processes), Relation::Connections));
         }
-        if let Some(actors) = self.actors() {
+        if let Some(actors) = self.listed_actors() {
             return Ok((Projection::Actors(actors), Relation::Connections));
         }
         if self.take(ERRORS) {
             self.predicates.push(Predicate::Failed);
             return Ok((Projection::Each, Relation::Connections));
         }
+        if self.take(DELETED) {
+            self.predicates.push(Predicate::By(Subject::Deleted));
+            return Ok((
+                Projection::Actors(Actors::Executables),
+                Relation::Connections,
+            ));
+        }
         let dns = self.take(DNS);
         if self.take(LOOKUPS) {
             return Ok((Projection::Each, Relation::Lookups));
+        }
+        if dns && self.take(DNS_SERVERS) {
+            return Ok((Projection::DnsServers, Relation::Lookups));
         }
         if dns {
             return Err(self.refuse("lookups"));
@@ -305,5 +512,21 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(Predicate::To(Host::Raw));
         }
         Ok((list, Relation::Connections))
+    }
+}
+
+fn least_bytes(rows: u32) -> Ranking {
+    Ranking::By {
+        measure: Measure::Bytes,
+        least: true,
+        rows,
+    }
+}
+
+fn least_rows(rows: u32) -> Ranking {
+    Ranking::By {
+        measure: Measure::Rows,
+        least: true,
+        rows,
     }
 }

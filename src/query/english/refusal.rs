@@ -17,23 +17,8 @@ pub struct NotUnderstood {
     pub(super) hint: Option<String>,
 }
 
-/// What would have been understood.
-pub const FORMS: &str = "\
-Questions that are understood:
-  which processes|containers|pods|images|users|units hit HOST
-  what did PROCESS|pid N|container NAME|pod NAME|image NAME|user NAME|unit NAME talk to
-  what did children of PROCESS|pid N talk to (all below it, at any depth)
-  when did PROCESS hit HOST; which connections failed; which IPs, which ports
-  which processes resolved NAME; what did PROCESS resolve; which lookups failed
-  which names were resolved but never contacted; which hosts are new since Monday
-  how many connections did PROCESS make; how much did PROCESS send to HOST; top 10 hosts
-  connections per hour today; top 3 hosts per day
-with, anywhere: on port 443, over udp, refused, timed out, named by SOURCE, today,
-in the last 2 hours, since yesterday, between 9:00 and 10:30, per day.
-HOST is a name (including its subdomains), *.name (subdomains only), an address, a network
-like 10.0.0.0/8, or \"raw IPs\" (addresses without a name).
-Quote a name that contains spaces or is also a word of the question.
-  e.g. egrets query \"which processes hit example.com since 9:00\"";
+/// Where everything that is understood is listed.
+pub const FORMS: &str = "'egrets query --help' shows what can be asked";
 
 impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,21 +53,7 @@ mod tests {
 \"frobnicated\" is not understood in this question:
   which processes frobnicated example.com
                   ^^^^^^^^^^^
-Questions that are understood:
-  which processes|containers|pods|images|users|units hit HOST
-  what did PROCESS|pid N|container NAME|pod NAME|image NAME|user NAME|unit NAME talk to
-  what did children of PROCESS|pid N talk to (all below it, at any depth)
-  when did PROCESS hit HOST; which connections failed; which IPs, which ports
-  which processes resolved NAME; what did PROCESS resolve; which lookups failed
-  which names were resolved but never contacted; which hosts are new since Monday
-  how many connections did PROCESS make; how much did PROCESS send to HOST; top 10 hosts
-  connections per hour today; top 3 hosts per day
-with, anywhere: on port 443, over udp, refused, timed out, named by SOURCE, today,
-in the last 2 hours, since yesterday, between 9:00 and 10:30, per day.
-HOST is a name (including its subdomains), *.name (subdomains only), an address, a network
-like 10.0.0.0/8, or \"raw IPs\" (addresses without a name).
-Quote a name that contains spaces or is also a word of the question.
-  e.g. egrets query \"which processes hit example.com since 9:00\""
+'egrets query --help' shows what can be asked"
         );
     }
 }

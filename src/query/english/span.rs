@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Days, TimeZone, Utc};
 
-use super::parser::{HOLE, Parser};
+use super::parser::{BareName, HOLE, Parser};
 use super::refusal::NotUnderstood;
 use super::vocabulary::*;
+use crate::query::ast::Predicate;
 use crate::when;
 
 /// Most words that one time can have: "2 h 30 m ago".
@@ -13,7 +14,14 @@ const LONGEST: usize = 5;
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts a clause about time; whether there was one.
     pub(super) fn time(&mut self) -> Result<bool, NotUnderstood> {
+        if self.named_span() || self.around_time() || self.right_now() {
+            return Ok(true);
+        }
         if self.take(SINCE) {
+            if self.last_start() {
+                self.predicates.push(Predicate::SinceBoot);
+                return Ok(true);
+            }
             let time = self.moment()?;
             self.begin(time);
         } else if self.next_is(FROM) && self.time_at(self.next + 1).is_some() {
@@ -32,13 +40,22 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let time = self.moment()?;
             self.end(time);
         } else if self.take(BETWEEN) {
+            let first = self.longest().map(|(_, text, _)| text);
             let from = self.moment()?;
             if !self.take(AND) {
                 return Err(self.refuse("\"and\""));
             }
+            let last = self.longest().map(|(_, text, _)| text);
             let to = self.moment()?;
-            self.begin(from);
-            self.end(to);
+            self.clocks = first.zip(last).filter(|(first, last)| {
+                let clock =
+                    |text: &str| !text.contains(' ') && when::around(text, self.now).is_some();
+                clock(first) && clock(last)
+            });
+            if self.clocks.is_none() {
+                self.begin(from);
+                self.end(to);
+            }
         } else if self.take(TODAY) {
             self.day("today");
         } else if self.take(YESTERDAY) {
@@ -49,12 +66,94 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         Ok(true)
     }
 
+    /// Accepts "last night", "in the afternoon of", "yesterday evening".
+    fn named_span(&mut self) -> bool {
+        let start = self.next;
+        let within = self.take(IN) || self.take(ON);
+        self.skip_article();
+        let rest = &self.words[self.next.min(self.words.len())..];
+        for n in (1..=3.min(rest.len())).rev() {
+            if rest[..n].iter().any(|word| word.quoted) {
+                continue;
+            }
+            let texts = rest[..n].iter().map(|word| word.text.as_str());
+            let text = texts.collect::<Vec<_>>().join(" ").to_lowercase();
+            // "in the last week" is the past 7 days, "last week" Monday to Monday.
+            if within && (text == "last week" || text == "last month") {
+                continue;
+            }
+            if let Some((from, to)) = when::span(&text, self.now) {
+                (0..n).for_each(|_| self.advance());
+                self.begin(from);
+                self.end(to);
+                return true;
+            }
+        }
+        self.next = start;
+        false
+    }
+
+    /// Accepts "at 3am", "around 10:53", "yesterday at 3am", "at 3am yesterday".
+    fn around_time(&mut self) -> bool {
+        let start = self.next;
+        let at = self.take(AT) | self.take(AROUND);
+        let Some((words, text, _)) = self.longest() else {
+            self.next = start;
+            return false;
+        };
+        let day_at = text.to_lowercase().contains(" at ");
+        let Some((mut from, mut to)) = when::around(&text, self.now).filter(|_| at || day_at)
+        else {
+            self.next = start;
+            return false;
+        };
+        (0..words).for_each(|_| self.advance());
+        // "at 3am yesterday", "at 3am on Monday"
+        let next = self.next;
+        self.take(ON);
+        if let Some((words, day, _)) = self.longest()
+            && let Some(whole) = when::around(&format!("{day} {text}"), self.now)
+        {
+            (0..words).for_each(|_| self.advance());
+            (from, to) = whole;
+        } else {
+            self.next = next;
+        }
+        self.begin(from);
+        self.end(to);
+        true
+    }
+
+    /// Accepts "now": what is still open.
+    fn right_now(&mut self) -> bool {
+        // "who hit now": a host
+        if self.bare_name == BareName::Subject || !self.take(NOW) {
+            return false;
+        }
+        if !self.predicates.contains(&Predicate::Open) {
+            self.predicates.push(Predicate::Open);
+        }
+        true
+    }
+
+    /// Accepts "boot", "the last reboot" after "since".
+    fn last_start(&mut self) -> bool {
+        let start = self.next;
+        self.take(LAST);
+        let found = self.take(LAST_START);
+        if !found {
+            self.next = start;
+        }
+        found
+    }
+
     /// Accepts "in the last 2 hours", "last week", "on Monday", unless the words go on
     /// differently.
     fn last_or_on(&mut self) -> Result<bool, NotUnderstood> {
         let start = self.next;
         let tried = |parser: &mut Self| parser.next = start;
-        if self.take(ON) {
+        // "over 1500 ms" is not a time
+        if self.next_is(&["on", "at"]) && self.take(ON) {
             match self.longest() {
                 Some((words, text, _)) if !text.contains(':') => {
                     (0..words).for_each(|_| self.advance());
@@ -90,6 +189,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     pub(super) fn moment(&mut self) -> Result<DateTime<Utc>, NotUnderstood> {
+        let next = self.next;
+        self.skip_article();
+        if self.longest().is_none()
+            && let Some((words, from)) = self.start_of_span()
+        {
+            (0..words).for_each(|_| self.advance());
+            return Ok(from);
+        }
+        self.next = next;
         match self.longest() {
             Some((words, _, time)) => {
                 (0..words).for_each(|_| self.advance());
@@ -108,6 +216,16 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 None => Err(self.refuse("a time")),
             },
         }
+    }
+
+    /// The beginning of a span that words name: their number, the time.
+    fn start_of_span(&self) -> Option<(usize, DateTime<Utc>)> {
+        let rest = &self.words[self.next.min(self.words.len())..];
+        (1..=3.min(rest.len())).rev().find_map(|n| {
+            let texts = rest[..n].iter().map(|word| word.text.as_str());
+            let text = texts.collect::<Vec<_>>().join(" ");
+            when::span(&text, self.now).map(|(from, _)| (n, from))
+        })
     }
 
     /// The longest run of words from here that is a time: their number, their text, the time.
@@ -132,8 +250,34 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         })
     }
 
+    /// Applies "between 18:00 and 20:30" to the day that was named, or else to today.
+    pub(super) fn apply_clocks(&mut self) {
+        let Some((first, last)) = self.clocks.take() else {
+            return;
+        };
+        let named = self.named_day.take();
+        let at = |day: &str, clock: &str| when::parse(&format!("{day} {clock}"), self.now).ok();
+        let day = named.as_deref().unwrap_or("today");
+        let (Some(mut from), Some(mut to)) = (at(day, &first), at(day, &last)) else {
+            return;
+        };
+        // "between 22:00 and 2:00" is a night
+        if to <= from {
+            match named {
+                Some(_) => to += chrono::TimeDelta::days(1),
+                None => from -= chrono::TimeDelta::days(1),
+            }
+        }
+        if named.is_some() {
+            (self.since, self.until) = (None, None);
+        }
+        self.begin(from);
+        self.end(to);
+    }
+
     /// Sets the span to the whole day that starts at `text`.
     fn day(&mut self, text: &str) {
+        self.named_day = Some(text.to_owned());
         let Ok(from) = when::parse(text, self.now) else {
             return;
         };

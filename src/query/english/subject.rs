@@ -1,7 +1,5 @@
 //! Subjects: a process, a container, the descendants of a process.
 
-use std::net::IpAddr;
-
 use chrono::TimeZone;
 
 use super::parser::{NameKind, Parser};
@@ -21,11 +19,27 @@ pub(super) const ACTORS: [(Words, Actors); 8] = [
     (NAMESPACE, Actors::Namespaces),
 ];
 
+/// What can be listed besides.
+pub(super) const ORIGINS: [(Words, Actors); 3] = [
+    (EXECUTABLE, Actors::Executables),
+    (COMMANDS, Actors::CommandLines),
+    (PARENTS, Actors::Parents),
+];
+
 impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn actors(&mut self) -> Option<Actors> {
         ACTORS
             .into_iter()
             .find_map(|(words, actors)| self.take(words).then_some(actors))
+    }
+
+    /// Takes a noun for actors, or for what they were started from or by.
+    pub(super) fn listed_actors(&mut self) -> Option<Actors> {
+        let origin = |parser: &mut Self| {
+            let mut origins = ORIGINS.into_iter();
+            origins.find_map(|(words, actors)| parser.take(words).then_some(actors))
+        };
+        self.actors().or_else(|| origin(self))
     }
 
     /// Whether a noun for actors follows.
@@ -76,6 +90,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.take(UNDER) {
             return self.below();
         }
+        // "the executable curl"
+        if self.next_is(EXECUTABLE) && self.next + 1 < self.words.len() {
+            self.advance();
+            let name = self.name(NameKind::Process)?;
+            return Ok(Subject::Process(name.text));
+        }
+        if let Some(all) = self.all_of_a_kind() {
+            return Ok(all);
+        }
         let (of, kind): (_, fn(String) -> Subject) = match self.actors() {
             Some(Actors::Containers) => (NameKind::Container, Subject::Container),
             Some(Actors::Images) => (NameKind::Image, Subject::Image),
@@ -83,10 +106,38 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             Some(Actors::Units) => (NameKind::Unit, Subject::Unit),
             Some(Actors::Pods) => (NameKind::Pod, Subject::Pod),
             Some(Actors::Namespaces) => (NameKind::Namespace, Subject::Namespace),
-            Some(Actors::Processes | Actors::Pids) => (NameKind::Process, Subject::Process),
+            Some(_) => {
+                let name = self.name(NameKind::Process)?;
+                return Ok(Subject::named(name.text, name.quoted));
+            }
             None => return self.bare_subject(),
         };
         self.name(of).map(|name| kind(name.text))
+    }
+
+    /// Accepts "containers" or "services" without a name.
+    fn all_of_a_kind(&mut self) -> Option<Subject> {
+        let at = self.next + 1;
+        let ends = at >= self.words.len()
+            || [
+                VERBS, FETCH, MAKE, RESOLVE, SINCE, UNTIL, TODAY, YESTERDAY, TO, IN, ON, DO, PER,
+                BY, THAT, LAST, NOT, BUT, AND,
+            ]
+            .iter()
+            .any(|words| self.word_is(at, words));
+        if !ends {
+            return None;
+        }
+        if self.take(CONTAINERS) {
+            return Some(Subject::AnyContainer);
+        }
+        if self.take(SERVICE_UNITS) {
+            return Some(Subject::AnyService);
+        }
+        if self.take(DELETED) {
+            return Some(Subject::Deleted);
+        }
+        None
     }
 
     /// The descendants of the process that is named next.
@@ -102,16 +153,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// A name without a noun before it: a process, unless a noun follows, as in "the web
     /// container".
     fn bare_subject(&mut self) -> Result<Subject, NotUnderstood> {
-        if self.next_is(OWN_PORT) && self.word_is(self.next + 1, PORT) {
-            let at = self.words[self.next].at.clone();
-            let hint = "questions are about destination ports; source ports are in the column src_port of the view egress";
-            return Err(self.refuse_word(at, Some(hint.to_owned())));
-        }
         let name = self.name(NameKind::Process)?;
-        if !name.quoted && name.text.parse::<IpAddr>().is_ok() {
-            let hint = "a subject is a process, a container or the like; addresses of this side are in the columns src_ip and container_ip of the view egress";
-            return Err(self.refuse_word(name.at, Some(hint.to_owned())));
-        }
         let goes_on = |at: usize| {
             at == self.words.len()
                 || [VERBS, FETCH, MAKE, RESOLVE, LOOK, ASK, FILLERS, BEEN, DO]
@@ -119,7 +161,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     .any(|words| self.word_is(at, words))
         };
         if !self.next_is(SINGULAR) || self.next_is(PID) || !goes_on(self.next + 1) {
-            return Ok(Subject::Process(name.text));
+            return Ok(Subject::named(name.text, name.quoted));
         }
         Ok(match self.actors() {
             Some(Actors::Containers) => Subject::Container(name.text),
@@ -128,7 +170,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             Some(Actors::Units) => Subject::Unit(name.text),
             Some(Actors::Pods) => Subject::Pod(name.text),
             Some(Actors::Namespaces) => Subject::Namespace(name.text),
-            Some(Actors::Processes | Actors::Pids) | None => Subject::Process(name.text),
+            _ => Subject::named(name.text, name.quoted),
         })
     }
 }

@@ -23,22 +23,12 @@ pub const LONGEST: Words = &["longest"];
 pub const PAST: Words = &["past", "last"];
 /// Words without meaning between a question word and its noun.
 pub const FILLERS: Words = &[
-    "me",
-    "all",
-    "ever",
-    "also",
-    "it",
-    "there",
-    "any",
-    "that",
-    "anything",
-    "currently",
-    "still",
-    "right",
-    "now",
+    "me", "all", "ever", "also", "it", "there", "any", "that", "anything", "still",
 ];
 /// Adjectives that apply to every connection.
-pub const OUTBOUND: Words = &["outbound", "outgoing", "total", "unique", "distinct"];
+pub const OUTBOUND: Words = &[
+    "outbound", "outgoing", "network", "total", "unique", "distinct",
+];
 pub const THERE: Words = &["there"];
 pub const WHY: Words = &["why"];
 pub const COUNT: Words = &["count"];
@@ -70,11 +60,20 @@ pub const PROCESS: Words = &[
     "process",
     "programs",
     "program",
+    "talkers",
+    "apps",
+    "app",
+    "applications",
+    "application",
+];
+/// Executables by their paths.
+pub const EXECUTABLE: Words = &[
     "executables",
     "executable",
     "binaries",
     "binary",
-    "talkers",
+    "paths",
+    "path",
 ];
 pub const CONTAINER: Words = &["containers", "container"];
 pub const IMAGE: Words = &["images", "image"];
@@ -186,6 +185,19 @@ pub const VERBS: Words = &[
     "communicated",
     "communicates",
     "communicating",
+    "upload",
+    "uploaded",
+    "uploads",
+    "uploading",
+    "exchange",
+    "exchanged",
+    "transfer",
+    "transferred",
+    "transfers",
+    "go",
+    "goes",
+    "going",
+    "went",
 ];
 /// Verbs after which "from" introduces the destination.
 pub const FETCH: Words = &[
@@ -323,6 +335,7 @@ pub const DAYS: Words = &[
 
 /// Subjects that restrict nothing.
 pub const ANYONE: Words = &[
+    "anything",
     "anyone",
     "anybody",
     "someone",
@@ -330,20 +343,150 @@ pub const ANYONE: Words = &[
     "everyone",
     "everybody",
     "something",
-    "anything",
     "everything",
     "we",
     "i",
 ];
 /// All public addresses.
 pub const INTERNET: Words = &["internet", "outside"];
-/// Logical operators, which questions don't have.
-pub const LOGIC: Words = &[
-    "or", "and", "not", "except", "nor", "besides", "don't", "doesn't", "didn't",
+/// Before what is left out.
+pub const NOT: Words = &["not", "except", "excluding", "besides", "never", "nor"];
+pub const OTHER: Words = &["other"];
+pub const APART: Words = &["apart", "aside"];
+pub const THAN: Words = &["than"];
+pub const OR: Words = &["or"];
+/// Comparisons that stand at the beginning of a question.
+pub const COMPARED: Words = &["than", "longer", "larger", "bigger", "slower", "fastest"];
+pub const LEAST: Words = &["least", "fewest"];
+pub const BOTTOM: Words = &["bottom"];
+pub const LARGEST: Words = &["largest", "biggest", "heaviest"];
+pub const SMALLEST: Words = &["smallest"];
+pub const ONLY: Words = &["only", "exactly", "just"];
+pub const ONCE: Words = &["once"];
+pub const TWICE: Words = &["twice"];
+pub const TIMES_OR_TIME: Words = &["times", "time"];
+pub const AVERAGE: Words = &["average", "mean", "avg"];
+pub const DURATION: Words = &["duration"];
+pub const LATENCY: Words = &["latency"];
+/// Verbs and nouns of data that a process sends.
+pub const SENDING: Words = &[
+    "send",
+    "sends",
+    "sent",
+    "sending",
+    "upload",
+    "uploads",
+    "uploaded",
+    "uploading",
+    "go",
+    "goes",
+    "going",
+    "went",
 ];
-/// Comparisons, which questions don't have.
-pub const COMPARED: Words = &[
-    "than", "longer", "larger", "bigger", "slower", "fastest", "largest", "biggest", "busiest",
+/// Verbs and nouns of data that a process receives.
+pub const RECEIVING: Words = &[
+    "receive",
+    "receives",
+    "received",
+    "receiving",
+    "download",
+    "downloads",
+    "downloaded",
+    "downloading",
+    "get",
+    "gets",
+    "got",
+    "getting",
+    "come",
+    "comes",
+    "came",
+    "coming",
 ];
-/// The local end of a connection, which questions can't be about.
+pub const DIRECTIONS: Words = &["sent", "received", "uploaded", "downloaded"];
+/// Parts of names.
+pub const ENDING: Words = &["ending", "end", "ends"];
+pub const BEGINNING: Words = &[
+    "starting",
+    "beginning",
+    "starts",
+    "begins",
+    "start",
+    "begin",
+];
+pub const CONTAINING: Words = &[
+    "containing",
+    "contain",
+    "contains",
+    "matching",
+    "match",
+    "matches",
+];
+pub const LIKE: Words = &["like"];
+pub const THAT: Words = &["that", "which", "whose", "names", "name"];
+/// Services that are recognised by their ports.
+pub const SERVICES: Words = &[
+    "https",
+    "http",
+    "quic",
+    "http3",
+    "http/3",
+    "h3",
+    "ssh",
+    "sftp",
+    "ftp",
+    "telnet",
+    "smtp",
+    "imap",
+    "pop3",
+    "ntp",
+    "snmp",
+    "syslog",
+    "ldap",
+    "ldaps",
+    "smb",
+    "rdp",
+    "vnc",
+    "postgres",
+    "postgresql",
+    "mysql",
+    "redis",
+    "mongodb",
+    "kafka",
+];
+pub const DNS_TRAFFIC: Words = &["dns-traffic"];
+pub const DNS_SERVER: Words = &["dns-server"];
+pub const DNS_SERVERS: Words = &["servers", "server", "resolvers", "resolver"];
+pub const RCODES: Words = &["nxdomain", "servfail"];
+pub const IN_DIRECTORY: Words = &["in-directory"];
+pub const DELETED: Words = &["deleted-programs", "deleted"];
+pub const SHELLS: Words = &["shells", "shell"];
+pub const COMMANDS: Words = &["commands", "command"];
+pub const PARENTS: Words = &["parents", "parent"];
+pub const PAIRS: Words = &["pairs"];
+pub const ANSWERS: Words = &["answers"];
+pub const BEACONS: Words = &["beacons"];
+pub const CHANGES: Words = &["changes"];
+pub const SUMMARY: Words = &["summary"];
+/// Times of day: "at 3am".
+pub const AT: Words = &["at"];
+pub const AROUND: Words = &["around", "about", "circa", "near"];
+pub const NOW: Words = &["now", "currently", "presently"];
+pub const LAST_START: Words = &["boot", "reboot", "bootup", "startup", "restart"];
+/// All containers, or all services.
+pub const CONTAINERS: Words = &["containers"];
+pub const SERVICE_UNITS: Words = &["services"];
+
+/// The local end of a connection.
 pub const OWN_PORT: Words = &["src", "source", "local"];
+/// Before two hosts.
+pub const BOTH: Words = &["both", "either"];
+/// Verbs that can end a question.
+pub const INTRANSITIVE: Words = &[
+    "connected",
+    "connecting",
+    "connect",
+    "talked",
+    "talking",
+    "communicated",
+    "communicating",
+];

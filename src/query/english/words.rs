@@ -67,6 +67,11 @@ fn bare(question: &str, start: usize) -> Word {
     }
 }
 
+/// Whether a word is too short to tell a name from a typo.
+pub fn is_short(word: &str) -> bool {
+    word.chars().count() < 2
+}
+
 /// The known words that `word` is most likely a typo of. At most a third of its letters may
 /// be wrong; an insertion, deletion, substitution or swap of neighbours counts as one.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Vec<&'a str> {

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::ast::{Projection, Question, Relation};
 use super::coverage::Coverage;
 use super::format::{RowFormat, RowWriter};
+use super::resolve::resolve;
 use super::{check_span, sql};
 pub use sink::RowSink;
 
@@ -76,7 +77,18 @@ impl Export {
             question.ranking.is_none()
                 && question.bucket.is_none()
                 && !question.new
-                && question.projection != Projection::NeverContacted,
+                && question.having.is_empty()
+                && question.also.is_empty()
+                && question.never.is_empty()
+                && !matches!(
+                    question.projection,
+                    Projection::NeverContacted
+                        | Projection::Answers
+                        | Projection::NamesOfAddress
+                        | Projection::Beacons
+                        | Projection::Changes(_)
+                        | Projection::Summary
+                ),
             "export writes the rows that match a question, but this question ranks, groups or \
              compares them: 'egrets query --json' answers it"
         );
@@ -119,6 +131,11 @@ impl Export {
         sink: &mut dyn RowSink,
     ) -> Result<(u64, Vec<String>)> {
         check_span(self.since, self.until, now)?;
+        let resolved = match &self.question {
+            Some(question) => Some(resolve(db, question)?),
+            None => None,
+        };
+        let question = resolved.as_ref().map(|resolved| &resolved.question);
         let names = self.columns(db)?;
         let mut writer = RowWriter::new(self.format, names.clone());
         let mut header = Vec::new();
@@ -136,7 +153,7 @@ impl Export {
                 let sql = sql::rows(
                     self.view.name(),
                     &names,
-                    self.question.as_ref(),
+                    question,
                     (self.since, self.until),
                     after.map(|after| (after, newest)),
                 );
@@ -148,7 +165,11 @@ impl Export {
             }
         })?;
         let coverage = Coverage::read(db, self.since, self.until, now)?;
-        Ok((written, coverage.notes()))
+        let said = resolved.into_iter().flat_map(|resolved| {
+            let readings = resolved.readings.into_iter();
+            readings.chain(resolved.unknown)
+        });
+        Ok((written, coverage.notes().into_iter().chain(said).collect()))
     }
 
     /// The id of the newest row.

@@ -26,6 +26,8 @@ pub enum Show {
     OnlyNumber(&'static str, &'static str, &'static str),
     Number(&'static str),
     Bytes(&'static str),
+    /// The second column's number, which is of bytes if the first column says so.
+    Quantity(&'static str, &'static str),
     /// Microseconds.
     Duration(&'static str),
     /// ISO 8601 in UTC, shown with seconds.
@@ -51,7 +53,7 @@ impl Show {
     pub fn align(&self) -> Align {
         match self {
             First(_) | Only(..) | Container => Align::Left,
-            OnlyNumber(..) | Number(_) | Bytes(_) | Duration(_) => Align::Right,
+            OnlyNumber(..) | Number(_) | Quantity(..) | Bytes(_) | Duration(_) => Align::Right,
             Time(_) | PreciseTime(_) | Span(..) | Date(_) | Destination | Service => Align::Whole,
         }
     }
@@ -87,6 +89,13 @@ impl Show {
             Only(columns, count, noun) => only(columns, count, noun)?,
             OnlyNumber(column, count, noun) => only(&[column], count, noun)?,
             Number(column) => text(row, column)?,
+            Quantity(unit, column) => {
+                let bytes = text(row, unit)?.is_some_and(|unit| unit.contains("bytes"));
+                match bytes {
+                    true => number(column)?.map(human::bytes),
+                    false => text(row, column)?,
+                }
+            }
             Bytes(column) => number(column)?.map(human::bytes),
             Duration(column) => number(column)?.map(human::duration),
             Time(column) => text(row, column)?.map(|time| clock.show(&time, "%H:%M:%S")),

@@ -1,7 +1,9 @@
 //! The columns of the table for each question.
 
 use super::cell::Show::{self, *};
-use crate::query::ast::{Actors, Bucket, Counted, Projection, Question, Ranking, Relation};
+use crate::query::ast::{
+    Actors, Bucket, Counted, Measure, Projection, Question, Ranking, Relation,
+};
 
 /// A column of the table: its title and its cells.
 #[derive(Clone, Copy)]
@@ -18,6 +20,10 @@ const PODS: Column = Column("POD", Only(&["pod"], "pods", "pods"));
 const NAMESPACE: Column = Column("NAMESPACE", First(&["pod_namespace"]));
 const UNIT: Column = Column("UNIT", First(&["unit"]));
 const PROGRAMS: Column = Column("PROCESS", Only(&["comm"], "comms", "programs"));
+
+const EXECUTABLE: Column = Column("EXECUTABLE", First(&["exe"]));
+const COMMAND_LINE: Column = Column("COMMAND LINE", First(&["cmdline"]));
+const PROGRAMS_OF_COMMAND: Column = Column("PROCESS", First(&["comm"]));
 
 const HOST: Column = Column("HOST", First(&["host"]));
 const HOSTS: Column = Column("HOST", Only(&["host", "dst_ip"], "hosts", "hosts"));
@@ -66,6 +72,52 @@ const EACH_CONNECTION: &[Column] = &[
     RECEIVED,
     Column("DURATION", Duration("duration_us")),
     ID,
+];
+
+const ANSWERS: &[Column] = &[
+    NAME,
+    Column("TYPE", First(&["type"])),
+    Column("DATA", First(&["data"])),
+    Column("TTL", Number("ttl")),
+    LOOKUPS,
+    LAST_SEEN,
+];
+
+const NAMES_OF_ADDRESS: &[Column] = &[
+    Column("NAME", First(&["name"])),
+    Column("ADDRESS", First(&["dst_ip"])),
+    Column("CONNS", Number("connections")),
+    LOOKUPS,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const BEACONS: &[Column] = &[
+    PROCESS,
+    HOST,
+    PORT,
+    Column("CONNS", Number("connections")),
+    Column("INTERVAL", Duration("interval_us")),
+    Column("JITTER", Duration("jitter_us")),
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const CHANGES: &[Column] = &[
+    Column("CHANGE", First(&["change"])),
+    HOST,
+    Column("CONNS BEFORE", Number("connections_before")),
+    Column("AFTER", Number("connections_after")),
+    Column("SENT BEFORE", Bytes("tx_bytes_before")),
+    Column("AFTER", Bytes("tx_bytes_after")),
+    Column("RECEIVED BEFORE", Bytes("rx_bytes_before")),
+    Column("AFTER", Bytes("rx_bytes_after")),
+];
+
+const SUMMARY: &[Column] = &[
+    Column("WHAT", First(&["item"])),
+    Column("NUMBER", Quantity("item", "number")),
+    Column("WHICH", First(&["name"])),
 ];
 
 const EACH_LOOKUP: &[Column] = &[
@@ -127,6 +179,41 @@ pub fn shape(question: &Question) -> Shape {
         (Projection::Ports, _) => (Some(Noun("port", "ports", None)), &[PORT, PROGRAMS]),
         (Projection::Count(counted), _) => (None, number(counted)),
         (Projection::Bytes, _) => (None, &[Column("BYTES", Bytes("bytes"))]),
+        (Projection::Sent, _) => (None, &[Column("SENT", Bytes("sent"))]),
+        (Projection::Received, _) => (None, &[Column("RECEIVED", Bytes("received"))]),
+        (Projection::Average(measure), _) => (None, average(measure)),
+        (Projection::Pairs(actors), from) => {
+            let own = by_actor(actors);
+            let what = match from {
+                Relation::Connections => HOST,
+                Relation::Lookups => NAME,
+            };
+            let (counted, totals) = match from {
+                Relation::Connections => (CONNECTION, TOTALS),
+                Relation::Lookups => (LOOKUP, LOOKUP_TOTALS),
+            };
+            return Shape {
+                columns: [own, &[what], totals].concat(),
+                nouns: vec![Noun("pair", "pairs", None), counted],
+            };
+        }
+        (Projection::Answers, _) => {
+            return whole(ANSWERS, Noun("record", "records", None));
+        }
+        (Projection::NamesOfAddress, _) => {
+            return whole(NAMES_OF_ADDRESS, Noun("name", "names", None));
+        }
+        (Projection::DnsServers, _) => (
+            Some(Noun("server", "servers", None)),
+            &[
+                Column("SERVER", First(&["server_ip"])),
+                Column("PORT", Number("server_port")),
+                Column("TRANSPORT", First(&["transport"])),
+            ],
+        ),
+        (Projection::Beacons, _) => return whole(BEACONS, Noun("beacon", "beacons", None)),
+        (Projection::Changes(_), _) => return whole(CHANGES, Noun("host", "hosts", None)),
+        (Projection::Summary, _) => return whole(SUMMARY, Noun("number", "numbers", None)),
         (Projection::Each, Relation::Connections)
             if matches!(question.ranking, Some(Ranking::Slowest(_))) =>
         {
@@ -165,6 +252,13 @@ pub fn shape(question: &Question) -> Shape {
         Projection::Actors(_) => what,
         _ => &[],
     };
+    // What was asked for comes first, and only once.
+    let own_titles = own.iter().map(|Column(title, _)| *title);
+    let own_titles = Vec::from_iter(own_titles);
+    let totals = totals
+        .iter()
+        .filter(|Column(title, _)| !own_titles.contains(title));
+    let totals = &*Vec::from_iter(totals.copied());
     let Some(per) = question.bucket else {
         return Shape {
             columns: [own, what, totals].concat(),
@@ -229,6 +323,9 @@ fn by_actor(actors: Actors) -> &'static [Column] {
         Actors::Units => &[UNIT, PROGRAMS],
         Actors::Pods => &[POD, NAMESPACE, PROGRAMS],
         Actors::Namespaces => &[NAMESPACE, PODS, PROGRAMS],
+        Actors::Executables => &[EXECUTABLE, PROGRAMS, PID],
+        Actors::CommandLines => &[COMMAND_LINE, PROGRAMS_OF_COMMAND, PID],
+        Actors::Parents => &[Column("PARENT", First(&["parent_comm"])), PROGRAMS],
     }
 }
 
@@ -242,6 +339,20 @@ fn actor(actors: Actors) -> Noun {
         Actors::Units => Noun("unit", "units", None),
         Actors::Pods => Noun("pod", "pods", None),
         Actors::Namespaces => Noun("namespace", "namespaces", None),
+        Actors::Executables => Noun("executable", "executables", None),
+        Actors::CommandLines => Noun("command line", "command lines", None),
+        Actors::Parents => Noun("parent", "parents", None),
+    }
+}
+
+/// A mean; what it is the mean of decides its unit.
+fn average(measure: Measure) -> &'static [Column] {
+    match measure {
+        Measure::Sent => &[Column("AVERAGE SENT", Bytes("average"))],
+        Measure::Received => &[Column("AVERAGE RECEIVED", Bytes("average"))],
+        Measure::Duration => &[Column("AVERAGE DURATION", Duration("average"))],
+        Measure::Latency => &[Column("AVERAGE LATENCY", Duration("average"))],
+        _ => &[Column("AVERAGE BYTES", Bytes("average"))],
     }
 }
 
@@ -257,6 +368,9 @@ fn number(counted: Counted) -> &'static [Column] {
         Counted::Actors(Actors::Units) => &[Column("UNITS", Number("number"))],
         Counted::Actors(Actors::Pods) => &[Column("PODS", Number("number"))],
         Counted::Actors(Actors::Namespaces) => &[Column("NAMESPACES", Number("number"))],
+        Counted::Actors(Actors::Executables) => &[Column("EXECUTABLES", Number("number"))],
+        Counted::Actors(Actors::CommandLines) => &[Column("COMMAND LINES", Number("number"))],
+        Counted::Actors(Actors::Parents) => &[Column("PARENTS", Number("number"))],
         Counted::Hosts => &[Column("HOSTS", Number("number"))],
         Counted::Addresses => &[Column("ADDRESSES", Number("number"))],
         Counted::Ports => &[Column("PORTS", Number("number"))],

@@ -1,5 +1,6 @@
 //! Predicates as SQL conditions.
 
+use super::measure;
 use crate::query::ast::{Actors, Predicate, Relation, Subject};
 use crate::query::host::{Host, forms};
 use crate::text::printable;
@@ -38,10 +39,63 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
         }
         (Predicate::Scope(scope), _) => format!("dst_scope = '{scope}'"),
         (Predicate::Port(port), _) => format!("dst_port = {port}"),
+        (Predicate::Ports(first, last), _) => format!("dst_port BETWEEN {first} AND {last}"),
+        (Predicate::SourcePort(port), _) => format!("src_port = {port}"),
+        (Predicate::SourceAddress(host), _) => source_address(host),
+        (Predicate::Server(host), _) => server(host),
+        (Predicate::Rcode(rcode), _) => format!("rcode = '{rcode}'"),
+        (Predicate::Unanswered, _) => "status = 'unanswered'".to_owned(),
+        (Predicate::SinceBoot, _) => {
+            "ts >= (SELECT min(start_ts) FROM recordings WHERE boot_id IS\n    \
+             (SELECT boot_id FROM recordings ORDER BY id DESC LIMIT 1))"
+                .to_owned()
+        }
+        (Predicate::Compared(comparison), _) => {
+            measure::compared(measure::of_row(comparison.measure), comparison)
+        }
+        // A condition on a column that is NULL is not met, so its opposite is.
+        (Predicate::Not(of), relation) => {
+            format!("NOT coalesce(({}), 0)", condition(relation, of))
+        }
+        (Predicate::Any(of), relation) => joined(relation, of, "OR"),
+        (Predicate::All(of), relation) => joined(relation, of, "AND"),
         (Predicate::Protocol(protocol), _) => format!("protocol = '{protocol}'"),
         (Predicate::Family(family), _) => format!("family = {family}"),
         (Predicate::Outcome(outcome), _) => format!("outcome = '{outcome}'"),
         (Predicate::Source(source), _) => format!("host_source = '{source}'"),
+    }
+}
+
+/// The conditions of `of`, joined by an operator.
+fn joined(relation: Relation, of: &[Predicate], operator: &str) -> String {
+    let all = of
+        .iter()
+        .map(|predicate| format!("({})", condition(relation, predicate)));
+    format!(
+        "({})",
+        all.collect::<Vec<_>>().join(&format!("\n    {operator} "))
+    )
+}
+
+/// The condition that a connection came from this local address.
+fn source_address(host: &Host) -> String {
+    textual(host, "src_ip")
+}
+
+/// The condition that a lookup went to this server.
+fn server(host: &Host) -> String {
+    textual(host, "server_ip")
+}
+
+/// The condition that a column, which has no binary form, is this address.
+fn textual(host: &Host, column: &str) -> String {
+    match host {
+        Host::Addresses { first, last } if first == last => {
+            let address = std::net::Ipv6Addr::from_bits(*first).to_canonical();
+            format!("{column} = '{address}'")
+        }
+        // The parser refuses networks and names here.
+        _ => "0".to_owned(),
     }
 }
 
@@ -53,6 +107,9 @@ pub fn known(actors: Actors, relation: Relation) -> Option<String> {
         Actors::Units => "unit",
         Actors::Pods => "pod",
         Actors::Namespaces => "pod_namespace",
+        Actors::Executables => "exe",
+        Actors::CommandLines => "cmdline",
+        Actors::Parents => "parent_comm",
         Actors::Processes | Actors::Pids | Actors::Users if relation == Relation::Lookups => "uid",
         Actors::Processes | Actors::Pids | Actors::Users => return None,
     };
@@ -67,6 +124,18 @@ fn hit(host: &Host, column: &str) -> String {
         }),
         Host::Exact(name) => any_form(column, name, |name| format!("{column} = {}", literal(name))),
         Host::Subdomains(name) => any_form(column, name, |name| below(column, name)),
+        Host::Label(label) => any_form(column, label, |label| {
+            format!("'.' || {column} || '.' LIKE {}", like("%.", label, ".%"))
+        }),
+        Host::Begins(text) => any_form(column, text, |text| {
+            format!("{column} LIKE {}", like("", text, "%"))
+        }),
+        Host::Ends(text) => any_form(column, text, |text| {
+            format!("{column} LIKE {}", like("%", text, ""))
+        }),
+        Host::Contains(text) => any_form(column, text, |text| {
+            format!("{column} LIKE {}", like("%", text, "%"))
+        }),
         Host::Addresses { first, last } if first == last => format!("dst_addr = x'{first:032x}'"),
         Host::Addresses { first, last } => {
             let range = format!("dst_addr BETWEEN x'{first:032x}' AND x'{last:032x}'");
@@ -103,13 +172,18 @@ fn rare_of(column: &str, condition: &str) -> String {
 
 /// The condition that a name is a subdomain of this one.
 fn below(column: &str, name: &str) -> String {
-    let escaped = name
+    format!("{column} LIKE {}", like("%.", name, ""))
+}
+
+/// The right side of LIKE: a text between two patterns.
+fn like(before: &str, text: &str, after: &str) -> String {
+    let escaped = text
         .replace('\\', r"\\")
         .replace('%', r"\%")
         .replace('_', r"\_");
     format!(
-        "{column} LIKE {} ESCAPE '\\'",
-        literal(&format!("%.{escaped}"))
+        "{} ESCAPE '\\'",
+        literal(&format!("{before}{escaped}{after}"))
     )
 }
 
@@ -154,6 +228,16 @@ fn by(subject: &Subject) -> String {
             rare_of("unit", &format!("unit IN ({}, {service})", literal(name)))
         }
         Subject::Pod(name) => pod(name),
+        Subject::Shells => {
+            rare("comm IN ('bash', 'sh', 'dash', 'zsh', 'ksh', 'fish', 'ash', 'tcsh')")
+        }
+        Subject::AnyContainer => "container_id IS NOT NULL".to_owned(),
+        Subject::AnyService => "unit LIKE '%.service'".to_owned(),
+        Subject::ExecutableIn(directory) => {
+            let directory = format!("{}/", directory.trim_end_matches('/'));
+            format!("exe LIKE {}", like("", &directory, "%"))
+        }
+        Subject::Deleted => "exe_deleted = 1".to_owned(),
         Subject::Namespace(name) => rare_of(
             "pod_namespace",
             &format!("pod_namespace = {}", literal(name)),

@@ -3,18 +3,21 @@
 
 mod bucket;
 mod condition;
+mod measure;
 mod new_since;
 mod rollups;
 mod select;
+mod special;
 #[cfg(test)]
 mod tests;
 mod zone;
 
-use super::ast::{Bucket, Counted, Predicate, Projection, Question, Ranking, Relation};
+use super::ast::{Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation};
 use super::host::Host;
 pub use condition::condition;
 use condition::{known, rare};
-use select::{BOTH_WAYS, SUM_BOTH_WAYS, Selection, selection};
+use measure::{BOTH_WAYS, SUM_BOTH_WAYS};
+use select::{Selection, selection};
 pub use zone::Zone;
 
 /// The condition that a resource record gives the queried host an address. The query name of a
@@ -38,6 +41,9 @@ pub fn statement(
     zone: &Zone,
     use_rollups: bool,
 ) -> String {
+    if let Some(statement) = special::statement(question, (since, until), zone) {
+        return statement;
+    }
     let mut conditions = conditions(question);
     let view = match (question.projection, question.relation) {
         (Projection::NeverContacted, _) => "dns",
@@ -68,7 +74,13 @@ pub fn statement(
     match question.ranking {
         Some(Ranking::Slowest(_)) => conditions.push("latency_us IS NOT NULL".to_owned()),
         Some(Ranking::Longest(_)) => conditions.push("duration_us IS NOT NULL".to_owned()),
+        Some(Ranking::By { measure, .. }) if measure::is_of_rows(measure) => {
+            conditions.push(format!("{} IS NOT NULL", measure::of_row(measure)));
+        }
         _ => {}
+    }
+    if let Some(only) = involved(question) {
+        conditions.push(only);
     }
     let unseen = match since.filter(|_| question.new) {
         Some(since) => new_since::unseen(question, since, view, &conditions, use_rollups),
@@ -86,7 +98,7 @@ pub fn statement(
         }
     };
     let Selection { columns, key, ties } = selection(question, use_rollups);
-    let mut having = Vec::new();
+    let mut having = groups(question, use_rollups);
     match (unseen, key) {
         // A single row, or none if nothing is found.
         (unseen, "") if ties.is_empty() => {
@@ -121,20 +133,54 @@ pub fn statement(
             top_of_each(question, bucket, ties, &grouped)
         }
         (_, Some((_, key))) => grouped + &by_bucket(question, &key, ties),
-        _ => grouped + &order(question, ties),
+        _ => grouped + &order(question, ties, use_rollups),
     }
+}
+
+/// The condition that a row is one of those that decide about its group, if only they do.
+fn involved(question: &Question) -> Option<String> {
+    if question.also.is_empty() {
+        return None;
+    }
+    let any = question.also.iter().chain(&question.never);
+    let any = any.map(|predicate| format!("({})", condition(question.relation, predicate)));
+    Some(format!("({})", any.collect::<Vec<_>>().join("\n    OR ")))
+}
+
+/// The conditions on groups.
+fn groups(question: &Question, use_rollups: bool) -> Vec<String> {
+    let compared = question.having.iter().map(|comparison| {
+        let measure = measure::of_group(comparison.measure, question.relation, use_rollups);
+        measure::compared(&measure, comparison)
+    });
+    let some = |predicate: &Predicate, is: &str| {
+        let condition = condition(question.relation, predicate);
+        format!("coalesce(max({condition}), 0) = {is}")
+    };
+    let also = question.also.iter().map(|predicate| some(predicate, "1"));
+    let never = question.never.iter().map(|predicate| some(predicate, "0"));
+    compared.chain(also).chain(never).collect()
 }
 
 /// The rows of each bucket with most connections, lookups or bytes.
 fn top_of_each(question: &Question, bucket: Bucket, ties: &str, grouped: &str) -> String {
-    let (most, n) = match question.ranking {
-        Some(Ranking::MostBytes(n)) => (BOTH_WAYS, n),
-        Some(Ranking::Most(n)) => (number(question), n),
+    let (most, n, least) = match question.ranking {
+        Some(Ranking::MostBytes(n)) => (BOTH_WAYS, n, false),
+        Some(Ranking::Most(n)) => (number(question), n, false),
+        Some(Ranking::By {
+            measure,
+            least,
+            rows,
+        }) => match measure {
+            Measure::Rows => (number(question), rows, least),
+            measure => (measure::of_row(measure), rows, least),
+        },
         // The parser refuses other rankings within buckets.
-        _ => (number(question), Ranking::ALL),
+        _ => (number(question), Ranking::ALL, false),
     };
+    let direction = if least { "ASC" } else { "DESC" };
     format!(
-        "SELECT * FROM (\n  SELECT *, row_number() OVER (PARTITION BY {span} ORDER BY {most} DESC, {ties}) AS rank\n  \
+        "SELECT * FROM (\n  SELECT *, row_number() OVER (PARTITION BY {span} ORDER BY {most} {direction}, {ties}) AS rank\n  \
          FROM (\n    {grouped}\n  )\n)\nWHERE rank <= {n}\nORDER BY {order}, rank",
         span = bucket.column(),
         grouped = grouped.replace('\n', "\n    "),
@@ -216,9 +262,27 @@ fn number(question: &Question) -> &'static str {
 }
 
 /// ORDER BY and LIMIT. Groups are sorted newest first, single rows oldest first.
-fn order(question: &Question, ties: &str) -> String {
+fn order(question: &Question, ties: &str, use_rollups: bool) -> String {
     let each = question.projection == Projection::Each;
     let many = number(question);
+    if let Some(Ranking::By {
+        measure,
+        least,
+        rows,
+    }) = question.ranking
+        && !ties.is_empty()
+    {
+        let by = match each {
+            true if measure == Measure::Rows => "ts".to_owned(),
+            true => measure::of_row(measure).to_owned(),
+            false => measure::of_group(measure, question.relation, use_rollups),
+        };
+        let direction = if least { "" } else { " DESC" };
+        return format!(
+            "\nORDER BY {by}{direction} NULLS LAST, {ties}{}",
+            limit(Some(rows))
+        );
+    }
     let (first, n) = match question.ranking {
         _ if ties.is_empty() => return String::new(),
         None if each => ("ts", None),
@@ -232,16 +296,19 @@ fn order(question: &Question, ties: &str) -> String {
         Some(Ranking::Longest(n)) => ("duration_us", Some(n)),
         Some(Ranking::MostBytes(n)) if each => (BOTH_WAYS, Some(n)),
         Some(Ranking::MostBytes(n)) => (SUM_BOTH_WAYS, Some(n)),
+        Some(Ranking::By { rows, .. }) => (many, Some(rows)),
     };
     let descending = match question.ranking {
         Some(Ranking::MostBytes(_) | Ranking::Slowest(_) | Ranking::Longest(_)) => " DESC",
         Some(Ranking::Most(_)) if !each => " DESC",
         _ => "",
     };
-    let limit = n
-        .filter(|&n| n != Ranking::ALL)
-        .map_or_else(String::new, |n| format!("\nLIMIT {n}"));
-    format!("\nORDER BY {first}{descending}, {ties}{limit}")
+    format!("\nORDER BY {first}{descending}, {ties}{}", limit(n))
+}
+
+fn limit(n: Option<u32>) -> String {
+    n.filter(|&n| n != Ranking::ALL)
+        .map_or_else(String::new, |n| format!("\nLIMIT {n}"))
 }
 
 /// The conditions that a row is in the span. If no predicate is selective, the start of the
@@ -260,7 +327,14 @@ fn times(question: Option<&Question>, since: Option<i64>, until: Option<i64>) ->
 
 /// Whether a question names a subject or a host.
 fn is_selective(question: &Question) -> bool {
-    question.predicates.iter().any(|predicate| match predicate {
+    let certain = question
+        .predicates
+        .iter()
+        .flat_map(|predicate| match predicate {
+            Predicate::All(all) => all.as_slice(),
+            predicate => std::slice::from_ref(predicate),
+        });
+    certain.into_iter().any(|predicate| match predicate {
         Predicate::To(host) => *host != Host::Raw,
         Predicate::By(_) => true,
         _ => false,

@@ -41,6 +41,9 @@ pub fn unseen(
                     same("pod")
                 ),
                 Actors::Namespaces => same("pod_namespace"),
+                Actors::Executables => same("exe"),
+                Actors::CommandLines => same("cmdline"),
+                Actors::Parents => same("parent_comm"),
             })
         }
         (Projection::FailedLookups | Projection::NeverContacted, _)
@@ -64,8 +67,7 @@ pub fn unseen(
                 same("protocol")
             ))
         }
-        (Projection::Each | Projection::Bytes | Projection::Count(Counted::Rows), _) => {
-            return None;
-        }
+        // What is counted in other ways has no identity to be new by.
+        _ => return None,
     })
 }

@@ -3,9 +3,12 @@
 //! the answer and not of the history.
 
 use super::condition::{FAILURES, rare};
+use super::measure::is_of_rows;
 use super::zone::Zone;
 use super::{all_of, is_selective};
-use crate::query::ast::{Predicate, Projection, Question, Relation};
+use crate::query::ast::{
+    Actors, Counted, Predicate, Projection, Question, Ranking, Relation, Subject,
+};
 
 /// The columns that describe the actor.
 const ACTOR: &str = "comm, exe, pid, start_ts, uid, user, unit, \
@@ -29,7 +32,7 @@ fn views(relation: Relation) -> RollupViews {
             total: "egress_total",
             daily: "egress_daily",
             rows: "egress",
-            columns: "host, dst_ip, dst_port, dst_scope, protocol",
+            columns: "cmdline, host, dst_ip, dst_port, dst_scope, protocol",
             totals: "connections, failed, tx_bytes, rx_bytes, first_ts, last_ts",
             row_totals: format!(
                 "1 AS connections, outcome IN ({FAILURES}) AS failed,
@@ -40,7 +43,7 @@ fn views(relation: Relation) -> RollupViews {
             total: "lookups_total",
             daily: "lookups_daily",
             rows: "lookups",
-            columns: "qname, qtype, rcode, status",
+            columns: "qname, qtype, rcode, status, server_ip, server_port, transport",
             totals: "lookups, failed, first_ts, last_ts",
             row_totals: "\
 1 AS lookups, rcode IS NOT 'NOERROR' AS failed, ts AS first_ts, ts AS last_ts"
@@ -56,14 +59,69 @@ pub fn total(relation: Relation) -> &'static str {
 
 /// Whether rollups have the columns that a question's predicates need.
 pub fn cover_predicates(question: &Question) -> bool {
-    question.projection != Projection::NeverContacted
-        && !question.predicates.contains(&Predicate::Open)
+    question.projection != Projection::NeverContacted && question.predicates.iter().all(is_covered)
+}
+
+/// Whether rollups have the columns of a predicate.
+fn is_covered(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::Open
+        | Predicate::SourcePort(_)
+        | Predicate::SourceAddress(_)
+        | Predicate::SinceBoot
+        | Predicate::Compared(_)
+        | Predicate::By(Subject::Deleted) => false,
+        Predicate::Not(of) => is_covered(of),
+        Predicate::Any(of) | Predicate::All(of) => of.iter().all(is_covered),
+        _ => true,
+    }
+}
+
+/// Whether rollups have the columns of what is listed.
+fn cover_projection(question: &Question) -> bool {
+    let listed = match question.projection {
+        Projection::Each | Projection::Average(_) => false,
+        Projection::Actors(actors)
+        | Projection::Pairs(actors)
+        | Projection::Count(Counted::Actors(actors)) => match actors {
+            Actors::Parents => false,
+            Actors::CommandLines => question.relation == Relation::Connections,
+            _ => true,
+        },
+        _ => true,
+    };
+    let ranked = match question.ranking {
+        Some(Ranking::By { measure, .. }) => !is_of_rows(measure),
+        _ => true,
+    };
+    let compared = question.having.iter().map(|comparison| comparison.measure);
+    // Conditions on groups refer to columns that the totals of a span leave out.
+    let groups = question.also.is_empty() && question.never.is_empty();
+    listed && ranked && groups && !compared.into_iter().any(is_of_rows)
 }
 
 /// Whether rollups can answer the question.
 pub fn can_answer(question: &Question) -> bool {
     let whole_days = question.bucket.is_none_or(|bucket| bucket.is_of_days());
-    cover_predicates(question) && whole_days && question.projection != Projection::Each
+    cover_predicates(question) && whole_days && cover_projection(question)
+}
+
+/// The same from single rows alone.
+pub fn rows(
+    question: &Question,
+    conditions: &[String],
+    (since, until): (Option<i64>, Option<i64>),
+) -> String {
+    let views = views(question.relation);
+    let times = super::span("ts", since, until);
+    let conditions = Vec::from_iter(conditions.iter().cloned().chain(times));
+    format!(
+        "(SELECT {ACTOR},\n  {},\n  {}\n  FROM {}{})",
+        views.columns,
+        views.row_totals,
+        views.rows,
+        all_of("WHERE", &conditions)
+    )
 }
 
 /// The FROM clause: the totals of what meets `conditions`, over all time; or, for a span, of

@@ -1,5 +1,6 @@
 //! The columns that a statement selects for each projection.
 
+use super::measure::{SUM_BOTH_WAYS, of_row};
 use crate::query::ast::{Actors, Counted, Projection, Question, Relation};
 
 /// How often, how much and when, for a group of connections.
@@ -44,11 +45,6 @@ count(*) AS lookups, sum(rcode IS NOT 'NOERROR') AS failed,
 
 /// The same from rollups.
 const ROLLUP_LOOKUP_TOTALS: &str = "sum(lookups) AS lookups, sum(failed) AS failed";
-
-/// Bytes sent and received. The aliases of the totals can't be used here: in an expression,
-/// SQLite resolves them to the view's columns.
-pub const BOTH_WAYS: &str = "coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0)";
-pub const SUM_BOTH_WAYS: &str = "sum(coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0))";
 
 /// How often and when, for a group of lookups that have one row per resource record.
 const LOOKUPS: &str = "\
@@ -181,6 +177,9 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
                         Actors::Units => "unit",
                         Actors::Pods => "coalesce(pod_namespace, '') || '/' || pod",
                         Actors::Namespaces => "pod_namespace",
+                        Actors::Executables => "exe",
+                        Actors::CommandLines => "cmdline",
+                        Actors::Parents => "parent_comm",
                     }
                 ),
                 Counted::Hosts if relation == Relation::Lookups => {
@@ -197,6 +196,48 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             "",
             "",
         ),
+        (Projection::Sent, _) => {
+            grouped(format!("sum(tx_bytes) AS sent,\n       {totals}"), "", "")
+        }
+        (Projection::Received, _) => grouped(
+            format!("sum(rx_bytes) AS received,\n       {totals}"),
+            "",
+            "",
+        ),
+        (Projection::Average(measure), _) => grouped(
+            format!(
+                "CAST(round(avg({})) AS INTEGER) AS average,\n       {totals}",
+                of_row(measure)
+            ),
+            "",
+            "",
+        ),
+        (Projection::DnsServers, _) => grouped(
+            format!("server_ip, server_port, transport,\n       {totals}"),
+            "server_ip, server_port, transport",
+            "server_ip, server_port, transport",
+        ),
+        (Projection::Pairs(actors), relation) => {
+            let (columns, _) = group(actors, last_ts);
+            let (host, pair) = match relation {
+                Relation::Connections => ("coalesce(host, dst_ip) AS host", pair(actors)),
+                Relation::Lookups => ("qname", lookup_pair(actors)),
+            };
+            grouped(
+                format!("{columns},\n       {host},\n       {totals}"),
+                pair,
+                pair,
+            )
+        }
+        // They have statements of their own.
+        (
+            Projection::Answers
+            | Projection::NamesOfAddress
+            | Projection::Beacons
+            | Projection::Changes(_)
+            | Projection::Summary,
+            _,
+        ) => grouped(totals, "", ""),
         (Projection::Actors(actors), Relation::Connections) => {
             let (columns, key) = group(actors, last_ts);
             grouped(
@@ -226,6 +267,38 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
                 key,
             )
         }
+    }
+}
+
+/// What identifies an actor together with a host.
+fn pair(actors: Actors) -> &'static str {
+    match actors {
+        Actors::Processes => "comm, exe, uid, container_id, coalesce(host, dst_ip)",
+        Actors::Pids => "pid, start_ts, coalesce(host, dst_ip)",
+        Actors::Containers => "container_id, coalesce(host, dst_ip)",
+        Actors::Images => "container_image, coalesce(host, dst_ip)",
+        Actors::Users => "uid, coalesce(host, dst_ip)",
+        Actors::Units => "unit, coalesce(host, dst_ip)",
+        Actors::Pods => "pod, pod_namespace, coalesce(host, dst_ip)",
+        Actors::Namespaces => "pod_namespace, coalesce(host, dst_ip)",
+        Actors::Executables => "exe, coalesce(host, dst_ip)",
+        Actors::CommandLines => "cmdline, coalesce(host, dst_ip)",
+        Actors::Parents => "parent_comm, coalesce(host, dst_ip)",
+    }
+}
+
+/// The same with a name that was looked up.
+fn lookup_pair(actors: Actors) -> &'static str {
+    match actors {
+        Actors::Processes => "comm, exe, uid, container_id, qname",
+        Actors::Pids => "pid, start_ts, qname",
+        Actors::Containers => "container_id, qname",
+        Actors::Images => "container_image, qname",
+        Actors::Users => "uid, qname",
+        Actors::Units => "unit, qname",
+        Actors::Pods => "pod, pod_namespace, qname",
+        Actors::Namespaces => "pod_namespace, qname",
+        _ => "exe, qname",
     }
 }
 
@@ -310,6 +383,31 @@ fn group(actors: Actors, ts: &str) -> (String, &'static str) {
                 pod = if_one("pod", "pod", "pod"),
             ),
             "pod_namespace",
+        ),
+        Actors::Executables => (
+            format!(
+                "exe,
+       {pid},
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "exe",
+        ),
+        Actors::CommandLines => (
+            format!(
+                "cmdline,
+       {comm},
+       {pid}"
+            ),
+            "cmdline",
+        ),
+        Actors::Parents => (
+            format!(
+                "parent_comm,
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "parent_comm",
         ),
         Actors::Users => (
             format!(

@@ -26,8 +26,12 @@ fn json_preserves_recorded_text_exactly() {
     let comm = "\u{9b}2J\u{202e}\u{e0041}\u{7f}\"\\é";
     let history = History::recording();
     history.connect(By { comm, ..CURL }, None, "192.0.2.1", "connected", 1);
-    let (out, _) = history.ask("when did alice hit 192.0.2.1", OutputFormat::Json, None);
-    assert_eq!(out, "", "alice is no process");
+    let (out, notes) = history.ask("when did alice hit 192.0.2.1", OutputFormat::Json, None);
+    assert_eq!(out.lines().count(), 1, "alice is no process, but a user");
+    assert_eq!(
+        notes,
+        "note: no process alice made a connection: read as user alice\n"
+    );
     let (out, _) = history.ask(
         "when did user alice hit 192.0.2.1",
         OutputFormat::Json,
@@ -122,6 +126,8 @@ fn times_are_local_and_have_a_year_unless_it_is_the_current_one() {
         format: OutputFormat::Table,
         width: None,
         now: utc.now.with_timezone(&zone),
+        explain: false,
+        limit: None,
         begun: None,
     };
     let mut out = Vec::new();

@@ -165,16 +165,16 @@ const REFUSED: [&str; 35] = [
     "last 3 hosts per hour",
     "top 3 connections per hour",
     "which new names were resolved but never contacted since Monday",
-    "who hit example.com or example.org",
     "which processes hit example.com per host",
     "why did curl fail",
-    "example.com",
-    "curl",
-    "which processes sent more than 1MB",
-    "connections from 172.17.0.2",
-    "connections from source port 40000",
-    "which processes don't use port 443",
     "longest lookups",
+    "what countries did we talk to",
+    "which processes listen on port 80",
+    "which hosts are not in allowlist.txt",
+    "tcp and udp connections",
+    "connections on port 80 on port 443",
+    "how many hosts were contacted only once",
+    "which connections hit example.com more than 3",
 ];
 
 /// A day of traffic by a user's curl and a service's nginx in a container.

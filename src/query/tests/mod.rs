@@ -5,6 +5,7 @@ mod golden;
 mod notes;
 mod rollups;
 mod tables;
+mod typed;
 
 use super::fixture::{By, CURL, History};
 use super::*;

@@ -38,7 +38,8 @@ fn only_tables_say_how_long_it_took() {
         "\n3 connections; took 2h\n"
     );
     let nothing = notes("who hit nowhere.org", OutputFormat::Table);
-    assert!(nothing.ends_with("(UTC); took 2h\n"), "{nothing}");
+    let nothing = nothing.lines().next().unwrap();
+    assert!(nothing.ends_with("(UTC); took 2h"), "{nothing}");
     for format in [OutputFormat::Json, OutputFormat::Csv] {
         assert_eq!(notes("when did curl hit example.com", format), "");
     }
@@ -59,13 +60,17 @@ fn nothing_found_says_whether_egrets_was_recording() {
     assert_eq!(
         nothing(&watched, 60),
         "nothing found: egrets was watching all the time \
-         from 2026-11-23 13:59:00 to 2026-11-23 14:00:00 (UTC)\n"
+         from 2026-11-23 13:59:00 to 2026-11-23 14:00:00 (UTC)\n\
+         note: read as: users of connections, to nowhere.org or a subdomain, since 2026-11-23 13:59:00\n\
+         note: this history has no host nowhere.org\n"
     );
     assert_eq!(
         nothing(&watched, 7200),
         "nothing found, but egrets was not seeing everything \
          from 2026-11-23 12:00:00 to 2026-11-23 14:00:00 (UTC)\n\
-         note: not recording for 1h of this span\n"
+         note: not recording for 1h of this span\n\
+         note: read as: users of connections, to nowhere.org or a subdomain, since 2026-11-23 12:00:00\n\
+         note: this history has no host nowhere.org\n"
     );
     let ended = History::new();
     ended.record(
@@ -74,13 +79,13 @@ fn nothing_found_says_whether_egrets_was_recording() {
         NOW - 3600 * SECOND,
     );
     assert_eq!(
-        nothing(&ended, 60),
+        nothing(&ended, 60).lines().next().unwrap(),
         "nothing found: egrets was not recording \
-         from 2026-11-23 13:59:00 to 2026-11-23 14:00:00 (UTC)\n"
+         from 2026-11-23 13:59:00 to 2026-11-23 14:00:00 (UTC)"
     );
     assert_eq!(
-        nothing(&History::new(), 60),
-        "nothing found: this history has no recordings\n"
+        nothing(&History::new(), 60).lines().next().unwrap(),
+        "nothing found: this history has no recordings"
     );
 }
 
@@ -209,6 +214,8 @@ fn hours_and_days_are_local() {
             until: None,
             format,
             width: None,
+            explain: false,
+            limit: None,
             begun: None,
         };
         let mut out = Vec::new();
@@ -261,7 +268,7 @@ fn hours_and_days_are_local() {
 }
 
 #[test]
-fn name_that_is_not_a_process_suggests_other_subjects() {
+fn name_that_is_not_a_process_is_read_as_what_it_is() {
     let history = History::recording();
     let web = By {
         comm: "npm install",
@@ -269,20 +276,64 @@ fn name_that_is_not_a_process_suggests_other_subjects() {
         ..CURL
     };
     history.connect(web, Some("x.org"), "192.0.2.1", "connected", 9);
-    let said = |question| history.ask(question, OutputFormat::Table, None).1;
+    let ask = |question| history.ask(question, OutputFormat::Table, None);
+    let said = |question| ask(question).1;
     let suggestion =
         |name, other| format!("note: no process called {name} made a connection, but {other}\n");
-    assert!(said("what did alice talk to").ends_with(&suggestion(
-        "alice",
-        "a user of that name did: use \"user alice\""
-    )));
-    assert!(said("when did web hit x.org").ends_with(&suggestion(
-        "web",
-        "a container of that name did: use \"container web\""
-    )));
+    for (question, reading) in [
+        (
+            "what did alice talk to",
+            "no process alice made a connection: read as user alice",
+        ),
+        (
+            "when did web hit x.org",
+            "no process web made a connection: read as container web",
+        ),
+        (
+            "traffic from x.org",
+            "no process x.org made a connection: read as to x.org or a subdomain",
+        ),
+        ("connections to x", "no host is called x: read as x.org"),
+        (
+            "connections from 192.0.2.1",
+            "no connection came from 192.0.2.1: read as traffic with 192.0.2.1",
+        ),
+    ] {
+        let (rows, notes) = ask(question);
+        assert_eq!(rows.lines().count(), 2, "{question}: {notes}");
+        assert!(
+            notes.ends_with(&format!("note: {reading}\n")),
+            "{question}: {notes}"
+        );
+    }
+    for (question, unknown) in [
+        (
+            "what did user alic talk to",
+            "this history has no user alic; it has alice",
+        ),
+        (
+            "who hit y.org",
+            "this history has no host y.org; it has x.org",
+        ),
+        (
+            "what did pid 7 talk to",
+            "this history has no traffic of pid 7",
+        ),
+        (
+            "what did process 7 talk to",
+            "this history has no traffic of pid 7",
+        ),
+    ] {
+        let notes = said(question);
+        assert!(
+            notes.ends_with(&format!("note: {unknown}\n")),
+            "{question}: {notes}"
+        );
+        assert!(notes.contains("note: read as: "), "{question}: {notes}");
+    }
     assert!(said("what did npm talk to").ends_with(&suggestion("npm", "these did: 'npm install'")));
     history.descend("npm install", &[(9, "make", "/usr/bin/make")]);
-    assert!(said("what did make talk to").ends_with("use \"children of make\"\n"));
+    assert!(said("what did make talk to").ends_with("read as children of make\n"));
     assert!(!said("what did wget talk to").contains("called"));
     assert!(!said("what did 'npm install' resolve").contains("called"));
 }

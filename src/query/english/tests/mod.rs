@@ -31,6 +31,11 @@ fn connections(projection: Projection, predicates: Vec<Predicate>) -> Question {
         ranking: None,
         new: false,
         bucket: None,
+        having: vec![],
+        also: vec![],
+        never: vec![],
+        bare: false,
+        loose: false,
     }
 }
 
@@ -183,7 +188,7 @@ fn single_connections_and_other_projections_are_understood() {
             "how much did curl send to example.com",
             "how much data did curl send to example.com",
         ],
-        &connections(Projection::Bytes, vec![by_curl(), to("example.com")]),
+        &connections(Projection::Sent, vec![by_curl(), to("example.com")]),
     );
     mean(
         &["how many connections did curl make on port 443 over tcp"],

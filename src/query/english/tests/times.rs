@@ -69,6 +69,72 @@ fn times_are_understood() {
             Some(TODAY + 12 * HOUR),
         ),
         (
+            "who hit x.org last night",
+            Some(TODAY - 6 * HOUR),
+            Some(TODAY + 6 * HOUR),
+        ),
+        (
+            "who hit x.org overnight",
+            Some(TODAY - 6 * HOUR),
+            Some(TODAY + 6 * HOUR),
+        ),
+        (
+            "who hit x.org this morning",
+            Some(TODAY + 6 * HOUR),
+            Some(TODAY + 12 * HOUR),
+        ),
+        (
+            "who hit x.org yesterday evening",
+            Some(TODAY - 6 * HOUR),
+            Some(TODAY),
+        ),
+        (
+            "who hit x.org tonight",
+            Some(TODAY + 18 * HOUR),
+            Some(TODAY + 30 * HOUR),
+        ),
+        (
+            "who hit x.org last week",
+            Some(TODAY - 7 * 24 * HOUR),
+            Some(TODAY),
+        ),
+        (
+            "who hit x.org in the last week",
+            Some(NOW - 7 * 24 * HOUR),
+            None,
+        ),
+        (
+            "who hit x.org since this morning",
+            Some(TODAY + 6 * HOUR),
+            None,
+        ),
+        (
+            "who hit x.org at 3am",
+            Some(TODAY + 150 * MINUTE),
+            Some(TODAY + 210 * MINUTE),
+        ),
+        // not yet today
+        (
+            "who hit x.org at 23:10",
+            Some(TODAY - 55 * MINUTE),
+            Some(TODAY - 45 * MINUTE),
+        ),
+        (
+            "who hit x.org around 10:53",
+            Some(TODAY + 648 * MINUTE),
+            Some(TODAY + 658 * MINUTE),
+        ),
+        (
+            "who hit x.org at 3am yesterday",
+            Some(TODAY - 24 * HOUR + 150 * MINUTE),
+            Some(TODAY - 24 * HOUR + 210 * MINUTE),
+        ),
+        (
+            "who hit x.org yesterday at 3am",
+            Some(TODAY - 24 * HOUR + 150 * MINUTE),
+            Some(TODAY - 24 * HOUR + 210 * MINUTE),
+        ),
+        (
             "who hit x.org from yesterday",
             Some(TODAY - 24 * HOUR),
             None,
@@ -172,8 +238,11 @@ fn buckets_are_understood_in_many_words() {
             "how much did curl send per day",
             "how much data per day did curl send",
             "how much did curl send daily",
-            "traffic per day by curl",
         ],
+        &per(Bucket::Day, connections(Projection::Sent, by_curl())),
+    );
+    mean(
+        &["traffic per day by curl"],
         &per(Bucket::Day, connections(Projection::Bytes, by_curl())),
     );
     mean(

@@ -1,0 +1,325 @@
+//! Numbers with a limit: "more than 1 MB", "longer than 10s", "only once", "over 3 hosts".
+
+use chrono::TimeZone;
+
+use super::parser::{BareName, Parser};
+use super::pattern::port_limit;
+use super::refusal::NotUnderstood;
+use super::vocabulary::*;
+use crate::query::ast::{Comparison, Measure, Operator, Predicate, Projection, Relation};
+
+/// A number with its unit.
+enum Quantity {
+    Bytes(i64),
+    /// In microseconds.
+    Time(i64),
+    Number(i64),
+}
+
+/// Words that compare, what they compare with, and the measure that they imply.
+const COMPARATIVES: [(Words, Operator, Option<Measure>); 8] = [
+    (
+        &["more", "greater", "larger", "bigger", "higher"],
+        Operator::More,
+        None,
+    ),
+    (&["less", "fewer", "smaller", "lower"], Operator::Less, None),
+    (&["longer"], Operator::More, Some(Measure::Duration)),
+    (&["shorter"], Operator::Less, Some(Measure::Duration)),
+    (&["slower"], Operator::More, Some(Measure::Latency)),
+    (
+        &["faster", "quicker"],
+        Operator::Less,
+        Some(Measure::Latency),
+    ),
+    (&["over", "above", "exceeding", ">"], Operator::More, None),
+    (&["under", "below", "<"], Operator::Less, None),
+];
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Accepts a comparison; whether there was one.
+    pub(super) fn comparison(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
+        let start = self.next;
+        if self.once(list)? {
+            return Ok(true);
+        }
+        let Some((operator, implied)) = self.comparative() else {
+            self.next = start;
+            return Ok(false);
+        };
+        let Some(quantity) = self.quantity(implied) else {
+            // "over tcp", "under make"
+            let compares = self.next > start + 1;
+            if !compares {
+                self.next = start;
+                return Ok(false);
+            }
+            return Err(self.refuse("a number"));
+        };
+        self.compare(list, operator, implied, quantity)?;
+        self.bare_name = BareName::Nothing;
+        Ok(true)
+    }
+
+    /// Accepts "once", "only once", "exactly twice", "exactly 3 times".
+    fn once(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
+        let start = self.next;
+        let last = |parser: &Self| parser.next + 1 == parser.words.len();
+        // "who hit once": a host
+        if self.bare_name == BareName::Object && last(self) {
+            return Ok(false);
+        }
+        self.take(ONLY);
+        let number = if self.take(ONCE) {
+            Some(1)
+        } else if self.take(TWICE) {
+            Some(2)
+        } else {
+            let number = self.words.get(self.next).filter(|word| !word.quoted);
+            let number = number.and_then(|word| word.text.parse::<i64>().ok());
+            let times = number.is_some() && self.word_is(self.next + 1, TIMES_OR_TIME);
+            if times {
+                self.next += 1;
+                self.advance();
+            }
+            number.filter(|_| times)
+        };
+        let Some(limit) = number else {
+            self.next = start;
+            return Ok(false);
+        };
+        self.compare(
+            list,
+            Operator::Exactly,
+            Some(Measure::Rows),
+            Quantity::Number(limit),
+        )?;
+        Ok(true)
+    }
+
+    /// Takes "more than", "at least", "over".
+    pub(super) fn comparative(&mut self) -> Option<(Operator, Option<Measure>)> {
+        if self.take(AT) {
+            if self.take(LEAST) {
+                return Some((Operator::AtLeast, None));
+            }
+            return self.take(MOST).then_some((Operator::AtMost, None));
+        }
+        if self.take(UP) {
+            return self.take(TO).then_some((Operator::AtMost, None));
+        }
+        for (words, operator, measure) in COMPARATIVES {
+            if self.take(words) {
+                self.take(THAN);
+                return Some((operator, measure));
+            }
+        }
+        None
+    }
+
+    /// Takes "1 MB", "10s", "3".
+    fn quantity(&mut self, implied: Option<Measure>) -> Option<Quantity> {
+        // "more than a minute"
+        let article = self.next_is(ARTICLES);
+        let unit = self.words.get(self.next + 1).filter(|_| article);
+        if let Some(factor) = unit.and_then(|unit| microseconds_in(&unit.text)) {
+            self.next += 1;
+            self.advance();
+            return Some(Quantity::Time(factor as i64));
+        }
+        let word = self.words.get(self.next).filter(|word| !word.quoted)?;
+        let text = word.text.replace(',', "");
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
+        let number = text[..digits].parse::<f64>().ok()?;
+        let unit = &text[digits..];
+        let (unit, words) = match unit {
+            "" => (
+                self.words
+                    .get(self.next + 1)
+                    .map_or("", |word| word.text.as_str()),
+                2,
+            ),
+            unit => (unit, 1),
+        };
+        let of = |factor: f64| (number * factor).round() as i64;
+        // "longer than 5M" is 5 minutes
+        let bytes = bytes_in(unit).filter(|_| implied.is_none());
+        let quantity = match (bytes, microseconds_in(unit)) {
+            (Some(factor), _) => Some(Quantity::Bytes(of(factor))),
+            (_, Some(factor)) => Some(Quantity::Time(of(factor))),
+            _ => None,
+        };
+        let (quantity, words) = match quantity {
+            Some(quantity) => (quantity, words),
+            None if digits == text.len() => (Quantity::Number(number as i64), 1),
+            None => return None,
+        };
+        self.next += words - 1;
+        self.advance();
+        Some(quantity)
+    }
+
+    /// Adds the comparison of what is listed.
+    fn compare(
+        &mut self,
+        list: Projection,
+        operator: Operator,
+        implied: Option<Measure>,
+        quantity: Quantity,
+    ) -> Result<(), NotUnderstood> {
+        let at = self.next.saturating_sub(1);
+        let (measure, limit) = match quantity {
+            Quantity::Bytes(n) => {
+                let of = match self.take_one(DIRECTIONS) {
+                    Some(word) => direction_of(word),
+                    None => self.direction,
+                };
+                // "more than 1 MB of data"
+                if self.take(OF) {
+                    self.take(TRAFFIC);
+                }
+                (of.unwrap_or(Measure::Bytes), n)
+            }
+            Quantity::Time(n) => (implied.unwrap_or(Measure::Duration), n),
+            Quantity::Number(n) => {
+                let counted = implied.filter(|&measure| measure == Measure::Rows);
+                match counted.or_else(|| self.counted()) {
+                    Some(measure) => (measure, n),
+                    None if list == Projection::Ports => {
+                        return self.port_limit(operator, n);
+                    }
+                    None => {
+                        let hint = "say of what: \"more than 3 hosts\", \"more than 5 times\", \"more than 1 MB\", \"longer than 10s\"";
+                        return Err(
+                            self.refuse_word(self.words[at].at.clone(), Some(hint.to_owned()))
+                        );
+                    }
+                }
+            }
+        };
+        self.compared.push(Comparison {
+            measure,
+            operator,
+            limit,
+        });
+        Ok(())
+    }
+
+    /// The noun after a number.
+    fn counted(&mut self) -> Option<Measure> {
+        self.skip_adjectives();
+        let measures = [
+            (TIMES_OR_TIME, Measure::Rows),
+            (CONNECTIONS, Measure::Rows),
+            (LOOKUPS, Measure::Rows),
+            (TRAFFIC, Measure::Bytes),
+            (NAMES, Measure::Hosts),
+            (ADDRESSES, Measure::Addresses),
+            (PORTS, Measure::Ports),
+            (PROCESS, Measure::Processes),
+        ];
+        measures
+            .into_iter()
+            .find_map(|(words, measure)| self.take(words).then_some(measure))
+    }
+
+    fn skip_adjectives(&mut self) {
+        while self.take(OUTBOUND) || self.take(DNS) {}
+    }
+
+    /// "ports above 1024"
+    fn port_limit(&mut self, operator: Operator, n: i64) -> Result<(), NotUnderstood> {
+        let port = u16::try_from(n)
+            .ok()
+            .and_then(|port| port_limit(operator, port));
+        let port = port.ok_or_else(|| self.refuse_all("a port is a number up to 65535"))?;
+        self.predicates.push(port);
+        Ok(())
+    }
+
+    /// Turns the comparisons into conditions on rows or on groups.
+    pub(super) fn apply_comparisons(
+        &mut self,
+        list: Projection,
+        relation: Relation,
+    ) -> Result<Vec<Comparison>, NotUnderstood> {
+        let mut having = Vec::new();
+        for mut comparison in std::mem::take(&mut self.compared) {
+            if relation == Relation::Lookups && comparison.measure == Measure::Duration {
+                comparison.measure = Measure::Latency;
+            }
+            let bytes = matches!(
+                comparison.measure,
+                Measure::Bytes | Measure::Sent | Measure::Received
+            );
+            if bytes && relation == Relation::Lookups {
+                return Err(self.refuse_all("lookups have no bytes"));
+            }
+            let of_rows = matches!(comparison.measure, Measure::Duration | Measure::Latency);
+            let groups = matches!(
+                list,
+                Projection::Actors(_)
+                    | Projection::Destinations
+                    | Projection::Addresses
+                    | Projection::Ports
+                    | Projection::Pairs(_)
+                    | Projection::DnsServers
+                    | Projection::FailedLookups
+                    | Projection::NeverContacted
+            );
+            if groups && !of_rows
+                || list == Projection::Beacons && comparison.measure == Measure::Duration
+            {
+                having.push(comparison);
+            } else if of_rows || bytes && !groups {
+                self.predicates.push(Predicate::Compared(comparison));
+            } else {
+                let why = "what occurs so many times has to be listed: \"which hosts were contacted more than 3 times\"";
+                return Err(self.refuse_all(why));
+            }
+        }
+        Ok(having)
+    }
+}
+
+/// The direction that a word says.
+pub(super) fn direction_of(word: &str) -> Option<Measure> {
+    let is = |words: Words| words.iter().any(|one| word.eq_ignore_ascii_case(one));
+    if is(SENDING) {
+        return Some(Measure::Sent);
+    }
+    is(RECEIVING).then_some(Measure::Received)
+}
+
+/// Bytes in a unit; powers of 1000, with an "i" of 1024. A small "m" is a minute.
+fn bytes_in(unit: &str) -> Option<f64> {
+    let lower = unit.to_ascii_lowercase();
+    Some(match lower.as_str() {
+        "b" | "byte" | "bytes" => 1.0,
+        "kb" | "kilobyte" | "kilobytes" => 1e3,
+        "mb" | "megabyte" | "megabytes" | "meg" | "megs" => 1e6,
+        "gb" | "gigabyte" | "gigabytes" | "gig" | "gigs" => 1e9,
+        "tb" | "terabyte" | "terabytes" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        "k" => 1e3,
+        "g" => 1e9,
+        _ if unit == "M" => 1e6,
+        _ => return None,
+    })
+}
+
+pub(super) fn microseconds_in(unit: &str) -> Option<f64> {
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "us" | "µs" | "microseconds" => 1.0,
+        "ms" | "millisecond" | "milliseconds" | "msec" => 1e3,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1e6,
+        "m" | "min" | "mins" | "minute" | "minutes" => 6e7,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3.6e9,
+        "d" | "day" | "days" => 8.64e10,
+        _ => return None,
+    })
+}

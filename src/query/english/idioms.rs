@@ -1,0 +1,351 @@
+//! Turns of phrase: the table in `idioms.txt` replaces them by words of the grammar before a
+//! question is parsed.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use super::vocabulary::*;
+use super::words::Word;
+
+/// Most replacements in a question: no chain of idioms is longer.
+const REPLACEMENTS: usize = 12;
+
+/// What an idiom makes of its words.
+enum Meaning {
+    /// These words, and those that it captured, by position among its holes.
+    Words(Vec<Piece>),
+    /// It can't be answered: why, and the nearest question that can.
+    Refused(&'static str),
+}
+
+enum Piece {
+    Word(&'static str),
+    Captured(usize),
+}
+
+/// A part of a pattern.
+enum Part {
+    /// One of these words.
+    Words(Vec<&'static str>),
+    /// `<x>`, `<h>`, `<n>` or `<t>`: a hole.
+    Hole(char),
+}
+
+struct Idiom {
+    at_start: bool,
+    at_end: bool,
+    /// Each part, and whether it may be missing.
+    parts: Vec<(Part, bool)>,
+    meaning: Meaning,
+    /// The answer says how it was read.
+    loose: bool,
+}
+
+static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
+    let lines = include_str!("idioms.txt").lines();
+    lines
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .filter_map(read)
+        .collect()
+});
+
+/// Words that `<t>` does not stand for.
+const GRAMMAR: [Words; 59] = [
+    ARTICLES,
+    SINGULAR,
+    PROCESS,
+    NAMES,
+    ADDRESSES,
+    CONNECTIONS,
+    LOOKUPS,
+    TRAFFIC,
+    DNS,
+    VERBS,
+    FETCH,
+    ACTIVE,
+    PASSIVE,
+    BY,
+    IN,
+    ON,
+    SINCE,
+    UNTIL,
+    PER,
+    PREPOSITIONS,
+    FAILED,
+    OUTCOMES,
+    SUCCEEDED,
+    TIMED,
+    PROTOCOLS,
+    FAMILIES,
+    SERVICES,
+    NEW,
+    OPENED,
+    OUTBOUND,
+    SCOPES,
+    RAW,
+    TOP,
+    BOTTOM,
+    LARGEST,
+    SMALLEST,
+    SLOWEST,
+    LONGEST,
+    FIRST,
+    LAST,
+    MOST,
+    LEAST,
+    HOURLY,
+    DAILY,
+    WEEKLY,
+    MONTHLY,
+    WHICH,
+    WHAT,
+    WHO,
+    HOW,
+    WHEN,
+    COUNT,
+    FILLERS,
+    NOT,
+    EXECUTABLE,
+    ERRORS,
+    ANYONE,
+    RCODES,
+    DELETED,
+];
+
+/// More of them.
+const ADJECTIVES: Words = &[
+    "shells",
+    "shell",
+    "bare",
+    "named",
+    "unanswered",
+    "cron",
+    "average",
+    "public",
+    "private",
+    "internet",
+    "non-existent",
+    "failed",
+    "many",
+    "much",
+    "number",
+    "dns-traffic",
+];
+
+/// A line of the table: a pattern, what becomes of it, and its meaning.
+fn read(line: &'static str) -> Option<Idiom> {
+    let (sign, at) = ["=>", "~>", "=!"]
+        .into_iter()
+        .find_map(|sign| Some((sign, line.find(sign)?)))?;
+    let (pattern, meaning) = (line[..at].trim(), line[at + sign.len()..].trim());
+    let mut parts = Vec::new();
+    let mut holes = Vec::new();
+    for part in pattern.split_whitespace() {
+        if part == "^" || part == "$" {
+            continue;
+        }
+        let (part, optional) = match part.strip_suffix('?') {
+            Some(part) => (part, true),
+            None => (part, false),
+        };
+        parts.push((
+            match part.strip_prefix('<').and_then(|part| part.chars().next()) {
+                Some(kind) => {
+                    holes.push(kind);
+                    Part::Hole(kind)
+                }
+                None => Part::Words(part.split('|').collect()),
+            },
+            optional,
+        ));
+    }
+    let pieces = meaning.split_whitespace().map(|word| {
+        let kind = word.strip_prefix('<').and_then(|part| part.chars().next());
+        let hole = kind.and_then(|kind| holes.iter().position(|&hole| hole == kind));
+        hole.map_or(Piece::Word(word), Piece::Captured)
+    });
+    Some(Idiom {
+        at_start: pattern.starts_with('^'),
+        at_end: pattern.ends_with('$'),
+        parts,
+        meaning: match sign {
+            "=!" => Meaning::Refused(meaning),
+            _ => Meaning::Words(pieces.collect()),
+        },
+        loose: sign == "~>",
+    })
+}
+
+/// What became of a question's words.
+pub(super) struct Replaced {
+    pub words: Vec<Word>,
+    /// The answer has to say how the question was read.
+    pub loose: bool,
+    /// Where it can't be answered, and why.
+    pub refused: Option<(Range<usize>, &'static str)>,
+}
+
+/// Replaces all idioms.
+pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
+    let mut loose = false;
+    for _ in 0..REPLACEMENTS {
+        let Some((idiom, range, captured)) = find(&words) else {
+            break;
+        };
+        let at = words[range.start].at.start..words[range.end - 1].at.end;
+        let pieces = match &idiom.meaning {
+            Meaning::Refused(why) => {
+                return Replaced {
+                    words,
+                    loose,
+                    refused: Some((at, why)),
+                };
+            }
+            Meaning::Words(pieces) => pieces,
+        };
+        loose |= idiom.loose;
+        let new = pieces.iter().map(|piece| match piece {
+            Piece::Word(text) => Word {
+                text: (*text).to_owned(),
+                quoted: false,
+                at: at.clone(),
+            },
+            Piece::Captured(hole) => captured[*hole].clone(),
+        });
+        let new = Vec::from_iter(new);
+        words.splice(range, new);
+    }
+    Replaced {
+        words,
+        loose,
+        refused: None,
+    }
+}
+
+type Found = (&'static Idiom, Range<usize>, Vec<Word>);
+
+/// The first idiom of the table that the words contain.
+fn find(words: &[Word]) -> Option<Found> {
+    IDIOMS.iter().find_map(|idiom| {
+        let starts = if idiom.at_start { 1 } else { words.len() };
+        (0..starts.min(words.len())).find_map(|start| {
+            let mut captured = Vec::new();
+            let end = fit(idiom, 0, words, start, &mut captured)?;
+            (end > start).then_some((idiom, start..end, captured))
+        })
+    })
+}
+
+/// Where the words from `at` on stop to fit the pattern from `part` on.
+fn fit(
+    idiom: &Idiom,
+    part: usize,
+    words: &[Word],
+    at: usize,
+    captured: &mut Vec<Word>,
+) -> Option<usize> {
+    let Some((expected, optional)) = idiom.parts.get(part) else {
+        return (!idiom.at_end || at == words.len()).then_some(at);
+    };
+    if let Some(word) = words.get(at) {
+        let before = captured.len();
+        let fits = match expected {
+            Part::Words(all) => {
+                !word.quoted && all.iter().any(|one| word.text.eq_ignore_ascii_case(one))
+            }
+            Part::Hole(kind) => {
+                captured.push(word.clone());
+                is_of(*kind, word)
+            }
+        };
+        if fits && let Some(end) = fit(idiom, part + 1, words, at + 1, captured) {
+            return Some(end);
+        }
+        captured.truncate(before);
+        let article = !word.quoted
+            && ARTICLES
+                .iter()
+                .any(|one| word.text.eq_ignore_ascii_case(one));
+        if article
+            && part > 0
+            && let Some(end) = fit(idiom, part, words, at + 1, captured)
+        {
+            return Some(end);
+        }
+    }
+    match optional {
+        true => fit(idiom, part + 1, words, at, captured),
+        false => None,
+    }
+}
+
+/// Whether a word can fill a hole.
+fn is_of(kind: char, word: &Word) -> bool {
+    let text = word.text.trim_end_matches('.');
+    match kind {
+        'n' => !word.quoted && text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty(),
+        'h' => {
+            text.parse::<IpAddr>().is_ok()
+                || text.contains('.') && !text.starts_with(['/', '.']) && !text.contains("://")
+        }
+        't' => {
+            word.quoted
+                || !GRAMMAR
+                    .iter()
+                    .chain([&ADJECTIVES])
+                    .any(|words| words.iter().any(|one| text.eq_ignore_ascii_case(one)))
+        }
+        _ => !text.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::words::split;
+    use super::*;
+
+    fn replaced(question: &str) -> String {
+        let words = replace(split(question).unwrap()).words;
+        let texts = words.into_iter().map(|word| word.text);
+        texts.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn idioms_become_words_of_the_grammar() {
+        for (question, words) in [
+            (
+                "what is this host talking to",
+                "what is anything talking to",
+            ),
+            ("what did pypi.org resolve to?", "answers for pypi.org"),
+            (
+                "the 5 biggest connections today",
+                "largest 5 connections today",
+            ),
+            ("what did 'this host' talk to", "what did this host talk to"),
+            ("who hit example.com", "who hit example.com"),
+        ] {
+            assert_eq!(replaced(question), words, "{question}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_table_is_read_and_no_idiom_leads_back_to_itself() {
+        let lines = include_str!("idioms.txt").lines();
+        let lines = lines.filter(|line| !line.starts_with('#') && !line.is_empty());
+        assert_eq!(lines.count(), IDIOMS.len());
+        for idiom in IDIOMS.iter() {
+            let Meaning::Words(pieces) = &idiom.meaning else {
+                continue;
+            };
+            let words = pieces.iter().map(|piece| match piece {
+                Piece::Word(word) => *word,
+                Piece::Captured(_) => "x.org",
+            });
+            let question = words.collect::<Vec<_>>().join(" ");
+            let once = replaced(&question);
+            assert_eq!(replaced(&once), once, "{question}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! How a question was read, in words: what stands under an empty answer and behind
+//! `--explain`.
+
+use chrono::{DateTime, TimeZone, Utc};
+
+use super::ast::{
+    Actors, Bucket, Comparison, Counted, Measure, Operator, Predicate, Projection, Question,
+    Ranking, Relation, Subject,
+};
+use super::host::Host;
+use crate::text::printable;
+
+/// The question in words of the grammar, with times in the zone of `now`.
+pub fn reading<Tz: TimeZone>(
+    question: &Question,
+    (since, until): (Option<i64>, Option<i64>),
+    now: &DateTime<Tz>,
+) -> String
+where
+    Tz::Offset: std::fmt::Display,
+{
+    let mut said = vec![listed(question)];
+    said.extend(question.predicates.iter().map(predicate));
+    said.extend(
+        question
+            .also
+            .iter()
+            .map(|also| format!("that also went {}", predicate(also))),
+    );
+    said.extend(
+        question
+            .never
+            .iter()
+            .map(|never| format!("that never went {}", predicate(never))),
+    );
+    said.extend(
+        question
+            .having
+            .iter()
+            .map(|of| format!("with {}", comparison(of))),
+    );
+    if question.new {
+        said.push("that were not seen before".to_owned());
+    }
+    said.extend(question.bucket.map(|bucket| {
+        format!(
+            "per {}",
+            match bucket {
+                Bucket::Minute => "minute",
+                Bucket::Hour => "hour",
+                Bucket::Day => "day",
+                Bucket::Week => "week",
+                Bucket::Month => "month",
+            }
+        )
+    }));
+    let time = |ns: i64| {
+        DateTime::<Utc>::from_timestamp_nanos(ns)
+            .with_timezone(&now.timezone())
+            .format("%Y-%m-%d %H:%M:%S")
+    };
+    if let Projection::Changes(before) = question.projection {
+        said.push(format!("compared with the time from {}", time(before)));
+    }
+    match (since, until) {
+        (Some(since), Some(until)) => said.push(format!("from {} to {}", time(since), time(until))),
+        (Some(since), None) => said.push(format!("since {}", time(since))),
+        (None, Some(until)) => said.push(format!("before {}", time(until))),
+        (None, None) => {}
+    }
+    said.extend(question.ranking.and_then(ranking));
+    said.join(", ")
+}
+
+fn listed(question: &Question) -> String {
+    let rows = match question.relation {
+        Relation::Connections => "connections",
+        Relation::Lookups => "lookups",
+    };
+    match question.projection {
+        Projection::Actors(of) => format!("{} of {rows}", actors(of)),
+        Projection::Destinations => match question.relation {
+            Relation::Connections => "hosts of connections".to_owned(),
+            Relation::Lookups => "names of lookups".to_owned(),
+        },
+        Projection::Addresses => "addresses of connections".to_owned(),
+        Projection::Ports => "ports of connections".to_owned(),
+        Projection::Each => rows.to_owned(),
+        Projection::Count(Counted::Rows) => format!("number of {rows}"),
+        Projection::Count(Counted::Actors(of)) => format!("number of {} of {rows}", actors(of)),
+        Projection::Count(Counted::Hosts) => format!("number of hosts of {rows}"),
+        Projection::Count(Counted::Addresses) => "number of addresses".to_owned(),
+        Projection::Count(Counted::Ports) => "number of ports".to_owned(),
+        Projection::Bytes => "bytes sent and received".to_owned(),
+        Projection::Sent => "bytes sent".to_owned(),
+        Projection::Received => "bytes received".to_owned(),
+        Projection::Average(of) => format!("average {} of {rows}", measure(of)),
+        Projection::Pairs(of) => format!("hosts of each of the {}", actors(of)),
+        Projection::Answers => "records of DNS answers".to_owned(),
+        Projection::NamesOfAddress => "names of an address".to_owned(),
+        Projection::DnsServers => "DNS servers of lookups".to_owned(),
+        Projection::Beacons => "connections at regular intervals".to_owned(),
+        Projection::Changes(_) => "hosts with more or fewer connections".to_owned(),
+        Projection::Summary => "totals of connections and lookups".to_owned(),
+        Projection::NeverContacted => "names that were resolved and never contacted".to_owned(),
+        Projection::FailedLookups => "failed lookups".to_owned(),
+    }
+}
+
+fn actors(actors: Actors) -> &'static str {
+    match actors {
+        Actors::Processes => "processes",
+        Actors::Pids => "pids",
+        Actors::Containers => "containers",
+        Actors::Images => "images",
+        Actors::Users => "users",
+        Actors::Units => "units",
+        Actors::Pods => "pods",
+        Actors::Namespaces => "namespaces",
+        Actors::Executables => "executables",
+        Actors::CommandLines => "command lines",
+        Actors::Parents => "parents",
+    }
+}
+
+/// A predicate in words.
+pub fn predicate(predicate: &Predicate) -> String {
+    match predicate {
+        Predicate::By(of) => format!("by {}", subject(of)),
+        Predicate::To(of) => format!("to {}", host(of)),
+        Predicate::Port(port) => format!("on port {port}"),
+        Predicate::Ports(first, last) => format!("on ports {first} to {last}"),
+        Predicate::SourcePort(port) => format!("from source port {port}"),
+        Predicate::SourceAddress(of) => format!("from source {}", host(of)),
+        Predicate::Server(of) => format!("sent to {}", host(of)),
+        Predicate::Rcode(rcode) => format!("answered with {rcode}"),
+        Predicate::Unanswered => "unanswered".to_owned(),
+        Predicate::SinceBoot => "since the last boot".to_owned(),
+        Predicate::Compared(of) => format!("with {}", comparison(of)),
+        Predicate::Not(of) => format!("not {}", self::predicate(of)),
+        Predicate::Any(all) => joined(all, " or "),
+        Predicate::All(all) => joined(all, " "),
+        Predicate::Protocol(protocol) => format!("over {protocol}"),
+        Predicate::Family(family) => format!("over IPv{family}"),
+        Predicate::Outcome(outcome) => format!("with outcome {outcome}"),
+        Predicate::Failed => "failed".to_owned(),
+        Predicate::Succeeded => "succeeded".to_owned(),
+        Predicate::Open => "still open".to_owned(),
+        Predicate::Scope(scope) => format!("to {scope} addresses"),
+        Predicate::Source(source) => format!("named by {source}"),
+    }
+}
+
+fn joined(all: &[Predicate], between: &str) -> String {
+    all.iter().map(predicate).collect::<Vec<_>>().join(between)
+}
+
+/// Who acted, in words.
+pub fn subject(subject: &Subject) -> String {
+    let shown = |name: &str| printable(name).into_owned();
+    match subject {
+        Subject::Process(name) => format!("process {}", shown(name)),
+        Subject::Pid(pid) => format!("pid {pid}"),
+        Subject::BelowProcess(name) => format!("children of {}", shown(name)),
+        Subject::BelowPid(pid) => format!("children of pid {pid}"),
+        Subject::Tree(of) => format!("{} and its children", self::subject(of)),
+        Subject::Container(name) => format!("container {}", shown(name)),
+        Subject::Image(name) => format!("image {}", shown(name)),
+        Subject::User(name) => format!("user {}", shown(name)),
+        Subject::Unit(name) => format!("unit {}", shown(name)),
+        Subject::Pod(name) => format!("pod {}", shown(name)),
+        Subject::Namespace(name) => format!("namespace {}", shown(name)),
+        Subject::Shells => "shells".to_owned(),
+        Subject::AnyContainer => "any container".to_owned(),
+        Subject::AnyService => "any service".to_owned(),
+        Subject::ExecutableIn(path) => format!("executables in {}", shown(path)),
+        Subject::Deleted => "deleted or replaced executables".to_owned(),
+    }
+}
+
+/// A destination in words.
+pub fn host(host: &Host) -> String {
+    let shown = |name: &str| printable(name).into_owned();
+    match host {
+        Host::Domain(name) => format!("{} or a subdomain", shown(name)),
+        Host::Exact(name) => shown(name),
+        Host::Subdomains(name) => format!("subdomains of {}", shown(name)),
+        Host::Label(name) => format!("names with the label {}", shown(name)),
+        Host::Begins(text) => format!("names beginning with {}", shown(text)),
+        Host::Ends(text) => format!("names ending in {}", shown(text)),
+        Host::Contains(text) => format!("names containing {}", shown(text)),
+        Host::Addresses { first, last } if first == last => address(*first),
+        Host::Addresses { first, last } => format!("{} to {}", address(*first), address(*last)),
+        Host::Raw => "addresses without a name".to_owned(),
+    }
+}
+
+fn address(bits: u128) -> String {
+    std::net::Ipv6Addr::from_bits(bits)
+        .to_canonical()
+        .to_string()
+}
+
+fn measure(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Rows => "times",
+        Measure::Bytes => "bytes",
+        Measure::Sent => "bytes sent",
+        Measure::Received => "bytes received",
+        Measure::Duration => "duration",
+        Measure::Latency => "latency",
+        Measure::Hosts => "hosts",
+        Measure::Addresses => "addresses",
+        Measure::Ports => "ports",
+        Measure::Processes => "processes",
+    }
+}
+
+fn comparison(of: &Comparison) -> String {
+    let operator = match of.operator {
+        Operator::More => "more than",
+        Operator::AtLeast => "at least",
+        Operator::Less => "less than",
+        Operator::AtMost => "at most",
+        Operator::Exactly => "exactly",
+    };
+    match of.measure {
+        Measure::Duration | Measure::Latency => format!(
+            "a {} of {operator} {}",
+            measure(of.measure),
+            crate::human::duration(of.limit)
+        ),
+        measured => format!("{operator} {} {}", of.limit, measure(measured)),
+    }
+}
+
+fn ranking(ranking: Ranking) -> Option<String> {
+    let (what, rows) = match ranking {
+        Ranking::Most(n) => ("most first", n),
+        Ranking::MostBytes(n) => ("most bytes sent and received first", n),
+        Ranking::First(n) => ("earliest first", n),
+        Ranking::Last(n) => ("latest first", n),
+        Ranking::Slowest(n) => ("slowest first", n),
+        Ranking::Longest(n) => ("longest first", n),
+        Ranking::By {
+            measure: of,
+            least,
+            rows,
+        } => {
+            let order = if least { "fewest" } else { "most" };
+            let limit = limit(rows);
+            return Some(format!("{order} {} first{limit}", measure(of)));
+        }
+    };
+    Some(format!("{what}{}", limit(rows)))
+}
+
+fn limit(rows: u32) -> String {
+    match rows {
+        Ranking::ALL => String::new(),
+        n => format!(", {n} at most"),
+    }
+}
