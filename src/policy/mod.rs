@@ -5,8 +5,10 @@
 //! reference: it walks the rules one by one, and the kernel's tables must decide the same.
 //! Nothing here needs the recorder or root. docs/policy.md describes the language.
 
+mod covers;
 mod decide;
 mod essential;
+mod explain;
 mod facts;
 mod file;
 mod list;
@@ -14,21 +16,25 @@ mod parse;
 mod pattern;
 mod problem;
 mod rule;
+pub mod sentence;
 mod target;
 #[cfg(test)]
 mod tests;
+mod warnings;
 mod who;
 
 use std::net::IpAddr;
 
 pub use decide::{Decision, Mismatch, Reason};
 pub use essential::Essential;
+pub use explain::Explanation;
 pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
 pub use file::{LoadError, Owner};
 pub use list::{List, MAX_ENTRIES};
 pub use pattern::{Glob, ImagePattern, PathPattern, UserPattern};
 pub use problem::{Position, Problem, Problems};
 pub use rule::{Action, Mode, Rule};
+pub use sentence::{Sentence, System};
 pub use target::{METADATA, NameKind, NamePattern, Ports, Scope, Target, plain_address};
 pub use who::{Condition, Who, WhoKey};
 

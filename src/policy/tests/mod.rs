@@ -1,6 +1,8 @@
 mod decide;
+mod explain;
 mod lists;
 mod parse;
+mod warnings;
 
 use std::net::IpAddr;
 
