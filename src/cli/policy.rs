@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::{DbArgs, SpanArgs};
+
 #[derive(Debug, Args)]
 pub struct PolicyArgs {
     #[command(subcommand)]
@@ -16,6 +18,8 @@ pub enum PolicyCommand {
     Check(PolicyCheckArgs),
     /// Say which rule decides about a connection, and why the others do not
     Explain(PolicyExplainArgs),
+    /// Say what a policy would have stopped, from the history
+    Replay(PolicyReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -42,4 +46,21 @@ pub struct PolicyExplainArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 nothing would have been stopped, 1 something would, 2 error."
+)]
+pub struct PolicyReplayArgs {
+    /// The policy
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub span: SpanArgs,
+    #[command(flatten)]
+    pub db: DbArgs,
 }

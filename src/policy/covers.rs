@@ -1,5 +1,5 @@
 //! Whether a rule leaves nothing to a later one: it matches whatever the later one would.
-//! False where that can't be told.
+//! False where that is not certain.
 
 use super::pattern::{Glob, ImagePattern, PathPattern, UserPattern};
 use super::rule::Rule;

@@ -15,11 +15,13 @@ mod list;
 mod parse;
 mod pattern;
 mod problem;
+pub mod replay;
 mod rule;
 pub mod sentence;
 mod target;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 mod warnings;
 mod who;
 

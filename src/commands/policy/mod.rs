@@ -2,6 +2,8 @@
 
 mod check;
 mod explain;
+mod replay;
+mod table;
 
 use std::fmt::Write;
 use std::path::Path;
@@ -19,6 +21,7 @@ pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
     match &args.command {
         PolicyCommand::Check(args) => check::run(args),
         PolicyCommand::Explain(args) => explain::run(args),
+        PolicyCommand::Replay(args) => replay::run(args),
     }
 }
 

@@ -2,6 +2,7 @@ mod decide;
 mod explain;
 mod lists;
 mod parse;
+mod replay;
 mod warnings;
 
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 /// The warnings about a policy, each as LINE: TEXT; those about what a host needs have no line.
 fn warnings(default: &str, rules: &[&str]) -> Vec<String> {
     let policy = super::policy(default, rules);
-    let found = policy.warnings(1_800_000_000_000_000_000, |user| user != "nobody2");
+    let found = policy.warnings(1_800_000_000_000_000_000, |user| user != "stranger");
     found
         .iter()
         .map(|problem| format!("{}: {}", problem.at.line, problem.text))
@@ -134,8 +134,8 @@ fn evasions_and_allowances_that_reach_far_are_named() {
             "4: /usr/bin/* runs what it is given, so ",
         ),
         (
-            "{ who: { user: nobody2 }, action: allow }",
-            "4: this system has no user \"nobody2\"",
+            "{ who: { user: stranger }, action: allow }",
+            "4: this system has no user \"stranger\"",
         ),
         (
             "{ to: [github.io], action: allow }",
