@@ -20,6 +20,10 @@ pub enum PolicyCommand {
     Explain(PolicyExplainArgs),
     /// Say what a policy would have stopped, from the history
     Replay(PolicyReplayArgs),
+    /// Write a policy that allows what the history has
+    Learn(PolicyLearnArgs),
+    /// Write the config.yaml of the original egrets as a policy
+    Import(PolicyImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -63,4 +67,47 @@ pub struct PolicyReplayArgs {
     pub span: SpanArgs,
     #[command(flatten)]
     pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without --container, --image, --unit and --user, the policy is about all processes and\n\
+    blocks by default; with them, it is about those alone."
+)]
+pub struct PolicyLearnArgs {
+    /// Only about this container; can be repeated
+    #[arg(long, value_name = "NAME")]
+    pub container: Vec<String>,
+    /// Only about this image; can be repeated
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Vec<String>,
+    /// Only about this systemd unit; can be repeated
+    #[arg(long, value_name = "UNIT")]
+    pub unit: Vec<String>,
+    /// Only about this user; can be repeated
+    #[arg(long, value_name = "USER")]
+    pub user: Vec<String>,
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub span: SpanArgs,
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyImportArgs {
+    /// The config.yaml
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
 }

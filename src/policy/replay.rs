@@ -11,7 +11,7 @@ use crate::text::printable;
 use super::facts::Subject;
 use super::target::Target;
 use super::traffic::{self, Reading, Traffic};
-use super::{Container, Decision, Essential, Policy, Reason};
+use super::{Container, Decision, Essential, Policy, Reason, Stale};
 
 /// Processes and destinations of which the totals are kept; the rest is added up.
 const MAX_RANKED: usize = 10_000;
@@ -27,6 +27,9 @@ pub struct Replay {
     pub alerted: i64,
     /// Would be stopped if their rules did not only observe.
     pub observed: i64,
+    /// Let through by a name that another process had looked up, and whose answer had expired:
+    /// `stale: block` refuses those of them whose asker had ended. None without it.
+    pub stale: Option<i64>,
     /// What decided, in the file's order: rules, then what comes beside them.
     pub deciders: Vec<Decider>,
     /// What would be stopped, by process and by destination, the most first.
@@ -79,6 +82,13 @@ pub fn replay(
         counter.add(traffic);
         Ok(())
     })?;
+    if policy.stale == Stale::Block {
+        let mut stale = 0;
+        traffic::read_expired(db, reading, &mut |traffic| {
+            stale += i64::from(counter.rests_on_name(traffic));
+        })?;
+        counter.totals.stale = Some(stale);
+    }
     Ok(counter.finish())
 }
 
@@ -146,6 +156,17 @@ impl<'a> Counter<'a> {
             }
             decider.stopped += n;
         }
+    }
+
+    /// Whether a connection is let through, and would not be without its names.
+    fn rests_on_name(&self, traffic: &Traffic) -> bool {
+        let who = &traffic.process.subject;
+        let unnamed = super::Destination {
+            names: Vec::new(),
+            ..traffic.to.clone()
+        };
+        !self.policy.decide(who, &traffic.to, self.now).stops()
+            && self.policy.decide(who, &unnamed, self.now).stops()
     }
 
     /// The place of what decided: the rules, then the rest.

@@ -76,6 +76,33 @@ pub fn read(
     reader.corrections(each)
 }
 
+/// Hands over single connections whose name came from another process' lookup and had outlived
+/// its answer: more milliseconds old than the answer's records were to live.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn read_expired(
+    db: &Connection,
+    reading: Reading,
+    each: &mut dyn FnMut(&Traffic),
+) -> Result<()> {
+    let mut reader = Reader::new(db, reading)?;
+    let span = within(reading, "ts", "ts", false);
+    // the records of answers that retention has removed are unknown: their names count as expired
+    let sql = format!(
+        "SELECT {COLUMNS}, 1, ts FROM egress
+         WHERE host_age_ms > 0 AND host_source <> 'process' AND direction <> 'in' AND {span}
+           AND host_age_ms > 1000 * coalesce((SELECT min(ttl) FROM dns WHERE dns.id = lookup_id), 0)"
+    );
+    let mut statement = db.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        each(&reader.traffic(row)?);
+    }
+    Ok(())
+}
+
 /// A view with its count and time, and which of its rows.
 struct Part {
     from: &'static str,
@@ -174,15 +201,18 @@ impl<'a> Reader<'a> {
         let mut statement = db.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let traffic = Traffic {
-                process: self.process(row)?,
-                to: self.destination(row)?,
-                connections: row.get(NEXT)?,
-                ts: row.get(NEXT + 1)?,
-            };
-            each(&traffic)?;
+            each(&self.traffic(row)?)?;
         }
         Ok(())
+    }
+
+    fn traffic(&mut self, row: &Row) -> Result<Traffic> {
+        Ok(Traffic {
+            process: self.process(row)?,
+            to: self.destination(row)?,
+            connections: row.get(NEXT)?,
+            ts: row.get(NEXT + 1)?,
+        })
     }
 
     /// Counts anew the connections about which totals do not say enough.

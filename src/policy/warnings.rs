@@ -250,7 +250,7 @@ fn programs(rule: &Rule, warn: &mut impl FnMut(Position, String)) {
     }
 }
 
-fn runs_others(path: &PathPattern) -> bool {
+pub(super) fn runs_others(path: &PathPattern) -> bool {
     match path {
         PathPattern::Exact(path) => {
             let name = path.rsplit('/').next().unwrap_or(path);

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod learn;
 mod replay;
 mod table;
 
@@ -13,7 +14,7 @@ use anyhow::{Result, bail};
 use chrono::Utc;
 
 use crate::cli::{PolicyArgs, PolicyCommand};
-use crate::policy::{LoadError, Owner, Policy};
+use crate::policy::{LoadError, Owner, Policy, Problems};
 use crate::when;
 
 pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
@@ -22,6 +23,8 @@ pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::Check(args) => check::run(args),
         PolicyCommand::Explain(args) => explain::run(args),
         PolicyCommand::Replay(args) => replay::run(args),
+        PolicyCommand::Learn(args) => learn::run(args),
+        PolicyCommand::Import(args) => learn::import(args),
     }
 }
 
@@ -34,14 +37,17 @@ fn load(path: &Path) -> Result<Policy> {
     match Policy::load(path, Owner::Caller) {
         Ok(policy) => Ok(policy),
         Err(LoadError::File(error)) => Err(error),
-        Err(LoadError::Policy(problems)) => {
-            let mut text = format!("{} is not a policy that can be used:", path.display());
-            for line in problems.lines(&path.display().to_string()) {
-                let _ = write!(text, "\n{line}");
-            }
-            bail!(text)
-        }
+        Err(LoadError::Policy(found)) => bail!(problems(path, "a policy that can be used", &found)),
     }
+}
+
+/// A line for each problem.
+fn problems(path: &Path, kind: &str, found: &Problems) -> String {
+    let mut text = format!("{} is not {kind}:", path.display());
+    for line in found.lines(&path.display().to_string()) {
+        let _ = write!(text, "\n{line}");
+    }
+    text
 }
 
 /// Decides which rules have expired.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::PolicyReplayArgs;
 use crate::human;
 use crate::policy::replay::{Decider, Replay, replay};
-use crate::policy::{Lookups, Policy, Stale};
+use crate::policy::{Lookups, Policy};
 use crate::store;
 use crate::text::printable;
 use crate::when;
@@ -64,9 +64,6 @@ fn notes(policy: &Policy) -> Vec<&'static str> {
     if policy.lookups == Lookups::Block {
         notes.push("'lookups: block' is left out: only connections are decided");
     }
-    if policy.stale == Stale::Block {
-        notes.push("'stale: block' is left out: how long an asker lived is not recorded");
-    }
     notes.push(
         "names count whichever resolver they came from: enforced, only those of 'resolvers' do",
     );
@@ -112,6 +109,13 @@ fn write_text(policy: &Policy, found: &Replay, out: &mut dyn Write) -> Result<()
             "would alert:      {} ({})",
             found.alerted,
             share(found.alerted, all)
+        )?;
+    }
+    if let Some(stale) = found.stale.filter(|stale| *stale > 0) {
+        let share = share(stale, all);
+        writeln!(
+            out,
+            "perhaps stale:    {stale} ({share}): their answers had expired, their askers may have ended"
         )?;
     }
     writeln!(out)?;
@@ -214,6 +218,7 @@ fn as_json(policy: &Policy, found: &Replay) -> Value {
         "stopped": found.stopped,
         "observed": found.observed,
         "alerted": found.alerted,
+        "stale": found.stale,
         "rules": rules,
         "processes": ranked(&found.processes),
         "destinations": ranked(&found.destinations),

@@ -1,5 +1,7 @@
 mod decide;
 mod explain;
+mod import;
+mod learn;
 mod lists;
 mod parse;
 mod replay;

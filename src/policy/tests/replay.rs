@@ -150,3 +150,24 @@ fn facts_of_the_history_are_those_that_the_kernel_would_know() {
         0
     );
 }
+
+#[test]
+fn names_that_may_be_stale_are_counted_under_stale_block() {
+    let history = History::recording();
+    let records = [("example.com", "A", "192.0.2.80", 60)];
+    let lookup = history.look_up(CURL, ("example.com", "A"), Some("NOERROR"), &records, 500);
+    for (source, age_ms) in [("netns", 59_000), ("netns", 61_000), ("process", 99_000)] {
+        let id = history.connect(CURL, Some("example.com"), "192.0.2.80", "connected", 5);
+        history.rest_on(id, source, Some((lookup, age_ms)), &[], 0);
+    }
+    let stale = |more: &str| {
+        let rule = "rules: [{ to: [example.com], action: allow }]";
+        let text = format!("version: 1\ndefault: block\n{more}\n{rule}\n");
+        let policy = super::super::Policy::parse(&text).unwrap();
+        let found = replay(&history.0, &policy, (None, None), NOW).unwrap();
+        assert_eq!(found.stopped, 0);
+        found.stale
+    };
+    assert_eq!(stale("stale: block"), Some(1));
+    assert_eq!(stale(""), None);
+}
