@@ -30,8 +30,10 @@ enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum bpf_tcp_state {
@@ -51,8 +53,11 @@ enum { BPF_SOCK_OPS_STATE_CB_FLAG = 4 };
 
 /* include/uapi/linux/in.h */
 enum {
+	IPPROTO_ICMP = 1,
+	IPPROTO_IGMP = 2,
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
+	IPPROTO_ICMPV6 = 58,
 	IPPROTO_SCTP = 132,
 	IPPROTO_UDPLITE = 136,
 	IPPROTO_MPTCP = 262,
@@ -177,8 +182,11 @@ struct cred {
 
 struct mnt_namespace;
 
+struct net;
+
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
 };
 
 struct signal_struct {
@@ -295,7 +303,12 @@ struct kernfs_node;
 
 struct cgroup_root;
 
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+
 struct cgroup {
+	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
 	struct cgroup_root *root;
 };
@@ -550,6 +563,15 @@ struct __sk_buff {
 		struct bpf_sock *sk;
 	};
 	__u32 gso_size;
+};
+
+struct bpf_iter__task {
+	union {
+		struct bpf_iter_meta *meta;
+	};
+	union {
+		struct task_struct *task;
+	};
 };
 
 struct bpf_iter__task_file {

@@ -70,7 +70,10 @@ SELECT
     p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
     p.exe_device,                                                  -- its file system, MAJOR:MINOR
     p.exe_inode,                                                   -- its inode number
-    k.uid                                                          AS container_uid -- user whose container it is; 0: root's
+    k.uid                                                          AS container_uid, -- user whose container it is; 0: root's
+    c.verdict,                                                     -- what the policy says: 'allow', 'alert', 'block', ...
+    c.rule,                                                        -- what decided
+    c.policy                                                       -- the policy's digest
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id

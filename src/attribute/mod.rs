@@ -14,14 +14,17 @@ pub mod naming;
 mod process;
 mod shares;
 mod users;
+mod verdicts;
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::capture::adopt::{Kind, OpenSocket};
-use crate::capture::event::{Event, EventKind, FlowEnd};
+use crate::capture::event::{self, Event, EventKind, FlowEnd};
 use crate::file_reader::FileReader;
-use crate::model::{Loss, Record};
+use crate::model::{Loss, Record, Verdict};
 use accounts::Accounts;
 use connections::{Connections, Moment};
 use container::{CgroupPaths, Containers};
@@ -30,6 +33,7 @@ use naming::{HostsFiles, NameTable, Resolvers};
 use process::{ProcessOptions, Processes};
 
 pub use filter::Exclude;
+pub use verdicts::RuleLabels;
 
 /// What holds for a whole run.
 pub struct Settings {
@@ -53,6 +57,8 @@ pub struct Settings {
 
 pub struct Attributor {
     settings: Settings,
+    /// What the rules of each generation of the policy are called.
+    pub rules: HashMap<u32, RuleLabels>,
     /// Wall clock minus boot clock, in nanoseconds. To be set before each batch of events.
     pub clock_offset_ns: i64,
     processes: Processes,
@@ -97,6 +103,7 @@ impl Attributor {
             connections: Connections::new(),
             clock_offset_ns: 0,
             settings,
+            rules: HashMap::new(),
             processes,
             containers,
             queries: PendingQueries::default(),
@@ -227,6 +234,7 @@ impl Attributor {
             EventKind::Association { key, refused } => {
                 self.connections.associated(key, refused, ns, out);
             }
+            EventKind::Verdict(verdict) => self.verdict(&verdict, ns, out),
             EventKind::Dns(dns) => self.dns(&dns, ns, out),
             EventKind::Cgroup {
                 id,
@@ -283,6 +291,20 @@ impl Attributor {
         let abandoned = self.queries.abandoned(end.key.cookie, Some(end.key.dst));
         self.unanswered(abandoned, out);
         self.connections.flow_ended(end, out);
+    }
+
+    /// A verdict belongs to the attempt or the flow that was reported before it.
+    fn verdict(&mut self, verdict: &event::Verdict, ns: u64, out: &mut Vec<Record>) {
+        let Some(rules) = self.rules.get(&verdict.generation) else {
+            return;
+        };
+        let shown = Verdict {
+            action: verdict.action,
+            enforced: verdict.enforced,
+            rule: rules.label(verdict.rule),
+            policy: Rc::clone(&rules.policy),
+        };
+        self.connections.decided(verdict, shown, ns, out);
     }
 
     fn tcp_ended(&mut self, cookie: u64, out: &mut Vec<Record>) {

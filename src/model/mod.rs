@@ -16,6 +16,7 @@ mod name;
 mod process;
 mod protocol;
 mod run;
+mod verdict;
 
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
@@ -26,6 +27,7 @@ pub use name::{MAX_RIVALS, Name, Rival, Source};
 pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
+pub use verdict::{Verdict, VerdictAction, VerdictRule};
 
 /// What the sinks get, in the order in which it happened.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub enum Record {
     Opened(Connection),
     /// An attempt's outcome is known.
     Outcome(Connection),
+    /// The policy has decided on a connection or a flow that began before.
+    Decided(Connection),
     /// The counters of a connection or a flow have changed.
     Progress(Progress),
     /// A connection or a flow has ended.

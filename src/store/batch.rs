@@ -95,8 +95,11 @@ impl Batch {
         match record {
             Record::Opened(c) => self.open(c),
             Record::Progress(Progress { connection: c, .. }) => self.update(c, true),
-            Record::Outcome(c) => {
-                let open = matches!(c.outcome, Outcome::InProgress | Outcome::Connected);
+            Record::Outcome(c) | Record::Decided(c) => {
+                let open = matches!(
+                    c.outcome,
+                    Outcome::InProgress | Outcome::Connected | Outcome::Sent
+                );
                 self.update(c, open);
             }
             Record::Closed(c) => self.update(c, false),
