@@ -16,6 +16,7 @@ pub mod human;
 pub mod model;
 #[cfg(feature = "record")]
 pub mod pipeline;
+pub mod policy;
 pub mod print;
 pub mod privileges;
 pub mod query;

@@ -1,0 +1,213 @@
+//! The reference evaluator: the rules one by one, as a reader of the file would.
+
+use std::net::IpAddr;
+
+use crate::model::Protocol;
+
+use super::essential::Essential;
+use super::facts::{Destination, Evidence, Subject};
+use super::rule::{Action, Mode, Rule};
+use super::target::{METADATA, Scope, Target, plain_address};
+use super::who::WhoKey;
+use super::{Policy, UnknownContainers};
+
+/// What becomes of a connection, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    pub action: Action,
+    /// The rule that decided, by its index.
+    pub rule: Option<usize>,
+    /// Whether the action is carried out under `--enforce`.
+    pub enforced: bool,
+    pub why: Reason,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Rule,
+    /// DNS to one of the policy's resolvers, before all rules.
+    Resolver,
+    /// A container of which nothing is known yet, before all rules.
+    UnknownContainer,
+    Essential(Essential),
+    Default,
+}
+
+/// Why a rule does not match: the first condition that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    Expired,
+    Who(WhoKey),
+    Ports,
+    To,
+    /// Only its name matches, which may not grant such an address.
+    Rebinding(Scope),
+    /// Only a name matches for which the process' own lookups are no evidence.
+    Evidence,
+}
+
+impl Decision {
+    fn before_rules(action: Action, why: Reason) -> Decision {
+        Decision {
+            action,
+            rule: None,
+            enforced: true,
+            why,
+        }
+    }
+
+    /// Whether the connection is refused under `--enforce`.
+    pub fn stops(&self) -> bool {
+        self.enforced && self.action.stops()
+    }
+}
+
+impl Policy {
+    /// What becomes of a connection. `now`, in ns since 1970, decides which rules have expired.
+    pub fn decide(&self, who: &Subject, to: &Destination, now: i64) -> Decision {
+        if self.is_dns_to_resolver(to) {
+            return Decision::before_rules(Action::Allow, Reason::Resolver);
+        }
+        if who.container.is_unknown() && self.unknown_containers == UnknownContainers::Block {
+            return Decision::before_rules(Action::Block, Reason::UnknownContainer);
+        }
+        let matching = self
+            .rules
+            .iter()
+            .enumerate()
+            .find(|(_, rule)| self.mismatch(rule, who, to, now).is_none());
+        if let Some((index, rule)) = matching {
+            return Decision {
+                action: self.carried_out(rule, to),
+                rule: Some(index),
+                enforced: rule.mode == Mode::Enforce,
+                why: Reason::Rule,
+            };
+        }
+        let essential = self.essentials.iter().find(|e| e.covers(who, to));
+        match essential {
+            Some(essential) => Decision::before_rules(Action::Allow, Reason::Essential(*essential)),
+            None => Decision::before_rules(self.default, Reason::Default),
+        }
+    }
+
+    /// Whether a packet is a DNS message to one of the policy's resolvers.
+    pub fn is_dns_to_resolver(&self, to: &Destination) -> bool {
+        self.essentials.contains(&Essential::Dns)
+            && to.port == Some(53)
+            && matches!(to.protocol, Protocol::Tcp | Protocol::Udp)
+            && to.ip.is_some_and(|ip| {
+                let ip = plain_address(ip);
+                self.resolver_addresses()
+                    .any(|resolver| plain_address(resolver) == ip)
+            })
+    }
+
+    /// The first condition of a rule that does not hold; None if the rule matches.
+    pub fn mismatch(
+        &self,
+        rule: &Rule,
+        who: &Subject,
+        to: &Destination,
+        now: i64,
+    ) -> Option<Mismatch> {
+        if rule.has_expired(now) {
+            return Some(Mismatch::Expired);
+        }
+        if let Some(key) = rule.who.mismatch(who) {
+            return Some(Mismatch::Who(key));
+        }
+        let port = |ports: &super::Ports| ports.matches(to.protocol, to.port);
+        if !(rule.ports.is_empty() || rule.ports.iter().any(port)) {
+            return Some(Mismatch::Ports);
+        }
+        self.target_mismatch(rule, to)
+    }
+
+    fn target_mismatch(&self, rule: &Rule, to: &Destination) -> Option<Mismatch> {
+        if rule.to.is_empty() {
+            return None;
+        }
+        let ip = to.ip.map(plain_address);
+        let by_address = |target: &Target| match target {
+            Target::Cidr(net) => ip.is_some_and(|ip| net.contains(&ip)),
+            Target::Scope(scope) => ip.is_some_and(|ip| Scope::of(ip) == *scope),
+            Target::Metadata => ip.is_some_and(|ip| METADATA.contains(&ip)),
+            Target::Unnamed => is_unnamed(to, ip),
+            Target::List(index) => {
+                ip.is_some_and(|ip| self.lists.get(*index).is_some_and(|l| l.has_address(ip)))
+            }
+            Target::Name(_) => false,
+        };
+        if rule.to.iter().any(by_address) {
+            return None;
+        }
+        let mut best = Mismatch::To;
+        for name in &to.names {
+            if !rule.to.iter().any(|target| self.names(target, &name.name)) {
+                continue;
+            }
+            best = match name_counts(rule, ip, name.evidence) {
+                Ok(()) => return None,
+                Err(mismatch) => mismatch,
+            };
+        }
+        Some(best)
+    }
+
+    /// Whether a target covers a name.
+    fn names(&self, target: &Target, name: &str) -> bool {
+        match target {
+            Target::Name(pattern) => pattern.matches(name),
+            Target::List(index) => self.lists.get(*index).is_some_and(|l| l.has_name(name)),
+            _ => false,
+        }
+    }
+
+    /// The action of a rule that matches. What harms the process takes a name that it looked up
+    /// itself: else the owner of a listed name could point it at others' addresses, and any
+    /// user's lookup would kill whoever connects there.
+    fn carried_out(&self, rule: &Rule, to: &Destination) -> Action {
+        if !matches!(rule.action, Action::Suspend | Action::Kill | Action::Dump) {
+            return rule.action;
+        }
+        let own = Destination {
+            names: to
+                .names
+                .iter()
+                .filter(|name| name.evidence == Evidence::Own)
+                .cloned()
+                .collect(),
+            ..to.clone()
+        };
+        match self.target_mismatch(rule, &own) {
+            None => rule.action,
+            Some(_) => Action::Block,
+        }
+    }
+}
+
+/// Whether a name that matches a rule's target is enough for the rule.
+fn name_counts(rule: &Rule, ip: Option<IpAddr>, evidence: Evidence) -> Result<(), Mismatch> {
+    if rule.action.stops() {
+        // any user may look up a listed name and so give its address that name for others
+        return match evidence {
+            Evidence::Own | Evidence::Related => Ok(()),
+            Evidence::Shared => Err(Mismatch::Evidence),
+        };
+    }
+    let Some(ip) = ip.filter(|_| !rule.private) else {
+        return Ok(());
+    };
+    match Scope::of(ip) {
+        scope @ (Scope::Loopback | Scope::Link | Scope::Private) => Err(Mismatch::Rebinding(scope)),
+        scope if METADATA.contains(&ip) => Err(Mismatch::Rebinding(scope)),
+        _ => Ok(()),
+    }
+}
+
+/// Addresses that have names, but none is known for this one.
+fn is_unnamed(to: &Destination, ip: Option<IpAddr>) -> bool {
+    to.names.is_empty()
+        && ip.is_some_and(|ip| matches!(Scope::of(ip), Scope::Public | Scope::Private))
+}

@@ -1,0 +1,129 @@
+//! What a host's processes may reach: a policy file in, a decision per connection out.
+//!
+//! [`Policy::load`] reads a file with the lists that it names, [`Policy::parse`] a text alone;
+//! both report every error of the file at once, with its position. [`Policy::decide`] is the
+//! reference: it walks the rules one by one, and the kernel's tables must decide the same.
+//! Nothing here needs the recorder or root. docs/policy.md describes the language.
+
+mod decide;
+mod essential;
+mod facts;
+mod file;
+mod list;
+mod parse;
+mod pattern;
+mod problem;
+mod rule;
+mod target;
+#[cfg(test)]
+mod tests;
+mod who;
+
+use std::net::IpAddr;
+
+pub use decide::{Decision, Mismatch, Reason};
+pub use essential::Essential;
+pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
+pub use file::{LoadError, Owner};
+pub use list::{List, MAX_ENTRIES};
+pub use pattern::{Glob, ImagePattern, PathPattern, UserPattern};
+pub use problem::{Position, Problem, Problems};
+pub use rule::{Action, Mode, Rule};
+pub use target::{METADATA, NameKind, NamePattern, Ports, Scope, Target, plain_address};
+pub use who::{Condition, Who, WhoKey};
+
+/// Rules of a policy: a bit each in the kernel's masks.
+pub const MAX_RULES: usize = 256;
+
+/// A policy file, read.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub rules: Vec<Rule>,
+    /// Where no rule and no essential matches.
+    pub default: Action,
+    /// As written: `system`, addresses.
+    pub resolvers: Vec<Resolver>,
+    /// The addresses of `system`, from resolv.conf; the loader fills them in.
+    pub system_resolvers: Vec<IpAddr>,
+    pub lookups: Lookups,
+    pub established: Established,
+    pub stale: Stale,
+    pub unknown_containers: UnknownContainers,
+    pub source_routing: SourceRouting,
+    pub sni: Sni,
+    /// What stays open where the default would stop it.
+    pub essentials: Vec<Essential>,
+    /// The lists that rules name, by the index in [`Target::List`].
+    pub lists: Vec<List>,
+    /// SHA-256 of the file and its lists, as hexadecimal digits.
+    pub digest: String,
+}
+
+/// Whose answers may grant an address to a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolver {
+    /// The name servers of resolv.conf.
+    System,
+    Address(IpAddr),
+}
+
+/// Whether names are refused that no rule lets a process reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookups {
+    Allow,
+    Block,
+}
+
+/// What becomes of connections that are older than the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Established {
+    Keep,
+    Alert,
+    Reset,
+}
+
+/// Whether an address is still granted when its asker has ended and the answer has expired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    Allow,
+    Block,
+}
+
+/// What holds for a container until its runtime has described it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownContainers {
+    /// The rules that do not name a container, and the default.
+    Default,
+    Block,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceRouting {
+    Refuse,
+    Allow,
+}
+
+/// What becomes of a connection whose TLS name contradicts the name that was looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sni {
+    Off,
+    Alert,
+    Strict,
+}
+
+impl Policy {
+    /// Every address whose answers count, `system` resolved.
+    pub fn resolver_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let system = self.resolvers.contains(&Resolver::System);
+        let written = self.resolvers.iter().filter_map(|resolver| match resolver {
+            Resolver::Address(ip) => Some(*ip),
+            Resolver::System => None,
+        });
+        let system = self
+            .system_resolvers
+            .iter()
+            .copied()
+            .filter(move |_| system);
+        written.chain(system)
+    }
+}

@@ -1,0 +1,88 @@
+//! A rule: whose connections, to what, and what becomes of them.
+
+use super::problem::Position;
+use super::target::{Ports, Target};
+use super::who::Who;
+
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    Allow,
+    /// Let through, and reported.
+    Alert,
+    /// Refused.
+    Block,
+    /// Refused, and the process is stopped (SIGSTOP).
+    Suspend,
+    /// Refused, and the process is killed.
+    Kill,
+    /// Refused, and the process is killed after a core dump.
+    Dump,
+}
+
+impl Action {
+    pub const ALL: [Action; 6] = [
+        Action::Allow,
+        Action::Alert,
+        Action::Block,
+        Action::Suspend,
+        Action::Kill,
+        Action::Dump,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Allow => "allow",
+            Action::Alert => "alert",
+            Action::Block => "block",
+            Action::Suspend => "suspend",
+            Action::Kill => "kill",
+            Action::Dump => "dump",
+        }
+    }
+
+    /// Whether the connection is refused.
+    pub fn stops(self) -> bool {
+        !matches!(self, Action::Allow | Action::Alert)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Carried out if the policy is.
+    Enforce,
+    /// Recorded and shown, never carried out: the connection is let through.
+    Observe,
+}
+
+/// All conditions must hold; an empty list of targets or ports is no condition.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub at: Position,
+    pub name: Option<String>,
+    pub who: Who,
+    pub to: Vec<Target>,
+    pub ports: Vec<Ports>,
+    pub action: Action,
+    pub mode: Mode,
+    /// From when it no longer matches, ns since 1970.
+    pub expires: Option<i64>,
+    pub owner: Option<String>,
+    pub ticket: Option<String>,
+    /// Its names may grant loopback, link-local, private and metadata addresses, too.
+    pub private: bool,
+}
+
+impl Rule {
+    pub fn has_expired(&self, now: i64) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// The rule in messages and tables: its name, or its number in the file, from 1.
+    pub fn label(&self, index: usize) -> String {
+        match &self.name {
+            Some(name) => name.clone(),
+            None => format!("rule {}", index + 1),
+        }
+    }
+}
