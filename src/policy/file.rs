@@ -225,7 +225,7 @@ impl<R: Read> Read for Hashing<'_, R> {
 }
 
 /// The name servers of resolv.conf(5); the local host's if it names none.
-fn system_resolvers() -> Vec<IpAddr> {
+pub fn system_resolvers() -> Vec<IpAddr> {
     resolvers_of(&fs::read_to_string(RESOLV_CONF).unwrap_or_default())
 }
 
