@@ -6,9 +6,7 @@ use std::num::NonZeroUsize;
 
 use super::event::*;
 use super::skel::types;
-use crate::model::{
-    Endpoint, ExeFile, ExeView, Protocol, VerdictAction, VerdictRule, unmapped,
-};
+use crate::model::{Endpoint, ExeFile, ExeView, Protocol, VerdictAction, VerdictRule, unmapped};
 
 macro_rules! plain {
     ($($name:ident),*) => {$(
