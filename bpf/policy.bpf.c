@@ -13,6 +13,8 @@
 #include "policy.h"
 #include "policy_egress.h"
 #include "policy_exe.h"
+#include "policy_names.h"
+#include "policy_names_lookups.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -28,6 +30,13 @@ EXPORT(struct, policy_cgroup);
 EXPORT(struct, policy_process);
 EXPORT(struct, policy_flow);
 EXPORT(enum, egrets_action);
+EXPORT(struct, policy_name_key);
+EXPORT(struct, policy_name);
+EXPORT(struct, policy_grant_key);
+EXPORT(struct, policy_grant);
+EXPORT(struct, policy_seen_name);
+EXPORT(enum, policy_names_size);
+EXPORT(enum, policy_names_loss);
 EXPORT(enum, policy_size);
 EXPORT(enum, policy_kind);
 EXPORT(enum, policy_cgroup_flag);
@@ -62,6 +71,24 @@ SEC("cgroup_skb/egress")
 int policy_egress(struct __sk_buff *skb)
 {
 	return policy_packet(skb);
+}
+
+/* Names: queries as they leave (0: EPERM), answers before their process has them. */
+
+SEC("cgroup_skb/egress")
+int policy_asked(struct __sk_buff *skb)
+{
+	return policy_lookup(skb);
+}
+
+SEC("cgroup_skb/ingress")
+int policy_answered(struct __sk_buff *skb)
+{
+	const struct policy_settings *s = active_settings();
+
+	if (s)
+		names_ingress(skb, s->generation);
+	return 1;
 }
 
 /* Programs of processes. A tracing program has copies for the reason that egrets.bpf.c says. */

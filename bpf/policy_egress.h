@@ -158,10 +158,20 @@ static __always_inline bool is_for(const struct policy_flow *f, const struct pol
 	       f->exec_id == a->exec_id && f->uid == a->uid && f->cgroup_id == a->cgroup_id;
 }
 
+/* The network namespace's cookie of a socket, by the recorder's entry if there is one. */
+__noinline __u64 netns_of_socket(__u64 cookie, __u64 sk)
+{
+	const struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+
+	if (s && s->owner.netns_cookie)
+		return s->owner.netns_cookie;
+	return netns_cookie(BPF_CORE_READ((const struct sock *)sk, __sk_common.skc_net.net));
+}
+
 /* Decides on a flow, and reports that unless it is what was decided before. */
 static __always_inline __u32 decide_flow(const struct policy_settings *s, const struct packet *p,
 					 const struct egrets_flow_key *key,
-					 const struct policy_actor *a)
+					 const struct policy_actor *a, __u64 sk)
 {
 	struct policy_target target = {.headless = p->headless};
 	struct policy_flow *known = bpf_map_lookup_elem(&policy_flows, key);
@@ -181,6 +191,7 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s, const 
 			VERDICT(EGRETS_RULE_SOURCE_ROUTE, EGRETS_BLOCK, s->flags & POLICY_ENFORCE);
 	} else {
 		set_target(&target, &p->dst);
+		target.netns_cookie = netns_of_socket(key->cookie, sk);
 		now.verdict = decide(s, &target, a);
 	}
 	bool report = !known || known->verdict != now.verdict || known->tgid != a->tgid;
@@ -234,7 +245,7 @@ __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __
 		return 1;
 	actor_of(&actor, (const struct sock *)at, cookie,
 		 is_tcp_socket || p.dst.protocol == IPPROTO_SCTP);
-	if (!refuses(decide_flow(s, &p, &key, &actor)))
+	if (!refuses(decide_flow(s, &p, &key, &actor, at)))
 		return 1;
 	struct egrets_flow *flow = recorded_flow(&p, &key);
 

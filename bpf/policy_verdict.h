@@ -12,6 +12,7 @@
 #include "policy_actor.h"
 #include "policy_essential.h"
 #include "policy_maps.h"
+#include "policy_names_mask.h"
 #include "policy_scope.h"
 #include "ring.h"
 
@@ -139,18 +140,6 @@ static __always_inline __u32 first_rule(__u32 generation, const struct policy_di
 	return EGRETS_RULE_DEFAULT;
 }
 
-/* The rules for the names of an address, or for one without a name. */
-static __always_inline void names_of(const struct policy_settings *s, const struct policy_target *t,
-				     const struct policy_actor *a, struct policy_mask *names)
-{
-	const struct policy_mask *unnamed = mask_of(s->generation, s->unnamed);
-
-	__u32 scope = scope_of(t->dst.addr);
-
-	if (unnamed && (scope == SCOPE_PUBLIC || scope == SCOPE_PRIVATE))
-		*names = *unnamed;
-}
-
 /* By rule, and behind them by enum egrets_rule, the last one first. */
 static __always_inline void count_hit(__u32 rule)
 {
@@ -194,7 +183,7 @@ static __always_inline __u32 decide(const struct policy_settings *s, const struc
 	d.port = port_set(s, t);
 	d.cidr = cidr_set(s, t);
 	d.any = s->any;
-	names_of(s, t, a, &names);
+	named_rules(s, t->netns_cookie, t->dst.addr, a, &names);
 	__u32 rule = first_rule(s->generation, &d, &names);
 
 	if (rule == EGRETS_RULE_DEFAULT && (essentials_of(&t->dst, a, class) & s->essentials))

@@ -28,6 +28,9 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
+struct bpf_spin_lock {
+	__u32 val;
+};
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
@@ -550,6 +553,11 @@ struct bpf_sock {
 	__u32 src_port;
 	__be16 dst_port;
 	__u32 state;
+};
+
+struct bpf_tcp_sock {
+	__u32 rcv_nxt;
+	__u64 bytes_received;
 };
 
 struct __sk_buff {

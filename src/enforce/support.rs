@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail};
 
-use super::compile::max_depth;
+use super::compile::{max_depth, most_labels};
 use super::types::policy_size;
-use crate::policy::{Action, Established, Lookups, Policy, Rule, Sni, Target};
+use crate::policy::name_hash::MAX_LABELS;
+use crate::policy::{Action, Established, Policy, Rule, Sni};
 
 /// # Errors
 /// The rules and settings that the kernel side can't carry out, each with the reason.
@@ -14,7 +15,7 @@ pub fn check(policy: &Policy) -> Result<()> {
         .iter()
         .enumerate()
         .filter_map(|(index, rule)| {
-            let why = refusal(policy, rule)?;
+            let why = refusal(rule)?;
             Some(format!("{}: {}: {why}", rule.at.line, rule.label(index)))
         })
         .collect();
@@ -23,9 +24,6 @@ pub fn check(policy: &Policy) -> Result<()> {
     }
     if policy.established != Established::Keep {
         refused.push("established: only 'keep' is carried out yet".into());
-    }
-    if policy.lookups == Lookups::Block {
-        refused.push("lookups: only 'allow' is carried out yet".into());
     }
     if harms(policy.default) {
         refused.push(format!(
@@ -37,6 +35,9 @@ pub fn check(policy: &Policy) -> Result<()> {
     if max_depth(policy) > most {
         refused.push(format!("exe: a directory can have {most} levels at most"));
     }
+    if most_labels(policy) > MAX_LABELS {
+        refused.push(format!("a name can have {MAX_LABELS} labels at most"));
+    }
     if refused.is_empty() {
         return Ok(());
     }
@@ -47,7 +48,7 @@ fn harms(action: Action) -> bool {
     matches!(action, Action::Suspend | Action::Kill | Action::Dump)
 }
 
-fn refusal(policy: &Policy, rule: &Rule) -> Option<&'static str> {
+fn refusal(rule: &Rule) -> Option<&'static str> {
     if !rule.who.via.is_empty() {
         return Some("via can't be decided in the kernel yet");
     }
@@ -57,16 +58,5 @@ fn refusal(policy: &Policy, rule: &Rule) -> Option<&'static str> {
     if harms(rule.action) {
         return Some("suspend, kill and dump are not carried out yet: use block");
     }
-    let has_names = |target: &Target| match target {
-        Target::Name(_) => true,
-        Target::List(list) => {
-            let list = policy.lists.get(*list);
-            list.is_some_and(|list| list.names().next().is_some())
-        }
-        _ => false,
-    };
-    rule.to
-        .iter()
-        .any(has_names)
-        .then_some("names are not decided in the kernel yet: use addresses or networks")
+    None
 }
