@@ -46,6 +46,7 @@ enum policy_flag {
 	POLICY_REFUSE_UNKNOWN = 4, /* containers that userspace knows nothing of yet */
 	POLICY_STALE_NAMES = 8,	   /* an address keeps its names when the answer has expired */
 	POLICY_BLOCK_LOOKUPS = 16, /* of names that no rule lets the process reach */
+	POLICY_TREE_ONLY = 32,	   /* about the command that is recorded, and no other process */
 };
 
 /* Tables of sets by port. */

@@ -170,4 +170,15 @@ static __always_inline const struct policy_process *process_of(const struct poli
 	return p;
 }
 
+/* Whether the policy is about this process at all. */
+static __always_inline bool is_subject(const struct policy_settings *s,
+				       const struct policy_actor *a)
+{
+	if (!(s->flags & POLICY_TREE_ONLY))
+		return true;
+	const struct policy_process *p = process_of(a);
+
+	return p && p->tree;
+}
+
 #endif

@@ -85,6 +85,8 @@ static __always_inline int policy_connect(struct bpf_sock_addr *ctx, struct egre
 	set_target(&target, dst);
 	target.netns_cookie = bpf_get_netns_cookie(ctx);
 	actor_of(&actor, address_of(ctx->sk), cookie, false);
+	if (!is_subject(s, &actor))
+		return 1;
 	__u32 verdict = decide(s, &target, &actor);
 
 	report_verdict(cookie, dst, &actor, s->generation, verdict);
@@ -245,6 +247,8 @@ __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __
 		return 1;
 	actor_of(&actor, (const struct sock *)at, cookie,
 		 is_tcp_socket || p.dst.protocol == IPPROTO_SCTP);
+	if (!is_subject(s, &actor))
+		return 1;
 	if (!refuses(decide_flow(s, &p, &key, &actor, at)))
 		return 1;
 	struct egrets_flow *flow = recorded_flow(&p, &key);

@@ -27,6 +27,8 @@ __noinline __u32 lookup_verdict(__u32 generation, __u32 name_set)
 	if (!s)
 		return NO_VERDICT;
 	current_actor(&actor);
+	if (!is_subject(s, &actor))
+		return 1;
 	const struct policy_process *process = process_of(a);
 	__u64 class = class_of(a);
 	__u32 exe_set = NO_SET;
@@ -81,6 +83,8 @@ static __always_inline int policy_lookup(struct __sk_buff *skb)
 		verdict = VERDICT(EGRETS_RULE_DEFAULT, EGRETS_BLOCK, s->flags & POLICY_ENFORCE);
 	if (verdict != NO_VERDICT) {
 		current_actor(&actor);
+		if (!is_subject(s, &actor))
+			return 1;
 		report_verdict(bpf_get_socket_cookie(skb), &server, &actor, s->generation, verdict);
 	}
 	return !refuses(verdict);

@@ -33,7 +33,7 @@ fn speak(net: &Net, user: Option<u32>, words: &[&str]) -> String {
         command.args(["--reuid", &user.to_string(), "--clear-groups"]);
     }
     let output = command
-        .arg("python3")
+        .arg("/usr/bin/python3")
         .arg(tool)
         .args(words)
         .output()
@@ -144,4 +144,315 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
     let digest =
         "SELECT count(DISTINCT policy) FROM egress WHERE policy = (SELECT digest FROM policies)";
     assert_eq!(value::<i64>(&db, digest), 1);
+}
+
+/// A directory that only root can change, for programs whose paths rules name.
+struct Programs(PathBuf);
+
+impl Programs {
+    /// The client of tests/tools/dial.rs at each of these paths.
+    fn new(paths: &[&str]) -> Programs {
+        let dir = PathBuf::from(format!("/run/egt-programs-{}", std::process::id()));
+        for path in paths {
+            let path = dir.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::copy(dial(), &path).unwrap();
+        }
+        Programs(dir)
+    }
+
+    fn path(&self, path: &str) -> String {
+        self.0.join(path).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A cgroup below the root of cgroup2.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(name: &str) -> Cgroup {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let mount = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let dir = words.next()?;
+            (words.next() == Some("cgroup2")).then(|| PathBuf::from(dir))
+        });
+        let dir = mount.unwrap().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        Cgroup(dir)
+    }
+
+    fn procs(&self) -> String {
+        self.0.join("cgroup.procs").to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// Numbers that look random and are the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) as usize % n
+    }
+
+    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// A rule of random conditions.
+fn random_rule(numbers: &mut Numbers, number: usize, dir: &str, cgroup: &str) -> String {
+    let mut who = Vec::new();
+    if numbers.below(2) == 0 {
+        let exes = ["a", "b/c", "*", "**", "b/*", "b/**", "b/d/**"];
+        let not = numbers.one_of(&["", "", "!"]);
+        who.push(format!("exe: \"{not}{dir}/{}\"", numbers.one_of(&exes)));
+    }
+    if numbers.below(3) == 0 {
+        who.push(format!(
+            "user: \"{}\"",
+            numbers.one_of(&["root", "nobody", "!nobody", "1"])
+        ));
+    }
+    if numbers.below(4) == 0 {
+        let not = numbers.one_of(&["", "!"]);
+        who.push(format!(
+            "cgroup: \"{not}{cgroup}{}\"",
+            numbers.one_of(&["", "/**"])
+        ));
+    }
+    if numbers.below(6) == 0 {
+        who.push(format!("host: {}", numbers.one_of(&["true", "false"])));
+    }
+    let to = numbers.one_of(&[
+        "10.77.1.200",
+        "10.77.1.201",
+        "10.77.1.200/31",
+        "10.77.1.200/29",
+        "10.77.0.0/16",
+        "private",
+        "public",
+        "10.77.1.203, unnamed",
+        "\"64:ff9b::/96\"",
+        "\"::/0\"",
+        "0.0.0.0/0",
+    ]);
+    let ports = numbers.one_of(&[
+        "",
+        "",
+        ", ports: [7001]",
+        ", ports: [7001-7002, 7004]",
+        ", ports: [udp]",
+    ]);
+    let action = numbers.one_of(&["allow", "alert", "block"]);
+    format!(
+        "{{ name: r{number}, who: {{ {} }}, to: [{to}]{ports}, action: {action} }}",
+        who.join(", ")
+    )
+    .replace("who: {  }, ", "")
+}
+
+/// The kernel's verdicts and the evaluator's, under random policies.
+#[test]
+fn observed_verdicts_are_those_of_the_reference_evaluator() {
+    use egrets::model::Protocol;
+    use egrets::policy::{Destination, Policy, Reason, Subject};
+
+    let net = Net::new();
+    net.many_addresses();
+    let programs = Programs::new(&["a", "b/c", "b/d/e"]);
+    fs::set_permissions(
+        programs.path("b/d/e"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )
+    .unwrap();
+    let name = format!("egt-policy-{}", std::process::id());
+    let cgroup = Cgroup::new(&name);
+    let (dir, db) = history();
+    let dir_of_programs = programs.0.to_str().unwrap().to_owned();
+    let mut numbers = Numbers(1);
+    let mut recorder = None;
+    let policies = match std::env::var("EGRETS_POLICIES") {
+        Ok(n) => n.parse().unwrap(),
+        Err(_) => 5,
+    };
+    let mut expected = Vec::new();
+    for _ in 0..policies {
+        let rules: Vec<String> = (0..8)
+            .map(|i| random_rule(&mut numbers, i, &dir_of_programs, &format!("/{name}")))
+            .collect();
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let default = numbers.one_of(&["allow", "block"]);
+        let file = policy(dir.path(), default, &rules);
+        let parsed = Policy::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+        match &recorder {
+            None => recorder = Some(start(&db, &file, &[])),
+            Some(recorder) => {
+                recorder.signal("HUP");
+                recorder.expect("policy ");
+            }
+        }
+        for _ in 0..24 {
+            let exe = numbers.one_of(&["a", "b/c", "b/d/e"]);
+            let uid = [0, 1, NOBODY][numbers.below(3)];
+            let in_cgroup = numbers.below(2) == 0;
+            let ip = format!("10.77.1.{}", 200 + numbers.below(5));
+            let port = 7001 + numbers.below(4) as u16;
+            let protocol = numbers.one_of(&["tcp", "udp"]);
+            let mut command = net.command("sh");
+            let join = match in_cgroup {
+                true => format!("echo $$ > {}; ", cgroup.procs()),
+                false => String::new(),
+            };
+            let mut words = vec![protocol.to_owned(), ip.clone(), port.to_string()];
+            if protocol == "udp" {
+                words.extend(["1".to_owned(), "1".to_owned()]);
+            }
+            let script = format!(
+                "{join}exec setpriv --reuid {uid} --clear-groups {} {}",
+                programs.path(exe),
+                words.join(" ")
+            );
+            // what it reaches or not is of no interest
+            let _ = command.args(["-c", &script]).output().unwrap();
+            let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+            let own = own
+                .lines()
+                .find_map(|line| line.strip_prefix("0::"))
+                .unwrap()
+                .to_owned();
+            let subject = Subject {
+                exe: Some(programs.path(exe)),
+                exe_is_trusted: exe != "b/d/e",
+                uid: Some(uid),
+                user: Some(
+                    ["root", "daemon", "nobody"]
+                        [[0, 1, NOBODY].iter().position(|u| *u == uid).unwrap()]
+                    .into(),
+                ),
+                cgroup: Some(if in_cgroup { format!("/{name}") } else { own }),
+                ..Subject::default()
+            };
+            let destination = Destination {
+                ip: Some(ip.parse().unwrap()),
+                port: Some(port),
+                protocol: if protocol == "tcp" {
+                    Protocol::Tcp
+                } else {
+                    Protocol::Udp
+                },
+                names: Vec::new(),
+            };
+            let decision = parsed.decide(&subject, &destination, 0);
+            let rule = match (decision.rule, decision.why) {
+                (Some(rule), _) => format!("r{rule}"),
+                (None, Reason::Default) => "default".to_owned(),
+                (None, _) => "essential".to_owned(),
+            };
+            let verdict = decision.action.as_str().to_owned();
+            expected.push((
+                vec![
+                    protocol.to_owned(),
+                    ip,
+                    port.to_string(),
+                    exe.to_owned(),
+                    uid.to_string(),
+                    verdict,
+                    rule,
+                ],
+                rules.join("\n"),
+            ));
+        }
+    }
+    assert_eq!(recorder.unwrap().stop(), 0);
+    let sql = format!(
+        "SELECT protocol, dst_ip, dst_port, substr(exe, {}), uid, coalesce(verdict, ''), coalesce(rule, '')
+         FROM egress WHERE exe LIKE '{dir_of_programs}/%' ORDER BY id",
+        dir_of_programs.len() + 2
+    );
+    let rows = sqlite3(&db, &sql);
+    assert_eq!(rows.len(), expected.len());
+    for (row, (expected, rules)) in rows.iter().zip(&expected) {
+        assert_eq!(row, expected, "{rules}");
+    }
+}
+
+#[test]
+fn reload_under_traffic_mixes_no_rules() {
+    let net = Net::new();
+    net.many_addresses();
+    let (dir, db) = history();
+    let side = |first: &str, second: &str, name: &str| {
+        let rules = [
+            format!("{{ name: {name}1, to: [10.77.1.220], action: {first} }}"),
+            format!("{{ name: {name}2, to: [10.77.1.221], action: {second} }}"),
+        ];
+        policy(dir.path(), "allow", &[&rules[0], &rules[1]])
+    };
+    let recorder = start(&db, &side("block", "allow", "a"), &["--enforce"]);
+    let loops: Vec<_> = ["10.77.1.220", "10.77.1.221"]
+        .into_iter()
+        .map(|ip| {
+            let script = format!("while :; do {} loop {ip} 9 20; done", dial().display());
+            let mut command = net.command("sh");
+            Guard(
+                command
+                    .args(["-c", &script])
+                    .stderr(std::process::Stdio::null())
+                    .spawn()
+                    .unwrap(),
+            )
+        })
+        .collect();
+    for round in 0..4 {
+        match round % 2 {
+            0 => side("allow", "block", "b"),
+            _ => side("block", "allow", "a"),
+        };
+        recorder.signal("HUP");
+        recorder.expect("policy ");
+    }
+    // a file that is wrong changes nothing
+    fs::write(
+        dir.path().join("policy.yaml"),
+        "version: 1\nrules: [{ to: [x y], action: blok }]",
+    )
+    .unwrap();
+    recorder.signal("HUP");
+    recorder.expect("unchanged");
+    drop(loops);
+    assert_eq!(recorder.stop(), 0);
+    let kinds = sqlite3(
+        &db,
+        "SELECT DISTINCT dst_ip, rule, verdict, outcome, p.id % 2 FROM egress e
+         JOIN (SELECT min(id) AS id, digest FROM policies GROUP BY digest) p ON p.digest = e.policy
+         WHERE dst_ip IN ('10.77.1.220', '10.77.1.221') ORDER BY 1, 2",
+    );
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        kinds,
+        [
+            "10.77.1.220 a1 block denied 1",
+            "10.77.1.220 b1 allow refused 0",
+            "10.77.1.221 a2 allow refused 1",
+            "10.77.1.221 b2 block denied 0",
+        ]
+        .map(row)
+    );
 }

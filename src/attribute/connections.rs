@@ -164,7 +164,12 @@ impl Connections {
         if c.verdict.as_ref() == Some(&verdict) {
             return;
         }
-        let undecided = matches!(c.outcome, Outcome::InProgress | Outcome::Sent);
+        // of a flow that was allowed before, something has left
+        let undecided = match c.outcome {
+            Outcome::InProgress => true,
+            Outcome::Sent => c.verdict.is_none(),
+            _ => false,
+        };
         if verdict.stopped() && undecided {
             c.outcome = Outcome::Denied;
             c.errno = Some(Errno::EPERM as i32);

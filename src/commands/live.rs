@@ -8,7 +8,7 @@ use crate::attribute::Settings;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::LiveArgs;
-use crate::enforce::{Enforcer, PolicyFile};
+use crate::enforce::{Enforcer, PolicyFile, Scope};
 use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::pipeline::PrintSink;
@@ -73,14 +73,20 @@ pub fn policy(args: &LiveArgs) -> Result<Option<PolicyFile>> {
     args.policy.as_deref().map(PolicyFile::read).transpose()
 }
 
-/// Loads the policy's programs; nothing is decided before the pipeline runs.
+/// Loads the policy's programs; nothing is decided before the pipeline runs. With `only_tree` it is
+/// about the command that is recorded alone.
 pub fn enforcer(
     args: &LiveArgs,
     policy: Option<PolicyFile>,
+    only_tree: bool,
     capture: &Capture,
 ) -> Result<Option<Enforcer>> {
+    let scope = Scope {
+        enforce: args.enforce,
+        only_tree,
+    };
     policy
-        .map(|policy| Enforcer::start(policy, args.enforce, capture))
+        .map(|policy| Enforcer::start(policy, scope, capture))
         .transpose()
 }
 

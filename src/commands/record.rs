@@ -46,7 +46,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, &capture)?;
+    let enforcer = live::enforcer(&args.live, policy, around_command, &capture)?;
     // Now, while egrets has the privileges that it takes.
     let command = match around_command {
         true => Some(HeldChild::start(&args.command, user)?),

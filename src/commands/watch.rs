@@ -17,7 +17,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, &capture)?;
+    let enforcer = live::enforcer(&args.live, policy, false, &capture)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     live::drop_privileges(&capture, enforcer.as_ref(), CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());

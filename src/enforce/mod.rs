@@ -34,6 +34,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Programs that read a generation have long ended after this.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How far a policy goes in this run.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    /// It is carried out; otherwise observed.
+    pub enforce: bool,
+    /// It is about the command that is recorded, and no other process.
+    pub only_tree: bool,
+}
+
 /// A policy that was read and can be carried out.
 pub struct PolicyFile {
     path: PathBuf,
@@ -64,7 +73,7 @@ impl PolicyFile {
 /// A policy that decides.
 pub struct Enforcer {
     file: PolicyFile,
-    enforce: bool,
+    scope: Scope,
     object: Object,
     classes: Classes,
     tables: Tables,
@@ -82,15 +91,15 @@ impl Enforcer {
     ///
     /// # Errors
     /// The kernel refuses a program, or the policy does not fit.
-    pub fn start(file: PolicyFile, enforce: bool, capture: &Capture) -> Result<Enforcer> {
+    pub fn start(file: PolicyFile, scope: Scope, capture: &Capture) -> Result<Enforcer> {
         let keys = Keys::random();
-        let tables = Tables::compile(&file.policy, enforce, &keys.names(), now_ts())?;
+        let tables = Tables::compile(&file.policy, scope, &keys.names(), now_ts())?;
         let object = Object::load(capture, keys).context("this kernel can't carry out a policy")?;
         let reload = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).context("signal handlers")?;
         Ok(Enforcer {
             file,
-            enforce,
+            scope,
             object,
             classes: Classes::new(),
             tables,
@@ -101,7 +110,7 @@ impl Enforcer {
         })
     }
 
-    /// The rules for `tree: true` are about this process and its descendants.
+    /// This process and its descendants are the tree that rules and [`Scope`] mean.
     pub fn track(&self, pid: u32) -> Result<()> {
         self.object.track(pid)
     }
@@ -165,7 +174,7 @@ impl Enforcer {
         let path = self.file.path.clone();
         let read = PolicyFile::read(&path).and_then(|file| {
             let names = self.object.keys.names();
-            let tables = Tables::compile(&file.policy, self.enforce, &names, now_ts())?;
+            let tables = Tables::compile(&file.policy, self.scope, &names, now_ts())?;
             Ok((file, tables))
         });
         match read {
@@ -196,7 +205,7 @@ impl Enforcer {
             "policy {}: {} rules, {}",
             self.file.path.display(),
             policy.rules.len(),
-            match self.enforce {
+            match self.scope.enforce {
                 true => "enforced",
                 false => "observed: nothing is stopped",
             }
@@ -212,7 +221,7 @@ impl Enforcer {
                 .enumerate()
                 .map(|(index, rule)| Rc::from(rule.label(index)))
                 .collect(),
-            enforced: self.enforce,
+            enforced: self.scope.enforce,
         });
         Ok(())
     }

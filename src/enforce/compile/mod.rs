@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, bail};
 use nix::unistd::{Uid, User};
 
-use super::types;
+use super::{Scope, types};
 use crate::policy::name_hash::NameHasher;
 use crate::policy::{
     Action, Essential, Lookups, Mode, Policy, Rule, SourceRouting, Stale, Subject, Target,
@@ -47,12 +47,7 @@ impl Tables {
     /// # Errors
     /// A user that the system does not have; more different sets than the kernel side has room
     /// for.
-    pub fn compile(
-        policy: &Policy,
-        enforce: bool,
-        hasher: &NameHasher,
-        now: i64,
-    ) -> Result<Tables> {
+    pub fn compile(policy: &Policy, scope: Scope, hasher: &NameHasher, now: i64) -> Result<Tables> {
         let is_live = |rule: &Rule| !rule.has_expired(now);
         let mut sets = Sets::new();
         let users = users(policy, is_live, &mut sets)?;
@@ -61,7 +56,7 @@ impl Tables {
         let networks = addresses::networks(policy, is_live, &mut sets);
         let names = names::names(policy, is_live, hasher, &mut sets);
         let mut tables = Tables {
-            settings: settings(policy, enforce, is_live, &mut sets),
+            settings: settings(policy, scope, is_live, &mut sets),
             users,
             programs,
             ports,
@@ -116,7 +111,7 @@ fn of_cgroup(who: &Who) -> Who {
 
 fn settings(
     policy: &Policy,
-    enforce: bool,
+    scope: Scope,
     is_live: impl Fn(&Rule) -> bool,
     sets: &mut Sets,
 ) -> types::policy_settings {
@@ -129,7 +124,8 @@ fn settings(
         sets.number(mask_of(policy.rules.len(), live))
     };
     let flags = [
-        (enforce, raw::POLICY_ENFORCE),
+        (scope.enforce, raw::POLICY_ENFORCE),
+        (scope.only_tree, raw::POLICY_TREE_ONLY),
         (
             policy.source_routing == SourceRouting::Refuse,
             raw::POLICY_REFUSE_SOURCE_ROUTE,
