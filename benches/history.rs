@@ -30,6 +30,8 @@ const SIZES: [usize; 3] = [100_000, 1_000_000, 10_000_000];
 const COMPARED: usize = 500_000;
 /// Its batches: 100 ms at 200,000 connections per second.
 const COMPARED_BATCH: usize = 20_000;
+/// Batches of a history that is only written: few enough to be held in memory.
+const WRITTEN_BATCH: usize = 100_000;
 /// The size limit of a new history, small enough for retention to start soon.
 const SMALL: u64 = 64 << 20;
 /// Repetitions of each question, warm and cold (with the caches dropped before).
@@ -86,9 +88,14 @@ pub fn open(path: &Path, generator: &Generator) -> Result<Store> {
 fn write(path: &Path, size: usize) -> Result<()> {
     let mut generator = Generator::new(size);
     let mut store = open(path, &generator)?;
-    let (records, now) = generator.batch(size, true);
-    records.iter().for_each(|record| store.add(record));
-    store.commit(now)?;
+    let mut left = size;
+    while left > 0 {
+        let batch = left.min(WRITTEN_BATCH);
+        let (records, now) = generator.batch(batch, true);
+        records.iter().for_each(|record| store.add(record));
+        store.commit(now)?;
+        left -= batch;
+    }
     store.finish(generator.now())?;
     Ok(())
 }

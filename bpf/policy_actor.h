@@ -122,6 +122,12 @@ static __always_inline __u32 exe_lookup(__u32 generation, __u32 kind, __u64 hash
 	return set ? *set : NO_SET;
 }
 
+/* Of a path's first n components; without any it is the root. */
+static __always_inline __u64 directory_hash(const struct policy_process *p, __u32 n)
+{
+	return n ? p->directories[(n - 1) % POLICY_EXE_DEPTH] : policy_key;
+}
+
 /*
  * The longest path of a rule that a program's begins with; NO_SET without one. In a container
  * paths are the container's own.
@@ -138,20 +144,19 @@ __noinline __u32 policy_exe_set(__u32 generation, __u32 depth, __u32 tgid, __u32
 
 	if (set != NO_SET)
 		return set;
-	if (directory - 1 < POLICY_EXE_DEPTH) {
-		set = exe_lookup(generation, kind + POLICY_EXE_CHILD,
-				 p->directories[(directory - 1) % POLICY_EXE_DEPTH]);
+	if (directory <= POLICY_EXE_DEPTH) {
+		set = exe_lookup(generation, kind + POLICY_EXE_CHILD, directory_hash(p, directory));
 		if (set != NO_SET)
 			return set;
 	}
-	for (int i = POLICY_EXE_DEPTH - 1; i >= 0; i--) {
-		if (i >= directory || i >= depth)
+	for (__u32 n = POLICY_EXE_DEPTH; n; n--) {
+		if (n > directory || n > depth)
 			continue;
-		set = exe_lookup(generation, kind + POLICY_EXE_BELOW, p->directories[i]);
+		set = exe_lookup(generation, kind + POLICY_EXE_BELOW, directory_hash(p, n));
 		if (set != NO_SET)
 			return set;
 	}
-	return NO_SET;
+	return exe_lookup(generation, kind + POLICY_EXE_BELOW, policy_key);
 }
 
 /* The entry of the program that a process runs, NULL if that is not known. */

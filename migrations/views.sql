@@ -119,7 +119,11 @@ SELECT
     g.last_ts,                                                     -- ts of the last
     strftime('%Y-%m-%dT%H:%M:%S', p.start_ts / 1000000000, 'unixepoch')
         || printf('.%03dZ', p.start_ts / 1000000 % 1000)           AS start, -- start time of the process
-    p.start_ts                                                     -- the same in ns since 1970
+    p.start_ts,                                                    -- the same in ns since 1970
+    p.cgroup,                                                      -- cgroup path
+    p.netns,                                                       -- inode of the network namespace
+    p.exe_view,                                                    -- where the path exe holds
+    p.exe_deleted                                                  -- 1: the executable was deleted or replaced
 FROM connection_group g
 JOIN process p        ON p.id = g.process_id
 JOIN address d        ON d.id = g.dst_id
@@ -164,7 +168,11 @@ SELECT
     y.end_ts                                                       AS day_end_ts, -- end of the day
     strftime('%Y-%m-%dT%H:%M:%S', p.start_ts / 1000000000, 'unixepoch')
         || printf('.%03dZ', p.start_ts / 1000000 % 1000)           AS start, -- start time of the process
-    p.start_ts                                                     -- the same in ns since 1970
+    p.start_ts,                                                    -- the same in ns since 1970
+    p.cgroup,                                                      -- cgroup path
+    p.netns,                                                       -- inode of the network namespace
+    p.exe_view,                                                    -- where the path exe holds
+    p.exe_deleted                                                  -- 1: the executable was deleted or replaced
 FROM day y
 JOIN connection_daily cd ON cd.day_id = y.id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -386,3 +394,16 @@ SELECT
     clean,                                                         -- 1: stopped in an orderly way; 0: running, or ended otherwise
     ended                                                          -- 'stopped', 'killed', 'host restarted', 'locked', 'disk full', 'not writable', 'file lost'; NULL: running, or killed and none followed
 FROM recording;
+
+CREATE VIEW policies AS -- a row per policy that came into force
+SELECT
+    id,                                                            -- ascending
+    strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000, 'unixepoch')
+        || printf('.%03dZ', ts / 1000000 % 1000)                   AS time, -- from when it decided; ISO 8601, UTC
+    ts,                                                            -- the same in ns since 1970
+    digest,                                                        -- as the column policy of egress
+    file,                                                          -- its path
+    rules,                                                         -- how many it has
+    enforced,                                                      -- 1: carried out; 0: observed
+    recording_id                                                   -- id in recordings
+FROM policy;

@@ -1,5 +1,6 @@
 //! The command line, as docs/cli.md promises it.
 
+mod policy;
 #[cfg(not(feature = "record"))]
 mod reader;
 #[cfg(feature = "record")]
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::complete::Shell;
 use crate::query::{RowFormat, View};
 use crate::when;
+pub use policy::*;
 #[cfg(not(feature = "record"))]
 pub use reader::{CheckArgs, RecordArgs, WatchArgs};
 #[cfg(feature = "record")]
@@ -55,6 +57,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Explain why a connection has its name, or none
     Explain(ExplainArgs),
+    /// Check a policy, explain it, and try it on the history
+    Policy(PolicyArgs),
     /// Report which hooks this kernel supports
     #[cfg_attr(not(feature = "record"), command(hide = true))]
     Check(CheckArgs),

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Some(Command::Query(args)) => commands::query::run(&args),
         Some(Command::Export(args)) => commands::export::run(&args),
         Some(Command::Explain(args)) => commands::explain::run(&args),
+        Some(Command::Policy(args)) => commands::policy::run(&args),
         Some(Command::Status(args)) => commands::status::run(&args),
         Some(Command::ManPages(args)) => commands::man::run(&args),
         Some(Command::Completions(args)) => commands::complete::script(&args),

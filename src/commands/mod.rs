@@ -10,6 +10,7 @@ pub mod export;
 #[cfg(feature = "record")]
 mod live;
 pub mod man;
+pub mod policy;
 pub mod query;
 #[cfg(feature = "record")]
 pub mod record;

@@ -13,6 +13,7 @@ mod container;
 mod lookup;
 mod loss;
 mod name;
+mod policy_change;
 mod process;
 mod protocol;
 mod run;
@@ -20,10 +21,13 @@ mod verdict;
 
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
-pub use container::{Container, ContainerDetails, ContainerTable, ContainerUpdate, Details};
+pub use container::{
+    CgroupUpdate, Container, ContainerDetails, ContainerTable, ContainerUpdate, Details,
+};
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use loss::{Gap, Loss};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
+pub use policy_change::PolicyChange;
 pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
@@ -48,6 +52,10 @@ pub enum Record {
     Closed(Connection),
     /// A container appeared, or its details have changed.
     Container(ContainerUpdate),
+    /// A cgroup exists; only reported where there is a policy.
+    Cgroup(CgroupUpdate),
+    /// A policy decides from here on.
+    Policy(PolicyChange),
     /// Events were lost.
     Gap(Gap),
 }

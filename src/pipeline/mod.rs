@@ -15,6 +15,7 @@ use anyhow::Result;
 
 use crate::attribute::{Attributor, Settings};
 use crate::capture::Capture;
+use crate::enforce::Enforcer;
 use crate::model::{Gap, Record};
 use clock::WallClock;
 use loss::LossCounters;
@@ -30,6 +31,8 @@ const LAST_DRAIN: Duration = Duration::from_secs(10);
 pub struct Pipeline {
     capture: Capture,
     attributor: Attributor,
+    /// The policy, if there is one.
+    enforcer: Option<Enforcer>,
     sinks: Vec<Box<dyn Sink>>,
     records: Vec<Record>,
     losses: LossCounters,
@@ -71,6 +74,7 @@ impl Pipeline {
         Pipeline {
             capture,
             attributor,
+            enforcer: None,
             sinks,
             records,
             losses: LossCounters::new(processed_ns as i64 + wall_clock.offset()),
@@ -90,6 +94,17 @@ impl Pipeline {
     /// Records only this process and its descendants, see [`Settings::only_tracked`].
     pub fn track(&mut self, pid: u32) {
         self.attributor.track(pid);
+    }
+
+    /// Judges by a policy from here on. It decides once the containers that run are known.
+    pub fn enforce(&mut self, enforcer: Enforcer) {
+        self.attributor.report_cgroups(&mut self.records);
+        self.enforcer = Some(enforcer);
+    }
+
+    /// Whether there is a policy that decides nothing yet.
+    pub fn policy_is_active(&self) -> bool {
+        self.enforcer.as_ref().is_none_or(Enforcer::is_active)
     }
 
     /// Whether a tracked process runs, or has an open connection.
@@ -130,6 +145,13 @@ impl Pipeline {
         self.capture
             .poll(|event| attributor.handle_polled(event, records));
         attributor.tick(self.processed_ns, records);
+        if let Some(enforcer) = &mut self.enforcer {
+            enforcer.follow(records)?;
+            for change in enforcer.tick()? {
+                attributor.policy_changed(&change);
+                records.push(Record::Policy(change));
+            }
+        }
         let begun = Instant::now();
         self.deliver()?;
         self.schedule.adapt(draining, begun.elapsed());

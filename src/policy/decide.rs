@@ -17,7 +17,7 @@ pub struct Decision {
     pub action: Action,
     /// The rule that decided, by its index.
     pub rule: Option<usize>,
-    /// Whether the action is carried out under `--enforce`.
+    /// Whether the action is enforced under `--enforce`.
     pub enforced: bool,
     pub why: Reason,
 }
@@ -65,24 +65,38 @@ impl Decision {
 impl Policy {
     /// What becomes of a connection. `now`, in ns since 1970, decides which rules have expired.
     pub fn decide(&self, who: &Subject, to: &Destination, now: i64) -> Decision {
+        self.decide_among(&self.rules_about(who, now), who, to)
+    }
+
+    /// The rules that may match what a process does, by their indexes.
+    pub fn rules_about(&self, who: &Subject, now: i64) -> Vec<usize> {
+        let rules = self.rules.iter().enumerate();
+        rules
+            .filter(|(_, rule)| who_mismatch(rule, who, now).is_none())
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// What becomes of a connection, from [`Policy::rules_about`] its process.
+    pub fn decide_among(&self, about: &[usize], who: &Subject, to: &Destination) -> Decision {
         if self.is_dns_to_resolver(to) {
             return Decision::before_rules(Action::Allow, Reason::Resolver);
         }
         if who.container.is_unknown() && self.unknown_containers == UnknownContainers::Block {
             return Decision::before_rules(Action::Block, Reason::UnknownContainer);
         }
-        let matching = self
-            .rules
+        let rules = about
             .iter()
-            .enumerate()
-            .find(|(_, rule)| self.mismatch(rule, who, to, now).is_none());
-        if let Some((index, rule)) = matching {
-            return Decision {
-                action: self.carried_out(rule, to),
-                rule: Some(index),
-                enforced: rule.mode == Mode::Enforce,
-                why: Reason::Rule,
-            };
+            .filter_map(|index| Some((*index, self.rules.get(*index)?)));
+        for (index, rule) in rules {
+            if self.where_mismatch(rule, to).is_none() {
+                return Decision {
+                    action: self.applied(rule, to),
+                    rule: Some(index),
+                    enforced: rule.mode == Mode::Enforce,
+                    why: Reason::Rule,
+                };
+            }
         }
         let essential = self.essentials.iter().find(|e| e.covers(who, to));
         match essential {
@@ -111,12 +125,10 @@ impl Policy {
         to: &Destination,
         now: i64,
     ) -> Option<Mismatch> {
-        if rule.has_expired(now) {
-            return Some(Mismatch::Expired);
-        }
-        if let Some(key) = rule.who.mismatch(who) {
-            return Some(Mismatch::Who(key));
-        }
+        who_mismatch(rule, who, now).or_else(|| self.where_mismatch(rule, to))
+    }
+
+    fn where_mismatch(&self, rule: &Rule, to: &Destination) -> Option<Mismatch> {
         let port = |ports: &super::Ports| ports.matches(to.protocol, to.port);
         if !(rule.ports.is_empty() || rule.ports.iter().any(port)) {
             return Some(Mismatch::Ports);
@@ -166,8 +178,8 @@ impl Policy {
 
     /// The action of a rule that matches. What harms the process takes a name that it looked up
     /// itself: else the owner of a listed name could point it at others' addresses, and any
-    /// user's lookup would kill whoever connects there.
-    fn carried_out(&self, rule: &Rule, to: &Destination) -> Action {
+    /// user's lookup would kill each process that connects there.
+    fn applied(&self, rule: &Rule, to: &Destination) -> Action {
         if !matches!(rule.action, Action::Suspend | Action::Kill | Action::Dump) {
             return rule.action;
         }
@@ -184,6 +196,13 @@ impl Policy {
             None => rule.action,
             Some(_) => Action::Block,
         }
+    }
+}
+
+fn who_mismatch(rule: &Rule, who: &Subject, now: i64) -> Option<Mismatch> {
+    match rule.has_expired(now) {
+        true => Some(Mismatch::Expired),
+        false => rule.who.mismatch(who).map(Mismatch::Who),
     }
 }
 

@@ -5,33 +5,44 @@
 //! reference: it walks the rules one by one, and the kernel's tables must decide the same.
 //! Nothing here needs the recorder or root. docs/policy.md describes the language.
 
+mod covers;
 mod decide;
+mod emit;
 mod essential;
+mod explain;
 mod facts;
 mod file;
+pub mod learn;
 mod list;
 pub mod name_hash;
 mod name_rules;
 mod parse;
 mod pattern;
 mod problem;
+pub mod replay;
 mod rule;
+pub mod sentence;
 mod target;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
+mod warnings;
 mod who;
 
 use std::net::IpAddr;
 
 pub use decide::{Decision, Mismatch, Reason};
 pub use essential::Essential;
+pub use explain::Explanation;
 pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
-pub use file::{LoadError, Owner};
+pub use file::{LoadError, Owner, system_resolvers};
 pub use list::{List, MAX_ENTRIES};
 pub use name_rules::{NameRules, RuleBits};
+pub use parse::{Imported, import as import_config};
 pub use pattern::{Glob, ImagePattern, PathPattern, UserPattern};
 pub use problem::{Position, Problem, Problems};
 pub use rule::{Action, Mode, Rule};
+pub use sentence::{Sentence, System};
 pub use target::{METADATA, NameKind, NamePattern, Ports, Scope, Target, plain_address};
 pub use who::{Condition, Who, WhoKey};
 
@@ -48,6 +59,8 @@ pub struct Policy {
     pub resolvers: Vec<Resolver>,
     /// The addresses of `system`, from resolv.conf; the loader fills them in.
     pub system_resolvers: Vec<IpAddr>,
+    /// The suffixes that resolv.conf has names tried with; likewise.
+    pub system_search: Vec<String>,
     pub lookups: Lookups,
     pub established: Established,
     pub stale: Stale,
@@ -115,6 +128,26 @@ pub enum Sni {
 }
 
 impl Policy {
+    /// A policy without rules that blocks by default.
+    pub fn nothing_but_essentials() -> Policy {
+        Policy {
+            rules: Vec::new(),
+            default: Action::Block,
+            resolvers: vec![Resolver::System],
+            system_resolvers: Vec::new(),
+            system_search: Vec::new(),
+            lookups: Lookups::Allow,
+            established: Established::Keep,
+            stale: Stale::Allow,
+            unknown_containers: UnknownContainers::Default,
+            source_routing: SourceRouting::Refuse,
+            sni: Sni::Off,
+            essentials: Essential::ALL.to_vec(),
+            lists: Vec::new(),
+            digest: String::new(),
+        }
+    }
+
     /// Every address whose answers count, `system` resolved.
     pub fn resolver_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let system = self.resolvers.contains(&Resolver::System);

@@ -49,9 +49,9 @@ impl Action {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Carried out if the policy is.
+    /// Enforced if the policy is.
     Enforce,
-    /// Recorded and shown, never carried out: the connection is let through.
+    /// Recorded and shown, never enforced: the connection is let through.
     Observe,
 }
 

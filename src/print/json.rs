@@ -22,7 +22,11 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         },
         Record::Closed(c) => connection(out, "close", c, context),
         Record::Progress(p) if p.due => connection(out, "progress", &p.connection, context),
-        Record::Progress(_) | Record::Container(_) | Record::Gap(_) => Ok(()),
+        Record::Progress(_)
+        | Record::Container(_)
+        | Record::Cgroup(_)
+        | Record::Policy(_)
+        | Record::Gap(_) => Ok(()),
     }
 }
 

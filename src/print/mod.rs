@@ -137,7 +137,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Decided(c)
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
-        Record::Container(_) | Record::Gap(_) => None,
+        Record::Container(_) | Record::Cgroup(_) | Record::Policy(_) | Record::Gap(_) => None,
     }
 }
 

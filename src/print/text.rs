@@ -20,7 +20,11 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Decided(connection) => decided(out, connection, context),
         Record::Closed(connection) => closed(out, connection, context),
         Record::Progress(p) if p.due => progress(out, p, context),
-        Record::Progress(_) | Record::Container(_) | Record::Gap(_) => Ok(()),
+        Record::Progress(_)
+        | Record::Container(_)
+        | Record::Cgroup(_)
+        | Record::Policy(_)
+        | Record::Gap(_) => Ok(()),
     }
 }
 

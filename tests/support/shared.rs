@@ -41,7 +41,8 @@ fn shared() -> &'static Shared {
 fn start(args: Option<fn(&Path) -> Vec<String>>) -> &'static Shared {
     SHARED.get_or_init(|| {
         if args.is_none()
-            && let Some(db) = std::env::var_os("EGRETS_TEST_HISTORY") {
+            && let Some(db) = std::env::var_os("EGRETS_TEST_HISTORY")
+        {
             return Shared {
                 pid: None,
                 db: db.into(),

@@ -1,6 +1,7 @@
 //! A policy's text to a policy. Every error is reported, each at its position.
 
 mod fields;
+mod import;
 mod policy;
 mod rule;
 mod targets;
@@ -13,6 +14,7 @@ use super::file::hexadecimal;
 use super::problem::Problems;
 use super::{Policy, list::List};
 use fields::Reader;
+pub use import::{Imported, import};
 
 /// What has been read so far.
 #[derive(Default)]

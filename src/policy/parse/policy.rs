@@ -31,19 +31,8 @@ const VERSION: &str = "1";
 
 pub fn read(reader: &mut Reader, root: &Item) -> Policy {
     let mut policy = Policy {
-        rules: Vec::new(),
         default: Action::Allow,
-        resolvers: vec![Resolver::System],
-        system_resolvers: Vec::new(),
-        lookups: Lookups::Allow,
-        established: Established::Keep,
-        stale: Stale::Allow,
-        unknown_containers: UnknownContainers::Default,
-        source_routing: SourceRouting::Refuse,
-        sni: Sni::Off,
-        essentials: Essential::ALL.to_vec(),
-        lists: Vec::new(),
-        digest: String::new(),
+        ..Policy::nothing_but_essentials()
     };
     let entries = reader.entries(root, &KEYS, "a policy");
     if matches!(root.node, Node::Map(_)) {

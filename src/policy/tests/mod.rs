@@ -1,6 +1,11 @@
 mod decide;
+mod explain;
+mod import;
+mod learn;
 mod lists;
 mod parse;
+mod replay;
+mod warnings;
 
 use std::net::IpAddr;
 

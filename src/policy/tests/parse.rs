@@ -16,7 +16,7 @@ resolvers: [system, 192.0.2.53]
 default: allow
 rules:
   - { name: metadata is for the host's root, who: { host: true, user: root }, to: [metadata], action: allow }
-  - { name: and for nobody else, to: [metadata], action: block }
+  - { name: and for no other, to: [metadata], action: block }
   - name: the web tier may use its API
     who: { image: "shop/web:*" }
     to: [api.example.com, "*.cdn.example.com"]

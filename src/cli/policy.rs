@@ -1,0 +1,113 @@
+//! `egrets policy`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+
+use super::{DbArgs, SpanArgs};
+
+#[derive(Debug, Args)]
+pub struct PolicyArgs {
+    #[command(subcommand)]
+    pub command: PolicyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Read a policy: report its errors, and what may not be meant
+    Check(PolicyCheckArgs),
+    /// Say which rule decides about a connection, and why the others do not
+    Explain(PolicyExplainArgs),
+    /// Say what a policy would have stopped, from the history
+    Replay(PolicyReplayArgs),
+    /// Write a policy that allows what the history has
+    Learn(PolicyLearnArgs),
+    /// Write the config.yaml of the original egrets as a policy
+    Import(PolicyImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyCheckArgs {
+    /// The policy
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "A connection is described as\n  \
+    PROGRAM to HOST[:PORT] [as USER] [in CONTAINER] [image IMAGE] [pod POD]\n  \
+    [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [at ADDRESS] [over PROTOCOL]\n\
+    as in\n  \
+    egrets policy explain policy.yaml \"curl to example.com:443 as www-data in web\"\n\
+    What it leaves out is assumed, and the answer says how.")]
+pub struct PolicyExplainArgs {
+    /// The policy
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The connection, e.g. "curl to example.com:443 as www-data in web"
+    #[arg(value_name = "CONNECTION", required = true)]
+    pub connection: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 nothing would have been stopped, 1 something would, 2 error."
+)]
+pub struct PolicyReplayArgs {
+    /// The policy
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub span: SpanArgs,
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without --container, --image, --unit and --user, the policy is about all processes and\n\
+    blocks by default; with them, it is about those alone."
+)]
+pub struct PolicyLearnArgs {
+    /// Only about this container; can be repeated
+    #[arg(long, value_name = "NAME")]
+    pub container: Vec<String>,
+    /// Only about this image; can be repeated
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Vec<String>,
+    /// Only about this systemd unit; can be repeated
+    #[arg(long, value_name = "UNIT")]
+    pub unit: Vec<String>,
+    /// Only about this user; can be repeated
+    #[arg(long, value_name = "USER")]
+    pub user: Vec<String>,
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub span: SpanArgs,
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyImportArgs {
+    /// The config.yaml
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The file to write [default: standard output]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    pub output: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    pub force: bool,
+}

@@ -1,0 +1,56 @@
+//! `egrets policy`: what works on a policy file and a history, without the recorder.
+
+mod check;
+mod explain;
+mod learn;
+mod replay;
+mod table;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use chrono::Utc;
+
+use crate::cli::{PolicyArgs, PolicyCommand};
+use crate::policy::{LoadError, Owner, Policy, Problems};
+use crate::when;
+
+pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
+    super::read_as_the_caller()?;
+    match &args.command {
+        PolicyCommand::Check(args) => check::run(args),
+        PolicyCommand::Explain(args) => explain::run(args),
+        PolicyCommand::Replay(args) => replay::run(args),
+        PolicyCommand::Learn(args) => learn::run(args),
+        PolicyCommand::Import(args) => learn::import(args),
+    }
+}
+
+/// Reads a policy for a command that only reads.
+///
+/// # Errors
+///
+/// All errors of the file, a line each.
+fn load(path: &Path) -> Result<Policy> {
+    match Policy::load(path, Owner::Caller) {
+        Ok(policy) => Ok(policy),
+        Err(LoadError::File(error)) => Err(error),
+        Err(LoadError::Policy(found)) => bail!(problems(path, "a policy that can be used", &found)),
+    }
+}
+
+/// A line for each problem.
+fn problems(path: &Path, kind: &str, found: &Problems) -> String {
+    let mut text = format!("{} is not {kind}:", path.display());
+    for line in found.lines(&path.display().to_string()) {
+        let _ = write!(text, "\n{line}");
+    }
+    text
+}
+
+/// Decides which rules have expired.
+fn now() -> i64 {
+    when::to_ns(Utc::now())
+}

@@ -1,0 +1,338 @@
+//! A history as a policy sees it: processes and destinations, and how many connections they had.
+//! Only the public views are read (docs/schema.md).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use anyhow::Result;
+use hashlink::LruCache;
+use rusqlite::{Connection, Row, Statement};
+
+use crate::model::Protocol;
+
+use super::facts::{Container, Destination, Details, Evidence, HostName, Subject};
+
+/// Processes whose facts are kept.
+const MAX_SUBJECTS: usize = 10_000;
+
+/// What all parts select, in this order.
+const COLUMNS: &str = "process_id, protocol, dst_ip, dst_port, host, host_source, \
+    pid, comm, exe, uid, user, unit, container_id, container_name, container_image, pod, \
+    pod_namespace, cgroup, netns, exe_view, exe_deleted";
+
+/// The index of the first column after those.
+const NEXT: usize = 21;
+
+/// Connections from the same process to the same destination.
+#[derive(Debug)]
+pub struct Traffic {
+    pub process: Rc<Process>,
+    pub to: Destination,
+    /// Negative takes back what was counted before: where the totals did not say enough, single
+    /// connections are counted anew.
+    pub connections: i64,
+    /// Of one of them, ns since 1970.
+    pub ts: i64,
+}
+
+/// A process between two changes of its identity.
+#[derive(Debug)]
+pub struct Process {
+    pub id: i64,
+    pub pid: i64,
+    pub subject: Subject,
+}
+
+/// What is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reading {
+    /// Inclusive start and exclusive end, ns since 1970.
+    pub since: Option<i64>,
+    pub until: Option<i64>,
+    /// The executables of what started each process.
+    pub ancestors: bool,
+    /// All names that an address had, not only the one that the history gives it.
+    pub rivals: bool,
+}
+
+/// Hands over the connections of a history: the recorder's totals where they say all that
+/// matters, else single connections. Flows that began from outside are left out.
+///
+/// # Errors
+///
+/// SQLite's, and those of `each`.
+pub fn read(
+    db: &Connection,
+    reading: Reading,
+    each: &mut dyn FnMut(&Traffic) -> Result<()>,
+) -> Result<()> {
+    // one snapshot, so that totals and rows are of the same connections
+    let db = db.unchecked_transaction()?;
+    let mut reader = Reader::new(&db, reading)?;
+    for part in parts(&db, reading)? {
+        reader.part(&part, each)?;
+    }
+    reader.corrections(each)
+}
+
+/// A view with its count and time, and which of its rows.
+struct Part {
+    from: &'static str,
+    totals: &'static str,
+    condition: String,
+}
+
+const ROWS: (&str, &str) = ("egress", "1, ts");
+const TOTALS: &str = "connections, last_ts";
+
+fn within(reading: Reading, start: &str, end: &str, inclusive: bool) -> String {
+    let before = if inclusive { "<=" } else { "<" };
+    let from = reading.since.map(|since| format!("{start} >= {since}"));
+    let to = reading.until.map(|until| format!("{end} {before} {until}"));
+    let conditions: Vec<String> = from.into_iter().chain(to).collect();
+    match conditions.is_empty() {
+        true => "1".to_owned(),
+        false => conditions.join(" AND "),
+    }
+}
+
+/// The totals of whole days, and the rows of those that the span cuts.
+fn parts(db: &Connection, reading: Reading) -> Result<Vec<Part>> {
+    if reading.since.is_none() && reading.until.is_none() {
+        return Ok(vec![Part {
+            from: "egress_total",
+            totals: TOTALS,
+            condition: "1".to_owned(),
+        }]);
+    }
+    let mut parts = vec![Part {
+        from: "egress_daily",
+        totals: TOTALS,
+        condition: within(reading, "day_ts", "day_end_ts", true),
+    }];
+    let mut cut = Vec::new();
+    for time in [reading.since, reading.until].into_iter().flatten() {
+        let sql = "SELECT start_ts, end_ts FROM days WHERE start_ts < ?1 AND end_ts > ?1";
+        let mut statement = db.prepare(sql)?;
+        let days = statement.query_map([time], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for day in days {
+            let day: (i64, i64) = day?;
+            if !cut.contains(&day) {
+                cut.push(day);
+            }
+        }
+    }
+    let (from, totals) = ROWS;
+    parts.extend(cut.into_iter().map(|(start, end)| Part {
+        from,
+        totals,
+        condition: format!(
+            "ts >= {start} AND ts < {end} AND {}",
+            within(reading, "ts", "ts", false)
+        ),
+    }));
+    Ok(parts)
+}
+
+struct Reader<'a> {
+    db: &'a Connection,
+    reading: Reading,
+    protocols: HashMap<&'static str, Protocol>,
+    processes: LruCache<i64, Rc<Process>>,
+    ancestors: Statement<'a>,
+    rivals: Statement<'a>,
+    host_netns: Option<i64>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(db: &'a Connection, reading: Reading) -> Result<Reader<'a>> {
+        let numbers = (0..=255).map(Protocol::of).chain([Protocol::Packet]);
+        Ok(Reader {
+            db,
+            reading,
+            protocols: numbers
+                .map(|protocol| (protocol.as_str(), protocol))
+                .collect(),
+            processes: LruCache::new(MAX_SUBJECTS),
+            ancestors: db.prepare(
+                "SELECT DISTINCT exe FROM ancestors WHERE process_id = ?1 AND exe IS NOT NULL",
+            )?,
+            rivals: db.prepare("SELECT host FROM rivals WHERE connection_id = ?1")?,
+            host_netns: host_netns(db)?,
+        })
+    }
+
+    fn part(&mut self, part: &Part, each: &mut dyn FnMut(&Traffic) -> Result<()>) -> Result<()> {
+        let Part {
+            from,
+            totals,
+            condition,
+        } = part;
+        let sql = format!("SELECT {COLUMNS}, {totals} FROM {from} WHERE {condition}");
+        let db = self.db;
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let traffic = Traffic {
+                process: self.process(row)?,
+                to: self.destination(row)?,
+                connections: row.get(NEXT)?,
+                ts: row.get(NEXT + 1)?,
+            };
+            each(&traffic)?;
+        }
+        Ok(())
+    }
+
+    /// Counts anew the connections about which totals do not say enough.
+    fn corrections(&mut self, each: &mut dyn FnMut(&Traffic) -> Result<()>) -> Result<()> {
+        let rivals = if self.reading.rivals {
+            " OR host_rivals > 0"
+        } else {
+            ""
+        };
+        let span = within(self.reading, "ts", "ts", false);
+        let sql = format!(
+            "SELECT {COLUMNS}, id, ts, direction FROM egress \
+             WHERE (direction = 'in'{rivals}) AND {span}"
+        );
+        let db = self.db;
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let mut traffic = Traffic {
+                process: self.process(row)?,
+                to: self.destination(row)?,
+                connections: -1,
+                ts: row.get(NEXT + 1)?,
+            };
+            each(&traffic)?;
+            let direction: String = row.get(NEXT + 2)?;
+            if direction == "in" {
+                continue;
+            }
+            self.add_rivals(row.get(NEXT)?, &mut traffic.to)?;
+            traffic.connections = 1;
+            each(&traffic)?;
+        }
+        Ok(())
+    }
+
+    fn add_rivals(&mut self, connection: i64, to: &mut Destination) -> Result<()> {
+        let evidence = to
+            .names
+            .first()
+            .map_or(Evidence::Shared, |name| name.evidence);
+        let mut rows = self.rivals.query([connection])?;
+        while let Some(row) = rows.next()? {
+            let name = row.get(0)?;
+            to.names.push(HostName { name, evidence });
+        }
+        Ok(())
+    }
+
+    fn destination(&self, row: &Row) -> Result<Destination> {
+        let protocol = row.get_ref(1)?.as_str()?;
+        let protocol = self.protocols.get(protocol).copied();
+        let ip = row.get_ref(2)?.as_str_or_null()?;
+        let name = row.get_ref(4)?.as_str_or_null()?;
+        let source = row.get_ref(5)?.as_str_or_null()?;
+        Ok(Destination {
+            ip: ip.and_then(|ip| ip.parse::<IpAddr>().ok()),
+            port: row.get(3)?,
+            protocol: protocol.unwrap_or(Protocol::Ip(u8::MAX)),
+            names: name
+                .map(|name| HostName {
+                    name: name.to_owned(),
+                    evidence: evidence(source),
+                })
+                .into_iter()
+                .collect(),
+        })
+    }
+
+    fn process(&mut self, row: &Row) -> Result<Rc<Process>> {
+        let id: i64 = row.get(0)?;
+        if let Some(process) = self.processes.get(&id) {
+            return Ok(process.clone());
+        }
+        let mut subject = subject(row, self.host_netns)?;
+        if self.reading.ancestors {
+            let exes = self.ancestors.query_map([id], |row| row.get(0))?;
+            subject.ancestors = exes.collect::<Result<_, _>>()?;
+        }
+        let process = Rc::new(Process {
+            id,
+            pid: row.get(6)?,
+            subject,
+        });
+        self.processes.insert(id, process.clone());
+        Ok(process)
+    }
+}
+
+/// The network namespace in which the programs of the host's own mount namespace connect: the
+/// history does not say which one is the host's.
+fn host_netns(db: &Connection) -> Result<Option<i64>> {
+    let sql = "SELECT netns FROM egress_total
+               WHERE exe_view = 'host' AND container_id IS NULL AND netns IS NOT NULL
+               GROUP BY netns ORDER BY sum(connections) DESC LIMIT 1";
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    Ok(match rows.next()? {
+        Some(row) => Some(row.get(0)?),
+        None => None,
+    })
+}
+
+fn evidence(source: Option<&str>) -> Evidence {
+    match source {
+        Some("process") => Evidence::Own,
+        Some("ancestor" | "container") => Evidence::Related,
+        _ => Evidence::Shared,
+    }
+}
+
+fn subject(row: &Row, host_netns: Option<i64>) -> Result<Subject> {
+    let container: Option<String> = row.get(12)?;
+    let details = Details {
+        name: row.get(13)?,
+        id: container.clone(),
+        image: row.get(14)?,
+        pod: row.get(15)?,
+        namespace: row.get(16)?,
+    };
+    let is_described = details.name.is_some() || details.image.is_some() || details.pod.is_some();
+    let netns: Option<i64> = row.get(18)?;
+    let view: Option<String> = row.get(19)?;
+    let deleted: Option<bool> = row.get(20)?;
+    let of_system = matches!(view.as_deref(), Some("host" | "namespace"));
+    let exe: Option<String> = row.get(8)?;
+    let comm: Option<String> = row.get(7)?;
+    let uid: Option<u32> = row.get(9)?;
+    Ok(Subject {
+        exe_is_trusted: of_system && deleted != Some(true),
+        host: container.is_none()
+            && of_system
+            && (host_netns.is_none() || netns.is_none() || netns == host_netns),
+        kernel: exe.is_none()
+            && uid == Some(0)
+            && comm
+                .as_deref()
+                .is_some_and(|comm| comm.starts_with("kworker/")),
+        container: match container {
+            None => Container::None,
+            Some(_) if is_described => Container::Known(details),
+            Some(_) => Container::Unknown,
+        },
+        exe,
+        comm,
+        uid,
+        user: row.get(10)?,
+        unit: row.get(11)?,
+        cgroup: row.get(17)?,
+        tree: false,
+        ancestors: Vec::new(),
+    })
+}
