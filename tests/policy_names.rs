@@ -259,7 +259,7 @@ fn every_record_of_a_long_answer_and_of_a_chain_is_granted() {
 }
 
 #[test]
-fn answer_that_nobody_asked_grants_nothing() {
+fn answer_to_no_query_grants_nothing() {
     let (net, port) = governed();
     let liar = net.far(|| UdpSocket::bind("10.77.1.66:53").unwrap());
     let wanted = name("x.allowed.test");
