@@ -22,6 +22,8 @@ rules:
   - { name: named, to: [allowed.test, "*.below.test"], action: allow, private: true }
   - { name: not for private addresses, to: [rebind.test], action: allow }
   - { name: refused lookups, to: [forbidden.test], action: block }
+  - { name: so that it may be asked, to: [listed.test], ports: [9], action: allow, private: true }
+  - { name: listed, to: [listed.test], action: block }
   - { name: the rest, to: [10.77.1.0/24], action: block }
 "#;
 
@@ -393,46 +395,38 @@ fn resolvers_address_over_loopback_is_no_resolver() {
     });
 }
 
-#[test]
-fn stub_of_the_host_grants_over_loopback() {
-    let (net, port) = governed();
+/// A dnsmasq in the near namespace, which has answered at the address.
+fn stub(net: &Net, options: &[&str], at: &str) -> Guard {
     let dnsmasq = Command::new("ip")
-        .args([
-            "netns",
-            "exec",
-            &net.near,
-            "dnsmasq",
-            "--keep-in-foreground",
-        ])
-        .args([
-            "--conf-file=/dev/null",
-            "--no-resolv",
-            "--no-hosts",
-            "--pid-file=",
-        ])
-        .args([
-            "--user=root",
-            "--bind-interfaces",
-            "--listen-address=127.0.0.11",
-        ])
-        .args([
-            "--address=/allowed.test/10.77.1.9",
-            "--address=/other.test/10.77.1.10",
-        ])
+        .args(["netns", "exec", &net.near, "dnsmasq"])
+        .args(["--keep-in-foreground", "--conf-file=/dev/null"])
+        .args(["--no-resolv", "--no-hosts", "--pid-file="])
+        .args(["--user=root", "--bind-interfaces"])
+        .args(["--address=/allowed.test/10.77.1.9"])
+        .args(["--address=/other.test/10.77.1.10"])
+        .args(options)
         .stderr(Stdio::null())
         .spawn();
-    let _dnsmasq = Guard(dnsmasq.expect("dnsmasq"));
+    let dnsmasq = Guard(dnsmasq.expect("dnsmasq"));
     net.near(|| {
         eventually("dnsmasq answers", || {
             let socket = client();
+            let brief = Some(Duration::from_millis(200));
+            socket.set_read_timeout(brief).unwrap();
             socket
-                .set_read_timeout(Some(Duration::from_millis(200)))
-                .unwrap();
-            socket
-                .send_to(&query(1, &name("x.allowed.test")), "127.0.0.11:53")
+                .send_to(&query(1, &name("x.allowed.test")), at)
                 .ok()?;
             socket.recv(&mut [0; 512]).ok()
         });
+    });
+    dnsmasq
+}
+
+#[test]
+fn stub_of_the_host_grants_over_loopback() {
+    let (net, port) = governed();
+    let _dnsmasq = stub(&net, &["--listen-address=127.0.0.11"], "127.0.0.11:53");
+    net.near(|| {
         assert!(reaches(address(9), port));
         let socket = client();
         socket
@@ -440,6 +434,72 @@ fn stub_of_the_host_grants_over_loopback() {
             .unwrap();
         receive(&socket);
         assert!(!reaches(address(10), port));
+    });
+}
+
+/// A stub whose address is translated, as Docker's is.
+#[test]
+fn stub_behind_nat_grants_over_loopback() {
+    let (net, port) = governed();
+    ok(net.command("nft").arg(
+        "table ip nat {
+            chain out {
+                type nat hook output priority -100
+                ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.1:5300
+            }
+        }",
+    ));
+    let _dnsmasq = stub(
+        &net,
+        &["--listen-address=127.0.0.1", "--port=5300"],
+        "127.0.0.11:53",
+    );
+    net.near(|| assert!(reaches(address(9), port)));
+}
+
+/// A user can make the address of any name of his own that of another name.
+#[test]
+fn name_that_a_rule_refuses_counts_for_who_asked_it() {
+    let (net, port) = governed();
+    net.dns(|message| vec![answer(message, &[a(&QUESTION, FAR4.parse().unwrap())])]);
+    let cgroup = cgroup2().join("egrets-test-names");
+    std::fs::create_dir_all(&cgroup).unwrap();
+    let elsewhere = || {
+        let script = format!(
+            "echo $$ > {}/cgroup.procs; exec {} tcp {FAR4} {port}",
+            cgroup.display(),
+            dial().display()
+        );
+        let output = net.command("sh").args(["-c", &script]).output().unwrap();
+        text(&output.stderr)
+    };
+    net.near(|| {
+        ask(&client(), 1, &name("x.listed.test"));
+        assert!(!reaches(FAR4.parse().unwrap(), port));
+    });
+    let said = elsewhere();
+    assert!(!said.contains("not permitted"), "{said}");
+    let _ = std::fs::remove_dir(&cgroup);
+}
+
+#[test]
+fn names_outlive_a_reload() {
+    let (net, port) = governed();
+    net.dns(numbered);
+    net.near(|| {
+        ask(&client(), 1, &name("1.allowed.test"));
+        ask(&client(), 2, &name("2.other.test"));
+    });
+    let history = Recording::start(&net).history().to_path_buf();
+    let policies = || value::<i64>(&history, "SELECT count(*) FROM policies");
+    let before = policies();
+    run("kill", &["-HUP", &shared::recorder_pid().to_string()]);
+    eventually("the policy is read again", || {
+        (policies() > before).then_some(())
+    });
+    net.near(|| {
+        assert!(reaches(address(1), port));
+        assert!(!reaches(address(2), port));
     });
 }
 
