@@ -13,6 +13,7 @@
 #include "policy_actor.h"
 #include "policy_maps.h"
 #include "policy_scope.h"
+#include "uapi.h"
 
 #define DNS_PORT 53
 #define DHCP_PORT 67	/* RFC 2131: of servers */

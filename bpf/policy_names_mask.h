@@ -7,7 +7,6 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "maps.h"
 #include "policy.h"
 #include "policy_actor.h"
 #include "policy_maps.h"
@@ -15,7 +14,6 @@
 #include "policy_names_set.h"
 #include "policy_names_types.h"
 #include "policy_scope.h"
-#include "process.h"
 
 /* Cloud metadata services at addresses that look public; the others are link-local or private. */
 static __always_inline bool is_public_metadata(const __u8 *addr)
@@ -41,9 +39,9 @@ static __always_inline bool may_rebind(const __u8 *addr)
 /* An address is good as long as the process lives that asked: it may keep it for connections. */
 static __always_inline bool is_alive_process(__u32 tgid, __u64 start_ns)
 {
-	const struct proc_state *state = bpf_map_lookup_elem(&processes, &tgid);
+	const struct policy_process *process = bpf_map_lookup_elem(&policy_processes, &tgid);
 
-	return state && state->start_ns == start_ns && state->exec_id != EXITED;
+	return process && process->start_ns == start_ns;
 }
 
 /*

@@ -60,7 +60,6 @@ enum {
 	IPPROTO_IGMP = 2,
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
-	IPPROTO_ICMPV6 = 58,
 	IPPROTO_SCTP = 132,
 	IPPROTO_UDPLITE = 136,
 	IPPROTO_MPTCP = 262,
@@ -121,6 +120,8 @@ typedef struct {
 } kuid_t;
 
 struct mm_struct;
+
+struct pid;
 
 struct nsproxy;
 
@@ -302,13 +303,13 @@ struct vfsmount {
 	struct dentry *mnt_root;
 };
 
-struct kernfs_node;
-
-struct cgroup_root;
-
 struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 };
+
+struct kernfs_node;
+
+struct cgroup_root;
 
 struct cgroup {
 	struct cgroup_subsys_state self;
@@ -555,11 +556,6 @@ struct bpf_sock {
 	__u32 state;
 };
 
-struct bpf_tcp_sock {
-	__u32 rcv_nxt;
-	__u64 bytes_received;
-};
-
 struct __sk_buff {
 	__u32 len;
 	__u32 protocol;
@@ -574,9 +570,6 @@ struct __sk_buff {
 };
 
 struct bpf_iter__task {
-	union {
-		struct bpf_iter_meta *meta;
-	};
 	union {
 		struct task_struct *task;
 	};
@@ -670,6 +663,11 @@ struct tcp_sock {
 struct netdev_adjacent {
 	struct net_device *dev;
 	struct list_head list;
+};
+
+struct bpf_tcp_sock {
+	__u32 rcv_nxt;
+	__u64 bytes_received;
 };
 
 struct tls_crypto_info {

@@ -5,7 +5,6 @@ mod support;
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -16,13 +15,15 @@ use support::*;
 /// Addresses of 10.77.1.0/24 are open to names alone. One of the resolvers is a stub's.
 const POLICY: &str = r#"
 version: 1
-resolvers: [10.77.0.2, 127.0.0.11]
+resolvers: [10.77.0.2, "fd77::2", 127.0.0.11]
 lookups: block
 default: allow
 rules:
   - { name: named, to: [allowed.test, "*.below.test"], action: allow, private: true }
   - { name: not for private addresses, to: [rebind.test], action: allow }
   - { name: refused lookups, to: [forbidden.test], action: block }
+  - { name: so that it may be asked, to: [listed.test], ports: [9], action: allow, private: true }
+  - { name: listed, to: [listed.test], action: block }
   - { name: the rest, to: [10.77.1.0/24], action: block }
 "#;
 
@@ -166,17 +167,17 @@ fn name_holds_for_itself_below_or_both_and_in_its_own_namespace_alone() {
     other.dns(numbered);
     net.near(|| {
         let socket = client();
-        for (name_asked, ip, allowed) in [
-            ("1.allowed.test", 1, true),
-            ("2.notallowed.test", 2, false),
-            ("3.allowed.test.evil.test", 3, false),
-            ("4.below.test", 4, true),
-            ("5.a.b.c.d.e.f.g.h.i.j.k.allowed.test", 5, true),
+        for (id, name_asked, allowed) in [
+            (1, "1.allowed.test", true),
+            (2, "2.notallowed.test", false),
+            (3, "3.allowed.test.evil.test", false),
+            (4, "4.below.test", true),
+            (5, "5.a.b.c.d.e.f.g.h.i.j.k.allowed.test", true),
             // a name never leads to a private address unless its rule says so
-            ("6.rebind.test", 6, false),
+            (6, "6.rebind.test", false),
         ] {
-            ask(&socket, 1, &name(name_asked));
-            assert_eq!(reaches(address(ip), port), allowed, "{name_asked}");
+            ask(&socket, id, &name(name_asked));
+            assert_eq!(reaches(address(id as u8), port), allowed, "{name_asked}");
         }
     });
     other.near(|| assert!(!reaches(address(1), other_port)));
@@ -187,7 +188,6 @@ fn dot_or_nul_in_a_label_makes_no_other_name() {
     let (net, port) = governed();
     net.dns(|message| vec![answer(message, &[a(&QUESTION, address(9))])]);
     net.near(|| {
-        let socket = client();
         for labels in [
             &[&b"x.allowed"[..], b"test"][..],
             &[b"x", b"allowed.test"],
@@ -195,9 +195,11 @@ fn dot_or_nul_in_a_label_makes_no_other_name() {
             &[b"allowed", b"test\0"],
             &[b"allowed.test\0evil"],
         ] {
-            ask(&socket, 1, &wire(labels));
+            ask(&client(), 1, &wire(labels));
             assert!(!reaches(address(9), port), "{labels:?}");
         }
+        ask(&client(), 1, &wire(&[b"x", b"allowed", b"test"]));
+        assert!(reaches(address(9), port));
     });
 }
 
@@ -259,7 +261,7 @@ fn every_record_of_a_long_answer_and_of_a_chain_is_granted() {
 }
 
 #[test]
-fn answer_that_nobody_asked_grants_nothing() {
+fn answer_to_no_query_grants_nothing() {
     let (net, port) = governed();
     let liar = net.far(|| UdpSocket::bind("10.77.1.66:53").unwrap());
     let wanted = name("x.allowed.test");
@@ -276,6 +278,7 @@ fn answer_that_nobody_asked_grants_nothing() {
             3 => vec![lie(3, &wanted)],
             // no answer, but another query
             4 => vec![query(4, &wanted)],
+            9 => vec![],
             // an answer of another owner
             5 => vec![answer(message, &[a(&wanted, address(9))])],
             _ => vec![answer(message, &[a(&QUESTION, address(9))])],
@@ -312,11 +315,7 @@ fn answer_that_nobody_asked_grants_nothing() {
     net.near(|| {
         let socket = client();
         socket
-            .send_to(&query(9, &name("x.allowed.test")), "10.77.1.66:53")
-            .unwrap_err();
-        let at = SocketAddr::new(FAR4.parse().unwrap(), 5);
-        socket
-            .send_to(&query(9, &name("x.allowed.test")), at)
+            .send_to(&query(9, &name("x.allowed.test")), RESOLVER)
             .unwrap();
         let to = SocketAddr::new(NEAR4.parse().unwrap(), socket.local_addr().unwrap().port());
         let lie = answer(
@@ -373,12 +372,18 @@ fn resolvers_address_over_loopback_is_no_resolver() {
         receive(&socket);
         assert!(!reaches(address(9), port), "a raw socket");
 
-        let bound = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
-        bound.set_freebind_v4(true).unwrap();
-        bound.bind(&SockAddr::from(resolver)).unwrap();
-        bound.send_to(&lie, &SockAddr::from(own)).unwrap();
-        receive(&socket);
-        assert!(!reaches(address(9), port), "IP_FREEBIND");
+        let socket6 = UdpSocket::bind("[::]:0").unwrap();
+        socket6.set_read_timeout(Some(PATIENCE)).unwrap();
+        let resolver6 = SocketAddr::new(FAR6.parse().unwrap(), 53);
+        let port6 = socket6.local_addr().unwrap().port();
+        let own6 = SocketAddr::new("fd77::1".parse().unwrap(), port6);
+        socket6.send_to(&asks, resolver6).unwrap();
+        let bound = Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
+        bound.set_freebind_v6(true).unwrap();
+        bound.bind(&SockAddr::from(resolver6)).unwrap();
+        bound.send_to(&lie, &SockAddr::from(own6)).unwrap();
+        receive(&socket6);
+        assert!(!reaches(address(9), port), "IPV6_FREEBIND");
 
         // a process' own server at the address of a stub
         let stub = UdpSocket::bind("127.0.0.11:53").unwrap();
@@ -390,46 +395,38 @@ fn resolvers_address_over_loopback_is_no_resolver() {
     });
 }
 
-#[test]
-fn stub_of_the_host_grants_over_loopback() {
-    let (net, port) = governed();
+/// A dnsmasq in the near namespace, which has answered at the address.
+fn stub(net: &Net, options: &[&str], at: &str) -> Guard {
     let dnsmasq = Command::new("ip")
-        .args([
-            "netns",
-            "exec",
-            &net.near,
-            "dnsmasq",
-            "--keep-in-foreground",
-        ])
-        .args([
-            "--conf-file=/dev/null",
-            "--no-resolv",
-            "--no-hosts",
-            "--pid-file=",
-        ])
-        .args([
-            "--user=root",
-            "--bind-interfaces",
-            "--listen-address=127.0.0.11",
-        ])
-        .args([
-            "--address=/allowed.test/10.77.1.9",
-            "--address=/other.test/10.77.1.10",
-        ])
+        .args(["netns", "exec", &net.near, "dnsmasq"])
+        .args(["--keep-in-foreground", "--conf-file=/dev/null"])
+        .args(["--no-resolv", "--no-hosts", "--pid-file="])
+        .args(["--user=root", "--bind-interfaces"])
+        .args(["--address=/allowed.test/10.77.1.9"])
+        .args(["--address=/other.test/10.77.1.10"])
+        .args(options)
         .stderr(Stdio::null())
         .spawn();
-    let _dnsmasq = Guard(dnsmasq.expect("dnsmasq"));
+    let dnsmasq = Guard(dnsmasq.expect("dnsmasq"));
     net.near(|| {
         eventually("dnsmasq answers", || {
             let socket = client();
+            let brief = Some(Duration::from_millis(200));
+            socket.set_read_timeout(brief).unwrap();
             socket
-                .set_read_timeout(Some(Duration::from_millis(200)))
-                .unwrap();
-            socket
-                .send_to(&query(1, &name("x.allowed.test")), "127.0.0.11:53")
+                .send_to(&query(1, &name("x.allowed.test")), at)
                 .ok()?;
             socket.recv(&mut [0; 512]).ok()
         });
+    });
+    dnsmasq
+}
+
+#[test]
+fn stub_of_the_host_grants_over_loopback() {
+    let (net, port) = governed();
+    let _dnsmasq = stub(&net, &["--listen-address=127.0.0.11"], "127.0.0.11:53");
+    net.near(|| {
         assert!(reaches(address(9), port));
         let socket = client();
         socket
@@ -437,6 +434,72 @@ fn stub_of_the_host_grants_over_loopback() {
             .unwrap();
         receive(&socket);
         assert!(!reaches(address(10), port));
+    });
+}
+
+/// A stub whose address is translated, as Docker's is.
+#[test]
+fn stub_behind_nat_grants_over_loopback() {
+    let (net, port) = governed();
+    ok(net.command("nft").arg(
+        "table ip nat {
+            chain out {
+                type nat hook output priority -100
+                ip daddr 127.0.0.11 udp dport 53 dnat to 127.0.0.1:5300
+            }
+        }",
+    ));
+    let _dnsmasq = stub(
+        &net,
+        &["--listen-address=127.0.0.1", "--port=5300"],
+        "127.0.0.11:53",
+    );
+    net.near(|| assert!(reaches(address(9), port)));
+}
+
+/// A user can make the address of any name of his own that of another name.
+#[test]
+fn name_that_a_rule_refuses_counts_for_who_asked_it() {
+    let (net, port) = governed();
+    net.dns(|message| vec![answer(message, &[a(&QUESTION, FAR4.parse().unwrap())])]);
+    let cgroup = cgroup2().join("egrets-test-names");
+    std::fs::create_dir_all(&cgroup).unwrap();
+    let elsewhere = || {
+        let script = format!(
+            "echo $$ > {}/cgroup.procs; exec {} tcp {FAR4} {port}",
+            cgroup.display(),
+            dial().display()
+        );
+        let output = net.command("sh").args(["-c", &script]).output().unwrap();
+        text(&output.stderr)
+    };
+    net.near(|| {
+        ask(&client(), 1, &name("x.listed.test"));
+        assert!(!reaches(FAR4.parse().unwrap(), port));
+    });
+    let said = elsewhere();
+    assert!(!said.contains("not permitted"), "{said}");
+    let _ = std::fs::remove_dir(&cgroup);
+}
+
+#[test]
+fn names_outlive_a_reload() {
+    let (net, port) = governed();
+    net.dns(numbered);
+    net.near(|| {
+        ask(&client(), 1, &name("1.allowed.test"));
+        ask(&client(), 2, &name("2.other.test"));
+    });
+    let history = Recording::start(&net).history().to_path_buf();
+    let policies = || value::<i64>(&history, "SELECT count(*) FROM policies");
+    let before = policies();
+    run("kill", &["-HUP", &shared::recorder_pid().to_string()]);
+    eventually("the policy is read again", || {
+        (policies() > before).then_some(())
+    });
+    net.near(|| {
+        assert!(reaches(address(1), port));
+        assert!(!reaches(address(2), port));
     });
 }
 

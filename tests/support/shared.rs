@@ -38,6 +38,11 @@ fn shared() -> &'static Shared {
     start(None)
 }
 
+/// The recorder, where this binary has started it.
+pub fn recorder_pid() -> u32 {
+    shared().pid.expect("a recorder of this binary")
+}
+
 fn start(args: Option<fn(&Path) -> Vec<String>>) -> &'static Shared {
     SHARED.get_or_init(|| {
         if args.is_none()
