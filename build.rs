@@ -1,4 +1,4 @@
-//! Compiles bpf/egrets.bpf.c and generates its skeleton into OUT_DIR. Without the feature
+//! Compiles the BPF objects and generates their skeletons into OUT_DIR. Without the feature
 //! `record` there is nothing to do: such a build needs neither clang nor libelf.
 
 use std::error::Error;
@@ -7,19 +7,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=migrations");
     #[cfg(feature = "record")]
-    skeleton()?;
+    for object in ["egrets", "policy"] {
+        skeleton(object)?;
+    }
     Ok(())
 }
 
 #[cfg(feature = "record")]
-fn skeleton() -> Result<(), Box<dyn Error>> {
+fn skeleton(object: &str) -> Result<(), Box<dyn Error>> {
     use std::env;
     use std::path::PathBuf;
 
     use libbpf_cargo::SkeletonBuilder;
 
     println!("cargo:rerun-if-changed=bpf");
-    let skeleton = PathBuf::from(env::var("OUT_DIR")?).join("egrets.skel.rs");
+    let skeleton = PathBuf::from(env::var("OUT_DIR")?).join(format!("{object}.skel.rs"));
     let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
     if arch != "x86_64" {
         return Err(format!(
@@ -29,7 +31,7 @@ fn skeleton() -> Result<(), Box<dyn Error>> {
         .into());
     }
     SkeletonBuilder::new()
-        .source("bpf/egrets.bpf.c")
+        .source(format!("bpf/{object}.bpf.c"))
         .clang_args([
             "-O2",
             "-Wall",

@@ -44,6 +44,7 @@ EXPORT(struct, egrets_sock);
 EXPORT(struct, egrets_open_sock);
 EXPORT(struct, egrets_scan);
 EXPORT(struct, egrets_hop);
+EXPORT(struct, egrets_verdict);
 EXPORT(struct, egrets_share);
 EXPORT(enum, egrets_route);
 EXPORT(enum, egrets_scan_result);
@@ -55,6 +56,8 @@ EXPORT(enum, egrets_flow_state);
 EXPORT(enum, egrets_size);
 EXPORT(enum, egrets_login);
 EXPORT(enum, egrets_protocol);
+EXPORT(enum, egrets_rule);
+EXPORT(enum, egrets_action);
 EXPORT(enum, egrets_packet_sock_id);
 EXPORT(enum, bpf_tcp_state);
 

@@ -51,6 +51,7 @@ enum egrets_kind {
 	EGRETS_CGROUP,	    /* struct egrets_cgroup: a new cgroup */
 	EGRETS_ATTACH,	    /* struct egrets_cgroup: a process was moved */
 	EGRETS_HOP,	    /* struct egrets_hop: a TCP connection has a source route */
+	EGRETS_VERDICT,	    /* struct egrets_verdict: what the policy decides */
 	/* losses without a record */
 	EGRETS_SOCKET,	   /* sockets without room in the socket map */
 	EGRETS_RETURN,	   /* calls of connect whose return was not traced */
@@ -268,6 +269,37 @@ struct egrets_cgroup {
 	__u8 path[]; /* from the hierarchy's root */
 };
 
+/* Beyond a rule's index. */
+enum egrets_rule {
+	EGRETS_RULE_UNKNOWN = 0xfffc,	   /* the setting unknown_containers */
+	EGRETS_RULE_SOURCE_ROUTE = 0xfffd, /* the setting source_routing */
+	EGRETS_RULE_ESSENTIAL = 0xfffe,	   /* open under any default */
+	EGRETS_RULE_DEFAULT = 0xffff,
+};
+
+enum egrets_action {
+	EGRETS_ALLOW,
+	EGRETS_ALERT,
+	EGRETS_BLOCK, /* this one and those after it refuse */
+	EGRETS_SUSPEND,
+	EGRETS_KILL,
+	EGRETS_DUMP,
+};
+
+/* Of an attempt, after its EGRETS_CONNECT; of a flow at its first packet and at each change. */
+struct egrets_verdict {
+	struct egrets_header h;
+	__u64 cookie;
+	__u64 start_ns; /* of the process, as in struct egrets_owner */
+	struct egrets_endpoint dst;
+	__u32 tgid;
+	__u32 generation; /* of the policy */
+	__u16 rule;	  /* index, or enum egrets_rule */
+	__u8 action;	  /* enum egrets_action */
+	__u8 enforced;	  /* 0: only observed */
+	__u32 pad;
+};
+
 /* Output of the iterator over all files: a socket that is older than egrets. */
 struct egrets_open_sock {
 	struct egrets_owner owner;
@@ -375,7 +407,8 @@ struct egrets_flow {
 	__u8 established; /* SCTP: there is an association */
 	__u8 owned;	  /* owner is set; otherwise it is the socket's */
 	__u16 share;	  /* as in struct egrets_sock */
-	__u8 pad[2];
+	__u8 inbound;	  /* the peer sent first */
+	__u8 pad;
 	struct egrets_endpoint next; /* the socket's flow before this one */
 	struct egrets_owner owner;   /* who named the destination */
 };

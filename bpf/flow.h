@@ -184,6 +184,7 @@ static __always_inline void flow_begin(const struct __sk_buff *skb, const struct
 		__sync_fetch_and_add(&flow->rx_bytes, seen->bytes);
 		__sync_fetch_and_add(&flow->rx_packets, seen->packets);
 		bpf_map_delete_elem(&inbound, key);
+		flow->inbound = start.inbound;
 		if (start.inbound)
 			s->answered++;
 	}

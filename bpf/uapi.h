@@ -18,6 +18,8 @@
 #define ETH_P_8021AD 0x88a8
 #define ETH_TYPE_OFFSET 12 /* after the two addresses */
 
+#define IPPROTO_ICMPV6 58 /* include/uapi/linux/in6.h */
+
 /* include/uapi/linux/if_arp.h */
 #define ARPHRD_ETHER 1
 #define ARPHRD_LOOPBACK 772

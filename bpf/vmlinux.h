@@ -28,10 +28,15 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
+struct bpf_spin_lock {
+	__u32 val;
+};
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum bpf_tcp_state {
@@ -51,6 +56,8 @@ enum { BPF_SOCK_OPS_STATE_CB_FLAG = 4 };
 
 /* include/uapi/linux/in.h */
 enum {
+	IPPROTO_ICMP = 1,
+	IPPROTO_IGMP = 2,
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
 	IPPROTO_SCTP = 132,
@@ -113,6 +120,8 @@ typedef struct {
 } kuid_t;
 
 struct mm_struct;
+
+struct pid;
 
 struct nsproxy;
 
@@ -177,8 +186,11 @@ struct cred {
 
 struct mnt_namespace;
 
+struct net;
+
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
 };
 
 struct signal_struct {
@@ -291,11 +303,16 @@ struct vfsmount {
 	struct dentry *mnt_root;
 };
 
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+
 struct kernfs_node;
 
 struct cgroup_root;
 
 struct cgroup {
+	struct cgroup_subsys_state self;
 	struct kernfs_node *kn;
 	struct cgroup_root *root;
 };
@@ -552,6 +569,12 @@ struct __sk_buff {
 	__u32 gso_size;
 };
 
+struct bpf_iter__task {
+	union {
+		struct task_struct *task;
+	};
+};
+
 struct bpf_iter__task_file {
 	union {
 		struct bpf_iter_meta *meta;
@@ -640,6 +663,11 @@ struct tcp_sock {
 struct netdev_adjacent {
 	struct net_device *dev;
 	struct list_head list;
+};
+
+struct bpf_tcp_sock {
+	__u32 rcv_nxt;
+	__u64 bytes_received;
 };
 
 struct tls_crypto_info {

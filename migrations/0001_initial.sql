@@ -4,6 +4,17 @@
 -- Times (ts, *_ts) are nanoseconds since 1970-01-01T00:00:00Z on the wall clock.
 -- NULL means "not known" or "none"; no value is ever made up.
 
+-- Policies that recordings had, by their digest.
+CREATE TABLE policy (
+    id           INTEGER PRIMARY KEY,
+    recording_id INTEGER NOT NULL REFERENCES recording ON DELETE CASCADE,
+    ts           INTEGER NOT NULL,              -- from when it decided
+    digest       TEXT    NOT NULL,
+    file         TEXT    NOT NULL,
+    rules        INTEGER NOT NULL,              -- how many
+    enforced     INTEGER NOT NULL               -- 1: carried out; 0: observed
+) STRICT;
+
 -- One row per run of `egrets record`.
 CREATE TABLE recording (
     id              INTEGER PRIMARY KEY,
@@ -193,7 +204,10 @@ CREATE TABLE connection (
     direction    TEXT    NOT NULL DEFAULT 'out', -- 'in': the peer sent first
     first_hop    TEXT,                          -- of a source route
     total_tx_bytes INTEGER,                     -- already_open TCP: since the connection
-    total_rx_bytes INTEGER                      -- was made
+    total_rx_bytes INTEGER,                     -- was made
+    verdict      TEXT,                          -- of the policy; NULL: none
+    rule         TEXT,                          -- what decided
+    policy       TEXT                           -- digest
 ) STRICT;
 CREATE INDEX connection_ts ON connection (ts);
 CREATE INDEX connection_daily_id ON connection (daily_id);

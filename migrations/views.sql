@@ -70,7 +70,10 @@ SELECT
     p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
     p.exe_device,                                                  -- its file system, MAJOR:MINOR
     p.exe_inode,                                                   -- its inode number
-    k.uid                                                          AS container_uid -- user whose container it is; 0: root's
+    k.uid                                                          AS container_uid, -- user whose container it is; 0: root's
+    c.verdict,                                                     -- what the policy says: 'allow', 'alert', 'block', ...
+    c.rule,                                                        -- what decided
+    c.policy                                                       -- the policy's digest
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -391,3 +394,16 @@ SELECT
     clean,                                                         -- 1: stopped in an orderly way; 0: running, or ended otherwise
     ended                                                          -- 'stopped', 'killed', 'host restarted', 'locked', 'disk full', 'not writable', 'file lost'; NULL: running, or killed and none followed
 FROM recording;
+
+CREATE VIEW policies AS -- a row per policy that came into force
+SELECT
+    id,                                                            -- ascending
+    strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000, 'unixepoch')
+        || printf('.%03dZ', ts / 1000000 % 1000)                   AS time, -- from when it decided; ISO 8601, UTC
+    ts,                                                            -- the same in ns since 1970
+    digest,                                                        -- as the column policy of egress
+    file,                                                          -- its path
+    rules,                                                         -- how many it has
+    enforced,                                                      -- 1: carried out; 0: observed
+    recording_id                                                   -- id in recordings
+FROM policy;

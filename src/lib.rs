@@ -11,6 +11,8 @@ pub mod columns;
 pub mod commands;
 pub mod complete;
 #[cfg(feature = "record")]
+pub mod enforce;
+#[cfg(feature = "record")]
 pub mod file_reader;
 pub mod human;
 pub mod model;

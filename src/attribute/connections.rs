@@ -9,8 +9,8 @@ use hashlink::LruCache;
 use nix::errno::Errno;
 
 use crate::capture::adopt::OpenSocket;
-use crate::capture::event::{Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
-use crate::model::{Connection, Name, Outcome, Process, Progress, Protocol, Record};
+use crate::capture::event::{self, Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
+use crate::model::{Connection, Name, Outcome, Process, Progress, Protocol, Record, Verdict};
 
 /// Open connections followed. One whose end was lost is evicted at some time.
 const MAX_OPEN: usize = 262_144;
@@ -143,6 +143,40 @@ impl Connections {
             };
             out.push(Record::Outcome(c.clone()));
         }
+    }
+
+    /// The policy has decided on an attempt, or on a flow whose first packet was just reported; or
+    /// on a flow anew. What was refused is denied, whatever else reports its end.
+    pub fn decided(
+        &mut self,
+        decided: &event::Verdict,
+        verdict: Verdict,
+        ns: u64,
+        out: &mut Vec<Record>,
+    ) {
+        let key = &decided.key;
+        let open = match key.protocol {
+            Protocol::Tcp => self.tcp.get_mut(&key.cookie),
+            _ => self.flows.get_mut(key),
+        };
+        let Some(open) = open else { return };
+        let c = &mut open.connection;
+        if c.verdict.as_ref() == Some(&verdict) {
+            return;
+        }
+        // of a flow that was allowed before, something has left
+        let undecided = match c.outcome {
+            Outcome::InProgress => true,
+            Outcome::Sent => c.verdict.is_none(),
+            _ => false,
+        };
+        if verdict.stopped() && undecided {
+            c.outcome = Outcome::Denied;
+            c.errno = Some(Errno::EPERM as i32);
+            c.duration_us = Some(micros(open.ns, ns));
+        }
+        c.verdict = Some(verdict);
+        out.push(Record::Decided(c.clone()));
     }
 
     /// The connection has a source route.
@@ -323,6 +357,7 @@ impl Connections {
                 inbound: connect.inbound,
                 first_hop: connect.first_hop,
                 total_bytes: None,
+                verdict: None,
             },
             ns: start.ns,
             established: false,
@@ -354,8 +389,10 @@ impl OpenConnection {
             return false;
         }
         (c.tx_bytes, c.rx_bytes) = new;
-        if c.outcome == Outcome::Denied && bytes.tx_packets > 0 {
-            c.outcome = Outcome::Sent; // the firewall let a later packet pass
+        let stopped = c.verdict.as_ref().is_some_and(Verdict::stopped);
+        if c.outcome == Outcome::Denied && bytes.tx_packets > 0 && !stopped {
+            c.outcome = Outcome::Sent; // a later packet passed
+            c.errno = None;
         }
         (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), back.then_some(bytes.rx_packets));
         c.duration_us = Some(micros(self.ns, bytes.last_ns));

@@ -14,14 +14,17 @@ pub mod naming;
 mod process;
 mod shares;
 mod users;
+mod verdicts;
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use crate::capture::adopt::{Kind, OpenSocket};
-use crate::capture::event::{Event, EventKind, FlowEnd};
+use crate::capture::event::{self, Event, EventKind, FlowEnd};
 use crate::file_reader::FileReader;
-use crate::model::{Loss, Record};
+use crate::model::{CgroupUpdate, Container, Loss, PolicyChange, Record, Verdict};
 use accounts::Accounts;
 use connections::{Connections, Moment};
 use container::{CgroupPaths, Containers};
@@ -30,6 +33,7 @@ use naming::{HostsFiles, NameTable, Resolvers};
 use process::{ProcessOptions, Processes};
 
 pub use filter::Exclude;
+use verdicts::RuleLabels;
 
 /// What holds for a whole run.
 pub struct Settings {
@@ -47,12 +51,16 @@ pub struct Settings {
     pub dns_ports: Vec<u16>,
     /// Directory of the topmost visible cgroup.
     pub cgroup_root: PathBuf,
+    /// Whether cgroups are reported, for a policy.
+    pub reports_cgroups: bool,
     /// Reads the files that users may have chosen; without it they are not read.
     pub files: Option<FileReader>,
 }
 
 pub struct Attributor {
     settings: Settings,
+    /// What the rules of each generation of the policy are called.
+    rules: HashMap<u32, RuleLabels>,
     /// Wall clock minus boot clock, in nanoseconds. To be set before each batch of events.
     pub clock_offset_ns: i64,
     processes: Processes,
@@ -97,6 +105,7 @@ impl Attributor {
             connections: Connections::new(),
             clock_offset_ns: 0,
             settings,
+            rules: HashMap::new(),
             processes,
             containers,
             queries: PendingQueries::default(),
@@ -230,6 +239,7 @@ impl Attributor {
             EventKind::Association { key, refused } => {
                 self.connections.associated(key, refused, ns, out);
             }
+            EventKind::Verdict(verdict) => self.verdict(&verdict, ns, out),
             EventKind::Dns(dns) => self.dns(&dns, ns, out),
             EventKind::Cgroup {
                 id,
@@ -237,11 +247,12 @@ impl Attributor {
                 path,
             } => {
                 let Some(path) = path else { return };
+                // Queries its details before its first process connects.
+                let container = self.containers.created(&path, out);
                 if hierarchy == 0 {
                     self.cgroups.add(id, &path);
+                    self.report_cgroup(id, &path, container, out);
                 }
-                // Queries its details before its first process connects.
-                self.containers.created(&path, out);
             }
             EventKind::Attach {
                 pid,
@@ -286,6 +297,58 @@ impl Attributor {
         let abandoned = self.queries.abandoned(end.key.cookie, Some(end.key.dst));
         self.unanswered(abandoned, out);
         self.connections.flow_ended(end, out);
+    }
+
+    /// For a policy: the cgroups that exist.
+    pub fn report_cgroups(&mut self, out: &mut Vec<Record>) {
+        let all: Vec<(u64, Rc<str>)> = self.cgroups.all_by_id().collect();
+        for (id, path) in all {
+            let container = self.containers.of(&path, out);
+            self.report_cgroup(id, &path, container, out);
+        }
+    }
+
+    fn report_cgroup(
+        &self,
+        id: u64,
+        path: &str,
+        container: Option<Rc<Container>>,
+        out: &mut Vec<Record>,
+    ) {
+        if self.settings.reports_cgroups {
+            out.push(Record::Cgroup(CgroupUpdate {
+                id,
+                path: path.into(),
+                unit: container::cgroup_path::unit(path).map(Into::into),
+                container,
+            }));
+        }
+    }
+
+    /// The rules of a policy have these names.
+    pub fn policy_changed(&mut self, change: &PolicyChange) {
+        let labels = RuleLabels {
+            rules: change.rules.clone(),
+            policy: Rc::clone(&change.digest),
+        };
+        self.rules.insert(change.generation, labels);
+        // verdicts of the one before may still be in the ring buffer
+        self.rules
+            .retain(|generation, _| *generation + 1 >= change.generation);
+    }
+
+    /// A verdict belongs to the attempt or the flow that was reported before it.
+    fn verdict(&mut self, verdict: &event::Verdict, ns: u64, out: &mut Vec<Record>) {
+        let Some(rules) = self.rules.get(&verdict.generation) else {
+            return;
+        };
+        let shown = Verdict {
+            action: verdict.action,
+            enforced: verdict.enforced,
+            rule: rules.label(verdict.rule),
+            policy: Rc::clone(&rules.policy),
+        };
+        self.connections.decided(verdict, shown, ns, out);
     }
 
     fn tcp_ended(&mut self, cookie: u64, out: &mut Vec<Record>) {

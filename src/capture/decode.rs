@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use super::event::*;
 use super::skel::types;
-use crate::model::{Endpoint, ExeFile, ExeView, Protocol, unmapped};
+use crate::model::{Endpoint, ExeFile, ExeView, Protocol, VerdictAction, VerdictRule, unmapped};
 
 macro_rules! plain {
     ($($name:ident),*) => {$(
@@ -29,6 +29,7 @@ plain!(
     egrets_dns,
     egrets_cgroup,
     egrets_hop,
+    egrets_verdict,
     egrets_flow,
     egrets_flow_key,
     egrets_sock,
@@ -136,6 +137,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 hop: unmapped(r.hop),
             }
         }
+        raw_kind::EGRETS_VERDICT => EventKind::Verdict(verdict(bytes)?),
         raw_kind::EGRETS_DNS => {
             let r: types::egrets_dns = fixed(bytes)?;
             EventKind::Dns(Dns {
@@ -290,6 +292,42 @@ fn connect(bytes: &[u8]) -> Result<Connect, Unreadable> {
         denied: r.denied != 0,
         first_hop: (r.has_hop != 0).then(|| unmapped(r.hop)),
         route: r.dst.route,
+    })
+}
+
+fn verdict(bytes: &[u8]) -> Result<Verdict, Unreadable> {
+    let r: types::egrets_verdict = fixed(bytes)?;
+    Ok(Verdict {
+        key: flow_key(r.cookie, &r.dst),
+        process: (r.tgid, r.start_ns),
+        generation: r.generation,
+        rule: rule(r.rule),
+        action: action(r.action).ok_or(Unreadable)?,
+        enforced: r.enforced != 0,
+    })
+}
+
+fn rule(raw: u16) -> VerdictRule {
+    use types::egrets_rule as rule;
+    match rule(raw.into()) {
+        rule::EGRETS_RULE_DEFAULT => VerdictRule::Default,
+        rule::EGRETS_RULE_ESSENTIAL => VerdictRule::Essential,
+        rule::EGRETS_RULE_SOURCE_ROUTE => VerdictRule::SourceRouting,
+        rule::EGRETS_RULE_UNKNOWN => VerdictRule::UnknownContainer,
+        _ => VerdictRule::Index(raw),
+    }
+}
+
+fn action(raw: u8) -> Option<VerdictAction> {
+    use types::egrets_action as action;
+    Some(match action(raw.into()) {
+        action::EGRETS_ALLOW => VerdictAction::Allow,
+        action::EGRETS_ALERT => VerdictAction::Alert,
+        action::EGRETS_BLOCK => VerdictAction::Block,
+        action::EGRETS_SUSPEND => VerdictAction::Suspend,
+        action::EGRETS_KILL => VerdictAction::Kill,
+        action::EGRETS_DUMP => VerdictAction::Dump,
+        _ => return None,
     })
 }
 

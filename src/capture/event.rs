@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
-use crate::model::{Endpoint, ExeFile, Protocol};
+use crate::model::{Endpoint, ExeFile, Protocol, VerdictAction, VerdictRule};
 
 /// Both fields are 0 if unknown: the process was exiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -135,6 +135,20 @@ pub struct FlowBytes {
     pub last_ns: u64,
 }
 
+/// What the policy decides on a TCP attempt or a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Of a TCP attempt, the cookie alone counts.
+    pub key: FlowKey,
+    /// Pid and start, as in [`Owner`].
+    pub process: (u32, u64),
+    /// Of the policy's rules.
+    pub generation: u32,
+    pub rule: VerdictRule,
+    pub action: VerdictAction,
+    pub enforced: bool,
+}
+
 /// DNS messages over UDP, or a TCP segment with any part of such messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dns {
@@ -237,6 +251,7 @@ pub enum EventKind {
         key: FlowKey,
         refused: bool,
     },
+    Verdict(Verdict),
     Dns(Dns),
     /// `hierarchy` is 0 for cgroup2; no path if it was too long.
     Cgroup {

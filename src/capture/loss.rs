@@ -36,6 +36,7 @@ pub(super) const LOSS_KINDS: [(egrets_kind, Loss); egrets_kind::EGRETS_KINDS.0 a
     loss(egrets_kind::EGRETS_CGROUP, "cgroup", RING_FULL),
     loss(egrets_kind::EGRETS_ATTACH, "attach", RING_FULL),
     loss(egrets_kind::EGRETS_HOP, "hop", RING_FULL),
+    loss(egrets_kind::EGRETS_VERDICT, "verdict", RING_FULL),
     loss(
         egrets_kind::EGRETS_SOCKET,
         "socket",

@@ -22,12 +22,13 @@ mod skel {
 }
 
 use std::collections::HashSet;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use libbpf_rs::Link;
+use libbpf_rs::skel::Skel;
+use libbpf_rs::{Link, MapCore};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::model::Loss;
@@ -38,7 +39,7 @@ use reaper::Reaper;
 use ring::Ring;
 use tables::Tables;
 
-pub use hooks::HookSet;
+pub use hooks::{HookSet, verifier_log};
 pub use ring::Drained;
 /// The C types of bpf/egrets.h.
 #[doc(hidden)]
@@ -73,6 +74,16 @@ pub const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 /// The BPF programs have slots for as many beside those.
 pub const MAX_OTHER_PORTS: usize =
     types::egrets_size::EGRETS_DNS_PORTS.0 as usize - DNS_PORTS.len();
+
+/// Settings of the loaded BPF programs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KernelSettings {
+    pub self_tgid: u32,
+    pub host_mntns: u32,
+    pub wake_bytes: u64,
+    pub route_seed: u32,
+    pub dns_ports: [u16; types::egrets_size::EGRETS_DNS_PORTS.0 as usize],
+}
 
 /// The running capture. Dropping it detaches every program.
 pub struct Capture {
@@ -212,6 +223,34 @@ impl Capture {
         self.tables.set_reader_idle(idle);
         self.ring.wait(&self.tables.skel.maps.events, timeout, idle);
         self.tables.set_reader_idle(false);
+    }
+
+    /// What a policy's programs are loaded with, too.
+    pub fn kernel_settings(&self) -> KernelSettings {
+        let rodata = self.tables.skel.maps.rodata_data.as_deref();
+        rodata.map_or_else(KernelSettings::default, |rodata| KernelSettings {
+            self_tgid: rodata.self_tgid,
+            host_mntns: rodata.host_mntns,
+            wake_bytes: rodata.wake_bytes,
+            route_seed: rodata.route_seed,
+            dns_ports: rodata.dns_ports,
+        })
+    }
+
+    /// The maps of the BPF programs, by their names; without those of global variables.
+    pub fn maps(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        let named = self.tables.skel.object().maps().filter_map(|map| {
+            let name = map.name().to_str()?.to_owned();
+            // SAFETY: the object owns the descriptor and lives as long as `self`.
+            let fd = unsafe { BorrowedFd::borrow_raw(map.as_fd().as_raw_fd()) };
+            (!name.contains('.')).then_some((name, fd))
+        });
+        named.collect()
+    }
+
+    /// The topmost cgroup that is seen.
+    pub fn cgroup(&self) -> BorrowedFd<'_> {
+        self.cgroup.as_fd()
     }
 
     /// Whether the maps can be read with the privileges of now, and the programs run that

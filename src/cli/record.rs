@@ -1,12 +1,13 @@
 //! The arguments of the commands that load the BPF programs.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Args, ValueHint};
 
 use super::DbArgs;
 use super::values::{at_least_one, duration, kept_time, max_size, ring_bytes};
@@ -46,6 +47,12 @@ pub struct LiveArgs {
     /// (LLMNR); can be given up to 5 times
     #[arg(long = "dns-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub dns_ports: Vec<u16>,
+    /// Judge connections by this policy: the verdicts are recorded and shown
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub policy: Option<PathBuf>,
+    /// And carry the verdicts out: refuse what the policy blocks
+    #[arg(long, requires = "policy")]
+    pub enforce: bool,
     #[command(flatten)]
     pub hooks: HookArgs,
 }

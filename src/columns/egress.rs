@@ -337,4 +337,25 @@ pub const EGRESS: &[ColumnDef] = &[
          a rootless one. All that is shown of such a container is what this user's files say",
     )
     .null("not in a container"),
+    connection("verdict", "text", |c, _| {
+        c.verdict.as_ref().map(|v| v.action.as_str()).into()
+    })
+    .updated()
+    .doc(
+        "what the policy says: `allow`, `alert`, `block`, `suspend`, `kill`, `dump`. With \
+         `outcome` `denied` it was carried out; otherwise `block` and those after it were only \
+         observed. Of a flow, the last one",
+    )
+    .null("recorded without a policy; an answer to a peer that sent first; open before the policy"),
+    connection("rule", "text", |c, _| c.verdict.as_ref().map(|v| &*v.rule).into())
+        .updated()
+        .doc(
+            "the rule that decided: its `name`, or its number; `default`; `essential`, what is open \
+             under any default; or the setting `source_routing` or `unknown_containers`",
+        )
+        .null("as `verdict`"),
+    connection("policy", "text", |c, _| c.verdict.as_ref().map(|v| &*v.policy).into())
+        .updated()
+        .doc("the policy's digest, as in [policies](#policies)")
+        .null("as `verdict`"),
 ];

@@ -8,6 +8,7 @@ use crate::attribute::Settings;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::LiveArgs;
+use crate::enforce::{Enforcer, PolicyFile, Scope};
 use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::pipeline::PrintSink;
@@ -33,6 +34,7 @@ pub fn settings(
         no_args: args.no_args,
         dns_ports: capture.dns_ports.clone(),
         cgroup_root: capture.cgroup_root(),
+        reports_cgroups: args.policy.is_some(),
         files,
     }
 }
@@ -52,9 +54,40 @@ pub fn file_reader() -> Option<FileReader> {
 /// Drops what only the start takes; `more` is kept beside what attribution needs: reading /proc
 /// and the files of container runtimes. Whatever needs more than that has to be started before,
 /// and threads after it, as they keep the privileges that they begin with.
-pub fn drop_privileges(capture: &Capture, more: CapabilitySet) -> Result<()> {
+pub fn drop_privileges(
+    capture: &Capture,
+    enforcer: Option<&Enforcer>,
+    more: CapabilitySet,
+) -> Result<()> {
     let keep = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH | more;
-    privileges::drop_to(keep, || capture.can_read())
+    privileges::drop_to(keep, || {
+        capture.can_read() && enforcer.is_none_or(Enforcer::can_write)
+    })
+}
+
+/// The policy of the options, read before anything is loaded.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn policy(args: &LiveArgs) -> Result<Option<PolicyFile>> {
+    args.policy.as_deref().map(PolicyFile::read).transpose()
+}
+
+/// Loads the policy's programs; nothing is decided before the pipeline runs. With `only_tree` it is
+/// about the command that is recorded alone.
+pub fn enforcer(
+    args: &LiveArgs,
+    policy: Option<PolicyFile>,
+    only_tree: bool,
+    capture: &Capture,
+) -> Result<Option<Enforcer>> {
+    let scope = Scope {
+        enforce: args.enforce,
+        only_tree,
+    };
+    policy
+        .map(|policy| Enforcer::start(policy, scope, capture))
+        .transpose()
 }
 
 /// The live log on stdout; `stored` if there is a history as well.

@@ -37,6 +37,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         true => Credentials::of_caller()?,
         false => None,
     };
+    let policy = live::policy(&args.live)?;
     let path = super::recorders_db(&args.db);
     let access = Access {
         group: args.group.as_deref().map(store::group_id).transpose()?,
@@ -45,6 +46,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
+    let enforcer = live::enforcer(&args.live, policy, around_command, &capture)?;
     // Now, while egrets has the privileges that it takes.
     let command = match around_command {
         true => Some(HeldChild::start(&args.command, user)?),
@@ -58,7 +60,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         Some(command) if command.is_other_users() => CapabilitySet::KILL,
         _ => CapabilitySet::empty(),
     };
-    live::drop_privileges(&capture, kill)?;
+    live::drop_privileges(&capture, enforcer.as_ref(), kill)?;
     let run = store.run();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
     if args.print || args.json {
@@ -72,6 +74,12 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
             "the clock does not fit the recording before: for an hour nothing is removed by its age"
         );
         pipeline.doubt_clock();
+    }
+    if let Some(enforcer) = enforcer {
+        if let Some(command) = &command {
+            enforcer.track(command.pid())?;
+        }
+        pipeline.enforce(enforcer)?;
     }
     if let Some(command) = command {
         return record_command(pipeline, command, args, &path, &signals);

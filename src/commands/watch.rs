@@ -13,15 +13,20 @@ use crate::privileges::CapabilitySet;
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let signals = StopSignals::install()?;
+    let policy = live::policy(&args.live)?;
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
+    let enforcer = live::enforcer(&args.live, policy, false, &capture)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
-    live::drop_privileges(&capture, CapabilitySet::empty())?;
+    live::drop_privileges(&capture, enforcer.as_ref(), CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());
     let log = live::log(args.json, clock::now_ts(), run, false)?;
     let settings = live::settings(&args.live, &capture, files, false);
     let mut pipeline = Pipeline::new(capture, settings, vec![Box::new(log)]);
+    if let Some(enforcer) = enforcer {
+        pipeline.enforce(enforcer)?;
+    }
     pipeline.run(&signals, args.live.duration)?;
     pipeline.finish()?;
     Ok(ExitCode::SUCCESS)

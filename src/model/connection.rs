@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::{Endpoint, Name, Process, Protocol, UNKNOWN};
+use super::{Endpoint, Name, Process, Protocol, UNKNOWN, Verdict};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -87,6 +87,8 @@ pub struct Connection {
     /// Payload sent and received since a connection was made that was open before the
     /// recording.
     pub total_bytes: Option<(u64, u64)>,
+    /// None: no policy, or an answer to a peer that sent first.
+    pub verdict: Option<Verdict>,
 }
 
 impl Connection {

@@ -26,6 +26,15 @@ impl Container {
     }
 }
 
+/// A cgroup of the cgroup2 hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CgroupUpdate {
+    pub id: u64,
+    pub path: Rc<str>,
+    pub unit: Option<Rc<str>>,
+    pub container: Option<Rc<Container>>,
+}
+
 /// New details of a container. The first one precedes every record that refers to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerUpdate {

@@ -13,19 +13,25 @@ mod container;
 mod lookup;
 mod loss;
 mod name;
+mod policy_change;
 mod process;
 mod protocol;
 mod run;
+mod verdict;
 
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
-pub use container::{Container, ContainerDetails, ContainerTable, ContainerUpdate, Details};
+pub use container::{
+    CgroupUpdate, Container, ContainerDetails, ContainerTable, ContainerUpdate, Details,
+};
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use loss::{Gap, Loss};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
+pub use policy_change::PolicyChange;
 pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
+pub use verdict::{Verdict, VerdictAction, VerdictRule};
 
 /// What the sinks get, in the order in which it happened.
 #[derive(Debug, Clone)]
@@ -38,12 +44,18 @@ pub enum Record {
     Opened(Connection),
     /// An attempt's outcome is known.
     Outcome(Connection),
+    /// The policy has decided on a connection or a flow that began before.
+    Decided(Connection),
     /// The counters of a connection or a flow have changed.
     Progress(Progress),
     /// A connection or a flow has ended.
     Closed(Connection),
     /// A container appeared, or its details have changed.
     Container(ContainerUpdate),
+    /// A cgroup exists; only reported where there is a policy.
+    Cgroup(CgroupUpdate),
+    /// A policy decides from here on.
+    Policy(PolicyChange),
     /// Events were lost.
     Gap(Gap),
 }

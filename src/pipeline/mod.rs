@@ -15,6 +15,7 @@ use anyhow::Result;
 
 use crate::attribute::{Attributor, Settings};
 use crate::capture::Capture;
+use crate::enforce::Enforcer;
 use crate::model::{Gap, Record};
 use clock::WallClock;
 use loss::LossCounters;
@@ -27,9 +28,14 @@ pub use store_sink::StoreSink;
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
 
+/// How often it is checked whether a policy decides yet.
+const POLICY_POLL_INTERVAL: Duration = Duration::from_millis(10);
+
 pub struct Pipeline {
     capture: Capture,
     attributor: Attributor,
+    /// The policy, if there is one.
+    enforcer: Option<Enforcer>,
     sinks: Vec<Box<dyn Sink>>,
     records: Vec<Record>,
     losses: LossCounters,
@@ -71,6 +77,7 @@ impl Pipeline {
         Pipeline {
             capture,
             attributor,
+            enforcer: None,
             sinks,
             records,
             losses: LossCounters::new(processed_ns as i64 + wall_clock.offset()),
@@ -90,6 +97,21 @@ impl Pipeline {
     /// Records only this process and its descendants, see [`Settings::only_tracked`].
     pub fn track(&mut self, pid: u32) {
         self.attributor.track(pid);
+    }
+
+    /// Judges by a policy, which decides on return: the containers that run are known, or their
+    /// runtimes have had time enough.
+    ///
+    /// # Errors
+    /// Those of [`step`](Pipeline::step).
+    pub fn enforce(&mut self, enforcer: Enforcer) -> Result<()> {
+        self.attributor.report_cgroups(&mut self.records);
+        self.enforcer = Some(enforcer);
+        while self.enforcer.as_ref().is_some_and(|e| !e.is_active()) {
+            self.step()?;
+            std::thread::sleep(POLICY_POLL_INTERVAL);
+        }
+        Ok(())
     }
 
     /// Whether a tracked process runs, or has an open connection.
@@ -130,6 +152,13 @@ impl Pipeline {
         self.capture
             .poll(|event| attributor.handle_polled(event, records));
         attributor.tick(self.processed_ns, records);
+        if let Some(enforcer) = &mut self.enforcer {
+            enforcer.follow(records)?;
+            for change in enforcer.tick()? {
+                attributor.policy_changed(&change);
+                records.push(Record::Policy(change));
+            }
+        }
         let begun = Instant::now();
         self.deliver()?;
         self.schedule.adapt(draining, begun.elapsed());

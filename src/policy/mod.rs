@@ -14,6 +14,8 @@ mod facts;
 mod file;
 pub mod learn;
 mod list;
+pub mod name_hash;
+mod name_rules;
 mod parse;
 mod pattern;
 mod problem;
@@ -35,6 +37,7 @@ pub use explain::Explanation;
 pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
 pub use file::{LoadError, Owner, system_resolvers};
 pub use list::{List, MAX_ENTRIES};
+pub use name_rules::{NameRules, RuleBits};
 pub use parse::{Imported, import as import_config};
 pub use pattern::{Glob, ImagePattern, PathPattern, UserPattern};
 pub use problem::{Position, Problem, Problems};
@@ -56,6 +59,8 @@ pub struct Policy {
     pub resolvers: Vec<Resolver>,
     /// The addresses of `system`, from resolv.conf; the loader fills them in.
     pub system_resolvers: Vec<IpAddr>,
+    /// The suffixes that resolv.conf has names tried with; likewise.
+    pub system_search: Vec<String>,
     pub lookups: Lookups,
     pub established: Established,
     pub stale: Stale,
@@ -130,6 +135,7 @@ impl Policy {
             default: Action::Block,
             resolvers: vec![Resolver::System],
             system_resolvers: Vec::new(),
+            system_search: Vec::new(),
             lookups: Lookups::Allow,
             established: Established::Keep,
             stale: Stale::Allow,

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Context;
+use super::{Context, decided_event};
 use crate::columns::{ColumnDef, DNS, EGRESS, Value};
 use crate::model::{Connection, Lookup, Record};
 
@@ -16,9 +16,17 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Lookup(l) => lookup(out, "dns", l, context),
         Record::Opened(c) => connection(out, "connect", c, context),
         Record::Outcome(c) => connection(out, "outcome", c, context),
+        Record::Decided(c) => match decided_event(c) {
+            Some(event) => connection(out, event, c, context),
+            None => Ok(()),
+        },
         Record::Closed(c) => connection(out, "close", c, context),
         Record::Progress(p) if p.due => connection(out, "progress", &p.connection, context),
-        Record::Progress(_) | Record::Container(_) | Record::Gap(_) => Ok(()),
+        Record::Progress(_)
+        | Record::Container(_)
+        | Record::Cgroup(_)
+        | Record::Policy(_)
+        | Record::Gap(_) => Ok(()),
     }
 }
 

@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 pub use queue::LineQueue;
 
 use crate::columns::RowContext;
-use crate::model::{Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run};
+use crate::model::{
+    Connection, Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run,
+    VerdictAction,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineFormat {
@@ -116,14 +119,25 @@ impl Printer {
     }
 }
 
+/// The event of a verdict; None for one that lets through without a word.
+fn decided_event(c: &Connection) -> Option<&'static str> {
+    let verdict = c.verdict.as_ref()?;
+    match verdict.action {
+        VerdictAction::Allow => None,
+        _ if verdict.stopped() => Some("blocked"),
+        _ => Some("alert"),
+    }
+}
+
 fn process_of(record: &Record) -> Option<&Process> {
     match record {
         Record::Query(l) | Record::Lookup(l) => Some(&l.process),
         Record::Opened(c)
         | Record::Outcome(c)
+        | Record::Decided(c)
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
-        Record::Container(_) | Record::Gap(_) => None,
+        Record::Container(_) | Record::Cgroup(_) | Record::Policy(_) | Record::Gap(_) => None,
     }
 }
 

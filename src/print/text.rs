@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::{Context, outer};
+use super::{Context, decided_event, outer};
 use crate::model::{
     Connection, ContainerDetails, ExeFile, ExeView, Lookup, LookupStatus, Outcome, Progress,
     Record, errno_name,
@@ -17,9 +17,14 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Lookup(lookup) => answer(out, lookup, context),
         Record::Opened(connection) => opened(out, connection, context),
         Record::Outcome(connection) => outcome(out, connection, context),
+        Record::Decided(connection) => decided(out, connection, context),
         Record::Closed(connection) => closed(out, connection, context),
         Record::Progress(p) if p.due => progress(out, p, context),
-        Record::Progress(_) | Record::Container(_) | Record::Gap(_) => Ok(()),
+        Record::Progress(_)
+        | Record::Container(_)
+        | Record::Cgroup(_)
+        | Record::Policy(_)
+        | Record::Gap(_) => Ok(()),
     }
 }
 
@@ -145,6 +150,20 @@ fn outcome(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result
     .optional("duration", c.duration_us.map(millis))
     .optional("id", Some(context.run.connection_id(c.number)))
     .end(out)
+}
+
+/// What a policy decided, unless it is nothing to report: the original's events for its lists.
+fn decided(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<()> {
+    let (Some(event), Some(verdict)) = (decided_event(c), &c.verdict) else {
+        return Ok(());
+    };
+    follow_up(&format!("process.{event}"), c, context, None)
+        .field("verdict", verdict.action.as_str())
+        .field("rule", &verdict.rule)
+        .optional("observed", (!verdict.enforced).then_some("yes"))
+        .optional("exe", c.process.exe.as_ref())
+        .optional("id", Some(context.run.connection_id(c.number)))
+        .end(out)
 }
 
 fn progress(out: &mut dyn Write, p: &Progress, context: &Context) -> io::Result<()> {

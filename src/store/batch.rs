@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::mem::size_of;
 
 use crate::model::{
-    Connection, ContainerUpdate, Gap, Lookup, Outcome, Process, Progress, Record, ResourceRecord,
+    Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange, Process, Progress, Record,
+    ResourceRecord,
 };
 
 /// How much memory the records of a batch take before new ones are dropped. What is known of
@@ -32,6 +33,7 @@ pub struct Batch {
     pub lookups: Vec<Lookup>,
     pub containers: Vec<ContainerUpdate>,
     pub gaps: Vec<Gap>,
+    pub policies: Vec<PolicyChange>,
     /// An estimate.
     bytes: usize,
     max_bytes: usize,
@@ -84,6 +86,7 @@ impl Batch {
             lookups: Vec::new(),
             containers: Vec::new(),
             gaps: Vec::new(),
+            policies: Vec::new(),
             bytes: 0,
             max_bytes,
             processes: HashSet::new(),
@@ -95,15 +98,19 @@ impl Batch {
         match record {
             Record::Opened(c) => self.open(c),
             Record::Progress(Progress { connection: c, .. }) => self.update(c, true),
-            Record::Outcome(c) => {
-                let open = matches!(c.outcome, Outcome::InProgress | Outcome::Connected);
+            Record::Outcome(c) | Record::Decided(c) => {
+                let open = matches!(
+                    c.outcome,
+                    Outcome::InProgress | Outcome::Connected | Outcome::Sent
+                );
                 self.update(c, open);
             }
             Record::Closed(c) => self.update(c, false),
             Record::Lookup(lookup) => self.lookup(lookup),
             Record::Container(update) => self.container(update),
             Record::Gap(gap) => self.gap(gap.clone()),
-            Record::Query(_) => {}
+            Record::Policy(change) => self.policies.push(change.clone()),
+            Record::Query(_) | Record::Cgroup(_) => {}
         }
     }
 

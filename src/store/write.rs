@@ -13,7 +13,7 @@ use super::days::DayTable;
 use super::intern::{GroupDay, Interner};
 use super::lookup_rollup::LookupRollup;
 use super::row::{self, capped};
-use crate::model::{Connection, Gap, Lookup, Run};
+use crate::model::{Connection, Gap, Lookup, PolicyChange, Run};
 
 /// Cap on [`Writer::open`]: as many as the capture follows.
 const MOST_OPEN: usize = 1 << 19;
@@ -78,6 +78,9 @@ impl Writer {
         }
         self.lookups(&tx, &batch.lookups)?;
         self.connections(&tx, &batch.connections)?;
+        for policy in &batch.policies {
+            write_policy(&tx, self.recording, policy)?;
+        }
         for gap in &batch.gaps {
             write_gap(&tx, self.recording, gap)?;
         }
@@ -279,6 +282,22 @@ pub fn stored(db: &Db, id: i64) -> rusqlite::Result<Option<(GroupDay, Contributi
 }
 
 /// Writes a gap; ongoing loss extends the row that it began with.
+fn write_policy(tx: &Transaction, recording: i64, policy: &PolicyChange) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO policy (recording_id, ts, digest, file, rules, enforced)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        recording,
+        policy.ts,
+        &*policy.digest,
+        policy.file,
+        policy.rules.len() as i64,
+        policy.enforced,
+    ])?;
+    Ok(())
+}
+
 fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
     let extended = db
         .prepare_cached(

@@ -28,9 +28,26 @@ struct Shared {
 
 static SHARED: OnceLock<Shared> = OnceLock::new();
 
+/// A recorder with options for all tests of a binary: `args` is given the directory of its files,
+/// which is removed with it.
+pub fn share_with(args: fn(&Path) -> Vec<String>) {
+    start(Some(args));
+}
+
 fn shared() -> &'static Shared {
+    start(None)
+}
+
+/// The recorder, where this binary has started it.
+pub fn recorder_pid() -> u32 {
+    shared().pid.expect("a recorder of this binary")
+}
+
+fn start(args: Option<fn(&Path) -> Vec<String>>) -> &'static Shared {
     SHARED.get_or_init(|| {
-        if let Some(db) = std::env::var_os("EGRETS_TEST_HISTORY") {
+        if args.is_none()
+            && let Some(db) = std::env::var_os("EGRETS_TEST_HISTORY")
+        {
             return Shared {
                 pid: None,
                 db: db.into(),
@@ -51,7 +68,9 @@ fn shared() -> &'static Shared {
                     },
                 );
             }
-            let recorder = ManuallyDrop::new(Recorder::start_with(&db, &[], egrets));
+            let args = args.map_or(Vec::new(), |args| args(dir.path()));
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            let recorder = ManuallyDrop::new(Recorder::start_with(&db, &args, egrets));
             let _dir = ManuallyDrop::new(dir);
             let _ = to.send(Shared {
                 pid: Some(recorder.pid()),

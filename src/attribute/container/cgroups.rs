@@ -55,6 +55,10 @@ impl CgroupPaths {
         self.by_id.iter().map(|(_, path)| &**path)
     }
 
+    pub fn all_by_id(&self) -> impl Iterator<Item = (u64, Rc<str>)> {
+        self.by_id.iter().map(|(id, path)| (*id, Rc::clone(path)))
+    }
+
     pub fn add(&mut self, id: u64, path: &str) {
         self.by_id.insert(id, path.into());
     }

@@ -8,7 +8,7 @@ mod table;
 use std::fmt;
 
 pub use load::{load, run};
-pub use report::{HookReport, Size};
+pub use report::{HookReport, Size, take_log as verifier_log};
 pub use table::Hook;
 
 /// How the errno of an attempt that fails at once is traced.

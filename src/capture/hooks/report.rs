@@ -42,7 +42,7 @@ pub(super) fn keep_log(level: PrintLevel, text: String) {
     }
 }
 
-pub(super) fn take_log() -> String {
+pub fn take_log() -> String {
     LIBBPF_LOG
         .lock()
         .map(|mut log| std::mem::take(&mut *log))

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Who connects or sends, and the sets of rules for that. */
+#ifndef EGRETS_POLICY_ACTOR_H
+#define EGRETS_POLICY_ACTOR_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "owner.h"
+#include "policy_maps.h"
+
+#define CGROUP_LEVELS 32 /* nested cgroups that are followed */
+
+/* Inode number of the host's network namespace; 0 if it is not known. */
+const volatile __u32 host_netns;
+
+struct policy_actor {
+	__u64 start_ns;
+	__u64 exec_id;
+	__u64 cgroup_id;
+	__u32 tgid;
+	__u32 uid;
+	bool kernel;	 /* a kernel thread */
+	bool at_home;	 /* in the host's own namespaces */
+	bool is_current; /* the current process */
+};
+
+static __always_inline void current_actor(struct policy_actor *a)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	a->tgid = BPF_CORE_READ(task, tgid);
+	a->start_ns = BPF_CORE_READ(leader, start_boottime);
+	a->exec_id = BPF_CORE_READ(leader, self_exec_id);
+	a->uid = BPF_CORE_READ(cred, uid.val);
+	a->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	a->kernel = BPF_CORE_READ(task, flags) & PF_KTHREAD;
+	a->at_home = !is_foreign(task) && host_netns &&
+		     BPF_CORE_READ(task, nsproxy, net_ns, ns.inum) == host_netns;
+	a->is_current = true;
+}
+
+/* A socket's owner, of what a kernel thread or an interrupt does for it. */
+static __always_inline void owner_actor(struct policy_actor *a, const struct egrets_owner *owner)
+{
+	a->tgid = owner->tgid;
+	a->start_ns = owner->start_ns;
+	a->exec_id = owner->exec_id;
+	a->uid = owner->uid;
+	a->cgroup_id = owner->cgroup_id;
+	a->kernel = false;
+	a->at_home = !owner->foreign && host_netns && owner->netns == host_netns;
+	a->is_current = false;
+}
+
+/* A class in the lower half, its flags above. */
+#define CLASS(entry) ((entry)->class | (__u64)(entry)->flags << 32)
+#define UNKNOWN_CLASS (POLICY_UNKNOWN_CLASS | (__u64)POLICY_UNKNOWN << 32)
+
+/*
+ * The class of the current process' cgroup, or of the nearest one above it that has one and
+ * hands it down. A container's cgroup is new, and what is above it is not the container: it
+ * stays unknown until userspace has classified it.
+ */
+__noinline __u64 policy_current_class(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct cgroup *at = BPF_CORE_READ(task, cgroups, dfl_cgrp);
+
+	for (int i = 0; i < CGROUP_LEVELS && at; i++) {
+		__u64 id = BPF_CORE_READ(at, kn, id);
+		const struct policy_cgroup *found = bpf_map_lookup_elem(&policy_cgroups, &id);
+
+		if (found && (!i || (found->flags & POLICY_INHERITED)))
+			return CLASS(found);
+		if (found)
+			return UNKNOWN_CLASS;
+		/* the first field of struct cgroup is its own css */
+		at = (struct cgroup *)BPF_CORE_READ(at, self.parent);
+	}
+	return UNKNOWN_CLASS;
+}
+
+static __always_inline __u64 class_of(const struct policy_actor *a)
+{
+	__u64 id = a->cgroup_id;
+
+	if (a->is_current)
+		return policy_current_class();
+	const struct policy_cgroup *found = bpf_map_lookup_elem(&policy_cgroups, &id);
+
+	return found ? CLASS(found) : UNKNOWN_CLASS;
+}
+
+static __always_inline __u32 class_set(const struct policy_settings *s, __u32 class)
+{
+	struct policy_class_key key = {.generation = s->generation, .class = class};
+	const __u32 *set = bpf_map_lookup_elem(&policy_classes, &key);
+
+	return set ? *set : s->class_miss;
+}
+
+static __always_inline __u32 user_set(const struct policy_settings *s, __u32 uid)
+{
+	struct policy_user_key key = {.generation = s->generation, .uid = uid};
+	const __u32 *set = bpf_map_lookup_elem(&policy_users, &key);
+
+	return set ? *set : s->user_miss;
+}
+
+#define NO_SET (~0U)
+
+static __always_inline __u32 exe_lookup(__u32 generation, __u32 kind, __u64 hash)
+{
+	struct policy_exe_key key = {.generation = generation, .kind = kind, .hash = hash};
+	const __u32 *set = bpf_map_lookup_elem(&policy_exes, &key);
+
+	return set ? *set : NO_SET;
+}
+
+/* Of a path's first n components; without any it is the root. */
+static __always_inline __u64 directory_hash(const struct policy_process *p, __u32 n)
+{
+	return n ? p->directories[(n - 1) % POLICY_EXE_DEPTH] : policy_key;
+}
+
+/*
+ * The longest path of a rule that a program's begins with; NO_SET without one. In a container
+ * paths are the container's own.
+ */
+__noinline __u32 policy_exe_set(__u32 generation, __u32 depth, __u32 tgid, __u32 contained)
+{
+	const struct policy_process *p = bpf_map_lookup_elem(&policy_processes, &tgid);
+
+	if (!p || !p->components || (!contained && !p->trusted))
+		return NO_SET;
+	__u32 kind = contained ? POLICY_EXE_CONTAINED : 0;
+	__u32 set = exe_lookup(generation, kind + POLICY_EXE, p->path);
+	__u32 directory = p->components - 1; /* components of it */
+
+	if (set != NO_SET)
+		return set;
+	if (directory <= POLICY_EXE_DEPTH) {
+		set = exe_lookup(generation, kind + POLICY_EXE_CHILD, directory_hash(p, directory));
+		if (set != NO_SET)
+			return set;
+	}
+	for (__u32 n = POLICY_EXE_DEPTH; n; n--) {
+		if (n > directory || n > depth)
+			continue;
+		set = exe_lookup(generation, kind + POLICY_EXE_BELOW, directory_hash(p, n));
+		if (set != NO_SET)
+			return set;
+	}
+	return exe_lookup(generation, kind + POLICY_EXE_BELOW, policy_key);
+}
+
+/* The entry of the program that a process runs, NULL if that is not known. */
+static __always_inline const struct policy_process *process_of(const struct policy_actor *a)
+{
+	__u32 tgid = a->tgid;
+	const struct policy_process *p = bpf_map_lookup_elem(&policy_processes, &tgid);
+
+	if (!p || p->start_ns != a->start_ns || p->exec_id != a->exec_id)
+		return NULL;
+	return p;
+}
+
+/* Whether the policy is about this process at all. */
+static __always_inline bool is_subject(const struct policy_settings *s,
+				       const struct policy_actor *a)
+{
+	if (!(s->flags & POLICY_TREE_ONLY))
+		return true;
+	const struct policy_process *p = process_of(a);
+
+	return p && p->tree;
+}
+
+#endif

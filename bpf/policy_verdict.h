@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The verdict on an attempt or a packet: the first rule of all sets that it is in. */
+#ifndef EGRETS_POLICY_VERDICT_H
+#define EGRETS_POLICY_VERDICT_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "headers.h"
+#include "policy_actor.h"
+#include "policy_essential.h"
+#include "policy_maps.h"
+#include "policy_names_mask.h"
+#include "policy_scope.h"
+#include "ring.h"
+
+#define VERDICT_ENFORCED 1
+/* A rule or enum egrets_rule, an action, and whether it is carried out. */
+#define VERDICT(rule, action, enforced) ((__u32)(rule) << 16 | (__u32)(action) << 8 | (enforced))
+#define NO_VERDICT VERDICT(EGRETS_RULE_DEFAULT, EGRETS_ALLOW, 0)
+
+static __always_inline bool refuses(__u32 verdict)
+{
+	return (verdict & VERDICT_ENFORCED) && (verdict >> 8 & 0xff) >= EGRETS_BLOCK;
+}
+
+/* What is decided on. */
+struct policy_target {
+	struct egrets_endpoint dst; /* NAT64 made plain */
+	__u64 netns_cookie;	    /* 0: not known */
+	bool headless;		    /* the ports are not known */
+};
+
+/* RFC 6052, section 2.1: 64:ff9b::/96 */
+static __always_inline void set_target(struct policy_target *t, const struct egrets_endpoint *dst)
+{
+	__u32 words[4];
+
+	t->dst = *dst;
+	__builtin_memcpy(words, dst->addr, sizeof(words));
+	if (words[0] == bpf_htonl(0x0064ff9b) && !words[1] && !words[2])
+		set_ipv4(t->dst.addr, words[3]);
+}
+
+static __always_inline __u32 port_set(const struct policy_settings *s,
+				      const struct policy_target *t)
+{
+	__u32 protocol = t->dst.protocol;
+	__u32 port = t->dst.port;
+	__u32 table = POLICY_NO_PORTS;
+
+	if (!t->headless && protocol == IPPROTO_TCP)
+		table = POLICY_TCP;
+	else if (!t->headless && protocol == IPPROTO_UDP)
+		table = POLICY_UDP;
+	else if (!t->headless && protocol == IPPROTO_UDPLITE)
+		table = POLICY_UDPLITE;
+	else if (!t->headless && protocol == IPPROTO_SCTP)
+		table = POLICY_SCTP;
+	else
+		port = (protocol & 0xff) + (t->headless ? POLICY_HEADLESS : 0);
+	__u32 index =
+		(s->generation % POLICY_GENERATIONS * POLICY_PORT_TABLES + table) * PORT_BLOCKS +
+		port / POLICY_PORT_BLOCK;
+	const struct policy_ports *ports = bpf_map_lookup_elem(&policy_ports, &index);
+
+	return ports ? ports->sets[port % POLICY_PORT_BLOCK] : 0;
+}
+
+static __always_inline __u32 cidr_set(const struct policy_settings *s,
+				      const struct policy_target *t)
+{
+	struct policy_cidr_key key = {.prefix_len = 32 + 128, .generation = s->generation};
+
+	__builtin_memcpy(key.addr, t->dst.addr, sizeof(key.addr));
+	const __u32 *set = bpf_map_lookup_elem(&policy_cidrs, &key);
+
+	return set ? *set : 0;
+}
+
+static __always_inline __u32 kind_of(const struct policy_actor *a, __u64 class,
+				     const struct policy_process *process)
+{
+	__u32 kind = 0;
+
+	if (a->at_home && (class >> 32 & POLICY_OUTSIDE))
+		kind |= POLICY_HOST;
+	if (process && process->tree)
+		kind |= POLICY_TREE;
+	if (a->kernel)
+		kind |= POLICY_KERNEL;
+	return kind;
+}
+
+/* Without a branch, which would multiply what the verifier checks: the bits below it, counted. */
+static __always_inline __u32 lowest_bit(__u64 bits)
+{
+	__u64 n = ~bits & (bits - 1);
+
+	n -= n >> 1 & 0x5555555555555555ULL;
+	n = (n & 0x3333333333333333ULL) + (n >> 2 & 0x3333333333333333ULL);
+	n = (n + (n >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return n * 0x0101010101010101ULL >> 56;
+}
+
+/* Sets of a verdict. */
+struct policy_dimensions {
+	__u32 exe;
+	__u32 user;
+	__u32 class;
+	__u32 kind;
+	__u32 port;
+	__u32 cidr;
+	__u32 any;
+};
+
+/* The first rule that is in all sets; EGRETS_RULE_DEFAULT without one. */
+static __always_inline __u32 first_rule(__u32 generation, const struct policy_dimensions *d,
+					const struct policy_mask *names)
+{
+	const struct policy_mask *exe = mask_of(generation, d->exe);
+	const struct policy_mask *user = mask_of(generation, d->user);
+	const struct policy_mask *class = mask_of(generation, d->class);
+	const struct policy_mask *kind = mask_of(generation, d->kind);
+	const struct policy_mask *port = mask_of(generation, d->port);
+	const struct policy_mask *cidr = mask_of(generation, d->cidr);
+	const struct policy_mask *any = mask_of(generation, d->any);
+
+	if (!exe || !user || !class || !kind || !port || !cidr || !any)
+		return EGRETS_RULE_DEFAULT; /* never: for the verifier */
+	for (int i = 0; i < POLICY_WORDS; i++) {
+		__u64 bits = exe->bits[i] & user->bits[i] & class->bits[i] & kind->bits[i] &
+			     port->bits[i] & (any->bits[i] | cidr->bits[i] | names->bits[i]);
+
+		if (bits)
+			return i * 64 + lowest_bit(bits);
+	}
+	return EGRETS_RULE_DEFAULT;
+}
+
+/* By rule, and behind them by enum egrets_rule, the last one first. */
+static __always_inline void count_hit(__u32 rule)
+{
+	__u32 at = rule < POLICY_RULES ? rule : POLICY_RULES + EGRETS_RULE_DEFAULT - rule;
+
+	barrier_var(at);
+	if (at < POLICY_HITS)
+		__sync_fetch_and_add(&policy_hits[at], 1);
+}
+
+static __always_inline __u32 verdict_of_rule(const struct policy_settings *s, __u32 rule)
+{
+	bool enforced = s->flags & POLICY_ENFORCE;
+
+	if (rule < POLICY_RULES)
+		return VERDICT(rule, s->actions[rule], enforced && !s->observed[rule]);
+	return VERDICT(EGRETS_RULE_DEFAULT, s->default_action, enforced);
+}
+
+static __always_inline __u32 decide(const struct policy_settings *s, const struct policy_target *t,
+				    const struct policy_actor *a)
+{
+	const struct policy_process *process = process_of(a);
+	struct policy_dimensions d = {};
+	struct policy_mask names = {};
+	__u64 class = class_of(a);
+	bool enforced = s->flags & POLICY_ENFORCE;
+	__u32 set = NO_SET;
+
+	if ((s->essentials & POLICY_DNS) && is_dns_to_resolver(s->generation, &t->dst))
+		return VERDICT(EGRETS_RULE_ESSENTIAL, EGRETS_ALLOW, enforced);
+	if ((class >> 32 & POLICY_UNKNOWN) && (s->flags & POLICY_REFUSE_UNKNOWN))
+		return VERDICT(EGRETS_RULE_UNKNOWN, EGRETS_BLOCK, enforced);
+	if (process)
+		set = policy_exe_set(s->generation, s->exe_depth, a->tgid,
+				     !(class >> 32 & POLICY_OUTSIDE));
+	d.exe = set == NO_SET ? s->exe_miss : set;
+	d.user = user_set(s, a->uid);
+	d.class = class_set(s, class);
+	d.kind = s->kinds[kind_of(a, class, process) % POLICY_KINDS];
+	d.port = port_set(s, t);
+	d.cidr = cidr_set(s, t);
+	d.any = s->any;
+	named_rules(s, t->netns_cookie, t->dst.addr, a, &names);
+	__u32 rule = first_rule(s->generation, &d, &names);
+
+	if (rule == EGRETS_RULE_DEFAULT && (essentials_of(&t->dst, a, class) & s->essentials))
+		return VERDICT(EGRETS_RULE_ESSENTIAL, EGRETS_ALLOW, enforced);
+	return verdict_of_rule(s, rule);
+}
+
+static __always_inline void report_verdict(__u64 cookie, const struct egrets_endpoint *dst,
+					   const struct policy_actor *a, __u32 generation,
+					   __u32 verdict)
+{
+	struct egrets_verdict *e;
+
+	count_hit(verdict >> 16);
+	e = RESERVE(struct egrets_verdict, EGRETS_VERDICT);
+	if (!e)
+		return;
+	e->cookie = cookie;
+	e->dst = *dst;
+	e->tgid = a->tgid;
+	e->start_ns = a->start_ns;
+	e->generation = generation;
+	e->rule = verdict >> 16;
+	e->action = verdict >> 8;
+	e->enforced = verdict & VERDICT_ENFORCED;
+	/* kill, suspend and dump are userspace's to do */
+	if (refuses(verdict) && e->action > EGRETS_BLOCK)
+		submit_urgent(e);
+	else
+		submit(e);
+}
+
+#endif

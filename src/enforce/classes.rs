@@ -1,0 +1,163 @@
+//! Cgroups and their classes: what the rules can tell apart of containers, units and paths.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use super::types::{policy_cgroup, policy_cgroup_flag as flag};
+use crate::model::{CgroupUpdate, ContainerUpdate, Details};
+use crate::policy::{self, Subject};
+
+/// Id of the hierarchy's root.
+const ROOT: u64 = 1;
+
+/// What of a cgroup rules may depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Facts {
+    container: Option<Rc<str>>,
+    unit: Option<Rc<str>>,
+    path: Rc<str>,
+}
+
+struct Class {
+    facts: Facts,
+    /// In the kernel's table of the generation of now.
+    written: bool,
+}
+
+/// Class 0 is of cgroups that are not classified yet.
+pub struct Classes {
+    classes: Vec<Class>,
+    numbers: HashMap<Facts, u32>,
+    details: HashMap<Rc<str>, (String, Details)>,
+    by_container: HashMap<Rc<str>, Vec<u64>>,
+    cgroups: HashMap<u64, u32>,
+    /// Cgroups whose entries the kernel does not have yet.
+    changed: HashSet<u64>,
+}
+
+impl Classes {
+    pub fn new() -> Classes {
+        let mut classes = Classes {
+            classes: Vec::new(),
+            numbers: HashMap::new(),
+            details: HashMap::new(),
+            by_container: HashMap::new(),
+            cgroups: HashMap::new(),
+            changed: HashSet::new(),
+        };
+        classes.add(&CgroupUpdate {
+            id: ROOT,
+            path: "/".into(),
+            unit: None,
+            container: None,
+        });
+        classes
+    }
+
+    pub fn add(&mut self, cgroup: &CgroupUpdate) {
+        let container = cgroup.container.as_ref().map(|container| {
+            let key = container.key();
+            self.details
+                .entry(Rc::clone(&key))
+                .or_insert_with(|| (container.id.clone(), Details::Pending));
+            let its = self.by_container.entry(Rc::clone(&key)).or_default();
+            its.push(cgroup.id);
+            key
+        });
+        let facts = Facts {
+            container,
+            unit: cgroup.unit.clone(),
+            path: Rc::clone(&cgroup.path),
+        };
+        let next = self.classes.len() as u32 + 1;
+        let class = *self.numbers.entry(facts.clone()).or_insert(next);
+        if class == next {
+            self.classes.push(Class {
+                facts,
+                written: false,
+            });
+        }
+        self.cgroups.insert(cgroup.id, class);
+        self.changed.insert(cgroup.id);
+    }
+
+    pub fn describe(&mut self, update: &ContainerUpdate) {
+        let key = update.container.key();
+        let its = (update.container.id.clone(), update.details.clone());
+        self.details.insert(Rc::clone(&key), its);
+        for class in &mut self.classes {
+            if class.facts.container.as_ref() == Some(&key) {
+                class.written = false;
+            }
+        }
+        let cgroups = self.by_container.get(&key);
+        self.changed.extend(cgroups.into_iter().flatten());
+    }
+
+    /// Whether no runtime's answer is awaited.
+    pub fn all_described(&self) -> bool {
+        let mut details = self.details.values();
+        !details.any(|(_, details)| matches!(details, Details::Pending))
+    }
+
+    /// The next generation has none of the classes.
+    pub fn forget_written(&mut self) {
+        for class in &mut self.classes {
+            class.written = false;
+        }
+    }
+
+    /// Classes that the kernel does not have in this generation, each as a process in it.
+    pub fn take_unwritten(&mut self) -> Vec<(u32, Subject)> {
+        let mut unwritten = Vec::new();
+        for index in 0..self.classes.len() {
+            if !std::mem::replace(&mut self.classes[index].written, true) {
+                let subject = self.subject(&self.classes[index].facts);
+                unwritten.push((index as u32 + 1, subject));
+            }
+        }
+        unwritten
+    }
+
+    /// Entries of cgroups that have changed. Their classes have to be written before.
+    pub fn take_changed(&mut self) -> Vec<(u64, policy_cgroup)> {
+        let changed = std::mem::take(&mut self.changed);
+        let entry = |id: u64| {
+            let class = *self.cgroups.get(&id)?;
+            let facts = &self.classes.get(class as usize - 1)?.facts;
+            let known = self.container(facts);
+            let flags = match known {
+                policy::Container::None => flag::POLICY_OUTSIDE.0,
+                policy::Container::Unknown => flag::POLICY_INHERITED.0 | flag::POLICY_UNKNOWN.0,
+                policy::Container::Known(_) => flag::POLICY_INHERITED.0,
+            };
+            Some((id, policy_cgroup { class, flags }))
+        };
+        changed.into_iter().filter_map(entry).collect()
+    }
+
+    fn container(&self, facts: &Facts) -> policy::Container {
+        let Some(key) = &facts.container else {
+            return policy::Container::None;
+        };
+        match self.details.get(key) {
+            Some((id, Details::Known(details))) => policy::Container::Known(policy::Details {
+                name: details.name.clone(),
+                id: Some(id.clone()),
+                image: details.image.clone(),
+                pod: details.pod.clone(),
+                namespace: details.pod_namespace.clone(),
+            }),
+            _ => policy::Container::Unknown,
+        }
+    }
+
+    fn subject(&self, facts: &Facts) -> Subject {
+        Subject {
+            container: self.container(facts),
+            unit: facts.unit.as_deref().map(str::to_owned),
+            cgroup: Some(facts.path.to_string()),
+            ..Subject::default()
+        }
+    }
+}

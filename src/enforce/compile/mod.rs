@@ -1,0 +1,245 @@
+//! A policy's rules as the tables of the kernel side (bpf/policy.h): which rules are compatible
+//! with a program, a user, a class of cgroups, a port, a network.
+
+mod addresses;
+mod names;
+mod ports;
+mod programs;
+mod sets;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::{Uid, User};
+
+use super::{Scope, types};
+use crate::policy::{
+    Action, Essential, Lookups, Mode, Policy, Rule, SourceRouting, Stale, Subject, Target,
+    UnknownContainers, UserPattern, Who,
+};
+pub use addresses::Network;
+pub use names::Name;
+pub use ports::PortTable;
+pub use programs::{Program, depth as max_depth};
+pub use sets::Mask;
+use sets::{Sets, mask_of};
+
+/// Everything of a generation but its number, and the sets of cgroups, which are added as these
+/// appear.
+pub struct Tables {
+    pub settings: types::policy_settings,
+    pub users: Vec<(u32, u32)>,
+    pub programs: Vec<Program>,
+    pub ports: Vec<PortTable>,
+    pub networks: Vec<Network>,
+    pub resolvers: Vec<IpAddr>,
+    pub names: Vec<Name>,
+    /// Suffixes that names are tried with.
+    pub search: Vec<String>,
+    sets: Sets,
+    /// The conditions on cgroups of each rule; None of one that has expired.
+    classes: Vec<Option<Who>>,
+}
+
+impl Tables {
+    /// As the rules are at `now`, ns since 1970.
+    ///
+    /// # Errors
+    /// A user that the system does not have; more different sets than the kernel side has room
+    /// for.
+    pub fn compile(policy: &Policy, scope: Scope, now: i64) -> Result<Tables> {
+        let is_live = |rule: &Rule| !rule.has_expired(now);
+        let mut sets = Sets::new();
+        let users = users(policy, is_live, &mut sets)?;
+        let programs = programs::programs(policy, is_live, &mut sets);
+        let ports = ports::tables(policy, is_live, &mut sets);
+        let networks = addresses::networks(policy, is_live, &mut sets);
+        let names = names::names(policy, is_live, &mut sets);
+        let mut tables = Tables {
+            settings: settings(policy, scope, is_live, &mut sets),
+            users,
+            programs,
+            ports,
+            networks,
+            resolvers: policy.resolver_addresses().collect(),
+            names,
+            search: policy.system_search.clone(),
+            sets,
+            classes: policy
+                .rules
+                .iter()
+                .map(|rule| is_live(rule).then(|| of_cgroup(&rule.who)))
+                .collect(),
+        };
+        let unknown = Subject {
+            container: crate::policy::Container::Unknown,
+            ..Subject::default()
+        };
+        tables.settings.class_miss = tables.class_set(&unknown);
+        if !tables.sets.fit() {
+            bail!("the policy's rules have too many different combinations: use fewer rules");
+        }
+        Ok(tables)
+    }
+
+    /// The set of a process' cgroup: of its container, unit and path.
+    pub fn class_set(&mut self, of: &Subject) -> u32 {
+        let classes = &self.classes;
+        let mask = mask_of(classes.len(), |index| {
+            let who = classes.get(index).and_then(Option::as_ref);
+            who.is_some_and(|who| who.mismatch(of).is_none())
+        });
+        self.sets.number(mask)
+    }
+
+    /// All sets, by their numbers.
+    pub fn masks(&self) -> &[Mask] {
+        self.sets.masks()
+    }
+}
+
+fn of_cgroup(who: &Who) -> Who {
+    Who {
+        container: who.container.clone(),
+        image: who.image.clone(),
+        pod: who.pod.clone(),
+        namespace: who.namespace.clone(),
+        unit: who.unit.clone(),
+        cgroup: who.cgroup.clone(),
+        ..Who::default()
+    }
+}
+
+fn settings(
+    policy: &Policy,
+    scope: Scope,
+    is_live: impl Fn(&Rule) -> bool,
+    sets: &mut Sets,
+) -> types::policy_settings {
+    use types::policy_flag as raw;
+    let mut of = |matches: &dyn Fn(&Rule) -> bool| {
+        let live = |index: usize| {
+            let rule = policy.rules.get(index);
+            rule.is_some_and(|rule| is_live(rule) && matches(rule))
+        };
+        sets.number(mask_of(policy.rules.len(), live))
+    };
+    let flags = [
+        (scope.enforce, raw::POLICY_ENFORCE),
+        (scope.only_tree, raw::POLICY_TREE_ONLY),
+        (
+            policy.source_routing == SourceRouting::Refuse,
+            raw::POLICY_REFUSE_SOURCE_ROUTE,
+        ),
+        (
+            policy.unknown_containers == UnknownContainers::Block,
+            raw::POLICY_REFUSE_UNKNOWN,
+        ),
+        (policy.stale == Stale::Allow, raw::POLICY_STALE_NAMES),
+        (policy.lookups == Lookups::Block, raw::POLICY_BLOCK_LOOKUPS),
+    ];
+    let mut settings = types::policy_settings {
+        flags: flags
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .fold(0, |flags, (_, flag)| flags | flag.0),
+        essentials: policy
+            .essentials
+            .iter()
+            .map(essential)
+            .fold(0, |a, b| a | b),
+        exe_depth: programs::depth(policy) as u32,
+        exe_miss: of(&|rule| rule.who.exe.holds(|_| false)),
+        user_miss: of(&|rule| rule.who.user.holds(|_| false)),
+        any: of(&|rule| rule.to.is_empty()),
+        unnamed: of(&|rule| rule.to.contains(&Target::Unnamed)),
+        private_named: of(&|rule| rule.private || rule.action.stops()),
+        shared_named: of(&|rule| !rule.action.stops()),
+        allowing: of(&|rule| !rule.action.stops()),
+        default_action: action(policy.default),
+        ..Default::default()
+    };
+    for (kind, set) in settings.kinds.iter_mut().enumerate() {
+        let is = |bit: types::policy_kind| kind as u32 & bit.0 != 0;
+        let flag = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
+        *set = of(&|rule| {
+            flag(rule.who.host, is(types::policy_kind::POLICY_HOST))
+                && flag(rule.who.tree, is(types::policy_kind::POLICY_TREE))
+                && flag(rule.who.kernel, is(types::policy_kind::POLICY_KERNEL))
+        });
+    }
+    let places = settings.actions.iter_mut().zip(&mut settings.observed);
+    for (rule, (act, observed)) in policy.rules.iter().zip(places) {
+        *act = action(rule.action);
+        *observed = u8::from(rule.mode == Mode::Observe);
+    }
+    settings
+}
+
+fn action(action: Action) -> u8 {
+    use types::egrets_action as raw;
+    let number = match action {
+        Action::Allow => raw::EGRETS_ALLOW,
+        Action::Alert => raw::EGRETS_ALERT,
+        Action::Block => raw::EGRETS_BLOCK,
+        Action::Suspend => raw::EGRETS_SUSPEND,
+        Action::Kill => raw::EGRETS_KILL,
+        Action::Dump => raw::EGRETS_DUMP,
+    };
+    number.0 as u8
+}
+
+fn essential(essential: &Essential) -> u32 {
+    use types::policy_essential as raw;
+    match essential {
+        Essential::Dns => raw::POLICY_DNS,
+        Essential::Dhcp => raw::POLICY_DHCP,
+        Essential::Icmp => raw::POLICY_ICMP,
+        Essential::Ntp => raw::POLICY_NTP,
+        Essential::Kernel => raw::POLICY_KERNEL_SOCKETS,
+        Essential::Loopback => raw::POLICY_LOOPBACK,
+    }
+    .0
+}
+
+/// Each user that a rule names, with all rules for it.
+fn users(
+    policy: &Policy,
+    is_live: impl Fn(&Rule) -> bool,
+    sets: &mut Sets,
+) -> Result<Vec<(u32, u32)>> {
+    let mut uids = BTreeSet::new();
+    for (index, rule) in policy.rules.iter().enumerate() {
+        for pattern in rule.who.user.any.iter().chain(&rule.who.user.none) {
+            let uid = uid_of(pattern).with_context(|| rule.label(index))?;
+            uids.insert(uid);
+        }
+    }
+    let users = uids.into_iter().map(|uid| {
+        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        let name = user.map(|user| user.name);
+        let mask = mask_of(policy.rules.len(), |index| {
+            policy.rules.get(index).is_some_and(|rule| {
+                let holds = |p: &UserPattern| p.matches(Some(uid), name.as_deref());
+                is_live(rule) && rule.who.user.holds(holds)
+            })
+        });
+        (uid, sets.number(mask))
+    });
+    Ok(users.collect())
+}
+
+fn uid_of(pattern: &UserPattern) -> Result<u32> {
+    match pattern {
+        UserPattern::Uid(uid) => Ok(*uid),
+        UserPattern::Name(name) if name == "root" => Ok(0),
+        UserPattern::Name(name) => {
+            let user = User::from_name(name).with_context(|| format!("user {name:?}"))?;
+            let user = user.with_context(|| {
+                format!("this system has no user {name:?}: name another one, or write its number")
+            })?;
+            Ok(user.uid.as_raw())
+        }
+    }
+}

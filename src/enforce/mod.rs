@@ -1,0 +1,233 @@
+//! Carries a policy out: compiles its rules to the tables of the kernel side, attaches the
+//! programs that decide (bpf/policy.bpf.c), and classifies cgroups as they come. In go a
+//! policy, the recorder's maps, and records of cgroups and containers; verdicts come out of the
+//! recorder's ring buffer. A kernel that refuses the programs is an error.
+
+mod classes;
+mod compile;
+mod object;
+mod path_hash;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use signal_hook::consts::SIGHUP;
+
+use crate::capture::Capture;
+use crate::model::{PolicyChange, Record};
+use crate::policy::{LoadError, Owner, Policy};
+use classes::Classes;
+use compile::Tables;
+use object::Object;
+
+/// The C types of bpf/policy.h.
+use object::types;
+
+/// How long existing containers have to be described before the policy decides without.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Programs that read a generation have long ended after this.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How far a policy goes in this run.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope {
+    /// It is carried out; otherwise observed.
+    pub enforce: bool,
+    /// It is about the command that is recorded, and no other process.
+    pub only_tree: bool,
+}
+
+/// A policy that was read and can be carried out.
+pub struct PolicyFile {
+    path: PathBuf,
+    policy: Policy,
+}
+
+impl PolicyFile {
+    /// Reads a policy of root's.
+    ///
+    /// # Errors
+    /// All that is wrong with the file, and rules that can't be carried out.
+    pub fn read(path: &Path) -> Result<PolicyFile> {
+        let policy = Policy::load(path, Owner::Root).map_err(|e| match e {
+            LoadError::File(e) => e,
+            LoadError::Policy(problems) => {
+                let lines = problems.lines(&path.display().to_string());
+                anyhow::anyhow!("{}", lines.join("\n"))
+            }
+        })?;
+        support::check(&policy).with_context(|| path.display().to_string())?;
+        Ok(PolicyFile {
+            path: path.to_owned(),
+            policy,
+        })
+    }
+}
+
+/// A policy that decides.
+pub struct Enforcer {
+    file: PolicyFile,
+    scope: Scope,
+    object: Object,
+    classes: Classes,
+    tables: Tables,
+    /// When it was loaded, until it is active.
+    loaded: Option<Instant>,
+    /// The generation before, and when it was replaced.
+    replaced: Option<(u32, Instant)>,
+    reload: Arc<AtomicBool>,
+    changes: Vec<PolicyChange>,
+}
+
+impl Enforcer {
+    /// Loads and attaches; the policy decides nothing before [`Enforcer::tick`] finds that the
+    /// cgroups and containers that exist are known.
+    ///
+    /// # Errors
+    /// The kernel refuses a program, or the policy does not fit.
+    pub fn start(file: PolicyFile, scope: Scope, capture: &Capture) -> Result<Enforcer> {
+        let tables = Tables::compile(&file.policy, scope, now_ts())?;
+        let object = Object::load(capture).context("this kernel can't carry out a policy")?;
+        let reload = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).context("signal handlers")?;
+        Ok(Enforcer {
+            file,
+            scope,
+            object,
+            classes: Classes::new(),
+            tables,
+            loaded: Some(Instant::now()),
+            replaced: None,
+            reload,
+            changes: Vec::new(),
+        })
+    }
+
+    /// This process and its descendants are the tree that rules and [`Scope`] mean.
+    pub fn track(&self, pid: u32) -> Result<()> {
+        self.object.track(pid)
+    }
+
+    /// Whether the tables can be written with the privileges of now.
+    pub fn can_write(&self) -> bool {
+        self.object.can_write()
+    }
+
+    pub fn is_active(&self) -> bool {
+        self.loaded.is_none()
+    }
+
+    /// Classifies the cgroups and containers that the records are about.
+    ///
+    /// # Errors
+    /// The kernel's tables can't be written.
+    pub fn follow(&mut self, records: &[Record]) -> Result<()> {
+        for record in records {
+            match record {
+                Record::Cgroup(cgroup) => self.classes.add(cgroup),
+                Record::Container(update) => self.classes.describe(update),
+                _ => {}
+            }
+        }
+        let Some(generation) = self.object.generation() else {
+            return Ok(());
+        };
+        self.object
+            .write_classes(generation, &mut self.classes, &mut self.tables)
+    }
+
+    /// What is due: the policy becomes active, is read again after SIGHUP, or loses a rule that
+    /// has expired.
+    ///
+    /// # Errors
+    /// The kernel's tables can't be written.
+    pub fn tick(&mut self) -> Result<Vec<PolicyChange>> {
+        if let Some(since) = self.loaded {
+            if self.classes.all_described() || since.elapsed() > PATIENCE {
+                self.loaded = None;
+                self.activate()?;
+            }
+            return Ok(std::mem::take(&mut self.changes));
+        }
+        if let Some((generation, since)) = self.replaced {
+            if since.elapsed() < GRACE {
+                return Ok(Vec::new());
+            }
+            self.object.forget(generation);
+            self.replaced = None;
+        }
+        if self.reload.swap(false, Ordering::Relaxed) {
+            self.read_again()?;
+        }
+        Ok(std::mem::take(&mut self.changes))
+    }
+
+    /// The recorded policy stays if the new one can't be used.
+    fn read_again(&mut self) -> Result<()> {
+        let path = self.file.path.clone();
+        let read = PolicyFile::read(&path).and_then(|file| {
+            let tables = Tables::compile(&file.policy, self.scope, now_ts())?;
+            Ok((file, tables))
+        });
+        match read {
+            Ok((file, tables)) => {
+                self.file = file;
+                self.tables = tables;
+                self.activate()
+            }
+            Err(e) => {
+                log::error!("the policy is unchanged: {e:#}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Fills the next generation and lets it decide.
+    fn activate(&mut self) -> Result<()> {
+        let before = self.object.generation();
+        let generation = before.unwrap_or(0) + 1;
+        self.object.fill(generation, &self.tables)?;
+        self.classes.forget_written();
+        self.object
+            .write_classes(generation, &mut self.classes, &mut self.tables)?;
+        self.object.activate(generation)?;
+        self.replaced = before.map(|before| (before, Instant::now()));
+        let policy = &self.file.policy;
+        log::info!(
+            "policy {}: {} rules, {}",
+            self.file.path.display(),
+            policy.rules.len(),
+            match self.scope.enforce {
+                true => "enforced",
+                false => "observed: nothing is stopped",
+            }
+        );
+        self.changes.push(PolicyChange {
+            ts: now_ts(),
+            generation,
+            file: self.file.path.display().to_string(),
+            digest: policy.digest.as_str().into(),
+            rules: policy
+                .rules
+                .iter()
+                .enumerate()
+                .map(|(index, rule)| Rc::from(rule.label(index)))
+                .collect(),
+            enforced: self.scope.enforce,
+        });
+        Ok(())
+    }
+}
+
+/// Nanoseconds since 1970.
+fn now_ts() -> i64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let t = clock_gettime(ClockId::Realtime);
+    t.tv_sec * 1_000_000_000 + t.tv_nsec
+}

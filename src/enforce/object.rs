@@ -1,0 +1,390 @@
+//! The BPF object of the policy: loading it with the recorder's maps, and its tables.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
+
+use anyhow::{Context, Result, anyhow, bail};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut, ProgramMut};
+
+use super::classes::Classes;
+use super::compile::{Mask, Tables};
+use super::path_hash::hash_path;
+use crate::capture::{Capture, verifier_log};
+use crate::model::mapped;
+use crate::policy::name_hash::NameHasher;
+
+#[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
+mod skel {
+    include!(concat!(env!("OUT_DIR"), "/policy.skel.rs"));
+}
+
+pub use skel::types;
+
+const GENERATIONS: u32 = types::policy_size::POLICY_GENERATIONS.0;
+const SETS: u32 = types::policy_size::POLICY_SETS.0;
+const PORT_BLOCK: usize = types::policy_size::POLICY_PORT_BLOCK.0 as usize;
+/// Of a table of all ports.
+const PORT_BLOCKS: u32 = 65_536 / PORT_BLOCK as u32;
+const PORT_TABLES: u32 = types::policy_port_table::POLICY_PORT_TABLES.0;
+
+/// Bits of a generation's number, in the keys of networks.
+const GENERATION_BITS: u32 = 32;
+
+pub struct Object {
+    skel: skel::PolicySkel<'static>,
+    _links: Vec<Link>,
+    /// Secret, of the hashes of paths.
+    key: u64,
+    names: NameHasher,
+    /// How many sets of the generation of now the kernel has.
+    written_sets: usize,
+}
+
+/// The programs of processes first, so that none is started unseen; verdicts last.
+const TRACING: [&str; 5] = [
+    "policy_forked",
+    "policy_forked_2",
+    "policy_execed",
+    "policy_execed_2",
+    "policy_exited",
+];
+const CGROUP: [&str; 5] = [
+    "policy_answered",
+    "policy_asked",
+    "policy_connect4",
+    "policy_connect6",
+    "policy_egress",
+];
+const TASKS: &str = "policy_tasks";
+
+/// Programs of name services, whose answers over the loopback device count. As the exec hook sees
+/// them: without symbolic links.
+const STUBS: [&str; 13] = [
+    "/lib/systemd/systemd-resolved",
+    "/usr/lib/systemd/systemd-resolved",
+    "/usr/bin/dockerd",
+    "/usr/sbin/dockerd",
+    "/usr/local/bin/dockerd",
+    "/usr/sbin/dnsmasq",
+    "/usr/bin/dnsmasq",
+    "/usr/sbin/unbound",
+    "/usr/bin/unbound",
+    "/usr/sbin/named",
+    "/usr/sbin/pdns_recursor",
+    "/usr/sbin/kresd",
+    "/usr/bin/stubby",
+];
+
+impl Object {
+    pub fn load(capture: &Capture) -> Result<Object> {
+        // As the recorder's: it lives as long as the process does.
+        let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+        let mut open = skel::PolicySkelBuilder::default()
+            .open(storage)
+            .context("the policy's BPF object can't be opened")?;
+        let key = random();
+        let of_capture = capture.kernel_settings();
+        let rodata = open.maps.rodata_data.as_deref_mut();
+        let rodata = rodata.context("the policy's BPF object has no settings")?;
+        rodata.policy_key = key;
+        let name_key = [random(), random()];
+        rodata.name_key = name_key;
+        rodata.host_netns = host_netns();
+        rodata.host_mntns = of_capture.host_mntns;
+        rodata.self_tgid = of_capture.self_tgid;
+        rodata.wake_bytes = of_capture.wake_bytes;
+        rodata.route_seed = of_capture.route_seed;
+        rodata.dns_ports = of_capture.dns_ports;
+        let shared = capture.maps();
+        for mut map in open.open_object_mut().maps_mut() {
+            let found = shared.iter().find(|(name, _)| map.name() == name.as_str());
+            if let Some((name, fd)) = found {
+                map.reuse_fd(*fd)
+                    .with_context(|| format!("can't share the map {name}"))?;
+            }
+        }
+        verifier_log();
+        let mut skel = open.load().map_err(|e| {
+            let log = verifier_log();
+            let last = log.trim().lines().rev().take(6).collect::<Vec<_>>();
+            let last: Vec<_> = last.into_iter().rev().collect();
+            anyhow!(e).context(last.join("\n"))
+        })?;
+        let mut links = Vec::new();
+        for name in TRACING {
+            links.push(program(&mut skel, name)?.attach_trace().context(name)?);
+        }
+        read_processes(&mut skel)?;
+        for name in CGROUP {
+            let cgroup = capture.cgroup().as_raw_fd();
+            let link = program(&mut skel, name)?.attach_cgroup(cgroup);
+            links.push(link.context(name)?);
+        }
+        Ok(Object {
+            skel,
+            _links: links,
+            key,
+            names: NameHasher::new(name_key),
+            written_sets: 0,
+        })
+    }
+
+    /// The generation that decides; None before the first one.
+    pub fn generation(&self) -> Option<u32> {
+        let bss = self.skel.maps.bss_data.as_deref()?;
+        Some(bss.active_generation).filter(|generation| *generation > 0)
+    }
+
+    /// Lets a generation that was filled decide.
+    pub fn activate(&mut self, generation: u32) -> Result<()> {
+        let bss = self.skel.maps.bss_data.as_deref_mut();
+        let bss = bss.context("the policy's BPF object has no data")?;
+        // SAFETY: a valid, aligned pointer into memory that is shared with the BPF programs and
+        // lives as long as the object.
+        unsafe { std::ptr::write_volatile(&mut bss.active_generation, generation) };
+        Ok(())
+    }
+
+    pub fn can_write(&self) -> bool {
+        // an entry that no generation has
+        let key = plain_bytes(&types::policy_user_key::default()).to_vec();
+        let users = &self.skel.maps.policy_users;
+        let written = users.update(&key, &0_u32.to_ne_bytes(), MapFlags::ANY);
+        written.is_ok() && users.delete(&key).is_ok()
+    }
+
+    /// Marks a process, which has not started its program yet, as the one whose tree is recorded.
+    pub fn track(&self, pid: u32) -> Result<()> {
+        let processes = &self.skel.maps.policy_processes;
+        let entry = processes.lookup(&pid.to_ne_bytes(), MapFlags::ANY)?;
+        let entry = entry.context("the command's process is not known to the policy")?;
+        let mut process = types::policy_process::default();
+        plain::copy_from_bytes(&mut process, &entry)
+            .map_err(|_| anyhow!("the command's process can't be read"))?;
+        process.tree = 1;
+        processes.update(&pid.to_ne_bytes(), plain_bytes(&process), MapFlags::ANY)?;
+        Ok(())
+    }
+
+    /// Writes everything of a generation but the classes of cgroups.
+    pub fn fill(&mut self, generation: u32, tables: &Tables) -> Result<()> {
+        let maps = &self.skel.maps;
+        let mut settings = tables.settings;
+        settings.generation = generation;
+        put(
+            &maps.policy_settings,
+            &(generation % GENERATIONS).to_ne_bytes(),
+            plain_bytes(&settings),
+        )?;
+        for (uid, set) in &tables.users {
+            let key = types::policy_user_key {
+                generation,
+                uid: *uid,
+            };
+            put(&maps.policy_users, plain_bytes(&key), &set.to_ne_bytes())?;
+        }
+        for program in &tables.programs {
+            let key = types::policy_exe_key {
+                generation,
+                kind: program.kind,
+                hash: hash_path(self.key, &program.path),
+            };
+            let set = program.set.to_ne_bytes();
+            put(&maps.policy_exes, plain_bytes(&key), &set)?;
+        }
+        for table in &tables.ports {
+            let first = (generation % GENERATIONS * PORT_TABLES + table.table) * PORT_BLOCKS;
+            for (block, sets) in table.sets.chunks(PORT_BLOCK).enumerate() {
+                let mut ports = types::policy_ports::default();
+                for (to, from) in ports.sets.iter_mut().zip(sets) {
+                    *to = *from;
+                }
+                let index = first + block as u32;
+                put(
+                    &maps.policy_ports,
+                    &index.to_ne_bytes(),
+                    plain_bytes(&ports),
+                )?;
+            }
+        }
+        for network in &tables.networks {
+            let key = network_key(generation, network.addr, network.len.into());
+            let set = network.set.to_ne_bytes();
+            put(&maps.policy_cidrs, plain_bytes(&key), &set)?;
+        }
+        for ip in &tables.resolvers {
+            let addr = mapped(crate::policy::plain_address(*ip));
+            let key = network_key(generation, addr, 128);
+            put(
+                &maps.policy_resolvers,
+                plain_bytes(&key),
+                &1_u32.to_ne_bytes(),
+            )?;
+        }
+        self.fill_names(generation, tables)?;
+        self.written_sets = 0;
+        self.write_sets(generation, tables.masks())
+    }
+
+    fn fill_names(&self, generation: u32, tables: &Tables) -> Result<()> {
+        let maps = &self.skel.maps;
+        let key = |name: &str| types::policy_name_key {
+            generation,
+            hash: self.names.hash(name),
+            ..Default::default()
+        };
+        for name in &tables.names {
+            let sets = types::policy_name {
+                below: name.below,
+                exact: name.exact,
+            };
+            let key = key(&name.name);
+            put(&maps.policy_names, plain_bytes(&key), plain_bytes(&sets))?;
+        }
+        for suffix in &tables.search {
+            put(&maps.policy_search, plain_bytes(&key(suffix)), &[1])?;
+        }
+        for path in STUBS {
+            let path = hash_path(self.key, path).to_ne_bytes();
+            put(&maps.policy_stubs, &path, &[1])?;
+        }
+        Ok(())
+    }
+
+    /// Writes the classes that the generation does not have, then the cgroups that are new or have
+    /// changed.
+    pub fn write_classes(
+        &mut self,
+        generation: u32,
+        classes: &mut Classes,
+        tables: &mut Tables,
+    ) -> Result<()> {
+        let unwritten: Vec<(u32, u32)> = classes
+            .take_unwritten()
+            .iter()
+            .map(|(class, subject)| (*class, tables.class_set(subject)))
+            .collect();
+        self.write_sets(generation, tables.masks())?;
+        for (class, set) in unwritten {
+            let key = types::policy_class_key { generation, class };
+            put(
+                &self.skel.maps.policy_classes,
+                plain_bytes(&key),
+                &set.to_ne_bytes(),
+            )?;
+        }
+        for (id, entry) in classes.take_changed() {
+            put(
+                &self.skel.maps.policy_cgroups,
+                &id.to_ne_bytes(),
+                plain_bytes(&entry),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn write_sets(&mut self, generation: u32, masks: &[Mask]) -> Result<()> {
+        if masks.len() > SETS as usize {
+            bail!("the policy has too many different combinations of rules");
+        }
+        for (set, mask) in masks.iter().enumerate().skip(self.written_sets) {
+            let index = generation % GENERATIONS * SETS + set as u32;
+            let mask = types::policy_mask { bits: *mask };
+            let sets = &self.skel.maps.policy_sets;
+            put(sets, &index.to_ne_bytes(), plain_bytes(&mask))?;
+        }
+        self.written_sets = masks.len();
+        Ok(())
+    }
+
+    /// Deletes the entries of a generation that decides nothing any more. What is left after an
+    /// error takes room only.
+    pub fn forget(&self, generation: u32) {
+        let maps = &self.skel.maps;
+        // the generation's place in the keys
+        for (map, at) in [
+            (&maps.policy_users, 0),
+            (&maps.policy_exes, 0),
+            (&maps.policy_classes, 0),
+            (&maps.policy_cidrs, 4),
+            (&maps.policy_resolvers, 4),
+            (&maps.policy_names, 0),
+            (&maps.policy_search, 0),
+        ] {
+            let its = |key: &Vec<u8>| key.get(at..at + 4) == Some(&generation.to_ne_bytes()[..]);
+            let keys: HashSet<Vec<u8>> = map.keys().filter(its).collect();
+            for key in keys {
+                let _ = map.delete(&key);
+            }
+        }
+    }
+}
+
+fn put(map: &MapMut<'_>, key: &[u8], value: &[u8]) -> Result<()> {
+    map.update(key, value, MapFlags::ANY)
+        .with_context(|| format!("the policy's table {} is full", map.name().display()))
+}
+
+fn network_key(generation: u32, addr: [u8; 16], len: u32) -> types::policy_cidr_key {
+    types::policy_cidr_key {
+        prefix_len: GENERATION_BITS + len,
+        generation,
+        addr,
+    }
+}
+
+fn program<'a>(skel: &'a mut skel::PolicySkel<'static>, name: &str) -> Result<ProgramMut<'a>> {
+    skel.object_mut()
+        .progs_mut()
+        .find(|p| p.name() == name)
+        .with_context(|| format!("the policy's BPF object has no program {name}"))
+}
+
+/// Notes the programs of the processes that run already.
+fn read_processes(skel: &mut skel::PolicySkel<'static>) -> Result<()> {
+    let link = program(skel, TASKS)?.attach().context(TASKS)?;
+    let mut processes = Iter::new(&link).context(TASKS)?;
+    processes.read_to_end(&mut Vec::new()).context(TASKS)?;
+    Ok(())
+}
+
+macro_rules! plain {
+    ($($name:ident),*) => {$(
+        // SAFETY: generated from the C struct of bpf/policy.h, #[repr(C)], made of integers and
+        // arrays of them alone, so any bytes are a valid value.
+        unsafe impl plain::Plain for types::$name {}
+    )*};
+}
+plain!(
+    policy_settings,
+    policy_mask,
+    policy_user_key,
+    policy_exe_key,
+    policy_class_key,
+    policy_ports,
+    policy_cidr_key,
+    policy_cgroup,
+    policy_process,
+    policy_name_key,
+    policy_name
+);
+
+fn plain_bytes<T: plain::Plain>(value: &T) -> &[u8] {
+    // SAFETY: these types have no padding: bpf/policy.h names each gap.
+    unsafe { plain::as_bytes(value) }
+}
+
+/// A number that no process can foresee: the hasher's keys are random.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0_u8)
+}
+
+/// Inode number of the host's network namespace; 0 where /proc does not show it.
+fn host_netns() -> u32 {
+    let namespace = rustix::fs::stat("/proc/1/ns/net");
+    namespace.map_or(0, |namespace| namespace.st_ino as u32)
+}

@@ -1,0 +1,71 @@
+//! What of a policy can't be carried out yet: refused, never ignored.
+
+use anyhow::{Result, bail};
+
+use super::compile::max_depth;
+use super::types::policy_size;
+use crate::policy::name_hash::MAX_LABELS;
+use crate::policy::{Action, Established, Policy, Rule, Sni, Target};
+
+/// # Errors
+/// The rules and settings that the kernel side can't carry out, each with the reason.
+pub fn check(policy: &Policy) -> Result<()> {
+    let mut refused: Vec<String> = policy
+        .rules
+        .iter()
+        .enumerate()
+        .filter_map(|(index, rule)| {
+            let why = refusal(policy, rule)?;
+            Some(format!("{}: {}: {why}", rule.at.line, rule.label(index)))
+        })
+        .collect();
+    if policy.sni != Sni::Off {
+        refused.push("sni is not carried out yet".into());
+    }
+    if policy.established != Established::Keep {
+        refused.push("established: only 'keep' is carried out yet".into());
+    }
+    if harms(policy.default) {
+        refused.push(format!(
+            "default: {} is not carried out yet: use block",
+            policy.default.as_str()
+        ));
+    }
+    let most = policy_size::POLICY_EXE_DEPTH.0 as usize;
+    if max_depth(policy) > most {
+        refused.push(format!("exe: a directory can have {most} levels at most"));
+    }
+    if refused.is_empty() {
+        return Ok(());
+    }
+    bail!("can't be carried out:\n  {}", refused.join("\n  "));
+}
+
+fn harms(action: Action) -> bool {
+    matches!(action, Action::Suspend | Action::Kill | Action::Dump)
+}
+
+fn refusal(policy: &Policy, rule: &Rule) -> Option<&'static str> {
+    if !rule.who.via.is_empty() {
+        return Some("via can't be decided in the kernel yet");
+    }
+    if !rule.who.process.is_empty() {
+        return Some("process can't be decided in the kernel yet: use exe");
+    }
+    if harms(rule.action) {
+        return Some("suspend, kill and dump are not carried out yet: use block");
+    }
+    let is_long = |name: &str| name.split('.').count() > MAX_LABELS;
+    let has_long_name = |target: &Target| match target {
+        Target::Name(pattern) => is_long(&pattern.name),
+        Target::List(list) => {
+            let list = policy.lists.get(*list);
+            list.is_some_and(|list| list.names().any(|(name, _)| is_long(name)))
+        }
+        _ => false,
+    };
+    rule.to
+        .iter()
+        .any(has_long_name)
+        .then_some("a name can have 10 labels at most")
+}

@@ -1,0 +1,465 @@
+//! Policies: what they refuse, and that observing says the same. Each test has rules about
+//! addresses of its own, so that they may run at once and disturb nobody.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use support::*;
+
+/// A policy file of root's.
+fn policy(dir: &Path, default: &str, rules: &[&str]) -> PathBuf {
+    let path = dir.join("policy.yaml");
+    let rules: String = rules.iter().map(|rule| format!("  - {rule}\n")).collect();
+    fs::write(
+        &path,
+        format!(
+            "version: 1
+default: {default}
+rules:
+{rules}"
+        ),
+    )
+    .unwrap();
+    path
+}
+
+/// The text of speak.py in `net`: an errno, or 0.
+fn speak(net: &Net, user: Option<u32>, words: &[&str]) -> String {
+    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/speak.py");
+    let mut command = net.command("setpriv");
+    if let Some(user) = user {
+        command.args(["--reuid", &user.to_string(), "--clear-groups"]);
+    }
+    let output = command
+        .arg("/usr/bin/python3")
+        .arg(tool)
+        .args(words)
+        .output()
+        .unwrap();
+    let said = text(&output.stdout).trim().to_owned();
+    assert!(!said.is_empty(), "{words:?}: {}", text(&output.stderr));
+    said
+}
+
+fn start(db: &Path, policy: &Path, more: &[&str]) -> Recorder {
+    let policy = policy.to_str().unwrap();
+    Recorder::start(db, &[&["--policy", policy], more].concat())
+}
+
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
+    let net = Net::new();
+    net.many_addresses();
+    let (dir, db) = history();
+    let rules = policy(
+        dir.path(),
+        "allow",
+        &[
+            "{ name: port, to: [10.77.1.16/28], ports: [81], action: block }",
+            "{ name: user, who: { user: nobody }, to: [10.77.1.32], action: block }",
+            "{ name: all, to: [10.77.1.48/28], action: block }",
+            "{ name: watched, to: [10.77.1.64], action: block, mode: observe }",
+        ],
+    );
+    let recorder = start(&db, &rules, &["--enforce"]);
+    for (way, ip, port, errno) in [
+        ("tcp", "10.77.1.17", "81", "EPERM"),
+        ("tcp", "::ffff:10.77.1.17", "81", "EPERM"),
+        ("tcp", "10.77.1.17", "82", "0"),
+        ("tcp", "10.77.1.33", "81", "0"),
+        ("tcp", "10.77.1.32", "81", "0"),
+        ("tcp", "10.77.1.49", "9", "EPERM"),
+        ("fastopen", "10.77.1.49", "9", "EPERM"),
+        ("udp", "10.77.1.50", "9", "EPERM"),
+        ("udp", "::ffff:10.77.1.50", "9", "EPERM"),
+        ("udp", "10.77.1.17", "81", "EPERM"),
+        ("udp", "10.77.1.17", "82", "0"),
+        ("udp_connected", "10.77.1.51", "9", "EPERM"),
+        ("udp_more", "10.77.1.52", "9", "EPERM"),
+        ("again", "10.77.1.53", "9", "EPERM"),
+        ("raw", "10.77.1.54", "9", "EPERM"),
+        ("header", "10.77.1.55", "9", "EPERM"),
+        ("ping", "10.77.1.56", "9", "EPERM"),
+        ("tcp", "10.77.1.64", "9", "0"),
+        ("udp", "10.77.1.65", "9", "0"),
+    ] {
+        assert_eq!(
+            speak(&net, None, &[way, ip, port, FAR4]),
+            errno,
+            "{way} {ip} {port}"
+        );
+    }
+    assert_eq!(
+        speak(&net, Some(NOBODY), &["tcp", "10.77.1.32", "9"]),
+        "EPERM"
+    );
+    assert_eq!(speak(&net, None, &["passed", "10.77.1.32", "9"]), "EPERM");
+    for way in [
+        "udp-sendmmsg",
+        "udp-gso",
+        "udp-uring-sendmsg",
+        "udp-zerocopy",
+    ] {
+        let output = net
+            .command(send())
+            .args([way, "10.77.1.60", "9", "4", "100"])
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        let is_absent = text(&output.stdout).contains("absent");
+        assert!(is_absent || said.contains("not permitted"), "{way}: {said}");
+    }
+    assert_eq!(recorder.stop(), 0);
+    let rows = |filter: &str| {
+        let columns = "protocol, dst_ip, outcome, verdict, rule, coalesce(tx_packets, 0)";
+        let sql = format!("SELECT DISTINCT {columns} FROM egress WHERE {filter} ORDER BY 2, 1");
+        sqlite3(&db, &sql)
+    };
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        rows("verdict <> 'allow' AND dst_ip <> '10.77.1.60'"),
+        [
+            "tcp 10.77.1.17 denied block port 0",
+            "udp 10.77.1.17 denied block port 0",
+            "tcp 10.77.1.32 denied block user 0",
+            "udp 10.77.1.32 sent block user 1",
+            "tcp 10.77.1.49 denied block all 0",
+            "udp 10.77.1.50 denied block all 0",
+            "udp 10.77.1.51 denied block all 0",
+            "udp 10.77.1.52 denied block all 0",
+            "udp 10.77.1.53 denied block all 0",
+            "ip-253 10.77.1.54 denied block all 0",
+            "udp 10.77.1.55 denied block all 0",
+            "icmp 10.77.1.56 denied block all 0",
+            "tcp 10.77.1.64 refused block watched 0",
+        ]
+        .map(row)
+    );
+    let all = "SELECT count(*) FROM egress WHERE dst_ip = '10.77.1.60' AND (tx_bytes > 0 OR outcome <> 'denied')";
+    assert_eq!(value::<i64>(&db, all), 0);
+    let digest =
+        "SELECT count(DISTINCT policy) FROM egress WHERE policy = (SELECT digest FROM policies)";
+    assert_eq!(value::<i64>(&db, digest), 1);
+}
+
+/// A directory that only root can change, for programs whose paths rules name.
+struct Programs(PathBuf);
+
+impl Programs {
+    /// The client of tests/tools/dial.rs at each of these paths.
+    fn new(paths: &[&str]) -> Programs {
+        let dir = PathBuf::from(format!("/run/egt-programs-{}", std::process::id()));
+        for path in paths {
+            let path = dir.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::copy(dial(), &path).unwrap();
+        }
+        Programs(dir)
+    }
+
+    fn path(&self, path: &str) -> String {
+        self.0.join(path).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A cgroup below the root of cgroup2.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new(name: &str) -> Cgroup {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let mount = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let dir = words.next()?;
+            (words.next() == Some("cgroup2")).then(|| PathBuf::from(dir))
+        });
+        let dir = mount.unwrap().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        Cgroup(dir)
+    }
+
+    /// Runs a command, in this cgroup if `inside`. It joins before it enters a namespace, whose
+    /// /sys has no cgroups.
+    fn run(&self, command: Command, inside: bool) -> Output {
+        let join = match inside {
+            true => format!("echo $$ > {}; ", self.0.join("cgroup.procs").display()),
+            false => String::new(),
+        };
+        Command::new("sh")
+            .args(["-c", &format!("{join}exec \"$@\""), "sh"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// Numbers that look random and are the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) as usize % n
+    }
+
+    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// A rule of random conditions.
+fn random_rule(numbers: &mut Numbers, number: usize, dir: &str, cgroup: &str) -> String {
+    let mut who = Vec::new();
+    if numbers.below(2) == 0 {
+        let exes = ["a", "b/c", "*", "**", "b/*", "b/**", "b/d/**"];
+        let not = numbers.one_of(&["", "", "!"]);
+        who.push(format!("exe: \"{not}{dir}/{}\"", numbers.one_of(&exes)));
+    }
+    if numbers.below(3) == 0 {
+        who.push(format!(
+            "user: \"{}\"",
+            numbers.one_of(&["root", "nobody", "!nobody", "1"])
+        ));
+    }
+    if numbers.below(4) == 0 {
+        let not = numbers.one_of(&["", "!"]);
+        who.push(format!(
+            "cgroup: \"{not}{cgroup}{}\"",
+            numbers.one_of(&["", "/**"])
+        ));
+    }
+    if numbers.below(6) == 0 {
+        who.push(format!("host: {}", numbers.one_of(&["true", "false"])));
+    }
+    let to = numbers.one_of(&[
+        "10.77.1.200",
+        "10.77.1.201",
+        "10.77.1.200/31",
+        "10.77.1.200/29",
+        "10.77.0.0/16",
+        "private",
+        "public",
+        "10.77.1.203, unnamed",
+        "\"64:ff9b::/96\"",
+        "\"::/0\"",
+        "0.0.0.0/0",
+    ]);
+    let ports = numbers.one_of(&[
+        "",
+        "",
+        ", ports: [7001]",
+        ", ports: [7001-7002, 7004]",
+        ", ports: [udp]",
+    ]);
+    let action = numbers.one_of(&["allow", "alert", "block"]);
+    format!(
+        "{{ name: r{number}, who: {{ {} }}, to: [{to}]{ports}, action: {action} }}",
+        who.join(", ")
+    )
+    .replace("who: {  }, ", "")
+}
+
+/// The kernel's verdicts and the evaluator's, under random policies.
+#[test]
+fn observed_verdicts_are_those_of_the_reference_evaluator() {
+    use egrets::model::Protocol;
+    use egrets::policy::{Destination, Policy, Reason, Subject};
+
+    let net = Net::new();
+    net.many_addresses();
+    let programs = Programs::new(&["a", "b/c", "b/d/e"]);
+    fs::set_permissions(
+        programs.path("b/d/e"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o777),
+    )
+    .unwrap();
+    let name = format!("egt-policy-{}", std::process::id());
+    let cgroup = Cgroup::new(&name);
+    let (dir, db) = history();
+    let dir_of_programs = programs.0.to_str().unwrap().to_owned();
+    let mut numbers = Numbers(1);
+    let mut recorder = None;
+    let policies = match std::env::var("EGRETS_POLICIES") {
+        Ok(n) => n.parse().unwrap(),
+        Err(_) => 4,
+    };
+    let mut expected = Vec::new();
+    for _ in 0..policies {
+        let rules: Vec<String> = (0..8)
+            .map(|i| random_rule(&mut numbers, i, &dir_of_programs, &format!("/{name}")))
+            .collect();
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let default = numbers.one_of(&["allow", "block"]);
+        let file = policy(dir.path(), default, &rules);
+        let parsed = Policy::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+        match &recorder {
+            None => recorder = Some(start(&db, &file, &[])),
+            Some(recorder) => {
+                recorder.signal("HUP");
+                recorder.expect("policy ");
+            }
+        }
+        for _ in 0..16 {
+            let exe = numbers.one_of(&["a", "b/c", "b/d/e"]);
+            let uid = [0, 1, NOBODY][numbers.below(3)];
+            let in_cgroup = numbers.below(2) == 0;
+            let ip = format!("10.77.1.{}", 200 + numbers.below(5));
+            let port = 7001 + numbers.below(4) as u16;
+            let protocol = numbers.one_of(&["tcp", "udp"]);
+            let mut words = vec![protocol.to_owned(), ip.clone(), port.to_string()];
+            if protocol == "udp" {
+                words.extend(["1".to_owned(), "1".to_owned()]);
+            }
+            let mut command = net.command("setpriv");
+            command
+                .args(["--reuid", &uid.to_string(), "--clear-groups"])
+                .arg(programs.path(exe))
+                .args(words);
+            // what it reaches or not is of no interest
+            let _ = cgroup.run(command, in_cgroup);
+            let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+            let own = own
+                .lines()
+                .find_map(|line| line.strip_prefix("0::"))
+                .unwrap()
+                .to_owned();
+            let subject = Subject {
+                exe: Some(programs.path(exe)),
+                exe_is_trusted: exe != "b/d/e",
+                uid: Some(uid),
+                user: Some(
+                    ["root", "daemon", "nobody"]
+                        [[0, 1, NOBODY].iter().position(|u| *u == uid).unwrap()]
+                    .into(),
+                ),
+                cgroup: Some(if in_cgroup { format!("/{name}") } else { own }),
+                ..Subject::default()
+            };
+            let destination = Destination {
+                ip: Some(ip.parse().unwrap()),
+                port: Some(port),
+                protocol: if protocol == "tcp" {
+                    Protocol::Tcp
+                } else {
+                    Protocol::Udp
+                },
+                names: Vec::new(),
+            };
+            let decision = parsed.decide(&subject, &destination, 0);
+            let rule = match (decision.rule, decision.why) {
+                (Some(rule), _) => format!("r{rule}"),
+                (None, Reason::Default) => "default".to_owned(),
+                (None, _) => "essential".to_owned(),
+            };
+            let verdict = decision.action.as_str().to_owned();
+            expected.push((
+                vec![
+                    protocol.to_owned(),
+                    ip,
+                    port.to_string(),
+                    exe.to_owned(),
+                    uid.to_string(),
+                    verdict,
+                    rule,
+                ],
+                rules.join("\n"),
+            ));
+        }
+    }
+    assert_eq!(recorder.unwrap().stop(), 0);
+    let sql = format!(
+        "SELECT protocol, dst_ip, dst_port, substr(exe, {}), uid, coalesce(verdict, ''), coalesce(rule, '')
+         FROM egress WHERE exe LIKE '{dir_of_programs}/%' ORDER BY id",
+        dir_of_programs.len() + 2
+    );
+    let rows = sqlite3(&db, &sql);
+    assert_eq!(rows.len(), expected.len());
+    for (row, (expected, rules)) in rows.iter().zip(&expected) {
+        assert_eq!(row, expected, "{rules}");
+    }
+}
+
+#[test]
+fn reload_under_traffic_mixes_no_rules() {
+    let net = Net::new();
+    net.many_addresses();
+    let (dir, db) = history();
+    let side = |first: &str, second: &str, name: &str| {
+        let rules = [
+            format!("{{ name: {name}1, to: [10.77.1.220], action: {first} }}"),
+            format!("{{ name: {name}2, to: [10.77.1.221], action: {second} }}"),
+        ];
+        policy(dir.path(), "allow", &[&rules[0], &rules[1]])
+    };
+    let recorder = start(&db, &side("block", "allow", "a"), &["--enforce"]);
+    let loops: Vec<_> = ["10.77.1.220", "10.77.1.221"]
+        .into_iter()
+        .map(|ip| {
+            let script = format!("while :; do {} loop {ip} 9 20; done", dial().display());
+            let mut command = net.command("sh");
+            Guard(
+                command
+                    .args(["-c", &script])
+                    .stderr(std::process::Stdio::null())
+                    .spawn()
+                    .unwrap(),
+            )
+        })
+        .collect();
+    for round in 0..4 {
+        match round % 2 {
+            0 => side("allow", "block", "b"),
+            _ => side("block", "allow", "a"),
+        };
+        recorder.signal("HUP");
+        recorder.expect("policy ");
+    }
+    // a file that is wrong changes nothing
+    fs::write(
+        dir.path().join("policy.yaml"),
+        "version: 1\nrules: [{ to: [x y], action: blok }]",
+    )
+    .unwrap();
+    recorder.signal("HUP");
+    recorder.expect("unchanged");
+    drop(loops);
+    assert_eq!(recorder.stop(), 0);
+    let kinds = sqlite3(
+        &db,
+        "SELECT DISTINCT dst_ip, rule, verdict, outcome, p.id % 2 FROM egress e
+         JOIN (SELECT min(id) AS id, digest FROM policies GROUP BY digest) p ON p.digest = e.policy
+         WHERE dst_ip IN ('10.77.1.220', '10.77.1.221') ORDER BY 1, 2",
+    );
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        kinds,
+        [
+            "10.77.1.220 a1 block denied 1",
+            "10.77.1.220 b1 allow refused 0",
+            "10.77.1.221 a2 allow refused 1",
+            "10.77.1.221 b2 block denied 0",
+        ]
+        .map(row)
+    );
+}
