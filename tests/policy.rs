@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use support::say::{passed_to, say};
 use support::*;
 
 /// A policy file of root's.
@@ -24,24 +25,6 @@ rules:
     )
     .unwrap();
     path
-}
-
-/// The text of speak.py in `net`: an errno, or 0.
-fn speak(net: &Net, user: Option<u32>, words: &[&str]) -> String {
-    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/speak.py");
-    let mut command = net.command("setpriv");
-    if let Some(user) = user {
-        command.args(["--reuid", &user.to_string(), "--clear-groups"]);
-    }
-    let output = command
-        .arg("/usr/bin/python3")
-        .arg(tool)
-        .args(words)
-        .output()
-        .unwrap();
-    let said = text(&output.stdout).trim().to_owned();
-    assert!(!said.is_empty(), "{words:?}: {}", text(&output.stderr));
-    said
 }
 
 fn start(db: &Path, policy: &Path, more: &[&str]) -> Recorder {
@@ -67,38 +50,41 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
         ],
     );
     let recorder = start(&db, &rules, &["--enforce"]);
+    const EPERM: i32 = libc::EPERM;
     for (way, ip, port, errno) in [
-        ("tcp", "10.77.1.17", "81", "EPERM"),
-        ("tcp", "::ffff:10.77.1.17", "81", "EPERM"),
-        ("tcp", "10.77.1.17", "82", "0"),
-        ("tcp", "10.77.1.33", "81", "0"),
-        ("tcp", "10.77.1.32", "81", "0"),
-        ("tcp", "10.77.1.49", "9", "EPERM"),
-        ("fastopen", "10.77.1.49", "9", "EPERM"),
-        ("udp", "10.77.1.50", "9", "EPERM"),
-        ("udp", "::ffff:10.77.1.50", "9", "EPERM"),
-        ("udp", "10.77.1.17", "81", "EPERM"),
-        ("udp", "10.77.1.17", "82", "0"),
-        ("udp_connected", "10.77.1.51", "9", "EPERM"),
-        ("udp_more", "10.77.1.52", "9", "EPERM"),
-        ("again", "10.77.1.53", "9", "EPERM"),
-        ("raw", "10.77.1.54", "9", "EPERM"),
-        ("header", "10.77.1.55", "9", "EPERM"),
-        ("ping", "10.77.1.56", "9", "EPERM"),
-        ("tcp", "10.77.1.64", "9", "0"),
-        ("udp", "10.77.1.65", "9", "0"),
+        ("tcp", "10.77.1.17", 81, EPERM),
+        ("tcp", "::ffff:10.77.1.17", 81, EPERM),
+        ("tcp", "10.77.1.17", 82, 0),
+        ("tcp", "10.77.1.33", 81, 0),
+        ("tcp", "10.77.1.32", 81, 0),
+        ("tcp", "10.77.1.49", 9, EPERM),
+        ("fastopen", "10.77.1.49", 9, EPERM),
+        ("udp", "10.77.1.50", 9, EPERM),
+        ("udp", "::ffff:10.77.1.50", 9, EPERM),
+        ("udp", "10.77.1.17", 81, EPERM),
+        ("udp", "10.77.1.17", 82, 0),
+        ("connected", "10.77.1.51", 9, EPERM),
+        ("corked", "10.77.1.52", 9, EPERM),
+        ("reconnected", "10.77.1.53", 9, EPERM),
+        ("raw", "10.77.1.54", 9, EPERM),
+        ("header", "10.77.1.55", 9, EPERM),
+        ("ping", "10.77.1.56", 9, EPERM),
+        ("tcp", "10.77.1.64", 9, 0),
+        ("udp", "10.77.1.65", 9, 0),
     ] {
-        assert_eq!(
-            speak(&net, None, &[way, ip, port, FAR4]),
-            errno,
-            "{way} {ip} {port}"
-        );
+        assert_eq!(say(&net, way, ip, port), errno, "{way} {ip} {port}");
     }
-    assert_eq!(
-        speak(&net, Some(NOBODY), &["tcp", "10.77.1.32", "9"]),
-        "EPERM"
-    );
-    assert_eq!(speak(&net, None, &["passed", "10.77.1.32", "9"]), "EPERM");
+    let nobody = net
+        .command("setpriv")
+        .args(["--reuid", &NOBODY.to_string(), "--clear-groups"])
+        .arg(dial())
+        .args(["tcp", "10.77.1.32", "9"])
+        .output()
+        .unwrap();
+    let passed = passed_to(NOBODY, &net, "10.77.1.32");
+    for said in [text(&nobody.stderr), passed] {
+        assert!(said.contains("not permitted"), "{said}");
+    }
     for way in [
         "udp-sendmmsg",
         "udp-gso",
