@@ -48,7 +48,7 @@ __noinline __u32 is_stub(void)
 	current_actor(&actor);
 	const struct policy_process *process = process_of(&actor);
 
-	if (!process || !process->components)
+	if (!process || !process->components || !process->trusted)
 		return 0;
 	__u64 path = process->path;
 

@@ -45,9 +45,7 @@ fn speak(net: &Net, user: Option<u32>, words: &[&str]) -> String {
 
 fn start(db: &Path, policy: &Path, more: &[&str]) -> Recorder {
     let policy = policy.to_str().unwrap();
-    let recorder = Recorder::start(db, &[&["--policy", policy], more].concat());
-    recorder.expect("policy ");
-    recorder
+    Recorder::start(db, &[&["--policy", policy], more].concat())
 }
 
 const NOBODY: u32 = 65_534;

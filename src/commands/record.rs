@@ -79,7 +79,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         if let Some(command) = &command {
             enforcer.track(command.pid())?;
         }
-        pipeline.enforce(enforcer);
+        pipeline.enforce(enforcer)?;
     }
     if let Some(command) = command {
         return record_command(pipeline, command, args, &path, &signals);
@@ -158,11 +158,6 @@ fn record_command(
     signals: &StopSignals,
 ) -> Result<ExitCode> {
     pipeline.track(command.pid());
-    // The command must not run before the policy decides.
-    while !pipeline.policy_is_active() {
-        pipeline.step()?;
-        std::thread::sleep(CHILD_POLL_INTERVAL);
-    }
     let mut child = match command.release() {
         Ok(child) => child,
         Err(e) => {

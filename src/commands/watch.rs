@@ -25,7 +25,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let settings = live::settings(&args.live, &capture, files, false);
     let mut pipeline = Pipeline::new(capture, settings, vec![Box::new(log)]);
     if let Some(enforcer) = enforcer {
-        pipeline.enforce(enforcer);
+        pipeline.enforce(enforcer)?;
     }
     pipeline.run(&signals, args.live.duration)?;
     pipeline.finish()?;

@@ -28,6 +28,9 @@ pub use store_sink::StoreSink;
 /// How long the last drain goes on, if there is always more.
 const LAST_DRAIN: Duration = Duration::from_secs(10);
 
+/// How often it is checked whether a policy decides yet.
+const POLICY_POLL_INTERVAL: Duration = Duration::from_millis(10);
+
 pub struct Pipeline {
     capture: Capture,
     attributor: Attributor,
@@ -96,15 +99,19 @@ impl Pipeline {
         self.attributor.track(pid);
     }
 
-    /// Judges by a policy from here on. It decides once the containers that run are known.
-    pub fn enforce(&mut self, enforcer: Enforcer) {
+    /// Judges by a policy, which decides on return: the containers that run are known, or their
+    /// runtimes have had time enough.
+    ///
+    /// # Errors
+    /// Those of [`step`](Pipeline::step).
+    pub fn enforce(&mut self, enforcer: Enforcer) -> Result<()> {
         self.attributor.report_cgroups(&mut self.records);
         self.enforcer = Some(enforcer);
-    }
-
-    /// Whether there is a policy that decides nothing yet.
-    pub fn policy_is_active(&self) -> bool {
-        self.enforcer.as_ref().is_none_or(Enforcer::is_active)
+        while self.enforcer.as_ref().is_some_and(|e| !e.is_active()) {
+            self.step()?;
+            std::thread::sleep(POLICY_POLL_INTERVAL);
+        }
+        Ok(())
     }
 
     /// Whether a tracked process runs, or has an open connection.
