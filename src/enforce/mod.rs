@@ -23,7 +23,7 @@ use crate::model::{PolicyChange, Record};
 use crate::policy::{LoadError, Owner, Policy};
 use classes::Classes;
 use compile::Tables;
-use object::Object;
+use object::{Keys, Object};
 
 /// The C types of bpf/policy.h.
 use object::types;
@@ -92,8 +92,9 @@ impl Enforcer {
     /// # Errors
     /// The kernel refuses a program, or the policy does not fit.
     pub fn start(file: PolicyFile, scope: Scope, capture: &Capture) -> Result<Enforcer> {
-        let tables = Tables::compile(&file.policy, scope, now_ts())?;
-        let object = Object::load(capture).context("this kernel can't carry out a policy")?;
+        let keys = Keys::random();
+        let tables = Tables::compile(&file.policy, scope, &keys.names(), now_ts())?;
+        let object = Object::load(capture, keys).context("this kernel can't carry out a policy")?;
         let reload = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).context("signal handlers")?;
         Ok(Enforcer {
@@ -172,7 +173,8 @@ impl Enforcer {
     fn read_again(&mut self) -> Result<()> {
         let path = self.file.path.clone();
         let read = PolicyFile::read(&path).and_then(|file| {
-            let tables = Tables::compile(&file.policy, self.scope, now_ts())?;
+            let names = self.object.keys.names();
+            let tables = Tables::compile(&file.policy, self.scope, &names, now_ts())?;
             Ok((file, tables))
         });
         match read {

@@ -65,8 +65,6 @@ impl Policy {
         }
         policy.digest = hexadecimal(&digest.finalize());
         policy.system_resolvers = system_resolvers();
-        let resolv_conf = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-        policy.system_search = search_of(&resolv_conf);
         Ok(policy)
     }
 }
@@ -246,19 +244,4 @@ pub(super) fn resolvers_of(text: &str) -> Vec<IpAddr> {
         true => vec![IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)],
         false => found,
     }
-}
-
-/// The search list of resolv.conf(5): the last line counts.
-pub(super) fn search_of(text: &str) -> Vec<String> {
-    let list = |line: &str| -> Option<Vec<String>> {
-        let mut words = line.split_ascii_whitespace();
-        let keyword = words.next()?;
-        let name = |word: &str| word.trim_matches('.').to_ascii_lowercase();
-        matches!(keyword, "search" | "domain")
-            .then(|| words.map(name).filter(|name| !name.is_empty()).collect())
-    };
-    text.lines()
-        .filter_map(list)
-        .next_back()
-        .unwrap_or_default()
 }
