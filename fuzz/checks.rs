@@ -10,6 +10,7 @@ use egrets::attribute::{Attributor, Settings};
 use egrets::capture::event::{Connect, Dns, Event, EventKind, MountNamespace, Owner, Segment};
 use egrets::file_reader::hosts::{condense, parse as parse_hosts};
 use egrets::model::{self, Connection, Endpoint, Protocol, Record};
+use egrets::policy::{Destination, List, MAX_RULES, Policy, Position, Subject, import_config};
 use egrets::print::{LineFormat, Printer};
 
 /// Most characters in the names and data of one message.
@@ -228,4 +229,53 @@ pub fn hosts(bytes: &[u8]) {
     assert!(
         names().all(|n| !n.is_empty() && n.len() <= 255 && n.bytes().all(|b| b.is_ascii_graphic()))
     );
+}
+
+/// A policy file and what is made of it; the same bytes as the original's configuration and as a
+/// list.
+pub fn policy(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match Policy::parse(&text) {
+        Ok(policy) => decide(&policy),
+        Err(problems) => {
+            assert!((1..=100).contains(&problems.iter().count()));
+            let lines = text.split(['\n', '\r']).count() as u32;
+            for problem in problems.iter() {
+                assert!((1..=lines + 1).contains(&problem.at.line), "{problem}");
+            }
+        }
+    }
+    if let Ok(imported) = import_config(&text) {
+        assert!(Policy::parse(&imported.text).is_ok(), "{}", imported.text);
+    }
+    let mut list = List::new("list".into(), Position::default());
+    if list.add("list", &mut &bytes[..]).is_ok() {
+        list.finish();
+        assert!(list.len() <= bytes.len());
+        assert!(
+            list.names()
+                .all(|(name, _)| list.has_name(name) || list.has_name(&format!("x.{name}")))
+        );
+        assert!(
+            list.networks()
+                .iter()
+                .all(|net| list.has_address(net.addr()))
+        );
+    }
+}
+
+fn decide(policy: &Policy) {
+    assert!(policy.rules.len() <= MAX_RULES);
+    policy.warnings(0, |_| true);
+    let to = Destination {
+        ip: Some([192, 0, 2, 1].into()),
+        port: Some(443),
+        protocol: Protocol::Tcp,
+        names: Vec::new(),
+    };
+    let explanation = policy.explain(&Subject::default(), &to, 0);
+    let decision = policy.decide(&Subject::default(), &to, 0);
+    assert_eq!(explanation.decision, decision);
+    let looked_at = decision.rule.unwrap_or(explanation.before.len());
+    assert_eq!(explanation.before.len(), looked_at);
 }

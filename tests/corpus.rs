@@ -33,3 +33,8 @@ fn corpus_streams_yield_the_messages_sent() {
 fn corpus_hosts_files_have_bounded_names() {
     play("hosts", checks::hosts);
 }
+
+#[test]
+fn corpus_policies_are_read_or_refused() {
+    play("policy", checks::policy);
+}

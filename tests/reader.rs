@@ -2,6 +2,7 @@
 //! root nor BPF is needed, and a build without the feature `record` passes it too.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 #[cfg(not(feature = "record"))]
 use std::path::Path;
 use std::path::PathBuf;
@@ -130,6 +131,143 @@ fn names_of_the_history_complete_a_question() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(ok(&["completions", shell]).contains("complete-words"));
     }
+}
+
+/// A policy beside the history.
+fn policy(dir: &TempDir, name: &str, text: &str) -> String {
+    let path = dir.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn errors_of_a_policy_are_reported_at_once() {
+    let (dir, _) = history();
+    let file = policy(
+        &dir,
+        "policy.yaml",
+        "version: 1\ndefualt: block\nrules:\n  - { to: [10.1.2.3/8], action: alow }\n",
+    );
+    for command in ["check", "explain", "replay"] {
+        let output = egrets(
+            &["policy", command, &file, "curl to example.com"]
+                [..3 + usize::from(command == "explain")],
+        );
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(text(&output.stdout), "");
+        let errors = text(&output.stderr);
+        for expected in [
+            "1:1: default is missing",
+            "2:1: a policy has no key \"defualt\"; did you mean default?",
+            "4:12: \"10.1.2.3/8\" has bits beyond its prefix; is it 10.0.0.0/8?",
+            "4:33: action can't be \"alow\"; did you mean allow?",
+        ] {
+            assert!(errors.contains(&format!("{file}:{expected}")), "{errors}");
+        }
+    }
+}
+
+#[test]
+fn policy_is_checked_explained_and_put_to_the_history() {
+    let (dir, db) = history();
+    let db = db.to_str().unwrap();
+    let file = policy(
+        &dir,
+        "policy.yaml",
+        "version: 1\ndefault: allow\nrules:\n  - { name: no curl, who: { exe: /usr/bin/curl }, action: block }\n  - { name: web, to: [example.com], ports: [443], action: block }\n",
+    );
+    let checked = ok(&["policy", "check", &file]);
+    assert!(
+        checked.contains(":4:5: warning: a copy of the program"),
+        "{checked}"
+    );
+    assert!(
+        checked.contains("2 rules, default: allow, 1 warning"),
+        "{checked}"
+    );
+
+    let explained = ok(&[
+        "policy",
+        "explain",
+        &file,
+        "/bin/nc to www.example.com:80 as root",
+    ]);
+    assert!(
+        explained.starts_with("allow: by default: allow\n"),
+        "{explained}"
+    );
+    assert!(
+        explained.contains("no curl at line 4 (block): exe is /bin/nc, not /usr/bin/curl"),
+        "{explained}"
+    );
+    assert!(
+        explained.contains("web at line 5 (block): 80/tcp is not in ports: 443"),
+        "{explained}"
+    );
+    let explained = ok(&[
+        "policy",
+        "explain",
+        "--json",
+        &file,
+        "/usr/bin/curl to 192.0.2.7",
+    ]);
+    let explained: serde_json::Value = serde_json::from_str(&explained).unwrap();
+    assert_eq!(
+        (&explained["action"], &explained["line"]),
+        (&"block".into(), &4.into())
+    );
+
+    let replayed = egrets(&["policy", "replay", &file, "--json", "--db", db]);
+    assert_eq!(
+        replayed.status.code(),
+        Some(1),
+        "{}",
+        text(&replayed.stderr)
+    );
+    let replayed: serde_json::Value = serde_json::from_slice(&replayed.stdout).unwrap();
+    assert_eq!(
+        (&replayed["connections"], &replayed["stopped"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(replayed["rules"][0]["by"], "web");
+    let shown = egrets(&["policy", "replay", &file, "--db", db]);
+    assert!(
+        text(&shown.stdout).starts_with("would be stopped: 2 (100.00 %)"),
+        "{}",
+        text(&shown.stdout)
+    );
+
+    let learnt = dir.path().join("learnt.yaml");
+    let learnt = learnt.to_str().unwrap();
+    let output = egrets(&["policy", "learn", "--db", db, "--output", learnt]);
+    assert!(
+        text(&output.stderr).contains("it stops 0"),
+        "{}",
+        text(&output.stderr)
+    );
+    ok(&["policy", "replay", learnt, "--db", db]);
+    let again = egrets(&["policy", "learn", "--db", db, "--output", learnt]);
+    assert_eq!(again.status.code(), Some(2));
+    let none = egrets(&["policy", "learn", "--db", db, "--container", "none"]);
+    assert_eq!(none.status.code(), Some(1));
+
+    let config = policy(&dir, "config.yaml", "allow:\n  - www.example.com\n");
+    let imported = policy(&dir, "imported.yaml", &ok(&["policy", "import", &config]));
+    assert!(ok(&["policy", "check", &imported]).contains("1 rule, default: alert"));
+}
+
+#[test]
+fn policies_that_others_can_change_are_refused() {
+    let (dir, _) = history();
+    let file = policy(&dir, "policy.yaml", "version: 1\ndefault: allow\n");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let output = egrets(&["policy", "check", &file]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("chmod go-w"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]

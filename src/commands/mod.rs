@@ -36,7 +36,7 @@ use crate::store::Retention;
 #[cfg(not(feature = "record"))]
 pub fn unavailable(command: &str) -> Result<std::process::ExitCode> {
     anyhow::bail!(
-        "this build only reads histories (query, export, explain, status), so '{command}' is not \
+        "this build only reads histories (query, export, explain, status, policy), so '{command}' is not \
          available: it was compiled without the feature \"record\". 'make build', or \
          'cargo build --release' without --no-default-features, builds all of egrets"
     )

@@ -65,6 +65,7 @@ impl Policy {
         }
         policy.digest = hexadecimal(&digest.finalize());
         policy.system_resolvers = system_resolvers();
+        policy.search_suffixes = searches_of(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());
         Ok(policy)
     }
 }
@@ -244,4 +245,21 @@ pub(super) fn resolvers_of(text: &str) -> Vec<IpAddr> {
         true => vec![IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)],
         false => found,
     }
+}
+
+/// The suffixes of the last `search` or `domain`.
+pub(super) fn searches_of(text: &str) -> Vec<String> {
+    let suffixes = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        matches!(words.next(), Some("search" | "domain")).then(|| {
+            words
+                .map(|suffix| suffix.trim_end_matches('.').to_ascii_lowercase())
+                .filter(|suffix| !suffix.is_empty())
+                .collect()
+        })
+    };
+    text.lines()
+        .filter_map(suffixes)
+        .next_back()
+        .unwrap_or_default()
 }

@@ -62,6 +62,9 @@ impl NamePattern {
     ///
     /// Why it is not a name, and what would be.
     pub fn parse(text: &str) -> Result<NamePattern, String> {
+        if text.len() > 4 * MAX_NAME {
+            return Err("is too long for a name".to_owned());
+        }
         let (kind, name) = if let Some(name) = text.strip_prefix('=') {
             (NameKind::Exact, name)
         } else if let Some(name) = text.strip_prefix("*.") {

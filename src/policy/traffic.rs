@@ -76,6 +76,91 @@ pub fn read(
     reader.corrections(each)
 }
 
+/// Queries of a process for a name.
+#[derive(Debug)]
+pub struct Queries {
+    pub process: Rc<Process>,
+    pub server: IpAddr,
+    pub name: String,
+    pub lookups: i64,
+}
+
+/// Hands over the queries of a history to servers at port 53, from the totals of whole days and
+/// from single lookups.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn read_queries(
+    db: &Connection,
+    reading: Reading,
+    each: &mut dyn FnMut(&Queries),
+) -> Result<()> {
+    let mut reader = Reader::new(db, reading)?;
+    // A query is a flow, too, so totals of connections have its process.
+    let sql = format!("SELECT {COLUMNS} FROM egress_total WHERE process_id = ?1 LIMIT 1");
+    let mut process = db.prepare(&sql)?;
+    for part in parts(db, reading)? {
+        let (from, count) = match part.from {
+            "egress_total" => ("lookups_total", "lookups"),
+            "egress_daily" => ("lookups_daily", "lookups"),
+            _ => ("lookups", "1"),
+        };
+        let sql = format!(
+            "SELECT process_id, server_ip, qname, {count} FROM {from}
+             WHERE server_port = 53 AND qname IS NOT NULL AND process_id IS NOT NULL
+               AND status IN ('answered', 'unanswered', 'unsent') AND {}",
+            part.condition
+        );
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let server = row.get_ref(1)?.as_str_or_null()?;
+            let Some(server) = server.and_then(|ip| ip.parse().ok()) else {
+                continue;
+            };
+            let mut found = process.query([row.get::<_, i64>(0)?])?;
+            let Some(of) = found.next()? else {
+                continue;
+            };
+            each(&Queries {
+                process: reader.process(of)?,
+                server,
+                name: row.get(2)?,
+                lookups: row.get(3)?,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Hands over single connections whose name came from another process' lookup and had outlived
+/// its answer: more milliseconds old than the answer's records were to live.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn read_expired(
+    db: &Connection,
+    reading: Reading,
+    each: &mut dyn FnMut(&Traffic),
+) -> Result<()> {
+    let mut reader = Reader::new(db, reading)?;
+    let span = within(reading, "ts", "ts", false);
+    // the records of answers that retention has removed are unknown: their names count as expired
+    let sql = format!(
+        "SELECT {COLUMNS}, 1, ts FROM egress
+         WHERE host_age_ms > 0 AND host_source <> 'process' AND direction <> 'in' AND {span}
+           AND host_age_ms > 1000 * coalesce((SELECT min(ttl) FROM dns WHERE dns.id = lookup_id), 0)"
+    );
+    let mut statement = db.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        each(&reader.traffic(row)?);
+    }
+    Ok(())
+}
+
 /// A view with its count and time, and which of its rows.
 struct Part {
     from: &'static str,
@@ -174,15 +259,18 @@ impl<'a> Reader<'a> {
         let mut statement = db.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let traffic = Traffic {
-                process: self.process(row)?,
-                to: self.destination(row)?,
-                connections: row.get(NEXT)?,
-                ts: row.get(NEXT + 1)?,
-            };
-            each(&traffic)?;
+            each(&self.traffic(row)?)?;
         }
         Ok(())
+    }
+
+    fn traffic(&mut self, row: &Row) -> Result<Traffic> {
+        Ok(Traffic {
+            process: self.process(row)?,
+            to: self.destination(row)?,
+            connections: row.get(NEXT)?,
+            ts: row.get(NEXT + 1)?,
+        })
     }
 
     /// Counts anew the connections about which totals do not say enough.

@@ -132,12 +132,14 @@ impl Reader {
 
 /// The nearest of a few words, or all of them.
 pub fn help(word: &str, words: &[&str]) -> String {
-    let lower = word.to_lowercase();
-    let distance = |known: &&&str| strsim::damerau_levenshtein(&lower, known);
-    let nearest = words.iter().min_by_key(distance);
-    // that a long word is far from all is plain without looking at it
-    match nearest.filter(|near| word.len() < 64 && distance(near) <= 1 + near.len() / 4) {
-        Some(near) => format!("did you mean {near}?"),
-        None => format!("it is one of {}", words.join(", ")),
+    // a long word is none of them, and comparing it would take long
+    if word.len() < 64 {
+        let lower = word.to_lowercase();
+        let distance = |known: &&&str| strsim::damerau_levenshtein(&lower, known);
+        let nearest = words.iter().min_by_key(distance);
+        if let Some(near) = nearest.filter(|near| distance(near) <= 1 + near.len() / 4) {
+            return format!("did you mean {near}?");
+        }
     }
+    format!("it is one of {}", words.join(", "))
 }

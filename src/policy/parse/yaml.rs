@@ -4,8 +4,9 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::DuplicateKeyPolicy;
-use serde_saphyr::{Location, Options, Spanned};
+use serde_saphyr::{Error, Location, Options, Spanned};
 
 use super::super::problem::{Position, Problem};
 
@@ -33,18 +34,34 @@ pub fn parse(text: &str) -> Result<Item, Problem> {
         Ok(root) => Ok(item(root, text)),
         Err(error) => {
             let at = error.location().map(position).unwrap_or(START);
-            let error = error.without_snippet().to_string();
-            // the position is reported apart
-            let text = error.split(" at line ").next().unwrap_or(&error);
-            Err(Problem {
-                at,
-                text: format!(
-                    "this is not valid YAML: {}",
-                    text.trim_end_matches([',', ' '])
-                ),
-            })
+            let text = reason(error.without_snippet());
+            Err(Problem { at, text })
         }
     }
+}
+
+fn reason(error: &Error) -> String {
+    if let Error::Budget {
+        breach: BudgetBreach::Documents { .. },
+        ..
+    } = error
+    {
+        return "a policy is one document, without a line '---' within it".to_owned();
+    }
+    if matches!(error, Error::RecursiveReferencesRequireWeakTypes { .. }) {
+        return "an alias is within what it stands for".to_owned();
+    }
+    let text = error.to_string();
+    // limits of aliases are also reported from within what the alias stands for, as other errors
+    if text.starts_with("budget breached") || text.starts_with("alias ") {
+        return "this is deeper, or more by its aliases, than a policy can be".to_owned();
+    }
+    // the position is reported apart
+    let text = text.split(" at line ").next().unwrap_or_default();
+    format!(
+        "this is not valid YAML: {}",
+        text.trim_end_matches([',', ' '])
+    )
 }
 
 const START: Position = Position { line: 1, column: 1 };

@@ -150,3 +150,63 @@ fn facts_of_the_history_are_those_that_the_kernel_would_know() {
         0
     );
 }
+
+#[test]
+fn names_that_may_be_stale_are_counted_under_stale_block() {
+    let history = History::recording();
+    let records = [("example.com", "A", "192.0.2.80", 60)];
+    let lookup = history.look_up(CURL, ("example.com", "A"), Some("NOERROR"), &records, 500);
+    for (source, age_ms) in [("netns", 59_000), ("netns", 61_000), ("process", 99_000)] {
+        let id = history.connect(CURL, Some("example.com"), "192.0.2.80", "connected", 5);
+        history.rest_on(id, source, Some((lookup, age_ms)), &[], 0);
+    }
+    let stale = |more: &str| {
+        let rule = "rules: [{ to: [example.com], action: allow }]";
+        let text = format!("version: 1\ndefault: block\n{more}\n{rule}\n");
+        let policy = super::super::Policy::parse(&text).unwrap();
+        let found = replay(&history.0, &policy, (None, None), NOW).unwrap();
+        assert_eq!(found.stopped, 0);
+        found.stale
+    };
+    assert_eq!(stale("stale: block"), Some(1));
+    assert_eq!(stale(""), None);
+}
+
+#[test]
+fn lookups_that_lookups_block_would_refuse_are_counted() {
+    let history = History::recording();
+    let root = By {
+        uid: 0,
+        user: Some("root"),
+        ..CURL
+    };
+    for (by, name) in [
+        (CURL, "api.example.com"),
+        (CURL, "api.example.com.corp.example"),
+        (CURL, "other.example"),
+        (root, "other.example"),
+    ] {
+        history.look_up(by, (name, "A"), Some("NXDOMAIN"), &[], 50);
+        // the query itself is a flow to the resolver
+        history.connect_to(by, None, ("192.0.2.53", 53), "sent", 50);
+    }
+    // the fixture gives each of them a process of its own
+    set(
+        &history,
+        "UPDATE connection_group SET process_id = process_id - 1",
+    );
+    let text = "version: 1\ndefault: block\nlookups: block\nresolvers: [192.0.2.53]\nrules:\n  - { to: [api.example.com], action: allow }\n  - { who: { user: root }, action: allow }\n";
+    let mut policy = super::super::Policy::parse(text).unwrap();
+    policy.search_suffixes = vec!["corp.example".to_owned()];
+    let found = replay(&history.0, &policy, (None, None), NOW).unwrap();
+    let lookups = found.lookups.unwrap();
+    assert_eq!((lookups.lookups, lookups.refused), (4, 1));
+    assert_eq!(lookups.names, [("other.example".to_owned(), 1)]);
+    let since = (Some(NOW - HOUR), None);
+    let found = replay(&history.0, &policy, since, NOW).unwrap();
+    assert_eq!(found.lookups.unwrap().refused, 1);
+}
+
+fn set(history: &History, sql: &str) {
+    history.0.execute(sql, []).unwrap();
+}
