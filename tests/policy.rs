@@ -1,5 +1,5 @@
 //! Policies: what they refuse, and that observing says the same. Each test has rules about
-//! addresses of its own, so that they may run at once and disturb nobody.
+//! addresses of its own, so that they may run at once and disturb no others.
 
 mod support;
 
@@ -32,7 +32,7 @@ fn start(db: &Path, policy: &Path, more: &[&str]) -> Recorder {
     Recorder::start(db, &[&["--policy", policy], more].concat())
 }
 
-const NOBODY: u32 = 65_534;
+const DAEMON: u32 = 1;
 
 #[test]
 fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
@@ -44,7 +44,7 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
         "allow",
         &[
             "{ name: port, to: [10.77.1.16/28], ports: [81], action: block }",
-            "{ name: user, who: { user: nobody }, to: [10.77.1.32], action: block }",
+            "{ name: user, who: { user: daemon }, to: [10.77.1.32], action: block }",
             "{ name: all, to: [10.77.1.48/28], action: block }",
             "{ name: watched, to: [10.77.1.64], action: block, mode: observe }",
         ],
@@ -74,15 +74,15 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
     ] {
         assert_eq!(say(&net, way, ip, port), errno, "{way} {ip} {port}");
     }
-    let nobody = net
+    let daemon = net
         .command("setpriv")
-        .args(["--reuid", &NOBODY.to_string(), "--clear-groups"])
+        .args(["--reuid", &DAEMON.to_string(), "--clear-groups"])
         .arg(dial())
         .args(["tcp", "10.77.1.32", "9"])
         .output()
         .unwrap();
-    let passed = passed_to(NOBODY, &net, "10.77.1.32");
-    for said in [text(&nobody.stderr), passed] {
+    let passed = passed_to(DAEMON, &net, "10.77.1.32");
+    for said in [text(&daemon.stderr), passed] {
         assert!(said.contains("not permitted"), "{said}");
     }
     for way in [
@@ -225,7 +225,7 @@ fn random_rule(numbers: &mut Numbers, number: usize, dir: &str, cgroup: &str) ->
     if numbers.below(3) == 0 {
         who.push(format!(
             "user: \"{}\"",
-            numbers.one_of(&["root", "nobody", "!nobody", "1"])
+            numbers.one_of(&["root", "daemon", "!daemon", "2"])
         ));
     }
     if numbers.below(4) == 0 {
@@ -308,7 +308,7 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
         }
         for _ in 0..16 {
             let exe = numbers.one_of(&["a", "b/c", "b/d/e"]);
-            let uid = [0, 1, NOBODY][numbers.below(3)];
+            let uid = [0, DAEMON, 2][numbers.below(3)];
             let in_cgroup = numbers.below(2) == 0;
             let ip = format!("10.77.1.{}", 200 + numbers.below(5));
             let port = 7001 + numbers.below(4) as u16;
@@ -335,8 +335,8 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
                 exe_is_trusted: exe != "b/d/e",
                 uid: Some(uid),
                 user: Some(
-                    ["root", "daemon", "nobody"]
-                        [[0, 1, NOBODY].iter().position(|u| *u == uid).unwrap()]
+                    ["root", "daemon", "bin"]
+                        [[0, DAEMON, 2].iter().position(|u| *u == uid).unwrap()]
                     .into(),
                 ),
                 cgroup: Some(if in_cgroup { format!("/{name}") } else { own }),

@@ -251,22 +251,29 @@ impl Object {
             .map(|(class, subject)| (*class, tables.class_set(subject)))
             .collect();
         self.write_sets(generation, tables.masks())?;
+        // without room a cgroup stays unknown, which must not end the recording
+        let mut lost = None;
         for (class, set) in unwritten {
             let key = types::policy_class_key { generation, class };
-            put(
-                &self.skel.maps.policy_classes,
-                plain_bytes(&key),
-                &set.to_ne_bytes(),
-            )?;
+            let classes = &self.skel.maps.policy_classes;
+            lost = put(classes, plain_bytes(&key), &set.to_ne_bytes())
+                .err()
+                .or(lost);
         }
         for (id, entry) in classes.take_changed() {
-            put(
-                &self.skel.maps.policy_cgroups,
-                &id.to_ne_bytes(),
-                plain_bytes(&entry),
-            )?;
+            let cgroups = &self.skel.maps.policy_cgroups;
+            lost = put(cgroups, &id.to_ne_bytes(), plain_bytes(&entry))
+                .err()
+                .or(lost);
+        }
+        if let Some(e) = lost {
+            log::warn!("some cgroups are unknown to the policy: {e:#}");
         }
         Ok(())
+    }
+
+    pub fn forget_cgroup(&self, id: u64) {
+        let _ = self.skel.maps.policy_cgroups.delete(&id.to_ne_bytes());
     }
 
     fn write_sets(&mut self, generation: u32, masks: &[Mask]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What of a policy can't be carried out yet: refused, never ignored.
+//! What of a policy can't be enforced yet: refused, never ignored.
 
 use anyhow::{Result, bail};
 
@@ -20,14 +20,14 @@ pub fn check(policy: &Policy) -> Result<()> {
         })
         .collect();
     if policy.sni != Sni::Off {
-        refused.push("sni is not carried out yet".into());
+        refused.push("sni is not enforced yet".into());
     }
     if policy.established != Established::Keep {
-        refused.push("established: only 'keep' is carried out yet".into());
+        refused.push("established: only 'keep' is enforced yet".into());
     }
     if harms(policy.default) {
         refused.push(format!(
-            "default: {} is not carried out yet: use block",
+            "default: {} is not enforced yet: use block",
             policy.default.as_str()
         ));
     }
@@ -41,7 +41,7 @@ pub fn check(policy: &Policy) -> Result<()> {
     if refused.is_empty() {
         return Ok(());
     }
-    bail!("can't be carried out:\n  {}", refused.join("\n  "));
+    bail!("can't be enforced:\n  {}", refused.join("\n  "));
 }
 
 fn harms(action: Action) -> bool {
@@ -56,7 +56,7 @@ fn refusal(rule: &Rule) -> Option<&'static str> {
         return Some("process can't be decided in the kernel yet: use exe");
     }
     if harms(rule.action) {
-        return Some("suspend, kill and dump are not carried out yet: use block");
+        return Some("suspend, kill and dump are not enforced yet: use block");
     }
     None
 }
