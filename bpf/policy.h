@@ -89,7 +89,7 @@ struct policy_settings {
 	__u8 default_action; /* enum egrets_action */
 	__u8 pad[3];
 	__u8 actions[POLICY_RULES];
-	__u8 observed[POLICY_RULES]; /* 1: never carried out */
+	__u8 observed[POLICY_RULES]; /* 1: never enforced */
 };
 
 struct policy_user_key {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * Where verdicts are carried out: TCP when it connects, everything else packet by packet. Both
+ * Where verdicts are enforced: TCP when it connects, everything else packet by packet. Both
  * run after the recorder's program of the same hook, whose entries they find.
  */
 #ifndef EGRETS_POLICY_EGRESS_H
@@ -61,7 +61,7 @@ static __always_inline void actor_of(struct policy_actor *a, const struct sock *
 	if (subflow || any_context || a->kernel) {
 		const struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
-		if (s && s->owner.tgid && (subflow || any_context))
+		if (s && s->owner.tgid)
 			owner_actor(a, &s->owner);
 	}
 	if (!subflow && is_kernel_socket(sk)) {
@@ -198,6 +198,9 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s, const 
 	}
 	bool report = !known || known->verdict != now.verdict || known->tgid != a->tgid;
 
+	/* any host can make the kernel answer it: that is no flow, and has no row */
+	if (a->kernel)
+		return now.verdict;
 	bpf_map_update_elem(&policy_flows, key, &now, BPF_ANY);
 	if (report) {
 		struct egrets_flow_key flow = *key;

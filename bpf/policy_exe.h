@@ -136,7 +136,7 @@ static __always_inline void hash_exe(struct policy_path *p, __u32 slot, struct t
 		combine_components(p);
 }
 
-/* Notes the program of a process, on exec; or of one that runs already. */
+/* Records the program of a process, on exec; or of one that runs already. */
 static __always_inline void policy_exec(struct task_struct *task, __u32 slot)
 {
 	struct policy_path *p = bpf_map_lookup_elem(&policy_paths, &slot);
@@ -146,7 +146,7 @@ static __always_inline void policy_exec(struct task_struct *task, __u32 slot)
 	__u64 exec_id = BPF_CORE_READ(task, group_leader, self_exec_id);
 
 	if (!p || (known && known->start_ns == start_ns && known->exec_id == exec_id))
-		return; /* another copy has noted it */
+		return; /* another copy has recorded it */
 	__builtin_memset(&p->process, 0, sizeof(p->process));
 	p->count = 0;
 	p->process.start_ns = start_ns;

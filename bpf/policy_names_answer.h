@@ -146,7 +146,9 @@ static __always_inline bool find_query(struct names_scratch *s, __u64 socket, __
 	key.id = message_u16(s, 0);
 	const struct policy_query *query = bpf_map_lookup_elem(&policy_queries, &key);
 
-	if (!query || query->is_void || query->ifindex != ifindex)
+	if (!query || query->is_void)
+		return false;
+	if (query->ifindex != ifindex && query->other_ifindex != ifindex)
 		return false;
 	if (bpf_ktime_get_boot_ns() - query->asked_ns > ANSWER_NS)
 		return false;

@@ -117,6 +117,10 @@ __noinline __u32 keep_query(__u64 id, __u64 socket)
 			s->query.is_void = 1;
 		if (waits && before->is_void)
 			s->query.is_void = 1;
+		if (waits)
+			s->query.other_ifindex = before->ifindex != s->query.ifindex
+							 ? before->ifindex
+							 : before->other_ifindex;
 		s->query.any_type = waits && (before->any_type || before->type != s->query.type);
 	} else {
 		s->key = (struct policy_order_value){};

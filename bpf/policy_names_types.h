@@ -63,12 +63,13 @@ struct policy_query {
 	__u64 asked_ns;
 	__u64 name;
 	struct policy_asker asker;
-	__u32 ifindex; /* by which it left */
+	__u32 ifindex;	     /* by which it left, */
+	__u32 other_ifindex; /* and by which it left before, to another resolver */
 	__u16 type;
 	__u16 class;
 	__u8 is_void;  /* another name was asked with the same id */
 	__u8 any_type; /* another type of the same name was */
-	__u8 pad[6];
+	__u8 pad[2];
 	__u8 question[POLICY_QUESTION]; /* the name as it was sent, in lower case */
 };
 

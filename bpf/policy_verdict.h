@@ -17,7 +17,7 @@
 #include "ring.h"
 
 #define VERDICT_ENFORCED 1
-/* A rule or enum egrets_rule, an action, and whether it is carried out. */
+/* A rule or enum egrets_rule, an action, and whether it is enforced. */
 #define VERDICT(rule, action, enforced) ((__u32)(rule) << 16 | (__u32)(action) << 8 | (enforced))
 #define NO_VERDICT VERDICT(EGRETS_RULE_DEFAULT, EGRETS_ALLOW, 0)
 

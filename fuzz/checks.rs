@@ -94,6 +94,7 @@ impl Scenario {
             no_args: false,
             dns_ports: vec![53],
             cgroup_root: "/nonexistent".into(),
+            reports_cgroups: false,
             files: None,
         });
         let printer = |format| Printer::new(format, Box::new(io::sink()), 0, model::Run::new(0));

@@ -12,7 +12,7 @@ CREATE TABLE policy (
     digest       TEXT    NOT NULL,
     file         TEXT    NOT NULL,
     rules        INTEGER NOT NULL,              -- how many
-    enforced     INTEGER NOT NULL               -- 1: carried out; 0: observed
+    enforced     INTEGER NOT NULL               -- 1: enforced; 0: observed
 ) STRICT;
 
 -- One row per run of `egrets record`.

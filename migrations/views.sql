@@ -404,6 +404,6 @@ SELECT
     digest,                                                        -- as the column policy of egress
     file,                                                          -- its path
     rules,                                                         -- how many it has
-    enforced,                                                      -- 1: carried out; 0: observed
+    enforced,                                                      -- 1: enforced; 0: observed
     recording_id                                                   -- id in recordings
 FROM policy;

@@ -1,5 +1,5 @@
 //! Policies: what they refuse, and that observing says the same. Each test has rules about
-//! addresses of its own, so that they may run at once and disturb nobody.
+//! addresses of its own, so that they may run at once and disturb no others.
 
 mod support;
 
@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use support::say::{passed_to, say};
 use support::*;
 
 /// A policy file of root's.
@@ -26,30 +27,12 @@ rules:
     path
 }
 
-/// The text of speak.py in `net`: an errno, or 0.
-fn speak(net: &Net, user: Option<u32>, words: &[&str]) -> String {
-    let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/speak.py");
-    let mut command = net.command("setpriv");
-    if let Some(user) = user {
-        command.args(["--reuid", &user.to_string(), "--clear-groups"]);
-    }
-    let output = command
-        .arg("/usr/bin/python3")
-        .arg(tool)
-        .args(words)
-        .output()
-        .unwrap();
-    let said = text(&output.stdout).trim().to_owned();
-    assert!(!said.is_empty(), "{words:?}: {}", text(&output.stderr));
-    said
-}
-
 fn start(db: &Path, policy: &Path, more: &[&str]) -> Recorder {
     let policy = policy.to_str().unwrap();
     Recorder::start(db, &[&["--policy", policy], more].concat())
 }
 
-const NOBODY: u32 = 65_534;
+const DAEMON: u32 = 1;
 
 #[test]
 fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
@@ -61,44 +44,47 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
         "allow",
         &[
             "{ name: port, to: [10.77.1.16/28], ports: [81], action: block }",
-            "{ name: user, who: { user: nobody }, to: [10.77.1.32], action: block }",
+            "{ name: user, who: { user: daemon }, to: [10.77.1.32], action: block }",
             "{ name: all, to: [10.77.1.48/28], action: block }",
             "{ name: watched, to: [10.77.1.64], action: block, mode: observe }",
         ],
     );
     let recorder = start(&db, &rules, &["--enforce"]);
+    const EPERM: i32 = libc::EPERM;
     for (way, ip, port, errno) in [
-        ("tcp", "10.77.1.17", "81", "EPERM"),
-        ("tcp", "::ffff:10.77.1.17", "81", "EPERM"),
-        ("tcp", "10.77.1.17", "82", "0"),
-        ("tcp", "10.77.1.33", "81", "0"),
-        ("tcp", "10.77.1.32", "81", "0"),
-        ("tcp", "10.77.1.49", "9", "EPERM"),
-        ("fastopen", "10.77.1.49", "9", "EPERM"),
-        ("udp", "10.77.1.50", "9", "EPERM"),
-        ("udp", "::ffff:10.77.1.50", "9", "EPERM"),
-        ("udp", "10.77.1.17", "81", "EPERM"),
-        ("udp", "10.77.1.17", "82", "0"),
-        ("udp_connected", "10.77.1.51", "9", "EPERM"),
-        ("udp_more", "10.77.1.52", "9", "EPERM"),
-        ("again", "10.77.1.53", "9", "EPERM"),
-        ("raw", "10.77.1.54", "9", "EPERM"),
-        ("header", "10.77.1.55", "9", "EPERM"),
-        ("ping", "10.77.1.56", "9", "EPERM"),
-        ("tcp", "10.77.1.64", "9", "0"),
-        ("udp", "10.77.1.65", "9", "0"),
+        ("tcp", "10.77.1.17", 81, EPERM),
+        ("tcp", "::ffff:10.77.1.17", 81, EPERM),
+        ("tcp", "10.77.1.17", 82, 0),
+        ("tcp", "10.77.1.33", 81, 0),
+        ("tcp", "10.77.1.32", 81, 0),
+        ("tcp", "10.77.1.49", 9, EPERM),
+        ("fastopen", "10.77.1.49", 9, EPERM),
+        ("udp", "10.77.1.50", 9, EPERM),
+        ("udp", "::ffff:10.77.1.50", 9, EPERM),
+        ("udp", "10.77.1.17", 81, EPERM),
+        ("udp", "10.77.1.17", 82, 0),
+        ("connected", "10.77.1.51", 9, EPERM),
+        ("corked", "10.77.1.52", 9, EPERM),
+        ("reconnected", "10.77.1.53", 9, EPERM),
+        ("raw", "10.77.1.54", 9, EPERM),
+        ("header", "10.77.1.55", 9, EPERM),
+        ("ping", "10.77.1.56", 9, EPERM),
+        ("tcp", "10.77.1.64", 9, 0),
+        ("udp", "10.77.1.65", 9, 0),
     ] {
-        assert_eq!(
-            speak(&net, None, &[way, ip, port, FAR4]),
-            errno,
-            "{way} {ip} {port}"
-        );
+        assert_eq!(say(&net, way, ip, port), errno, "{way} {ip} {port}");
     }
-    assert_eq!(
-        speak(&net, Some(NOBODY), &["tcp", "10.77.1.32", "9"]),
-        "EPERM"
-    );
-    assert_eq!(speak(&net, None, &["passed", "10.77.1.32", "9"]), "EPERM");
+    let daemon = net
+        .command("setpriv")
+        .args(["--reuid", &DAEMON.to_string(), "--clear-groups"])
+        .arg(dial())
+        .args(["tcp", "10.77.1.32", "9"])
+        .output()
+        .unwrap();
+    let passed = passed_to(DAEMON, &net, "10.77.1.32");
+    for said in [text(&daemon.stderr), passed] {
+        assert!(said.contains("not permitted"), "{said}");
+    }
     for way in [
         "udp-sendmmsg",
         "udp-gso",
@@ -239,7 +225,7 @@ fn random_rule(numbers: &mut Numbers, number: usize, dir: &str, cgroup: &str) ->
     if numbers.below(3) == 0 {
         who.push(format!(
             "user: \"{}\"",
-            numbers.one_of(&["root", "nobody", "!nobody", "1"])
+            numbers.one_of(&["root", "daemon", "!daemon", "2"])
         ));
     }
     if numbers.below(4) == 0 {
@@ -322,7 +308,7 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
         }
         for _ in 0..16 {
             let exe = numbers.one_of(&["a", "b/c", "b/d/e"]);
-            let uid = [0, 1, NOBODY][numbers.below(3)];
+            let uid = [0, DAEMON, 2][numbers.below(3)];
             let in_cgroup = numbers.below(2) == 0;
             let ip = format!("10.77.1.{}", 200 + numbers.below(5));
             let port = 7001 + numbers.below(4) as u16;
@@ -349,8 +335,8 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
                 exe_is_trusted: exe != "b/d/e",
                 uid: Some(uid),
                 user: Some(
-                    ["root", "daemon", "nobody"]
-                        [[0, 1, NOBODY].iter().position(|u| *u == uid).unwrap()]
+                    ["root", "daemon", "bin"]
+                        [[0, DAEMON, 2].iter().position(|u| *u == uid).unwrap()]
                     .into(),
                 ),
                 cgroup: Some(if in_cgroup { format!("/{name}") } else { own }),

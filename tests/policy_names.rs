@@ -470,8 +470,8 @@ fn name_that_a_rule_refuses_counts_for_who_asked_it() {
             cgroup.display(),
             dial().display()
         );
-        let output = net.command("sh").args(["-c", &script]).output().unwrap();
-        text(&output.stderr)
+        let output = net.near(|| Command::new("sh").args(["-c", &script]).output());
+        text(&output.unwrap().stderr)
     };
     net.near(|| {
         ask(&client(), 1, &name("x.listed.test"));

@@ -343,7 +343,7 @@ pub const EGRESS: &[ColumnDef] = &[
     .updated()
     .doc(
         "what the policy says: `allow`, `alert`, `block`, `suspend`, `kill`, `dump`. With \
-         `outcome` `denied` it was carried out; otherwise `block` and those after it were only \
+         `outcome` `denied` it was enforced; otherwise `block` and those after it were only \
          observed. Of a flow, the last one",
     )
     .null("recorded without a policy; an answer to a peer that sent first; open before the policy"),

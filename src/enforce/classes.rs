@@ -1,11 +1,16 @@
 //! Cgroups and their classes: what the rules can tell apart of containers, units and paths.
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::rc::Rc;
 
 use super::types::{policy_cgroup, policy_cgroup_flag as flag};
 use crate::model::{CgroupUpdate, ContainerUpdate, Details};
 use crate::policy::{self, Subject};
+
+/// Smallest [`Classes::prune_at`].
+const MIN_PRUNE: usize = 16_384;
 
 /// Id of the hierarchy's root.
 const ROOT: u64 = 1;
@@ -26,7 +31,11 @@ struct Class {
 
 /// Class 0 is of cgroups that are not classified yet.
 pub struct Classes {
-    classes: Vec<Class>,
+    /// By number, from 1; None is free.
+    classes: Vec<Option<Class>>,
+    free: Vec<u32>,
+    /// Number of cgroups at which those that no longer exist are removed.
+    prune_at: usize,
     numbers: HashMap<Facts, u32>,
     details: HashMap<Rc<str>, (String, Details)>,
     by_container: HashMap<Rc<str>, Vec<u64>>,
@@ -39,6 +48,8 @@ impl Classes {
     pub fn new() -> Classes {
         let mut classes = Classes {
             classes: Vec::new(),
+            free: Vec::new(),
+            prune_at: MIN_PRUNE,
             numbers: HashMap::new(),
             details: HashMap::new(),
             by_container: HashMap::new(),
@@ -69,23 +80,71 @@ impl Classes {
             unit: cgroup.unit.clone(),
             path: Rc::clone(&cgroup.path),
         };
-        let next = self.classes.len() as u32 + 1;
-        let class = *self.numbers.entry(facts.clone()).or_insert(next);
-        if class == next {
-            self.classes.push(Class {
+        let class = match self.numbers.get(&facts) {
+            Some(class) => *class,
+            None => self.new_class(facts),
+        };
+        self.cgroups.insert(cgroup.id, class);
+        self.changed.insert(cgroup.id);
+    }
+
+    fn new_class(&mut self, facts: Facts) -> u32 {
+        let class = self.free.pop().unwrap_or_else(|| {
+            self.classes.push(None);
+            self.classes.len() as u32
+        });
+        self.numbers.insert(facts.clone(), class);
+        if let Some(place) = self.classes.get_mut(class as usize - 1) {
+            *place = Some(Class {
                 facts,
                 written: false,
             });
         }
-        self.cgroups.insert(cgroup.id, class);
-        self.changed.insert(cgroup.id);
+        class
+    }
+
+    /// Removes the cgroups that no longer exist below the hierarchy's root, once there are many.
+    /// The kernel's entries of those that are returned have no use.
+    pub fn prune(&mut self, root: &Path) -> Vec<u64> {
+        if self.cgroups.len() < self.prune_at {
+            return Vec::new();
+        }
+        let (classes, mut gone) = (&self.classes, Vec::new());
+        self.cgroups.retain(|id, class| {
+            let class = classes.get(*class as usize - 1).and_then(Option::as_ref);
+            let path = class.map(|class| root.join(class.facts.path.trim_start_matches('/')));
+            let exists = path
+                .is_some_and(|path| std::fs::metadata(path).is_ok_and(|found| found.ino() == *id));
+            if !exists {
+                gone.push(*id);
+            }
+            exists
+        });
+        let used: HashSet<u32> = self.cgroups.values().copied().collect();
+        for (class, place) in (1..).zip(&mut self.classes) {
+            if !used.contains(&class)
+                && let Some(freed) = place.take()
+            {
+                self.numbers.remove(&freed.facts);
+                self.free.push(class);
+            }
+        }
+        let cgroups = &self.cgroups;
+        self.by_container.retain(|_, ids| {
+            ids.retain(|id| cgroups.contains_key(id));
+            !ids.is_empty()
+        });
+        let by_container = &self.by_container;
+        self.details.retain(|key, _| by_container.contains_key(key));
+        self.prune_at = MIN_PRUNE.max(2 * self.cgroups.len());
+        gone
     }
 
     pub fn describe(&mut self, update: &ContainerUpdate) {
         let key = update.container.key();
         let its = (update.container.id.clone(), update.details.clone());
         self.details.insert(Rc::clone(&key), its);
-        for class in &mut self.classes {
+        for class in self.classes.iter_mut().flatten() {
             if class.facts.container.as_ref() == Some(&key) {
                 class.written = false;
             }
@@ -102,19 +161,21 @@ impl Classes {
 
     /// The next generation has none of the classes.
     pub fn forget_written(&mut self) {
-        for class in &mut self.classes {
+        for class in self.classes.iter_mut().flatten() {
             class.written = false;
         }
     }
 
     /// Classes that the kernel does not have in this generation, each as a process in it.
     pub fn take_unwritten(&mut self) -> Vec<(u32, Subject)> {
-        let mut unwritten = Vec::new();
-        for index in 0..self.classes.len() {
-            if !std::mem::replace(&mut self.classes[index].written, true) {
-                let subject = self.subject(&self.classes[index].facts);
-                unwritten.push((index as u32 + 1, subject));
-            }
+        let all = (1..).zip(&self.classes);
+        let unwritten = all.filter_map(|(number, class)| {
+            let class = class.as_ref().filter(|class| !class.written)?;
+            Some((number, self.subject(&class.facts)))
+        });
+        let unwritten = unwritten.collect();
+        for class in self.classes.iter_mut().flatten() {
+            class.written = true;
         }
         unwritten
     }
@@ -124,7 +185,7 @@ impl Classes {
         let changed = std::mem::take(&mut self.changed);
         let entry = |id: u64| {
             let class = *self.cgroups.get(&id)?;
-            let facts = &self.classes.get(class as usize - 1)?.facts;
+            let facts = &self.classes.get(class as usize - 1)?.as_ref()?.facts;
             let known = self.container(facts);
             let flags = match known {
                 policy::Container::None => flag::POLICY_OUTSIDE.0,

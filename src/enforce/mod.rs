@@ -23,7 +23,7 @@ use crate::model::{PolicyChange, Record};
 use crate::policy::{LoadError, Owner, Policy};
 use classes::Classes;
 use compile::Tables;
-use object::Object;
+use object::{Keys, Object};
 
 /// The C types of bpf/policy.h.
 use object::types;
@@ -37,13 +37,13 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How far a policy goes in this run.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope {
-    /// It is carried out; otherwise observed.
+    /// It is enforced; otherwise observed.
     pub enforce: bool,
     /// It is about the command that is recorded, and no other process.
     pub only_tree: bool,
 }
 
-/// A policy that was read and can be carried out.
+/// A policy that was read and can be enforced.
 pub struct PolicyFile {
     path: PathBuf,
     policy: Policy,
@@ -53,7 +53,7 @@ impl PolicyFile {
     /// Reads a policy of root's.
     ///
     /// # Errors
-    /// All that is wrong with the file, and rules that can't be carried out.
+    /// All that is wrong with the file, and rules that can't be enforced.
     pub fn read(path: &Path) -> Result<PolicyFile> {
         let policy = Policy::load(path, Owner::Root).map_err(|e| match e {
             LoadError::File(e) => e,
@@ -76,11 +76,15 @@ pub struct Enforcer {
     scope: Scope,
     object: Object,
     classes: Classes,
+    /// Directory of the topmost visible cgroup.
+    cgroup_root: PathBuf,
     tables: Tables,
     /// When it was loaded, until it is active.
     loaded: Option<Instant>,
     /// The generation before, and when it was replaced.
     replaced: Option<(u32, Instant)>,
+    /// When the next rule expires, ns since 1970.
+    next_expiry: Option<i64>,
     reload: Arc<AtomicBool>,
     changes: Vec<PolicyChange>,
 }
@@ -92,8 +96,9 @@ impl Enforcer {
     /// # Errors
     /// The kernel refuses a program, or the policy does not fit.
     pub fn start(file: PolicyFile, scope: Scope, capture: &Capture) -> Result<Enforcer> {
-        let tables = Tables::compile(&file.policy, scope, now_ts())?;
-        let object = Object::load(capture).context("this kernel can't carry out a policy")?;
+        let keys = Keys::random();
+        let tables = Tables::compile(&file.policy, scope, &keys.names(), now_ts())?;
+        let object = Object::load(capture, keys).context("this kernel can't carry out a policy")?;
         let reload = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).context("signal handlers")?;
         Ok(Enforcer {
@@ -101,9 +106,11 @@ impl Enforcer {
             scope,
             object,
             classes: Classes::new(),
+            cgroup_root: capture.cgroup_root(),
             tables,
             loaded: Some(Instant::now()),
             replaced: None,
+            next_expiry: None,
             reload,
             changes: Vec::new(),
         })
@@ -139,7 +146,11 @@ impl Enforcer {
             return Ok(());
         };
         self.object
-            .write_classes(generation, &mut self.classes, &mut self.tables)
+            .write_classes(generation, &mut self.classes, &mut self.tables)?;
+        for cgroup in self.classes.prune(&self.cgroup_root) {
+            self.object.forget_cgroup(cgroup);
+        }
+        Ok(())
     }
 
     /// What is due: the policy becomes active, is read again after SIGHUP, or loses a rule that
@@ -162,6 +173,12 @@ impl Enforcer {
             self.object.forget(generation);
             self.replaced = None;
         }
+        let now = now_ts();
+        if self.next_expiry.is_some_and(|expires| expires <= now) {
+            let names = self.object.keys.names();
+            self.tables = Tables::compile(&self.file.policy, self.scope, &names, now)?;
+            self.activate()?;
+        }
         if self.reload.swap(false, Ordering::Relaxed) {
             self.read_again()?;
         }
@@ -172,7 +189,8 @@ impl Enforcer {
     fn read_again(&mut self) -> Result<()> {
         let path = self.file.path.clone();
         let read = PolicyFile::read(&path).and_then(|file| {
-            let tables = Tables::compile(&file.policy, self.scope, now_ts())?;
+            let names = self.object.keys.names();
+            let tables = Tables::compile(&file.policy, self.scope, &names, now_ts())?;
             Ok((file, tables))
         });
         match read {
@@ -199,6 +217,8 @@ impl Enforcer {
         self.object.activate(generation)?;
         self.replaced = before.map(|before| (before, Instant::now()));
         let policy = &self.file.policy;
+        let expiries = policy.rules.iter().filter_map(|rule| rule.expires);
+        self.next_expiry = expiries.filter(|expires| *expires > now_ts()).min();
         log::info!(
             "policy {}: {} rules, {}",
             self.file.path.display(),

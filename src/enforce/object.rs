@@ -10,7 +10,7 @@ use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut, ProgramMut};
 
 use super::classes::Classes;
-use super::compile::{Mask, Tables};
+use super::compile::{Mask, Name, Tables};
 use super::path_hash::hash_path;
 use crate::capture::{Capture, verifier_log};
 use crate::model::mapped;
@@ -36,11 +36,29 @@ const GENERATION_BITS: u32 = 32;
 pub struct Object {
     skel: skel::PolicySkel<'static>,
     _links: Vec<Link>,
-    /// Secret, of the hashes of paths.
-    key: u64,
-    names: NameHasher,
+    pub keys: Keys,
     /// How many sets of the generation of now the kernel has.
     written_sets: usize,
+}
+
+/// Secrets of the hashes: no process can look for a path or a name with the hash of another.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    paths: u64,
+    names: [u64; 2],
+}
+
+impl Keys {
+    pub fn random() -> Keys {
+        Keys {
+            paths: random(),
+            names: [random(), random()],
+        }
+    }
+
+    pub fn names(&self) -> NameHasher {
+        NameHasher::new(self.names)
+    }
 }
 
 /// The programs of processes first, so that none is started unseen; verdicts last.
@@ -51,6 +69,7 @@ const TRACING: [&str; 5] = [
     "policy_execed_2",
     "policy_exited",
 ];
+/// Answers before queries: what is asked is learnt.
 const CGROUP: [&str; 5] = [
     "policy_answered",
     "policy_asked",
@@ -60,38 +79,18 @@ const CGROUP: [&str; 5] = [
 ];
 const TASKS: &str = "policy_tasks";
 
-/// Programs of name services, whose answers over the loopback device count. As the exec hook sees
-/// them: without symbolic links.
-const STUBS: [&str; 13] = [
-    "/lib/systemd/systemd-resolved",
-    "/usr/lib/systemd/systemd-resolved",
-    "/usr/bin/dockerd",
-    "/usr/sbin/dockerd",
-    "/usr/local/bin/dockerd",
-    "/usr/sbin/dnsmasq",
-    "/usr/bin/dnsmasq",
-    "/usr/sbin/unbound",
-    "/usr/bin/unbound",
-    "/usr/sbin/named",
-    "/usr/sbin/pdns_recursor",
-    "/usr/sbin/kresd",
-    "/usr/bin/stubby",
-];
-
 impl Object {
-    pub fn load(capture: &Capture) -> Result<Object> {
+    pub fn load(capture: &Capture, keys: Keys) -> Result<Object> {
         // As the recorder's: it lives as long as the process does.
         let storage = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = skel::PolicySkelBuilder::default()
             .open(storage)
             .context("the policy's BPF object can't be opened")?;
-        let key = random();
         let of_capture = capture.kernel_settings();
         let rodata = open.maps.rodata_data.as_deref_mut();
         let rodata = rodata.context("the policy's BPF object has no settings")?;
-        rodata.policy_key = key;
-        let name_key = [random(), random()];
-        rodata.name_key = name_key;
+        rodata.policy_key = keys.paths;
+        rodata.name_key = keys.names;
         rodata.host_netns = host_netns();
         rodata.host_mntns = of_capture.host_mntns;
         rodata.self_tgid = of_capture.self_tgid;
@@ -126,8 +125,7 @@ impl Object {
         Ok(Object {
             skel,
             _links: links,
-            key,
-            names: NameHasher::new(name_key),
+            keys,
             written_sets: 0,
         })
     }
@@ -190,7 +188,7 @@ impl Object {
             let key = types::policy_exe_key {
                 generation,
                 kind: program.kind,
-                hash: hash_path(self.key, &program.path),
+                hash: hash_path(self.keys.paths, &program.path),
             };
             let set = program.set.to_ne_bytes();
             put(&maps.policy_exes, plain_bytes(&key), &set)?;
@@ -224,34 +222,19 @@ impl Object {
                 &1_u32.to_ne_bytes(),
             )?;
         }
-        self.fill_names(generation, tables)?;
-        self.written_sets = 0;
-        self.write_sets(generation, tables.masks())
-    }
-
-    fn fill_names(&self, generation: u32, tables: &Tables) -> Result<()> {
-        let maps = &self.skel.maps;
-        let key = |name: &str| types::policy_name_key {
-            generation,
-            hash: self.names.hash(name),
-            ..Default::default()
-        };
-        for name in &tables.names {
-            let sets = types::policy_name {
-                below: name.below,
-                exact: name.exact,
-            };
-            let key = key(&name.name);
-            put(&maps.policy_names, plain_bytes(&key), plain_bytes(&sets))?;
-        }
-        for suffix in &tables.search {
-            put(&maps.policy_search, plain_bytes(&key(suffix)), &[1])?;
+        for suffix in search_suffixes() {
+            let key = name_key(generation, self.keys.names().hash(&suffix));
+            put(&maps.policy_search, plain_bytes(&key), &[1])?;
         }
         for path in STUBS {
-            let path = hash_path(self.key, path).to_ne_bytes();
-            put(&maps.policy_stubs, &path, &[1])?;
+            let hash = hash_path(self.keys.paths, path).to_ne_bytes();
+            put(&maps.policy_stubs, &hash, &[1])?;
         }
-        Ok(())
+        for names in tables.names.chunks(NAMES_AT_ONCE) {
+            put_names(&maps.policy_names, generation, names)?;
+        }
+        self.written_sets = 0;
+        self.write_sets(generation, tables.masks())
     }
 
     /// Writes the classes that the generation does not have, then the cgroups that are new or have
@@ -268,22 +251,29 @@ impl Object {
             .map(|(class, subject)| (*class, tables.class_set(subject)))
             .collect();
         self.write_sets(generation, tables.masks())?;
+        // without room a cgroup stays unknown, which must not end the recording
+        let mut lost = None;
         for (class, set) in unwritten {
             let key = types::policy_class_key { generation, class };
-            put(
-                &self.skel.maps.policy_classes,
-                plain_bytes(&key),
-                &set.to_ne_bytes(),
-            )?;
+            let classes = &self.skel.maps.policy_classes;
+            lost = put(classes, plain_bytes(&key), &set.to_ne_bytes())
+                .err()
+                .or(lost);
         }
         for (id, entry) in classes.take_changed() {
-            put(
-                &self.skel.maps.policy_cgroups,
-                &id.to_ne_bytes(),
-                plain_bytes(&entry),
-            )?;
+            let cgroups = &self.skel.maps.policy_cgroups;
+            lost = put(cgroups, &id.to_ne_bytes(), plain_bytes(&entry))
+                .err()
+                .or(lost);
+        }
+        if let Some(e) = lost {
+            log::warn!("some cgroups are unknown to the policy: {e:#}");
         }
         Ok(())
+    }
+
+    pub fn forget_cgroup(&self, id: u64) {
+        let _ = self.skel.maps.policy_cgroups.delete(&id.to_ne_bytes());
     }
 
     fn write_sets(&mut self, generation: u32, masks: &[Mask]) -> Result<()> {
@@ -309,10 +299,10 @@ impl Object {
             (&maps.policy_users, 0),
             (&maps.policy_exes, 0),
             (&maps.policy_classes, 0),
-            (&maps.policy_cidrs, 4),
-            (&maps.policy_resolvers, 4),
             (&maps.policy_names, 0),
             (&maps.policy_search, 0),
+            (&maps.policy_cidrs, 4),
+            (&maps.policy_resolvers, 4),
         ] {
             let its = |key: &Vec<u8>| key.get(at..at + 4) == Some(&generation.to_ne_bytes()[..]);
             let keys: HashSet<Vec<u8>> = map.keys().filter(its).collect();
@@ -326,6 +316,68 @@ impl Object {
 fn put(map: &MapMut<'_>, key: &[u8], value: &[u8]) -> Result<()> {
     map.update(key, value, MapFlags::ANY)
         .with_context(|| format!("the policy's table {} is full", map.name().display()))
+}
+
+/// Names that are written by one system call.
+const NAMES_AT_ONCE: usize = 4096;
+
+fn put_names(map: &MapMut<'_>, generation: u32, names: &[Name]) -> Result<()> {
+    let (mut keys, mut values) = (Vec::new(), Vec::new());
+    for name in names {
+        keys.extend_from_slice(plain_bytes(&name_key(generation, name.hash)));
+        values.extend_from_slice(plain_bytes(&types::policy_name {
+            below: name.below,
+            exact: name.exact,
+        }));
+    }
+    map.update_batch(
+        &keys,
+        &values,
+        names.len() as u32,
+        MapFlags::ANY,
+        MapFlags::ANY,
+    )
+    .context("the policy has more names than the kernel side has room for")
+}
+
+fn name_key(generation: u32, hash: u64) -> types::policy_name_key {
+    types::policy_name_key {
+        generation,
+        pad: 0,
+        hash,
+    }
+}
+
+/// Resolvers of a host or its containers, whose answers over the loopback device count.
+const STUBS: [&str; 14] = [
+    "/usr/lib/systemd/systemd-resolved",
+    "/usr/bin/dockerd",
+    "/usr/sbin/dockerd",
+    "/usr/sbin/dnsmasq",
+    "/usr/bin/dnsmasq",
+    "/usr/sbin/unbound",
+    "/usr/bin/unbound",
+    "/usr/sbin/named",
+    "/usr/bin/named",
+    "/usr/sbin/kresd",
+    "/usr/sbin/pdns_recursor",
+    "/usr/bin/dnscrypt-proxy",
+    "/usr/lib/podman/aardvark-dns",
+    "/usr/libexec/podman/aardvark-dns",
+];
+
+/// What resolv.conf adds to names.
+fn search_suffixes() -> Vec<String> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let lines = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        matches!(words.next(), Some("search" | "domain")).then_some(words)
+    });
+    // the last line counts: resolv.conf(5)
+    let words = lines.last().into_iter().flatten();
+    words
+        .map(|suffix| suffix.trim_end_matches('.').to_ascii_lowercase())
+        .collect()
 }
 
 fn network_key(generation: u32, addr: [u8; 16], len: u32) -> types::policy_cidr_key {

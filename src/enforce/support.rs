@@ -1,11 +1,11 @@
-//! What of a policy can't be carried out yet: refused, never ignored.
+//! What of a policy can't be enforced yet: refused, never ignored.
 
 use anyhow::{Result, bail};
 
-use super::compile::max_depth;
+use super::compile::{max_depth, most_labels};
 use super::types::policy_size;
 use crate::policy::name_hash::MAX_LABELS;
-use crate::policy::{Action, Established, Policy, Rule, Sni, Target};
+use crate::policy::{Action, Established, Policy, Rule, Sni};
 
 /// # Errors
 /// The rules and settings that the kernel side can't carry out, each with the reason.
@@ -15,19 +15,19 @@ pub fn check(policy: &Policy) -> Result<()> {
         .iter()
         .enumerate()
         .filter_map(|(index, rule)| {
-            let why = refusal(policy, rule)?;
+            let why = refusal(rule)?;
             Some(format!("{}: {}: {why}", rule.at.line, rule.label(index)))
         })
         .collect();
     if policy.sni != Sni::Off {
-        refused.push("sni is not carried out yet".into());
+        refused.push("sni is not enforced yet".into());
     }
     if policy.established != Established::Keep {
-        refused.push("established: only 'keep' is carried out yet".into());
+        refused.push("established: only 'keep' is enforced yet".into());
     }
     if harms(policy.default) {
         refused.push(format!(
-            "default: {} is not carried out yet: use block",
+            "default: {} is not enforced yet: use block",
             policy.default.as_str()
         ));
     }
@@ -35,17 +35,20 @@ pub fn check(policy: &Policy) -> Result<()> {
     if max_depth(policy) > most {
         refused.push(format!("exe: a directory can have {most} levels at most"));
     }
+    if most_labels(policy) > MAX_LABELS {
+        refused.push(format!("a name can have {MAX_LABELS} labels at most"));
+    }
     if refused.is_empty() {
         return Ok(());
     }
-    bail!("can't be carried out:\n  {}", refused.join("\n  "));
+    bail!("can't be enforced:\n  {}", refused.join("\n  "));
 }
 
 fn harms(action: Action) -> bool {
     matches!(action, Action::Suspend | Action::Kill | Action::Dump)
 }
 
-fn refusal(policy: &Policy, rule: &Rule) -> Option<&'static str> {
+fn refusal(rule: &Rule) -> Option<&'static str> {
     if !rule.who.via.is_empty() {
         return Some("via can't be decided in the kernel yet");
     }
@@ -53,19 +56,7 @@ fn refusal(policy: &Policy, rule: &Rule) -> Option<&'static str> {
         return Some("process can't be decided in the kernel yet: use exe");
     }
     if harms(rule.action) {
-        return Some("suspend, kill and dump are not carried out yet: use block");
+        return Some("suspend, kill and dump are not enforced yet: use block");
     }
-    let is_long = |name: &str| name.split('.').count() > MAX_LABELS;
-    let has_long_name = |target: &Target| match target {
-        Target::Name(pattern) => is_long(&pattern.name),
-        Target::List(list) => {
-            let list = policy.lists.get(*list);
-            list.is_some_and(|list| list.names().any(|(name, _)| is_long(name)))
-        }
-        _ => false,
-    };
-    rule.to
-        .iter()
-        .any(has_long_name)
-        .then_some("a name can have 10 labels at most")
+    None
 }

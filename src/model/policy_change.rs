@@ -12,6 +12,6 @@ pub struct PolicyChange {
     pub digest: Rc<str>,
     /// What the rules are called, by their index.
     pub rules: Vec<Rc<str>>,
-    /// Carried out; otherwise only observed.
+    /// Enforced; otherwise only observed.
     pub enforced: bool,
 }

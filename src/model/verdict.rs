@@ -52,7 +52,7 @@ pub enum VerdictRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     pub action: VerdictAction,
-    /// Whether it was carried out; otherwise it was only observed.
+    /// Whether it was enforced; otherwise it was only observed.
     pub enforced: bool,
     /// The name of the rule, or of what decided in place of one.
     pub rule: Rc<str>,

@@ -105,6 +105,34 @@ impl Policy {
         }
     }
 
+    /// What becomes of a query for a name under `lookups: block`: it is let through if a rule lets
+    /// its process reach the name, at whatever port; else the first rule about it decides, or the
+    /// default. A resolver of this host asks for others, so what any process may reach counts.
+    pub fn decide_lookup(&self, about: &[usize], is_stub: bool, name: &str) -> Decision {
+        let names = |rule: &Rule| {
+            rule.to.is_empty() || rule.to.iter().any(|target| self.names(target, name))
+        };
+        let rules = self
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(index, rule)| (is_stub || about.contains(index)) && names(rule));
+        let mut first = None;
+        for (index, rule) in rules {
+            let decision = Decision {
+                action: rule.action,
+                rule: Some(index),
+                enforced: rule.mode == Mode::Enforce,
+                why: Reason::Rule,
+            };
+            if !rule.action.stops() {
+                return decision;
+            }
+            first = first.or(Some(decision));
+        }
+        first.unwrap_or(Decision::before_rules(self.default, Reason::Default))
+    }
+
     /// Whether a packet is a DNS message to one of the policy's resolvers.
     pub fn is_dns_to_resolver(&self, to: &Destination) -> bool {
         self.essentials.contains(&Essential::Dns)

@@ -65,8 +65,7 @@ impl Policy {
         }
         policy.digest = hexadecimal(&digest.finalize());
         policy.system_resolvers = system_resolvers();
-        let resolv_conf = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-        policy.system_search = search_of(&resolv_conf);
+        policy.search_suffixes = searches_of(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());
         Ok(policy)
     }
 }
@@ -248,17 +247,19 @@ pub(super) fn resolvers_of(text: &str) -> Vec<IpAddr> {
     }
 }
 
-/// The search list of resolv.conf(5): the last line counts.
-pub(super) fn search_of(text: &str) -> Vec<String> {
-    let list = |line: &str| -> Option<Vec<String>> {
+/// The suffixes of the last `search` or `domain`.
+pub(super) fn searches_of(text: &str) -> Vec<String> {
+    let suffixes = |line: &str| {
         let mut words = line.split_ascii_whitespace();
-        let keyword = words.next()?;
-        let name = |word: &str| word.trim_matches('.').to_ascii_lowercase();
-        matches!(keyword, "search" | "domain")
-            .then(|| words.map(name).filter(|name| !name.is_empty()).collect())
+        matches!(words.next(), Some("search" | "domain")).then(|| {
+            words
+                .map(|suffix| suffix.trim_end_matches('.').to_ascii_lowercase())
+                .filter(|suffix| !suffix.is_empty())
+                .collect()
+        })
     };
     text.lines()
-        .filter_map(list)
+        .filter_map(suffixes)
         .next_back()
         .unwrap_or_default()
 }

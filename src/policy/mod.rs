@@ -59,8 +59,8 @@ pub struct Policy {
     pub resolvers: Vec<Resolver>,
     /// The addresses of `system`, from resolv.conf; the loader fills them in.
     pub system_resolvers: Vec<IpAddr>,
-    /// The suffixes that resolv.conf has names tried with; likewise.
-    pub system_search: Vec<String>,
+    /// The search suffixes of resolv.conf; the loader fills them in.
+    pub search_suffixes: Vec<String>,
     pub lookups: Lookups,
     pub established: Established,
     pub stale: Stale,
@@ -135,7 +135,7 @@ impl Policy {
             default: Action::Block,
             resolvers: vec![Resolver::System],
             system_resolvers: Vec::new(),
-            system_search: Vec::new(),
+            search_suffixes: Vec::new(),
             lookups: Lookups::Allow,
             established: Established::Keep,
             stale: Stale::Allow,

@@ -10,8 +10,8 @@ use crate::text::printable;
 
 use super::facts::Subject;
 use super::target::Target;
-use super::traffic::{self, Reading, Traffic};
-use super::{Container, Decision, Essential, Policy, Reason, Stale};
+use super::traffic::{self, Queries, Reading, Traffic};
+use super::{Container, Decision, Essential, Lookups, Policy, Reason, Stale};
 
 /// Processes and destinations of which the totals are kept; the rest is added up.
 const MAX_RANKED: usize = 10_000;
@@ -30,6 +30,8 @@ pub struct Replay {
     /// Let through by a name that another process had looked up, and whose answer had expired:
     /// `stale: block` refuses those of them whose asker had ended. None without it.
     pub stale: Option<i64>,
+    /// Queries to the resolvers, under `lookups: block`.
+    pub lookups: Option<LookupTotals>,
     /// What decided, in the file's order: rules, then what comes beside them.
     pub deciders: Vec<Decider>,
     /// What would be stopped, by process and by destination, the most first.
@@ -38,6 +40,14 @@ pub struct Replay {
     /// Connections of processes, and to destinations, beyond those that are ranked.
     pub unranked_processes: i64,
     pub unranked_destinations: i64,
+}
+
+#[derive(Debug, Default)]
+pub struct LookupTotals {
+    pub lookups: i64,
+    pub refused: i64,
+    /// The names of those, the most first.
+    pub names: Vec<(String, i64)>,
 }
 
 /// A rule, or what else decides, with what it decided.
@@ -89,7 +99,21 @@ pub fn replay(
         })?;
         counter.totals.stale = Some(stale);
     }
+    if policy.lookups == Lookups::Block {
+        counter.totals.lookups = Some(counter.queries(db, reading)?);
+    }
     Ok(counter.finish())
+}
+
+/// Gaps in what was recorded of a span.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn gaps(db: &Connection, (since, until): (Option<i64>, Option<i64>)) -> Result<i64> {
+    let sql = "SELECT count(*) FROM gaps WHERE to_ts > ?1 AND from_ts < ?2";
+    let span = [since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)];
+    Ok(db.query_row(sql, span, |row| row.get(0))?)
 }
 
 struct Counter<'a> {
@@ -158,6 +182,44 @@ impl<'a> Counter<'a> {
         }
     }
 
+    fn queries(&self, db: &Connection, reading: Reading) -> Result<LookupTotals> {
+        let resolvers: Vec<_> = self.policy.resolver_addresses().collect();
+        let (mut totals, mut names) = (LookupTotals::default(), Ranking::default());
+        traffic::read_queries(db, reading, &mut |queries| {
+            if !resolvers.contains(&queries.server) {
+                return;
+            }
+            totals.lookups += queries.lookups;
+            if self.refuses(queries) {
+                totals.refused += queries.lookups;
+                names.add(|| printable(&queries.name).into_owned(), queries.lookups);
+            }
+        })?;
+        totals.names = names.sorted();
+        Ok(totals)
+    }
+
+    /// A name with a search suffix passes where the name itself does.
+    fn refuses(&self, queries: &Queries) -> bool {
+        let who = &queries.process.subject;
+        let about = self.policy.rules_about(who, self.now);
+        let is_stub = who.exe_for(false).is_some_and(is_stub);
+        let refuses = |name: &str| self.policy.decide_lookup(&about, is_stub, name).stops();
+        let bare = |suffix: &String| {
+            queries
+                .name
+                .strip_suffix(suffix.as_str())?
+                .strip_suffix('.')
+        };
+        refuses(&queries.name)
+            && self
+                .policy
+                .search_suffixes
+                .iter()
+                .filter_map(bare)
+                .all(refuses)
+    }
+
     /// Whether a connection is let through, and would not be without its names.
     fn rests_on_name(&self, traffic: &Traffic) -> bool {
         let who = &traffic.process.subject;
@@ -193,6 +255,15 @@ impl<'a> Counter<'a> {
         self.totals.destinations = self.destinations.sorted();
         self.totals
     }
+}
+
+/// Resolvers that run on hosts, and ask for others.
+fn is_stub(exe: &str) -> bool {
+    let name = exe.rsplit('/').next().unwrap_or(exe);
+    matches!(
+        name,
+        "systemd-resolved" | "dnsmasq" | "dockerd" | "unbound" | "named" | "nscd" | "sssd_be"
+    )
 }
 
 fn example(traffic: &Traffic) -> Example {

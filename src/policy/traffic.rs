@@ -76,6 +76,64 @@ pub fn read(
     reader.corrections(each)
 }
 
+/// Queries of a process for a name.
+#[derive(Debug)]
+pub struct Queries {
+    pub process: Rc<Process>,
+    pub server: IpAddr,
+    pub name: String,
+    pub lookups: i64,
+}
+
+/// Hands over the queries of a history to servers at port 53, from the totals of whole days and
+/// from single lookups.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn read_queries(
+    db: &Connection,
+    reading: Reading,
+    each: &mut dyn FnMut(&Queries),
+) -> Result<()> {
+    let mut reader = Reader::new(db, reading)?;
+    // A query is a flow, too, so totals of connections have its process.
+    let sql = format!("SELECT {COLUMNS} FROM egress_total WHERE process_id = ?1 LIMIT 1");
+    let mut process = db.prepare(&sql)?;
+    for part in parts(db, reading)? {
+        let (from, count) = match part.from {
+            "egress_total" => ("lookups_total", "lookups"),
+            "egress_daily" => ("lookups_daily", "lookups"),
+            _ => ("lookups", "1"),
+        };
+        let sql = format!(
+            "SELECT process_id, server_ip, qname, {count} FROM {from}
+             WHERE server_port = 53 AND qname IS NOT NULL AND process_id IS NOT NULL
+               AND status IN ('answered', 'unanswered', 'unsent') AND {}",
+            part.condition
+        );
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let server = row.get_ref(1)?.as_str_or_null()?;
+            let Some(server) = server.and_then(|ip| ip.parse().ok()) else {
+                continue;
+            };
+            let mut found = process.query([row.get::<_, i64>(0)?])?;
+            let Some(of) = found.next()? else {
+                continue;
+            };
+            each(&Queries {
+                process: reader.process(of)?,
+                server,
+                name: row.get(2)?,
+                lookups: row.get(3)?,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Hands over single connections whose name came from another process' lookup and had outlived
 /// its answer: more milliseconds old than the answer's records were to live.
 ///

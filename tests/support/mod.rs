@@ -12,6 +12,7 @@ pub mod net;
 pub mod peer;
 pub mod rate;
 pub mod recorder;
+pub mod say;
 pub mod shared;
 
 use std::fs;

@@ -4,14 +4,14 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use chrono::{DateTime, Local};
 use serde_json::{Value, json};
 
 use crate::cli::PolicyReplayArgs;
 use crate::human;
-use crate::policy::replay::{Decider, Replay, replay};
-use crate::policy::{Lookups, Policy};
+use crate::policy::Policy;
+use crate::policy::replay::{Decider, Replay, gaps, replay};
 use crate::store;
 use crate::text::printable;
 use crate::when;
@@ -27,7 +27,14 @@ pub fn run(args: &PolicyReplayArgs) -> Result<ExitCode> {
     let span = args.span.between(&Local::now())?;
     let path = crate::commands::readers_db(&args.db);
     let db = store::open_reader(&path)?;
-    let found = replay(&db, &policy, span, super::now()).map_err(|e| store::of_file(e, &path))?;
+    let of_file = |e| store::of_file(e, &path);
+    let found = replay(&db, &policy, span, super::now()).map_err(of_file)?;
+    ensure!(
+        found.connections > 0,
+        "{} has no connections in this time, so nothing was tried",
+        path.display()
+    );
+    let gaps = gaps(&db, span).map_err(of_file)?;
     let mut out = BufWriter::new(std::io::stdout());
     match args.json {
         true => writeln!(out, "{}", as_json(&policy, &found))?,
@@ -41,6 +48,12 @@ pub fn run(args: &PolicyReplayArgs) -> Result<ExitCode> {
             human::count(found.connections, "connection", "connections"),
             human::duration(us)
         );
+        if gaps > 0 {
+            let gaps = human::count(gaps, "gap", "gaps");
+            eprintln!(
+                "note: the history has {gaps} in this time: what was not recorded was not tried"
+            );
+        }
         for note in notes(&policy) {
             eprintln!("note: {note}");
         }
@@ -60,9 +73,6 @@ fn notes(policy: &Policy) -> Vec<&'static str> {
     }
     if who(|who| who.tree.is_some()) {
         notes.push("'tree' is taken for false: the history is no single command's");
-    }
-    if policy.lookups == Lookups::Block {
-        notes.push("'lookups: block' is left out: only connections are decided");
     }
     notes.push(
         "names count whichever resolver they came from: enforced, only those of 'resolvers' do",
@@ -219,6 +229,11 @@ fn as_json(policy: &Policy, found: &Replay) -> Value {
         "observed": found.observed,
         "alerted": found.alerted,
         "stale": found.stale,
+        "lookups": found.lookups.as_ref().map(|lookups| json!({
+            "lookups": lookups.lookups,
+            "refused": lookups.refused,
+            "names": ranked(&lookups.names),
+        })),
         "rules": rules,
         "processes": ranked(&found.processes),
         "destinations": ranked(&found.destinations),

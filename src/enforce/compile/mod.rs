@@ -14,12 +14,13 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{Uid, User};
 
 use super::{Scope, types};
+use crate::policy::name_hash::NameHasher;
 use crate::policy::{
     Action, Essential, Lookups, Mode, Policy, Rule, SourceRouting, Stale, Subject, Target,
     UnknownContainers, UserPattern, Who,
 };
 pub use addresses::Network;
-pub use names::Name;
+pub use names::{Name, most_labels};
 pub use ports::PortTable;
 pub use programs::{Program, depth as max_depth};
 pub use sets::Mask;
@@ -35,8 +36,6 @@ pub struct Tables {
     pub networks: Vec<Network>,
     pub resolvers: Vec<IpAddr>,
     pub names: Vec<Name>,
-    /// Suffixes that names are tried with.
-    pub search: Vec<String>,
     sets: Sets,
     /// The conditions on cgroups of each rule; None of one that has expired.
     classes: Vec<Option<Who>>,
@@ -48,23 +47,22 @@ impl Tables {
     /// # Errors
     /// A user that the system does not have; more different sets than the kernel side has room
     /// for.
-    pub fn compile(policy: &Policy, scope: Scope, now: i64) -> Result<Tables> {
+    pub fn compile(policy: &Policy, scope: Scope, hasher: &NameHasher, now: i64) -> Result<Tables> {
         let is_live = |rule: &Rule| !rule.has_expired(now);
         let mut sets = Sets::new();
         let users = users(policy, is_live, &mut sets)?;
         let programs = programs::programs(policy, is_live, &mut sets);
         let ports = ports::tables(policy, is_live, &mut sets);
         let networks = addresses::networks(policy, is_live, &mut sets);
-        let names = names::names(policy, is_live, &mut sets);
+        let names = names::names(policy, is_live, hasher, &mut sets);
         let mut tables = Tables {
             settings: settings(policy, scope, is_live, &mut sets),
             users,
             programs,
             ports,
             networks,
-            resolvers: policy.resolver_addresses().collect(),
             names,
-            search: policy.system_search.clone(),
+            resolvers: policy.resolver_addresses().collect(),
             sets,
             classes: policy
                 .rules

@@ -397,3 +397,38 @@ fn unknown_containers_can_be_blocked() {
             .stops()
     );
 }
+
+#[test]
+fn names_are_looked_up_where_a_rule_lets_its_process_reach_them() {
+    let rules = [
+        "{ to: [ads.example.com], action: block }",
+        "{ who: { user: alice }, to: [example.com], ports: [443], action: allow }",
+        "{ who: { user: root }, action: alert }",
+        "{ to: [192.0.2.0/24], action: allow }",
+    ];
+    let policy = policy("block", &rules);
+    let root = Subject {
+        uid: Some(0),
+        user: Some("root".into()),
+        ..curl()
+    };
+    for (who, is_stub, name, rule, stops) in [
+        (&curl(), false, "example.com", Some(1), false),
+        // the name is below an allowed one, which is what the resolver would be asked for
+        (&curl(), false, "ads.example.com", Some(1), false),
+        (&curl(), false, "example.org", None, true),
+        (&root, false, "example.org", Some(2), false),
+        (
+            &in_container("web", "nginx"),
+            false,
+            "ads.example.com",
+            Some(2),
+            false,
+        ),
+        (&curl(), true, "example.org", Some(2), false),
+    ] {
+        let about = policy.rules_about(who, 0);
+        let decision = policy.decide_lookup(&about, is_stub, name);
+        assert_eq!((decision.rule, decision.stops()), (rule, stops), "{name}");
+    }
+}

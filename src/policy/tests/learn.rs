@@ -168,6 +168,7 @@ proptest! {
         choose: bool,
     ) {
         let history = History::recording();
+        set(&history, "BEGIN");
         for (name, address, container, user, port) in connections {
             let (uid, user) = [(0, Some("root")), (1000, Some("alice")), (7, None), (1001, Some("a b"))][user];
             let by = By { uid, user, container: CONTAINERS[container], ..CURL };
@@ -176,6 +177,7 @@ proptest! {
         set(&history, &format!("UPDATE process SET exe_view = {views}, exe_deleted = 0, unit = CASE uid WHEN 7 THEN 'a\"b.service' END, cgroup = '/system.slice/x y'"));
         set(&history, &format!("UPDATE container SET image = {images}"));
         set(&history, &format!("UPDATE connection_group SET host_source = '{sources}', protocol = {protocol}"));
+        set(&history, "COMMIT");
         let chosen = if choose { vec![Chosen::new("user", "alice").unwrap()] } else { Vec::new() };
         let (text, policy) = learnt(&history, &chosen);
         let found = replay(&history.0, &policy, (None, None), NOW).unwrap();

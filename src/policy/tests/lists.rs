@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::super::file::resolvers_of;
+use super::super::file::{resolvers_of, searches_of};
 use super::super::*;
 use super::{curl, ip, named, to};
 
@@ -162,4 +162,8 @@ fn resolvers_of_the_system_are_those_of_resolv_conf() {
     let text = "# nameserver 192.0.2.1\nnameserver 192.0.2.53\noptions ndots:2\nnameserver fe80::1%eth0\nnameserver x\n";
     assert_eq!(resolvers_of(text), [ip("192.0.2.53"), ip("fe80::1")]);
     assert_eq!(resolvers_of(""), [ip("127.0.0.1")]);
+    assert_eq!(
+        searches_of("domain a.example\nsearch B.example. c.example\n"),
+        ["b.example", "c.example"]
+    );
 }

@@ -171,3 +171,42 @@ fn names_that_may_be_stale_are_counted_under_stale_block() {
     assert_eq!(stale("stale: block"), Some(1));
     assert_eq!(stale(""), None);
 }
+
+#[test]
+fn lookups_that_lookups_block_would_refuse_are_counted() {
+    let history = History::recording();
+    let root = By {
+        uid: 0,
+        user: Some("root"),
+        ..CURL
+    };
+    for (by, name) in [
+        (CURL, "api.example.com"),
+        (CURL, "api.example.com.corp.example"),
+        (CURL, "other.example"),
+        (root, "other.example"),
+    ] {
+        history.look_up(by, (name, "A"), Some("NXDOMAIN"), &[], 50);
+        // the query itself is a flow to the resolver
+        history.connect_to(by, None, ("192.0.2.53", 53), "sent", 50);
+    }
+    // the fixture gives each of them a process of its own
+    set(
+        &history,
+        "UPDATE connection_group SET process_id = process_id - 1",
+    );
+    let text = "version: 1\ndefault: block\nlookups: block\nresolvers: [192.0.2.53]\nrules:\n  - { to: [api.example.com], action: allow }\n  - { who: { user: root }, action: allow }\n";
+    let mut policy = super::super::Policy::parse(text).unwrap();
+    policy.search_suffixes = vec!["corp.example".to_owned()];
+    let found = replay(&history.0, &policy, (None, None), NOW).unwrap();
+    let lookups = found.lookups.unwrap();
+    assert_eq!((lookups.lookups, lookups.refused), (4, 1));
+    assert_eq!(lookups.names, [("other.example".to_owned(), 1)]);
+    let since = (Some(NOW - HOUR), None);
+    let found = replay(&history.0, &policy, since, NOW).unwrap();
+    assert_eq!(found.lookups.unwrap().refused, 1);
+}
+
+fn set(history: &History, sql: &str) {
+    history.0.execute(sql, []).unwrap();
+}
