@@ -10,6 +10,7 @@ pub mod export;
 #[cfg(feature = "record")]
 mod live;
 pub mod man;
+mod pager;
 pub mod query;
 #[cfg(feature = "record")]
 pub mod record;

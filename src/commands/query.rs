@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use chrono::Local;
 
+use super::pager;
 use crate::cli::QueryArgs;
 use crate::query::{self, OutputFormat, Request};
 use crate::store;
@@ -27,6 +28,7 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         },
         width: width(),
         now,
+        color: color(),
         explain: args.explain,
         limit: args.limit,
         begun,
@@ -45,15 +47,32 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let db = store::open_reader(&path)?;
-    let found = request
-        .run(&db, &mut out, &mut std::io::stderr())
-        .map_err(|e| store::of_file(e, &path))?;
+    let found = match (pager::height(), request.format) {
+        (Some(height), OutputFormat::Table) => {
+            let (mut table, mut notes) = (Vec::new(), Vec::new());
+            let found = request
+                .run(&db, &mut table, &mut notes)
+                .map_err(|e| store::of_file(e, &path))?;
+            pager::show(&table, &notes, height)?;
+            found
+        }
+        _ => request
+            .run(&db, &mut out, &mut std::io::stderr())
+            .map_err(|e| store::of_file(e, &path))?,
+    };
     out.flush()?;
     Ok(if found {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(1)
     })
+}
+
+/// Whether the output may have colours: on a terminal, unless NO_COLOR is set (no-color.org).
+fn color() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    std::io::stdout().is_terminal() && !refused && !dumb
 }
 
 /// The terminal's width; none if the output is not a terminal.
