@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::Result;
 use rusqlite::Connection;
 
+use super::ast::Relation;
 use crate::human;
 
 /// A recorder writes more often than this (ns), so one that has written since is considered
@@ -74,39 +75,122 @@ impl Coverage {
         !self.any_recording || self.unwatched == self.to.saturating_sub(self.from)
     }
 
-    /// What may be missing from an answer, one sentence each.
-    pub fn notes(&self) -> Vec<String> {
+    /// What may be missing from an answer about this relation, or about anything, one sentence
+    /// each.
+    pub fn notes(&self, relation: Option<Relation>) -> Vec<String> {
         let unwatched = (self.unwatched > 0).then(|| {
             let length = human::duration(self.unwatched / 1000);
             format!("not recording for {length} of this span")
         });
-        let lost = self.lost.iter().map(|(kind, n)| match kind.as_str() {
-            "parse" => format!(
-                "{} unreadable in this span",
-                human::count(*n, "event", "events")
-            ),
-            "retention" => format!(
-                "{} of this span removed by retention",
-                human::count(*n, "connection or lookup", "connections and lookups")
-            ),
-            "summary" => format!(
-                "{} of this span kept as totals only",
-                human::count(*n, "connection is", "connections are")
-            ),
-            "store" => format!(
-                "{} of this span could not be stored",
-                human::count(*n, "connection or lookup", "connections and lookups")
-            ),
-            "dns_lookups" | "dns_records" => {
-                let one = kind.strip_prefix("dns_").unwrap_or(kind);
-                format!("{n} DNS {one} in this span not stored: more than a user's share")
+        let removed = self
+            .lost
+            .iter()
+            .filter_map(|(kind, n)| match kind.as_str() {
+                "parse" => Some(format!(
+                    "{} unreadable in this span",
+                    human::count(*n, "event", "events")
+                )),
+                "retention" => Some(format!(
+                    "{} of this span removed by retention",
+                    human::count(*n, "connection or lookup", "connections and lookups")
+                )),
+                "summary" => Some(format!(
+                    "{} of this span kept as totals only",
+                    human::count(*n, "connection is", "connections are")
+                )),
+                "store" => Some(format!(
+                    "{} of this span could not be stored",
+                    human::count(*n, "connection or lookup", "connections and lookups")
+                )),
+                "dns_lookups" | "dns_records" => {
+                    let one = kind.strip_prefix("dns_").unwrap_or(kind);
+                    Some(format!(
+                        "{n} DNS {one} in this span not stored: more than a user's share"
+                    ))
+                }
+                _ => None,
+            });
+        unwatched
+            .into_iter()
+            .chain(removed)
+            .chain(self.missed(relation))
+            .collect()
+    }
+
+    /// The events that were lost, in words, as one sentence.
+    fn missed(&self, relation: Option<Relation>) -> Option<String> {
+        let mut missed: Vec<(Missed<'_>, i64)> = Vec::new();
+        for (kind, n) in &self.lost {
+            let Some(what) = Missed::of(kind) else {
+                continue;
+            };
+            // Lookups do not depend on connections.
+            if relation == Some(Relation::Lookups)
+                && matches!(what, Missed::Connection | Missed::End)
+            {
+                continue;
             }
-            kind => {
-                let (one, many) = (format!("{kind} event"), format!("{kind} events"));
-                format!("{} lost in this span", human::count(*n, &one, &many))
+            match missed.iter_mut().find(|(other, _)| *other == what) {
+                Some((_, sum)) => *sum += n,
+                None => missed.push((what, *n)),
             }
-        });
-        unwatched.into_iter().chain(lost).collect()
+        }
+        missed.sort_by_key(|(what, _)| what.order());
+        let missed = missed.iter().map(|(what, n)| what.count(*n));
+        let missed = missed.collect::<Vec<_>>().join(", ");
+        (!missed.is_empty()).then(|| format!("lost in this span: {missed}"))
+    }
+}
+
+/// What an answer lacks because of a lost event.
+#[derive(Debug, PartialEq, Eq)]
+enum Missed<'a> {
+    Connection,
+    /// How a connection or flow ended: its outcome, bytes and duration.
+    End,
+    Dns,
+    /// The name or executable of a process.
+    Process,
+    Other(&'a str),
+}
+
+impl Missed<'_> {
+    /// Of a kind of gap; none if it is not an event that was lost.
+    fn of(kind: &str) -> Option<Missed<'_>> {
+        Some(match kind {
+            "connect" | "established" | "errno" | "return" | "flow" | "socket" | "attach" => {
+                Missed::Connection
+            }
+            "close" | "release" | "flow_end" | "association" => Missed::End,
+            "dns" | "dns_budget" => Missed::Dns,
+            "fork" | "exec" | "exit" | "cgroup" | "hop" => Missed::Process,
+            "parse" | "retention" | "summary" | "store" | "dns_lookups" | "dns_records" => {
+                return None;
+            }
+            kind => Missed::Other(kind),
+        })
+    }
+
+    fn order(&self) -> u8 {
+        match self {
+            Missed::Connection => 0,
+            Missed::End => 1,
+            Missed::Dns => 2,
+            Missed::Process => 3,
+            Missed::Other(_) => 4,
+        }
+    }
+
+    fn count(&self, n: i64) -> String {
+        match self {
+            Missed::Connection => human::count(n, "event of connections", "events of connections"),
+            Missed::End => human::count(n, "end of a connection", "ends of connections"),
+            Missed::Dns => human::count(n, "DNS message", "DNS messages"),
+            Missed::Process => human::count(n, "event of processes", "events of processes"),
+            Missed::Other(kind) => {
+                human::count(n, &format!("{kind} event"), &format!("{kind} events"))
+            }
+        }
     }
 }
 
@@ -222,7 +306,7 @@ mod tests {
         let coverage = read(&History::recording(), None, None);
         assert_eq!((coverage.from, coverage.to), (NOW - HOUR, NOW));
         assert!(coverage.is_complete() && !coverage.is_void());
-        assert_eq!(coverage.notes(), [""; 0]);
+        assert_eq!(coverage.notes(None), [""; 0]);
     }
 
     #[test]
@@ -247,7 +331,7 @@ mod tests {
         history.record(NOW - HOUR, None, NOW - 600 * SECOND);
         let coverage = read(&history, None, None);
         assert_eq!(coverage.ended, Some(NOW - 600 * SECOND));
-        assert_eq!((coverage.unwatched, coverage.notes()), (0, vec![]));
+        assert_eq!((coverage.unwatched, coverage.notes(None)), (0, vec![]));
     }
 
     #[test]
@@ -300,16 +384,23 @@ mod tests {
         history.lose("tcp", 20, NOW - 50 * SECOND, NOW - 50 * SECOND);
         history.lose("dns", 1, NOW - 50 * SECOND, NOW - 50 * SECOND);
         history.lose("parse", 2, NOW - 50 * SECOND, NOW - 50 * SECOND);
-        let since = |seconds| read(&history, Some(NOW - seconds * SECOND), None).notes();
+        history.lose("flow_end", 246, NOW - 50 * SECOND, NOW - 50 * SECOND);
+        history.lose("close", 4, NOW - 50 * SECOND, NOW - 50 * SECOND);
+        let of =
+            |seconds, relation| read(&history, Some(NOW - seconds * SECOND), None).notes(relation);
+        let since = |seconds| of(seconds, None);
         assert_eq!(
             since(95),
             [
-                "1 dns event lost in this span",
                 "2 events unreadable in this span",
-                "120 tcp events lost in this span",
+                "lost in this span: 250 ends of connections, 1 DNS message, 120 tcp events",
             ]
         );
-        assert_eq!(since(89)[2], "20 tcp events lost in this span");
+        assert!(since(89)[1].ends_with("20 tcp events"));
+        assert_eq!(
+            of(95, Some(Relation::Lookups))[1],
+            "lost in this span: 1 DNS message, 120 tcp events"
+        );
         assert_eq!(since(10), [""; 0]);
     }
 

@@ -34,6 +34,7 @@ pub fn request(question: &str, format: OutputFormat, since: Option<i64>) -> Requ
         format,
         width: None,
         now: DateTime::from_timestamp_nanos(NOW),
+        color: false,
         explain: false,
         limit: None,
         begun: None,

@@ -67,6 +67,8 @@ pub struct Request<Tz: TimeZone> {
     pub width: Option<usize>,
     /// The current time, in the zone in which times are shown.
     pub now: DateTime<Tz>,
+    /// Whether the table may have colours.
+    pub color: bool,
     /// Whether to say how the question was read.
     pub explain: bool,
     /// Most rows of the answer.
@@ -150,7 +152,7 @@ where
                 drop(statement);
                 drop(db);
                 let left_out = match &found {
-                    Some((table, _)) => table.write(self.width, out)?,
+                    Some((table, _)) => table.write_styled(self.width, self.color, out)?,
                     None => Vec::new(),
                 };
                 // Both may go to one terminal: the table comes first.
@@ -206,7 +208,7 @@ where
         }
         // If nothing was recorded, the line above says it all.
         if counted.is_some() || !coverage.is_void() {
-            for note in coverage.notes() {
+            for note in coverage.notes(Some(self.question.relation)) {
                 writeln!(notes, "note: {note}")?;
             }
             if let Some(ended) = coverage.ended {

@@ -162,6 +162,8 @@ pub enum NameKind {
     Namespace,
     Pid,
     Port,
+    /// By its id; not in questions.
+    Connection,
 }
 
 /// What a word outside the grammar would name at this point.

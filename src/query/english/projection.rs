@@ -4,6 +4,7 @@ use chrono::TimeZone;
 
 use super::comparison::microseconds_in;
 use super::parser::{BareName, Parser};
+use super::predicates::scope_named;
 use super::refusal::NotUnderstood;
 use super::subject::{ACTORS, ORIGINS};
 use super::vocabulary::*;
@@ -363,6 +364,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.next_is(OPENED) && self.word_is(self.next + 1, CONNECTIONS) {
             self.advance();
             self.predicates.push(Predicate::Open);
+            return true;
+        }
+        // "loopback connections"
+        let scoped = [CONNECTIONS, TRAFFIC]
+            .iter()
+            .any(|words| self.word_is(self.next + 1, words));
+        if scoped && let Some(word) = self.take_one(SCOPES) {
+            self.predicates.push(Predicate::Scope(scope_named(word)));
             return true;
         }
         // "not https"

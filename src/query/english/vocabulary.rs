@@ -490,3 +490,4 @@ pub const INTRANSITIVE: Words = &[
     "communicated",
     "communicating",
 ];
+pub const SEVERAL: Words = &["several", "multiple"];

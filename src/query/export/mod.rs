@@ -169,7 +169,10 @@ impl Export {
             let readings = resolved.readings.into_iter();
             readings.chain(resolved.unknown)
         });
-        Ok((written, coverage.notes().into_iter().chain(said).collect()))
+        Ok((
+            written,
+            coverage.notes(None).into_iter().chain(said).collect(),
+        ))
     }
 
     /// The id of the newest row.

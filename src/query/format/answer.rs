@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeZone};
 use rusqlite::Rows;
 
 use super::clock::Clock;
-use super::columns::{Column, Noun, SPARE, Shape, shape};
+use super::columns::{Column, Noun, Shape, shape, spare};
 use super::table::Table;
 use crate::human;
 use crate::query::ast::Question;
@@ -53,9 +53,9 @@ where
     }
     let at = |is: &dyn Fn(&Column) -> bool| (0..shown.len()).filter(|&at| is(&shown[at])).collect();
     table.set_times(at(&|Column(_, show)| show.is_time()), clock.zone());
-    let spare = SPARE
-        .iter()
-        .flat_map(|spare| -> Vec<_> { at(&|Column(title, _)| title == spare) });
+    let spare = spare(question)
+        .into_iter()
+        .flat_map(|spare| -> Vec<_> { at(&|Column(title, _)| *title == spare) });
     table.set_spare(spare.collect());
     let counts = counts
         .iter()

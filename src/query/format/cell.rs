@@ -38,6 +38,8 @@ pub enum Show {
     Span(&'static str, &'static str),
     /// A day, `2026-11-23`, or a month, `2026-11`.
     Date(&'static str),
+    /// The host's name, or what is known instead of one.
+    Host,
     /// The container's name, or else its short id.
     Container,
     /// The destination's address and port.
@@ -52,7 +54,7 @@ impl Show {
     /// How its column is aligned.
     pub fn align(&self) -> Align {
         match self {
-            First(_) | Only(..) | Container => Align::Left,
+            First(_) | Only(..) | Host | Container => Align::Left,
             OnlyNumber(..) | Number(_) | Quantity(..) | Bytes(_) | Duration(_) => Align::Right,
             Time(_) | PreciseTime(_) | Span(..) | Date(_) | Destination | Service => Align::Whole,
         }
@@ -102,6 +104,11 @@ impl Show {
             PreciseTime(column) => text(row, column)?.map(|time| clock.show(&time, "%H:%M:%S%.3f")),
             Span(column, form) => text(row, column)?.map(|time| clock.show(&time, form)),
             Date(column) => text(row, column)?.map(|date| clock.date(&date)),
+            Host => match (text(row, "host")?, number("dst_port")?) {
+                (None, Some(53 | 853)) => Some("(DNS)".to_owned()),
+                (None, Some(5353 | 5355)) => Some("(multicast DNS)".to_owned()),
+                (host, _) => host,
+            },
             Container => match text(row, "container_name")? {
                 Some(name) if !name.is_empty() => Some(name),
                 _ => text(row, "container_id")?.map(|id| id.chars().take(SHORT_ID).collect()),

@@ -2,7 +2,7 @@
 
 use super::cell::Show::{self, *};
 use crate::query::ast::{
-    Actors, Bucket, Counted, Measure, Projection, Question, Ranking, Relation,
+    Actors, Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation,
 };
 
 /// A column of the table: its title and its cells.
@@ -134,7 +134,7 @@ const EACH_LOOKUP: &[Column] = &[
 ];
 
 /// Titles of columns that a narrow terminal leaves out, in this order.
-pub const SPARE: [&str; 8] = [
+const SPARE: [&str; 8] = [
     "FIRST SEEN",
     "DURATION",
     "LATENCY",
@@ -144,6 +144,43 @@ pub const SPARE: [&str; 8] = [
     "PROTOCOL",
     "SERVER",
 ];
+
+/// The same for a question: what it asked for goes last.
+pub fn spare(question: &Question) -> Vec<&'static str> {
+    let measure = match (question.projection, question.ranking) {
+        (Projection::Sent, _) => Some(Measure::Sent),
+        (Projection::Received, _) => Some(Measure::Received),
+        (Projection::Average(measure), _) => Some(measure),
+        (_, Some(Ranking::MostBytes(_))) => Some(Measure::Bytes),
+        (_, Some(Ranking::Longest(_))) => Some(Measure::Duration),
+        (_, Some(Ranking::Slowest(_))) => Some(Measure::Latency),
+        (_, Some(Ranking::By { measure, .. })) => Some(measure),
+        (Projection::Bytes, _) => Some(Measure::Bytes),
+        _ => None,
+    };
+    let compared = question.predicates.iter().filter_map(|p| match p {
+        Predicate::Compared(comparison) => Some(comparison.measure),
+        _ => None,
+    });
+    let compared = compared.chain(question.having.iter().map(|of| of.measure));
+    let measures = Vec::from_iter(measure.into_iter().chain(compared));
+    let answers = |title: &str| {
+        let of = |measure: &Measure| match measure {
+            Measure::Bytes => title == "SENT" || title == "RECEIVED",
+            Measure::Sent => title == "SENT",
+            Measure::Received => title == "RECEIVED",
+            Measure::Duration => title == "DURATION",
+            Measure::Latency => title == "LATENCY",
+            _ => false,
+        };
+        let failed = title == "FAILED" && question.predicates.contains(&Predicate::Failed);
+        let first = title == "FIRST SEEN"
+            && (question.new || matches!(question.ranking, Some(Ranking::First(_))));
+        measures.iter().any(of) || failed || first
+    };
+    let (asked, others): (Vec<_>, Vec<_>) = SPARE.into_iter().partition(|title| answers(title));
+    [others, asked].concat()
+}
 
 /// What the line below the table counts: singular, plural, and the column with the number
 /// that each row contributes, if it is not 1.
@@ -166,7 +203,7 @@ pub fn shape(question: &Question) -> Shape {
         (Projection::Actors(actors), _) => (Some(actor(actors)), by_actor(actors)),
         (Projection::Destinations, Relation::Connections) => (
             Some(Noun("destination", "destinations", None)),
-            &[HOST, ADDRESSES, PORT],
+            &[Column("HOST", Host), ADDRESSES, PORT],
         ),
         (Projection::Destinations, Relation::Lookups) => (
             Some(Noun("name", "names", None)),

@@ -71,6 +71,20 @@ impl Table {
     ///
     /// Those of `out`.
     pub fn write(&self, columns: Option<usize>, out: &mut dyn Write) -> io::Result<Vec<&str>> {
+        self.write_styled(columns, false, out)
+    }
+
+    /// The same; with `color`, the titles are bold, and cells that tell of a failure red.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write_styled(
+        &self,
+        columns: Option<usize>,
+        color: bool,
+        out: &mut dyn Write,
+    ) -> io::Result<Vec<&str>> {
         let columns = columns.unwrap_or(usize::MAX);
         let mut left_out = 0;
         let (shown, widths) = loop {
@@ -90,6 +104,10 @@ impl Table {
                 let cell = self.cell(number, column, &shown);
                 let cell = clip(&cell, columns);
                 let pad = " ".repeat(columns - width(&cell));
+                let cell = match color {
+                    true => self.styled(number, column, cell),
+                    false => cell,
+                };
                 match self.aligns[column] {
                     Align::Right => line.extend([&pad, &*cell]),
                     Align::Left | Align::Whole => line.extend([&*cell, &pad]),
@@ -100,6 +118,22 @@ impl Table {
         }
         let gone = self.spare[..left_out].iter();
         Ok(gone.map(|&column| self.lines[0][column].as_str()).collect())
+    }
+
+    /// A cell in its colour. Cells are printable, so they contain no other escapes.
+    fn styled<'a>(&self, line: usize, column: usize, cell: Cow<'a, str>) -> Cow<'a, str> {
+        let title = self.lines[0][column].as_str();
+        let failed = match title {
+            "OUTCOME" => !matches!(&*cell, "connected" | "sent" | "in_progress" | "-"),
+            "RESULT" => !matches!(&*cell, "NOERROR" | "-"),
+            "FAILED" => !matches!(&*cell, "0" | "-"),
+            _ => false,
+        };
+        match (line, failed) {
+            (0, _) => format!("\x1b[1m{cell}\x1b[0m").into(),
+            (_, true) => format!("\x1b[31m{cell}\x1b[0m").into(),
+            _ => cell,
+        }
     }
 
     /// The text of a cell in a table with these visible columns.
@@ -185,6 +219,26 @@ evil\\x1b[2…  1234  -
 -               -  -
 "
         );
+    }
+
+    #[test]
+    fn colours_change_no_width() {
+        let mut table = Table::new([
+            ("OUTCOME".to_owned(), Align::Left),
+            ("N".to_owned(), Align::Right),
+        ]);
+        for outcome in ["refused", "connected"] {
+            table.push([Some(outcome.to_owned()), Some("7".to_owned())]);
+        }
+        let mut out = Vec::new();
+        table.write_styled(None, true, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("\x1b[31mrefused\x1b[0m    7\n"), "{out:?}");
+        let plain = ["\x1b[0m", "\x1b[1m", "\x1b[31m"];
+        let plain = plain
+            .iter()
+            .fold(out, |out, escape| out.replace(escape, ""));
+        assert_eq!(plain, written(&table, None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The columns that a statement selects for each projection.
 
 use super::measure::{SUM_BOTH_WAYS, of_row};
-use crate::query::ast::{Actors, Counted, Projection, Question, Relation};
+use crate::query::ast::{Actors, Counted, Predicate, Projection, Question, Relation};
 
 /// How often, how much and when, for a group of connections.
 const TOTALS: &str = "\
@@ -57,6 +57,22 @@ const ADDRESS: &str = "CASE WHEN type IN ('A', 'AAAA') THEN data END";
 /// Identifies a process; NULL if it is unknown.
 const PROCESS: &str = "pid || ' ' || coalesce(start_ts, '')";
 
+/// What identifies a destination, if the addresses of DNS servers are one.
+const FOLDED_DESTINATION: &str = "host, CASE WHEN host IS NULL AND coalesce(dst_port, 0) NOT IN (53, 853, 5353, 5355)\n         \
+                                  THEN dst_ip END, dst_port, protocol";
+
+/// Whether DNS servers are one destination per port: every process talks to them, and one
+/// of them is rarely asked for.
+fn folds_dns(question: &Question) -> bool {
+    let asked = |predicate: &Predicate| {
+        matches!(
+            predicate,
+            Predicate::Port(_) | Predicate::Ports(..) | Predicate::To(_) | Predicate::Any(_)
+        )
+    };
+    !question.new && !question.predicates.iter().any(asked)
+}
+
 /// The columns of an answer, what its rows are grouped by, and what breaks ties in their order.
 pub struct Selection {
     pub columns: String,
@@ -105,7 +121,10 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
        dst_port, protocol,
        {totals}"
             ),
-            "host, CASE WHEN host IS NULL THEN dst_ip END, dst_port, protocol",
+            match folds_dns(question) {
+                true => FOLDED_DESTINATION,
+                false => "host, CASE WHEN host IS NULL THEN dst_ip END, dst_port, protocol",
+            },
             "host, dst_ip, dst_port, protocol",
         ),
         (Projection::Destinations, Relation::Lookups) => grouped(

@@ -126,6 +126,7 @@ fn times_are_local_and_have_a_year_unless_it_is_the_current_one() {
         format: OutputFormat::Table,
         width: None,
         now: utc.now.with_timezone(&zone),
+        color: false,
         explain: false,
         limit: None,
         begun: None,

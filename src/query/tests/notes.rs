@@ -18,7 +18,7 @@ fn notes_say_what_is_missing_from_an_answer() {
         notes,
         "\n2 users, 5 connections\n\
          note: not recording for 1h of this span\n\
-         note: 120 tcp events lost in this span\n"
+         note: lost in this span: 120 tcp events\n"
     );
 }
 
@@ -214,6 +214,7 @@ fn hours_and_days_are_local() {
             until: None,
             format,
             width: None,
+            color: false,
             explain: false,
             limit: None,
             begun: None,

@@ -307,6 +307,7 @@ fn ask(history: &History, question: &str) -> Result<(Vec<serde_json::Value>, Str
             format,
             width: None,
             now,
+            color: false,
             explain: false,
             limit: None,
             begun: None,
