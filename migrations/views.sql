@@ -62,7 +62,7 @@ SELECT
     o.name                                                         AS outer_container_name, -- its name
     c.raw,                                                         -- 1: from a raw socket
     c.shared_pid,                                                  -- another process that used the socket
-    c.direction,                                                   -- 'out'; 'in': the peer sent first
+    g.direction,                                                   -- 'out'; 'in': the peer sent first
     c.first_hop,                                                   -- where a source route sends the packets
     c.total_tx_bytes,                                              -- payload sent since an already_open connection was made
     c.total_rx_bytes,                                              -- payload received, likewise
@@ -116,7 +116,8 @@ SELECT
     g.last_ts,                                                     -- ts of the last
     strftime('%Y-%m-%dT%H:%M:%S', p.start_ts / 1000000000, 'unixepoch')
         || printf('.%03dZ', p.start_ts / 1000000 % 1000)           AS start, -- start time of the process
-    p.start_ts                                                     -- the same in ns since 1970
+    p.start_ts,                                                    -- the same in ns since 1970
+    g.direction                                                    -- as in egress
 FROM connection_group g
 JOIN process p        ON p.id = g.process_id
 JOIN address d        ON d.id = g.dst_id
@@ -161,7 +162,8 @@ SELECT
     y.end_ts                                                       AS day_end_ts, -- end of the day
     strftime('%Y-%m-%dT%H:%M:%S', p.start_ts / 1000000000, 'unixepoch')
         || printf('.%03dZ', p.start_ts / 1000000 % 1000)           AS start, -- start time of the process
-    p.start_ts                                                     -- the same in ns since 1970
+    p.start_ts,                                                    -- the same in ns since 1970
+    g.direction                                                    -- as in egress
 FROM day y
 JOIN connection_daily cd ON cd.day_id = y.id
 JOIN connection_group g  ON g.id = cd.group_id

@@ -70,7 +70,6 @@ impl Table {
     /// # Errors
     ///
     /// Those of `out`.
-    #[cfg(test)]
     pub fn write(&self, columns: Option<usize>, out: &mut dyn Write) -> io::Result<Vec<&str>> {
         self.write_styled(columns, false, out)
     }
