@@ -151,6 +151,7 @@ CREATE TABLE connection_group (
     host_source TEXT,                           -- 'process', 'ancestor', 'container', 'netns', 'host', 'hosts'
     outcome     TEXT    NOT NULL,
     errno       TEXT,
+    direction   TEXT    NOT NULL DEFAULT 'out', -- 'in': the peer sent first
     connections INTEGER NOT NULL DEFAULT 0,
     tx_known    INTEGER NOT NULL DEFAULT 0,     -- connections whose tx_bytes are known
     tx_bytes    INTEGER NOT NULL DEFAULT 0,     -- their sum
@@ -163,6 +164,7 @@ CREATE INDEX connection_group_process ON connection_group (process_id, dst_id, d
 CREATE INDEX connection_group_host ON connection_group (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX connection_group_dst ON connection_group (dst_id);
 CREATE INDEX connection_group_src ON connection_group (src_id) WHERE src_id IS NOT NULL;
+CREATE INDEX connection_group_in ON connection_group (last_ts) WHERE direction = 'in';
 
 -- The share of one day in a connection group.
 CREATE TABLE connection_daily (
@@ -201,7 +203,6 @@ CREATE TABLE connection (
     rx_packets   INTEGER,
     raw          INTEGER NOT NULL DEFAULT 0,    -- 1: from a raw socket
     shared_pid   INTEGER,                       -- another process that used the socket
-    direction    TEXT    NOT NULL DEFAULT 'out', -- 'in': the peer sent first
     first_hop    TEXT,                          -- of a source route
     total_tx_bytes INTEGER,                     -- already_open TCP: since the connection
     total_rx_bytes INTEGER,                     -- was made

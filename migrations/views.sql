@@ -62,7 +62,7 @@ SELECT
     o.name                                                         AS outer_container_name, -- its name
     c.raw,                                                         -- 1: from a raw socket
     c.shared_pid,                                                  -- another process that used the socket
-    c.direction,                                                   -- 'out'; 'in': the peer sent first
+    g.direction,                                                   -- 'out'; 'in': the peer sent first
     c.first_hop,                                                   -- where a source route sends the packets
     c.total_tx_bytes,                                              -- payload sent since an already_open connection was made
     c.total_rx_bytes,                                              -- payload received, likewise
@@ -123,7 +123,8 @@ SELECT
     p.cgroup,                                                      -- cgroup path
     p.netns,                                                       -- inode of the network namespace
     p.exe_view,                                                    -- where the path exe holds
-    p.exe_deleted                                                  -- 1: the executable was deleted or replaced
+    p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
+    g.direction                                                    -- as in egress
 FROM connection_group g
 JOIN process p        ON p.id = g.process_id
 JOIN address d        ON d.id = g.dst_id
@@ -172,7 +173,8 @@ SELECT
     p.cgroup,                                                      -- cgroup path
     p.netns,                                                       -- inode of the network namespace
     p.exe_view,                                                    -- where the path exe holds
-    p.exe_deleted                                                  -- 1: the executable was deleted or replaced
+    p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
+    g.direction                                                    -- as in egress
 FROM day y
 JOIN connection_daily cd ON cd.day_id = y.id
 JOIN connection_group g  ON g.id = cd.group_id

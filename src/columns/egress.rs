@@ -271,9 +271,7 @@ pub const EGRESS: &[ColumnDef] = &[
              on it, or was the last to close it. The row's bytes may be its",
         )
         .null("none was seen: [limitations](limitations.md#processes-and-containers)"),
-    connection("direction", "text", |c, _| c.direction().into())
-        .stored()
-        .doc(
+    connection("direction", "text", |c, _| c.direction().into()).doc(
             "`out`; `in`: a flow whose peer sent first, such as a server's answers: \
              [below](#direction)",
         ),

@@ -10,8 +10,8 @@ pub mod export;
 #[cfg(feature = "record")]
 mod live;
 pub mod man;
-pub mod policy;
 mod pager;
+pub mod policy;
 mod prompt;
 pub mod query;
 #[cfg(feature = "record")]

@@ -1,5 +1,7 @@
 //! A question's meaning, independent of the words that it was asked in.
 
+use std::ops::Range;
+
 use super::host::Host;
 
 /// Which rows are read, and what the answer shows of them.
@@ -28,6 +30,26 @@ pub struct Question {
     pub bare: bool,
     /// The answer says how the question was read.
     pub loose: bool,
+    /// Answers to peers that sent first are asked for too: "all hosts".
+    pub both_directions: bool,
+    pub typed: Typed,
+}
+
+/// The names of a question as they were typed, to show what the history has never seen. They are
+/// no part of its meaning, so questions with other ones can be equal.
+#[derive(Debug, Clone, Default, Eq)]
+pub struct Typed {
+    pub text: String,
+    /// Unquoted names without a dot, and where they stand.
+    pub names: Vec<(String, Range<usize>)>,
+    /// The names stand where another word could be an adjective or a typo.
+    pub doubtful: bool,
+}
+
+impl PartialEq for Typed {
+    fn eq(&self, _: &Typed) -> bool {
+        true
+    }
 }
 
 /// What an answer lists.
@@ -229,6 +251,26 @@ pub enum Predicate {
     Scope(&'static str),
     /// A `host_source` of the view.
     Source(&'static str),
+    /// A `direction` of the view.
+    Direction(&'static str),
+}
+
+impl Predicate {
+    /// Whether it names the rows by a host, an address, a port, a pid or their direction.
+    fn names_a_flow(&self) -> bool {
+        match self {
+            Predicate::To(Host::Addresses { first, last }) => first == last,
+            Predicate::To(host) => matches!(host, Host::Domain(_) | Host::Exact(_)),
+            Predicate::By(Subject::Pid(_) | Subject::BelowPid(_))
+            | Predicate::Port(_)
+            | Predicate::Ports(..)
+            | Predicate::SourcePort(_)
+            | Predicate::SourceAddress(_)
+            | Predicate::Direction(_) => true,
+            Predicate::Any(all) | Predicate::All(all) => all.iter().any(Predicate::names_a_flow),
+            _ => false,
+        }
+    }
 }
 
 impl Projection {
@@ -288,6 +330,37 @@ impl Subject {
 }
 
 impl Question {
+    /// Whether it is about what this host's processes began: then answers to peers that sent
+    /// first are left out. Totals of bytes and what is named by its address, port or pid keep
+    /// them.
+    pub fn leaves_out_answers(&self) -> bool {
+        let of_bytes = |measure: Measure| {
+            matches!(measure, Measure::Bytes | Measure::Sent | Measure::Received)
+        };
+        let by_bytes = match self.ranking {
+            Some(Ranking::MostBytes(_)) => true,
+            Some(Ranking::By { measure, .. }) => of_bytes(measure),
+            _ => false,
+        };
+        let listed = match self.projection {
+            Projection::Destinations
+            | Projection::Addresses
+            | Projection::Ports
+            | Projection::Pairs(_)
+            | Projection::Beacons
+            | Projection::Changes(_)
+            | Projection::Count(_) => true,
+            Projection::Actors(_) | Projection::Each => !by_bytes,
+            Projection::Average(measure) => !of_bytes(measure),
+            _ => false,
+        };
+        let named = self.predicates.iter().chain(&self.also);
+        self.relation == Relation::Connections
+            && listed
+            && !self.both_directions
+            && !named.into_iter().any(Predicate::names_a_flow)
+    }
+
     /// The span of the question, narrowed by that of the command line.
     pub fn span(&self, since: Option<i64>, until: Option<i64>) -> (Option<i64>, Option<i64>) {
         let until = match (self.until, until) {

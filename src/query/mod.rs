@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Offset, TimeZone, Utc};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::human;
 use crate::when;
@@ -121,8 +121,13 @@ where
             question,
             readings,
             unknown,
+            left_out,
         } = resolve(&db, &self.question)?;
-        let said = Vec::from_iter(readings.into_iter().chain(unknown));
+        let left_out = match left_out {
+            Some(answers) => self.left_out(&db, &answers)?,
+            None => None,
+        };
+        let said = Vec::from_iter(readings.into_iter().chain(unknown).chain(left_out));
         if self.format != OutputFormat::Table {
             for said in &said {
                 writeln!(notes, "note: {said}")?;
@@ -176,6 +181,17 @@ where
                 Ok(found.is_some())
             }
         }
+    }
+
+    /// How many answers to peers that sent first are left out, and how to ask for them.
+    fn left_out(&self, db: &Connection, answers: &Question) -> Result<Option<String>> {
+        let mut statement = db.prepare(&self.sql_of(answers))?;
+        let number = statement.query_row([], |row| row.get::<_, i64>("number"));
+        Ok(match number.optional()?.unwrap_or(0) {
+            0 => None,
+            1 => Some("1 answer to a peer that sent first is not shown: add \"in both directions\", or ask for \"incoming connections\"".to_owned()),
+            n => Some(format!("{n} answers to peers that sent first are not shown: add \"in both directions\", or ask for \"incoming connections\"")),
+        })
     }
 
     /// Writes what was found and what may be missing.

@@ -25,7 +25,7 @@ where
         question
             .also
             .iter()
-            .map(|also| format!("that also went {}", predicate(also))),
+            .map(|also| format!("{} {}", also_were(also), predicate(also))),
     );
     said.extend(
         question
@@ -123,6 +123,13 @@ fn actors(actors: Actors) -> &'static str {
     }
 }
 
+fn also_were(predicate: &Predicate) -> &'static str {
+    match predicate {
+        Predicate::By(_) => "on ports that were also used",
+        _ => "that also went",
+    }
+}
+
 /// A predicate in words.
 pub fn predicate(predicate: &Predicate) -> String {
     match predicate {
@@ -148,6 +155,10 @@ pub fn predicate(predicate: &Predicate) -> String {
         Predicate::Open => "still open".to_owned(),
         Predicate::Scope(scope) => format!("to {scope} addresses"),
         Predicate::Source(source) => format!("named by {source}"),
+        Predicate::Direction("in") => {
+            "to peers that sent first (TCP that comes in is not recorded)".to_owned()
+        }
+        Predicate::Direction(_) => "that a process of this host began".to_owned(),
     }
 }
 

@@ -4,7 +4,8 @@
 use anyhow::Result;
 use rusqlite::Connection;
 
-use super::ast::{Actors, Predicate, Projection, Question, Relation, Subject};
+use super::ast::{Actors, Counted, Predicate, Projection, Question, Relation, Subject, Typed};
+use super::english::{NotUnderstood, is_grammar};
 use super::host::Host;
 use super::reading;
 use super::sql;
@@ -21,6 +22,8 @@ pub struct Resolved {
     pub readings: Vec<String>,
     /// Names that the history has never seen.
     pub unknown: Vec<String>,
+    /// The question about the answers to peers that sent first, if they are left out.
+    pub left_out: Option<Question>,
 }
 
 /// Looks up the names of a question. Reads only rollups and ancestors.
@@ -35,16 +38,18 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
         has_host: question.predicates.iter().any(is_host),
         readings: Vec::new(),
         unknown: Vec::new(),
+        typed: &question.typed,
+        denied: false,
     };
     let mut question = question.clone();
-    for predicates in [
-        &mut question.predicates,
-        &mut question.also,
-        &mut question.never,
-    ] {
+    for predicates in [&mut question.predicates, &mut question.also] {
         for predicate in predicates {
             resolved.predicate(predicate)?;
         }
+    }
+    resolved.denied = true;
+    for predicate in &mut question.never {
+        resolved.predicate(predicate)?;
     }
     // "bad.example" alone: who hit it, and not what it talked to.
     if question.bare {
@@ -55,8 +60,10 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
         };
     }
     refuse_two_subjects(&question)?;
+    let left_out = resolved.leave_out_answers(&mut question)?;
     Ok(Resolved {
         question,
+        left_out,
         readings: resolved.readings,
         unknown: resolved.unknown,
     })
@@ -94,18 +101,57 @@ struct Resolver<'a> {
     has_host: bool,
     readings: Vec<String>,
     unknown: Vec<String>,
+    typed: &'a Typed,
+    /// What is left out is looked at.
+    denied: bool,
 }
 
 impl Resolver<'_> {
+    /// Restricts a question to what this host's processes began, if it is about that and
+    /// there is anything else.
+    fn leave_out_answers(&self, question: &mut Question) -> Result<Option<Question>> {
+        if !question.leaves_out_answers() {
+            return Ok(None);
+        }
+        let mut predicates = question.predicates.clone();
+        predicates.push(Predicate::Direction("in"));
+        let answers = Question {
+            predicates,
+            projection: Projection::Count(Counted::Rows),
+            ranking: None,
+            new: false,
+            bucket: None,
+            having: Vec::new(),
+            also: Vec::new(),
+            never: Vec::new(),
+            ..question.clone()
+        };
+        let any = "SELECT 1 FROM egress_total WHERE direction = 'in' LIMIT 1";
+        if !self.db.prepare(any)?.exists([])? {
+            return Ok(None);
+        }
+        question.predicates.push(Predicate::Direction("out"));
+        Ok(Some(answers))
+    }
+
     fn predicate(&mut self, predicate: &mut Predicate) -> Result<()> {
         match predicate {
-            Predicate::Not(of) => self.predicate(of),
+            Predicate::Not(of) => {
+                let outer = std::mem::replace(&mut self.denied, true);
+                self.predicate(of)?;
+                self.denied = outer;
+                Ok(())
+            }
             Predicate::Any(all) | Predicate::All(all) => {
                 all.iter_mut().try_for_each(|one| self.predicate(one))
             }
             Predicate::By(Subject::Process(name)) => {
                 let name = name.clone();
                 self.process(&name, predicate)
+            }
+            Predicate::By(Subject::BelowProcess(name)) => {
+                let name = name.clone();
+                self.started_by(&name, predicate)
             }
             Predicate::By(subject) => {
                 let subject = subject.clone();
@@ -144,19 +190,42 @@ impl Resolver<'_> {
                 return Ok(());
             }
         }
-        if !self.has_host
-            && let Ok(host) = Host::parse(name, false)
-        {
-            let to = Predicate::To(host);
-            if self.exists(&to)? {
-                self.has_host = true;
-                self.read(name, predicate, to);
-                return Ok(());
+        // What is left out can be a host beside another one.
+        if !self.has_host || self.denied {
+            for host in self.hosts_called(name) {
+                let to = Predicate::To(host);
+                let names = self.hosts_of(&to)?;
+                if !names.is_empty() {
+                    self.has_host |= !self.denied;
+                    self.readings.push(format!(
+                        "no process {} made a connection: read as host {}",
+                        printable(name),
+                        names.join(", ")
+                    ));
+                    *predicate = to;
+                    return Ok(());
+                }
             }
         }
         let known = self.names("SELECT DISTINCT comm FROM egress_total WHERE comm IS NOT NULL UNION SELECT comm FROM lookups_total WHERE comm IS NOT NULL LIMIT ?1")?;
-        self.never_seen("process", name, &known);
-        Ok(())
+        self.never_seen("process", name, &known)
+    }
+
+    /// What a bare name means as a host: the host itself, one that begins with it, one that has
+    /// it as a label.
+    fn hosts_called(&self, name: &str) -> Vec<Host> {
+        let Ok(host) = Host::parse(name, false) else {
+            return Vec::new();
+        };
+        match host {
+            // "slow connections" is not about slow.example
+            Host::Domain(name) if !name.contains('.') && !self.typed.doubtful => vec![
+                Host::Domain(name.clone()),
+                Host::Begins(format!("{name}.")),
+                Host::Label(name),
+            ],
+            host => vec![host],
+        }
     }
 
     fn read(&mut self, name: &str, predicate: &mut Predicate, other: Predicate) {
@@ -210,7 +279,6 @@ impl Resolver<'_> {
                 }
                 return Ok(());
             }
-            Subject::BelowProcess(name) => return self.ancestor(subject, name),
             Subject::Tree(of) => match &**of {
                 Subject::Process(name) => return self.ancestor(subject, name),
                 _ => return Ok(()),
@@ -219,9 +287,24 @@ impl Resolver<'_> {
         };
         if !self.exists(&Predicate::By(subject.clone()))? {
             let known = self.names(sql)?;
-            self.never_seen(kind, name, &known);
+            self.never_seen(kind, name, &known)?;
         }
         Ok(())
+    }
+
+    /// "programs started by alice": by a process, or else by the user of that name.
+    fn started_by(&mut self, name: &str, predicate: &mut Predicate) -> Result<()> {
+        let below = Subject::BelowProcess(name.to_owned());
+        let user = Predicate::By(Subject::User(name.to_owned()));
+        if !self.exists(predicate)? && self.exists(&user)? {
+            self.readings.push(format!(
+                "no process {0} started another one: read as user {0}",
+                printable(name)
+            ));
+            *predicate = user;
+            return Ok(());
+        }
+        self.ancestor(&below, name)
     }
 
     /// Descendants of a process that has none, or never was.
@@ -229,7 +312,7 @@ impl Resolver<'_> {
         if !self.exists(&Predicate::By(subject.clone()))? {
             let known =
                 self.names("SELECT DISTINCT comm FROM ancestors WHERE comm IS NOT NULL LIMIT ?1")?;
-            self.never_seen("traffic below process", name, &known);
+            self.never_seen("traffic below process", name, &known)?;
         }
         Ok(())
     }
@@ -275,8 +358,7 @@ impl Resolver<'_> {
             }
         }
         let known = self.names("SELECT DISTINCT host FROM egress_total WHERE host IS NOT NULL UNION SELECT qname FROM lookups_total WHERE qname IS NOT NULL LIMIT ?1")?;
-        self.never_seen("host", name, &known);
-        Ok(())
+        self.never_seen("host", name, &known)
     }
 
     /// An address after "from" that no connection came from, but some went to.
@@ -294,16 +376,39 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    fn never_seen(&mut self, kind: &str, name: &str, known: &[String]) {
+    /// Says that the history lacks a name; or refuses it, where another word than a name may
+    /// have been meant.
+    fn never_seen(&mut self, kind: &str, name: &str, known: &[String]) -> Result<()> {
         let near = nearest(name, known);
         let shown = printable(name);
+        let mut names = self.typed.names.iter();
+        if let Some((_, at)) = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name))
+            && (is_grammar(name)
+                || near.is_empty() && (self.typed.doubtful || !self.unknown.is_empty()))
+        {
+            let hint = format!(
+                "this history has no {kind} {shown}; write '{shown}' in quotes if it is a name"
+            );
+            return Err(NotUnderstood::word(&self.typed.text, at.clone(), hint).into());
+        }
+        let containing = match kind {
+            "process" | "host" if name.len() > 2 && near.is_empty() => {
+                self.hosts_of(&Predicate::To(Host::Contains(name.to_lowercase())))?
+            }
+            _ => Vec::new(),
+        };
         self.unknown.push(match near.is_empty() {
+            true if !containing.is_empty() => format!(
+                "this history has no {kind} {shown}; hosts that contain it: {}",
+                containing.join(", ")
+            ),
             true => format!("this history has no {kind} {shown}"),
             false => format!(
                 "this history has no {kind} {shown}; it has {}",
                 near.join(", ")
             ),
         });
+        Ok(())
     }
 
     /// Whether anything meets a predicate, at any time.

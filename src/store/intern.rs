@@ -56,6 +56,7 @@ struct ConnectionGroupKey {
     host: Option<(Rc<str>, &'static str)>,
     outcome: &'static str,
     errno: Option<i32>,
+    direction: &'static str,
 }
 
 /// What the lookups of a group have in common.
@@ -126,6 +127,7 @@ impl Interner {
             host: name.map(|n| (Rc::clone(&n.host), n.source.as_str())),
             outcome: c.outcome.as_str(),
             errno: c.errno,
+            direction: c.direction(),
         };
         let cached = self.connection_groups.0.get(&key).copied();
         if let Some((group_day, cached_day)) = cached
@@ -142,7 +144,7 @@ impl Interner {
                 let host = name.map(|n| self.host(db, &n.host)).transpose()?;
                 let errno = c.errno.map(errno_name);
                 let source = key.host.as_ref().map(|(_, source)| *source);
-                let values: [&dyn ToSql; 10] = [
+                let values: [&dyn ToSql; 11] = [
                     &process,
                     &key.protocol,
                     &src,
@@ -152,6 +154,7 @@ impl Interner {
                     &source,
                     &key.outcome,
                     &errno,
+                    &key.direction,
                     &c.ts,
                 ];
                 find_or_insert(
@@ -159,13 +162,13 @@ impl Interner {
                     (
                         "SELECT id FROM connection_group WHERE process_id = ?1 AND dst_id = ?4 AND dst_port = ?5
                          AND protocol = ?2 AND src_id IS ?3 AND host_id IS ?6
-                         AND host_source IS ?7 AND outcome = ?8 AND errno IS ?9",
-                        &values[..9],
+                         AND host_source IS ?7 AND outcome = ?8 AND errno IS ?9 AND direction = ?10",
+                        &values[..10],
                     ),
                     (
                         "INSERT INTO connection_group (process_id, protocol, src_id, dst_id, dst_port,
-                             host_id, host_source, outcome, errno, first_ts, last_ts)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10)",
+                             host_id, host_source, outcome, errno, direction, first_ts, last_ts)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
                         &values,
                     ),
                 )?

@@ -212,7 +212,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(Predicate::To(Host::Raw));
             return Ok(());
         }
-        if self.by_or_from()? {
+        if self.sorted()? || self.by_or_from()? {
             return Ok(());
         }
         if self.take(IN) || self.take(ON) {
@@ -341,8 +341,47 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(of);
         } else if self.bare_name == BareName::Nothing && self.looks_like_host() {
             self.bare_name = BareName::Object;
+        } else if self.bare_name == BareName::Nothing && self.verb.is_none() && !self.at_keyword() {
+            // "connections for curl", "lookups for db"
+            if self.word_is(self.next.saturating_sub(2), LOOKUPS) {
+                self.bare_name = BareName::Object;
+            } else {
+                let of = self.subjects()?;
+                self.predicates.push(of);
+            }
         }
         Ok(())
+    }
+
+    /// Accepts "sorted by bytes", "ordered by time", "sorted by duration".
+    fn sorted(&mut self) -> Result<bool, NotUnderstood> {
+        if !self.take(SORTED) {
+            return Ok(false);
+        }
+        self.take(BY);
+        let at = self.words.get(self.next).map(|word| word.at.clone());
+        self.sorted = true;
+        if self.take(TRAFFIC) || self.take(SIZE) {
+            self.by_bytes = at;
+            self.take_direction();
+        } else if self.next_is(SENDING) || self.next_is(RECEIVING) {
+            self.by_bytes = at;
+            self.take_direction();
+        } else if self.take(TIME) {
+            // the order of connections anyway
+        } else if self.ranking.is_none() {
+            self.ranking = Some(Ranking::Most(Ranking::ALL));
+            if self.take(DURATION) {
+                self.ranking = Some(Ranking::Longest(Ranking::ALL));
+            } else if self.take(LATENCY) {
+                self.ranking = Some(Ranking::Slowest(Ranking::ALL));
+            } else if !self.by_measure() {
+                return Err(self.refuse("bytes, time, duration, latency or connections"));
+            }
+        } else {
+            return Err(self.refuse("bytes or time"));
+        }
+        Ok(true)
     }
 
     fn by_or_from(&mut self) -> Result<bool, NotUnderstood> {
@@ -376,8 +415,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if word == "by" && (self.span_of() || self.group(true)) {
             return Ok(true);
         }
-        let of = self.subjects()?;
-        self.predicates.push(of);
+        // "hosts contacted by both curl and wget"
+        if word == "by" && self.next + 1 < self.words.len() && self.take(BOTH) {
+            let all = match self.subjects()? {
+                Predicate::Any(all) => all,
+                one => vec![one],
+            };
+            self.also.extend(all);
+            self.loose = true;
+        } else {
+            let of = self.subjects()?;
+            self.predicates.push(of);
+        }
         self.bare_name = BareName::Nothing;
         self.expecting = None;
         Ok(true)

@@ -28,7 +28,7 @@ enum Piece {
 enum Part {
     /// One of these words.
     Words(Vec<&'static str>),
-    /// `<x>`, `<h>`, `<n>` or `<t>`: a hole.
+    /// `<x>`, `<h>` or another letter: a hole.
     Hole(char),
 }
 
@@ -131,6 +131,49 @@ const ADJECTIVES: Words = &[
     "much",
     "number",
     "dns-traffic",
+    "used",
+    "uses",
+    "use",
+    "using",
+    "made",
+    "opened",
+    "seen",
+    "being",
+    "been",
+    "out",
+    "up",
+    "run",
+    "ran",
+    "running",
+    "and",
+    "or",
+    "but",
+    "sorted",
+    "incoming",
+    "inbound",
+    "ingress",
+    "both-directions",
+    "recent",
+    "recently",
+    "today",
+    "yesterday",
+    "now",
+    "both",
+    "more",
+    "than",
+    "doing",
+    "beacons",
+    "changes",
+    "summary",
+    "answers",
+    "open",
+    "could",
+    "would",
+    "should",
+    "might",
+    "no",
+    "why",
+    "where",
 ];
 
 /// A line of the table: a pattern, what becomes of it, and its meaning.
@@ -177,9 +220,32 @@ fn read(line: &'static str) -> Option<Idiom> {
     })
 }
 
+impl Idiom {
+    /// Whether it makes a name of a word where an adjective or an adverb could stand as well.
+    fn doubtful(&self) -> bool {
+        let has = |part: &Part, word| match part {
+            Part::Words(words) => words.contains(&word),
+            Part::Hole(_) => false,
+        };
+        let what = self
+            .parts
+            .first()
+            .is_some_and(|(part, _)| has(part, "what"));
+        let before = |part: &Part| has(part, "hosts") || what && has(part, "is");
+        let name = |part: &(Part, bool)| matches!(part.0, Part::Hole('t'));
+        self.parts.first().is_some_and(name)
+            || self
+                .parts
+                .windows(2)
+                .any(|two| before(&two[0].0) && name(&two[1]))
+    }
+}
+
 /// What became of a question's words.
 pub(super) struct Replaced {
     pub words: Vec<Word>,
+    /// A name was taken from before a noun, where it could as well be an adjective.
+    pub doubtful: bool,
     /// The answer has to say how the question was read.
     pub loose: bool,
     /// Where it can't be answered, and why.
@@ -188,7 +254,7 @@ pub(super) struct Replaced {
 
 /// Replaces all idioms.
 pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
-    let mut loose = false;
+    let (mut loose, mut doubtful) = (false, false);
     for _ in 0..REPLACEMENTS {
         let Some((idiom, range, captured)) = find(&words) else {
             break;
@@ -198,6 +264,7 @@ pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
             Meaning::Refused(why) => {
                 return Replaced {
                     words,
+                    doubtful,
                     loose,
                     refused: Some((at, why)),
                 };
@@ -205,6 +272,7 @@ pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
             Meaning::Words(pieces) => pieces,
         };
         loose |= idiom.loose;
+        doubtful |= idiom.doubtful();
         let new = pieces.iter().map(|piece| match piece {
             Piece::Word(text) => Word {
                 text: (*text).to_owned(),
@@ -218,6 +286,7 @@ pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
     }
     Replaced {
         words,
+        doubtful,
         loose,
         refused: None,
     }
@@ -289,15 +358,20 @@ fn is_of(kind: char, word: &Word) -> bool {
             text.parse::<IpAddr>().is_ok()
                 || text.contains('.') && !text.starts_with(['/', '.']) && !text.contains("://")
         }
-        't' => {
-            word.quoted
-                || !GRAMMAR
-                    .iter()
-                    .chain([&ADJECTIVES])
-                    .any(|words| words.iter().any(|one| text.eq_ignore_ascii_case(one)))
+        'a' => text.parse::<IpAddr>().is_ok(),
+        'd' => {
+            text.contains('.') && !text.starts_with(['/', '.']) && text.parse::<IpAddr>().is_err()
         }
+        'p' => text.starts_with('/') && text.len() > 1,
+        't' => word.quoted || !is_grammar(text),
         _ => !text.is_empty(),
     }
+}
+
+/// Whether a word is one of the grammar, so that a name has to be quoted.
+pub(in crate::query) fn is_grammar(word: &str) -> bool {
+    let mut all = GRAMMAR.iter().chain([&ADJECTIVES]);
+    all.any(|words| words.iter().any(|one| word.eq_ignore_ascii_case(one)))
 }
 
 #[cfg(test)]

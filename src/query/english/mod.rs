@@ -25,6 +25,7 @@ mod vocabulary;
 mod words;
 
 pub use expected::{expected, written};
+pub(super) use idioms::is_grammar;
 pub use parser::{NameKind, parse};
 #[cfg(test)]
 pub use refusal::FORMS;

@@ -10,7 +10,7 @@ use super::vocabulary::*;
 use super::words::{self, Word};
 use crate::query::ast::{
     Actors, Bucket, Comparison, Counted, Measure, Predicate, Projection, Question, Ranking,
-    Relation, Subject,
+    Relation, Subject, Typed,
 };
 use crate::query::host::Host;
 use crate::when;
@@ -47,6 +47,7 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
     }
     let words =
         words::split(question).map_err(|at| refuse("this quote is never closed:", at..at + 1))?;
+    let words = time_last(question, commas(words), now);
     let replaced = idioms::replace(words.clone());
     if let Some((at, why)) = replaced.refused {
         return Err(NotUnderstood {
@@ -55,13 +56,77 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
             hint: Some(why.to_owned()),
         });
     }
-    let loose = replaced.loose;
     let understood = Parser::new(question, replaced.words, now).question();
     let understood = understood.or_else(|refused| bare(question, words, now).ok_or(refused))?;
+    let typed = Typed {
+        doubtful: understood.typed.doubtful || replaced.doubtful,
+        ..understood.typed
+    };
     Ok(Question {
-        loose: loose || understood.loose,
+        loose: replaced.loose || understood.loose,
+        typed,
         ..understood
     })
+}
+
+/// Drops commas at the ends of words. Between names, they mean "or".
+fn commas(words: Vec<Word>) -> Vec<Word> {
+    let mut all: Vec<Word> = Vec::new();
+    let mut words = words.into_iter().peekable();
+    while let Some(mut word) = words.next() {
+        let bare = word.text.trim_end_matches(',').len();
+        let comma = !word.quoted && (1..word.text.len()).contains(&bare);
+        if comma {
+            word.at.end -= word.text.len() - bare;
+            word.text.truncate(bare);
+        }
+        let is_name = |word: &Word| word.quoted || !idioms::is_grammar(&word.text);
+        let or = match words.peek() {
+            Some(next) if comma && is_name(&word) && is_name(next) => Some(Word {
+                text: "or".to_owned(),
+                quoted: false,
+                at: word.at.clone(),
+            }),
+            _ => None,
+        };
+        all.push(word);
+        all.extend(or);
+    }
+    all
+}
+
+/// Moves a time from before the question to its end: "since this morning, what did curl do".
+fn time_last<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> Vec<Word> {
+    let starts = [
+        WHAT,
+        WHATS,
+        WHICH,
+        WHO,
+        HOW,
+        ACTIVE,
+        PASSIVE,
+        TOP,
+        CONNECTIONS,
+        LOOKUPS,
+        TRAFFIC,
+        FAILED,
+    ]
+    .concat();
+    let is_start = |word: &Word| {
+        let mut starts = starts.iter();
+        !word.quoted && starts.any(|start| word.text.eq_ignore_ascii_case(start))
+    };
+    let Some(question) = words.iter().position(is_start).filter(|&at| at > 0) else {
+        return words;
+    };
+    let (time, rest) = words.split_at(question);
+    let mut parser = Parser::new(text, time.to_vec(), now);
+    while parser.next < time.len() {
+        if !matches!(parser.time(), Ok(true)) {
+            return words;
+        }
+    }
+    [rest, time].concat()
 }
 
 /// A question of only a name, or several, with clauses: "curl", "x.org last
@@ -91,8 +156,9 @@ fn bare<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> Optio
         OR,
     ];
     let text_of = first.text.as_str();
-    let grammar = |words: &[&str]| !words::nearest(text_of, words).is_empty();
-    if !first.quoted && (words::is_short(text_of) || grammar(&known.concat())) {
+    let near = |words: &[&str]| !words::nearest(text_of, words).is_empty();
+    let grammar = words.len() > 1 && idioms::is_grammar(text_of);
+    if !first.quoted && (words::is_short(text_of) || grammar || near(&known.concat())) {
         return None;
     }
     let before = |words: &[&str]| {
@@ -128,8 +194,13 @@ fn bare<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> Optio
         }
     };
     let question = Parser::new(text, words, now).question().ok()?;
+    let typed = Typed {
+        doubtful: question.typed.names.len() > 1,
+        ..question.typed
+    };
     Some(Question {
         bare: true,
+        typed,
         ..question
     })
 }
@@ -213,6 +284,12 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) never: Vec<Predicate>,
     /// It starts with the noun: "connections per hour".
     pub(super) no_question_word: bool,
+    /// "sorted by" stands before what the answer is sorted by.
+    pub(super) sorted: bool,
+    /// Answers to peers that sent first are asked for too.
+    pub(super) both_directions: bool,
+    /// Unquoted names without a dot, and where they stand.
+    pub(super) names: Vec<(String, Range<usize>)>,
 }
 
 impl<'a, Tz: TimeZone> Parser<'a, Tz> {
@@ -244,6 +321,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             also: Vec::new(),
             never: Vec::new(),
             no_question_word: false,
+            sorted: false,
+            both_directions: false,
+            names: Vec::new(),
         }
     }
 
@@ -262,6 +342,10 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             self.clause(list)?;
         }
         self.apply_clocks();
+        let is = |words| (0..self.words.len()).any(|at| self.word_is(at, words));
+        self.both_directions |= is(ALL) && !is(&["outbound", "outgoing"]);
+        // A user, or a process? The answer has both.
+        self.loose |= self.word_is(0, WHO) && self.ranking.is_some();
         if let Some(wanted) = self.expecting {
             return Err(self.refuse(wanted));
         }
@@ -311,6 +395,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 Some(Ranking::Most(n)) if relation == Relation::Connections => {
                     Some(Ranking::MostBytes(n))
                 }
+                None if self.sorted && relation == Relation::Connections => {
+                    Some(Ranking::MostBytes(Ranking::ALL))
+                }
                 _ => {
                     let hint = "\"by bytes\" sorts a \"top\" of connections, as in \"top 10 hosts by bytes\"";
                     return Err(self.refuse_word(at, Some(hint.to_owned())));
@@ -356,6 +443,12 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             never: std::mem::take(&mut self.never),
             bare: false,
             loose: self.loose,
+            both_directions: self.both_directions,
+            typed: Typed {
+                text: self.text.to_owned(),
+                names: std::mem::take(&mut self.names),
+                doubtful: false,
+            },
         })
     }
 
@@ -478,11 +571,14 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             return Err(self.refuse_all("\"new\" can't be combined with that"));
         }
         let subjects_only = list == Projection::Summary;
-        let other =
-            |predicate: &&Predicate| !matches!(predicate, Predicate::By(_) | Predicate::SinceBoot);
+        let other = |predicate: &&Predicate| match predicate {
+            Predicate::To(host) => matches!(host, Host::Addresses { .. } | Host::Raw),
+            predicate => !matches!(predicate, Predicate::By(_) | Predicate::SinceBoot),
+        };
         if subjects_only && self.predicates.iter().flat_map(parts).any(|p| other(&p)) {
-            return Err(self
-                .refuse_all("a summary is of a span, or of who acted: \"summary of curl today\""));
+            return Err(self.refuse_all(
+                "a summary is of a span, a host, or who acted: \"summary of curl today\"",
+            ));
         }
         let single = matches!(
             list,
@@ -684,6 +780,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 Err(self.refuse(what))
             }
             Some(word) if !word.text.is_empty() => {
+                if !word.quoted && !word.text.contains(['.', ':', '/']) {
+                    self.names.push((word.text.clone(), word.at.clone()));
+                }
                 self.advance();
                 Ok(word)
             }

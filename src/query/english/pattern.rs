@@ -45,8 +45,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn service(&mut self) -> bool {
         // "connections from ssh" and the like take it as a name before.
         if self.take(DNS_TRAFFIC) {
-            self.predicates
-                .push(any_of(vec![Predicate::Port(53), Predicate::Port(853)]));
+            self.predicates.push(Predicate::All(vec![any_of(vec![
+                Predicate::Port(53),
+                Predicate::Port(853),
+            ])]));
             return true;
         }
         let Some(word) = self.take_one(SERVICES) else {
@@ -192,6 +194,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             let port = self.port()?;
             self.predicates.push(Predicate::SourcePort(port));
+        } else if self.incoming() {
+        } else if self.take(BOTH_DIRECTIONS) {
+            self.both_directions = true;
         } else if self.take(DELETED) {
             self.predicates.push(Predicate::By(Subject::Deleted));
         } else if self.take(IN_DIRECTORY) {
@@ -222,6 +227,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.bare_name = BareName::Nothing;
         self.expecting = None;
         Ok(true)
+    }
+}
+
+impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Accepts "incoming": of flows whose peer sent first.
+    pub(super) fn incoming(&mut self) -> bool {
+        let taken = self.take(INCOMING);
+        if taken {
+            self.predicates.push(Predicate::Direction("in"));
+            self.loose = true;
+        }
+        taken
     }
 }
 

@@ -22,7 +22,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn projection(&mut self) -> Result<(Projection, Relation), NotUnderstood> {
         if self.take(WHO) {
             self.expecting = Some("\"hit\" or \"talked to\"");
-            return Ok((Projection::Actors(Actors::Users), Relation::Connections));
+            return Ok((Projection::Actors(Actors::Processes), Relation::Connections));
         }
         if self.take(WHEN) {
             self.expecting = Some("\"did\"");
@@ -165,6 +165,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             BY,
             LAST,
             PREPOSITIONS,
+            NOT,
+            BUT,
         ];
         self.next >= self.words.len() || clauses.iter().any(|words| self.next_is(words))
     }
@@ -359,6 +361,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return true;
         }
         if self.take(OUTBOUND) {
+            return true;
+        }
+        if self.incoming() {
             return true;
         }
         if self.next_is(OPENED) && self.word_is(self.next + 1, CONNECTIONS) {

@@ -17,6 +17,20 @@ pub struct NotUnderstood {
     pub(super) hint: Option<String>,
 }
 
+impl NotUnderstood {
+    /// Refuses a word of a question.
+    pub fn word(question: &str, at: Range<usize>, hint: String) -> NotUnderstood {
+        NotUnderstood {
+            problem: format!(
+                "\"{}\" is not understood in this question:",
+                &question[at.clone()]
+            ),
+            place: Some((question.to_owned(), at)),
+            hint: Some(hint),
+        }
+    }
+}
+
 /// Where everything that is understood is listed.
 pub const FORMS: &str = "'egrets query --help' shows what can be asked";
 

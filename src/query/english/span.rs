@@ -17,6 +17,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.named_span() || self.around_time() || self.right_now() {
             return Ok(true);
         }
+        let before = self.word_is(self.next + 1, UNTIL);
+        if self.next_is(RIGHT) && (before || self.word_is(self.next + 1, SINCE)) {
+            self.next += 1;
+            self.advance();
+            let time = self.moment()?;
+            let minute = chrono::TimeDelta::minutes(1);
+            self.begin(if before { time - minute } else { time });
+            self.end(if before { time } else { time + minute });
+            self.loose = true;
+            return Ok(true);
+        }
         if self.take(SINCE) {
             if self.last_start() {
                 self.predicates.push(Predicate::SinceBoot);

@@ -491,3 +491,13 @@ pub const INTRANSITIVE: Words = &[
     "communicating",
 ];
 pub const SEVERAL: Words = &["several", "multiple"];
+
+/// Of flows whose peer sent first.
+pub const INCOMING: Words = &["incoming", "inbound", "ingress"];
+pub const BOTH_DIRECTIONS: Words = &["both-directions"];
+/// Before what the answer is sorted by.
+pub const SORTED: Words = &["sorted", "ordered", "ranked"];
+pub const SIZE: Words = &["size", "volume"];
+/// "right before 21:19": a minute.
+pub const RIGHT: Words = &["right", "just", "shortly", "immediately"];
+pub const ALL: Words = &["all"];

@@ -63,6 +63,7 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
         (Predicate::Family(family), _) => format!("family = {family}"),
         (Predicate::Outcome(outcome), _) => format!("outcome = '{outcome}'"),
         (Predicate::Source(source), _) => format!("host_source = '{source}'"),
+        (Predicate::Direction(direction), _) => format!("direction = '{direction}'"),
     }
 }
 

@@ -9,7 +9,7 @@ fn notes_say_what_is_missing_from_an_answer() {
     let history = history();
     history.lose("tcp", 120, NOW - 10 * SECOND, NOW);
     let (out, notes) = history.ask(
-        "who hit example.com",
+        "which users hit example.com",
         OutputFormat::Table,
         Some(NOW - 7200 * SECOND),
     );
@@ -49,7 +49,7 @@ fn only_tables_say_how_long_it_took() {
 fn nothing_found_says_whether_egrets_was_recording() {
     let nothing = |history: &History, since: i64| {
         let (out, notes) = history.ask(
-            "who hit nowhere.org",
+            "which users hit nowhere.org",
             OutputFormat::Table,
             Some(NOW - since * SECOND),
         );
@@ -292,7 +292,7 @@ fn name_that_is_not_a_process_is_read_as_what_it_is() {
         ),
         (
             "traffic from x.org",
-            "no process x.org made a connection: read as to x.org or a subdomain",
+            "no process x.org made a connection: read as host x.org",
         ),
         ("connections to x", "no host is called x: read as x.org"),
         (

@@ -38,7 +38,7 @@ web-1         nginx:1.29  nginx               api.example.com      1       0  70
 
 #[test]
 fn which_users_hit_a_network() {
-    let (out, notes) = table("who reached 192.0.2.0/24");
+    let (out, notes) = table("which users reached 192.0.2.0/24");
     assert_eq!(
         out,
         "\
@@ -277,7 +277,7 @@ fn renamed_container_has_its_newest_name() {
              INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, exe, uid, user, container_id)
              SELECT 1, pid, start_ns, start_ts, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
              INSERT INTO connection_group SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
-                 host_source, outcome, errno, connections, tx_known, tx_bytes, rx_known, rx_bytes,
+                 host_source, outcome, errno, direction, connections, tx_known, tx_bytes, rx_known, rx_bytes,
                  first_ts + 5000000000, last_ts + 5000000000 FROM connection_group;",
         )
         .unwrap();

@@ -18,7 +18,10 @@ fn present_tense_is_understood() {
     );
     mean(
         &["who is accessing example.com", "who visited example.com"],
-        &connections(Projection::Actors(Actors::Users), vec![to("example.com")]),
+        &connections(
+            Projection::Actors(Actors::Processes),
+            vec![to("example.com")],
+        ),
     );
     let web = || Predicate::By(Subject::Container("web".to_owned()));
     mean(
@@ -74,12 +77,15 @@ fn exact_hosts_and_address_scopes_are_understood() {
     );
     mean(
         &["who hit exactly"],
-        &connections(Projection::Actors(Actors::Users), vec![to("exactly")]),
+        &connections(Projection::Actors(Actors::Processes), vec![to("exactly")]),
     );
     mean(
-        &["who hit public IPs", "which users talked to external hosts"],
+        &[
+            "who hit public IPs",
+            "which processes talked to external hosts",
+        ],
         &connections(
-            Projection::Actors(Actors::Users),
+            Projection::Actors(Actors::Processes),
             vec![Predicate::Scope("public")],
         ),
     );
@@ -92,7 +98,7 @@ fn exact_hosts_and_address_scopes_are_understood() {
     );
     mean(
         &["who hit public"],
-        &connections(Projection::Actors(Actors::Users), vec![to("public")]),
+        &connections(Projection::Actors(Actors::Processes), vec![to("public")]),
     );
 }
 
@@ -218,16 +224,16 @@ fn most_and_how_often_are_understood() {
         }),
     );
     mean(
-        &["which processes use the most bandwidth"],
+        &["which processes use the most bandwidth", "top talkers"],
         &most(Ranking::MostBytes(10)),
     );
     mean(
-        &["which processes made the most connections", "top talkers"],
+        &["which processes made the most connections"],
         &most(Ranking::Most(10)),
     );
     mean(
         &["who hit most"],
-        &connections(Projection::Actors(Actors::Users), vec![to("most")]),
+        &connections(Projection::Actors(Actors::Processes), vec![to("most")]),
     );
 }
 
@@ -237,13 +243,13 @@ fn words_that_look_like_names_are_not_names() {
     mean(
         &["who talked to the internet"],
         &connections(
-            Projection::Actors(Actors::Users),
+            Projection::Actors(Actors::Processes),
             vec![Predicate::Scope("public")],
         ),
     );
     mean(
         &["who hit 'internet'"],
-        &connections(Projection::Actors(Actors::Users), vec![to("internet")]),
+        &connections(Projection::Actors(Actors::Processes), vec![to("internet")]),
     );
     mean(
         &[
@@ -296,16 +302,16 @@ fn words_that_look_like_names_are_not_names() {
 
 #[test]
 fn or_and_not_join_names() {
-    let users = |predicates| connections(Projection::Actors(Actors::Users), predicates);
+    let processes = |predicates| connections(Projection::Actors(Actors::Processes), predicates);
     mean(
         &["who hit x.org or y.org"],
-        &users(vec![Predicate::Any(vec![to("x.org"), to("y.org")])]),
+        &processes(vec![Predicate::Any(vec![to("x.org"), to("y.org")])]),
     );
     mean(
         &["who hit x.org and y.org"],
         &Question {
             also: vec![to("x.org"), to("y.org")],
-            ..users(vec![])
+            ..processes(vec![])
         },
     );
     mean(
@@ -518,7 +524,7 @@ fn fillers_and_synonyms_are_understood() {
     mean(
         &["who hit x.org on port 443", "who hit x.org on 443"],
         &connections(
-            Projection::Actors(Actors::Users),
+            Projection::Actors(Actors::Processes),
             vec![to("x.org"), Predicate::Port(443)],
         ),
     );

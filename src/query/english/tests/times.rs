@@ -7,7 +7,7 @@ fn times_are_understood() {
     let span = |since, until| Question {
         since,
         until,
-        ..connections(Projection::Actors(Actors::Users), vec![to("x.org")])
+        ..connections(Projection::Actors(Actors::Processes), vec![to("x.org")])
     };
     for (question, since, until) in [
         (
@@ -208,7 +208,7 @@ fn new_is_understood_in_many_words() {
     );
     mean(
         &["who hit new"],
-        &connections(Projection::Actors(Actors::Users), vec![to("new")]),
+        &connections(Projection::Actors(Actors::Processes), vec![to("new")]),
     );
     assert!(refusal("which hosts are new").contains("new since yesterday"));
     assert!(refusal("new hosts per hour today").contains("can't be split"));
