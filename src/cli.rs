@@ -23,10 +23,19 @@ pub use reader::{CheckArgs, RecordArgs, WatchArgs};
 pub use record::{CheckArgs, HookArgs, LiveArgs, RecordArgs, WatchArgs};
 
 #[cfg(feature = "record")]
-const AFTER_HELP: &str = "Without a command, egrets watches: see 'egrets watch --help'.\n\
+const AFTER_HELP: &str = "Examples:\n  \
+    sudo egrets                                      watch live\n  \
+    sudo egrets record                               record into the history\n  \
+    sudo egrets record --db ci.db -- make test       record a command\n  \
+    egrets query what did curl talk to today\n  \
+    egrets query --db ci.db which hosts were contacted\n\
+    Without a command, egrets watches: see 'egrets watch --help'.\n\
     Exit status: 0 found or done, 1 nothing found, 2 error.";
 #[cfg(not(feature = "record"))]
-const AFTER_HELP: &str = "This build only reads histories; it cannot record.\n\
+const AFTER_HELP: &str = "Examples:\n  \
+    egrets query what did curl talk to today\n  \
+    egrets query --db ci.db which hosts were contacted\n\
+    This build only reads histories; it cannot record.\n\
     Exit status: 0 found or done, 1 nothing found, 2 error.";
 
 /// Which process, in which container, talked to which hostname, when, how much.
@@ -105,8 +114,8 @@ pub struct DbArgs {
     Quote a name that contains spaces or is also a word of the question.\n\
     docs/questions.md has all that is understood.")]
 pub struct QueryArgs {
-    /// e.g. "which processes hit example.com"
-    #[arg(required = true, value_name = "QUESTION")]
+    /// e.g. "which processes hit example.com"; without one, a prompt reads questions
+    #[arg(value_name = "QUESTION")]
     pub question: Vec<String>,
     #[command(flatten)]
     pub span: SpanArgs,

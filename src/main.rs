@@ -22,7 +22,16 @@ const MESSAGES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|e| {
+        let first = std::env::args_os().nth(1);
+        match commands::unknown(&e, first.as_deref()) {
+            Some(message) => {
+                eprintln!("{message}");
+                std::process::exit(ERROR.into());
+            }
+            None => e.exit(),
+        }
+    });
     // A stalled terminal must not stall a recording.
     let queue = match is_single_threaded(&cli) {
         true => None,

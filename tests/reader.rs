@@ -144,9 +144,67 @@ fn every_command_has_a_man_page() {
         .map(|line| line.split_whitespace().next().unwrap());
     for name in names.filter(|name| *name != "help") {
         let page = fs::read_to_string(dir.path().join(format!("egrets-{name}.1")));
-        assert!(page.unwrap().contains(".SH OPTIONS"), "{name}");
+        let page = page.unwrap();
+        for section in [
+            "OPTIONS",
+            "EXAMPLES",
+            "FILES",
+            "ENVIRONMENT",
+            "\"EXIT STATUS\"",
+            "\"SEE ALSO\"",
+        ] {
+            assert!(
+                page.contains(&format!(".SH {section}\n")),
+                "{name}: {section}"
+            );
+        }
+        assert!(!page.contains("EXTRA"), "{name}");
     }
     assert!(dir.path().join("egrets.1").exists());
+}
+
+#[test]
+fn a_command_that_is_none_lists_those_that_are() {
+    let output = egrets(&["tpo"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.starts_with("egrets: there is no command 'tpo'; the commands are "),
+        "{said}"
+    );
+    assert!(
+        said.contains("query") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert!(ok(&["--help"]).contains("Examples:\n"));
+}
+
+#[test]
+fn answers_are_limited_explained_and_asked_for_without_a_terminal() {
+    let (_dir, db) = history();
+    let db = db.to_str().unwrap();
+    let rows = ok(&["query", "--db", db, "--json", "--limit", "1", "connections"]);
+    assert_eq!(rows.lines().count(), 1, "{rows}");
+    let output = egrets(&["query", "--db", db, "--explain", "who sent the most data"]);
+    assert!(
+        text(&output.stderr).contains("note: read as: users of connections, most bytes sent first")
+    );
+    let none = egrets(&["query", "--db", db]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(text(&none.stderr).contains("there is no question"));
+    // a name of the history in the SQL, if there is a history
+    let sql = ok(&["query", "--db", db, "--sql", "what did www talk to"]);
+    assert!(sql.ends_with(";\n"), "{sql}");
+    let span = ok(&[
+        "query",
+        "--db",
+        db,
+        "--json",
+        "--until",
+        "last night",
+        "how many connections",
+    ]);
+    assert!(span.contains("\"number\":2"), "{span}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod support;
 
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use simple_dns::{CLASS, Name, Packet, Question, TYPE};
@@ -158,7 +159,7 @@ fn only_the_command_and_its_descendants_are_recorded() {
 fn command_runs_as_the_user_who_called_sudo() {
     let (_dir, db) = history();
     let output = egrets()
-        .args(["record", "--db"])
+        .args(["record", "--group", "root", "--db"])
         .arg(&db)
         .args(["--", "sh", "-c", "id -u; id -g; echo $USER; cat $0"])
         .arg(&db)
@@ -167,6 +168,44 @@ fn command_runs_as_the_user_who_called_sudo() {
         .unwrap();
     assert_eq!(text(&output.stdout), "33\n33\nwww-data\n");
     assert_ne!(code(&output), 0, "www-data can't read the history");
+}
+
+#[test]
+fn history_around_a_command_can_be_read_by_the_user_who_called_sudo() {
+    let (dir, db) = history();
+    std::os::unix::fs::chown(dir.path(), Some(33), Some(33)).unwrap();
+    let record = || {
+        let mut egrets = egrets();
+        egrets
+            .args(["record", "--db"])
+            .arg(&db)
+            .args(["--", "true"]);
+        let output = egrets.env("SUDO_UID", "33").output().unwrap();
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let said = record();
+    assert!(!said.contains("can't access the directory"), "{said}");
+    // and recorded into again
+    record();
+    let meta = std::fs::metadata(&db).unwrap();
+    assert_eq!(
+        (meta.uid(), meta.gid(), meta.mode() & 0o777),
+        (0, 33, 0o640)
+    );
+    let read = || {
+        let mut query = Command::new("setpriv");
+        query.args(["--reuid=33", "--regid=33", "--clear-groups"]);
+        query.args([env!("CARGO_BIN_EXE_egrets"), "query", "--db"]);
+        query.arg(&db).arg("connections").output().unwrap()
+    };
+    let output = read();
+    assert_eq!(code(&output), 1, "{}", text(&output.stderr));
+    assert!(text(&output.stderr).starts_with("nothing found"));
+    // A history that was there before is not opened to them.
+    std::fs::set_permissions(&db, std::fs::Permissions::from_mode(0o600)).unwrap();
+    record();
+    assert_eq!(code(&read()), 2);
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub fn words(args: &CompleteArgs) -> Result<ExitCode> {
 }
 
 /// Names in the history; none if it can't be read.
-fn names(db: Option<PathBuf>, of: NameKind, typed: &str) -> Vec<String> {
+pub fn names(db: Option<PathBuf>, of: NameKind, typed: &str) -> Vec<String> {
     let of = match of {
         NameKind::Host => StoredNames::Hosts,
         NameKind::Process => StoredNames::Programs,
@@ -81,6 +81,7 @@ fn names(db: Option<PathBuf>, of: NameKind, typed: &str) -> Vec<String> {
         NameKind::Unit => StoredNames::Units,
         NameKind::Pod => StoredNames::Pods,
         NameKind::Namespace => StoredNames::Namespaces,
+        NameKind::Connection => StoredNames::Connections,
         NameKind::Pid | NameKind::Port => return Vec::new(),
     };
     let db = db.or_else(|| std::env::var_os("EGRETS_DB").map(PathBuf::from));

@@ -11,6 +11,7 @@ pub mod export;
 mod live;
 pub mod man;
 mod pager;
+mod prompt;
 pub mod query;
 #[cfg(feature = "record")]
 pub mod record;
@@ -18,12 +19,16 @@ pub mod status;
 #[cfg(feature = "record")]
 pub mod watch;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::cli::DbArgs;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use crate::cli::{Cli, DbArgs};
 use crate::human;
 use crate::privileges::{CapabilitySet, hold_only};
 use crate::store::Retention;
@@ -40,6 +45,28 @@ pub fn unavailable(command: &str) -> Result<std::process::ExitCode> {
          available: it was compiled without the feature \"record\". 'make build', or \
          'cargo build --release' without --no-default-features, builds all of egrets"
     )
+}
+
+/// What to say of a first word that is no command, if that is what is wrong.
+pub fn unknown(error: &clap::Error, first: Option<&OsStr>) -> Option<String> {
+    let wrong = matches!(
+        error.kind(),
+        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand
+    );
+    let word = first?.to_string_lossy();
+    let program = Cli::command();
+    let commands = program
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let names = Vec::from_iter(commands.map(clap::Command::get_name));
+    if !wrong || word.starts_with('-') || program.find_subcommand(&*word).is_some() {
+        return None;
+    }
+    Some(format!(
+        "egrets: there is no command '{}'; the commands are {}",
+        crate::text::printable(&word),
+        names.join(", ")
+    ))
 }
 
 /// The system's history.

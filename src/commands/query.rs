@@ -1,23 +1,70 @@
 //! `egrets query`: answers a question in plain English from the history.
 
 use std::io::{BufWriter, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use chrono::Local;
+use chrono::{DateTime, Local};
+use rusqlite::Connection;
 
-use super::pager;
+use super::{pager, prompt};
 use crate::cli::QueryArgs;
 use crate::query::{self, OutputFormat, Request};
 use crate::store;
 
 pub fn run(args: &QueryArgs) -> Result<ExitCode> {
-    let begun = Some(Instant::now());
-    let now = Local::now();
-    let question = query::parse(&args.question.join(" "), &now)?;
+    if args.question.is_empty() && std::io::stdin().is_terminal() {
+        return ask_many(args);
+    }
+    let begun = Instant::now();
+    let request = request(args, &args.question.join(" "), begun)?;
+    super::read_as_the_caller()?;
+    let path = super::readers_db(&args.db);
+    if args.sql {
+        // Without a history, names are what they say: a name alone is a process.
+        let sql = match store::open_reader(&path) {
+            Ok(db) => request.sql_for(&db).map_err(|e| store::of_file(e, &path))?,
+            Err(_) => request.sql(),
+        };
+        print_sql(&sql)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let db = store::open_reader(&path)?;
+    Ok(match answer(&request, &db, &path)? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(1),
+    })
+}
+
+/// Answers questions that are typed at a prompt.
+fn ask_many(args: &QueryArgs) -> Result<ExitCode> {
+    super::read_as_the_caller()?;
+    let path = super::readers_db(&args.db);
+    let db = store::open_reader(&path)?;
+    eprintln!("Ask in plain English, such as: what did curl talk to today. Ctrl-D leaves.");
+    prompt::run(path.clone(), |question| {
+        let request = request(args, question, Instant::now())?;
+        if args.sql {
+            return print_sql(&request.sql_for(&db)?);
+        }
+        answer(&request, &db, &path).map(drop)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_sql(sql: &str) -> Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "{sql}")?;
+    Ok(out.flush()?)
+}
+
+fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<Local>> {
+    let now: DateTime<Local> = Local::now();
+    let question = query::parse(question, &now)?;
     let (since, until) = args.span.between(&now)?;
-    let request = Request {
+    Ok(Request {
         question,
         since,
         until,
@@ -31,41 +78,30 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         color: color(),
         explain: args.explain,
         limit: args.limit,
-        begun,
+        begun: Some(begun),
+    })
+}
+
+/// Writes the answer; whether anything was found.
+fn answer(request: &Request<Local>, db: &Connection, path: &Path) -> Result<bool> {
+    let run = |out: &mut dyn Write, notes: &mut dyn Write| {
+        let found = request.run(db, out, notes);
+        found.map_err(|e| store::of_file(e, path))
     };
-    let mut out = BufWriter::new(std::io::stdout());
-    super::read_as_the_caller()?;
-    let path = super::readers_db(&args.db);
-    if args.sql {
-        // Without a history, names are what they say: a name alone is a process.
-        let sql = match store::open_reader(&path) {
-            Ok(db) => request.sql_for(&db).map_err(|e| store::of_file(e, &path))?,
-            Err(_) => request.sql(),
-        };
-        writeln!(out, "{sql}")?;
-        out.flush()?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let db = store::open_reader(&path)?;
-    let found = match (pager::height(), request.format) {
+    match (pager::height(), request.format) {
         (Some(height), OutputFormat::Table) => {
             let (mut table, mut notes) = (Vec::new(), Vec::new());
-            let found = request
-                .run(&db, &mut table, &mut notes)
-                .map_err(|e| store::of_file(e, &path))?;
+            let found = run(&mut table, &mut notes)?;
             pager::show(&table, &notes, height)?;
-            found
+            Ok(found)
         }
-        _ => request
-            .run(&db, &mut out, &mut std::io::stderr())
-            .map_err(|e| store::of_file(e, &path))?,
-    };
-    out.flush()?;
-    Ok(if found {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(1)
-    })
+        _ => {
+            let mut out = BufWriter::new(std::io::stdout());
+            let found = run(&mut out, &mut std::io::stderr())?;
+            out.flush()?;
+            Ok(found)
+        }
+    }
 }
 
 /// Whether the output may have colours: on a terminal, unless NO_COLOR is set (no-color.org).

@@ -38,10 +38,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
         false => None,
     };
     let path = super::recorders_db(&args.db);
-    let access = Access {
-        group: args.group.as_deref().map(store::group_id).transpose()?,
-        own_directory: args.db.db.is_none(),
-    };
+    let access = access(args, user.as_ref(), &path)?;
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let capture = Capture::start(&args.live.capture()?)?;
@@ -106,6 +103,23 @@ fn open_unlocked(path: &Path, access: &Access, recording: &Recording) -> Result<
         }
         log::warn!("another program{by} has locked {}: waiting", path.display());
     }
+}
+
+/// Who may read the history: the group of --group; or for a new file of `record -- CMD`, the
+/// user who called sudo, through the group that is theirs alone. The file stays egrets' own: its
+/// owner could change what is recorded.
+fn access(args: &RecordArgs, caller: Option<&Credentials>, path: &Path) -> Result<Access> {
+    let new = args.db.db.is_some() && !path.exists();
+    let caller = caller.filter(|_| new && args.group.is_none());
+    let own_group = caller.and_then(Credentials::private_group);
+    Ok(Access {
+        group: match args.group.as_deref() {
+            Some(name) => Some(store::group_id(name)?),
+            None => own_group,
+        },
+        own_directory: args.db.db.is_none(),
+        reader: caller.map(Credentials::uid),
+    })
 }
 
 fn open_store(

@@ -92,6 +92,7 @@ pub fn complete<Tz: TimeZone>(
     }
     match place.command.get_name() {
         "query" | "export" => Completion::Words(question(&place, typed, now, look_up)),
+        "explain" if place.rest.is_empty() => Completion::Words(ids(&place, typed, look_up)),
         _ if place.rest.is_empty() => Completion::Words(commands(place.command, typed)),
         _ => Completion::Words(Vec::new()),
     }
@@ -257,16 +258,34 @@ fn question<Tz: TimeZone>(
         NameKind::Unit => "unit",
         NameKind::Pod => "pod",
         NameKind::Namespace => "namespace",
-        NameKind::Pid | NameKind::Port => return candidates,
+        NameKind::Pid | NameKind::Port | NameKind::Connection => return candidates,
     };
     // Names with control characters can't be typed, and would control the terminal.
     let mut names = look_up(place.db.clone(), kind, last);
     names.retain(|name| name.starts_with(last) && name.chars().all(is_printable));
     let names = names
         .iter()
-        .map(|name| candidate(&written(&before, name, now), about));
-    candidates.extend(names);
-    candidates
+        .map(|name| candidate(&written(&before, name, now), about))
+        .collect::<Vec<_>>()
+        .into_iter();
+    match last.is_empty() {
+        // Nothing is typed yet: what the history has says most.
+        true => names.chain(candidates.clone()).collect(),
+        false => {
+            candidates.extend(names);
+            candidates
+        }
+    }
+}
+
+/// The ids of the newest connections.
+fn ids(place: &Place<'_>, typed: &str, look_up: LookUp<'_>) -> Vec<CompletedWord> {
+    let ids = look_up(place.db.clone(), NameKind::Connection, typed).into_iter();
+    ids.map(|word| CompletedWord {
+        word,
+        about: "connection".to_owned(),
+    })
+    .collect()
 }
 
 /// The first line of a help text.

@@ -21,6 +21,7 @@ fn after(line: &str) -> Vec<String> {
             hosts.map(|&host| host.to_owned()).collect()
         }
         NameKind::Process => vec!["today".to_owned(), "curl".to_owned()],
+        NameKind::Connection if typed.starts_with('1') => vec!["17".to_owned(), "12".to_owned()],
         _ => vec![],
     };
     match complete(&program, &words, &typed, &Utc::now(), &mut look_up) {
@@ -119,4 +120,14 @@ fn names_follow_where_names_are_expected() {
     // a name that is also a word of the grammar
     assert_eq!(after("query|what|did|tod"), ["today", "'today'"]);
     assert_eq!(after("query|what|did|cu"), ["curl"]);
+}
+
+#[test]
+fn what_the_history_has_comes_before_words_and_ids_follow_explain() {
+    let programs = after("query|what|did|");
+    assert_eq!(programs[..2], ["'today'", "curl"], "{programs:?}");
+    let hosts = after("query|which|processes|hit|");
+    assert_eq!(hosts[0], "example.com", "{hosts:?}");
+    assert_eq!(after("explain|1"), ["17", "12"]);
+    assert_eq!(after("explain|17|"), [""; 0]);
 }

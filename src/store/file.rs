@@ -29,6 +29,8 @@ pub struct Access {
     pub group: Option<u32>,
     /// The directory holds nothing but the history, so the group may have access to it.
     pub own_directory: bool,
+    /// The user whose group that is: they have access to a directory of theirs anyway.
+    pub reader: Option<u32>,
 }
 
 /// Creates the file if it is missing, and takes the recorder's lock: flock(2) on a file beside
@@ -289,7 +291,7 @@ pub fn share(path: &Path, access: &Access) -> Result<()> {
     }
     let meta = fs::metadata(dir)?;
     let (of_group, of_all) = (meta.mode() & 0o010 != 0, meta.mode() & 0o001 != 0);
-    if !(of_all || of_group && meta.gid() == group) {
+    if !(of_all || of_group && meta.gid() == group || access.reader == Some(meta.uid())) {
         log::warn!(
             "the group can't access the directory {}: allow it to, or use another directory",
             dir.display()

@@ -14,6 +14,8 @@ pub enum StoredNames {
     Units,
     Pods,
     Namespaces,
+    /// Ids.
+    Connections,
 }
 
 /// At most `limit` names with this prefix, sorted. Reads as many index entries as there are
@@ -39,6 +41,11 @@ pub fn names_with_prefix(
         StoredNames::Images => container_column("image"),
         StoredNames::Pods => container_column("pod"),
         StoredNames::Namespaces => container_column("pod_namespace"),
+        // Only the newest: an id means nothing to who types it, so the rest is of no use.
+        StoredNames::Connections => "SELECT id FROM (
+                 SELECT CAST(id AS TEXT) AS id FROM connection ORDER BY connection.id DESC LIMIT 1000
+             ) WHERE id >= ?1 AND id < ?2 LIMIT ?3"
+            .to_owned(),
     };
     // Everything that has the prefix sorts before the prefix followed by the last character.
     let end = format!("{prefix}{}", char::MAX);

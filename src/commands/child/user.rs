@@ -39,6 +39,13 @@ impl Credentials {
         Ok(Some(Credentials { user, groups }))
     }
 
+    /// The group that only this user is in, as most systems make one for each: it has their name.
+    pub fn private_group(&self) -> Option<u32> {
+        let group = Group::from_gid(self.user.gid).ok().flatten()?;
+        let alone = group.mem.iter().all(|member| *member == self.user.name);
+        (group.name == self.user.name && alone).then_some(group.gid.as_raw())
+    }
+
     pub fn uid(&self) -> u32 {
         self.user.uid.as_raw()
     }

@@ -217,7 +217,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.take(IN) || self.take(ON) {
             let of = self.word_is(self.next.saturating_sub(1), OF);
-            if of && list == Projection::Summary || of && self.looks_like_host() {
+            if of && (list == Projection::Summary || self.looks_like_host()) {
                 return self.about(list);
             }
             if of && self.time()? {

@@ -36,11 +36,24 @@ const COMPARATIVES: [(Words, Operator, Option<Measure>); 8] = [
     (&["under", "below", "<"], Operator::Less, None),
 ];
 
+/// Numbers in words, from one on.
+const SPELLED: [&str; 10] = [
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+];
+
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts a comparison; whether there was one.
     pub(super) fn comparison(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
         let start = self.next;
-        if self.once(list)? {
+        // "contacted by more than 3 processes"
+        let by = self.next_is(BY);
+        self.next += usize::from(by);
+        if self.take(SEVERAL) {
+            self.compare(list, Operator::More, None, Quantity::Number(1))?;
+            self.bare_name = BareName::Nothing;
+            return Ok(true);
+        }
+        if !by && self.once(list)? {
             return Ok(true);
         }
         let Some((operator, implied)) = self.comparative() else {
@@ -49,7 +62,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         };
         let Some(quantity) = self.quantity(implied) else {
             // "over tcp", "under make"
-            let compares = self.next > start + 1;
+            let compares = self.next > start + 1 + usize::from(by);
             if !compares {
                 self.next = start;
                 return Ok(false);
@@ -128,7 +141,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Some(Quantity::Time(factor as i64));
         }
         let word = self.words.get(self.next).filter(|word| !word.quoted)?;
-        let text = word.text.replace(',', "");
+        let spelled = SPELLED
+            .iter()
+            .position(|one| word.text.eq_ignore_ascii_case(one));
+        let text = match spelled {
+            Some(number) => (number + 1).to_string(),
+            None => word.text.replace(',', ""),
+        };
         let digits = text
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(text.len());

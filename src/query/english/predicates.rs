@@ -206,13 +206,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if !self.at_scope() {
             return None;
         }
-        self.take_one(SCOPES).map(|word| {
-            Predicate::Scope(match word {
-                "external" => "public",
-                "internal" => "private",
-                word => word,
-            })
-        })
+        self.take_one(SCOPES)
+            .map(|word| Predicate::Scope(scope_named(word)))
     }
 
     /// Takes "named by SOURCE".
@@ -267,5 +262,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             true => Ok(true),
             false => Err(self.refuse("\"a name\"")),
         }
+    }
+}
+
+/// The view's word for an address scope.
+pub(super) fn scope_named(word: &'static str) -> &'static str {
+    match word {
+        "external" => "public",
+        "internal" => "private",
+        word => word,
     }
 }

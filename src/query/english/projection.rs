@@ -4,6 +4,7 @@ use chrono::TimeZone;
 
 use super::comparison::microseconds_in;
 use super::parser::{BareName, Parser};
+use super::predicates::scope_named;
 use super::refusal::NotUnderstood;
 use super::subject::{ACTORS, ORIGINS};
 use super::vocabulary::*;
@@ -29,8 +30,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.take(HOW) {
             if self.take(MUCH) {
-                self.take(TRAFFIC);
-                self.expecting = Some("\"did\"");
+                if !self.take(TRAFFIC) || self.next < self.words.len() {
+                    self.expecting = Some("\"did\"");
+                }
                 return Ok((Projection::Bytes, Relation::Connections));
             }
             let often = self.take(OFTEN);
@@ -368,6 +370,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.next_is(OPENED) && self.word_is(self.next + 1, CONNECTIONS) {
             self.advance();
             self.predicates.push(Predicate::Open);
+            return true;
+        }
+        // "loopback connections"
+        let scoped = [CONNECTIONS, TRAFFIC]
+            .iter()
+            .any(|words| self.word_is(self.next + 1, words));
+        if scoped && let Some(word) = self.take_one(SCOPES) {
+            self.predicates.push(Predicate::Scope(scope_named(word)));
             return true;
         }
         // "not https"

@@ -500,3 +500,4 @@ pub const SIZE: Words = &["size", "volume"];
 /// "right before 21:19": a minute.
 pub const RIGHT: Words = &["right", "just", "shortly", "immediately"];
 pub const ALL: Words = &["all"];
+pub const SEVERAL: Words = &["several", "multiple"];
