@@ -120,13 +120,21 @@ fn time_last<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> 
         return words;
     };
     let (time, rest) = words.split_at(question);
-    let mut parser = Parser::new(text, time.to_vec(), now);
+    let mut time = time.to_vec();
+    let during = ["over", "for", "throughout", "across"];
+    if during
+        .iter()
+        .any(|word| time[0].text.eq_ignore_ascii_case(word))
+    {
+        time[0].text = "in".to_owned();
+    }
+    let mut parser = Parser::new(text, time.clone(), now);
     while parser.next < time.len() {
         if !matches!(parser.time(), Ok(true)) {
             return words;
         }
     }
-    [rest, time].concat()
+    [rest, &time].concat()
 }
 
 /// A question of only a name, or several, with clauses: "curl", "x.org last

@@ -30,8 +30,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.take(HOW) {
             if self.take(MUCH) {
-                self.take(TRAFFIC);
-                self.expecting = Some("\"did\"");
+                if !self.take(TRAFFIC) || self.next < self.words.len() {
+                    self.expecting = Some("\"did\"");
+                }
                 return Ok((Projection::Bytes, Relation::Connections));
             }
             let often = self.take(OFTEN);

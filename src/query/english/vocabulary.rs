@@ -490,7 +490,6 @@ pub const INTRANSITIVE: Words = &[
     "communicated",
     "communicating",
 ];
-pub const SEVERAL: Words = &["several", "multiple"];
 
 /// Of flows whose peer sent first.
 pub const INCOMING: Words = &["incoming", "inbound", "ingress"];
@@ -501,3 +500,4 @@ pub const SIZE: Words = &["size", "volume"];
 /// "right before 21:19": a minute.
 pub const RIGHT: Words = &["right", "just", "shortly", "immediately"];
 pub const ALL: Words = &["all"];
+pub const SEVERAL: Words = &["several", "multiple"];

@@ -404,6 +404,73 @@ fn questions_are_answered_as_they_are_meant() {
     );
 }
 
+/// What a server of this host answers is not what its processes contacted.
+#[test]
+fn answers_to_peers_are_left_out_and_counted() {
+    let history = history();
+    let server = by("dnsmasq", "/usr/sbin/dnsmasq", 53, 0, "root");
+    for port in 0..20 {
+        history.connect_to(server, None, ("10.0.0.7", 40_000 + port), "sent", 50);
+    }
+    history
+        .0
+        .execute_batch(
+            "UPDATE connection_group SET direction = 'in', protocol = 'udp' WHERE dst_port BETWEEN 40000 AND 40019",
+        )
+        .unwrap();
+    let of_server = |question: &str| {
+        let (rows, notes) = ask(&history, question).unwrap_or_else(|e| panic!("{question}: {e}"));
+        let is = |row: &&serde_json::Value| {
+            cell(row, "comm") == "dnsmasq" || cell(row, "dst_ip") == "10.0.0.7"
+        };
+        (rows.iter().filter(is).count(), notes)
+    };
+    for question in [
+        "which hosts were contacted only once",
+        "least used hosts",
+        "new hosts today",
+        "which processes made the most connections",
+        "what did root connect to",
+        "connections without a name",
+        "connections to 10.0.0.0/8",
+        "udp connections",
+        "which processes use udp but not dns",
+        "new processes today",
+        "top 30 hosts by bytes sent",
+        "show me outbound connections",
+        "what did dnsmasq talk to",
+    ] {
+        let (rows, notes) = of_server(question);
+        assert_eq!(rows, 0, "{question}");
+        assert!(
+            notes.contains("20 answers to peers that sent first are not shown"),
+            "{question}: {notes}"
+        );
+    }
+    for (question, shown) in [
+        ("incoming connections", 20),
+        ("what did dnsmasq answer", 20),
+        ("clients of dnsmasq", 20),
+        ("connections in both directions", 20),
+        ("show me all connections", 20),
+        ("what hit 10.0.0.7", 1),
+        ("connections on port 40003", 1),
+        ("what did pid 53 talk to", 20),
+        ("top 30 processes by bytes", 1),
+        ("top talkers", 1),
+    ] {
+        let (rows, notes) = of_server(question);
+        assert_eq!(rows, shown, "{question}: {notes}");
+        assert!(!notes.contains("not shown"), "{question}: {notes}");
+    }
+    let (rows, notes) = ask(
+        &history,
+        "how many connections by dnsmasq in both directions",
+    )
+    .unwrap();
+    assert_eq!(cell(&rows[0], "number"), "20", "{notes}");
+}
+
 /// A question in slightly other words.
 fn mutations(question: &str, seed: usize) -> Vec<String> {
     let words = Vec::from_iter(question.split(' '));
