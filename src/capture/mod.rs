@@ -227,14 +227,16 @@ impl Capture {
 
     /// What a policy's programs are loaded with, too.
     pub fn kernel_settings(&self) -> KernelSettings {
-        let rodata = self.tables.skel.maps.rodata_data.as_deref();
-        rodata.map_or_else(KernelSettings::default, |rodata| KernelSettings {
-            self_tgid: rodata.self_tgid,
-            host_mntns: rodata.host_mntns,
-            wake_bytes: rodata.wake_bytes,
-            route_seed: rodata.route_seed,
-            dns_ports: rodata.dns_ports,
-        })
+        let rodata = &self.tables.skel.maps.rodata_data;
+        rodata
+            .as_ref()
+            .map_or_else(KernelSettings::default, |rodata| KernelSettings {
+                self_tgid: rodata.self_tgid,
+                host_mntns: rodata.host_mntns,
+                wake_bytes: rodata.wake_bytes,
+                route_seed: rodata.route_seed,
+                dns_ports: rodata.dns_ports,
+            })
     }
 
     /// The maps of the BPF programs, by their names; without those of global variables.

@@ -222,8 +222,8 @@ impl Object {
                 &1_u32.to_ne_bytes(),
             )?;
         }
-        for suffix in search_suffixes() {
-            let key = name_key(generation, self.keys.names().hash(&suffix));
+        for suffix in &tables.search_suffixes {
+            let key = name_key(generation, self.keys.names().hash(suffix));
             put(&maps.policy_search, plain_bytes(&key), &[1])?;
         }
         for path in STUBS {
@@ -365,20 +365,6 @@ const STUBS: [&str; 14] = [
     "/usr/lib/podman/aardvark-dns",
     "/usr/libexec/podman/aardvark-dns",
 ];
-
-/// What resolv.conf adds to names.
-fn search_suffixes() -> Vec<String> {
-    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let lines = text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        matches!(words.next(), Some("search" | "domain")).then_some(words)
-    });
-    // the last line counts: resolv.conf(5)
-    let words = lines.last().into_iter().flatten();
-    words
-        .map(|suffix| suffix.trim_end_matches('.').to_ascii_lowercase())
-        .collect()
-}
 
 fn network_key(generation: u32, addr: [u8; 16], len: u32) -> types::policy_cidr_key {
     types::policy_cidr_key {

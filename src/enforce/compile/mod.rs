@@ -35,6 +35,8 @@ pub struct Tables {
     pub ports: Vec<PortTable>,
     pub networks: Vec<Network>,
     pub resolvers: Vec<IpAddr>,
+    /// What resolv.conf has names tried with.
+    pub search_suffixes: Vec<String>,
     pub names: Vec<Name>,
     sets: Sets,
     /// The conditions on cgroups of each rule; None of one that has expired.
@@ -63,6 +65,7 @@ impl Tables {
             networks,
             names,
             resolvers: policy.resolver_addresses().collect(),
+            search_suffixes: policy.search_suffixes.clone(),
             sets,
             classes: policy
                 .rules

@@ -361,10 +361,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.take(BY);
         let at = self.words.get(self.next).map(|word| word.at.clone());
         self.sorted = true;
-        if self.take(TRAFFIC) || self.take(SIZE) {
-            self.by_bytes = at;
-            self.take_direction();
-        } else if self.next_is(SENDING) || self.next_is(RECEIVING) {
+        let is_bytes = self.take(TRAFFIC)
+            || self.take(SIZE)
+            || self.next_is(SENDING)
+            || self.next_is(RECEIVING);
+        if is_bytes {
             self.by_bytes = at;
             self.take_direction();
         } else if self.take(TIME) {
