@@ -49,6 +49,7 @@ static __always_inline bool is_alive_process(__u32 tgid, __u64 start_ns)
  * global functions take only numbers, and programs have little stack.
  */
 struct policy_naming {
+	__u64 id;
 	struct policy_grant_key key; /* its cgroup is that of the names being read */
 	__u64 cgroup_id;
 	__u64 start_ns;
@@ -87,7 +88,7 @@ static __always_inline __u64 naming_open(void)
 }
 
 /* Adds the rules of a name: those that its evidence and the address allow. */
-__noinline __u32 add_name(__u64 id, __u32 set, __u32 in_cgroup, __u32 own)
+__noinline __u32 add_name(__u64 id, __u32 set, __u32 own)
 {
 	struct policy_naming *n = bpf_map_lookup_elem(&policy_naming, &id);
 	const struct policy_settings *s = n ? settings_of(n->generation) : NULL;
@@ -97,7 +98,7 @@ __noinline __u32 add_name(__u64 id, __u32 set, __u32 in_cgroup, __u32 own)
 	const struct policy_mask *mask = mask_of(n->generation, set);
 	const struct policy_mask *shared_named = mask_of(n->generation, s->shared_named);
 	const struct policy_mask *private_named = mask_of(n->generation, s->private_named);
-	__u64 any_evidence = in_cgroup ? ~0ULL : 0;
+	__u64 any_evidence = n->key.cgroup_id ? ~0ULL : 0;
 
 	n->named = 1;
 	if (!mask || !shared_named || !private_named)
@@ -131,8 +132,10 @@ __noinline __u32 add_names(__u64 id, __u64 cgroup_id)
 		if (name->expires_ns < n->now_ns &&
 		    (!name->expires_ns || !is_alive_process(name->tgid, name->start_ns)))
 			continue;
-		add_name(id, name_set(name->name, n->generation), !!cgroup_id,
-			 cgroup_id && name->tgid == n->tgid && name->start_ns == n->start_ns);
+		/* little is kept on the stack, of which the callers have most: so the id is not */
+		add_name(n->id, name_set(name->name, n->generation),
+			 n->key.cgroup_id && name->tgid == n->tgid &&
+				 name->start_ns == n->start_ns);
 	}
 	return n->named;
 }
@@ -161,6 +164,7 @@ static __always_inline __u64 naming_of(const struct policy_settings *s, __u64 ne
 
 	if (!n)
 		return 0;
+	n->id = id;
 	n->key.netns_cookie = netns_cookie;
 	n->cgroup_id = a->cgroup_id;
 	n->generation = s->generation;
