@@ -22,10 +22,19 @@ struct policy_actor {
 	__u64 cgroup_id;
 	__u32 tgid;
 	__u32 uid;
-	bool kernel;	 /* a kernel thread */
-	bool at_home;	 /* in the host's own namespaces */
-	bool is_current; /* the current process */
+	__u32 kernel;	  /* a kernel thread */
+	__u32 at_home;	  /* in the host's own namespaces */
+	__u32 is_current; /* the current process */
 };
+
+/* Whether the current process is in the host's own namespaces: a global function, verified once. */
+__noinline __u32 policy_at_home(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return !is_foreign(task) && host_netns &&
+	       BPF_CORE_READ(task, nsproxy, net_ns, ns.inum) == host_netns;
+}
 
 static __always_inline void current_actor(struct policy_actor *a)
 {
@@ -38,10 +47,9 @@ static __always_inline void current_actor(struct policy_actor *a)
 	a->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	a->uid = BPF_CORE_READ(cred, uid.val);
 	a->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	a->kernel = BPF_CORE_READ(task, flags) & PF_KTHREAD;
-	a->at_home = !is_foreign(task) && host_netns &&
-		     BPF_CORE_READ(task, nsproxy, net_ns, ns.inum) == host_netns;
-	a->is_current = true;
+	a->kernel = BPF_CORE_READ(task, flags) / PF_KTHREAD & 1;
+	a->at_home = policy_at_home();
+	a->is_current = 1;
 }
 
 /* A socket's owner, of what a kernel thread or an interrupt does for it. */

@@ -93,14 +93,21 @@ static __always_inline int policy_connect(struct bpf_sock_addr *ctx, struct egre
 	return !refuses(verdict);
 }
 
+/* What of a packet is decided on, and counts; the stack is small. */
+struct policy_packet {
+	__u32 len; /* with the header behind IP's */
+	__u16 headless;
+	__u16 routed;
+};
+
 /*
  * The recorder's entry of a packet's flow: by its destination, or by the one that the process
  * named, before NAT; or the entry of all that found no room. key becomes its key.
  */
-static __always_inline struct egrets_flow *recorded_flow(const struct packet *p,
-							 struct egrets_flow_key *key)
+static __always_inline struct egrets_flow *recorded_flow(struct egrets_flow_key *key)
 {
 	__u64 cookie = key->cookie;
+	__u16 protocol = key->peer.protocol;
 	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
 	const struct egrets_sock *s;
 
@@ -116,7 +123,7 @@ static __always_inline struct egrets_flow *recorded_flow(const struct packet *p,
 			return flow;
 	}
 	__builtin_memset(&key->peer, 0, sizeof(key->peer));
-	key->peer.protocol = p->dst.protocol;
+	key->peer.protocol = protocol;
 	key->peer.route = EGRETS_OTHERS;
 	return bpf_map_lookup_elem(&flows, key);
 }
@@ -138,17 +145,17 @@ static __always_inline bool is_answer(const struct __sk_buff *skb,
 }
 
 /* What was refused is no traffic: the recorder has counted it a moment ago. */
-static __always_inline void discount(struct __sk_buff *skb, const struct packet *p,
+static __always_inline void discount(struct __sk_buff *skb, __u32 packet_len, __u16 protocol,
 				     struct egrets_flow *flow)
 {
 	__u32 header = 0;
 	__u32 n = segments(skb);
 
-	if (p->dst.protocol == IPPROTO_UDP || p->dst.protocol == IPPROTO_UDPLITE)
+	if (protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE)
 		header = UDP_HEADER_LEN;
-	__u64 len = p->len > header ? p->len - header : 0;
+	__u64 len = packet_len > header ? packet_len - header : 0;
 
-	if (p->dst.protocol != IPPROTO_SCTP) /* the association, and so its data, is never there */
+	if (protocol != IPPROTO_SCTP) /* the association, and so its data, is never there */
 		__sync_fetch_and_add(&flow->tx_bytes, -len);
 	__sync_fetch_and_add(&flow->tx_packets, -(__u64)n);
 }
@@ -170,13 +177,33 @@ __noinline __u64 netns_of_socket(__u64 cookie, __u64 sk)
 	return netns_cookie(BPF_CORE_READ((const struct sock *)sk, __sk_common.skc_net.net));
 }
 
-/* Decides on a flow, and reports that unless it is what was decided before. */
-static __always_inline __u32 decide_flow(const struct policy_settings *s, const struct packet *p,
-					 const struct egrets_flow_key *key,
+/*
+ * Decides on a flow, and reports that unless it is what was decided before. key may become that
+ * of the recorder's entry.
+ */
+static __always_inline __u32 decide_flow(const struct policy_settings *s,
+					 const struct policy_packet *p, struct egrets_flow_key *key,
 					 const struct policy_actor *a, __u64 sk)
 {
 	struct policy_target target = {.headless = p->headless};
 	struct policy_flow *known = bpf_map_lookup_elem(&policy_flows, key);
+	__u32 verdict;
+
+	if (known && is_for(known, a, s->generation))
+		return known->verdict;
+	set_target(&target, &key->peer);
+	if (p->routed && (s->flags & POLICY_REFUSE_SOURCE_ROUTE)) {
+		verdict =
+			VERDICT(EGRETS_RULE_SOURCE_ROUTE, EGRETS_BLOCK, s->flags & POLICY_ENFORCE);
+	} else {
+		target.netns_cookie = netns_of_socket(key->cookie, sk);
+		verdict = decide(s, &target, a);
+	}
+	bool report = !known || known->verdict != verdict || known->tgid != a->tgid;
+
+	/* any host can make the kernel answer it: that is no flow, and has no row */
+	if (a->kernel)
+		return verdict;
 	struct policy_flow now = {
 		.start_ns = a->start_ns,
 		.exec_id = a->exec_id,
@@ -184,32 +211,14 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s, const 
 		.tgid = a->tgid,
 		.uid = a->uid,
 		.generation = s->generation,
+		.verdict = verdict,
 	};
 
-	if (known && is_for(known, a, s->generation))
-		return known->verdict;
-	if (p->routed && (s->flags & POLICY_REFUSE_SOURCE_ROUTE)) {
-		now.verdict =
-			VERDICT(EGRETS_RULE_SOURCE_ROUTE, EGRETS_BLOCK, s->flags & POLICY_ENFORCE);
-	} else {
-		set_target(&target, &p->dst);
-		target.netns_cookie = netns_of_socket(key->cookie, sk);
-		now.verdict = decide(s, &target, a);
-	}
-	bool report = !known || known->verdict != now.verdict || known->tgid != a->tgid;
-
-	/* any host can make the kernel answer it: that is no flow, and has no row */
-	if (a->kernel)
-		return now.verdict;
 	bpf_map_update_elem(&policy_flows, key, &now, BPF_ANY);
-	if (report) {
-		struct egrets_flow_key flow = *key;
-
-		if (!recorded_flow(p, &flow))
-			flow = *key;
-		report_verdict(key->cookie, &flow.peer, a, s->generation, now.verdict);
-	}
-	return now.verdict;
+	if (report)
+		report_verdict(key->cookie, recorded_flow(key) ? &key->peer : &target.dst, a,
+			       s->generation, verdict);
+	return verdict;
 }
 
 /*
@@ -224,20 +233,21 @@ __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __
 	struct bpf_sock *full = common ? bpf_sk_fullsock(common) : NULL;
 	struct policy_actor actor = {};
 	struct egrets_flow_key key;
-	struct packet p = {};
+	struct policy_packet p = {};
+	__u16 protocol = ports_protocol;
 	__u64 at = 0;
 
 	if (!s || !full)
 		return 1; /* the kernel's answer for a socket that is gone or not there yet */
-	__builtin_memcpy(p.dst.addr, &addr_high, sizeof(addr_high));
-	__builtin_memcpy(p.dst.addr + sizeof(addr_high), &addr_low, sizeof(addr_low));
-	p.src.port = ports_protocol >> 32;
-	p.dst.port = ports_protocol >> 16;
-	p.dst.protocol = ports_protocol;
+	__builtin_memset(&key, 0, sizeof(key));
+	__builtin_memcpy(key.peer.addr, &addr_high, sizeof(addr_high));
+	__builtin_memcpy(key.peer.addr + sizeof(addr_high), &addr_low, sizeof(addr_low));
+	key.peer.port = ports_protocol >> 16;
+	key.peer.protocol = protocol;
 	p.len = len_flags >> 2;
 	p.headless = len_flags >> 1 & 1;
 	p.routed = len_flags & 1;
-	bool is_tcp_socket = full->type == SOCK_STREAM && p.dst.protocol == IPPROTO_TCP;
+	bool is_tcp_socket = full->type == SOCK_STREAM && protocol == IPPROTO_TCP;
 
 	if (is_tcp_socket && !p.routed)
 		return 1; /* decided when it connected */
@@ -245,19 +255,19 @@ __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __
 	bpf_probe_read_kernel(&at, sizeof(at), &full);
 	__u64 cookie = bpf_get_socket_cookie(skb);
 
-	flow_key(&key, cookie, &p.dst);
+	key.cookie = cookie;
 	if (!p.routed && is_answer(skb, &key))
 		return 1;
 	actor_of(&actor, (const struct sock *)at, cookie,
-		 is_tcp_socket || p.dst.protocol == IPPROTO_SCTP);
+		 is_tcp_socket || protocol == IPPROTO_SCTP);
 	if (!is_subject(s, &actor))
 		return 1;
 	if (!refuses(decide_flow(s, &p, &key, &actor, at)))
 		return 1;
-	struct egrets_flow *flow = recorded_flow(&p, &key);
+	struct egrets_flow *flow = recorded_flow(&key);
 
 	if (flow && !is_tcp_socket)
-		discount(skb, &p, flow);
+		discount(skb, p.len, protocol, flow);
 	return 0;
 }
 

@@ -37,26 +37,40 @@ static __always_inline bool is_dns_to_resolver(__u32 generation, const struct eg
 	       is_resolver(generation, dst->addr);
 }
 
-static __always_inline __u32 essentials_of(const struct egrets_endpoint *dst,
-					   const struct policy_actor *a, __u64 class)
+/* A global function, verified once. `port` is UDP's; is_system: a system user outside containers.
+ */
+__noinline __u32 policy_essentials(__u64 addr_high, __u64 addr_low, __u32 protocol_port,
+				   __u32 is_kernel, __u32 is_system)
 {
-	bool is_system = (class >> 32 & POLICY_OUTSIDE) && a->uid <= LAST_SYSTEM_UID;
-	__u32 scope = scope_of(dst->addr);
-	__u32 found = a->kernel ? POLICY_KERNEL_SOCKETS : 0;
+	__u64 words[2] = {addr_high, addr_low};
+	__u32 protocol = protocol_port >> 16;
+	__u32 port = protocol_port & 0xffff;
+	__u32 found = is_kernel ? POLICY_KERNEL_SOCKETS : 0;
+	__u32 scope = scope_of((const __u8 *)words);
 
 	if (scope == SCOPE_LOOPBACK)
 		found |= POLICY_LOOPBACK;
-	if (dst->protocol == IPPROTO_UDP && is_system) {
-		if (dst->port == DHCP_PORT || dst->port == DHCPV6_PORT)
+	if (protocol == IPPROTO_UDP && is_system) {
+		if (port == DHCP_PORT || port == DHCPV6_PORT)
 			found |= POLICY_DHCP;
-		if (dst->port == NTP_PORT)
+		if (port == NTP_PORT)
 			found |= POLICY_NTP;
 	}
-	if (dst->protocol == IPPROTO_ICMP || dst->protocol == IPPROTO_ICMPV6 ||
-	    dst->protocol == IPPROTO_IGMP)
-		if (a->kernel || scope == SCOPE_LINK || scope == SCOPE_MULTICAST)
+	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6 || protocol == IPPROTO_IGMP)
+		if (is_kernel || scope == SCOPE_LINK || scope == SCOPE_MULTICAST)
 			found |= POLICY_ICMP;
 	return found;
+}
+
+static __always_inline __u32 essentials_of(const struct egrets_endpoint *dst,
+					   const struct policy_actor *a, __u64 class)
+{
+	__u64 addr[2];
+
+	__builtin_memcpy(addr, dst->addr, sizeof(addr));
+	return policy_essentials(addr[0], addr[1], (__u32)dst->protocol << 16 | dst->port,
+				 a->kernel,
+				 (class >> 32 & POLICY_OUTSIDE) && a->uid <= LAST_SYSTEM_UID);
 }
 
 #endif

@@ -44,26 +44,24 @@ static __always_inline void set_target(struct policy_target *t, const struct egr
 		set_ipv4(t->dst.addr, words[3]);
 }
 
-static __always_inline __u32 port_set(const struct policy_settings *s,
-				      const struct policy_target *t)
+/* A global function, like others here: what follows is not verified for each of its branches. */
+__noinline __u32 policy_port_set(__u32 generation, __u32 protocol, __u32 port, __u32 headless)
 {
-	__u32 protocol = t->dst.protocol;
-	__u32 port = t->dst.port;
 	__u32 table = POLICY_NO_PORTS;
 
-	if (!t->headless && protocol == IPPROTO_TCP)
+	port &= 0xffff;
+	if (!headless && protocol == IPPROTO_TCP)
 		table = POLICY_TCP;
-	else if (!t->headless && protocol == IPPROTO_UDP)
+	else if (!headless && protocol == IPPROTO_UDP)
 		table = POLICY_UDP;
-	else if (!t->headless && protocol == IPPROTO_UDPLITE)
+	else if (!headless && protocol == IPPROTO_UDPLITE)
 		table = POLICY_UDPLITE;
-	else if (!t->headless && protocol == IPPROTO_SCTP)
+	else if (!headless && protocol == IPPROTO_SCTP)
 		table = POLICY_SCTP;
 	else
-		port = (protocol & 0xff) + (t->headless ? POLICY_HEADLESS : 0);
-	__u32 index =
-		(s->generation % POLICY_GENERATIONS * POLICY_PORT_TABLES + table) * PORT_BLOCKS +
-		port / POLICY_PORT_BLOCK;
+		port = (protocol & 0xff) + (headless ? POLICY_HEADLESS : 0);
+	__u32 index = (generation % POLICY_GENERATIONS * POLICY_PORT_TABLES + table) * PORT_BLOCKS +
+		      port / POLICY_PORT_BLOCK;
 	const struct policy_ports *ports = bpf_map_lookup_elem(&policy_ports, &index);
 
 	return ports ? ports->sets[port % POLICY_PORT_BLOCK] : 0;
@@ -83,15 +81,14 @@ static __always_inline __u32 cidr_set(const struct policy_settings *s,
 static __always_inline __u32 kind_of(const struct policy_actor *a, __u64 class,
 				     const struct policy_process *process)
 {
-	__u32 kind = 0;
+	__u32 tree = process ? process->tree & 1 : 0;
 
-	if (a->at_home && (class >> 32 & POLICY_OUTSIDE))
-		kind |= POLICY_HOST;
-	if (process && process->tree)
-		kind |= POLICY_TREE;
-	if (a->kernel)
-		kind |= POLICY_KERNEL;
-	return kind;
+	/* without branches, as in lowest_bit */
+	__u64 kind = (a->at_home & class >> 33 & 1) * POLICY_HOST + tree * POLICY_TREE +
+		     (a->kernel & 1) * POLICY_KERNEL;
+
+	barrier_var(kind); /* or clang leaves out what keeps the bound */
+	return kind & (POLICY_KINDS - 1);
 }
 
 /* Without a branch, which would multiply what the verifier checks: the bits below it, counted. */
@@ -154,8 +151,13 @@ static __always_inline __u32 verdict_of_rule(const struct policy_settings *s, __
 {
 	bool enforced = s->flags & POLICY_ENFORCE;
 
-	if (rule < POLICY_RULES)
-		return VERDICT(rule, s->actions[rule], enforced && !s->observed[rule]);
+	if (rule < POLICY_RULES) {
+		__u64 at = rule;
+
+		barrier_var(at); /* keeps the bound on the register that is the index */
+		at &= POLICY_RULES - 1;
+		return VERDICT(rule, s->actions[at], enforced && !s->observed[at]);
+	}
 	return VERDICT(EGRETS_RULE_DEFAULT, s->default_action, enforced);
 }
 
@@ -180,7 +182,7 @@ static __always_inline __u32 decide(const struct policy_settings *s, const struc
 	d.user = user_set(s, a->uid);
 	d.class = class_set(s, class);
 	d.kind = s->kinds[kind_of(a, class, process) % POLICY_KINDS];
-	d.port = port_set(s, t);
+	d.port = policy_port_set(s->generation, t->dst.protocol, t->dst.port, t->headless);
 	d.cidr = cidr_set(s, t);
 	d.any = s->any;
 	named_rules(s, t->netns_cookie, t->dst.addr, a, &names);

@@ -449,3 +449,66 @@ fn reload_under_traffic_mixes_no_rules() {
         .map(row)
     );
 }
+
+#[test]
+fn policy_around_a_command_is_about_it_and_its_descendants_alone() {
+    let net = Net::new();
+    net.many_addresses();
+    let (dir, db) = history();
+    let file = policy(
+        dir.path(),
+        "block",
+        &["{ name: open, to: [10.77.1.241], action: allow }"],
+    );
+    let mut egrets = egrets();
+    egrets.args(["record", "--enforce", "--policy"]).arg(&file);
+    egrets.arg("--db").arg(&db).args(["--", "sh", "-c"]);
+    // a process that is not below the command, meanwhile
+    let others = say(&net, "tcp", "10.77.1.240", 9);
+    let dial = dial().display().to_string();
+    let shell = net.command("sh");
+    let enter: Vec<_> = shell.get_args().map(|a| a.to_str().unwrap()).collect();
+    let enter = format!("ip {}", enter.join(" "));
+    let script =
+        format!("{enter} -c 'for i in 0 1; do {dial} tcp 10.77.1.24$i 9; done; sleep 2'; exit 7");
+    let child = std::thread::scope(|scope| {
+        let child = scope.spawn(|| egrets.arg(script).output().unwrap());
+        eventually("the command is refused", || {
+            assert_eq!(say(&net, "tcp", "10.77.1.240", 9), others);
+            child.is_finished().then_some(())
+        });
+        child.join().unwrap()
+    });
+    assert_eq!(child.status.code(), Some(7), "{}", text(&child.stderr));
+    let sql = "SELECT dst_ip, outcome, verdict, rule FROM egress ORDER BY id";
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let rows = [
+        "10.77.1.240 denied block default",
+        "10.77.1.241 refused allow open",
+    ];
+    assert_eq!(sqlite3(&db, sql), rows.map(row));
+}
+
+/// A container is unknown until its runtime has described it, and never the host.
+#[test]
+fn new_cgroup_of_a_container_is_unknown_and_not_the_hosts() {
+    let net = Net::new();
+    let (dir, db) = history();
+    let file = dir.path().join("policy.yaml");
+    let rules =
+        "rules:\n  - { name: named, who: { container: '*' }, to: [10.77.0.2], action: alert }\n";
+    let head = "version: 1\ndefault: allow\nunknown_containers: block\n";
+    fs::write(&file, format!("{head}{rules}")).unwrap();
+    let recorder = start(&db, &file, &[]);
+    let id = format!("{:064x}", std::process::id());
+    let above = Cgroup::new("docker");
+    let cgroup = Cgroup::new(&format!("docker/{id}"));
+    let mut command = net.command(dial());
+    command.args(["tcp", FAR4, "9"]);
+    let _ = cgroup.run(command, true);
+    drop(cgroup);
+    drop(above);
+    assert_eq!(recorder.stop(), 0);
+    let sql = format!("SELECT verdict, rule FROM egress WHERE container_id = '{id}'");
+    assert_eq!(sqlite3(&db, &sql), [["block", "unknown_containers"]]);
+}

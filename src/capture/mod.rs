@@ -226,7 +226,7 @@ impl Capture {
 
     /// What a policy's programs are loaded with, too.
     pub fn kernel_settings(&self) -> KernelSettings {
-        let rodata = self.tables.skel.maps.rodata_data.as_deref();
+        let rodata = self.tables.skel.maps.rodata_data;
         rodata.map_or_else(KernelSettings::default, |rodata| KernelSettings {
             self_tgid: rodata.self_tgid,
             host_mntns: rodata.host_mntns,

@@ -369,13 +369,13 @@ const STUBS: [&str; 14] = [
 /// What resolv.conf adds to names.
 fn search_suffixes() -> Vec<String> {
     let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let lines = text.lines().filter_map(|line| {
+    // the last line counts: resolv.conf(5)
+    let last = text.lines().rev().find_map(|line| {
         let mut words = line.split_whitespace();
         matches!(words.next(), Some("search" | "domain")).then_some(words)
     });
-    // the last line counts: resolv.conf(5)
-    let words = lines.last().into_iter().flatten();
-    words
+    last.into_iter()
+        .flatten()
         .map(|suffix| suffix.trim_end_matches('.').to_ascii_lowercase())
         .collect()
 }

@@ -120,23 +120,30 @@ fn open(path: &Path, owner: Owner) -> Result<File> {
     if meta.mode() & 0o022 != 0 {
         bail!("other users can write to {shown}: 'chmod go-w {shown}'");
     }
-    check_directory(path)?;
+    check_directory(path, owner)?;
     Ok(file)
 }
 
-/// Refuses a directory in which every user can replace the file.
-fn check_directory(path: &Path) -> Result<()> {
+/// Refuses a directory in which another user can replace the file, by an older one of root's too.
+fn check_directory(path: &Path, owner: Owner) -> Result<()> {
     let real = fs::canonicalize(path).with_context(|| format!("can't open {}", path.display()))?;
     let Some(directory) = real.parent() else {
         return Ok(());
     };
-    let mode = fs::metadata(directory)
-        .with_context(|| format!("can't use {}", directory.display()))?
-        .mode();
+    let meta =
+        fs::metadata(directory).with_context(|| format!("can't use {}", directory.display()))?;
+    let shown = directory.display();
+    let mode = meta.mode();
     if mode & 0o002 != 0 && mode & libc::S_ISVTX == 0 {
         bail!(
-            "every user can replace files in {0}: 'chmod o-w {0}', or put the policy elsewhere",
-            directory.display()
+            "every user can replace files in {shown}: 'chmod o-w {shown}', or put the policy elsewhere"
+        );
+    }
+    if !is_trusted(meta.uid(), owner) {
+        bail!(
+            "user {} can replace files in {shown}: put the policy into a directory of root's, such \
+             as /etc/egrets",
+            meta.uid()
         );
     }
     Ok(())

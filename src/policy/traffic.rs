@@ -146,11 +146,12 @@ pub fn read_expired(
     each: &mut dyn FnMut(&Traffic),
 ) -> Result<()> {
     let mut reader = Reader::new(db, reading)?;
-    let span = within(reading, "ts", "ts", false);
+    let span = rows_within(reading, None, None);
     // the records of answers that retention has removed are unknown: their names count as expired
     let sql = format!(
         "SELECT {COLUMNS}, 1, ts FROM egress
-         WHERE host_age_ms > 0 AND host_source <> 'process' AND direction <> 'in' AND {span}
+         WHERE likelihood(host_age_ms > 0, 0.00001) AND host_source <> 'process'
+           AND direction <> 'in' AND {span}
            AND host_age_ms > 1000 * coalesce((SELECT min(ttl) FROM dns WHERE dns.id = lookup_id), 0)"
     );
     let mut statement = db.prepare(&sql)?;
@@ -171,11 +172,32 @@ struct Part {
 const ROWS: (&str, &str) = ("egress", "1, ts");
 const TOTALS: &str = "connections, last_ts";
 
-fn within(reading: Reading, start: &str, end: &str, inclusive: bool) -> String {
-    let before = if inclusive { "<=" } else { "<" };
-    let from = reading.since.map(|since| format!("{start} >= {since}"));
-    let to = reading.until.map(|until| format!("{end} {before} {until}"));
-    let conditions: Vec<String> = from.into_iter().chain(to).collect();
+/// The days within the span.
+fn whole_days(reading: Reading) -> String {
+    let from = reading.since.map(|since| format!("day_ts >= {since}"));
+    let to = reading.until.map(|until| format!("day_end_ts <= {until}"));
+    all_of(from.into_iter().chain(to))
+}
+
+/// The rows within the span, and from `since` until `until`.
+fn rows_within(reading: Reading, since: Option<i64>, until: Option<i64>) -> String {
+    let from = reading.since.max(since);
+    let to = match (reading.until, until) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    let from = from.map(|from| rare(&format!("ts >= {from}"), 0.001));
+    let to = to.map(|to| rare(&format!("ts < {to}"), 0.001));
+    all_of(from.into_iter().chain(to))
+}
+
+/// Has SQLite start from what meets a condition, instead of from the processes.
+fn rare(condition: &str, likelihood: f64) -> String {
+    format!("likelihood({condition}, {likelihood})")
+}
+
+fn all_of(conditions: impl Iterator<Item = String>) -> String {
+    let conditions: Vec<String> = conditions.collect();
     match conditions.is_empty() {
         true => "1".to_owned(),
         false => conditions.join(" AND "),
@@ -194,7 +216,7 @@ fn parts(db: &Connection, reading: Reading) -> Result<Vec<Part>> {
     let mut parts = vec![Part {
         from: "egress_daily",
         totals: TOTALS,
-        condition: within(reading, "day_ts", "day_end_ts", true),
+        condition: whole_days(reading),
     }];
     let mut cut = Vec::new();
     for time in [reading.since, reading.until].into_iter().flatten() {
@@ -212,10 +234,7 @@ fn parts(db: &Connection, reading: Reading) -> Result<Vec<Part>> {
     parts.extend(cut.into_iter().map(|(start, end)| Part {
         from,
         totals,
-        condition: format!(
-            "ts >= {start} AND ts < {end} AND {}",
-            within(reading, "ts", "ts", false)
-        ),
+        condition: rows_within(reading, Some(start), Some(end)),
     }));
     Ok(parts)
 }
@@ -280,11 +299,9 @@ impl<'a> Reader<'a> {
         } else {
             ""
         };
-        let span = within(self.reading, "ts", "ts", false);
-        let sql = format!(
-            "SELECT {COLUMNS}, id, ts, direction FROM egress \
-             WHERE (direction = 'in'{rivals}) AND {span}"
-        );
+        let span = rows_within(self.reading, None, None);
+        let few = rare(&format!("direction = 'in'{rivals}"), 0.00001);
+        let sql = format!("SELECT {COLUMNS}, id, ts, direction FROM egress WHERE {few} AND {span}");
         let db = self.db;
         let mut statement = db.prepare(&sql)?;
         let mut rows = statement.query([])?;

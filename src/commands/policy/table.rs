@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::text::{clip, width};
 
-/// The widest cell.
+/// The widest cell, but for the last of a row.
 const MAX: usize = 60;
 
 /// Writes rows of cells; the columns in `right` are numbers.
@@ -26,6 +26,10 @@ pub fn write(
     for row in std::iter::once(&head).chain(rows) {
         let mut line = String::new();
         for (column, (cell, widest)) in row.iter().zip(&widths).enumerate() {
+            if column + 1 == row.len() && !right.contains(&column) {
+                line += cell;
+                break;
+            }
             let cell = clip(cell, MAX);
             let space = " ".repeat(widest.saturating_sub(width(&cell)));
             match right.contains(&column) {

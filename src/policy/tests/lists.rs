@@ -151,6 +151,16 @@ fn files_that_others_can_write_are_refused() {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
     assert!(why().contains("every user can replace files"), "{}", why());
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    if rustix::process::geteuid().is_root() {
+        // nor may another user replace it
+        let stranger = Some(12_345);
+        std::os::unix::fs::chown(dir.path(), stranger, None).unwrap();
+        assert!(why().contains("user 12345 can replace files"), "{}", why());
+        std::os::unix::fs::chown(dir.path(), Some(0), None).unwrap();
+        std::os::unix::fs::chown(&path, stranger, None).unwrap();
+        assert!(why().contains("belongs to user 12345"), "{}", why());
+        std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+    }
     write(&path, &"#".repeat(1 << 20 | 1));
     assert!(why().contains("larger than 1 MiB"), "{}", why());
     fs::write(&path, b"version: 1\n\xff\n").unwrap();
