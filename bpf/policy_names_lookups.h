@@ -28,7 +28,7 @@ __noinline __u32 lookup_verdict(__u32 generation, __u32 name_set)
 		return NO_VERDICT;
 	current_actor(&actor);
 	if (!is_subject(s, &actor))
-		return 1;
+		return NO_VERDICT;
 	const struct policy_process *process = process_of(a);
 	__u64 class = class_of(a);
 	__u32 exe_set = NO_SET;
@@ -36,12 +36,14 @@ __noinline __u32 lookup_verdict(__u32 generation, __u32 name_set)
 	if (process)
 		exe_set = policy_exe_set(s->generation, s->exe_depth, a->tgid,
 					 !(class >> 32 & POLICY_OUTSIDE));
+	__u32 index = kind_of(a, class, process);
+
+	barrier_var(index); /* or clang leaves its bound out, which 5.10 does not know */
 	const struct policy_mask *exe =
 		mask_of(s->generation, exe_set == NO_SET ? s->exe_miss : exe_set);
 	const struct policy_mask *user = mask_of(s->generation, user_set(s, a->uid));
 	const struct policy_mask *cgroup = mask_of(s->generation, class_set(s, class));
-	const struct policy_mask *kind =
-		mask_of(s->generation, s->kinds[kind_of(a, class, process) % POLICY_KINDS]);
+	const struct policy_mask *kind = mask_of(s->generation, s->kinds[index % POLICY_KINDS]);
 	const struct policy_mask *names = mask_of(s->generation, name_set);
 	const struct policy_mask *any = mask_of(s->generation, s->any);
 	const struct policy_mask *allowing = mask_of(s->generation, s->allowing);
@@ -84,7 +86,7 @@ static __always_inline int policy_lookup(struct __sk_buff *skb)
 	if (verdict != NO_VERDICT) {
 		current_actor(&actor);
 		if (!is_subject(s, &actor))
-			return 1;
+			return NO_VERDICT;
 		report_verdict(bpf_get_socket_cookie(skb), &server, &actor, s->generation, verdict);
 	}
 	return !refuses(verdict);
