@@ -144,6 +144,9 @@ fn ask(path: &Path, question: &str, now: i64, cold: bool) -> Result<(Duration, u
         format: OutputFormat::Json,
         width: None,
         now,
+        color: false,
+        explain: false,
+        limit: None,
         begun: None,
     };
     let mut times = Vec::new();

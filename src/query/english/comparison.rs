@@ -19,11 +19,11 @@ enum Quantity {
 /// Words that compare, what they compare with, and the measure that they imply.
 const COMPARATIVES: [(Words, Operator, Option<Measure>); 8] = [
     (
-        &["more", "greater", "larger", "bigger", "higher"],
+        &["more", "greater", "larger", "bigger"],
         Operator::More,
         None,
     ),
-    (&["less", "fewer", "smaller", "lower"], Operator::Less, None),
+    (&["less", "fewer", "smaller"], Operator::Less, None),
     (&["longer"], Operator::More, Some(Measure::Duration)),
     (&["shorter"], Operator::Less, Some(Measure::Duration)),
     (&["slower"], Operator::More, Some(Measure::Latency)),

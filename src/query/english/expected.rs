@@ -31,7 +31,9 @@ pub fn expected<Tz: TimeZone>(before: &str, typed: &str, now: &DateTime<Tz>) -> 
     };
     let said = parser.tried.iter().filter(|&&words| words != FILLERS);
     let words = said.flat_map(|words| words.iter().take(shown).copied());
-    let mut words = Vec::from_iter(words.filter(begins));
+    // Words with a hyphen are what idioms become: not what people type.
+    let offered = words.filter(|word| !word.contains('-') && *word != ">" && *word != "<");
+    let mut words = Vec::from_iter(offered.filter(begins));
     words.sort_unstable();
     words.dedup();
     Expected {
