@@ -361,11 +361,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.take(BY);
         let at = self.words.get(self.next).map(|word| word.at.clone());
         self.sorted = true;
-        let is_bytes = self.take(TRAFFIC)
-            || self.take(SIZE)
-            || self.next_is(SENDING)
-            || self.next_is(RECEIVING);
-        if is_bytes {
+        let bytes = self.take(TRAFFIC) || self.take(SIZE);
+        if bytes || self.next_is(SENDING) || self.next_is(RECEIVING) {
             self.by_bytes = at;
             self.take_direction();
         } else if self.take(TIME) {
