@@ -86,7 +86,7 @@ static __always_inline int policy_lookup(struct __sk_buff *skb)
 	if (verdict != NO_VERDICT) {
 		current_actor(&actor);
 		if (!is_subject(s, &actor))
-			return NO_VERDICT;
+			return 1;
 		report_verdict(bpf_get_socket_cookie(skb), &server, &actor, s->generation, verdict);
 	}
 	return !refuses(verdict);
