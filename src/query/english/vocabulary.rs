@@ -27,7 +27,13 @@ pub const FILLERS: Words = &[
 ];
 /// Adjectives that apply to every connection.
 pub const OUTBOUND: Words = &[
-    "outbound", "outgoing", "network", "total", "unique", "distinct",
+    "outbound",
+    "outgoing",
+    "network",
+    "total",
+    "unique",
+    "distinct",
+    "different",
 ];
 pub const THERE: Words = &["there"];
 pub const WHY: Words = &["why"];
