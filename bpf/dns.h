@@ -9,6 +9,7 @@
 #include "egrets.h"
 #include "headers.h"
 #include "maps.h"
+#include "owner.h"
 #include "ring.h"
 
 /* Set at load. 0: an unused slot. */
@@ -33,7 +34,6 @@ static __always_inline bool is_dns_port(__u16 port)
 #define DNS_SYSTEM_BUDGET (32 * 1024 * 1024) /* of a system user, which may be a resolver */
 #define DNS_USERS_BUDGET (16 * 1024 * 1024)  /* of all other users */
 #define DNS_BUDGET_NS 1000000000ULL
-#define SYS_UID_MAX 999 /* login.defs(5) */
 
 struct dns_budget {
 	__u64 since;

@@ -12,6 +12,7 @@
 #include "share.h"
 #include "uapi.h"
 
+#define SYS_UID_MAX 999	   /* login.defs(5) */
 #define SOCK_COMMON_LEN 64 /* skc_net is well within, on every kernel */
 
 /* egrets itself, whose traffic is not reported. */

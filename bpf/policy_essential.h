@@ -19,7 +19,6 @@
 #define DHCP_PORT 67	/* RFC 2131: of servers */
 #define DHCPV6_PORT 547 /* RFC 8415, section 7.2: the same */
 #define NTP_PORT 123
-#define LAST_SYSTEM_UID 999 /* login.defs(5) */
 
 static __always_inline bool is_resolver(__u32 generation, const __u8 *addr)
 {
@@ -70,7 +69,7 @@ static __always_inline __u32 essentials_of(const struct egrets_endpoint *dst,
 	__builtin_memcpy(addr, dst->addr, sizeof(addr));
 	return policy_essentials(addr[0], addr[1], (__u32)dst->protocol << 16 | dst->port,
 				 a->kernel,
-				 (class >> 32 & POLICY_OUTSIDE) && a->uid <= LAST_SYSTEM_UID);
+				 (class >> 32 & POLICY_OUTSIDE) && a->uid <= SYS_UID_MAX);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #define EGRETS_POLICY_HASH_H
 
 #include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
 
 /* The finalizer of MurmurHash3, with another multiplier for the input. */
 static __always_inline __u64 policy_mix(__u64 hash, __u64 word)

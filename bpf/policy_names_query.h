@@ -48,13 +48,13 @@ __noinline __u32 fill_asker(__u64 id, __u64 cookie, __u64 netns_cookie)
 		asker->tgid = sock->owner.tgid;
 		asker->start_ns = sock->owner.start_ns;
 		asker->cgroup_id = sock->owner.cgroup_id;
-		asker->is_system = sock->owner.uid <= LAST_SYSTEM_UID;
+		asker->is_system = sock->owner.uid <= SYS_UID_MAX;
 		used_by = sock->share;
 	} else {
 		asker->tgid = BPF_CORE_READ(task, tgid);
 		asker->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 		asker->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-		asker->is_system = BPF_CORE_READ(cred, uid.val) <= LAST_SYSTEM_UID;
+		asker->is_system = BPF_CORE_READ(cred, uid.val) <= SYS_UID_MAX;
 		used_by = share_of(task);
 	}
 	asker->bucket = bucket_of(asker->netns_cookie, used_by);

@@ -189,6 +189,7 @@ impl Generator {
             raw: false,
             shared_pid: None,
             duration_us: None,
+            verdict: None,
         }
     }
 
