@@ -120,51 +120,49 @@ static __always_inline __u32 user_set(const struct policy_settings *s, __u32 uid
 	return set ? *set : s->user_miss;
 }
 
-#define NO_SET (~0U)
-
-static __always_inline __u32 exe_lookup(__u32 generation, __u32 kind, __u64 hash)
+/* The set of a path; `other` without one. */
+static __always_inline __u32 exe_lookup(__u32 generation, __u32 kind, __u64 hash, __u32 other)
 {
 	struct policy_exe_key key = {.generation = generation, .kind = kind, .hash = hash};
 	const __u32 *set = bpf_map_lookup_elem(&policy_exes, &key);
 
-	return set ? *set : NO_SET;
+	return set ? *set : other;
 }
 
-/* Of a path's first n components; without any it is the root. */
-static __always_inline __u64 directory_hash(const struct policy_process *p, __u32 n)
+/* Of the directory that a program's file is in. */
+static __always_inline __u64 directory_hash(const struct policy_process *p)
 {
+	__u32 n = p->components - 1;
+
 	return n ? p->directories[(n - 1) % POLICY_EXE_DEPTH] : policy_key;
 }
 
 /*
- * The longest path of a rule that a program's begins with; NO_SET without one. In a container
- * paths are the container's own.
+ * The set of the longest path of a rule that a program's begins with; `miss` without one. In a
+ * container paths are the container's own. From the shortest to the longest, without an early
+ * return: so that all ways through look the same to the verifier, which would follow each
+ * otherwise (half a million instructions on 5.10).
  */
-__noinline __u32 policy_exe_set(__u32 generation, __u32 depth, __u32 tgid, __u32 contained)
+__noinline __u32 policy_exe_set(__u32 generation, __u32 depth, __u32 tgid, __u32 contained,
+				__u32 miss)
 {
 	const struct policy_process *p = bpf_map_lookup_elem(&policy_processes, &tgid);
+	__u32 set = miss;
 
 	if (!p || !p->components || (!contained && !p->trusted))
-		return NO_SET;
-	__u32 kind = contained ? POLICY_EXE_CONTAINED : 0;
-	__u32 set = exe_lookup(generation, kind + POLICY_EXE, p->path);
-	__u32 directory = p->components - 1; /* components of it */
-
-	if (set != NO_SET)
 		return set;
-	if (directory <= POLICY_EXE_DEPTH) {
-		set = exe_lookup(generation, kind + POLICY_EXE_CHILD, directory_hash(p, directory));
-		if (set != NO_SET)
-			return set;
+	__u32 kind = contained ? POLICY_EXE_CONTAINED : 0;
+
+	set = exe_lookup(generation, kind + POLICY_EXE_BELOW, policy_key, set);
+	for (__u32 n = 0; n < POLICY_EXE_DEPTH; n++) {
+		if (n >= depth)
+			break;
+		/* 0, which is no path's, beyond the file's directory */
+		set = exe_lookup(generation, kind + POLICY_EXE_BELOW, p->directories[n], set);
 	}
-	for (__u32 n = POLICY_EXE_DEPTH; n; n--) {
-		if (n > directory || n > depth)
-			continue;
-		set = exe_lookup(generation, kind + POLICY_EXE_BELOW, directory_hash(p, n));
-		if (set != NO_SET)
-			return set;
-	}
-	return exe_lookup(generation, kind + POLICY_EXE_BELOW, policy_key);
+	if (p->components - 1 <= POLICY_EXE_DEPTH)
+		set = exe_lookup(generation, kind + POLICY_EXE_CHILD, directory_hash(p), set);
+	return exe_lookup(generation, kind + POLICY_EXE, p->path, set);
 }
 
 /* The entry of the program that a process runs, NULL if that is not known. */

@@ -110,7 +110,7 @@ static __always_inline void combine_components(struct policy_path *p)
 		if (i >= p->count)
 			break;
 		hash = policy_mix(hash, p->components[(p->count - 1 - i) % POLICY_COMPONENTS]);
-		if (i < POLICY_EXE_DEPTH)
+		if (i < POLICY_EXE_DEPTH && i + 1 < p->count)
 			p->process.directories[i] = hash;
 	}
 	p->process.path = hash;

@@ -31,16 +31,15 @@ __noinline __u32 lookup_verdict(__u32 generation, __u32 name_set)
 		return NO_VERDICT;
 	const struct policy_process *process = process_of(a);
 	__u64 class = class_of(a);
-	__u32 exe_set = NO_SET;
+	__u32 exe_set = s->exe_miss;
 
 	if (process)
 		exe_set = policy_exe_set(s->generation, s->exe_depth, a->tgid,
-					 !(class >> 32 & POLICY_OUTSIDE));
+					 !(class >> 32 & POLICY_OUTSIDE), exe_set);
 	__u32 index = kind_of(a, class, process);
 
 	barrier_var(index); /* or clang leaves its bound out, which 5.10 does not know */
-	const struct policy_mask *exe =
-		mask_of(s->generation, exe_set == NO_SET ? s->exe_miss : exe_set);
+	const struct policy_mask *exe = mask_of(s->generation, exe_set);
 	const struct policy_mask *user = mask_of(s->generation, user_set(s, a->uid));
 	const struct policy_mask *cgroup = mask_of(s->generation, class_set(s, class));
 	const struct policy_mask *kind = mask_of(s->generation, s->kinds[index % POLICY_KINDS]);

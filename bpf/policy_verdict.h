@@ -169,16 +169,15 @@ static __always_inline __u32 decide(const struct policy_settings *s, const struc
 	struct policy_mask names = {};
 	__u64 class = class_of(a);
 	bool enforced = s->flags & POLICY_ENFORCE;
-	__u32 set = NO_SET;
 
 	if ((s->essentials & POLICY_DNS) && is_dns_to_resolver(s->generation, &t->dst))
 		return VERDICT(EGRETS_RULE_ESSENTIAL, EGRETS_ALLOW, enforced);
 	if ((class >> 32 & POLICY_UNKNOWN) && (s->flags & POLICY_REFUSE_UNKNOWN))
 		return VERDICT(EGRETS_RULE_UNKNOWN, EGRETS_BLOCK, enforced);
+	d.exe = s->exe_miss;
 	if (process)
-		set = policy_exe_set(s->generation, s->exe_depth, a->tgid,
-				     !(class >> 32 & POLICY_OUTSIDE));
-	d.exe = set == NO_SET ? s->exe_miss : set;
+		d.exe = policy_exe_set(s->generation, s->exe_depth, a->tgid,
+				       !(class >> 32 & POLICY_OUTSIDE), d.exe);
 	d.user = user_set(s, a->uid);
 	d.class = class_set(s, class);
 	d.kind = s->kinds[kind_of(a, class, process) % POLICY_KINDS];

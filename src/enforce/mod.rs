@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 use signal_hook::consts::SIGHUP;
 
 use crate::capture::Capture;
+use crate::human;
 use crate::model::{PolicyChange, Record};
 use crate::policy::{LoadError, Owner, Policy};
 use classes::Classes;
@@ -220,9 +221,9 @@ impl Enforcer {
         let expiries = policy.rules.iter().filter_map(|rule| rule.expires);
         self.next_expiry = expiries.filter(|expires| *expires > now_ts()).min();
         log::info!(
-            "policy {}: {} rules, {}",
+            "policy {}: {}, {}",
             self.file.path.display(),
-            policy.rules.len(),
+            human::count(policy.rules.len() as i64, "rule", "rules"),
             match self.scope.enforce {
                 true => "enforced",
                 false => "observed: nothing is stopped",
