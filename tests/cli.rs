@@ -66,10 +66,11 @@ fn question_is_answered_as_table_json_csv_and_sql_with_exit_codes_like_grep() {
         hosts.contains(&"\"web.example.test\"".to_string()),
         "{hosts:?}"
     );
+    // curl and dig, with their user
     let csv = query(&db, &["--csv", "who reached 10.77.0.0/24"]);
     assert_eq!(
         text(&csv.stdout).lines().count(),
-        2,
+        3,
         "{}",
         text(&csv.stdout)
     );
