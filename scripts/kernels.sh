@@ -40,7 +40,6 @@ PROMISES_kprobe=(
 		frames_are_exact_and_attributed_with_the_destination_of_their_packet'
 	'coverage tcp_bytes_of_every_system_call_are_exact_and_match_the_firewall
 		udp_bytes_of_every_system_call_are_exact_and_match_the_firewall'
-	'policy what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied'
 	'policy_names connection_right_behind_the_answer_is_decided_by_its_name'
 )
 ENDS='5.10 7'
@@ -65,10 +64,8 @@ ENDS_kprobe=(
 		container_traffic_is_exact_and_attributed_to_it'
 	'loss captured_and_lost_events_add_up'
 	'stale_entries flows_that_threads_begin_at_once_on_one_socket_all_end_with_it'
-	'policy observed_verdicts_are_those_of_the_reference_evaluator
-		reload_under_traffic_mixes_no_rules'
-	'policy_names answer_to_no_query_grants_nothing
-		tcp_answer_in_one_segment_grants_and_its_own_data_never_does'
+	'policy what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied
+		observed_verdicts_are_those_of_the_reference_evaluator'
 )
 # The other set differs in how it learns of connect(2) and of frames that bypass queues.
 # shellcheck disable=SC2034

@@ -325,7 +325,8 @@ fn answers_are_limited_explained_and_asked_for_without_a_terminal() {
     assert_eq!(rows.lines().count(), 1, "{rows}");
     let output = egrets(&["query", "--db", db, "--explain", "who sent the most data"]);
     assert!(
-        text(&output.stderr).contains("note: read as: users of connections, most bytes sent first")
+        text(&output.stderr)
+            .contains("note: read as: processes of connections, most bytes sent first")
     );
     let none = egrets(&["query", "--db", db]);
     assert_eq!(none.status.code(), Some(2));

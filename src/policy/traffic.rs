@@ -273,7 +273,9 @@ impl<'a> Reader<'a> {
             totals,
             condition,
         } = part;
-        let sql = format!("SELECT {COLUMNS}, {totals} FROM {from} WHERE {condition}");
+        let sql = format!(
+            "SELECT {COLUMNS}, {totals} FROM {from} WHERE {condition} AND direction <> 'in'"
+        );
         let db = self.db;
         let mut statement = db.prepare(&sql)?;
         let mut rows = statement.query([])?;
@@ -294,14 +296,14 @@ impl<'a> Reader<'a> {
 
     /// Counts anew the connections about which totals do not say enough.
     fn corrections(&mut self, each: &mut dyn FnMut(&Traffic) -> Result<()>) -> Result<()> {
-        let rivals = if self.reading.rivals {
-            " OR host_rivals > 0"
-        } else {
-            ""
-        };
+        if !self.reading.rivals {
+            return Ok(());
+        }
         let span = rows_within(self.reading, None, None);
-        let few = rare(&format!("direction = 'in'{rivals}"), 0.00001);
-        let sql = format!("SELECT {COLUMNS}, id, ts, direction FROM egress WHERE {few} AND {span}");
+        let few = rare("host_rivals > 0", 0.00001);
+        let sql = format!(
+            "SELECT {COLUMNS}, id, ts FROM egress WHERE {few} AND direction <> 'in' AND {span}"
+        );
         let db = self.db;
         let mut statement = db.prepare(&sql)?;
         let mut rows = statement.query([])?;
@@ -313,10 +315,6 @@ impl<'a> Reader<'a> {
                 ts: row.get(NEXT + 1)?,
             };
             each(&traffic)?;
-            let direction: String = row.get(NEXT + 2)?;
-            if direction == "in" {
-                continue;
-            }
             self.add_rivals(row.get(NEXT)?, &mut traffic.to)?;
             traffic.connections = 1;
             each(&traffic)?;

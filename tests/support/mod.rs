@@ -114,8 +114,8 @@ pub fn code(output: &Output) -> i32 {
 }
 
 /// How long a test waits for an expected event. On a busy emulated machine, loading the BPF
-/// programs alone can take 30 s.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// programs alone can take 30 s, and with those of a policy a minute more.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Tries until it returns something.
 pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {

@@ -108,10 +108,14 @@ fn single_connections_count_where_totals_do_not_say_enough() {
     let block = ["{ to: [api.example.com], action: block }"];
     assert_eq!(stopped(&history, "allow", &block), 1);
     // a flow that began from outside is not the process' own
-    let udp = "UPDATE connection SET direction = 'in' WHERE id = ?1";
-    history.0.execute(udp, [second]).unwrap();
+    history.connect(CURL, None, "192.0.2.81", "connected", 5);
     let found = replayed(&history, "block", &allow, None);
-    assert_eq!((found.connections, found.stopped), (1, 0));
+    assert_eq!((found.connections, found.stopped), (3, 2));
+    let newest = "UPDATE connection_group SET direction = 'in'
+                  WHERE id = (SELECT max(id) FROM connection_group)";
+    history.0.execute(newest, []).unwrap();
+    let found = replayed(&history, "block", &allow, None);
+    assert_eq!((found.connections, found.stopped), (2, 1));
 }
 
 #[test]
