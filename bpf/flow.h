@@ -39,6 +39,15 @@ static __always_inline __u32 segments(const struct __sk_buff *skb)
 	return n ? n : 1;
 }
 
+/*
+ * Whether a packet to a peer goes the way that the peer's came. Who sends to himself from the
+ * address of another host, through the loopback device, is not that host.
+ */
+static __always_inline bool is_way_back(const struct __sk_buff *skb, const struct inbound *seen)
+{
+	return seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+}
+
 /* A peer sent to a socket that has sent nothing there. */
 static __always_inline void mark_inbound(const struct __sk_buff *skb,
 					 const struct egrets_flow_key *key, __u32 len)
@@ -168,9 +177,8 @@ static __always_inline void report_flow(const struct packet *p, struct egrets_fl
 }
 
 /*
- * A flow's first packet. The peer began it if it sent first, the same way as the answer goes:
- * who sends to himself from the address of another host, through the loopback device, is not
- * that host. What came in is counted.
+ * A flow's first packet. The peer began it if it sent first, the same way as the answer goes.
+ * What came in is counted.
  */
 static __always_inline void flow_begin(const struct __sk_buff *skb, const struct packet *p,
 				       struct egrets_flow *flow, struct egrets_sock *s,
@@ -180,7 +188,7 @@ static __always_inline void flow_begin(const struct __sk_buff *skb, const struct
 	struct flow_start start = {};
 
 	if (seen) {
-		start.inbound = seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+		start.inbound = is_way_back(skb, seen);
 		__sync_fetch_and_add(&flow->rx_bytes, seen->bytes);
 		__sync_fetch_and_add(&flow->rx_packets, seen->packets);
 		bpf_map_delete_elem(&inbound, key);

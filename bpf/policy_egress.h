@@ -141,7 +141,7 @@ static __always_inline bool is_answer(const struct __sk_buff *skb,
 		return flow->inbound;
 	const struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
 
-	return seen && seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+	return seen && is_way_back(skb, seen);
 }
 
 /* What was refused is no traffic: the recorder has counted it a moment ago. */

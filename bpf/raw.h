@@ -72,7 +72,7 @@ static __always_inline struct egrets_flow *raw_flow(struct __sk_buff *skb, const
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
-	bool answer = seen && seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+	bool answer = seen && is_way_back(skb, seen);
 	struct egrets_flow *flow = NULL;
 
 	if (!answer || s->answered < ANSWERED_PER_SOCKET)

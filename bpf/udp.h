@@ -70,7 +70,7 @@ static __always_inline struct egrets_flow *udp_flow(struct __sk_buff *skb, const
 	if (flow)
 		return flow;
 	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
-	bool answer = seen && seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+	bool answer = seen && is_way_back(skb, seen);
 
 	if (!answer && s->last_dst.protocol) {
 		/* NAT or a source route has changed the destination: it is the last one named */
