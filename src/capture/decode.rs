@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use super::event::*;
 use super::skel::types;
-use crate::model::{Endpoint, ExeFile, ExeView, Protocol, VerdictAction, VerdictRule, unmapped};
+use crate::model::{Action, Endpoint, ExeFile, ExeView, Protocol, VerdictRule, unmapped};
 
 macro_rules! plain {
     ($($name:ident),*) => {$(
@@ -318,15 +318,15 @@ fn rule(raw: u16) -> VerdictRule {
     }
 }
 
-fn action(raw: u8) -> Option<VerdictAction> {
+fn action(raw: u8) -> Option<Action> {
     use types::egrets_action as action;
     Some(match action(raw.into()) {
-        action::EGRETS_ALLOW => VerdictAction::Allow,
-        action::EGRETS_ALERT => VerdictAction::Alert,
-        action::EGRETS_BLOCK => VerdictAction::Block,
-        action::EGRETS_SUSPEND => VerdictAction::Suspend,
-        action::EGRETS_KILL => VerdictAction::Kill,
-        action::EGRETS_DUMP => VerdictAction::Dump,
+        action::EGRETS_ALLOW => Action::Allow,
+        action::EGRETS_ALERT => Action::Alert,
+        action::EGRETS_BLOCK => Action::Block,
+        action::EGRETS_SUSPEND => Action::Suspend,
+        action::EGRETS_KILL => Action::Kill,
+        action::EGRETS_DUMP => Action::Dump,
         _ => return None,
     })
 }

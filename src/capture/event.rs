@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 
-use crate::model::{Endpoint, ExeFile, Protocol, VerdictAction, VerdictRule};
+use crate::model::{Action, Endpoint, ExeFile, Protocol, VerdictRule};
 
 /// Both fields are 0 if unknown: the process was exiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -145,7 +145,7 @@ pub struct Verdict {
     /// Of the policy's rules.
     pub generation: u32,
     pub rule: VerdictRule,
-    pub action: VerdictAction,
+    pub action: Action,
     pub enforced: bool,
 }
 

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::compile::{max_depth, most_labels};
 use super::types::policy_size;
 use crate::policy::name_hash::MAX_LABELS;
-use crate::policy::{Action, Established, Policy, Rule, Sni};
+use crate::policy::{Established, Policy, Rule, Sni};
 
 /// # Errors
 /// The rules and settings that the kernel side can't carry out, each with the reason.
@@ -25,7 +25,7 @@ pub fn check(policy: &Policy) -> Result<()> {
     if policy.established != Established::Keep {
         refused.push("established: only 'keep' is enforced yet".into());
     }
-    if harms(policy.default) {
+    if policy.default.harms() {
         refused.push(format!(
             "default: {} is not enforced yet: use block",
             policy.default.as_str()
@@ -44,10 +44,6 @@ pub fn check(policy: &Policy) -> Result<()> {
     bail!("can't be enforced:\n  {}", refused.join("\n  "));
 }
 
-fn harms(action: Action) -> bool {
-    matches!(action, Action::Suspend | Action::Kill | Action::Dump)
-}
-
 fn refusal(rule: &Rule) -> Option<&'static str> {
     if !rule.who.via.is_empty() {
         return Some("via can't be decided in the kernel yet");
@@ -55,7 +51,7 @@ fn refusal(rule: &Rule) -> Option<&'static str> {
     if !rule.who.process.is_empty() {
         return Some("process can't be decided in the kernel yet: use exe");
     }
-    if harms(rule.action) {
+    if rule.action.harms() {
         return Some("suspend, kill and dump are not enforced yet: use block");
     }
     None

@@ -31,7 +31,7 @@ pub use policy_change::PolicyChange;
 pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
-pub use verdict::{Verdict, VerdictAction, VerdictRule};
+pub use verdict::{Action, Verdict, VerdictRule};
 
 /// What the sinks get, in the order in which it happened.
 #[derive(Debug, Clone)]

@@ -2,34 +2,51 @@
 
 use std::rc::Rc;
 
-/// What becomes of a connection; from `Block` on it is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum VerdictAction {
+/// What becomes of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
     Allow,
+    /// Let through, and reported.
     Alert,
+    /// Refused.
     Block,
-    /// Refused, and its process stopped.
+    /// Refused, and the process is stopped (SIGSTOP).
     Suspend,
-    /// Refused, and its process killed.
+    /// Refused, and the process is killed.
     Kill,
-    /// As `Kill`, after a core dump.
+    /// Refused, and the process is killed after a core dump.
     Dump,
 }
 
-impl VerdictAction {
+impl Action {
+    pub const ALL: [Action; 6] = [
+        Action::Allow,
+        Action::Alert,
+        Action::Block,
+        Action::Suspend,
+        Action::Kill,
+        Action::Dump,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
-            VerdictAction::Allow => "allow",
-            VerdictAction::Alert => "alert",
-            VerdictAction::Block => "block",
-            VerdictAction::Suspend => "suspend",
-            VerdictAction::Kill => "kill",
-            VerdictAction::Dump => "dump",
+            Action::Allow => "allow",
+            Action::Alert => "alert",
+            Action::Block => "block",
+            Action::Suspend => "suspend",
+            Action::Kill => "kill",
+            Action::Dump => "dump",
         }
     }
 
-    pub fn refuses(self) -> bool {
-        self >= VerdictAction::Block
+    /// Whether the connection is refused.
+    pub fn stops(self) -> bool {
+        !matches!(self, Action::Allow | Action::Alert)
+    }
+
+    /// Whether the process is stopped or killed, too.
+    pub fn harms(self) -> bool {
+        matches!(self, Action::Suspend | Action::Kill | Action::Dump)
     }
 }
 
@@ -51,7 +68,7 @@ pub enum VerdictRule {
 /// A verdict, as it is stored and shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    pub action: VerdictAction,
+    pub action: Action,
     /// Whether it was enforced; otherwise it was only observed.
     pub enforced: bool,
     /// The name of the rule, or of what decided in place of one.
@@ -63,6 +80,6 @@ pub struct Verdict {
 impl Verdict {
     /// Whether the connection was refused.
     pub fn stopped(&self) -> bool {
-        self.enforced && self.action.refuses()
+        self.enforced && self.action.stops()
     }
 }

@@ -208,7 +208,7 @@ impl Policy {
     /// itself: else the owner of a listed name could point it at others' addresses, and any
     /// user's lookup would kill each process that connects there.
     fn applied(&self, rule: &Rule, to: &Destination) -> Action {
-        if !matches!(rule.action, Action::Suspend | Action::Kill | Action::Dump) {
+        if !rule.action.harms() {
             return rule.action;
         }
         let own = Destination {

@@ -1,51 +1,10 @@
 //! A rule: whose connections, to what, and what becomes of them.
 
+pub use crate::model::Action;
+
 use super::problem::Position;
 use super::target::{Ports, Target};
 use super::who::Who;
-
-/// What becomes of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Action {
-    Allow,
-    /// Let through, and reported.
-    Alert,
-    /// Refused.
-    Block,
-    /// Refused, and the process is stopped (SIGSTOP).
-    Suspend,
-    /// Refused, and the process is killed.
-    Kill,
-    /// Refused, and the process is killed after a core dump.
-    Dump,
-}
-
-impl Action {
-    pub const ALL: [Action; 6] = [
-        Action::Allow,
-        Action::Alert,
-        Action::Block,
-        Action::Suspend,
-        Action::Kill,
-        Action::Dump,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Allow => "allow",
-            Action::Alert => "alert",
-            Action::Block => "block",
-            Action::Suspend => "suspend",
-            Action::Kill => "kill",
-            Action::Dump => "dump",
-        }
-    }
-
-    /// Whether the connection is refused.
-    pub fn stops(self) -> bool {
-        !matches!(self, Action::Allow | Action::Alert)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

@@ -14,8 +14,7 @@ pub use queue::LineQueue;
 
 use crate::columns::RowContext;
 use crate::model::{
-    Connection, Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run,
-    VerdictAction,
+    Action, Connection, Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +122,7 @@ impl Printer {
 fn decided_event(c: &Connection) -> Option<&'static str> {
     let verdict = c.verdict.as_ref()?;
     match verdict.action {
-        VerdictAction::Allow => None,
+        Action::Allow => None,
         _ if verdict.stopped() => Some("blocked"),
         _ => Some("alert"),
     }
