@@ -133,6 +133,11 @@ pub fn parse_start<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateT
     }
 }
 
+/// Nanoseconds since 1970.
+pub fn now_ts() -> i64 {
+    to_ns(Utc::now())
+}
+
 /// Nanoseconds since 1970-01-01T00:00:00Z, like the history's `ts`; saturates at the range of
 /// an `i64`.
 pub fn to_ns(time: DateTime<Utc>) -> i64 {

@@ -25,7 +25,7 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     let db = store::open_reader(&path)?;
     let status = Status::read(&db, &path)?;
     let running = store::recorder_runs(&path);
-    let now = when::to_ns(Local::now().to_utc());
+    let now = when::now_ts();
     let mut out = std::io::stdout().lock();
     match args.json {
         true => writeln!(out, "{}", json(&status, &path, running, now))?,

@@ -22,6 +22,7 @@ use crate::capture::Capture;
 use crate::human;
 use crate::model::{PolicyChange, Record};
 use crate::policy::{LoadError, Owner, Policy};
+use crate::when::now_ts;
 use classes::Classes;
 use compile::Tables;
 use object::{Keys, Object};
@@ -244,11 +245,4 @@ impl Enforcer {
         });
         Ok(())
     }
-}
-
-/// Nanoseconds since 1970.
-fn now_ts() -> i64 {
-    use rustix::time::{ClockId, clock_gettime};
-    let t = clock_gettime(ClockId::Realtime);
-    t.tv_sec * 1_000_000_000 + t.tv_nsec
 }

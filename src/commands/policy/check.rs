@@ -10,6 +10,7 @@ use crate::cli::PolicyCheckArgs;
 use crate::human::count;
 use crate::policy::{Owner, Policy};
 use crate::text::printable;
+use crate::when;
 
 pub fn run(args: &PolicyCheckArgs) -> Result<ExitCode> {
     let policy = super::load(&args.file)?;
@@ -17,7 +18,7 @@ pub fn run(args: &PolicyCheckArgs) -> Result<ExitCode> {
     let file = printable(&file);
     let mut out = BufWriter::new(std::io::stdout());
     let is_user = |name: &str| User::from_name(name).is_ok_and(|user| user.is_some());
-    let warnings = policy.warnings(super::now(), is_user);
+    let warnings = policy.warnings(when::now_ts(), is_user);
     for warning in &warnings {
         let text = printable(&warning.text);
         writeln!(

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::cli::PolicyExplainArgs;
 use crate::policy::{Decision, Explanation, Policy, Sentence, System, sentence};
 use crate::text::printable;
+use crate::when;
 
 pub fn run(args: &PolicyExplainArgs) -> Result<ExitCode> {
     let policy = super::load(&args.file)?;
@@ -20,7 +21,7 @@ pub fn run(args: &PolicyExplainArgs) -> Result<ExitCode> {
         uid: &uid,
     };
     let said = sentence::parse(&args.connection.join(" "), &policy, &system)?;
-    let explanation = policy.explain(&said.subject, &said.destination, super::now());
+    let explanation = policy.explain(&said.subject, &said.destination, when::now_ts());
     let mut out = BufWriter::new(std::io::stdout());
     match args.json {
         true => writeln!(out, "{}", as_json(&policy, &explanation, &said))?,

@@ -16,6 +16,7 @@ use crate::policy::learn::{Chosen, Wanted, base_of, learn};
 use crate::policy::replay::replay;
 use crate::policy::{Policy, import_config, system_resolvers};
 use crate::store;
+use crate::when;
 
 /// Bytes of a config.yaml.
 const MAX_CONFIG: u64 = 1 << 20;
@@ -48,7 +49,7 @@ pub fn run(args: &PolicyLearnArgs) -> Result<ExitCode> {
         )
     })?;
     policy.system_resolvers.clone_from(&base.system_resolvers);
-    let check = replay(&db, &policy, (since, until), super::now()).map_err(of_file)?;
+    let check = replay(&db, &policy, (since, until), when::now_ts()).map_err(of_file)?;
     write(args.output.as_deref(), args.force, &text)?;
     eprintln!(
         "learnt {} from {}; put to the same history, it stops {}",

@@ -11,11 +11,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use chrono::Utc;
 
 use crate::cli::{PolicyArgs, PolicyCommand};
 use crate::policy::{LoadError, Owner, Policy, Problems};
-use crate::when;
 
 pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
     super::read_as_the_caller()?;
@@ -48,9 +46,4 @@ fn problems(path: &Path, kind: &str, found: &Problems) -> String {
         let _ = write!(text, "\n{line}");
     }
     text
-}
-
-/// Decides which rules have expired.
-fn now() -> i64 {
-    when::to_ns(Utc::now())
 }

@@ -28,7 +28,7 @@ pub fn run(args: &PolicyReplayArgs) -> Result<ExitCode> {
     let path = crate::commands::readers_db(&args.db);
     let db = store::open_reader(&path)?;
     let of_file = |e| store::of_file(e, &path);
-    let found = replay(&db, &policy, span, super::now()).map_err(of_file)?;
+    let found = replay(&db, &policy, span, when::now_ts()).map_err(of_file)?;
     ensure!(
         found.connections > 0,
         "{} has no connections in this time, so nothing was tried",
@@ -105,21 +105,12 @@ fn write_text(policy: &Policy, found: &Replay, out: &mut dyn Write) -> Result<()
         found.stopped,
         share(found.stopped, all)
     )?;
-    if found.observed > 0 {
-        writeln!(
-            out,
-            "only observed:    {} ({})",
-            found.observed,
-            share(found.observed, all)
-        )?;
-    }
-    if found.alerted > 0 {
-        writeln!(
-            out,
-            "would alert:      {} ({})",
-            found.alerted,
-            share(found.alerted, all)
-        )?;
+    let others = [
+        ("only observed:", found.observed),
+        ("would alert:", found.alerted),
+    ];
+    for (label, n) in others.into_iter().filter(|(_, n)| *n > 0) {
+        writeln!(out, "{label:17} {n} ({})", share(n, all))?;
     }
     if let Some(stale) = found.stale.filter(|stale| *stale > 0) {
         let share = share(stale, all);
