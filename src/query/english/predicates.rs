@@ -162,22 +162,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return false;
         };
         let next = self.next + 1;
-        let ends = next == self.words.len()
-            || [
-                SINCE,
-                UNTIL,
-                BETWEEN,
-                TODAY,
-                YESTERDAY,
-                THIS,
-                IN,
-                ON,
-                PER,
-                BY,
-                PREPOSITIONS,
-            ]
-            .iter()
-            .any(|clause| self.word_is(next, clause));
+        let ends =
+            next == self.words.len() || CLAUSES.iter().any(|clause| self.word_is(next, clause));
         if by && matches!(list, Projection::Actors(_)) && self.next_is(SINGULAR) && !ends {
             return false;
         }

@@ -153,23 +153,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Whether the question ends here, or goes on with a time or a place.
     fn ends_or_time(&self) -> bool {
-        let clauses = [
-            SINCE,
-            UNTIL,
-            BETWEEN,
-            TODAY,
-            YESTERDAY,
-            THIS,
-            IN,
-            ON,
-            PER,
-            BY,
-            LAST,
-            PREPOSITIONS,
-            NOT,
-            BUT,
-        ];
-        self.next >= self.words.len() || clauses.iter().any(|words| self.next_is(words))
+        let mut clauses = CLAUSES.into_iter().chain([LAST, NOT, BUT]);
+        self.next >= self.words.len() || clauses.any(|words| self.next_is(words))
     }
 
     /// Heads that are not one list: "answers for HOST", "beacons", "summary".

@@ -310,6 +310,20 @@ pub const SOURCES: Words = &[
 pub const SINCE: Words = &["since", "after"];
 pub const UNTIL: Words = &["until", "till", "before"];
 pub const BETWEEN: Words = &["between"];
+/// First words of what may follow a whole question: times, places and groups.
+pub const CLAUSES: [Words; 11] = [
+    SINCE,
+    UNTIL,
+    BETWEEN,
+    TODAY,
+    YESTERDAY,
+    THIS,
+    IN,
+    ON,
+    PER,
+    BY,
+    PREPOSITIONS,
+];
 pub const AND: Words = &["and"];
 pub const TODAY: Words = &["today"];
 pub const YESTERDAY: Words = &["yesterday"];
