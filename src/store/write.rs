@@ -281,7 +281,6 @@ pub fn stored(db: &Db, id: i64) -> rusqlite::Result<Option<(GroupDay, Contributi
     .optional()
 }
 
-/// Writes a gap; ongoing loss extends the row that it began with.
 fn write_policy(tx: &Transaction, recording: i64, policy: &PolicyChange) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO policy (recording_id, ts, digest, file, rules, enforced)
@@ -298,6 +297,7 @@ fn write_policy(tx: &Transaction, recording: i64, policy: &PolicyChange) -> rusq
     Ok(())
 }
 
+/// Writes a gap; ongoing loss extends the row that it began with.
 fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
     let extended = db
         .prepare_cached(
