@@ -262,25 +262,38 @@ static __always_inline void report_release(__u64 cookie, __u32 shared_tgid,
 	submit(e);
 }
 
+/*
+ * Ends the newest flow of a socket's list; 0 if there is none behind it. A global function,
+ * verified once instead of for each flow.
+ */
+__noinline int end_newest_flow(__u64 cookie)
+{
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_flow_key key;
+
+	if (!s)
+		return 0;
+	flow_key(&key, cookie, &s->newest_flow);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
+
+	if (!flow)
+		return 0;
+	__u32 more = flow->has_next;
+
+	s->newest_flow = flow->next;
+	flow_end(&key, flow, s);
+	return more;
+}
+
+/* Of a socket that is released. */
 static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
 {
-	struct egrets_endpoint at = s->newest_flow;
 	__u32 more = s->flow_count > 0;
 
-	for (int i = 0; i < FLOWS_PER_RELEASE && more; i++) {
-		struct egrets_flow_key key;
-
-		flow_key(&key, cookie, &at);
-		struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
-
-		if (!flow)
-			return;
-		at = flow->next;
-		more = flow->has_next;
-		flow_end(&key, flow, s);
-	}
+	for (int i = 0; i < FLOWS_PER_RELEASE && more; i++)
+		more = end_newest_flow(cookie);
 	if (more)
-		report_release(cookie, s->shared_tgid, &at, false);
+		report_release(cookie, s->shared_tgid, &s->newest_flow, false);
 }
 
 #endif

@@ -214,23 +214,32 @@ __noinline __u64 skip_skb_extensions(struct __sk_buff *skb, __u32 next)
 	return skip_extensions(&from, sizeof(struct ipv6_header), next);
 }
 
-/* Whether there is a source route among the options, RFC 791. Verified once, likewise. */
+#define IP_SOURCE_ROUTE (~0u)
+
+/*
+ * The offset of the option behind the one at this offset, RFC 791; 0 if there is none, or
+ * IP_SOURCE_ROUTE if it is one. Verified once instead of for each option.
+ */
+__noinline __u32 next_option(struct __sk_buff *skb, __u32 off)
+{
+	__u8 option[2] = {};
+
+	if (bpf_skb_load_bytes(skb, off, option, sizeof(option)) || option[0] == IPOPT_END)
+		return 0;
+	if (option[0] == IPOPT_LSRR || option[0] == IPOPT_SSRR)
+		return IP_SOURCE_ROUTE;
+	off += option[0] == IPOPT_NOOP || !option[1] ? 1 : option[1];
+	return off < sizeof(struct ipv4_header) + MAX_IPOPTLEN ? off : 0;
+}
+
+/* Whether there is a source route among the options. Verified once, likewise. */
 __noinline __u32 has_source_route(struct __sk_buff *skb)
 {
 	__u32 off = sizeof(struct ipv4_header);
 
-	for (int i = 0; i < MAX_IPOPTLEN; i++) {
-		__u8 option[2] = {};
-
-		if (bpf_skb_load_bytes(skb, off, option, sizeof(option)) || option[0] == IPOPT_END)
-			break;
-		if (option[0] == IPOPT_LSRR || option[0] == IPOPT_SSRR)
-			return 1;
-		off += option[0] == IPOPT_NOOP || !option[1] ? 1 : option[1];
-		if (off >= sizeof(struct ipv4_header) + MAX_IPOPTLEN)
-			break;
-	}
-	return 0;
+	for (int i = 0; i < MAX_IPOPTLEN && off && off != IP_SOURCE_ROUTE; i++)
+		off = next_option(skb, off);
+	return off == IP_SOURCE_ROUTE;
 }
 
 /* False without an IP header. */

@@ -135,6 +135,8 @@ struct {
  */
 struct exec_scratch {
 	__u8 record[sizeof(struct egrets_exec) + EGRETS_ARGV_MAX + EGRETS_EXE_MAX + NAME_MAX + 1];
+	struct dentry *dentry; /* of the executable's path, the component that is next, */
+	struct vfsmount *vfs;  /* and its mount */
 };
 
 struct {

@@ -114,6 +114,14 @@ static __always_inline void packet_account(struct egrets_packet_sock *s, __u64 i
 	flow->last_ts = s->last_ts;
 }
 
+/* skip_skb_extensions of a packet in kernel memory. */
+__noinline __u64 skip_kernel_extensions(__u64 data, __u32 len, __u32 off, __u32 next)
+{
+	struct byte_source from = {.data = (const void *)data, .len = len};
+
+	return skip_extensions(&from, off, next);
+}
+
 /* The IP packet at this offset, if there is one that can be read. */
 static __always_inline void parse_network(const struct byte_source *from, __be16 type,
 					  __u32 network, struct packet *p)
@@ -130,7 +138,10 @@ static __always_inline void parse_network(const struct byte_source *from, __be16
 		if (!read_bytes(from, network, &ip6, sizeof(ip6)) ||
 		    ip6.version_class_flow[0] >> 4 != 6)
 			return;
-		parse_ipv6(&ip6, skip_extensions(from, network + sizeof(ip6), ip6.next_header), p);
+		__u64 headers = skip_kernel_extensions((__u64)from->data, from->len,
+						       network + sizeof(ip6), ip6.next_header);
+
+		parse_ipv6(&ip6, headers, p);
 	}
 	parse_ports(from, p);
 }

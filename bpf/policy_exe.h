@@ -27,7 +27,9 @@ struct policy_path {
 	__u64 name[NAME_WORDS];		     /* the component, filled up with zeros */
 	__u64 components[POLICY_COMPONENTS]; /* hashes, from the last to the first */
 	__u32 count;
-	__u32 len; /* of the name, its NUL included */
+	__u32 len;	       /* of the name, its NUL included */
+	struct dentry *dentry; /* the component that is next, */
+	struct vfsmount *vfs;  /* and its mount */
 	struct policy_process process;
 };
 
@@ -71,34 +73,49 @@ static __always_inline bool add_component(struct policy_path *p, __u32 slot, str
 	return true;
 }
 
+enum policy_step { POLICY_STEP_ON, POLICY_STEP_TOP, POLICY_STEP_UNKNOWN };
+
+/* One step of hash_components, a global function as step_up (process.h) is. */
+__noinline int policy_step_up(__u32 slot)
+{
+	struct policy_path *p = bpf_map_lookup_elem(&policy_paths, &slot);
+
+	if (!p)
+		return POLICY_STEP_UNKNOWN;
+	struct vfsmount *vfs = p->vfs;
+	struct dentry *dentry = p->dentry;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+
+	if (is_shared(BPF_CORE_READ(dentry, d_inode)))
+		p->process.trusted = 0;
+	if (dentry == BPF_CORE_READ(vfs, mnt_root)) {
+		struct mount *mnt = mount_of(vfs);
+		struct mount *above = BPF_CORE_READ(mnt, mnt_parent);
+
+		if (mnt == above)
+			return POLICY_STEP_TOP;
+		p->dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+		p->vfs = vfs_of(above);
+		return POLICY_STEP_ON;
+	}
+	if (dentry == parent || BPF_CORE_READ(dentry, d_name.len) > NAME_MAX)
+		return POLICY_STEP_UNKNOWN;
+	if (!add_component(p, slot, dentry))
+		return POLICY_STEP_UNKNOWN;
+	p->dentry = parent;
+	return POLICY_STEP_ON;
+}
+
 /* As read_path (process.h), which keeps the names. False if the path is not known. */
 static __always_inline bool hash_components(struct policy_path *p, __u32 slot, struct path at)
 {
-	struct vfsmount *vfs = at.mnt;
-	struct dentry *dentry = at.dentry;
+	int step = POLICY_STEP_ON;
 
-	for (int i = 0; i < EXE_STEPS; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-
-		if (is_shared(BPF_CORE_READ(dentry, d_inode)))
-			p->process.trusted = 0;
-		if (dentry == BPF_CORE_READ(vfs, mnt_root)) {
-			struct mount *mnt = mount_of(vfs);
-			struct mount *above = BPF_CORE_READ(mnt, mnt_parent);
-
-			if (mnt == above)
-				return true;
-			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
-			vfs = vfs_of(above);
-			continue;
-		}
-		if (dentry == parent || BPF_CORE_READ(dentry, d_name.len) > NAME_MAX)
-			return false;
-		if (!add_component(p, slot, dentry))
-			return false;
-		dentry = parent;
-	}
-	return false;
+	p->dentry = at.dentry;
+	p->vfs = at.mnt;
+	for (int i = 0; i < EXE_STEPS && step == POLICY_STEP_ON; i++)
+		step = policy_step_up(slot);
+	return step == POLICY_STEP_TOP;
 }
 
 /* From the first component on. */

@@ -26,11 +26,12 @@ static __always_inline __u32 ipv4_scope(__u32 ip)
 	return SCOPE_PUBLIC;
 }
 
-static __always_inline __u32 scope_of(const __u8 *addr)
+/* Of an address in two halves. A global function: see policy_port_set. */
+__noinline __u32 policy_scope(__u64 addr_high, __u64 addr_low)
 {
-	__u32 words[4];
+	__u32 words[4] = {addr_high, addr_high >> 32, addr_low, addr_low >> 32};
+	const __u8 *addr = (const __u8 *)words;
 
-	__builtin_memcpy(words, addr, sizeof(words));
 	if (!words[0] && !words[1] && words[2] == bpf_htonl(0xffff))
 		return ipv4_scope(bpf_ntohl(words[3]));
 	if (!words[0] && !words[1] && !words[2] && bpf_ntohl(words[3]) <= 1)
@@ -40,6 +41,14 @@ static __always_inline __u32 scope_of(const __u8 *addr)
 	if (addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80)
 		return SCOPE_LINK;
 	return (addr[0] & 0xfe) == 0xfc ? SCOPE_PRIVATE : SCOPE_PUBLIC;
+}
+
+static __always_inline __u32 scope_of(const __u8 *addr)
+{
+	__u64 halves[2];
+
+	__builtin_memcpy(halves, addr, sizeof(halves));
+	return policy_scope(halves[0], halves[1]);
 }
 
 #endif

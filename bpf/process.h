@@ -134,52 +134,76 @@ static __always_inline void write_component(struct egrets_exec *exec, struct den
 		exec->exe_len += n;
 }
 
+/* From the root of what is mounted to the directory that it is mounted on. False at the top. */
+static __always_inline bool leave_mount(struct exec_scratch *s)
+{
+	struct egrets_exec *exec = (struct egrets_exec *)s->record;
+	struct mount *mnt = mount_of(s->vfs);
+	struct mount *above = BPF_CORE_READ(mnt, mnt_parent);
+
+	if (mnt == above) {
+		exec->exe_flags &= ~EGRETS_EXE_CUT;
+		return false;
+	}
+	s->dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+	s->vfs = vfs_of(above);
+	return true;
+}
+
+/* From a file or directory, whose name is written, to the one that it is in. */
+static __always_inline bool leave_directory(struct exec_scratch *s)
+{
+	struct egrets_exec *exec = (struct egrets_exec *)s->record;
+	struct dentry *dentry = s->dentry;
+	struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+	__u32 before = *(volatile __u32 *)&exec->exe_len;
+
+	if (dentry == parent)
+		return false; /* renamed out of the directory that is mounted */
+	if (BPF_CORE_READ(dentry, d_name.len) > NAME_MAX)
+		return false; /* FUSE allows them */
+	write_component(exec, dentry);
+	s->dentry = parent;
+	return *(volatile __u32 *)&exec->exe_len != before;
+}
+
+/*
+ * One step of read_path; 0 after the last one. A global function, verified once instead of
+ * for each step: it finds everything in the buffer of this copy of the program.
+ */
+__noinline int step_up(__u32 copy)
+{
+	struct exec_scratch *s = bpf_map_lookup_elem(&exec_scratch, &copy);
+
+	if (!s)
+		return 0;
+	struct egrets_exec *exec = (struct egrets_exec *)s->record;
+	struct dentry *dentry = s->dentry;
+	struct vfsmount *vfs = s->vfs;
+
+	if (is_shared(BPF_CORE_READ(dentry, d_inode)))
+		exec->exe_flags |= EGRETS_EXE_SHARED;
+	if (dentry == BPF_CORE_READ(vfs, mnt_root))
+		return leave_mount(s);
+	return leave_directory(s);
+}
+
 /*
  * The executable's path from the root of the mount namespace that its mount is in: the output
  * of d_path() (fs/d_path.c), which programs of this type may not call, without its process'
  * root directory, which the process chooses. Components are written from the last to the
- * first. The length is kept in the map's memory, which the verifier does not track: each
- * iteration looks like the one before, where a register's growing range would make it check
- * them all.
+ * first.
  */
-static __always_inline void read_path(struct egrets_exec *exec, struct path at)
+static __always_inline void read_path(struct egrets_exec *exec, __u32 copy)
 {
-	struct vfsmount *vfs = at.mnt;
-	struct dentry *dentry = at.dentry;
-
 	exec->exe_flags |= EGRETS_EXE_CUT;
-	for (int i = 0; i < EXE_STEPS; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-
-		if (is_shared(BPF_CORE_READ(dentry, d_inode)))
-			exec->exe_flags |= EGRETS_EXE_SHARED;
-		if (dentry == BPF_CORE_READ(vfs, mnt_root)) {
-			struct mount *mnt = mount_of(vfs);
-			struct mount *above = BPF_CORE_READ(mnt, mnt_parent);
-
-			if (mnt == above) {
-				exec->exe_flags &= ~EGRETS_EXE_CUT;
-				return;
-			}
-			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
-			vfs = vfs_of(above);
-			continue;
-		}
-		if (dentry == parent)
-			return; /* renamed out of the directory that is mounted */
-		if (BPF_CORE_READ(dentry, d_name.len) > NAME_MAX)
-			return; /* FUSE allows them */
-		__u32 before = *(volatile __u32 *)&exec->exe_len;
-
-		write_component(exec, dentry);
-		if (*(volatile __u32 *)&exec->exe_len == before)
-			return;
-		dentry = parent;
-	}
+	for (int i = 0; i < EXE_STEPS && step_up(copy); i++)
+		;
 }
 
-static __always_inline void read_exe(struct egrets_exec *exec, struct mm_struct *mm)
+static __always_inline void read_exe(struct exec_scratch *s, struct mm_struct *mm, __u32 copy)
 {
+	struct egrets_exec *exec = (struct egrets_exec *)s->record;
 	struct file *file = BPF_CORE_READ(mm, exe_file);
 	struct path at = BPF_CORE_READ(file, f_path);
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
@@ -189,10 +213,12 @@ static __always_inline void read_exe(struct egrets_exec *exec, struct mm_struct 
 	exec->exe_view = exe_view(mount_of(at.mnt));
 	if (!BPF_CORE_READ(at.dentry, d_hash.pprev)) /* d_unhashed(), include/linux/dcache.h */
 		exec->exe_flags |= EGRETS_EXE_DELETED;
+	s->dentry = at.dentry;
+	s->vfs = at.mnt;
 	if (exec->exe_view == EGRETS_EXE_MEMORY)
 		write_component(exec, at.dentry);
 	else
-		read_path(exec, at);
+		read_path(exec, copy);
 }
 
 static __always_inline void report_exec(struct task_struct *task, int old_pid, __u32 copy)
@@ -213,12 +239,12 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 	exec->parent_start_ns = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
 	exec->session = session_leader(task);
 	exec->argv_len = read_argv(exec, mm);
-	read_exe(exec, mm);
+	read_exe(s, mm, copy);
 
 	__u64 size = sizeof(*exec) + exec->argv_len + exec->exe_len;
 
-	if (size > sizeof(*s))
-		size = sizeof(*s); /* never: for the verifier */
+	if (size > sizeof(s->record))
+		size = sizeof(s->record); /* never: for the verifier */
 	__u64 flags = is_new_namespace(exec->owner.mntns_id) ? BPF_RB_FORCE_WAKEUP : wake_flags();
 
 	if (bpf_ringbuf_output(&events, s, size, flags))

@@ -125,4 +125,28 @@ static __always_inline void raw_ingress(struct __sk_buff *skb, const struct pack
 	raw_account(skb, p, s, &key, flow, false);
 }
 
+/* Packets of such sockets. Global functions, verified once. */
+
+__noinline int raw_sent(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct packet p = {};
+
+	if (s && parse_skb(skb, &p))
+		raw_egress(skb, &p, s, cookie);
+	return 0;
+}
+
+__noinline int raw_received(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct packet p = {};
+
+	if (s && parse_skb(skb, &p))
+		raw_ingress(skb, &p, s, cookie);
+	return 0;
+}
+
 #endif

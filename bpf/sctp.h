@@ -44,19 +44,59 @@ struct sctp_summary {
 	bool ends;
 };
 
-/* The same, packed: the payload, these, and the newest TSN sent. */
+/* The same, packed: the payload or a chunk's length, these, and the newest TSN sent. */
 #define SCTP_PAYLOAD 0x00ffffff
 #define SCTP_OPENS (1 << 24)
 #define SCTP_ENDS (1 << 25)
 #define SCTP_OUT (1 << 26) /* an outgoing packet */
 #define SCTP_TSN (1 << 27) /* there is a newest TSN */
+#define SCTP_FLAGS (SCTP_OPENS | SCTP_ENDS | SCTP_OUT | SCTP_TSN)
+#define SCTP_COUNTS 28 /* this bit: the chunk has data that counts, */
+#define SCTP_HEADER 16 /* behind so many bytes (5 bits from here) */
+
+/*
+ * One chunk; 0 if there is none. A global function, verified once instead of for each chunk,
+ * as the one below is once instead of for each way to it.
+ */
+__noinline __u64 sctp_chunk(struct __sk_buff *skb, __u32 off, __u32 newest, __u32 flags)
+{
+	struct chunk_header chunk;
+	__u32 header = 0;
+	__be32 number;
+
+	if (bpf_skb_load_bytes(skb, off, &chunk, sizeof(chunk)))
+		return 0;
+	__u32 len = bpf_ntohs(chunk.length);
+
+	if (len < sizeof(chunk))
+		return 0;
+	if (chunk.type == SCTP_DATA)
+		header = SCTP_DATA_LEN;
+	else if (chunk.type == SCTP_I_DATA)
+		header = SCTP_I_DATA_LEN;
+	else if (chunk.type == SCTP_INIT)
+		flags &= ~SCTP_TSN; /* a new association starts anew */
+	else if (chunk.type == SCTP_COOKIE_ACK)
+		flags |= SCTP_OPENS;
+	else if (chunk.type == SCTP_ABORT || chunk.type == SCTP_SHUTDOWN_COMPLETE)
+		flags |= SCTP_ENDS;
+	if (header && len > header &&
+	    !bpf_skb_load_bytes(skb, off + sizeof(chunk), &number, sizeof(number))) {
+		__u32 tsn = bpf_ntohl(number);
+
+		if (!(flags & SCTP_OUT) || !(flags & SCTP_TSN) || (__s32)(tsn - newest) > 0) {
+			newest = tsn;
+			flags |= SCTP_TSN;
+			flags |= 1 << SCTP_COUNTS | header << SCTP_HEADER;
+		}
+	}
+	return (__u64)newest << 32 | flags | len;
+}
 
 /*
  * User data in the chunks, without retransmissions: an outgoing chunk that is not beyond the
  * newest one (its TSN) was counted before. Incoming retransmissions are counted again. If
  * there are more chunks than are read, the rest is taken to be like them.
- *
- * A global function, verified once: see skip_skb_extensions.
  */
 __noinline __u64 sctp_parse(struct __sk_buff *skb, __u32 off, __u32 newest, __u32 flags)
 {
@@ -64,37 +104,14 @@ __noinline __u64 sctp_parse(struct __sk_buff *skb, __u32 off, __u32 newest, __u3
 	__u32 payload = 0;
 
 	for (int i = 0; i < SCTP_CHUNKS; i++) {
-		struct chunk_header chunk;
-		__u32 header = 0;
-		__be32 number;
+		__u64 r = sctp_chunk(skb, off, newest, flags);
+		__u32 len = r & 0xffff;
 
-		if (bpf_skb_load_bytes(skb, off, &chunk, sizeof(chunk)))
+		if (!r)
 			break;
-		__u32 len = bpf_ntohs(chunk.length);
-
-		if (len < sizeof(chunk))
-			break;
-		if (chunk.type == SCTP_DATA)
-			header = SCTP_DATA_LEN;
-		else if (chunk.type == SCTP_I_DATA)
-			header = SCTP_I_DATA_LEN;
-		else if (chunk.type == SCTP_INIT)
-			flags &= ~SCTP_TSN; /* a new association starts anew */
-		else if (chunk.type == SCTP_COOKIE_ACK)
-			flags |= SCTP_OPENS;
-		else if (chunk.type == SCTP_ABORT || chunk.type == SCTP_SHUTDOWN_COMPLETE)
-			flags |= SCTP_ENDS;
-		if (header && len > header &&
-		    !bpf_skb_load_bytes(skb, off + sizeof(chunk), &number, sizeof(number))) {
-			__u32 tsn = bpf_ntohl(number);
-
-			if (!(flags & SCTP_OUT) || !(flags & SCTP_TSN) ||
-			    (__s32)(tsn - newest) > 0) {
-				payload += len - header;
-				newest = tsn;
-				flags |= SCTP_TSN;
-			}
-		}
+		newest = r >> 32;
+		flags = r & SCTP_FLAGS;
+		payload += (len - (r >> SCTP_HEADER & 0x1f)) * (r >> SCTP_COUNTS & 1);
 		off += (len + 3) & ~3u;
 	}
 	if (skb->len > off && off > start)

@@ -73,8 +73,10 @@ static __always_inline void on_sock_release(struct bpf_sock *ctx)
  * A datagram of a socket that no hook has reported: it was open before egrets, and no process
  * had it among its files (it was on its way through a Unix socket, or only io_uring had it).
  * A process sends datagrams in its own context. The kernel's own sockets are not reported.
+ *
+ * A global function, verified once.
  */
-static __always_inline struct egrets_sock *sock_of_sender(struct __sk_buff *skb, __u64 cookie)
+__noinline int adopt_sender(struct __sk_buff *skb)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct bpf_sock *common = skb->sk;
@@ -82,80 +84,66 @@ static __always_inline struct egrets_sock *sock_of_sender(struct __sk_buff *skb,
 	__u64 sk = 0;
 
 	if (!full || !(is_udp(full->type, full->protocol) || full->type == SOCK_RAW))
-		return NULL;
+		return 0;
 	/* a copy of the pointer is a number, which the verifier lets be read through */
 	bpf_probe_read_kernel(&sk, sizeof(sk), &full);
 	const struct sock *at = (const struct sock *)sk;
 
 	if (BPF_CORE_READ_BITFIELD_PROBED(at, sk_kern_sock) || is_kernel_thread() ||
 	    BPF_CORE_READ(task, tgid) == self_tgid)
-		return NULL;
-	struct egrets_sock *s = sock_create(cookie, at);
+		return 0;
+	struct egrets_sock *s = sock_create(bpf_get_socket_cookie(skb), at);
 
 	if (!s)
-		return NULL;
+		return 0;
 	fill_owner_of(&s->owner, task, BPF_CORE_READ(at, __sk_common.skc_net.net));
 	if (full->type == SOCK_RAW)
 		s->kind = EGRETS_RAW;
-	return s;
-}
-
-/* The first hop of a TCP connection with a source route, reported once. */
-static __always_inline void tcp_route(const struct packet *p, struct egrets_sock *s, __u64 cookie)
-{
-	__u32 route = route_hash(p);
-	struct egrets_hop *e;
-
-	if (s->route == route)
-		return;
-	e = RESERVE(struct egrets_hop, EGRETS_HOP);
-	if (!e)
-		return;
-	s->route = route;
-	e->cookie = cookie;
-	__builtin_memcpy(e->hop, p->dst.addr, sizeof(e->hop));
-	submit(e);
+	return 1;
 }
 
 static __always_inline void on_egress(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
-	if (is_plain_tcp(skb) || !parse_skb(skb, &p))
+	if (is_plain_tcp(skb))
 		return;
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
-	if (!s)
-		s = sock_of_sender(skb, cookie);
+	if (!s && adopt_sender(skb))
+		s = bpf_map_lookup_elem(&socks, &cookie);
 	if (!s)
 		return;
-	if (s->kind) {
-		raw_egress(skb, &p, s, cookie);
-	} else if (p.dst.protocol == IPPROTO_TCP) {
-		if (p.routed)
-			tcp_route(&p, s, cookie);
-		tcp_segment(skb, &p, s, cookie, false);
-	} else if (p.dst.protocol == IPPROTO_UDP && !p.headless) {
-		udp_egress(skb, &p, s, cookie);
-	}
+	if (s->kind)
+		raw_sent(skb);
+	else if (!parse_skb(skb, &p))
+		return;
+	else if (p.dst.protocol == IPPROTO_TCP)
+		tcp_sent(skb);
+	else if (p.dst.protocol == IPPROTO_UDP && !p.headless &&
+		 !udp_known(skb, &p, s, cookie, true))
+		udp_sent(skb);
 }
 
 static __always_inline void on_ingress(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
-	if (is_plain_tcp(skb) || !parse_skb(skb, &p))
+	if (is_plain_tcp(skb))
 		return;
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (s && s->kind)
-		raw_ingress(skb, &p, s, cookie);
+		raw_received(skb);
+	else if (!parse_skb(skb, &p))
+		return;
 	else if (s && p.src.protocol == IPPROTO_TCP)
-		tcp_segment(skb, &p, s, cookie, true);
-	else if (p.src.protocol == IPPROTO_UDP && !p.headless)
-		udp_ingress(skb, &p, s, cookie);
+		tcp_received(skb);
+	else if (p.src.protocol == IPPROTO_UDP && !p.headless &&
+		 !(s && udp_known(skb, &p, s, cookie, false)))
+		udp_received(skb);
 }
 
 #endif

@@ -296,13 +296,30 @@ static __always_inline bool is_plain_tcp(struct __sk_buff *skb)
 	return (void *)(ip6 + 1) <= end && ip6->next_header == IPPROTO_TCP;
 }
 
+/* The first hop of a TCP connection with a source route, reported once. */
+static __always_inline void tcp_route(const struct packet *p, struct egrets_sock *s, __u64 cookie)
+{
+	__u32 route = route_hash(p);
+	struct egrets_hop *e;
+
+	if (s->route == route)
+		return;
+	e = RESERVE(struct egrets_hop, EGRETS_HOP);
+	if (!e)
+		return;
+	s->route = route;
+	e->cookie = cookie;
+	__builtin_memcpy(e->hop, p->dst.addr, sizeof(e->hop));
+	submit(e);
+}
+
 /* DNS over TCP. */
-static __always_inline void tcp_segment(struct __sk_buff *skb, struct packet *p,
-					struct egrets_sock *s, __u64 cookie, bool ingress)
+static __always_inline void tcp_dns(struct __sk_buff *skb, struct packet *p, struct egrets_sock *s,
+				    __u64 cookie, bool ingress)
 {
 	struct tcp_header tcp;
 
-	if (!s->dns || p->headless || bpf_skb_load_bytes(skb, p->header, &tcp, sizeof(tcp)))
+	if (p->headless || bpf_skb_load_bytes(skb, p->header, &tcp, sizeof(tcp)))
 		return;
 	set_payload(skb, p, p->header + (tcp.data_offset >> 4) * 4);
 	/* a SYN takes a sequence number of its own, before the data of TCP Fast Open */
@@ -310,6 +327,34 @@ static __always_inline void tcp_segment(struct __sk_buff *skb, struct packet *p,
 	p->ack = bpf_ntohl(tcp.ack_seq);
 	if (p->len)
 		copy_dns(skb, p, s, &s->owner, cookie, &s->last_dst, ingress, true);
+}
+
+/* Packets that is_plain_tcp() did not take. Global functions, verified once. */
+
+__noinline int tcp_sent(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct packet p = {};
+
+	if (!s || !parse_skb(skb, &p))
+		return 0;
+	if (p.routed)
+		tcp_route(&p, s, cookie);
+	if (s->dns)
+		tcp_dns(skb, &p, s, cookie, false);
+	return 0;
+}
+
+__noinline int tcp_received(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct packet p = {};
+
+	if (s && s->dns && parse_skb(skb, &p))
+		tcp_dns(skb, &p, s, cookie, true);
+	return 0;
 }
 
 #endif

@@ -95,6 +95,29 @@ static __always_inline struct egrets_flow *udp_flow(struct __sk_buff *skb, const
 	return flow;
 }
 
+/*
+ * Most packets: of a flow that is known, to or from its own destination, and no DNS. False for
+ * all others, which udp_sent() and udp_received() take.
+ */
+static __always_inline bool udp_known(struct __sk_buff *skb, struct packet *p,
+				      struct egrets_sock *s, __u64 cookie, bool egress)
+{
+	const struct egrets_endpoint *peer = egress ? &p->dst : &p->src;
+	struct egrets_flow_key key;
+
+	if (p->routed || s->route || is_dns_port(peer->port))
+		return false;
+	flow_key(&key, cookie, peer);
+	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
+
+	if (!flow || (egress && flow->state == FLOW_PENDING))
+		return false;
+	set_payload(skb, p, p->header + UDP_HEADER_LEN);
+	flow_account(skb, flow, egress ? &flow->tx_bytes : &flow->rx_bytes,
+		     egress ? &flow->tx_packets : &flow->rx_packets, p->len);
+	return true;
+}
+
 static __always_inline void udp_egress(struct __sk_buff *skb, struct packet *p,
 				       struct egrets_sock *s, __u64 cookie)
 {
@@ -102,7 +125,6 @@ static __always_inline void udp_egress(struct __sk_buff *skb, struct packet *p,
 	struct egrets_endpoint server = p->dst;
 	struct egrets_flow_key key;
 
-	set_payload(skb, p, p->header + UDP_HEADER_LEN);
 	flow_key(&key, cookie, &p->dst);
 	s->route = p->routed ? route_hash(p) : EGRETS_DIRECT;
 	struct egrets_flow *flow = udp_flow(skb, p, s, &key);
@@ -129,7 +151,6 @@ static __always_inline void udp_ingress(struct __sk_buff *skb, struct packet *p,
 	const struct egrets_owner *owner = NULL;
 	struct egrets_flow_key key;
 
-	set_payload(skb, p, p->header + UDP_HEADER_LEN);
 	flow_key(&key, cookie, &p->src);
 	if (s) {
 		owner = &s->owner;
@@ -151,6 +172,34 @@ static __always_inline void udp_ingress(struct __sk_buff *skb, struct packet *p,
 	/* also from a server that this DNS client never queried: unsolicited */
 	if (s && owner && s->dns && is_dns_port(p->src.port))
 		copy_dns(skb, p, s, owner, cookie, &p->src, true, false);
+}
+
+/* Packets that udp_known() did not take. Global functions, verified once. */
+
+__noinline int udp_sent(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct packet p = {};
+
+	if (s && parse_skb(skb, &p)) {
+		set_payload(skb, &p, p.header + UDP_HEADER_LEN);
+		udp_egress(skb, &p, s, cookie);
+	}
+	return 0;
+}
+
+__noinline int udp_received(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct packet p = {};
+
+	if (parse_skb(skb, &p)) {
+		set_payload(skb, &p, p.header + UDP_HEADER_LEN);
+		udp_ingress(skb, &p, s, cookie);
+	}
+	return 0;
 }
 
 #endif
