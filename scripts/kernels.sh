@@ -20,9 +20,17 @@ cd "$(dirname "$0")/.."
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
 KERNELS=${KERNELS:-$ALL}
-CAPTURE='hooks record dns loss protocols docker policy policy_names'
+# All tests of capture. The sets differ in how they learn of connect(2) and of frames that bypass
+# queues, so the second runs what sees these.
+# shellcheck disable=SC2034 # tests_of reads these by their names
+CAPTURE_kprobe='hooks record dns loss protocols docker policy policy_names'
+# shellcheck disable=SC2034
+CAPTURE_tracepoint='hooks record protocols'
 # The kernels hardly differ in these: two are enough.
-WAYS='coverage shapes stale_entries'
+# shellcheck disable=SC2034
+WAYS_kprobe='coverage shapes stale_entries'
+# shellcheck disable=SC2034
+WAYS_tracepoint='coverage'
 WAYS_ON='5.10 6.12'
 # Naming depends on the kernel even less: on one, with one set.
 NAMES='naming forged resolvers sources'
@@ -67,7 +75,6 @@ ENDS_kprobe=(
 	'policy what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied
 		observed_verdicts_are_those_of_the_reference_evaluator'
 )
-# The other set differs in how it learns of connect(2) and of frames that bypass queues.
 # shellcheck disable=SC2034
 PROMISES_tracepoint=(
 	'hooks every_attempt_has_the_outcome_and_errno_that_its_process_saw'
@@ -85,7 +92,7 @@ SKIP=${SKIP---skip hanging_daemon --skip stopped_daemon --skip docker_dns_names 
 VOLUME=${VOLUME:-$([ "$TIER" = all ] && echo 0.3 || echo 0.1)} # of the load tests: emulation is slow
 CACHE=${EGRETS_KERNELS:-/var/cache/egrets-kernels}
 LIMIT=3600   # seconds that a machine may take
-BOOT=90      # and until it is up
+BOOT=150     # and until it is up
 MACHINES=2   # at a time
 # of the packages that the tests use, those whose programs go into the machine
 PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
@@ -206,15 +213,15 @@ make_modules() {
 # tests_of KERNEL SET: lines 'BINARY TEST…'; a binary alone is all of its tests
 tests_of() {
 	local tests
-	local -n promises=PROMISES_$2 ends=ENDS_$2
+	local -n promises=PROMISES_$2 ends=ENDS_$2 capture=CAPTURE_$2 ways=WAYS_$2
 	if [ "$TIER" != all ]; then
 		printf '%s\n' "${promises[@]//[$'\n\t']/ }"
 		[[ " $ENDS " != *" $1 "* || ${#ends[@]} = 0 ]] || printf '%s\n' "${ends[@]//[$'\n\t']/ }"
 	elif [ -n "$TESTS" ]; then
 		tr ' ' '\n' <<<"$TESTS"
 	else
-		tests=$CAPTURE
-		[[ " $WAYS_ON " != *" $1 "* ]] || tests+=" $WAYS"
+		tests=$capture
+		[[ " $WAYS_ON " != *" $1 "* ]] || tests+=" $ways"
 		[ "$NAMES_ON" != "$1 $2" ] || tests+=" $NAMES"
 		tr ' ' '\n' <<<"$tests"
 	fi
