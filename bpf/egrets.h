@@ -419,8 +419,10 @@ struct egrets_share {
 	__u32 flows;
 	__u32 packet_socks;
 	__u32 packet_flows;
-	__u32 connect_calls;
-	__u32 pad[3];
+	/* places in the rings of the tables that forget: order.h */
+	__u32 next_inbound;
+	__u32 next_lost;
+	__u32 pad[2];
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include "egrets.h"
 #include "headers.h"
 #include "maps.h"
+#include "order.h"
 #include "owner.h"
 #include "ring.h"
 #include "share.h"
@@ -20,6 +21,8 @@
 #define FLOWS_PER_SOCKET 16384
 #define ANSWERED_PER_SOCKET 128 /* of these, to peers that sent first */
 #define FLOWS_PER_RELEASE 32	/* ended at once; userspace ends the others */
+/* An answer later than that is none: nf_conntrack_udp_timeout_stream is less. */
+#define ASKED_NS (180 * 1000000000ULL)
 
 static __always_inline void flow_key(struct egrets_flow_key *key, __u64 cookie,
 				     const struct egrets_endpoint *peer)
@@ -40,33 +43,62 @@ static __always_inline __u32 segments(const struct __sk_buff *skb)
 }
 
 /*
- * Whether a packet to a peer goes the way that the peer's came. Who sends to himself from the
- * address of another host, through the loopback device, is not that host.
+ * Whether a packet to a peer is an answer: it goes the way that the peer's came. Who sends to
+ * himself from the address of another host, through the loopback device, is not that host; and
+ * who was asked from the same port has not sent first, whichever socket gets the answer.
  */
 static __always_inline bool is_way_back(const struct __sk_buff *skb, const struct inbound *seen)
 {
-	return seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+	return !seen->asked && seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
 }
 
-/* A peer sent to a socket that has sent nothing there. */
-static __always_inline void mark_inbound(const struct __sk_buff *skb,
-					 const struct egrets_flow_key *key, __u32 len)
+static __always_inline void asked_key(struct asked_key *key, __u64 netns_cookie,
+				      const struct egrets_endpoint *peer, __u16 port)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->netns_cookie = netns_cookie;
+	key->peer = *peer;
+	key->peer.route = EGRETS_DIRECT;
+	key->port = port;
+}
+
+/* Whether something has been sent to the peer from this port of the socket's network. */
+static __always_inline bool was_asked(const struct sock *sk, const struct egrets_endpoint *peer,
+				      __u16 port)
+{
+	struct asked_key key;
+
+	asked_key(&key, netns_cookie(BPF_CORE_READ(sk, __sk_common.skc_net.net)), peer, port);
+	__u64 *when = bpf_map_lookup_elem(&asked, &key);
+
+	return when && bpf_ktime_get_boot_ns() - *when < ASKED_NS;
+}
+
+/* A peer sent to a socket that has sent nothing there. s is NULL if it has sent nothing at all. */
+static __always_inline void mark_inbound(const struct __sk_buff *skb, const struct packet *p,
+					 const struct egrets_sock *s,
+					 const struct egrets_flow_key *key)
 {
 	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
 	struct inbound init = {
-		.bytes = len,
+		.bytes = p->len,
 		.packets = segments(skb),
 		.loopback = skb->ifindex == LOOPBACK_IFINDEX,
 	};
 
-	if (!seen) {
-		bpf_map_update_elem(&inbound, key, &init, BPF_ANY);
+	if (seen) {
+		__sync_fetch_and_add(&seen->bytes, init.bytes);
+		__sync_fetch_and_add(&seen->packets, init.packets);
+		if (seen->loopback != init.loopback)
+			seen->loopback = init.loopback;
 		return;
 	}
-	__sync_fetch_and_add(&seen->bytes, len);
-	__sync_fetch_and_add(&seen->packets, init.packets);
-	if (seen->loopback != init.loopback)
-		seen->loopback = init.loopback;
+	const struct sock *sk = skb->sk ? address_of(skb->sk) : NULL;
+	__u32 id = s ? s->share : share_of_socket(sk);
+
+	init.asked = was_asked(sk, &key->peer, p->dst.port);
+	if (!bpf_map_update_elem(&inbound, key, &init, BPF_NOEXIST))
+		take_place(&inbound, &inbound_order, INBOUND, &share(id)->next_inbound, id, key);
 }
 
 /*
@@ -116,14 +148,14 @@ static __always_inline struct egrets_flow *other_flow(struct egrets_sock *s,
 	};
 
 	if (!answer)
-		count_lost_once(key->cookie, &key->peer, EGRETS_FLOW);
+		count_lost_once(s->share, key->cookie, &key->peer, EGRETS_FLOW);
 	key->peer = other;
 	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
 
 	if (!flow)
 		flow = flow_create(s, key, &s->owner);
 	if (!flow && answer)
-		count_lost_once(key->cookie, &key->peer, EGRETS_FLOW);
+		count_lost_once(s->share, key->cookie, &key->peer, EGRETS_FLOW);
 	return flow;
 }
 
@@ -195,6 +227,13 @@ static __always_inline void flow_begin(const struct __sk_buff *skb, const struct
 		flow->inbound = start.inbound;
 		if (start.inbound)
 			s->answered++;
+	}
+	if (!start.inbound) {
+		struct asked_key asks;
+		__u64 now = bpf_ktime_get_boot_ns();
+
+		asked_key(&asks, s->owner.netns_cookie, &p->dst, p->src.port);
+		bpf_map_update_elem(&asked, &asks, &now, BPF_ANY);
 	}
 	report_flow(p, flow, s, key->cookie, &key->peer, start);
 }

@@ -42,16 +42,21 @@ struct {
 struct inbound {
 	__u64 bytes;
 	__u32 packets;
-	__u32 loopback; /* through that device */
+	__u16 loopback; /* through that device */
+	__u16 asked;	/* another socket on the port had sent there: struct asked_key */
 };
+
+#define INBOUND 65536
+#define LOST_ONCE 32768
 
 /*
  * Peers that sent to a socket first. Nothing is left out because of it: the flow is marked. Any
- * host can fill it, so it is an LRU; an answer to a peer that was evicted counts as a flow out.
+ * host can fill a user's share (order.h); an answer to a peer that was forgotten counts as a
+ * flow out.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, INBOUND);
 	__type(key, struct egrets_flow_key);
 	__type(value, struct inbound);
 } inbound SEC(".maps");
@@ -59,10 +64,29 @@ struct {
 /* What was counted as lost, so that a flow or a socket is counted once, not each packet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, LOST_ONCE);
 	__type(key, struct egrets_flow_key);
 	__type(value, __u8);
 } lost_once SEC(".maps");
+
+/* A port that has sent to a peer, whichever socket it was. */
+struct asked_key {
+	__u64 netns_cookie;
+	struct egrets_endpoint peer;
+	__u32 port;
+	__u32 pad;
+};
+
+/*
+ * When it began to. What a flood of new flows pushes out of it marks an answer as a peer's first
+ * packet, and each of those flows is a row: so users have no shares of it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct asked_key);
+	__type(value, __u64);
+} asked SEC(".maps");
 
 #define PACKET_SOCKS 2048
 #define PACKET_FLOWS 16384
@@ -149,19 +173,6 @@ struct {
 static __always_inline void count_lost(__u32 kind)
 {
 	__sync_fetch_and_add(&lost[kind], 1);
-}
-
-/* The same, once for each socket (peer is NULL) or flow. */
-static __always_inline void count_lost_once(__u64 cookie, const struct egrets_endpoint *peer,
-					    __u32 kind)
-{
-	struct egrets_flow_key key = {.cookie = cookie};
-	__u8 one = 1;
-
-	if (peer)
-		key.peer = *peer;
-	if (!bpf_map_update_elem(&lost_once, &key, &one, BPF_NOEXIST))
-		count_lost(kind);
 }
 
 /* The value of a key; NULL, and counted as a loss of this kind, if there is none. */

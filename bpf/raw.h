@@ -119,7 +119,7 @@ static __always_inline void raw_ingress(struct __sk_buff *skb, const struct pack
 
 	if (!flow) {
 		if (s->kind == EGRETS_OTHER)
-			mark_inbound(skb, &key, p->len);
+			mark_inbound(skb, p, s, &key);
 		return;
 	}
 	raw_account(skb, p, s, &key, flow, false);

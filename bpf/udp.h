@@ -167,7 +167,7 @@ static __always_inline void udp_ingress(struct __sk_buff *skb, struct packet *p,
 		if (flow->owned)
 			owner = &flow->owner;
 	} else {
-		mark_inbound(skb, &key, p->len);
+		mark_inbound(skb, p, s, &key);
 	}
 	/* also from a server that this DNS client never queried: unsolicited */
 	if (s && owner && s->dns && is_dns_port(p->src.port))

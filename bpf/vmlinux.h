@@ -385,6 +385,7 @@ struct sock {
 	struct sk_buff_head sk_error_queue;
 	int sk_err;
 	struct socket *sk_socket;
+	kuid_t sk_uid;
 	u16 sk_protocol;
 	u16 sk_type;
 	u8 sk_kern_sock: 1;

@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,6 +33,16 @@ struct Attack {
     name: &'static str,
     title: &'static str,
     argument: fn(&Setting) -> Vec<String>,
+    recorder: Which,
+}
+
+enum Which {
+    /// The one that runs.
+    Running,
+    /// One that starts when the attack is under way.
+    New,
+    /// The same, whose log nobody reads.
+    NewUnread,
 }
 
 const ATTACKS: &[Attack] = &[
@@ -40,41 +50,73 @@ const ATTACKS: &[Attack] = &[
         name: "quiet",
         title: "none",
         argument: |_| vec![],
+        recorder: Which::Running,
     },
     Attack {
         name: "amplify",
         title: "DNS answers of 3,900 addresses, from a server of one's own",
         argument: |_| vec![],
+        recorder: Which::Running,
     },
     Attack {
         name: "names",
         title: "names for the victim's destinations, and 1,000 others a lookup",
         argument: |_| vec![FAR4.into()],
+        recorder: Which::Running,
     },
     Attack {
         name: "forge",
         title: "answers without a query, to all of the victim's ports",
         argument: |_| vec![FAR4.into()],
+        recorder: Which::Running,
     },
     Attack {
         name: "destinations",
         title: "a datagram each to random destinations",
         argument: |_| vec![FAR4.into()],
+        recorder: Which::Running,
     },
     Attack {
         name: "cgroups",
         title: "cgroups made and removed, half of them named as containers",
         argument: |setting| vec![setting.cgroup.display().to_string()],
+        recorder: Which::Running,
     },
     Attack {
         name: "execs",
         title: "programs with a megabyte of arguments",
         argument: |_| vec![],
+        recorder: Which::Running,
     },
     Attack {
         name: "hosts",
         title: "mount namespaces whose /etc/hosts is a FIFO, a link, a directory, 20 MB",
         argument: |_| vec![],
+        recorder: Which::Running,
+    },
+    Attack {
+        name: "sockets",
+        title: "131,072 UDP sockets that have named a destination",
+        argument: |_| vec![volume(131_072).to_string()],
+        recorder: Which::Running,
+    },
+    Attack {
+        name: "reader",
+        title: "a reader's locks, held for 7 of 8 s",
+        argument: |setting| vec![setting.db.display().to_string()],
+        recorder: Which::Running,
+    },
+    Attack {
+        name: "descriptors",
+        title: "900,000 descriptors of one socket, from before the recorder",
+        argument: |_| vec![volume(900_000).to_string()],
+        recorder: Which::New,
+    },
+    Attack {
+        name: "refused",
+        title: "2,000 connections a second, and a log on stdout that nobody reads",
+        argument: |_| vec![],
+        recorder: Which::NewUnread,
     },
 ];
 
@@ -85,7 +127,31 @@ struct Setting {
     db: PathBuf,
     /// A cgroup that belongs to the attacker, as systemd delegates them.
     cgroup: PathBuf,
-    pid: u32,
+    recorder: Option<Recorder>,
+    /// Of its log, if nobody reads that.
+    _log: Option<PipeReader>,
+}
+
+impl Setting {
+    fn pid(&self) -> u32 {
+        self.recorder.as_ref().unwrap().pid()
+    }
+
+    fn start_recorder(&mut self, which: &Which) {
+        if let Some(before) = self.recorder.take() {
+            assert_eq!(before.stop(), 0);
+        }
+        let mut egrets = egrets();
+        let mut args = vec!["--group".to_string(), ATTACKER.to_string()];
+        if let Which::NewUnread = which {
+            let (reader, writer) = std::io::pipe().unwrap();
+            egrets.stdout(writer);
+            args.push("--print".to_string());
+            self._log = Some(reader);
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        self.recorder = Some(Recorder::start_with(&self.db, &args, egrets));
+    }
 }
 
 impl Drop for Setting {
@@ -108,21 +174,22 @@ fn victims_rows_are_complete_and_right_under_every_attack() {
     let (dir, db) = history();
     // for the group of --group
     run("chmod", &["755", dir.path().to_str().unwrap()]);
-    let recorder = Recorder::start(&db, &["--group", &ATTACKER.to_string()]);
     let cgroup = cgroup2().join(format!("egrets-attack-{}", std::process::id()));
     fs::create_dir(&cgroup).unwrap();
     for file in ["", "cgroup.procs", "cgroup.subtree_control"] {
         let path = cgroup.join(file);
         std::os::unix::fs::chown(&path, Some(ATTACKER), Some(ATTACKER)).unwrap();
     }
-    let setting = Setting {
+    let mut setting = Setting {
         http: net.http("x").to_string(),
         echo: net.echo().to_string(),
         net,
         db,
         cgroup,
-        pid: recorder.pid(),
+        recorder: None,
+        _log: None,
     };
+    setting.start_recorder(&Which::New);
     let mut wrong = Vec::new();
     let only = std::env::var("EGRETS_TEST_ATTACKS").ok();
     let is_wanted = |attack: &&Attack| {
@@ -130,7 +197,7 @@ fn victims_rows_are_complete_and_right_under_every_attack() {
             .is_none_or(|o| o.split(' ').any(|n| n == attack.name))
     };
     for attack in ATTACKS.iter().filter(is_wanted) {
-        let measured = measure(&setting, attack);
+        let measured = measure(&mut setting, attack);
         let line = format!(
             "\nsecurity: {} | {} | {:.2} | {:.0} | {:.1}\n",
             attack.title, measured.rows, measured.cpu, measured.memory, measured.lag
@@ -144,6 +211,7 @@ fn victims_rows_are_complete_and_right_under_every_attack() {
                 .map(|w| format!("{}: {w}", attack.name)),
         );
     }
+    let recorder = setting.recorder.take().unwrap();
     let said = recorder.said().len();
     assert_eq!(wrong, Vec::<String>::new());
     assert!(said < 200, "{said} lines on stderr");
@@ -162,10 +230,16 @@ struct Measured {
     wrong: Vec<String>,
 }
 
-fn measure(setting: &Setting, attack: &Attack) -> Measured {
+fn measure(setting: &mut Setting, attack: &Attack) -> Measured {
     let mut attacker = start(setting, attack);
-    fs::write(format!("/proc/{}/clear_refs", setting.pid), "5").unwrap();
-    let (began, ticks) = (Instant::now(), cpu_ticks(setting.pid));
+    let began = Instant::now();
+    let mut ticks = 0;
+    if let Which::Running = attack.recorder {
+        fs::write(format!("/proc/{}/clear_refs", setting.pid()), "5").unwrap();
+        ticks = cpu_ticks(setting.pid());
+    } else {
+        setting.start_recorder(&attack.recorder);
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let from = now.as_nanos() as i64;
     // What is built up first is part of an attack.
@@ -180,8 +254,8 @@ fn measure(setting: &Setting, attack: &Attack) -> Measured {
         std::thread::sleep(Duration::from_millis(50));
     }
     let lag = ended.elapsed();
-    let cpu = (cpu_ticks(setting.pid) - ticks) as f64 / 100.0 / began.elapsed().as_secs_f64();
-    let memory = peak_kib(setting.pid) as f64 / 1024.0;
+    let cpu = (cpu_ticks(setting.pid()) - ticks) as f64 / 100.0 / began.elapsed().as_secs_f64();
+    let memory = peak_kib(setting.pid()) as f64 / 1024.0;
     let _ = attacker.0.kill();
     let _ = attacker.0.wait();
     drop(attacker);

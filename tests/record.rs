@@ -438,6 +438,69 @@ fn who_forges_a_first_packet_hides_nothing() {
 }
 
 #[test]
+fn answer_to_another_socket_of_its_port_is_no_first_packet() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let server = net.far(|| UdpSocket::bind((FAR4, 4444)).unwrap());
+    let near = |port: u16| net.near(|| UdpSocket::bind((NEAR4, port)).unwrap());
+    let asker = near(0);
+    let port = asker.local_addr().unwrap().port();
+    asker.send_to(b"hello", (FAR4, 4444)).unwrap();
+    server.recv_from(&mut [0; 8]).unwrap();
+    drop(asker);
+    let other = near(port);
+    server.send_to(b"hi", (NEAR4, port)).unwrap();
+    other.recv_from(&mut [0; 8]).unwrap();
+    for _ in 0..100 {
+        other.send_to(&[b'x'; 1000], (FAR4, 4444)).unwrap();
+    }
+    drop(other);
+    recording.save(&db);
+    let columns = "direction, tx_bytes, rx_bytes";
+    let sql = format!("SELECT {columns} FROM egress WHERE dst_port = 4444 ORDER BY tx_bytes");
+    assert_eq!(
+        sqlite3(&db, &sql),
+        [["out", "5", "0"], ["out", "100000", "2"]]
+    );
+}
+
+#[test]
+fn flood_of_first_packets_costs_no_other_users_answers_their_direction() {
+    /// More than the kernel side remembers of all users.
+    const FLOOD: &str = "70000";
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let (client, server) = net.near(|| {
+        (
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+        )
+    });
+    let (from, to) = (client.local_addr().unwrap(), server.local_addr().unwrap());
+    client.send_to(b"ask", to).unwrap();
+    server.recv_from(&mut [0; 8]).unwrap();
+    let tool = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/attack.py");
+    let user = ["--reuid", "4321", "--regid", "4321", "--clear-groups"];
+    ok(net
+        .command("setpriv")
+        .args(user)
+        .args(["/usr/bin/python3", "-c"])
+        .arg(std::fs::read_to_string(tool).unwrap())
+        .args(["firsts", "1", FLOOD]));
+    server.send_to(b"answer", from).unwrap();
+    drop((client, server));
+    recording.save(&db);
+    let answer = row(
+        &db,
+        "direction, tx_bytes, rx_bytes",
+        &format!("dst_port = {}", from.port()),
+    );
+    assert_eq!(answer, ["in", "6", "3"]);
+}
+
+#[test]
 fn flow_belongs_to_the_user_who_named_its_destination() {
     let net = Net::new();
     let (_dir, db) = history();

@@ -16,6 +16,7 @@ import threading
 import time
 
 END = 0.0
+IP_PKTINFO = 8  # include/uapi/linux/in.h
 
 
 def going():
@@ -34,16 +35,20 @@ def files(most):
 
 
 def hold_all(processes, each):
-    """Runs `each` in processes, which stay until the end."""
+    """Runs `each` in processes, all of which have done that before the attack is under way."""
+    done, said = os.pipe()
     children = []
     for i in range(processes):
         child = os.fork()
         if child == 0:
             kept = each(i)
+            os.write(said, b".")
             while going():
                 time.sleep(0.05)
             os._exit(0 if kept is not None else 1)
         children.append(child)
+    for _ in children:
+        os.read(done, 1)
     ready()
     while going():
         time.sleep(0.05)
@@ -52,25 +57,20 @@ def hold_all(processes, each):
         os.waitpid(child, 0)
 
 
-def sockets(processes):
-    """Idle UDP sockets with a flow each, from addresses of their own: all have the ports of one."""
+def sockets(count):
+    """Idle UDP sockets that have named a destination: each bound to an address of its own."""
+    each = files(20_000)
 
     def fill(process):
         kept = []
-        for i in range(files(20_000)):
-            if not going():
-                break
-            try:
-                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                s.bind((f"127.{1 + process}.{i >> 8}.{i & 255}", 1024))
-                s.connect(("127.0.0.1", 9))
-                kept.append(s)
-                s.send(b"x")
-            except OSError:
-                pass
+        for i in range(min(each, int(count) - process * each)):
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.bind((f"127.{1 + process}.{i >> 8}.{i & 255}", 1024))
+            s.connect(("127.0.0.1", 9))
+            kept.append(s)
         return kept
 
-    hold_all(int(processes), fill)
+    hold_all(-(-int(count) // each), fill)
 
 
 def destinations(target):
@@ -85,6 +85,18 @@ def destinations(target):
             except OSError:
                 pass
         time.sleep(0.1)
+
+
+def firsts(count):
+    """Datagrams to a socket of one's own, each from an address that has not sent to it before."""
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind(("127.0.0.1", 0))
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for i in range(int(count)):
+        source = socket.inet_aton(f"127.{1 + (i >> 16)}.{i >> 8 & 255}.{i & 255}")
+        info = [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("I4s4x", 0, source))]
+        sender.sendmsg([b"x"], info, 0, receiver.getsockname())
+    ready()
 
 
 def name_of(text):
@@ -243,15 +255,22 @@ def reader(db):
         time.sleep(1)
 
 
-def descriptors(_):
-    """The most descriptors that there may be, all of one socket."""
+def descriptors(count):
+    """Descriptors in many processes, all of one socket."""
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.connect(("127.0.0.1", 9))
+    kept = [os.dup(s.fileno()) for _ in range(files(20_000) - 100)]
+    hold_all(-(-int(count) // len(kept)), lambda _: kept)
 
-    def fill(_):
-        return [os.dup(s.fileno()) for _ in range(files(20_000))]
 
-    hold_all(10, fill)
+def refused(_):
+    """Some thousand connections a second."""
+    ready()
+    while going():
+        for _ in range(100):
+            with socket.socket() as s:
+                s.connect_ex(("127.0.0.1", 9))
+        time.sleep(0.05)
 
 
 def quiet(_):

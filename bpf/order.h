@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Shares of the tables that forget. Each user's entries have places in a ring, and a new entry
+ * takes the place of that user's oldest: a flood makes its own user's be forgotten, and no other's.
+ *
+ * Programs on two processors that add at once may take one place, as an atomic sum that says what
+ * it was takes 5.12. Then an entry is left without a place, until the table is full and forgets
+ * what was not used for the longest time.
+ */
+#ifndef EGRETS_ORDER_H
+#define EGRETS_ORDER_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "egrets.h"
+#include "maps.h"
+#include "share.h"
+
+struct place {
+	__u32 share;
+	__u32 at;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, INBOUND);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct place);
+	__type(value, struct egrets_flow_key);
+} inbound_order SEC(".maps");
+
+/* Preallocated, as kprobe programs need it (5.10). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, LOST_ONCE);
+	__type(key, struct place);
+	__type(value, struct egrets_flow_key);
+} lost_order SEC(".maps");
+
+/* Gives a new entry the next place of its user's ring. */
+static __always_inline void take_place(void *map, void *order, __u32 max, __u32 *next, __u32 id,
+				       const struct egrets_flow_key *key)
+{
+	__u32 room = max / (id ? USER_PART : ROOT_PART);
+	struct place place = {.share = id, .at = *next};
+	struct egrets_flow_key *oldest;
+
+	if (place.at >= room)
+		place.at = 0;
+	*next = place.at + 1;
+	oldest = bpf_map_lookup_elem(order, &place);
+	if (oldest) {
+		struct egrets_flow_key gone = *oldest;
+
+		bpf_map_delete_elem(map, &gone);
+	}
+	bpf_map_update_elem(order, &place, key, BPF_ANY);
+}
+
+/*
+ * The user of a socket on which no process has named a destination yet: by its own id. Of ids
+ * beyond those of users, a user has many, subuid(5).
+ */
+static __always_inline __u32 share_of_socket(const struct sock *sk)
+{
+	__u32 uid = BPF_CORE_READ(sk, sk_uid.val);
+
+	if (uid >> SUBORDINATE_IDS)
+		uid = EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS);
+	return uid & (EGRETS_SHARES - 1);
+}
+
+/* Counts a loss once for each socket (peer is NULL) or flow of the user with this share. */
+static __always_inline void count_lost_once(__u32 id, __u64 cookie,
+					    const struct egrets_endpoint *peer, __u32 kind)
+{
+	struct egrets_flow_key key = {.cookie = cookie};
+	__u8 one = 1;
+
+	if (peer)
+		key.peer = *peer;
+	if (bpf_map_update_elem(&lost_once, &key, &one, BPF_NOEXIST))
+		return;
+	count_lost(kind);
+	take_place(&lost_once, &lost_order, LOST_ONCE, &share(id)->next_lost, id, &key);
+}
+
+#endif
