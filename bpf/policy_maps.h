@@ -107,8 +107,8 @@ struct {
 	__type(value, struct policy_flow);
 } policy_flows SEC(".maps");
 
-/* How often each rule has decided on an attempt or a flow: see count_hit. */
-__u64 policy_hits[POLICY_HITS];
+/* How often each rule of a generation has decided on an attempt or a flow: see count_hit. */
+__u64 policy_hits[POLICY_GENERATIONS * POLICY_HITS];
 
 static __always_inline const struct policy_settings *settings_of(__u32 generation)
 {

@@ -137,13 +137,14 @@ static __always_inline __u32 first_rule(__u32 generation, const struct policy_di
 	return EGRETS_RULE_DEFAULT;
 }
 
-/* By rule, and behind them by enum egrets_rule, the last one first. */
-static __always_inline void count_hit(__u32 rule)
+/* Of a generation: by rule, and behind them by enum egrets_rule, the last one first. */
+static __always_inline void count_hit(__u32 generation, __u32 rule)
 {
 	__u32 at = rule < POLICY_RULES ? rule : POLICY_RULES + EGRETS_RULE_DEFAULT - rule;
 
+	at += generation % POLICY_GENERATIONS * POLICY_HITS;
 	barrier_var(at);
-	if (at < POLICY_HITS)
+	if (at < POLICY_GENERATIONS * POLICY_HITS)
 		__sync_fetch_and_add(&policy_hits[at], 1);
 }
 
@@ -198,7 +199,7 @@ static __always_inline void report_verdict(__u64 cookie, const struct egrets_end
 {
 	struct egrets_verdict *e;
 
-	count_hit(verdict >> 16);
+	count_hit(generation, verdict >> 16);
 	e = RESERVE(struct egrets_verdict, EGRETS_VERDICT);
 	if (!e)
 		return;

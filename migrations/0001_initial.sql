@@ -4,16 +4,33 @@
 -- Times (ts, *_ts) are nanoseconds since 1970-01-01T00:00:00Z on the wall clock.
 -- NULL means "not known" or "none"; no value is ever made up.
 
--- Policies that recordings had, by their digest.
+-- Policies that recordings had, and files that were read again and refused.
 CREATE TABLE policy (
-    id           INTEGER PRIMARY KEY,
-    recording_id INTEGER NOT NULL REFERENCES recording ON DELETE CASCADE,
-    ts           INTEGER NOT NULL,              -- from when it decided
-    digest       TEXT    NOT NULL,
-    file         TEXT    NOT NULL,
-    rules        INTEGER NOT NULL,              -- how many
-    enforced     INTEGER NOT NULL               -- 1: enforced; 0: observed
+    id                 INTEGER PRIMARY KEY,
+    recording_id       INTEGER NOT NULL REFERENCES recording ON DELETE CASCADE,
+    ts                 INTEGER NOT NULL,        -- from when it decided
+    generation         INTEGER,                 -- counts the policies of a recording, from 1; NULL: refused
+    reason             TEXT    NOT NULL,        -- 'started', 'reloaded', 'expired', 'refused'
+    digest             TEXT,                    -- NULL: refused
+    file               TEXT    NOT NULL,
+    rules              INTEGER,                 -- how many
+    enforced           INTEGER,                 -- 1: enforced; 0: observed
+    error              TEXT,                    -- why it was refused
+    unknown_containers INTEGER NOT NULL DEFAULT 0 -- that no runtime has described, of now
 ) STRICT;
+CREATE INDEX policy_recording ON policy (recording_id, generation);
+
+-- The rules of a policy, and behind them what decides in place of one, with their hits.
+CREATE TABLE policy_rule (
+    policy_id INTEGER NOT NULL REFERENCES policy ON DELETE CASCADE,
+    n         INTEGER NOT NULL,                 -- a rule's index; 65532 to 65535: a setting
+    name      TEXT    NOT NULL,
+    action    TEXT    NOT NULL,
+    observed  INTEGER NOT NULL,                 -- 1: never enforced
+    hits      INTEGER NOT NULL DEFAULT 0,       -- attempts and flows that it decided on
+    last_ts   INTEGER,                          -- of the newest, as precise as the counters are read
+    PRIMARY KEY (policy_id, n)
+) STRICT, WITHOUT ROWID;
 
 -- One row per run of `egrets record`.
 CREATE TABLE recording (
@@ -208,7 +225,8 @@ CREATE TABLE connection (
     total_rx_bytes INTEGER,                     -- was made
     verdict      TEXT,                          -- of the policy; NULL: none
     rule         TEXT,                          -- what decided
-    policy       TEXT                           -- digest
+    policy       TEXT,                          -- digest
+    enforced     INTEGER                        -- 1: the verdict was enforced; 0: observed
 ) STRICT;
 CREATE INDEX connection_ts ON connection (ts);
 CREATE INDEX connection_daily_id ON connection (daily_id);
@@ -327,5 +345,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('lineage', 'lineage', '2500 5 1'),
     ('lineage', 'lineage_above', '2500 10'),
     ('recording', NULL, '10'),
-    ('gap', NULL, '100');
+    ('gap', NULL, '100'),
+    ('policy', 'policy_recording', '20 2 1'),
+    ('policy_rule', 'policy_rule', '400 20 1');
 ANALYZE sqlite_schema;

@@ -73,7 +73,8 @@ SELECT
     k.uid                                                          AS container_uid, -- user whose container it is; 0: root's
     c.verdict,                                                     -- what the policy says: 'allow', 'alert', 'block', ...
     c.rule,                                                        -- what decided
-    c.policy                                                       -- the policy's digest
+    c.policy,                                                      -- the policy's digest
+    c.enforced                                                     -- 1: the verdict was enforced; 0: only observed
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -407,5 +408,72 @@ SELECT
     file,                                                          -- its path
     rules,                                                         -- how many it has
     enforced,                                                      -- 1: enforced; 0: observed
+    recording_id,                                                  -- id in recordings
+    generation,                                                    -- counts the policies of a recording, from 1
+    reason,                                                        -- why it came into force: 'started', 'reloaded', 'expired'
+    unknown_containers                                             -- containers that no runtime has described, at the last count
+FROM policy
+WHERE error IS NULL;
+
+CREATE VIEW policy_changes AS -- a row per policy that came into force, or was refused when it was read again
+SELECT
+    id,                                                            -- as in policies
+    strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000, 'unixepoch')
+        || printf('.%03dZ', ts / 1000000 % 1000)                   AS time, -- from when it decided; ISO 8601, UTC
+    ts,                                                            -- the same in ns since 1970
+    reason,                                                        -- 'started', 'reloaded', 'expired', 'refused'
+    file,                                                          -- its path
+    digest,                                                        -- NULL: refused
+    error,                                                         -- why it was refused, a line per error
     recording_id                                                   -- id in recordings
 FROM policy;
+
+CREATE VIEW policy_rules AS -- a row per rule of a policy that came into force, with its hits
+SELECT
+    r.policy_id,                                                   -- id in policies
+    p.digest,                                                      -- the policy's
+    CASE WHEN r.n < 65532 THEN r.n + 1 END                         AS number, -- in the file, from 1; NULL: a setting
+    r.name                                                         AS rule, -- as in egress
+    r.action,                                                      -- 'allow', 'alert', 'block', ...
+    p.enforced AND NOT r.observed                                  AS enforced, -- 1: it is enforced; 0: only observed
+    r.hits,                                                        -- attempts and flows that it decided on
+    strftime('%Y-%m-%dT%H:%M:%S', r.last_ts / 1000000000, 'unixepoch')
+        || printf('.%03dZ', r.last_ts / 1000000 % 1000)            AS last_hit, -- time of the newest, to a second; ISO 8601, UTC
+    p.recording_id                                                 -- id in recordings
+FROM policy p
+JOIN policy_rule r ON r.policy_id = p.id;
+
+CREATE VIEW verdicts AS -- a row per connection or flow that a policy decided on
+SELECT
+    id,                                                            -- as in egress, which has more about it
+    time,                                                          -- of the attempt, or of a flow's first packet; ISO 8601, UTC
+    ts,                                                            -- the same in ns since 1970
+    pid,                                                           -- process id (tgid)
+    comm,                                                          -- short name of the process
+    exe,                                                           -- path of the executable
+    uid,                                                           -- user id
+    user,                                                          -- its name
+    unit,                                                          -- systemd unit
+    container_id,                                                  -- NULL: not in a container
+    container_name,                                                -- as its runtime reports it
+    container_image,                                               -- image
+    pod,                                                           -- Kubernetes pod
+    pod_namespace,                                                 -- namespace of the pod
+    host,                                                          -- NULL: no name
+    host_source,                                                   -- whose lookup gave the name
+    protocol,                                                      -- 'tcp', 'udp', 'icmp', ...
+    dst_ip,                                                        -- destination
+    dst_port,                                                      -- port; NULL: the protocol has none
+    dst_scope,                                                     -- 'loopback', 'link', 'private', 'multicast', 'public'
+    verdict                                                        AS action, -- what the policy says: 'allow', 'alert', 'block', ...
+    enforced,                                                      -- 1: it was enforced; 0: only observed
+    enforced AND verdict NOT IN ('allow', 'alert')                 AS refused, -- 1: the policy refused it; 0: it was let through
+    rule,                                                          -- what decided
+    policy,                                                        -- the policy's digest: digest in policies
+    outcome,                                                       -- what came of it: 'connected', 'denied', ...
+    errno,                                                         -- symbolic name, such as EPERM
+    tx_bytes,                                                      -- payload sent
+    rx_bytes,                                                      -- payload received
+    process_id                                                     -- as in egress
+FROM egress
+WHERE verdict IS NOT NULL;

@@ -128,6 +128,23 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
     );
     let all = "SELECT count(*) FROM egress WHERE dst_ip = '10.77.1.60' AND (tx_bytes > 0 OR outcome <> 'denied')";
     assert_eq!(value::<i64>(&db, all), 0);
+    // the counters of the kernel, and what it reported
+    let hits = "SELECT rule, hits FROM policy_rules WHERE rule <> 'user' AND number ORDER BY 1";
+    let rows = "SELECT rule, count(*) FROM verdicts WHERE rule <> 'user' AND rule IN
+                    (SELECT rule FROM policy_rules WHERE number) GROUP BY 1";
+    assert_eq!(sqlite3(&db, hits), sqlite3(&db, rows));
+    let shown = egrets().args(["status", "--db"]).arg(&db).output().unwrap();
+    let shown = text(&shown.stdout);
+    let line = |words: &[&str]| {
+        let mut lines = shown.lines().map(|line| line.split_whitespace());
+        assert!(
+            lines.any(|line| line.take(words.len()).eq(words.iter().copied())),
+            "{words:?} in {shown}"
+        );
+    };
+    line(&["port", "block", "3"]);
+    line(&["watched", "block,", "observed", "1"]);
+    assert!(shown.contains("policy.yaml, enforced since"), "{shown}");
     let digest =
         "SELECT count(DISTINCT policy) FROM egress WHERE policy = (SELECT digest FROM policies)";
     assert_eq!(value::<i64>(&db, digest), 1);
@@ -448,6 +465,21 @@ fn reload_under_traffic_mixes_no_rules() {
         ]
         .map(row)
     );
+    let changes =
+        "SELECT reason, error IS NULL, coalesce(error LIKE '%blok%', 0) FROM policy_changes";
+    let expected = [
+        "started 1 0",
+        "reloaded 1 0",
+        "reloaded 1 0",
+        "reloaded 1 0",
+        "reloaded 1 0",
+        "refused 0 1",
+    ];
+    assert_eq!(sqlite3(&db, changes), expected.map(row));
+    // each generation has counters of its own
+    let hits = "SELECT DISTINCT r.rule FROM policy_rules r JOIN verdicts v ON v.policy = r.digest
+                AND v.rule = r.rule WHERE number GROUP BY r.rule, r.digest HAVING sum(DISTINCT hits) = 0";
+    assert_eq!(sqlite3(&db, hits), Vec::<Vec<String>>::new());
 }
 
 #[test]

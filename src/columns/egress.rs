@@ -340,9 +340,8 @@ pub const EGRESS: &[ColumnDef] = &[
     })
     .updated()
     .doc(
-        "what the policy says: `allow`, `alert`, `block`, `suspend`, `kill`, `dump`. With \
-         `outcome` `denied` it was enforced; otherwise `block` and those after it were only \
-         observed. Of a flow, the last one",
+        "what the policy says: `allow`, `alert`, `block`, `suspend`, `kill`, `dump`. `block` and \
+         those after it refuse, where `enforced` is 1. Of a flow, the last one",
     )
     .null("recorded without a policy; an answer to a peer that sent first; open before the policy"),
     connection("rule", "text", |c, _| c.verdict.as_ref().map(|v| &*v.rule).into())
@@ -356,4 +355,13 @@ pub const EGRESS: &[ColumnDef] = &[
         .updated()
         .doc("the policy's digest, as in [policies](#policies)")
         .null("as `verdict`"),
+    connection("enforced", "integer", |c, _| {
+        c.verdict.as_ref().map(|v| i64::from(v.enforced)).into()
+    })
+    .updated()
+    .doc(
+        "1: the verdict was enforced; 0: it was only observed, without `--enforce` or by a rule \
+         with `mode: observe`",
+    )
+    .null("as `verdict`"),
 ];

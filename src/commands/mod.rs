@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::{Local, Offset, TimeZone};
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -120,6 +121,13 @@ fn kept(keep: &Retention) -> String {
 
 fn long(time: Duration) -> String {
     human::duration(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// A time of the history, as the reader's clock has it.
+fn local(ts: i64) -> String {
+    let time = Local.timestamp_nanos(ts);
+    let zone = crate::query::zone_name([time.offset().fix().local_minus_utc()]);
+    format!("{} ({zone})", time.format("%Y-%m-%d %H:%M:%S"))
 }
 
 /// The file to read: the one that exists. If the system's directory is not accessible, the

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use chrono::{Local, Offset, TimeZone};
 use serde_json::{Value, json};
 
+use super::local;
+use super::policy::status as policy_status;
 use crate::cli::StatusArgs;
 use crate::human;
 use crate::privileges::{FILE_READER, Held};
-use crate::query;
 use crate::store::{self, LastRecording, Status};
 use crate::{text, when};
 
@@ -82,6 +82,7 @@ fn json(status: &Status, path: &Path, running: bool, now: i64) -> Value {
         "connections": status.connections,
         "lookups": status.lookups,
         "lost": status.lost,
+        "policy": status.policy.as_ref().map(policy_status::json),
     })
 }
 
@@ -111,6 +112,9 @@ fn table(out: &mut dyn Write, status: &Status, path: &Path, running: bool, now: 
     line("connections", status.connections.to_string())?;
     line("lookups", status.lookups.to_string())?;
     line("lost", human::count(status.lost, "event", "events"))?;
+    if let Some(policy) = &status.policy {
+        policy_status::write(policy, out)?;
+    }
     Ok(())
 }
 
@@ -169,10 +173,4 @@ fn processed(last: &LastRecording, path: &Path, now: i64) -> String {
         said.push_str(&format!(": pid {pid} has locked the history"));
     }
     said
-}
-
-fn local(ts: i64) -> String {
-    let time = Local.timestamp_nanos(ts);
-    let zone = query::zone_name([time.offset().fix().local_minus_utc()]);
-    format!("{} ({zone})", time.format("%Y-%m-%d %H:%M:%S"))
 }

@@ -12,6 +12,9 @@ use crate::policy::{self, Subject};
 /// Smallest [`Classes::prune_at`].
 const MIN_PRUNE: usize = 16_384;
 
+/// Directories of containers, and of cgroups of each, that are looked at: any user can make some.
+const MAX_LOOKS: usize = 64;
+
 /// Id of the hierarchy's root.
 const ROOT: u64 = 1;
 
@@ -157,6 +160,29 @@ impl Classes {
     pub fn all_described(&self) -> bool {
         let mut details = self.details.values();
         !details.any(|(_, details)| matches!(details, Details::Pending))
+    }
+
+    /// Containers that exist below the hierarchy's root and that no runtime has described.
+    pub fn undescribed(&self, root: &Path) -> u32 {
+        let is_there = |key: &Rc<str>| {
+            let cgroups = self.by_container.get(key).into_iter().flatten();
+            cgroups.take(MAX_LOOKS).any(|id| {
+                let path = self.path_of(*id).map(|path| root.join(path));
+                path.is_some_and(|path| path.exists())
+            })
+        };
+        let undescribed = self
+            .details
+            .iter()
+            .filter(|(_, (_, details))| matches!(details, Details::Pending | Details::Unknown));
+        let found = undescribed.take(MAX_LOOKS).filter(|(key, _)| is_there(key));
+        found.count() as u32
+    }
+
+    fn path_of(&self, cgroup: u64) -> Option<&str> {
+        let class = *self.cgroups.get(&cgroup)?;
+        let class = self.classes.get(class as usize - 1)?.as_ref()?;
+        Some(class.facts.path.trim_start_matches('/'))
     }
 
     /// The next generation has none of the classes.

@@ -5,12 +5,12 @@
 
 mod classes;
 mod compile;
+mod hits;
 mod object;
 mod path_hash;
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,11 +20,12 @@ use signal_hook::consts::SIGHUP;
 
 use crate::capture::Capture;
 use crate::human;
-use crate::model::{PolicyChange, Record};
-use crate::policy::{LoadError, Owner, Policy};
+use crate::model::{PolicyChange, PolicyReason, PolicyRefusal, Record, RuleInForce};
+use crate::policy::{LoadError, Mode, Owner, Policy};
 use crate::when::now_ts;
 use classes::Classes;
 use compile::Tables;
+use hits::HitCounters;
 use object::{Keys, Object};
 
 /// The C types of bpf/policy.h.
@@ -88,7 +89,7 @@ pub struct Enforcer {
     /// When the next rule expires, ns since 1970.
     next_expiry: Option<i64>,
     reload: Arc<AtomicBool>,
-    changes: Vec<PolicyChange>,
+    hits: HitCounters,
 }
 
 impl Enforcer {
@@ -114,7 +115,7 @@ impl Enforcer {
             replaced: None,
             next_expiry: None,
             reload,
-            changes: Vec::new(),
+            hits: HitCounters::new(),
         })
     }
 
@@ -156,22 +157,27 @@ impl Enforcer {
     }
 
     /// What is due: the policy becomes active, is read again after SIGHUP, or loses a rule that
-    /// has expired.
+    /// has expired; its hits are counted.
     ///
     /// # Errors
     /// The kernel's tables can't be written.
-    pub fn tick(&mut self) -> Result<Vec<PolicyChange>> {
+    pub fn tick(&mut self, out: &mut Vec<Record>) -> Result<()> {
         if let Some(since) = self.loaded {
             if self.classes.all_described() || since.elapsed() > PATIENCE {
                 self.loaded = None;
-                self.activate()?;
+                self.activate(PolicyReason::Started, out)?;
             }
-            return Ok(std::mem::take(&mut self.changes));
+            return Ok(());
+        }
+        if self.hits.are_due() {
+            self.count_hits(out);
         }
         if let Some((generation, since)) = self.replaced {
             if since.elapsed() < GRACE {
-                return Ok(Vec::new());
+                return Ok(());
             }
+            self.count_hits(out);
+            self.hits.forget(generation);
             self.object.forget(generation);
             self.replaced = None;
         }
@@ -179,16 +185,27 @@ impl Enforcer {
         if self.next_expiry.is_some_and(|expires| expires <= now) {
             let names = self.object.keys.names();
             self.tables = Tables::compile(&self.file.policy, self.scope, &names, now)?;
-            self.activate()?;
+            return self.activate(PolicyReason::Expired, out);
         }
         if self.reload.swap(false, Ordering::Relaxed) {
-            self.read_again()?;
+            self.read_again(out)?;
         }
-        Ok(std::mem::take(&mut self.changes))
+        Ok(())
+    }
+
+    /// Reports the hits since the last time, of the generation before, too.
+    pub fn count_hits(&mut self, out: &mut Vec<Record>) {
+        let before = self.replaced.map(|(generation, _)| generation);
+        let unknown = self.classes.undescribed(&self.cgroup_root);
+        for generation in before.into_iter().chain(self.object.generation()) {
+            let counts = self.object.hits(generation);
+            let new = self.hits.take(generation, counts, unknown, now_ts());
+            out.extend(new.map(Record::PolicyHits));
+        }
     }
 
     /// The recorded policy stays if the new one can't be used.
-    fn read_again(&mut self) -> Result<()> {
+    fn read_again(&mut self, out: &mut Vec<Record>) -> Result<()> {
         let path = self.file.path.clone();
         let read = PolicyFile::read(&path).and_then(|file| {
             let names = self.object.keys.names();
@@ -199,17 +216,22 @@ impl Enforcer {
             Ok((file, tables)) => {
                 self.file = file;
                 self.tables = tables;
-                self.activate()
+                self.activate(PolicyReason::Reloaded, out)
             }
             Err(e) => {
                 log::error!("the policy is unchanged: {e:#}");
+                out.push(Record::PolicyRefused(PolicyRefusal {
+                    ts: now_ts(),
+                    file: path.display().to_string(),
+                    error: format!("{e:#}"),
+                }));
                 Ok(())
             }
         }
     }
 
     /// Fills the next generation and lets it decide.
-    fn activate(&mut self) -> Result<()> {
+    fn activate(&mut self, reason: PolicyReason, out: &mut Vec<Record>) -> Result<()> {
         let before = self.object.generation();
         let generation = before.unwrap_or(0) + 1;
         self.object.fill(generation, &self.tables)?;
@@ -230,8 +252,9 @@ impl Enforcer {
                 false => "observed: nothing is stopped",
             }
         );
-        self.changes.push(PolicyChange {
+        out.push(Record::Policy(PolicyChange {
             ts: now_ts(),
+            reason,
             generation,
             file: self.file.path.display().to_string(),
             digest: policy.digest.as_str().into(),
@@ -239,10 +262,15 @@ impl Enforcer {
                 .rules
                 .iter()
                 .enumerate()
-                .map(|(index, rule)| Rc::from(rule.label(index)))
+                .map(|(index, rule)| RuleInForce {
+                    label: rule.label(index).into(),
+                    action: rule.action,
+                    observed: rule.mode == Mode::Observe,
+                })
                 .collect(),
+            default: policy.default,
             enforced: self.scope.enforce,
-        });
+        }));
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use super::classes::Classes;
 use super::compile::{Mask, Name, Tables};
 use super::path_hash::hash_path;
 use crate::capture::{Capture, verifier_log};
-use crate::model::mapped;
+use crate::model::{VerdictRule, mapped};
 use crate::policy::name_hash::NameHasher;
 
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
@@ -29,6 +29,10 @@ const PORT_BLOCK: usize = types::policy_size::POLICY_PORT_BLOCK.0 as usize;
 /// Of a table of all ports.
 const PORT_BLOCKS: u32 = 65_536 / PORT_BLOCK as u32;
 const PORT_TABLES: u32 = types::policy_port_table::POLICY_PORT_TABLES.0;
+
+/// Counters of a generation, see [`hit_order`].
+const HITS: u32 = types::policy_size::POLICY_HITS.0;
+const RULES: u32 = types::policy_size::POLICY_RULES.0;
 
 /// Bits of a generation's number, in the keys of networks.
 const GENERATION_BITS: u32 = 32;
@@ -146,6 +150,28 @@ impl Object {
         Ok(())
     }
 
+    /// How often each rule of a generation has decided.
+    pub fn hits(&self, generation: u32) -> Vec<(VerdictRule, u64)> {
+        let Some(bss) = self.skel.maps.bss_data.as_deref() else {
+            return Vec::new();
+        };
+        let first = generation % GENERATIONS * HITS;
+        let read = |(at, rule): (u32, VerdictRule)| {
+            let counter = bss.policy_hits.get((first + at) as usize)?;
+            // SAFETY: a valid, aligned pointer into memory that the BPF programs write to.
+            Some((rule, unsafe { std::ptr::read_volatile(counter) }))
+        };
+        (0..).zip(hit_order()).filter_map(read).collect()
+    }
+
+    /// Before a generation that no program decides by.
+    fn reset_hits(&mut self, generation: u32) {
+        let first = (generation % GENERATIONS * HITS) as usize;
+        let bss = self.skel.maps.bss_data.as_deref_mut();
+        let hits = bss.and_then(|bss| bss.policy_hits.get_mut(first..first + HITS as usize));
+        hits.into_iter().for_each(|hits| hits.fill(0));
+    }
+
     pub fn can_write(&self) -> bool {
         // an entry that no generation has
         let key = plain_bytes(&types::policy_user_key::default()).to_vec();
@@ -169,6 +195,7 @@ impl Object {
 
     /// Writes everything of a generation but the classes of cgroups.
     pub fn fill(&mut self, generation: u32, tables: &Tables) -> Result<()> {
+        self.reset_hits(generation);
         let maps = &self.skel.maps;
         let mut settings = tables.settings;
         settings.generation = generation;
@@ -311,6 +338,12 @@ impl Object {
             }
         }
     }
+}
+
+/// What each counter of a generation counts: count_hit in bpf/policy_verdict.h.
+fn hit_order() -> impl Iterator<Item = VerdictRule> {
+    let rules = (0..RULES as u16).map(VerdictRule::Index);
+    rules.chain(VerdictRule::SETTINGS)
 }
 
 fn put(map: &MapMut<'_>, key: &[u8], value: &[u8]) -> Result<()> {

@@ -27,7 +27,7 @@ pub use container::{
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use loss::{Gap, Loss};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
-pub use policy_change::PolicyChange;
+pub use policy_change::{PolicyChange, PolicyHits, PolicyReason, PolicyRefusal, RuleInForce};
 pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
@@ -56,6 +56,10 @@ pub enum Record {
     Cgroup(CgroupUpdate),
     /// A policy decides from here on.
     Policy(PolicyChange),
+    /// A policy was read again and can't be used.
+    PolicyRefused(PolicyRefusal),
+    /// Rules of the policy have decided.
+    PolicyHits(PolicyHits),
     /// Events were lost.
     Gap(Gap),
 }

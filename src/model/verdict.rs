@@ -65,6 +65,27 @@ pub enum VerdictRule {
     UnknownContainer,
 }
 
+impl VerdictRule {
+    /// What decides in place of a rule.
+    pub const SETTINGS: [VerdictRule; 4] = [
+        VerdictRule::Default,
+        VerdictRule::Essential,
+        VerdictRule::SourceRouting,
+        VerdictRule::UnknownContainer,
+    ];
+
+    /// What decides in place of a rule has this name in tables and messages.
+    pub fn setting(self) -> Option<&'static str> {
+        match self {
+            VerdictRule::Index(_) => None,
+            VerdictRule::Default => Some("default"),
+            VerdictRule::Essential => Some("essential"),
+            VerdictRule::SourceRouting => Some("source_routing"),
+            VerdictRule::UnknownContainer => Some("unknown_containers"),
+        }
+    }
+}
+
 /// A verdict, as it is stored and shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {

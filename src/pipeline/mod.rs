@@ -154,9 +154,12 @@ impl Pipeline {
         attributor.tick(self.processed_ns, records);
         if let Some(enforcer) = &mut self.enforcer {
             enforcer.follow(records)?;
-            for change in enforcer.tick()? {
-                attributor.policy_changed(&change);
-                records.push(Record::Policy(change));
+            let before = records.len();
+            enforcer.tick(records)?;
+            for record in records.get(before..).unwrap_or_default() {
+                if let Record::Policy(change) = record {
+                    attributor.policy_changed(change);
+                }
             }
         }
         let begun = Instant::now();
@@ -196,6 +199,9 @@ impl Pipeline {
         } else {
             self.processed_ns = now_ns;
             self.attributor.finish(&mut self.records);
+        }
+        if let Some(enforcer) = &mut self.enforcer {
+            enforcer.count_hits(&mut self.records);
         }
         let delivered = self.deliver();
         let processed_ts = self.processed_ts();

@@ -136,7 +136,12 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Decided(c)
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
-        Record::Container(_) | Record::Cgroup(_) | Record::Policy(_) | Record::Gap(_) => None,
+        Record::Container(_)
+        | Record::Cgroup(_)
+        | Record::Policy(_)
+        | Record::PolicyRefused(_)
+        | Record::PolicyHits(_)
+        | Record::Gap(_) => None,
     }
 }
 

@@ -24,6 +24,8 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         | Record::Container(_)
         | Record::Cgroup(_)
         | Record::Policy(_)
+        | Record::PolicyRefused(_)
+        | Record::PolicyHits(_)
         | Record::Gap(_) => Ok(()),
     }
 }

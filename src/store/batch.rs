@@ -5,9 +5,10 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::mem::size_of;
 
+use super::policy::Hits;
 use crate::model::{
-    Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange, Process, Progress, Record,
-    ResourceRecord,
+    Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange, PolicyRefusal, Process,
+    Progress, Record, ResourceRecord,
 };
 
 /// How much memory the records of a batch take before new ones are dropped. What is known of
@@ -34,6 +35,8 @@ pub struct Batch {
     pub containers: Vec<ContainerUpdate>,
     pub gaps: Vec<Gap>,
     pub policies: Vec<PolicyChange>,
+    pub refusals: Vec<PolicyRefusal>,
+    pub hits: Hits,
     /// An estimate.
     bytes: usize,
     max_bytes: usize,
@@ -87,6 +90,8 @@ impl Batch {
             containers: Vec::new(),
             gaps: Vec::new(),
             policies: Vec::new(),
+            refusals: Vec::new(),
+            hits: Hits::default(),
             bytes: 0,
             max_bytes,
             processes: HashSet::new(),
@@ -110,6 +115,8 @@ impl Batch {
             Record::Container(update) => self.container(update),
             Record::Gap(gap) => self.gap(gap.clone()),
             Record::Policy(change) => self.policies.push(change.clone()),
+            Record::PolicyRefused(refusal) => self.refusals.push(refusal.clone()),
+            Record::PolicyHits(hits) => self.hits.add(hits),
             Record::Query(_) | Record::Cgroup(_) => {}
         }
     }

@@ -7,6 +7,7 @@ use rusqlite::{Connection as Db, OptionalExtension};
 
 use super::end;
 use super::error::cannot_read;
+use super::policy::PolicyStatus;
 use super::retention::Retention;
 use super::settings;
 
@@ -22,6 +23,8 @@ pub struct Status {
     /// Of these the -wal.
     pub wal_bytes: u64,
     pub last: Option<LastRecording>,
+    /// Of the newest recording.
+    pub policy: Option<PolicyStatus>,
 }
 
 /// The newest recording.
@@ -56,6 +59,7 @@ impl Status {
                 wal_bytes: size(path, "-wal"),
                 retention: settings::read(db)?,
                 last: last(db, path)?,
+                policy: PolicyStatus::read(db)?,
             })
         };
         read().with_context(|| cannot_read(path))

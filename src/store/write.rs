@@ -12,8 +12,9 @@ use super::connection_rollup::{ConnectionRollup, Contribution};
 use super::days::DayTable;
 use super::intern::{GroupDay, Interner};
 use super::lookup_rollup::LookupRollup;
+use super::policy;
 use super::row::{self, capped};
-use crate::model::{Connection, Gap, Lookup, PolicyChange, Run};
+use crate::model::{Connection, Gap, Lookup, Run};
 
 /// Cap on [`Writer::open`]: as many as the capture follows.
 const MOST_OPEN: usize = 1 << 19;
@@ -78,9 +79,13 @@ impl Writer {
         }
         self.lookups(&tx, &batch.lookups)?;
         self.connections(&tx, &batch.connections)?;
-        for policy in &batch.policies {
-            write_policy(&tx, self.recording, policy)?;
+        for change in &batch.policies {
+            policy::write(&tx, self.recording, change)?;
         }
+        for refusal in &batch.refusals {
+            policy::write_refusal(&tx, self.recording, refusal)?;
+        }
+        policy::write_hits(&tx, self.recording, &batch.hits)?;
         for gap in &batch.gaps {
             write_gap(&tx, self.recording, gap)?;
         }
@@ -279,22 +284,6 @@ pub fn stored(db: &Db, id: i64) -> rusqlite::Result<Option<(GroupDay, Contributi
         Ok((group_day, contribution))
     })
     .optional()
-}
-
-fn write_policy(tx: &Transaction, recording: i64, policy: &PolicyChange) -> rusqlite::Result<()> {
-    tx.prepare_cached(
-        "INSERT INTO policy (recording_id, ts, digest, file, rules, enforced)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        recording,
-        policy.ts,
-        &*policy.digest,
-        policy.file,
-        policy.rules.len() as i64,
-        policy.enforced,
-    ])?;
-    Ok(())
 }
 
 /// Writes a gap; ongoing loss extends the row that it began with.

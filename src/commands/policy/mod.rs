@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod learn;
 mod replay;
+pub mod status;
 mod table;
 
 use std::fmt::Write;

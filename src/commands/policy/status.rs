@@ -1,0 +1,93 @@
+//! The policy of a recording as `egrets status` shows it: what is in force, and what its rules did.
+
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::table;
+use crate::commands::local;
+use crate::human::count;
+use crate::store::{PolicyStatus, RuleHits};
+use crate::text::printable;
+
+/// Digits of a digest that are shown.
+const SHORT_DIGEST: usize = 12;
+
+pub fn write(policy: &PolicyStatus, out: &mut dyn Write) -> Result<()> {
+    let mode = match policy.enforced {
+        true => "enforced",
+        false => "observed",
+    };
+    let digest = policy.digest.get(..SHORT_DIGEST).unwrap_or(&policy.digest);
+    writeln!(
+        out,
+        "{:12} {}, {mode} since {} (generation {}, digest {})",
+        "policy",
+        printable(&policy.file),
+        local(policy.ts),
+        policy.generation,
+        printable(digest)
+    )?;
+    if let Some((ts, error)) = &policy.refusal {
+        let error = error.lines().map(printable).collect::<Vec<_>>();
+        let at = local(*ts);
+        writeln!(
+            out,
+            "{:12} when it was read again {at}: {}",
+            "refused",
+            error.join("; ")
+        )?;
+    }
+    if policy.unknown_containers > 0 {
+        let unknown = count(policy.unknown_containers, "container", "containers");
+        writeln!(
+            out,
+            "{:12} {unknown} that no runtime has described",
+            "unknown"
+        )?;
+    }
+    let rows: Vec<Vec<String>> = policy.rules.iter().map(cells).collect();
+    writeln!(out)?;
+    table::write(&["RULE", "ACTION", "HITS", "LAST HIT"], &rows, &[2], out)
+}
+
+fn cells(rule: &RuleHits) -> Vec<String> {
+    let observed = match rule.enforced {
+        true => "",
+        false => ", observed",
+    };
+    vec![
+        printable(&rule.name).into_owned(),
+        format!("{}{observed}", printable(&rule.action)),
+        rule.hits.to_string(),
+        rule.last_ts.map(local).unwrap_or_default(),
+    ]
+}
+
+pub fn json(policy: &PolicyStatus) -> Value {
+    let rules: Vec<Value> = policy
+        .rules
+        .iter()
+        .map(|rule| {
+            json!({
+                "number": rule.number,
+                "rule": rule.name,
+                "action": rule.action,
+                "enforced": rule.enforced,
+                "hits": rule.hits,
+                "last_ts": rule.last_ts,
+            })
+        })
+        .collect();
+    json!({
+        "file": policy.file,
+        "digest": policy.digest,
+        "generation": policy.generation,
+        "since_ts": policy.ts,
+        "enforced": policy.enforced,
+        "unknown_containers": policy.unknown_containers,
+        "refused": policy.refusal.as_ref().map(|(ts, error)| json!({ "ts": ts, "error": error })),
+        "rules": rules,
+    })
+}
