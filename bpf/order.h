@@ -51,11 +51,9 @@ static __always_inline void take_place(void *map, void *order, __u32 max, __u32 
 		place.at = 0;
 	*next = place.at + 1;
 	oldest = bpf_map_lookup_elem(order, &place);
-	if (oldest) {
-		struct egrets_flow_key gone = *oldest;
-
-		bpf_map_delete_elem(map, &gone);
-	}
+	/* its own memory is the key: there is little room on the stack */
+	if (oldest)
+		bpf_map_delete_elem(map, oldest);
 	bpf_map_update_elem(order, &place, key, BPF_ANY);
 }
 
