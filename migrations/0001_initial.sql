@@ -208,7 +208,8 @@ CREATE TABLE connection (
     total_rx_bytes INTEGER,                     -- was made
     verdict      TEXT,                          -- of the policy; NULL: none
     rule         TEXT,                          -- what decided
-    policy       TEXT                           -- digest
+    policy       TEXT,                          -- digest
+    action_outcome TEXT                         -- 'done', 'gone', 'exempt', 'rate_limit', 'failed'
 ) STRICT;
 CREATE INDEX connection_ts ON connection (ts);
 CREATE INDEX connection_daily_id ON connection (daily_id);

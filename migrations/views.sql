@@ -73,7 +73,8 @@ SELECT
     k.uid                                                          AS container_uid, -- user whose container it is; 0: root's
     c.verdict,                                                     -- what the policy says: 'allow', 'alert', 'block', ...
     c.rule,                                                        -- what decided
-    c.policy                                                       -- the policy's digest
+    c.policy,                                                      -- the policy's digest
+    c.action_outcome                                               -- what became of 'suspend', 'kill', 'dump': 'done', 'gone', 'exempt', 'rate_limit', 'failed'
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::mem::size_of;
 
 use crate::model::{
-    Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange, Process, Progress, Record,
-    ResourceRecord,
+    ActionOutcome, Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange, Process,
+    ProcessAction, Progress, Record, ResourceRecord,
 };
 
 /// How much memory the records of a batch take before new ones are dropped. What is known of
@@ -34,6 +34,8 @@ pub struct Batch {
     pub containers: Vec<ContainerUpdate>,
     pub gaps: Vec<Gap>,
     pub policies: Vec<PolicyChange>,
+    /// What became of verdicts' actions, by the numbers of their connections.
+    pub actions: Vec<(u64, ActionOutcome)>,
     /// An estimate.
     bytes: usize,
     max_bytes: usize,
@@ -87,6 +89,7 @@ impl Batch {
             containers: Vec::new(),
             gaps: Vec::new(),
             policies: Vec::new(),
+            actions: Vec::new(),
             bytes: 0,
             max_bytes,
             processes: HashSet::new(),
@@ -110,13 +113,14 @@ impl Batch {
             Record::Container(update) => self.container(update),
             Record::Gap(gap) => self.gap(gap.clone()),
             Record::Policy(change) => self.policies.push(change.clone()),
+            Record::Acted(action) => self.acted(action),
             Record::Query(_) | Record::Cgroup(_) => {}
         }
     }
 
     /// Rows that the batch writes.
     pub fn rows(&self) -> usize {
-        self.connections.len() + self.lookups.len()
+        self.connections.len() + self.lookups.len() + self.actions.len()
     }
 
     /// After a commit.
@@ -180,6 +184,19 @@ impl Batch {
         }
         self.bytes += size_of::<ContainerUpdate>() + 512;
         self.containers.push(update.clone());
+    }
+
+    fn acted(&mut self, action: &ProcessAction) {
+        let c = &action.connection;
+        let outcome = c.verdict.as_ref().and_then(|v| v.action_outcome);
+        let Some(outcome) = outcome.filter(|_| !self.dropped.contains(c.number)) else {
+            return;
+        };
+        if self.bytes >= 2 * self.max_bytes {
+            return self.lose(c.ts, UPDATE);
+        }
+        self.bytes += size_of::<(u64, ActionOutcome)>();
+        self.actions.push((c.number, outcome));
     }
 
     fn gap(&mut self, gap: Gap) {
