@@ -61,7 +61,10 @@ __noinline __u32 lookup_verdict(__u32 generation, __u32 name_set)
 		if (bits && first == EGRETS_RULE_DEFAULT)
 			first = i * 64 + lowest_bit(bits);
 	}
-	return verdict_of_rule(s, first);
+	__u32 verdict = verdict_of_rule(s, first);
+
+	/* a name may be looked up for another process: that is refused, and no more */
+	return harms(verdict) ? only_refused(verdict) : verdict;
 }
 
 /* A packet leaves. 0: its sender gets EPERM. */

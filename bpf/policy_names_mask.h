@@ -59,7 +59,7 @@ struct policy_naming {
 	__u64 any_address;	  /* 0: it is one that few rules let a name lead to; else ~0 */
 	__u64 named;		  /* whether it has any names */
 	struct policy_mask rules; /* that the names match */
-	struct policy_mask own;	  /* of these, by a name that the process has asked itself */
+	struct policy_mask own; /* of these, by no name or one that the process has asked itself */
 };
 
 /* Zero, and never written. */
@@ -152,8 +152,10 @@ static __always_inline void find_names(struct policy_naming *n, __u64 id)
 	const struct policy_mask *unnamed = s ? mask_of(n->generation, s->unnamed) : NULL;
 	__u32 scope = scope_of(n->key.addr);
 
-	if (unnamed && (scope == SCOPE_PUBLIC || scope == SCOPE_PRIVATE))
+	if (unnamed && (scope == SCOPE_PUBLIC || scope == SCOPE_PRIVATE)) {
 		n->rules = *unnamed;
+		n->own = *unnamed;
+	}
 }
 
 static __always_inline __u64 naming_of(const struct policy_settings *s, __u64 netns_cookie,
@@ -181,37 +183,48 @@ static __always_inline __u64 naming_of(const struct policy_settings *s, __u64 ne
 /*
  * The rules that a destination matches by its names; without a name, those for such. A rule that
  * stops something wants a name that the process or one of its cgroup has asked: anyone may look
- * up a listed name, and so give its address that name for others.
+ * up a listed name, and so give its address that name for others. The entry that is returned is
+ * for harms_process, and has to be closed; 0: none.
  */
-static __always_inline void named_rules(const struct policy_settings *s, __u64 netns_cookie,
-					const __u8 *addr, const struct policy_actor *a,
-					struct policy_mask *rules)
+static __always_inline __u64 named_rules(const struct policy_settings *s, __u64 netns_cookie,
+					 const __u8 *addr, const struct policy_actor *a,
+					 struct policy_mask *rules)
 {
 	__u64 id = naming_of(s, netns_cookie, addr, a);
 	const struct policy_naming *n = bpf_map_lookup_elem(&policy_naming, &id);
 
-	if (!n)
-		return;
-	*rules = n->rules;
+	if (n)
+		*rules = n->rules;
+	return id;
+}
+
+static __always_inline void naming_close(__u64 id)
+{
 	bpf_map_delete_elem(&policy_naming, &id);
 }
 
-/*
- * Whether the process has itself asked a name that this rule is about. What harms the process
- * wants that: else the owner of a listed name could point it at others' addresses.
- */
-static __always_inline bool asked_itself(const struct policy_settings *s, __u64 netns_cookie,
-					 const __u8 *addr, const struct policy_actor *a, __u32 rule)
+static __always_inline __u64 has_rule(const struct policy_mask *mask, __u32 rule)
 {
-	__u64 id = naming_of(s, netns_cookie, addr, a);
-	const struct policy_naming *n = bpf_map_lookup_elem(&policy_naming, &id);
+	return mask->bits[rule / 64 % POLICY_WORDS] >> (rule % 64) & 1;
+}
 
-	if (!n)
-		return false;
-	bool own = n->own.bits[rule / 64 % POLICY_WORDS] >> (rule % 64) & 1;
+/*
+ * Whether a rule may do more to the process than refuse: it matches by the address (the sets any
+ * and cidr), or by a name that the process has itself asked. Else the owner of a listed name could
+ * point it at others' addresses. A global function, verified once.
+ */
+__noinline __u32 harms_process(__u32 generation, __u32 any_set, __u32 cidr_set, __u64 naming,
+			       __u32 rule)
+{
+	const struct policy_mask *any = mask_of(generation, any_set);
+	const struct policy_mask *cidr = mask_of(generation, cidr_set);
+	const struct policy_naming *n = bpf_map_lookup_elem(&policy_naming, &naming);
 
-	bpf_map_delete_elem(&policy_naming, &id);
-	return own;
+	if (rule >= POLICY_RULES)
+		return 1; /* the default */
+	if ((any && has_rule(any, rule)) || (cidr && has_rule(cidr, rule)))
+		return 1;
+	return n && has_rule(&n->own, rule);
 }
 
 #endif

@@ -26,6 +26,17 @@ static __always_inline bool refuses(__u32 verdict)
 	return (verdict & VERDICT_ENFORCED) && (verdict >> 8 & 0xff) >= EGRETS_BLOCK;
 }
 
+/* Whether the process is stopped or killed, too. */
+static __always_inline bool harms(__u32 verdict)
+{
+	return (verdict >> 8 & 0xff) > EGRETS_BLOCK;
+}
+
+static __always_inline __u32 only_refused(__u32 verdict)
+{
+	return VERDICT(verdict >> 16, EGRETS_BLOCK, verdict & VERDICT_ENFORCED);
+}
+
 /* What is decided on. */
 struct policy_target {
 	struct egrets_endpoint dst; /* NAT64 made plain */
@@ -185,12 +196,17 @@ static __always_inline __u32 decide(const struct policy_settings *s, const struc
 	d.port = policy_port_set(s->generation, t->dst.protocol, t->dst.port, t->headless);
 	d.cidr = cidr_set(s, t);
 	d.any = s->any;
-	named_rules(s, t->netns_cookie, t->dst.addr, a, &names);
+	__u64 naming = named_rules(s, t->netns_cookie, t->dst.addr, a, &names);
 	__u32 rule = first_rule(s->generation, &d, &names);
+	__u32 verdict = verdict_of_rule(s, rule);
 
+	if (harms(verdict) && !harms_process(s->generation, d.any, d.cidr, naming, rule))
+		verdict = only_refused(verdict);
+	if (naming)
+		naming_close(naming);
 	if (rule == EGRETS_RULE_DEFAULT && (essentials_of(&t->dst, a, class) & s->essentials))
 		return VERDICT(EGRETS_RULE_ESSENTIAL, EGRETS_ALLOW, enforced);
-	return verdict_of_rule(s, rule);
+	return verdict;
 }
 
 static __always_inline void report_verdict(__u64 cookie, const struct egrets_endpoint *dst,

@@ -226,7 +226,8 @@ CREATE TABLE connection (
     verdict      TEXT,                          -- of the policy; NULL: none
     rule         TEXT,                          -- what decided
     policy       TEXT,                          -- digest
-    enforced     INTEGER                        -- 1: the verdict was enforced; 0: observed
+    enforced     INTEGER,                       -- 1: the verdict was enforced; 0: observed
+    action_outcome TEXT                         -- 'done', 'gone', 'exempt', 'rate_limit', 'failed'
 ) STRICT;
 CREATE INDEX connection_ts ON connection (ts);
 CREATE INDEX connection_daily_id ON connection (daily_id);

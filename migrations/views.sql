@@ -74,7 +74,8 @@ SELECT
     c.verdict,                                                     -- what the policy says: 'allow', 'alert', 'block', ...
     c.rule,                                                        -- what decided
     c.policy,                                                      -- the policy's digest
-    c.enforced                                                     -- 1: the verdict was enforced; 0: only observed
+    c.enforced,                                                    -- 1: the verdict was enforced; 0: only observed
+    c.action_outcome                                               -- what became of 'suspend', 'kill', 'dump': 'done', 'gone', 'exempt', 'rate_limit', 'failed'
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id

@@ -85,6 +85,10 @@ pub enum Command {
     #[cfg(feature = "record")]
     #[command(hide = true)]
     FileReader,
+    /// Suspend, kill and dump processes for a policy; started by watch and record
+    #[cfg(feature = "record")]
+    #[command(hide = true)]
+    ProcessControl,
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,8 @@ pub mod pipeline;
 pub mod policy;
 pub mod print;
 pub mod privileges;
+#[cfg(feature = "record")]
+pub mod process_control;
 pub mod query;
 pub mod store;
 pub mod text;

@@ -63,6 +63,10 @@ fn main() -> ExitCode {
         Some(Command::CompleteWords(args)) => commands::complete::words(&args),
         #[cfg(feature = "record")]
         Some(Command::FileReader) => egrets::file_reader::serve().map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "record")]
+        Some(Command::ProcessControl) => {
+            egrets::process_control::serve().map(|()| ExitCode::SUCCESS)
+        }
     };
     let code = match result {
         Ok(code) => code,
@@ -91,10 +95,13 @@ fn main() -> ExitCode {
     code
 }
 
-/// The file reader forks.
+/// The helpers fork.
 #[cfg(feature = "record")]
 fn is_single_threaded(cli: &Cli) -> bool {
-    matches!(cli.command, Some(Command::FileReader))
+    matches!(
+        cli.command,
+        Some(Command::FileReader | Command::ProcessControl)
+    )
 }
 
 #[cfg(not(feature = "record"))]

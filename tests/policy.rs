@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use support::say::{passed_to, say};
 use support::*;
@@ -424,7 +424,7 @@ fn reload_under_traffic_mixes_no_rules() {
             Guard(
                 command
                     .args(["-c", &script])
-                    .stderr(std::process::Stdio::null())
+                    .stderr(Stdio::null())
                     .spawn()
                     .unwrap(),
             )
@@ -543,4 +543,166 @@ fn new_cgroup_of_a_container_is_unknown_and_not_the_hosts() {
     assert_eq!(recorder.stop(), 0);
     let sql = format!("SELECT verdict, rule FROM egress WHERE container_id = '{id}'");
     assert_eq!(sqlite3(&db, &sql), [["block", "unknown_containers"]]);
+}
+
+/// A bash that connects and waits, with no more than `text` in its environment.
+fn waiting(net: &Net, ip: &str, text: &str) -> Guard {
+    let script = format!("{{ : </dev/tcp/{ip}/9; }} 2>/dev/null; read -r -t 30 line");
+    let mut command = net.command("env");
+    command.args(["-i", &format!("TEXT={text}"), "bash", "-c", &script]);
+    Guard(command.stdin(Stdio::piped()).spawn().unwrap())
+}
+
+fn signal_that_ended(process: &mut Guard) -> Option<i32> {
+    use std::os::unix::process::ExitStatusExt;
+    eventually("the process ends", || process.0.try_wait().unwrap()).signal()
+}
+
+fn state(pid: u32) -> char {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+}
+
+#[test]
+fn process_of_a_refused_connection_is_suspended_killed_or_dumped_and_the_host_spared() {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+    let net = Net::new();
+    net.many_addresses();
+    let (dir, db) = history();
+    let file = policy(
+        dir.path(),
+        "allow",
+        &[
+            "{ name: suspends, to: [10.77.1.80], action: suspend }",
+            "{ name: kills, to: [10.77.1.81], action: kill }",
+            "{ name: dumps, to: [10.77.1.82], action: dump }",
+            "{ name: observes, to: [10.77.1.83], action: kill, mode: observe }",
+            "{ name: often, to: [10.77.1.84], action: kill }",
+        ],
+    );
+    let dumps = dir.path().join("dumps");
+    let dump_dir = dumps.to_str().unwrap();
+    let args = ["--policy", file.to_str().unwrap(), "--enforce", "--print"];
+
+    // without a place for dumps, and with one that others can look into
+    let mut refused = egrets();
+    refused.args(["record", "--db"]).arg(&db).args(args);
+    let said = text(&refused.output().unwrap().stderr);
+    assert!(said.contains("--dump-dir"), "{said}");
+    fs::DirBuilder::new().mode(0o755).create(&dumps).unwrap();
+    let said = text(
+        &refused
+            .args(["--dump-dir", dump_dir])
+            .output()
+            .unwrap()
+            .stderr,
+    );
+    assert!(said.contains("chmod 700"), "{said}");
+    fs::remove_dir(&dumps).unwrap();
+
+    let log = dir.path().join("log");
+    let mut command = egrets();
+    command.stdout(fs::File::create(&log).unwrap());
+    let recorder = Recorder::start_with(
+        &db,
+        &[&args[..], &["--dump-dir", dump_dir]].concat(),
+        command,
+    );
+
+    let suspended = waiting(&net, "10.77.1.80", "");
+    let pid = suspended.0.id();
+    eventually("it is stopped", || (state(pid) == 'T').then_some(()));
+    send_signal(pid, libc::SIGCONT);
+    eventually("it continues", || (state(pid) == 'S').then_some(()));
+    let mut killed = waiting(&net, "10.77.1.81", "");
+    assert_eq!(signal_that_ended(&mut killed), Some(libc::SIGKILL));
+    let marker = format!("marker-{}", std::process::id());
+    let mut dumped = waiting(&net, "10.77.1.82", &marker);
+    assert_eq!(signal_that_ended(&mut dumped), Some(libc::SIGKILL));
+    let mut observed = waiting(&net, "10.77.1.83", "");
+
+    // one of the host's resolvers, to which a rule applies: it is refused and left alone
+    let mut stub = net.command("dnsmasq");
+    stub.args([
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--no-resolv",
+    ])
+    .args([
+        "--no-hosts",
+        "--pid-file=",
+        "--user=root",
+        "--bind-interfaces",
+    ])
+    .args(["--listen-address=127.0.0.9", "--server=10.77.1.81"]);
+    let mut stub = Guard(stub.spawn().unwrap());
+    eventually("the resolver asks", || {
+        net.near(|| {
+            let socket = std::net::UdpSocket::bind("127.0.0.1:0").ok()?;
+            let query = b"\0\x01\x01\0\0\x01\0\0\0\0\0\0\x01x\x04test\0\0\x01\0\x01";
+            socket.send_to(query, "127.0.0.9:53").ok()
+        });
+        let sql = "SELECT count(*) FROM egress WHERE action_outcome = 'exempt'";
+        (value::<i64>(&db, sql) > 0).then_some(())
+    });
+    assert!(stub.0.try_wait().unwrap().is_none());
+
+    let mut many: Vec<Guard> = (0..24).map(|_| waiting(&net, "10.77.1.84", "")).collect();
+    let sql = "SELECT count(action_outcome) FROM egress WHERE rule = 'often'";
+    eventually("all are decided", || {
+        (value::<i64>(&db, sql) == 24).then_some(())
+    });
+    let ended = |process: &mut Guard| process.0.try_wait().unwrap().is_some();
+    eventually("20 end", || {
+        (many
+            .iter_mut()
+            .filter_map(|p| ended(p).then_some(()))
+            .count()
+            == 20)
+            .then_some(())
+    });
+    assert!(!ended(&mut observed));
+    assert_eq!(recorder.stop(), 0);
+
+    let sql = "SELECT rule, verdict, outcome, coalesce(action_outcome, '-'), count(*) FROM egress
+               WHERE rule <> 'default' AND rule <> 'essential' AND protocol = 'tcp' GROUP BY 1, 2, 3, 4 ORDER BY 1, 4";
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let rows = [
+        "dumps dump denied done 1",
+        "kills kill denied done 1",
+        "observes kill refused - 1",
+        "often kill denied done 20",
+        "often kill denied rate_limit 4",
+        "suspends suspend denied done 1",
+    ];
+    assert_eq!(sqlite3(&db, sql), rows.map(row));
+    let said = fs::read_to_string(&log).unwrap();
+    for event in [
+        "process.suspended comm=bash",
+        "process.killed comm=bash",
+        "process.spared comm=dnsmasq",
+        "why=\"it is /usr/sbin/dnsmasq\"",
+    ] {
+        assert!(said.contains(event), "{event}: {said}");
+    }
+    let [core] = &fs::read_dir(&dumps).unwrap().collect::<Vec<_>>()[..] else {
+        panic!("one dump");
+    };
+    let core = core.as_ref().unwrap();
+    let path = core.path().display().to_string();
+    assert!(said.contains(&format!("file={path}")), "{said}");
+    assert_eq!(core.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let bytes = fs::read(core.path()).unwrap();
+    // e_type, elf(5): ET_CORE
+    assert_eq!((&bytes[..4], bytes[16]), (&b"\x7fELF"[..], 4));
+    let found = bytes
+        .windows(marker.len())
+        .any(|at| at == marker.as_bytes());
+    assert!(found, "its memory is in the dump");
+}
+
+fn send_signal(pid: u32, signal: i32) {
+    // SAFETY: signals a child of this process.
+    unsafe { libc::kill(pid as i32, signal) };
 }

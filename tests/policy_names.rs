@@ -22,8 +22,9 @@ rules:
   - { name: named, to: [allowed.test, "*.below.test"], action: allow, private: true }
   - { name: not for private addresses, to: [rebind.test], action: allow }
   - { name: refused lookups, to: [forbidden.test], action: block }
-  - { name: so that it may be asked, to: [listed.test], ports: [9], action: allow, private: true }
+  - { name: so that it may be asked, to: [listed.test, killed.test], ports: [9], action: allow, private: true }
   - { name: listed, to: [listed.test], action: block }
+  - { name: killed, to: [killed.test], action: kill }
   - { name: the rest, to: [10.77.1.0/24], action: block }
 "#;
 
@@ -641,4 +642,37 @@ fn lookup_of_a_name_that_no_rule_lets_a_process_reach_is_refused() {
         assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EPERM));
         ask(&socket, 1, &name("1.permitted.test"));
     });
+}
+
+#[test]
+fn a_name_kills_only_the_process_that_looked_it_up() {
+    let (net, port) = governed();
+    net.dns(numbered);
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let port = port.to_string();
+    // another process of the cgroup
+    net.near(|| ask(&client(), 1, &name("30.killed.test")));
+    let mut dial = net.command(dial());
+    let refused = dial.args(["tcp", "10.77.1.30", &port]).output().unwrap();
+    assert_eq!(code(&refused), 1);
+    assert!(text(&refused.stderr).contains("not permitted"));
+    // itself: it is killed, or has ended before
+    let mut asks = net.command(support::ask());
+    asks.args(["sendto", "10.77.0.2:53", &port, "31.killed.test"]);
+    assert!(!asks.output().unwrap().status.success());
+    eventually("it is known what became of it", || {
+        let sql = "SELECT count(*) FROM egress WHERE rule = 'killed' AND action_outcome <> ''";
+        (value::<i64>(recording.history(), sql) > 0).then_some(())
+    });
+    recording.save(&db);
+    let sql =
+        "SELECT dst_ip, outcome, verdict, rule, coalesce(action_outcome, '-') IN ('done', 'gone')
+               FROM egress WHERE protocol = 'tcp' ORDER BY dst_ip";
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let rows = [
+        "10.77.1.30 denied block killed 0",
+        "10.77.1.31 denied kill killed 1",
+    ];
+    assert_eq!(sqlite3(&db, sql), rows.map(row));
 }

@@ -10,7 +10,9 @@ use nix::errno::Errno;
 
 use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{self, Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
-use crate::model::{Connection, Name, Outcome, Process, Progress, Protocol, Record, Verdict};
+use crate::model::{
+    Action, Connection, Name, Outcome, Process, Progress, Protocol, Record, Verdict,
+};
 
 /// Open connections followed. One whose end was lost is evicted at some time.
 const MAX_OPEN: usize = 262_144;
@@ -154,6 +156,7 @@ impl Connections {
         ns: u64,
         out: &mut Vec<Record>,
     ) {
+        let mut verdict = verdict;
         let key = &decided.key;
         let open = match key.protocol {
             Protocol::Tcp => self.tcp.get_mut(&key.cookie),
@@ -161,6 +164,10 @@ impl Connections {
         };
         let Some(open) = open else { return };
         let c = &mut open.connection;
+        // of another's socket: what is done to a process must be certain to be meant for it
+        if decided.process != (c.process.pid, c.process.start_ns) && verdict.action.harms() {
+            verdict.action = Action::Block;
+        }
         if c.verdict.as_ref() == Some(&verdict) {
             return;
         }

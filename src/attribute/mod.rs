@@ -347,6 +347,7 @@ impl Attributor {
             enforced: verdict.enforced,
             rule: rules.label(verdict.rule),
             policy: Rc::clone(&rules.policy),
+            action_outcome: None,
         };
         self.connections.decided(verdict, shown, ns, out);
     }

@@ -53,6 +53,10 @@ pub struct LiveArgs {
     /// And carry the verdicts out: refuse what the policy blocks
     #[arg(long, requires = "policy")]
     pub enforce: bool,
+    /// Where rules with the action dump put the core dumps: a directory of root's alone, which
+    /// is created if it does not exist
+    #[arg(long, value_name = "DIR", requires = "enforce", value_hint = ValueHint::DirPath)]
+    pub dump_dir: Option<PathBuf>,
     #[command(flatten)]
     pub hooks: HookArgs,
 }

@@ -364,4 +364,13 @@ pub const EGRESS: &[ColumnDef] = &[
          with `mode: observe`",
     )
     .null("as `verdict`"),
+    connection("action_outcome", "text", |c, _| {
+        let outcome = c.verdict.as_ref().and_then(|v| v.action_outcome);
+        outcome.map(|outcome| outcome.as_str()).into()
+    })
+    .doc(
+        "whether the process was suspended or killed: `done`; `gone`, it had ended; `exempt`, the \
+         host needs it; `rate_limit`, the rule has done so too often; `failed`",
+    )
+    .null("another `verdict` than `suspend`, `kill`, `dump`; only observed; not known yet"),
 ];

@@ -2,7 +2,7 @@
 
 use std::io::stdout;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::attribute::Settings;
 use crate::capture::Capture;
@@ -14,6 +14,7 @@ use crate::model::Run;
 use crate::pipeline::PrintSink;
 use crate::print::{LineFormat, LineQueue, Printer};
 use crate::privileges::{self, CapabilitySet};
+use crate::process_control::{DumpDir, ProcessControl};
 
 /// The live log's lines that wait for a slow reader, in bytes.
 const QUEUE: usize = 16 << 20;
@@ -51,6 +52,26 @@ pub fn file_reader() -> Option<FileReader> {
     }
 }
 
+/// The process that acts on others for an enforced policy, where one of its rules takes that. Like
+/// the other one it starts before privileges are dropped.
+///
+/// # Errors
+/// It can't be started, or does not know where dumps go.
+pub fn process_control(
+    args: &LiveArgs,
+    policy: Option<&PolicyFile>,
+) -> Result<Option<ProcessControl>> {
+    let Some(policy) = policy.filter(|policy| args.enforce && policy.harms()) else {
+        return Ok(None);
+    };
+    let dir = args.dump_dir.as_deref().filter(|_| policy.dumps());
+    if policy.dumps() && dir.is_none() {
+        bail!("the policy has a rule with the action dump: say with --dump-dir where to");
+    }
+    let dir = dir.map(DumpDir::open).transpose()?;
+    ProcessControl::start(dir).map(Some)
+}
+
 /// Drops what only the start takes; `more` is kept beside what attribution needs: reading /proc
 /// and the files of container runtimes. Whatever needs more than that has to be started before,
 /// and threads after it, as they keep the privileges that they begin with.
@@ -80,13 +101,14 @@ pub fn enforcer(
     policy: Option<PolicyFile>,
     only_tree: bool,
     capture: &Capture,
+    control: Option<ProcessControl>,
 ) -> Result<Option<Enforcer>> {
     let scope = Scope {
         enforce: args.enforce,
         only_tree,
     };
     policy
-        .map(|policy| Enforcer::start(policy, scope, capture))
+        .map(|policy| Enforcer::start(policy, scope, capture, control))
         .transpose()
 }
 

@@ -42,8 +42,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let access = access(args, user.as_ref(), &path)?;
     clock::check_time_namespace()?;
     let files = live::file_reader();
+    let control = live::process_control(&args.live, policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, around_command, &capture)?;
+    let enforcer = live::enforcer(&args.live, policy, around_command, &capture, control)?;
     // Now, while egrets has the privileges that it takes.
     let command = match around_command {
         true => Some(HeldChild::start(&args.command, user)?),

@@ -16,8 +16,9 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let policy = live::policy(&args.live)?;
     clock::check_time_namespace()?;
     let files = live::file_reader();
+    let control = live::process_control(&args.live, policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, false, &capture)?;
+    let enforcer = live::enforcer(&args.live, policy, false, &capture, control)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     live::drop_privileges(&capture, enforcer.as_ref(), CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());

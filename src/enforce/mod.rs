@@ -3,6 +3,7 @@
 //! policy, the recorder's maps, and records of cgroups and containers; verdicts come out of the
 //! recorder's ring buffer. A kernel that refuses the programs is an error.
 
+mod actions;
 mod classes;
 mod compile;
 mod hits;
@@ -15,14 +16,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use signal_hook::consts::SIGHUP;
 
 use crate::capture::Capture;
 use crate::human;
-use crate::model::{PolicyChange, PolicyReason, PolicyRefusal, Record, RuleInForce};
+use crate::model::{Action, PolicyChange, PolicyReason, PolicyRefusal, Record, RuleInForce};
 use crate::policy::{LoadError, Mode, Owner, Policy};
+use crate::process_control::ProcessControl;
 use crate::when::now_ts;
+use actions::Actions;
 use classes::Classes;
 use compile::Tables;
 use hits::HitCounters;
@@ -33,6 +36,9 @@ use object::types;
 
 /// How long existing containers have to be described before the policy decides without.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long actions have at the end.
+const LAST_ACTIONS: Duration = Duration::from_secs(1);
 
 /// Programs that read a generation have long ended after this.
 const GRACE: Duration = Duration::from_secs(1);
@@ -71,6 +77,24 @@ impl PolicyFile {
             policy,
         })
     }
+
+    /// Whether enforcing it takes more than refusing connections.
+    pub fn harms(&self) -> bool {
+        self.actions().any(Action::harms)
+    }
+
+    pub fn dumps(&self) -> bool {
+        self.actions().any(|action| action == Action::Dump)
+    }
+
+    /// Of the rules that are enforced.
+    fn actions(&self) -> impl Iterator<Item = Action> {
+        let rules = self.policy.rules.iter();
+        let enforced = rules.filter(|rule| rule.mode == Mode::Enforce);
+        enforced
+            .map(|rule| rule.action)
+            .chain([self.policy.default])
+    }
 }
 
 /// A policy that decides.
@@ -90,15 +114,22 @@ pub struct Enforcer {
     next_expiry: Option<i64>,
     reload: Arc<AtomicBool>,
     hits: HitCounters,
+    actions: Actions,
 }
 
 impl Enforcer {
     /// Loads and attaches; the policy decides nothing before [`Enforcer::tick`] finds that the
-    /// cgroups and containers that exist are known.
+    /// cgroups and containers that exist are known. `control` is wanted by a policy that
+    /// [harms](PolicyFile::harms).
     ///
     /// # Errors
     /// The kernel refuses a program, or the policy does not fit.
-    pub fn start(file: PolicyFile, scope: Scope, capture: &Capture) -> Result<Enforcer> {
+    pub fn start(
+        file: PolicyFile,
+        scope: Scope,
+        capture: &Capture,
+        control: Option<ProcessControl>,
+    ) -> Result<Enforcer> {
         let keys = Keys::random();
         let tables = Tables::compile(&file.policy, scope, &keys.names(), now_ts())?;
         let object = Object::load(capture, keys).context("this kernel can't carry out a policy")?;
@@ -116,6 +147,7 @@ impl Enforcer {
             next_expiry: None,
             reload,
             hits: HitCounters::new(),
+            actions: Actions::new(control),
         })
     }
 
@@ -154,6 +186,17 @@ impl Enforcer {
             self.object.forget_cgroup(cgroup);
         }
         Ok(())
+    }
+
+    /// Suspends, kills and dumps processes as was decided. Adds what became of it, which may be
+    /// later.
+    pub fn act(&mut self, records: &[Record], out: &mut Vec<Record>) {
+        self.actions.follow(records, out);
+    }
+
+    /// Waits a moment for what is being done.
+    pub fn finish(&mut self, out: &mut Vec<Record>) {
+        self.actions.finish(LAST_ACTIONS, out);
     }
 
     /// What is due: the policy becomes active, is read again after SIGHUP, or loses a rule that
@@ -208,6 +251,7 @@ impl Enforcer {
     fn read_again(&mut self, out: &mut Vec<Record>) -> Result<()> {
         let path = self.file.path.clone();
         let read = PolicyFile::read(&path).and_then(|file| {
+            self.check_privileges(&file)?;
             let names = self.object.keys.names();
             let tables = Tables::compile(&file.policy, self.scope, &names, now_ts())?;
             Ok((file, tables))
@@ -228,6 +272,19 @@ impl Enforcer {
                 Ok(())
             }
         }
+    }
+
+    /// What the recorder could do when it started is all that it can.
+    fn check_privileges(&self, file: &PolicyFile) -> Result<()> {
+        let lacks = |wanted: bool, has: bool| self.scope.enforce && wanted && !has;
+        if lacks(file.harms(), self.actions.is_possible())
+            || lacks(file.dumps(), self.actions.can_dump())
+        {
+            bail!(
+                "it suspends, kills or dumps processes, and the one that the recorder was started with does not: restart the recorder"
+            );
+        }
+        Ok(())
     }
 
     /// Fills the next generation and lets it decide.

@@ -14,6 +14,7 @@ use super::compile::{Mask, Name, Tables};
 use super::path_hash::hash_path;
 use crate::capture::{Capture, verifier_log};
 use crate::model::{VerdictRule, mapped};
+use crate::policy::STUBS;
 use crate::policy::name_hash::NameHasher;
 
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
@@ -380,24 +381,6 @@ fn name_key(generation: u32, hash: u64) -> types::policy_name_key {
         hash,
     }
 }
-
-/// Resolvers of a host or its containers, whose answers over the loopback device count.
-const STUBS: [&str; 14] = [
-    "/usr/lib/systemd/systemd-resolved",
-    "/usr/bin/dockerd",
-    "/usr/sbin/dockerd",
-    "/usr/sbin/dnsmasq",
-    "/usr/bin/dnsmasq",
-    "/usr/sbin/unbound",
-    "/usr/bin/unbound",
-    "/usr/sbin/named",
-    "/usr/bin/named",
-    "/usr/sbin/kresd",
-    "/usr/sbin/pdns_recursor",
-    "/usr/bin/dnscrypt-proxy",
-    "/usr/lib/podman/aardvark-dns",
-    "/usr/libexec/podman/aardvark-dns",
-];
 
 fn network_key(generation: u32, addr: [u8; 16], len: u32) -> types::policy_cidr_key {
     types::policy_cidr_key {

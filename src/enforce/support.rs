@@ -25,12 +25,6 @@ pub fn check(policy: &Policy) -> Result<()> {
     if policy.established != Established::Keep {
         refused.push("established: only 'keep' is enforced yet".into());
     }
-    if policy.default.harms() {
-        refused.push(format!(
-            "default: {} is not enforced yet: use block",
-            policy.default.as_str()
-        ));
-    }
     let most = policy_size::POLICY_EXE_DEPTH.0 as usize;
     if max_depth(policy) > most {
         refused.push(format!("exe: a directory can have {most} levels at most"));
@@ -50,9 +44,6 @@ fn refusal(rule: &Rule) -> Option<&'static str> {
     }
     if !rule.who.process.is_empty() {
         return Some("process can't be decided in the kernel yet: use exe");
-    }
-    if rule.action.harms() {
-        return Some("suspend, kill and dump are not enforced yet: use block");
     }
     None
 }

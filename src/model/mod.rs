@@ -31,7 +31,7 @@ pub use policy_change::{PolicyChange, PolicyHits, PolicyReason, PolicyRefusal, R
 pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
-pub use verdict::{Action, Verdict, VerdictRule};
+pub use verdict::{Action, ActionOutcome, ProcessAction, Verdict, VerdictRule};
 
 /// What the sinks get, in the order in which it happened.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub enum Record {
     Outcome(Connection),
     /// The policy has decided on a connection or a flow that began before.
     Decided(Connection),
+    /// And the process of one that it refused was killed or suspended, or spared.
+    Acted(ProcessAction),
     /// The counters of a connection or a flow have changed.
     Progress(Progress),
     /// A connection or a flow has ended.

@@ -2,6 +2,10 @@
 
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
+
+use super::Connection;
+
 /// What becomes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
@@ -86,6 +90,31 @@ impl VerdictRule {
     }
 }
 
+/// What became of the action on the process: [`Action::harms`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ActionOutcome {
+    Done,
+    /// It had ended.
+    Gone,
+    /// The host needs it.
+    Exempt,
+    /// The rule has done so too often.
+    RateLimit,
+    Failed,
+}
+
+impl ActionOutcome {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ActionOutcome::Done => "done",
+            ActionOutcome::Gone => "gone",
+            ActionOutcome::Exempt => "exempt",
+            ActionOutcome::RateLimit => "rate_limit",
+            ActionOutcome::Failed => "failed",
+        }
+    }
+}
+
 /// A verdict, as it is stored and shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -96,6 +125,19 @@ pub struct Verdict {
     pub rule: Rc<str>,
     /// Digest of the policy.
     pub policy: Rc<str>,
+    /// In a [`ProcessAction`] only: it is known later.
+    pub action_outcome: Option<ActionOutcome>,
+}
+
+/// What was done to the process of a connection that was refused, or why nothing was.
+#[derive(Debug, Clone)]
+pub struct ProcessAction {
+    pub ts: i64,
+    /// As it was when it was refused, with the outcome.
+    pub connection: Connection,
+    /// A core dump's path.
+    pub file: Option<String>,
+    pub why: Option<String>,
 }
 
 impl Verdict {

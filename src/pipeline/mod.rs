@@ -38,6 +38,8 @@ pub struct Pipeline {
     enforcer: Option<Enforcer>,
     sinks: Vec<Box<dyn Sink>>,
     records: Vec<Record>,
+    /// What became of verdicts' actions, for a moment.
+    acted: Vec<Record>,
     losses: LossCounters,
     schedule: Schedule,
     wall_clock: WallClock,
@@ -80,6 +82,7 @@ impl Pipeline {
             enforcer: None,
             sinks,
             records,
+            acted: Vec::new(),
             losses: LossCounters::new(processed_ns as i64 + wall_clock.offset()),
             schedule: Schedule::new(),
             wall_clock,
@@ -161,6 +164,8 @@ impl Pipeline {
                     attributor.policy_changed(change);
                 }
             }
+            enforcer.act(records, &mut self.acted);
+            records.append(&mut self.acted);
         }
         let begun = Instant::now();
         self.deliver()?;
@@ -192,6 +197,9 @@ impl Pipeline {
             }
             self.capture
                 .read_counters(|event| self.attributor.handle_polled(event, &mut self.records));
+        }
+        if let Some(enforcer) = &mut self.enforcer {
+            enforcer.finish(&mut self.records);
         }
         let now_ns = clock::now_ns();
         if self.backlogged {

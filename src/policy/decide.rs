@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::model::Protocol;
 
 use super::essential::Essential;
-use super::facts::{Destination, Evidence, Subject};
+use super::facts::{Destination, Evidence, HostName, Subject};
 use super::rule::{Action, Mode, Rule};
 use super::target::{METADATA, Scope, Target, plain_address};
 use super::who::WhoKey;
@@ -120,7 +120,7 @@ impl Policy {
         let mut first = None;
         for (index, rule) in rules {
             let decision = Decision {
-                action: rule.action,
+                action: refused_at_most(rule.action),
                 rule: Some(index),
                 enforced: rule.mode == Mode::Enforce,
                 why: Reason::Rule,
@@ -130,7 +130,8 @@ impl Policy {
             }
             first = first.or(Some(decision));
         }
-        first.unwrap_or(Decision::before_rules(self.default, Reason::Default))
+        let default = refused_at_most(self.default);
+        first.unwrap_or(Decision::before_rules(default, Reason::Default))
     }
 
     /// Whether a packet is a DNS message to one of the policy's resolvers.
@@ -211,19 +212,30 @@ impl Policy {
         if !rule.action.harms() {
             return rule.action;
         }
+        // names of others are still names: the destination is not unnamed without them
+        let names = to.names.iter().cloned().map(|name| match name.evidence {
+            Evidence::Own => name,
+            _ => HostName {
+                evidence: Evidence::Shared,
+                ..name
+            },
+        });
         let own = Destination {
-            names: to
-                .names
-                .iter()
-                .filter(|name| name.evidence == Evidence::Own)
-                .cloned()
-                .collect(),
+            names: names.collect(),
             ..to.clone()
         };
         match self.target_mismatch(rule, &own) {
             None => rule.action,
             Some(_) => Action::Block,
         }
+    }
+}
+
+/// A name may be looked up for another process: that is refused, and no more.
+fn refused_at_most(action: Action) -> Action {
+    match action.harms() {
+        true => Action::Block,
+        false => action,
     }
 }
 

@@ -22,6 +22,7 @@ mod problem;
 pub mod replay;
 mod rule;
 pub mod sentence;
+mod stubs;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use pattern::{Glob, ImagePattern, PathPattern, UserPattern};
 pub use problem::{Position, Problem, Problems};
 pub use rule::{Action, Mode, Rule};
 pub use sentence::{Sentence, System};
+pub use stubs::STUBS;
 pub use target::{METADATA, NameKind, NamePattern, Ports, Scope, Target, plain_address};
 pub use who::{Condition, Who, WhoKey};
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Context, decided_event};
+use super::{Context, acted_event, decided_event};
 use crate::columns::{ColumnDef, DNS, EGRESS, Value};
 use crate::model::{Connection, Lookup, Record};
 
@@ -20,6 +20,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
             Some(event) => connection(out, event, c, context),
             None => Ok(()),
         },
+        Record::Acted(action) => connection(out, acted_event(action), &action.connection, context),
         Record::Closed(c) => connection(out, "close", c, context),
         Record::Progress(p) if p.due => connection(out, "progress", &p.connection, context),
         Record::Progress(_)

@@ -14,7 +14,8 @@ pub use queue::LineQueue;
 
 use crate::columns::RowContext;
 use crate::model::{
-    Action, Connection, Container, ContainerDetails, ContainerTable, Process, Progress, Record, Run,
+    Action, ActionOutcome, Connection, Container, ContainerDetails, ContainerTable, Process,
+    ProcessAction, Progress, Record, Run,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +129,21 @@ fn decided_event(c: &Connection) -> Option<&'static str> {
     }
 }
 
+/// What was done to the process, or that nothing was.
+fn acted_event(action: &ProcessAction) -> &'static str {
+    let verdict = action.connection.verdict.as_ref();
+    let is_done = verdict.is_some_and(|v| v.action_outcome == Some(ActionOutcome::Done));
+    match verdict.map(|v| v.action) {
+        Some(Action::Suspend) if is_done => "suspended",
+        Some(Action::Dump) if is_done && action.file.is_some() => "dumped",
+        _ if is_done => "killed",
+        _ => "spared",
+    }
+}
+
 fn process_of(record: &Record) -> Option<&Process> {
     match record {
+        Record::Acted(action) => Some(&action.connection.process),
         Record::Query(l) | Record::Lookup(l) => Some(&l.process),
         Record::Opened(c)
         | Record::Outcome(c)

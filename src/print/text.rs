@@ -3,10 +3,10 @@
 
 use std::io::{self, Write};
 
-use super::{Context, decided_event, outer};
+use super::{Context, acted_event, decided_event, outer};
 use crate::model::{
-    Connection, ContainerDetails, ExeFile, ExeView, Lookup, LookupStatus, Outcome, Progress,
-    Record, errno_name,
+    Connection, ContainerDetails, ExeFile, ExeView, Lookup, LookupStatus, Outcome, ProcessAction,
+    Progress, Record, errno_name,
 };
 use crate::text::printable;
 
@@ -18,6 +18,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Opened(connection) => opened(out, connection, context),
         Record::Outcome(connection) => outcome(out, connection, context),
         Record::Decided(connection) => decided(out, connection, context),
+        Record::Acted(action) => acted(out, action, context),
         Record::Closed(connection) => closed(out, connection, context),
         Record::Progress(p) if p.due => progress(out, p, context),
         Record::Progress(_)
@@ -166,6 +167,26 @@ fn decided(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result
         .optional("exe", c.process.exe.as_ref())
         .optional("id", Some(context.run.connection_id(c.number)))
         .end(out)
+}
+
+/// What was done to the process of a refused connection.
+fn acted(out: &mut dyn Write, action: &ProcessAction, context: &Context) -> io::Result<()> {
+    let c = &action.connection;
+    let verdict = c.verdict.as_ref();
+    let after_us = (action.ts - c.ts).max(0) / 1000;
+    follow_up(
+        &format!("process.{}", acted_event(action)),
+        c,
+        context,
+        Some(after_us),
+    )
+    .optional("verdict", verdict.map(|v| v.action.as_str()))
+    .optional("rule", verdict.map(|v| &v.rule))
+    .optional("exe", c.process.exe.as_ref())
+    .optional("file", action.file.as_ref())
+    .optional("why", action.why.as_ref())
+    .optional("id", Some(context.run.connection_id(c.number)))
+    .end(out)
 }
 
 fn progress(out: &mut dyn Write, p: &Progress, context: &Context) -> io::Result<()> {

@@ -14,9 +14,14 @@ mod syscalls;
 pub use self::drop::drop_to;
 #[cfg(feature = "record")]
 pub use self::landlock::write_nothing;
+#[cfg(feature = "record")]
+pub use self::syscalls::filter as filter_system_calls;
 pub use capabilities::hold_only;
 pub use held::Held;
 pub use rustix::thread::CapabilitySet;
 
 /// The hidden command of the process that reads files for the recorder.
 pub const FILE_READER: &str = "file-reader";
+
+/// That of the process that suspends, kills and dumps for a policy.
+pub const PROCESS_CONTROL: &str = "process-control";

@@ -7,8 +7,8 @@ use std::mem::size_of;
 
 use super::policy::Hits;
 use crate::model::{
-    Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange, PolicyRefusal, Process,
-    Progress, Record, ResourceRecord,
+    ActionOutcome, Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange, PolicyRefusal,
+    Process, ProcessAction, Progress, Record, ResourceRecord,
 };
 
 /// How much memory the records of a batch take before new ones are dropped. What is known of
@@ -37,6 +37,8 @@ pub struct Batch {
     pub policies: Vec<PolicyChange>,
     pub refusals: Vec<PolicyRefusal>,
     pub hits: Hits,
+    /// What became of verdicts' actions, by the numbers of their connections.
+    pub actions: Vec<(u64, ActionOutcome)>,
     /// An estimate.
     bytes: usize,
     max_bytes: usize,
@@ -92,6 +94,7 @@ impl Batch {
             policies: Vec::new(),
             refusals: Vec::new(),
             hits: Hits::default(),
+            actions: Vec::new(),
             bytes: 0,
             max_bytes,
             processes: HashSet::new(),
@@ -117,13 +120,14 @@ impl Batch {
             Record::Policy(change) => self.policies.push(change.clone()),
             Record::PolicyRefused(refusal) => self.refusals.push(refusal.clone()),
             Record::PolicyHits(hits) => self.hits.add(hits),
+            Record::Acted(action) => self.acted(action),
             Record::Query(_) | Record::Cgroup(_) => {}
         }
     }
 
     /// Rows that the batch writes.
     pub fn rows(&self) -> usize {
-        self.connections.len() + self.lookups.len()
+        self.connections.len() + self.lookups.len() + self.actions.len()
     }
 
     /// After a commit.
@@ -187,6 +191,19 @@ impl Batch {
         }
         self.bytes += size_of::<ContainerUpdate>() + 512;
         self.containers.push(update.clone());
+    }
+
+    fn acted(&mut self, action: &ProcessAction) {
+        let c = &action.connection;
+        let outcome = c.verdict.as_ref().and_then(|v| v.action_outcome);
+        let Some(outcome) = outcome.filter(|_| !self.dropped.contains(c.number)) else {
+            return;
+        };
+        if self.bytes >= 2 * self.max_bytes {
+            return self.lose(c.ts, UPDATE);
+        }
+        self.bytes += size_of::<(u64, ActionOutcome)>();
+        self.actions.push((c.number, outcome));
     }
 
     fn gap(&mut self, gap: Gap) {

@@ -79,6 +79,14 @@ impl Writer {
         }
         self.lookups(&tx, &batch.lookups)?;
         self.connections(&tx, &batch.connections)?;
+        for (number, outcome) in &batch.actions {
+            // unless retention has removed it
+            tx.prepare_cached("UPDATE connection SET action_outcome = ?2 WHERE id = ?1")?
+                .execute(params![
+                    self.intern.run.connection_id(*number),
+                    outcome.as_str()
+                ])?;
+        }
         for change in &batch.policies {
             policy::write(&tx, self.recording, change)?;
         }

@@ -290,6 +290,10 @@ fn others_lookups_allow_but_neither_stop_nor_harm() {
     ] {
         assert_eq!(decide(action, evidence), expected, "{action} {evidence:?}");
     }
+    // a name that does not count is a name
+    let kill = policy("allow", &["{ to: [example.com, unnamed], action: kill }"]);
+    let to = with_evidence("example.com", Related, "192.0.2.1", 80);
+    assert_eq!(kill.decide(&curl(), &to, 0).action, Action::Block);
     // an address needs no evidence
     let kill = policy("allow", &["{ to: [example.com, 192.0.2.1], action: kill }"]);
     let to = with_evidence("example.com", Shared, "192.0.2.1", 80);

@@ -1,6 +1,7 @@
 //! Rollups give the same answers as the single rows.
 
 use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -173,6 +174,11 @@ fn rows(db: &Connection, sql: &str) -> Vec<Vec<Value>> {
     rows.unwrap().collect::<Result<_, _>>().unwrap()
 }
 
+static PARSED: LazyLock<Vec<(&str, Question)>> = LazyLock::new(|| {
+    let parsed = |text: &&'static str| (*text, request(text, OutputFormat::Json, None).question);
+    QUESTIONS.iter().map(parsed).collect()
+});
+
 fn answers_agree(db: &Connection, since: Option<i64>, until: Option<i64>) {
     // Days like the recorder's, other days, and one of 25 hours.
     let zones = [
@@ -181,11 +187,10 @@ fn answers_agree(db: &Connection, since: Option<i64>, until: Option<i64>) {
         (vec![(START / SECOND + 2 * 86_400, 3_600)], 0),
     ];
     let zones = zones.map(|(before, last)| Zone { before, last });
-    for text in QUESTIONS {
-        let question = request(text, OutputFormat::Json, None).question;
+    for (text, question) in PARSED.iter() {
         for zone in &zones[..if question.bucket.is_some() { 3 } else { 1 }] {
             let [rollups, single] = [true, false]
-                .map(|use_rollups| statement(&question, since, until, zone, use_rollups));
+                .map(|use_rollups| statement(question, since, until, zone, use_rollups));
             assert_ne!(rollups, single, "{text}: no rollups are read");
             assert_eq!(
                 rows(db, &rollups),
