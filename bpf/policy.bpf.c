@@ -120,14 +120,14 @@ int BPF_PROG(policy_exited, struct task_struct *task)
 	return 0;
 }
 
-/* Processes that run already. */
+/* Processes that run already, by the first of their threads that has not ended. */
 
 SEC("iter/task")
 int policy_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
-	if (task && task->pid == task->tgid)
+	if (task && BPF_CORE_READ(task, mm))
 		policy_exec(task, POLICY_ITERATOR);
 	return 0;
 }

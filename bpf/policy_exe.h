@@ -2,7 +2,8 @@
 /*
  * Programs of processes. A program is what the exec hook saw, in a mount namespace that the
  * initial user namespace owns. It is trusted if only root can change what is at its path. A
- * process inherits it from the one that forked it.
+ * process inherits it from the one that forked it. One that runs already can have named any file
+ * as its program if it has capabilities in a user namespace (PR_SET_MM_MAP).
  */
 #ifndef EGRETS_POLICY_EXE_H
 #define EGRETS_POLICY_EXE_H
@@ -139,7 +140,9 @@ static __always_inline void hash_exe(struct policy_path *p, __u32 slot, struct t
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct file *file = mm ? BPF_CORE_READ(mm, exe_file) : NULL;
 
-	if (!file)
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	if (!file || (slot == POLICY_ITERATOR && BPF_CORE_READ(cred, user_ns, level)))
 		return;
 	struct path at = BPF_CORE_READ(file, f_path);
 	__u8 view = exe_view(mount_of(at.mnt));

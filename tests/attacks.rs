@@ -41,7 +41,7 @@ enum Which {
     Running,
     /// One that starts when the attack is under way.
     New,
-    /// The same, whose log nobody reads.
+    /// The same, whose log is not read.
     NewUnread,
 }
 
@@ -114,7 +114,7 @@ const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "refused",
-        title: "2,000 connections a second, and a log on stdout that nobody reads",
+        title: "2,000 connections a second, and a log on stdout that is not read",
         argument: |_| vec![],
         recorder: Which::NewUnread,
     },
@@ -128,7 +128,7 @@ struct Setting {
     /// A cgroup that belongs to the attacker, as systemd delegates them.
     cgroup: PathBuf,
     recorder: Option<Recorder>,
-    /// Of its log, if nobody reads that.
+    /// Of its log, if that is not read.
     _log: Option<PipeReader>,
 }
 

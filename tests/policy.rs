@@ -6,6 +6,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use support::say::{passed_to, say};
 use support::*;
@@ -156,7 +157,9 @@ struct Programs(PathBuf);
 impl Programs {
     /// The client of tests/tools/dial.rs at each of these paths.
     fn new(paths: &[&str]) -> Programs {
-        let dir = PathBuf::from(format!("/run/egt-programs-{}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = PathBuf::from(format!("/run/egt-programs-{}-{count}", std::process::id()));
         for path in paths {
             let path = dir.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -212,6 +215,41 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.0);
     }
+}
+
+#[test]
+fn program_from_before_is_known_except_in_a_user_namespace() {
+    const TO: &str = "10.77.1.70";
+    let net = Net::new();
+    net.many_addresses();
+    let port = net.http("x").to_string();
+    let programs = Programs::new(&["a"]);
+    let (dir, db) = history();
+    let who = format!("exe: {}", programs.path("a"));
+    let rule = format!("{{ name: own, who: {{ {who} }}, to: [{TO}], action: alert }}");
+    let rules = policy(dir.path(), "allow", &[&rule]);
+    let older = |wrapper: &[&str]| {
+        let mut command = Command::new("env");
+        command.args(wrapper).arg(programs.path("a"));
+        command.args(["thread", TO, &port]).stdin(Stdio::piped());
+        net.near(|| command.spawn().unwrap())
+    };
+    let children = [older(&[]), older(&["unshare", "--user", "--map-root-user"])];
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let recorder = start(&db, &rules, &[]);
+    for mut child in children {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+    assert_eq!(recorder.stop(), 0);
+    let sql = format!(
+        "SELECT exe_view, verdict FROM egress
+         WHERE dst_port = {port} AND NOT already_open ORDER BY 1"
+    );
+    assert_eq!(
+        sqlite3(&db, &sql),
+        [["host", "alert"], ["user_namespace", "allow"]]
+    );
 }
 
 /// Numbers that look random and are the same in each run.

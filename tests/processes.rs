@@ -247,6 +247,34 @@ fn program_from_before_the_recording_has_its_executable_without_its_file_or_firs
 }
 
 #[test]
+fn program_from_before_in_a_user_namespace_may_have_named_any_file_as_its_own() {
+    let net = Net::new();
+    let port = net.http("x");
+    let (_dir, db) = history();
+    let script = format!("read; exec 3<>/dev/tcp/{FAR4}/{port}");
+    let bash = |wrapper: &[&str]| {
+        let mut command = Command::new("env");
+        command.args(wrapper).args(["bash", "-c", &script]);
+        net.near(|| command.stdin(Stdio::piped()).spawn().unwrap())
+    };
+    let children = [bash(&[]), bash(&["unshare", "--user", "--map-root-user"])];
+    for child in &children {
+        let exe = format!("/proc/{}/exe", child.id());
+        eventually("bash runs", || {
+            fs::read_link(&exe).ok()?.ends_with("bash").then_some(())
+        });
+    }
+    let recorder = Recorder::start(&db, &["--exclude", "bash"]);
+    for mut child in children {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+    assert_eq!(recorder.stop(), 0);
+    let rows = format!("SELECT comm, exe_view FROM egress WHERE dst_port = {port}");
+    assert_eq!(sqlite3(&db, &rows), [["bash", "user_namespace"]]);
+}
+
+#[test]
 fn no_args_leaves_arguments_out() {
     let net = Net::new();
     let port = net.http("x").to_string();

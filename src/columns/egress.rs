@@ -304,7 +304,9 @@ pub const EGRESS: &[ColumnDef] = &[
         .doc(
             "where the path `exe` holds: `host`, the mount namespace of the host's first process; \
              `namespace`, another one that a privileged process created, such as a container's; \
-             `user_namespace`, one that any user can create, with any file at any path; \
+             `user_namespace`, one that any user can create, with any file at any path, or a \
+             process in a user's namespace that is older than the recorder and can have named any \
+             file as its own; \
              `detached`, none; `memory`, a program without a file",
         )
         .null(AS_EXE),

@@ -125,15 +125,16 @@ impl HostMounts {
         {
             *self = HostMounts::read(); // mounted since
         }
-        if self.ids.contains(&stat.stx_mnt_id) {
-            return ExeView::Host;
-        }
         if deleted && self.memory == Some(device) {
             return ExeView::Memory;
         }
-        match namespace(process, "user") {
-            Some(INITIAL_USER_NAMESPACE) => ExeView::Namespace,
-            _ => ExeView::UserNamespace,
+        // There a process can have named any file as its executable: prctl(2), PR_SET_MM_MAP.
+        if namespace(process, "user") != Some(INITIAL_USER_NAMESPACE) {
+            return ExeView::UserNamespace;
+        }
+        match self.ids.contains(&stat.stx_mnt_id) {
+            true => ExeView::Host,
+            false => ExeView::Namespace,
         }
     }
 }
