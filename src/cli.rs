@@ -22,7 +22,7 @@ pub use policy::*;
 #[cfg(not(feature = "record"))]
 pub use reader::{CheckArgs, RecordArgs, WatchArgs};
 #[cfg(feature = "record")]
-pub use record::{CheckArgs, HookArgs, LiveArgs, RecordArgs, WatchArgs};
+pub use record::{CheckArgs, FailOn, HookArgs, LiveArgs, RecordArgs, WatchArgs};
 
 #[cfg(feature = "record")]
 const AFTER_HELP: &str = "Examples:\n  \

@@ -33,6 +33,18 @@ fn start(db: &Path, policy: &Path, more: &[&str]) -> Recorder {
     Recorder::start(db, &[&["--policy", policy], more].concat())
 }
 
+/// `record --fail-on alert` around a command that is to follow.
+fn egrets_with(policy: &Path, dir: &Path) -> Command {
+    let mut egrets = egrets();
+    egrets.args(["record", "--fail-on", "alert", "--policy"]);
+    egrets
+        .arg(policy)
+        .arg("--db")
+        .arg(dir.join("other.db"))
+        .arg("--");
+    egrets
+}
+
 const DAEMON: u32 = 1;
 
 #[test]
@@ -134,8 +146,36 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
     let rows = "SELECT rule, count(*) FROM verdicts WHERE rule <> 'user' AND rule IN
                     (SELECT rule FROM policy_rules WHERE number) GROUP BY 1";
     assert_eq!(sqlite3(&db, hits), sqlite3(&db, rows));
-    let shown = egrets().args(["status", "--db"]).arg(&db).output().unwrap();
+    let shown = egrets()
+        .args(["policy", "status", "--db"])
+        .arg(&db)
+        .output()
+        .unwrap();
     let shown = text(&shown.stdout);
+    let explain = |args: &[&str]| {
+        let id = sqlite3(&db, "SELECT id FROM verdicts WHERE rule = 'all' LIMIT 1");
+        let mut egrets = egrets();
+        egrets.args(["policy", "explain"]).args(args).arg(&id[0][0]);
+        let said = egrets.arg("--db").arg(&db).output().unwrap();
+        text(&said.stdout) + &text(&said.stderr)
+    };
+    let decided = explain(&[]);
+    let expected = [
+        "block: by \"all\" at line 6; outcome denied",
+        "user at line 5 (block): user is root, not daemon",
+    ];
+    assert!(
+        expected.iter().all(|part| decided.contains(part)),
+        "{decided}"
+    );
+    let put_to = explain(&[rules.to_str().unwrap()]);
+    assert!(put_to.contains("block: by \"all\" at line 6"), "{put_to}");
+    fs::write(&rules, "version: 1\ndefault: allow\n").unwrap();
+    let decided = explain(&[]);
+    assert!(
+        decided.contains("by \"all\"; outcome denied") && decided.contains("has changed"),
+        "{decided}"
+    );
     let line = |words: &[&str]| {
         let mut lines = shown.lines().map(|line| line.split_whitespace());
         assert!(
@@ -468,13 +508,22 @@ fn reload_under_traffic_mixes_no_rules() {
             )
         })
         .collect();
+    let reload = || {
+        let mut egrets = egrets();
+        egrets.args(["policy", "reload", "--db"]).arg(&db);
+        egrets.output().unwrap()
+    };
     for round in 0..4 {
         match round % 2 {
             0 => side("allow", "block", "b"),
             _ => side("block", "allow", "a"),
         };
-        recorder.signal("HUP");
-        recorder.expect("policy ");
+        let reloaded = reload();
+        let said = text(&reloaded.stdout);
+        assert!(
+            said.contains("2 rules, enforced from now on"),
+            "{said}{reloaded:?}"
+        );
     }
     // a file that is wrong changes nothing
     fs::write(
@@ -482,10 +531,18 @@ fn reload_under_traffic_mixes_no_rules() {
         "version: 1\nrules: [{ to: [x y], action: blok }]",
     )
     .unwrap();
-    recorder.signal("HUP");
+    let refused = reload();
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        said.contains("unchanged") && said.contains("policy.yaml:2:"),
+        "{said}"
+    );
     recorder.expect("unchanged");
     drop(loops);
     assert_eq!(recorder.stop(), 0);
+    let said = text(&reload().stderr);
+    assert!(said.contains("no recorder is running on"), "{said}");
     let kinds = sqlite3(
         &db,
         "SELECT DISTINCT dst_ip, rule, verdict, outcome, p.id % 2 FROM egress e
@@ -532,6 +589,7 @@ fn policy_around_a_command_is_about_it_and_its_descendants_alone() {
     );
     let mut egrets = egrets();
     egrets.args(["record", "--enforce", "--policy"]).arg(&file);
+    egrets.args(["--fail-on", "block"]);
     egrets.arg("--db").arg(&db).args(["--", "sh", "-c"]);
     // a process that is not below the command, meanwhile
     let others = say(&net, "tcp", "10.77.1.240", 9);
@@ -549,7 +607,17 @@ fn policy_around_a_command_is_about_it_and_its_descendants_alone() {
         });
         child.join().unwrap()
     });
-    assert_eq!(child.status.code(), Some(7), "{}", text(&child.stderr));
+    assert_eq!(child.status.code(), Some(3), "{}", text(&child.stderr));
+    let only = policy(
+        dir.path(),
+        "allow",
+        &["{ name: seen, to: [192.0.2.1], action: block }"],
+    );
+    let unhurt = egrets_with(&only, dir.path())
+        .args(["sh", "-c", "exit 7"])
+        .output()
+        .unwrap();
+    assert_eq!(unhurt.status.code(), Some(7), "{}", text(&unhurt.stderr));
     let sql = "SELECT dst_ip, outcome, verdict, rule FROM egress ORDER BY id";
     let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let rows = [

@@ -24,6 +24,25 @@ pub enum PolicyCommand {
     Learn(PolicyLearnArgs),
     /// Write the config.yaml of the original egrets as a policy
     Import(PolicyImportArgs),
+    /// Have the running recorder read its policy again, and say what came of it
+    Reload(PolicyReloadArgs),
+    /// Show the policy of the newest recording, and how often each rule has decided
+    Status(PolicyStatusArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyReloadArgs {
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyStatusArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub db: DbArgs,
 }
 
 #[derive(Debug, Args)]
@@ -39,17 +58,22 @@ pub struct PolicyCheckArgs {
     [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [at ADDRESS] [over PROTOCOL]\n\
     as in\n  \
     egrets policy explain policy.yaml \"curl to example.com:443 as www-data in web\"\n\
-    What it leaves out is assumed, and the answer says how.")]
+    What it leaves out is assumed, and the answer says how.\n\n\
+    FILE and an ID put a recorded connection to the policy. An ID alone explains what was decided\n\
+    on that connection when it was recorded. 'egrets query' shows ids.")]
 pub struct PolicyExplainArgs {
-    /// The policy
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// The policy; or the id of a recorded connection, for what was decided on it
+    #[arg(value_name = "FILE|ID", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// The connection, e.g. "curl to example.com:443 as www-data in web"
-    #[arg(value_name = "CONNECTION", required = true)]
+    /// The connection, e.g. "curl to example.com:443 as www-data in web"; or the id of a
+    /// recorded one
+    #[arg(value_name = "CONNECTION")]
     pub connection: Vec<String>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub db: DbArgs,
 }
 
 #[derive(Debug, Args)]

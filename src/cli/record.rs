@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::DbArgs;
 use super::values::{at_least_one, duration, kept_time, max_size, ring_bytes};
@@ -139,10 +139,21 @@ pub struct RecordArgs {
     pub group: Option<String>,
     #[command(flatten)]
     pub live: LiveArgs,
+    /// Exit with status 3 if the policy blocks anything of CMD, or would where it only observes;
+    /// "alert": also if it reports anything
+    #[arg(long, value_name = "VERDICT", requires_all = ["policy", "command"])]
+    pub fail_on: Option<FailOn>,
     /// Run this command as the user who called sudo, and record only it and its
     /// descendants; egrets exits with its status
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// The mildest verdict that `record -- CMD` fails on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Alert,
+    Block,
 }
 
 #[derive(Debug, Args)]

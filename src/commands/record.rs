@@ -10,9 +10,10 @@ use super::child::{Child, Credentials, HeldChild};
 use super::live;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
-use crate::cli::RecordArgs;
+use crate::cli::{FailOn, RecordArgs};
 use crate::human;
-use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, clock};
+use crate::model::Action;
+use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, Totals, clock};
 use crate::privileges::CapabilitySet;
 use crate::store::{self, Access, Obstacle, Recording, RetentionOverrides, Store};
 
@@ -21,6 +22,9 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a recorder waits for a locked history when it starts, at least.
 const LOCK_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Exit status of `--fail-on`.
+const FAILED_ON: u8 = 3;
 
 /// How often a command that is no longer recorded is checked for its end.
 const CHILD_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -89,7 +93,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let run = pipeline.run(&signals, args.live.duration);
     // Also after an error: what can still be stored is.
     let finished = finish(pipeline, &path);
-    run.and(finished)?;
+    run.and(finished.map(drop))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -189,6 +193,7 @@ fn record_command(
             Err(e)
         }
     };
+    let failed = recorded.as_ref().is_ok_and(|totals| fails(args, totals));
     // The command must not suffer from egrets' trouble.
     if let Err(e) = recorded {
         log::error!("{e:#}");
@@ -199,11 +204,29 @@ fn record_command(
     }
     loop {
         if let Some(code) = child.try_wait()? {
-            return Ok(code);
+            return Ok(if failed { FAILED_ON.into() } else { code });
         }
         supervise(&mut child, signals, until);
         std::thread::sleep(CHILD_POLL_INTERVAL);
     }
+}
+
+/// Whether the verdicts are what --fail-on names.
+fn fails(args: &RecordArgs, totals: &Totals) -> bool {
+    let least = match args.fail_on {
+        None => return false,
+        Some(FailOn::Alert) => Action::Alert,
+        Some(FailOn::Block) => Action::Block,
+    };
+    let worst = totals.verdict.filter(|verdict| *verdict >= least);
+    if let Some(verdict) = worst {
+        log::error!(
+            "the policy has decided '{}' on connections of the command (--fail-on): exit status {FAILED_ON}; \
+             'egrets query \"which rules were hit\"' shows them",
+            verdict.as_str()
+        );
+    }
+    worst.is_some()
 }
 
 /// Forwards signals to the command, and terminates it when the time is over.
@@ -240,7 +263,7 @@ fn follow(
 }
 
 /// Finishes the recording and logs what it holds.
-fn finish(pipeline: Pipeline, path: &Path) -> Result<()> {
+fn finish(pipeline: Pipeline, path: &Path) -> Result<Totals> {
     let totals = pipeline.finish()?;
     let count = |n: u64, one: &str, many: &str| human::count(n as i64, one, many);
     log::info!(
@@ -255,5 +278,5 @@ fn finish(pipeline: Pipeline, path: &Path) -> Result<()> {
             count(totals.lost, "event was", "events were")
         );
     }
-    Ok(())
+    Ok(totals)
 }

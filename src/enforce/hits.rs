@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::model::{PolicyHits, VerdictRule};
+use crate::model::{Action, PolicyHits, VerdictRule};
 
 /// How often the counters are read.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -13,6 +13,29 @@ pub struct HitCounters {
     /// What was reported, by generation.
     reported: HashMap<u32, Vec<u64>>,
     unknown_containers: Option<u32>,
+    /// What the rules of a generation do.
+    actions: HashMap<u32, Actions>,
+    /// Of the rules that have hits, the most severe.
+    pub worst: Action,
+}
+
+struct Actions {
+    rules: Vec<Action>,
+    default: Action,
+}
+
+impl Actions {
+    fn of(&self, rule: VerdictRule) -> Action {
+        match rule {
+            VerdictRule::Index(index) => {
+                let action = self.rules.get(usize::from(index));
+                action.copied().unwrap_or(Action::Allow)
+            }
+            VerdictRule::Default => self.default,
+            VerdictRule::Essential => Action::Allow,
+            VerdictRule::SourceRouting | VerdictRule::UnknownContainer => Action::Block,
+        }
+    }
 }
 
 impl HitCounters {
@@ -21,7 +44,14 @@ impl HitCounters {
             read: Instant::now(),
             reported: HashMap::new(),
             unknown_containers: None,
+            actions: HashMap::new(),
+            worst: Action::Allow,
         }
+    }
+
+    /// A generation decides from here on.
+    pub fn begin(&mut self, generation: u32, rules: Vec<Action>, default: Action) {
+        self.actions.insert(generation, Actions { rules, default });
     }
 
     pub fn are_due(&self) -> bool {
@@ -43,6 +73,9 @@ impl HitCounters {
         for ((rule, count), reported) in counts.into_iter().zip(reported) {
             if count != *reported {
                 *reported = count;
+                let actions = self.actions.get(&generation);
+                let action = actions.map_or(Action::Allow, |actions| actions.of(rule));
+                self.worst = self.worst.max(action);
                 hits.push((rule, count));
             }
         }
@@ -59,6 +92,7 @@ impl HitCounters {
     /// A generation decides nothing any more.
     pub fn forget(&mut self, generation: u32) {
         self.reported.remove(&generation);
+        self.actions.remove(&generation);
     }
 }
 
@@ -69,6 +103,7 @@ mod tests {
     #[test]
     fn counters_are_reported_when_they_change_each_generation_by_itself() {
         let mut counters = HitCounters::new();
+        counters.begin(2, vec![Action::Alert], Action::Block);
         let mut take = |generation, counts: [u64; 2], unknown| {
             let rules = [VerdictRule::Index(0), VerdictRule::Default];
             let counts = rules.into_iter().zip(counts).collect();
@@ -87,5 +122,6 @@ mod tests {
         );
         assert_eq!(take(1, [0, 3], 0), None);
         assert_eq!(hits(take(2, [2, 0], 1)), Some(vec![]));
+        assert_eq!(counters.worst, Action::Alert);
     }
 }

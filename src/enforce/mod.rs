@@ -52,6 +52,21 @@ pub struct Scope {
     pub only_tree: bool,
 }
 
+/// What of a policy this version can't enforce, each with its reason. [`PolicyFile::read`] refuses
+/// such a policy.
+pub fn unsupported(policy: &Policy) -> Vec<String> {
+    match support::check(policy) {
+        Ok(()) => Vec::new(),
+        // the first line says what the others are
+        Err(e) => e
+            .to_string()
+            .lines()
+            .skip(1)
+            .map(|line| line.trim().to_owned())
+            .collect(),
+    }
+}
+
 /// A policy that was read and can be enforced.
 pub struct PolicyFile {
     path: PathBuf,
@@ -236,6 +251,11 @@ impl Enforcer {
         Ok(())
     }
 
+    /// The most severe verdict that was reported so far, enforced or not.
+    pub fn worst(&self) -> Action {
+        self.hits.worst
+    }
+
     /// Reports the hits since the last time, of the generation before, too.
     pub fn count_hits(&mut self, out: &mut Vec<Record>) {
         let before = self.replaced.map(|(generation, _)| generation);
@@ -298,6 +318,8 @@ impl Enforcer {
         self.object.activate(generation)?;
         self.replaced = before.map(|before| (before, Instant::now()));
         let policy = &self.file.policy;
+        let actions = policy.rules.iter().map(|rule| rule.action).collect();
+        self.hits.begin(generation, actions, policy.default);
         let expiries = policy.rules.iter().filter_map(|rule| rule.expires);
         self.next_expiry = expiries.filter(|expires| *expires > now_ts()).min();
         log::info!(

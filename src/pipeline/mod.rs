@@ -16,7 +16,7 @@ use anyhow::Result;
 use crate::attribute::{Attributor, Settings};
 use crate::capture::Capture;
 use crate::enforce::Enforcer;
-use crate::model::{Gap, Record};
+use crate::model::{Action, Gap, Record};
 use clock::WallClock;
 use loss::LossCounters;
 use schedule::Schedule;
@@ -57,6 +57,8 @@ pub struct Totals {
     pub connections: u64,
     pub lookups: u64,
     pub lost: u64,
+    /// The most severe verdict of the policy, enforced or not.
+    pub verdict: Option<Action>,
 }
 
 impl Pipeline {
@@ -210,6 +212,7 @@ impl Pipeline {
         }
         if let Some(enforcer) = &mut self.enforcer {
             enforcer.count_hits(&mut self.records);
+            self.totals.verdict = Some(enforcer.worst());
         }
         let delivered = self.deliver();
         let processed_ts = self.processed_ts();

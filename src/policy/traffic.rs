@@ -76,6 +76,29 @@ pub fn read(
     reader.corrections(each)
 }
 
+/// A single connection, with all names that its address had.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn read_one(db: &Connection, id: i64) -> Result<Option<Traffic>> {
+    let reading = Reading {
+        ancestors: true,
+        rivals: true,
+        ..Reading::default()
+    };
+    let mut reader = Reader::new(db, reading)?;
+    let sql = format!("SELECT {COLUMNS}, 1, ts FROM egress WHERE id = ?1");
+    let mut statement = db.prepare(&sql)?;
+    let mut rows = statement.query([id])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let mut traffic = reader.traffic(row)?;
+    reader.add_rivals(id, &mut traffic.to)?;
+    Ok(Some(traffic))
+}
+
 /// Queries of a process for a name.
 #[derive(Debug)]
 pub struct Queries {

@@ -88,6 +88,10 @@ pub enum Projection {
     NeverContacted,
     /// Queries that were answered with an error, or not at all.
     FailedLookups,
+    /// The rules of policies that decided on connections.
+    Rules,
+    /// What policies decided: who, where to, the verdict and its rule.
+    Verdicts,
 }
 
 /// Which rows a question is about.
@@ -253,6 +257,14 @@ pub enum Predicate {
     Source(&'static str),
     /// A `direction` of the view.
     Direction(&'static str),
+    /// Refused by a policy, or with the outcome `denied`.
+    Blocked,
+    /// A policy that was only observed, or a rule of it, would have refused it.
+    WouldBlock,
+    /// A `verdict` of the view.
+    Verdict(&'static str),
+    /// Decided by the rule of this name.
+    Rule(String),
 }
 
 impl Predicate {
@@ -349,6 +361,8 @@ impl Question {
             | Projection::Pairs(_)
             | Projection::Beacons
             | Projection::Changes(_)
+            | Projection::Rules
+            | Projection::Verdicts
             | Projection::Count(_) => true,
             Projection::Actors(_) | Projection::Each => !by_bytes,
             Projection::Average(measure) => !of_bytes(measure),

@@ -104,6 +104,8 @@ fn listed(question: &Question) -> String {
         Projection::Summary => "totals of connections and lookups".to_owned(),
         Projection::NeverContacted => "names that were resolved and never contacted".to_owned(),
         Projection::FailedLookups => "failed lookups".to_owned(),
+        Projection::Rules => "rules of policies that decided on connections".to_owned(),
+        Projection::Verdicts => "what policies decided on connections".to_owned(),
     }
 }
 
@@ -159,6 +161,12 @@ pub fn predicate(predicate: &Predicate) -> String {
             "to peers that sent first (TCP that comes in is not recorded)".to_owned()
         }
         Predicate::Direction(_) => "that a process of this host began".to_owned(),
+        Predicate::Blocked => "refused by a policy, or with outcome denied".to_owned(),
+        Predicate::WouldBlock => {
+            "that a policy would refuse, and let through as it observes".to_owned()
+        }
+        Predicate::Verdict(verdict) => format!("with verdict {verdict}"),
+        Predicate::Rule(name) => format!("decided by the rule {}", printable(name)),
     }
 }
 

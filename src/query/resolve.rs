@@ -165,8 +165,26 @@ impl Resolver<'_> {
                 let host = host.clone();
                 self.source(&host, predicate)
             }
+            Predicate::Rule(name) => {
+                let name = name.clone();
+                self.rule(&name)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// A rule that no policy of this history has, and that decided on nothing.
+    fn rule(&mut self, name: &str) -> Result<()> {
+        for view in ["policy_rules", "egress"] {
+            let sql = format!("SELECT 1 FROM {view} WHERE rule = ?1 LIMIT 1");
+            if self.db.prepare(&sql)?.exists([name])? {
+                return Ok(());
+            }
+        }
+        let known = self.names(
+            "SELECT rule FROM policy_rules UNION SELECT rule FROM egress WHERE rule IS NOT NULL LIMIT ?1",
+        )?;
+        self.never_seen("rule", name, &known)
     }
 
     /// A name without a noun: a process, or else whatever has that name.

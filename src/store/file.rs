@@ -99,6 +99,13 @@ pub fn recorder_runs(path: &Path) -> bool {
     }
 }
 
+/// The process that records into the file, as far as the kernel shows it.
+pub fn recorder_pid(path: &Path) -> Option<u32> {
+    let mut locks = locks(&beside(path, LOCK)).into_iter();
+    let lock = locks.find(|lock| lock.kind == "FLOCK" && lock.mode == "WRITE")?;
+    Some(lock.pid).filter(|pid| *pid > 0)
+}
+
 /// The process other than this one that keeps the history from being written, if it is known.
 pub fn lock_holder(path: &Path) -> Option<u32> {
     /// Of the -shm file: the writer's lock in WAL mode (sqlite.org/walformat.html).

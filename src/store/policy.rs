@@ -114,6 +114,8 @@ pub struct PolicyStatus {
     /// Containers that no runtime has described.
     pub unknown_containers: i64,
     pub rules: Vec<RuleHits>,
+    /// Id of the last change, or refusal.
+    pub last_change: i64,
     /// When its file was read again last, and why it was refused, if it was.
     pub refusal: Option<(i64, String)>,
 }
@@ -160,6 +162,8 @@ impl PolicyStatus {
         );
         let refusal = db.query_row(&sql, [policy.id], |row| Ok((row.get(0)?, row.get(1)?)));
         policy.refusal = refusal.optional()?;
+        let sql = format!("SELECT max(id) FROM policy WHERE {newest}");
+        policy.last_change = db.query_row(&sql, [], |row| row.get(0))?;
         Ok(Some(policy))
     }
 }
@@ -174,6 +178,7 @@ fn policy_of(row: &Row) -> rusqlite::Result<PolicyStatus> {
         enforced: row.get(5)?,
         unknown_containers: row.get(6)?,
         rules: Vec::new(),
+        last_change: 0,
         refusal: None,
     })
 }
@@ -187,4 +192,36 @@ fn rule_of(row: &Row) -> rusqlite::Result<RuleHits> {
         hits: row.get(4)?,
         last_ts: row.get(5)?,
     })
+}
+
+/// A policy that came into force, or was refused.
+pub struct PolicyOutcome {
+    pub id: i64,
+    pub reason: String,
+    pub file: String,
+    pub rules: i64,
+    pub enforced: bool,
+    /// Why it was refused.
+    pub error: Option<String>,
+}
+
+impl PolicyOutcome {
+    /// The first one after another of this recording.
+    pub fn after(db: &Db, id: i64) -> rusqlite::Result<Option<PolicyOutcome>> {
+        let sql = "SELECT id, reason, file, coalesce(rules, 0), coalesce(enforced, 0), error
+                   FROM policy WHERE id > ?1
+                     AND recording_id = (SELECT recording_id FROM policy WHERE id = ?1)
+                   ORDER BY id LIMIT 1";
+        let outcome = db.query_row(sql, [id], |row| {
+            Ok(PolicyOutcome {
+                id: row.get(0)?,
+                reason: row.get(1)?,
+                file: row.get(2)?,
+                rules: row.get(3)?,
+                enforced: row.get(4)?,
+                error: row.get(5)?,
+            })
+        });
+        outcome.optional()
+    }
 }

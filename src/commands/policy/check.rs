@@ -27,15 +27,38 @@ pub fn run(args: &PolicyCheckArgs) -> Result<ExitCode> {
             warning.at.line, warning.at.column
         )?;
     }
+    let unsupported = unsupported(&policy);
+    for what in &unsupported {
+        writeln!(
+            out,
+            "{file}: warning: not enforced by this version: {}",
+            printable(what)
+        )?;
+    }
     if Policy::load(&args.file, Owner::Root).is_err() {
         writeln!(
             out,
             "{file}: warning: recording with it takes a file, and lists, of root's"
         )?;
     }
-    writeln!(out, "{file}: {}", summary(&policy, warnings.len()))?;
+    writeln!(
+        out,
+        "{file}: {}",
+        summary(&policy, warnings.len() + unsupported.len())
+    )?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the kernel side can't carry out: recording with the policy is refused.
+#[cfg(feature = "record")]
+fn unsupported(policy: &Policy) -> Vec<String> {
+    crate::enforce::unsupported(policy)
+}
+
+#[cfg(not(feature = "record"))]
+fn unsupported(_: &Policy) -> Vec<String> {
+    Vec::new()
 }
 
 fn summary(policy: &Policy, warnings: usize) -> String {

@@ -5,16 +5,28 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use nix::unistd::User;
 use serde_json::{Value, json};
 
+use super::recorded;
 use crate::cli::PolicyExplainArgs;
 use crate::policy::{Decision, Explanation, Policy, Sentence, System, sentence};
 use crate::text::printable;
 use crate::when;
 
 pub fn run(args: &PolicyExplainArgs) -> Result<ExitCode> {
+    let id = |text: &str| text.parse::<i64>().ok();
+    match &args.connection[..] {
+        [] => {
+            let Some(id) = args.file.to_str().and_then(id) else {
+                bail!("which connection? {}", sentence::FORM);
+            };
+            return recorded::decided(id, args);
+        }
+        [one] if let Some(id) = id(one) => return recorded::put_to(id, args),
+        _ => {}
+    }
     let policy = super::load(&args.file)?;
     let system = System {
         program: &program,
@@ -58,7 +70,7 @@ fn outcome(decision: &Decision) -> String {
     }
 }
 
-fn write_text(
+pub fn write_text(
     policy: &Policy,
     explanation: &Explanation,
     said: &Sentence,
@@ -79,6 +91,22 @@ fn write_text(
     if !explanation.before.is_empty() {
         writeln!(out, "\nwhy not the rules before:")?;
     }
+    write_reasons(policy, explanation, out)?;
+    if !said.assumed.is_empty() {
+        writeln!(out, "\nassumed, as it was not said:")?;
+    }
+    for assumed in &said.assumed {
+        writeln!(out, "  {}", printable(assumed))?;
+    }
+    Ok(())
+}
+
+/// Why the rules before the one that decides do not match, a line each.
+pub fn write_reasons(
+    policy: &Policy,
+    explanation: &Explanation,
+    out: &mut dyn Write,
+) -> Result<()> {
     for (index, why) in &explanation.before {
         let Some(rule) = policy.rules.get(*index) else {
             continue;
@@ -93,16 +121,10 @@ fn write_text(
             printable(why)
         )?;
     }
-    if !said.assumed.is_empty() {
-        writeln!(out, "\nassumed, as it was not said:")?;
-    }
-    for assumed in &said.assumed {
-        writeln!(out, "  {}", printable(assumed))?;
-    }
     Ok(())
 }
 
-fn as_json(policy: &Policy, explanation: &Explanation, said: &Sentence) -> Value {
+pub fn as_json(policy: &Policy, explanation: &Explanation, said: &Sentence) -> Value {
     let decision = &explanation.decision;
     let rule = |index: usize| policy.rules.get(index).map(|rule| rule.label(index));
     let before: Vec<Value> = explanation

@@ -3,6 +3,8 @@
 mod check;
 mod explain;
 mod learn;
+mod recorded;
+mod reload;
 mod replay;
 pub mod status;
 mod table;
@@ -24,6 +26,8 @@ pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::Replay(args) => replay::run(args),
         PolicyCommand::Learn(args) => learn::run(args),
         PolicyCommand::Import(args) => learn::import(args),
+        PolicyCommand::Reload(args) => reload::run(args),
+        PolicyCommand::Status(args) => status::run(args),
     }
 }
 

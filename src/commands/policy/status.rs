@@ -1,18 +1,44 @@
 //! The policy of a recording as `egrets status` shows it: what is in force, and what its rules did.
 
 use std::io::Write;
+use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use super::table;
+use crate::cli::PolicyStatusArgs;
 use crate::commands::local;
 use crate::human::count;
-use crate::store::{PolicyStatus, RuleHits};
+use crate::store::{self, PolicyStatus, RuleHits};
 use crate::text::printable;
 
 /// Digits of a digest that are shown.
 const SHORT_DIGEST: usize = 12;
+
+/// `egrets policy status`.
+pub fn run(args: &PolicyStatusArgs) -> Result<ExitCode> {
+    let path = crate::commands::readers_db(&args.db);
+    let db = store::open_reader(&path)?;
+    let found = PolicyStatus::read(&db).map_err(|e| store::of_file(e.into(), &path))?;
+    let Some(policy) = found else {
+        bail!(
+            "the newest recording in {} has no policy: 'egrets record --policy FILE' records with one",
+            path.display()
+        );
+    };
+    let mut out = std::io::stdout().lock();
+    match args.json {
+        true => writeln!(out, "{}", json(&policy))?,
+        false => {
+            if !store::recorder_runs(&path) {
+                writeln!(out, "{:12} stopped: nothing is decided now", "recorder")?;
+            }
+            write(&policy, &mut out)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
 
 pub fn write(policy: &PolicyStatus, out: &mut dyn Write) -> Result<()> {
     let mode = match policy.enforced {

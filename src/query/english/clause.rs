@@ -147,6 +147,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 | Projection::Ports
                 | Projection::Each
                 | Projection::Bytes
+                | Projection::Rules
                 | Projection::Count(_) => (BareName::Subject, Some("a name")),
                 _ => (BareName::Nothing, Some(ACTS)),
             };

@@ -287,6 +287,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     | Projection::DnsServers
                     | Projection::FailedLookups
                     | Projection::NeverContacted
+                    | Projection::Rules
+                    | Projection::Verdicts
             );
             if groups && !of_rows
                 || list == Projection::Beacons && comparison.measure == Measure::Duration

@@ -51,7 +51,7 @@ static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
 });
 
 /// Words that `<t>` does not stand for.
-const GRAMMAR: [Words; 59] = [
+const GRAMMAR: [Words; 62] = [
     ARTICLES,
     SINGULAR,
     PROCESS,
@@ -74,6 +74,9 @@ const GRAMMAR: [Words; 59] = [
     PREPOSITIONS,
     FAILED,
     OUTCOMES,
+    JUDGED,
+    RULES,
+    VERDICTS,
     SUCCEEDED,
     TIMED,
     PROTOCOLS,

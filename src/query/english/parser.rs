@@ -597,6 +597,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 | Projection::NamesOfAddress
                 | Projection::Average(_)
                 | Projection::Pairs(_)
+                | Projection::Rules
+                | Projection::Verdicts
         );
         if single && (self.new || self.bucket.is_some()) {
             return Err(self.refuse_all("this can't be split by time, nor be \"new\""));
@@ -741,6 +743,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             | Projection::Bytes
             | Projection::Beacons
             | Projection::Changes(_)
+            | Projection::Rules
+            | Projection::Verdicts
             | Projection::Actors(Actors::CommandLines | Actors::Parents) => {
                 return Err(
                     self.refuse_all("lookups are for names: ask \"which names were resolved\"")

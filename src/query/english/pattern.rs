@@ -207,6 +207,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }
             let of = Subject::ExecutableIn(word.text);
             self.predicates.push(Predicate::By(of));
+        } else if self.take(RULE_IS) {
+            let Some(word) = self.words.get(self.next).cloned() else {
+                return Err(self.refuse("the name of a rule"));
+            };
+            self.advance();
+            self.predicates.push(Predicate::Rule(word.text));
         } else if self.take(DNS_SERVER) {
             let host = self.host()?;
             if !matches!(host, Host::Addresses { first, last } if first == last) {

@@ -93,9 +93,16 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if let Some(word) = self.take_one(OUTCOMES) {
             self.predicates.push(Predicate::Outcome(match word {
                 "rejected" => "refused",
-                "blocked" => "denied",
                 word => word,
             }));
+            return true;
+        }
+        if let Some(word) = self.take_one(JUDGED) {
+            self.predicates.push(match word {
+                "would-block" => Predicate::WouldBlock,
+                "alerted" => Predicate::Verdict("alert"),
+                _ => Predicate::Blocked,
+            });
             return true;
         }
         if let Some(family) = self.take_one(FAMILIES) {

@@ -442,6 +442,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             DNS,
             LOOKUPS,
             RAW,
+            RULES,
+            VERDICTS,
         ];
         let actors = ACTORS.into_iter().chain(ORIGINS);
         let mut nouns = actors.map(|(words, _)| words).chain(others);
@@ -467,6 +469,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.take(ERRORS) {
             self.predicates.push(Predicate::Failed);
             return Ok((Projection::Each, Relation::Connections));
+        }
+        if self.take(RULES) {
+            return Ok((Projection::Rules, Relation::Connections));
+        }
+        if self.take(VERDICTS) {
+            return Ok((Projection::Verdicts, Relation::Connections));
         }
         if self.take(DELETED) {
             self.predicates.push(Predicate::By(Subject::Deleted));

@@ -288,8 +288,12 @@ pub const OUTCOMES: Words = &[
     "reset",
     "denied",
     "rejected",
-    "blocked",
 ];
+/// What a policy decided.
+pub const JUDGED: Words = &["blocked", "would-block", "alerted"];
+pub const RULES: Words = &["rules", "rule"];
+pub const VERDICTS: Words = &["verdicts", "verdict"];
+pub const RULE_IS: Words = &["rule-is"];
 pub const PROTOCOL: Words = &["protocol"];
 pub const PROTOCOLS: Words = &[
     "tcp", "udp", "udplite", "icmp", "icmpv6", "sctp", "packet", "igmp", "gre", "esp", "ospf",

@@ -88,6 +88,8 @@ impl Export {
                         | Projection::Beacons
                         | Projection::Changes(_)
                         | Projection::Summary
+                        | Projection::Rules
+                        | Projection::Verdicts
                 ),
             "export writes the rows that match a question, but this question ranks, groups or \
              compares them: 'egrets query --json' answers it"

@@ -103,6 +103,32 @@ const BEACONS: &[Column] = &[
     LAST_SEEN,
 ];
 
+const RULES: &[Column] = &[
+    Column("RULE", First(&["rule"])),
+    Column("VERDICT", First(&["verdict"])),
+    Column("CONNS", Number("connections")),
+    Column("OBSERVED", Number("observed")),
+    PROGRAMS,
+    HOSTS,
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
+const VERDICTS: &[Column] = &[
+    PROCESS,
+    USER,
+    CONTAINER,
+    HOST,
+    Column("DESTINATION", Destination),
+    Column("PROTOCOL", First(&["protocol"])),
+    Column("VERDICT", First(&["verdict"])),
+    Column("ENFORCED", First(&["enforced"])),
+    Column("RULE", First(&["rule"])),
+    Column("CONNS", Number("connections")),
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
 const CHANGES: &[Column] = &[
     Column("CHANGE", First(&["change"])),
     HOST,
@@ -248,6 +274,14 @@ pub fn shape(question: &Question) -> Shape {
                 Column("TRANSPORT", First(&["transport"])),
             ],
         ),
+        (Projection::Rules, _) => {
+            let nouns = vec![Noun("rule", "rules", None), CONNECTION];
+            return Shape {
+                columns: RULES.to_vec(),
+                nouns,
+            };
+        }
+        (Projection::Verdicts, _) => return whole(VERDICTS, CONNECTION),
         (Projection::Beacons, _) => return whole(BEACONS, Noun("beacon", "beacons", None)),
         (Projection::Changes(_), _) => return whole(CHANGES, Noun("host", "hosts", None)),
         (Projection::Summary, _) => return whole(SUMMARY, Noun("number", "numbers", None)),

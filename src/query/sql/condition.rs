@@ -15,6 +15,9 @@ pub const COMM_BYTES: usize = 15;
 /// The outcomes that count as failures.
 pub const FAILURES: &str = "'refused', 'timeout', 'unreachable', 'reset', 'denied', 'failed'";
 
+/// The verdicts that refuse.
+const REFUSING: &str = "'block', 'suspend', 'kill', 'dump'";
+
 /// Ports of DNS servers, which are dialled by address: DNS, DNS over TLS, multicast DNS, LLMNR.
 const DNS_PORTS: &str = "53, 853, 5353, 5355";
 
@@ -64,6 +67,12 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
         (Predicate::Outcome(outcome), _) => format!("outcome = '{outcome}'"),
         (Predicate::Source(source), _) => format!("host_source = '{source}'"),
         (Predicate::Direction(direction), _) => format!("direction = '{direction}'"),
+        (Predicate::Blocked, _) => {
+            format!("(outcome = 'denied' OR enforced = 1 AND verdict IN ({REFUSING}))")
+        }
+        (Predicate::WouldBlock, _) => format!("enforced = 0 AND verdict IN ({REFUSING})"),
+        (Predicate::Verdict(verdict), _) => format!("verdict = '{verdict}'"),
+        (Predicate::Rule(name), _) => format!("rule = {}", literal(name)),
     }
 }
 

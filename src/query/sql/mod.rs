@@ -233,6 +233,13 @@ fn conditions(question: &Question) -> Vec<String> {
     {
         conditions.extend(known(actors, question.relation));
     }
+    if matches!(
+        question.projection,
+        Projection::Rules | Projection::Verdicts
+    ) {
+        // What a firewall denied has no verdict.
+        conditions.push("rule IS NOT NULL".to_owned());
+    }
     conditions
 }
 

@@ -70,6 +70,10 @@ fn is_covered(predicate: &Predicate) -> bool {
         | Predicate::SourceAddress(_)
         | Predicate::SinceBoot
         | Predicate::Compared(_)
+        | Predicate::Blocked
+        | Predicate::WouldBlock
+        | Predicate::Verdict(_)
+        | Predicate::Rule(_)
         | Predicate::By(Subject::Deleted) => false,
         Predicate::Not(of) => is_covered(of),
         Predicate::Any(of) | Predicate::All(of) => of.iter().all(is_covered),
@@ -80,7 +84,9 @@ fn is_covered(predicate: &Predicate) -> bool {
 /// Whether rollups have the columns of what is listed.
 fn cover_projection(question: &Question) -> bool {
     let listed = match question.projection {
-        Projection::Each | Projection::Average(_) => false,
+        Projection::Each | Projection::Average(_) | Projection::Rules | Projection::Verdicts => {
+            false
+        }
         Projection::Actors(actors)
         | Projection::Pairs(actors)
         | Projection::Count(Counted::Actors(actors)) => match actors {

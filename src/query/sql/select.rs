@@ -61,6 +61,10 @@ const PROCESS: &str = "pid || ' ' || coalesce(start_ts, '')";
 const FOLDED_DESTINATION: &str = "host, CASE WHEN host IS NULL AND coalesce(dst_port, 0) NOT IN (53, 853, 5353, 5355)\n         \
                                   THEN dst_ip END, dst_port, protocol";
 
+/// What identifies a decision.
+const VERDICT: &str = "comm, exe, uid, container_id, host, dst_ip, dst_port, protocol, \
+                       verdict, enforced, rule";
+
 /// Whether DNS servers are one destination per port: every process talks to them, and one
 /// of them is rarely asked for.
 fn folds_dns(question: &Question) -> bool {
@@ -248,6 +252,31 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
                 pair,
             )
         }
+        (Projection::Rules, _) => grouped(
+            format!(
+                "rule, verdict,
+       sum(enforced = 0) AS observed,
+       {comm},
+       count(DISTINCT comm) AS comms,
+       {host},
+       count(DISTINCT coalesce(host, dst_ip)) AS hosts,
+       {totals}",
+                comm = if_one("comm", "comm", "comm"),
+                host = if_one("coalesce(host, dst_ip)", "host", "host"),
+            ),
+            "rule, verdict",
+            "rule, verdict",
+        ),
+        (Projection::Verdicts, _) => grouped(
+            format!(
+                "comm, exe, uid, user, container_id, container_name,
+       host, dst_ip, dst_port, protocol,
+       verdict, enforced, rule,
+       {totals}"
+            ),
+            VERDICT,
+            VERDICT,
+        ),
         // They have statements of their own.
         (
             Projection::Answers

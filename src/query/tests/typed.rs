@@ -217,7 +217,12 @@ fn history() -> History {
              INSERT INTO address (addr, ip, scope) VALUES (x'00000000000000000000ffffac100002', '172.16.0.2', 'private');
              UPDATE connection_group SET src_id = (SELECT id FROM address WHERE ip = '172.16.0.2')
              WHERE host_id = (SELECT id FROM host WHERE name = 'pypi.org');
-             UPDATE connection SET src_port = 40983 WHERE id = 1;",
+             UPDATE connection SET src_port = 40983 WHERE id = 1;
+             UPDATE connection SET policy = 'd', enforced = 1, verdict = 'block', rule = 'dns elsewhere' WHERE id = 4;
+             UPDATE connection SET policy = 'd', enforced = 1, verdict = 'alert', rule = 'github' WHERE id = 7;
+             UPDATE connection SET policy = 'd', enforced = 0, verdict = 'block', rule = 'apis' WHERE id = 8;
+             UPDATE connection SET policy = 'd', enforced = 1, verdict = 'block', rule = 'examples' WHERE id = 13;
+             UPDATE connection SET policy = 'd', enforced = 1, verdict = 'allow', rule = 'default' WHERE id = 16;",
         )
         .unwrap();
     history

@@ -111,7 +111,8 @@ fn outcomes_have_synonyms() {
             "which connections were rejected",
             Predicate::Outcome("refused"),
         ),
-        ("blocked connections", Predicate::Outcome("denied")),
+        ("blocked connections", Predicate::Blocked),
+        ("denied connections", Predicate::Outcome("denied")),
     ] {
         mean(&[question], &connections(Projection::Each, vec![outcome]));
     }
