@@ -81,6 +81,16 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
         {
             word.text = (number + 2).to_string();
         }
+        // "3 am"
+        let half = words.front().filter(|next| is(next, &["am", "pm"]));
+        if let Some(half) = half
+            && word.text.starts_with(|c: char| c.is_ascii_digit())
+            && word.text.bytes().all(|b| b.is_ascii_digit() || b == b':')
+        {
+            word.text += &half.text;
+            word.at.end = half.at.end;
+            words.pop_front();
+        }
         if let Some((_, same)) = SAME
             .iter()
             .find(|(one, _)| word.text.eq_ignore_ascii_case(one))
