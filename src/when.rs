@@ -86,6 +86,46 @@ pub fn span<Tz: TimeZone>(
     Some((in_zone(from, now)?, in_zone(to, now)?))
 }
 
+/// The whole month that words name: `november`, `november 2025`. Without a year, the latest that
+/// has begun.
+pub fn month<Tz: TimeZone>(
+    text: &str,
+    now: &DateTime<Tz>,
+) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let (name, year) = text.split_once(' ').unwrap_or((text, ""));
+    let month = name.parse::<chrono::Month>().ok()?.number_from_month();
+    let today = now.date_naive();
+    let year = match year {
+        "" if month > today.month() => today.year() - 1,
+        "" => today.year(),
+        year => year.parse().ok().filter(|_| year.len() == 4)?,
+    };
+    let first = NaiveDate::from_ymd_opt(year, month, 1)?;
+    whole_days(
+        first,
+        first.checked_add_months(chrono::Months::new(1))?,
+        now,
+    )
+}
+
+/// The latest day of a month: `20 november`, `nov 20`, `november 20th`.
+fn day_of_month(text: &str, today: NaiveDate) -> Option<NaiveDate> {
+    let (first, last) = text.split_once(' ')?;
+    let (name, day) = match first.starts_with(|c: char| c.is_ascii_digit()) {
+        true => (last.strip_prefix("of ").unwrap_or(last), first),
+        false => (first, last),
+    };
+    let month = name.parse::<chrono::Month>().ok()?.number_from_month();
+    let ending = ["st", "nd", "rd", "th"]
+        .iter()
+        .find_map(|end| day.strip_suffix(end));
+    let day = ending.unwrap_or(day).parse().ok()?;
+    let of = |year| NaiveDate::from_ymd_opt(year, month, day);
+    of(today.year())
+        .filter(|&date| date <= today)
+        .or_else(|| of(today.year() - 1))
+}
+
 /// The Monday of a day's week.
 fn monday(day: NaiveDate) -> Option<NaiveDate> {
     day.checked_sub_days(Days::new(day.weekday().num_days_from_monday().into()))
@@ -207,6 +247,8 @@ fn day<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Option<Option<NaiveDate>
         "this week" => ago(now.weekday().num_days_from_monday()),
         "this month" => ago(today.day0()),
         "this year" => ago(today.ordinal0()),
+        "day before yesterday" => ago(2),
+        text if day_of_month(text, today).is_some() => Some(day_of_month(text, today)),
         text => {
             let weekday = text
                 .strip_prefix("last ")

@@ -286,6 +286,17 @@ impl Predicate {
 }
 
 impl Projection {
+    /// Whether each row stands for several connections, so that an order by amount is meant.
+    pub fn is_grouped(self) -> bool {
+        matches!(
+            self,
+            Projection::Actors(_)
+                | Projection::Destinations
+                | Projection::Addresses
+                | Projection::Ports
+        )
+    }
+
     /// What "how many" of these counts.
     pub fn counted(self) -> Counted {
         match self {

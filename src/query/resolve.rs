@@ -5,7 +5,7 @@ use anyhow::Result;
 use rusqlite::Connection;
 
 use super::ast::{Actors, Counted, Predicate, Projection, Question, Relation, Subject, Typed};
-use super::english::{NotUnderstood, is_grammar};
+use super::english::{NotUnderstood, is_grammar, is_verb};
 use super::host::Host;
 use super::reading;
 use super::sql;
@@ -36,6 +36,7 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
         db,
         relation: question.relation,
         has_host: question.predicates.iter().any(is_host),
+        lists_actors: matches!(question.projection, Projection::Actors(_)),
         readings: Vec::new(),
         unknown: Vec::new(),
         typed: &question.typed,
@@ -99,6 +100,8 @@ struct Resolver<'a> {
     db: &'a Connection,
     relation: Relation,
     has_host: bool,
+    /// Who acted is what is asked for, so that a name is not that of who acted.
+    lists_actors: bool,
     readings: Vec<String>,
     unknown: Vec<String>,
     typed: &'a Typed,
@@ -375,6 +378,25 @@ impl Resolver<'_> {
                 }
             }
         }
+        // "uploads for alice"
+        if !self.lists_actors && !name.contains('.') {
+            let subjects = [
+                Subject::Process,
+                Subject::User,
+                Subject::Container,
+                Subject::Unit,
+            ];
+            for subject in subjects {
+                let by = Predicate::By(subject(name.clone()));
+                if self.exists(&by)? {
+                    let read = reading::predicate(&by);
+                    self.readings
+                        .push(format!("no host is called {shown}: read as {read}"));
+                    *predicate = by;
+                    return Ok(());
+                }
+            }
+        }
         let known = self.names("SELECT DISTINCT host FROM egress_total WHERE host IS NOT NULL UNION SELECT qname FROM lookups_total WHERE qname IS NOT NULL LIMIT ?1")?;
         self.never_seen("host", name, &known)
     }
@@ -402,6 +424,7 @@ impl Resolver<'_> {
         let mut names = self.typed.names.iter();
         if let Some((_, at)) = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name))
             && (is_grammar(name)
+                || is_verb(name)
                 || near.is_empty() && (self.typed.doubtful || !self.unknown.is_empty()))
         {
             let hint = format!(

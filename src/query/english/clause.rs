@@ -3,6 +3,7 @@
 use chrono::TimeZone;
 
 use super::comparison::direction_of;
+use super::idioms;
 use super::parser::{BareName, NameKind, Parser};
 use super::projection::TOP_ROWS;
 use super::refusal::NotUnderstood;
@@ -64,6 +65,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     self.advance();
                     Err(self.refuse("\"never contacted\""))
                 }
+                // "but failed"
+                false if but && self.goes_on_after_and() => Ok(false),
                 // "but only once", "and wget": other clauses
                 false
                     if but && self.word_is(start, &["and"])
@@ -97,6 +100,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     pub(super) fn clause(&mut self, list: Projection) -> Result<(), NotUnderstood> {
+        if self.acted_by(list)? {
+            return Ok(());
+        }
         // "have failed": no subject follows this auxiliary.
         if self.outcome() {
             // "refused connections"
@@ -207,13 +213,26 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.take(WITHOUT) {
             self.take(ANY);
+            // "programs without failed connections"
+            if self.outcome() {
+                let denied = self.predicates.pop();
+                self.take(CONNECTIONS);
+                match matches!(list, Projection::Actors(_)) {
+                    true => self.never.extend(denied),
+                    false => {
+                        let denied = denied.map(|denied| Predicate::Not(Box::new(denied)));
+                        self.predicates.extend(denied);
+                    }
+                }
+                return Ok(());
+            }
             if !self.take(DNS) && !self.take(LOOKUPS) && !self.take(NAMES) {
                 return Err(self.refuse("\"a name\""));
             }
             self.predicates.push(Predicate::To(Host::Raw));
             return Ok(());
         }
-        if self.sorted()? || self.by_or_from()? {
+        if self.sorted(list)? || self.by_or_from(list)? {
             return Ok(());
         }
         if self.take(IN) || self.take(ON) {
@@ -268,7 +287,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 && !self.word_is(before, &["hits"]);
             self.bare_name = match list {
                 _ if whole && self.next >= self.words.len() => BareName::Nothing,
-                Projection::Destinations | Projection::Addresses | Projection::Ports => {
+                Projection::Destinations | Projection::Addresses | Projection::Ports
+                    if !self.looks_like_host() =>
+                {
+                    self.take(TRAFFIC);
                     BareName::Nothing
                 }
                 _ => BareName::Object,
@@ -311,10 +333,47 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         Ok(())
     }
 
+    /// Accepts who acted, without "did": "the hosts that curl contacted", "how much wget sent".
+    fn acted_by(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
+        let actors = matches!(list, Projection::Actors(_));
+        if actors || self.verb.is_some() || self.auxiliary || !self.subject_acts(self.next) {
+            return Ok(false);
+        }
+        let relative = self.take(WHOM);
+        self.doubtful |= !relative;
+        self.subject_clause()?;
+        while self.take(ACTIVE) || self.take(PASSIVE) || self.take(BEEN) || self.take(FILLERS) {}
+        self.auxiliary = true;
+        Ok(true)
+    }
+
+    /// Whether a subject and its verb follow: "curl contacted", "user alice has looked up".
+    pub(super) fn subject_acts(&self, at: usize) -> bool {
+        let that = self.word_is(at, &["that", "which", "whom"]);
+        let start = at + usize::from(that);
+        let start = start + usize::from(self.word_is(start, ARTICLES));
+        let one = self.words.get(start).is_some_and(idioms::is_name);
+        let one = one || self.word_is(start, ANYONE);
+        let phrase = idioms::phrase(&self.words, start).map(|(_, end)| end);
+        let Some(end) = phrase.or(one.then_some(start + 1)) else {
+            return false;
+        };
+        let helping = [ACTIVE, PASSIVE, BEEN, FILLERS];
+        let verbs = [VERBS, FETCH, MAKE, LOOK, ASK, RESOLVE];
+        let mut verb = end;
+        while helping.iter().any(|words| self.word_is(verb, words)) {
+            verb += 1;
+        }
+        // "the addresses example.com resolved to" are not what it looked up
+        let dotted = phrase.is_none() && self.words.get(start).is_some_and(idioms::is_host);
+        let verbs = if dotted { &verbs[..5] } else { &verbs[..] };
+        verbs.iter().any(|words| self.word_is(verb, words))
+    }
+
     /// Comparisons, parts of names, what is left out, and what only some questions name.
     fn further(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
         // All conditions hold, so "and" between them says nothing.
-        if self.next_is(AND) && self.goes_on_after_and() {
+        if (self.next_is(AND) || self.next_is(BUT)) && self.goes_on_after_and() {
             self.advance();
             return Ok(true);
         }
@@ -355,7 +414,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     /// Accepts "sorted by bytes", "ordered by time", "sorted by duration".
-    fn sorted(&mut self) -> Result<bool, NotUnderstood> {
+    fn sorted(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
         if !self.take(SORTED) {
             return Ok(false);
         }
@@ -374,7 +433,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 self.ranking = Some(Ranking::Longest(Ranking::ALL));
             } else if self.take(LATENCY) {
                 self.ranking = Some(Ranking::Slowest(Ranking::ALL));
-            } else if !self.by_measure() {
+            } else if !self.by_measure(list) {
                 return Err(self.refuse("bytes, time, duration, latency or connections"));
             }
         } else {
@@ -383,7 +442,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         Ok(true)
     }
 
-    fn by_or_from(&mut self) -> Result<bool, NotUnderstood> {
+    fn by_or_from(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
         let Some(word) = self.take_one(BY) else {
             return Ok(false);
         };
@@ -402,7 +461,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.take_direction();
             return Ok(true);
         }
-        if self.by_measure() {
+        if self.by_measure(list) {
             return Ok(true);
         }
         // "by processes started by make"
@@ -438,10 +497,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     /// Accepts what a ranking can be by: "by connections", "by number of hosts", "by duration".
-    fn by_measure(&mut self) -> bool {
+    fn by_measure(&mut self, list: Projection) -> bool {
         let start = self.next;
         let rows = match self.ranking {
             Some(Ranking::Most(rows)) => rows,
+            // "hosts by number of connections"
+            None if list.is_grouped() && self.next_is(NUMBER) => Ranking::ALL,
             _ => return false,
         };
         if self.take(NUMBER) {
@@ -458,7 +519,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             .into_iter()
             .find_map(|(words, measure)| self.take(words).then_some(measure));
         match measure {
-            Some(Measure::Rows) => {}
+            Some(Measure::Rows) => self.ranking = Some(Ranking::Most(rows)),
             Some(measure) => {
                 self.ranking = Some(Ranking::By {
                     measure,
@@ -565,6 +626,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// The object, directly after its verb.
     fn object(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
         let last = self.next + 1 == self.words.len();
+        // "made plain requests"
+        let before = self.next.saturating_sub(1);
+        self.doubtful |= self.word_is(before, MAKE) || self.word_is(before, BEEN);
         // "hit hosts ending in .xyz"
         let patterns = [ENDING, BEGINNING, CONTAINING, LIKE, THAT];
         if self.next_is(NAMES)

@@ -14,6 +14,8 @@ enum Quantity {
     /// In microseconds.
     Time(i64),
     Number(i64),
+    /// Of "once", "twice".
+    Times(i64),
 }
 
 /// Words that compare, what they compare with, and the measure that they imply.
@@ -55,6 +57,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if !by && self.once(list)? {
             return Ok(true);
+        }
+        // "contacted by only one process"
+        if self.take(ONLY) {
+            if let Some(quantity) = self.quantity(None)
+                && let Some(measure) = self.counted()
+                && let Quantity::Number(limit) = quantity
+            {
+                self.add(measure, Operator::Exactly, limit);
+                self.bare_name = BareName::Nothing;
+                return Ok(true);
+            }
+            self.next = start + usize::from(by);
         }
         let Some((operator, implied)) = self.comparative() else {
             self.next = start;
@@ -140,6 +154,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             return Some(Quantity::Time(factor as i64));
         }
+        for (words, number) in [(ONCE, 1), (TWICE, 2)] {
+            if self.take(words) {
+                return Some(Quantity::Times(number));
+            }
+        }
         let word = self.words.get(self.next).filter(|word| !word.quoted)?;
         let spelled = SPELLED
             .iter()
@@ -201,7 +220,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 }
                 (of.unwrap_or(Measure::Bytes), n)
             }
-            Quantity::Time(n) => (implied.unwrap_or(Measure::Duration), n),
+            Quantity::Time(n) => {
+                // "took more than 100 ms to connect"
+                let begins = self.next_is(TO) && self.word_is(self.next + 1, BEGINS);
+                if begins {
+                    self.next += 1;
+                    self.advance();
+                    self.add(Measure::Latency, operator, n);
+                    return Ok(());
+                }
+                (implied.unwrap_or(Measure::Duration), n)
+            }
+            Quantity::Times(n) => (Measure::Rows, n),
             Quantity::Number(n) => {
                 let counted = implied.filter(|&measure| measure == Measure::Rows);
                 match counted.or_else(|| self.counted()) {
@@ -218,12 +248,16 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 }
             }
         };
+        self.add(measure, operator, limit);
+        Ok(())
+    }
+
+    fn add(&mut self, measure: Measure, operator: Operator, limit: i64) {
         self.compared.push(Comparison {
             measure,
             operator,
             limit,
         });
-        Ok(())
     }
 
     /// The noun after a number.

@@ -9,7 +9,7 @@ use super::vocabulary::*;
 use super::words::Word;
 
 /// Most replacements in a question: no chain of idioms is longer.
-const REPLACEMENTS: usize = 12;
+const REPLACEMENTS: usize = 24;
 
 /// What an idiom makes of its words.
 enum Meaning {
@@ -51,7 +51,7 @@ static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
 });
 
 /// Words that `<t>` does not stand for.
-const GRAMMAR: [Words; 62] = [
+const GRAMMAR: [Words; 85] = [
     ARTICLES,
     SINGULAR,
     PROCESS,
@@ -114,7 +114,56 @@ const GRAMMAR: [Words; 62] = [
     ANYONE,
     RCODES,
     DELETED,
+    CONTAINER,
+    IMAGE,
+    USER,
+    UNIT,
+    POD,
+    NAMESPACE,
+    PIDS,
+    PORTS,
+    PARENTS,
+    COMMANDS,
+    DESCENDANTS,
+    NOW,
+    WITHOUT,
+    RESOLVE,
+    DURATION,
+    LATENCY,
+    SORTED,
+    SEVERAL,
+    DO,
+    INTRANSITIVE,
+    LAST_START,
+    AROUND,
+    UNDER,
 ];
+
+/// What `<q>` stands for: words that a question begins with.
+const ASKING: Words = &[
+    "what", "which", "who", "whom", "when", "where", "how", "why", "did", "does", "do", "is",
+    "are", "was", "were", "has", "have", "had", "top", "if", "whether",
+];
+
+/// What `<o>` stands for: what can be listed.
+const LISTED: [Words; 13] = [
+    NAMES,
+    PROCESS,
+    EXECUTABLE,
+    CONTAINER,
+    IMAGE,
+    USER,
+    UNIT,
+    POD,
+    ADDRESSES,
+    PORTS,
+    CONNECTIONS,
+    LOOKUPS,
+    COMMANDS,
+];
+
+/// What `<v>` stands for.
+const ACTING: [Words; 5] = [VERBS, FETCH, MAKE, RESOLVE, ASK];
 
 /// More of them.
 const ADJECTIVES: Words = &[
@@ -177,6 +226,39 @@ const ADJECTIVES: Words = &[
     "no",
     "why",
     "where",
+    "whom",
+    "its",
+    "their",
+    "to",
+    "that",
+    "if",
+    "whether",
+    "then",
+    "so",
+    "at",
+    "as",
+    "these",
+    "those",
+    "i",
+    "you",
+    "us",
+    "my",
+    "our",
+    "only",
+    "once",
+    "twice",
+    "same",
+    "such",
+    "else",
+    "of",
+    "be",
+    "will",
+    "can",
+    "really",
+    "actually",
+    "anywhere",
+    "please",
+    "thanks",
 ];
 
 /// A line of the table: a pattern, what becomes of it, and its meaning.
@@ -276,12 +358,12 @@ pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
         };
         loose |= idiom.loose;
         doubtful |= idiom.doubtful();
-        let new = pieces.iter().map(|piece| match piece {
-            Piece::Word(text) => Word {
+        let new = pieces.iter().flat_map(|piece| match piece {
+            Piece::Word(text) => vec![Word {
                 text: (*text).to_owned(),
                 quoted: false,
                 at: at.clone(),
-            },
+            }],
             Piece::Captured(hole) => captured[*hole].clone(),
         });
         let new = Vec::from_iter(new);
@@ -295,7 +377,8 @@ pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
     }
 }
 
-type Found = (&'static Idiom, Range<usize>, Vec<Word>);
+/// An idiom, where it stands, and what stands in its holes.
+type Found = (&'static Idiom, Range<usize>, Vec<Vec<Word>>);
 
 /// The first idiom of the table that the words contain.
 fn find(words: &[Word]) -> Option<Found> {
@@ -315,26 +398,32 @@ fn fit(
     part: usize,
     words: &[Word],
     at: usize,
-    captured: &mut Vec<Word>,
+    captured: &mut Vec<Vec<Word>>,
 ) -> Option<usize> {
     let Some((expected, optional)) = idiom.parts.get(part) else {
         return (!idiom.at_end || at == words.len()).then_some(at);
     };
     if let Some(word) = words.get(at) {
         let before = captured.len();
-        let fits = match expected {
+        match expected {
             Part::Words(all) => {
-                !word.quoted && all.iter().any(|one| word.text.eq_ignore_ascii_case(one))
+                let fits =
+                    !word.quoted && all.iter().any(|one| word.text.eq_ignore_ascii_case(one));
+                if fits && let Some(end) = fit(idiom, part + 1, words, at + 1, captured) {
+                    return Some(end);
+                }
+                captured.truncate(before);
             }
             Part::Hole(kind) => {
-                captured.push(word.clone());
-                is_of(*kind, word)
+                for (filling, next) in fillings(*kind, words, at) {
+                    captured.push(filling);
+                    if let Some(end) = fit(idiom, part + 1, words, next, captured) {
+                        return Some(end);
+                    }
+                    captured.truncate(before);
+                }
             }
-        };
-        if fits && let Some(end) = fit(idiom, part + 1, words, at + 1, captured) {
-            return Some(end);
         }
-        captured.truncate(before);
         let article = !word.quoted
             && ARTICLES
                 .iter()
@@ -352,6 +441,67 @@ fn fit(
     }
 }
 
+/// What can fill a hole from `at` on, the longest first, and where it ends.
+fn fillings(kind: char, words: &[Word], at: usize) -> Vec<(Vec<Word>, usize)> {
+    let one = |kind| is_of(kind, &words[at]).then(|| (vec![words[at].clone()], at + 1));
+    if kind != 't' {
+        return Vec::from_iter(one(kind));
+    }
+    let mut all = Vec::from_iter(one(kind));
+    all.extend(phrase(words, at));
+    // "curl or wget", "user alice and user bob"
+    let (first, end) = match all.last() {
+        Some((first, end)) => (first.clone(), *end),
+        None => return all,
+    };
+    let joined = words
+        .get(end)
+        .is_some_and(|word| is_one_of(word, &["or", "and"]));
+    let second = joined.then(|| {
+        phrase(words, end + 1).or_else(|| {
+            let word = words.get(end + 1)?;
+            is_of(kind, word).then(|| (vec![word.clone()], end + 2))
+        })
+    });
+    if let Some((second, last)) = second.flatten() {
+        all.push(([first, vec![words[end].clone()], second].concat(), last));
+    }
+    all.reverse();
+    all
+}
+
+fn is_one_of(word: &Word, words: &[&str]) -> bool {
+    !word.quoted && words.iter().any(|one| word.text.eq_ignore_ascii_case(one))
+}
+
+/// A subject of more than one word: "user alice", "the web container", "children of make"; with
+/// its noun first, and where it ends.
+pub(super) fn phrase(words: &[Word], at: usize) -> Option<(Vec<Word>, usize)> {
+    let [first, second] = words.get(at..at + 2)? else {
+        return None;
+    };
+    let named = |word: &Word| is_of('t', word);
+    if is_one_of(first, DESCENDANTS) && is_one_of(second, OF) {
+        let (of, end) = match phrase(words, at + 2) {
+            Some(phrase) => phrase,
+            None => (
+                vec![words.get(at + 2).filter(|word| named(word))?.clone()],
+                at + 3,
+            ),
+        };
+        return Some(([vec![first.clone(), second.clone()], of].concat(), end));
+    }
+    if is_one_of(first, SINGULAR) && named(second) {
+        return Some((vec![first.clone(), second.clone()], at + 2));
+    }
+    // "the ssh client"
+    if named(first) && is_one_of(second, CLIENTS) {
+        return Some((vec![first.clone()], at + 2));
+    }
+    let noun = is_one_of(second, SINGULAR) && !is_one_of(second, PID);
+    (named(first) && noun).then(|| (vec![second.clone(), first.clone()], at + 2))
+}
+
 /// Whether a word can fill a hole.
 fn is_of(kind: char, word: &Word) -> bool {
     let text = word.text.trim_end_matches('.');
@@ -367,8 +517,30 @@ fn is_of(kind: char, word: &Word) -> bool {
         }
         'p' => text.starts_with('/') && text.len() > 1,
         't' => word.quoted || !is_grammar(text),
+        'q' => is_one_of(word, ASKING),
+        // ".xyz"
+        'e' => text.len() > 1 && text.starts_with('.') && !text[1..].contains('.'),
+        'o' => LISTED.iter().any(|words| is_one_of(word, words)),
+        'v' => ACTING.iter().any(|words| is_one_of(word, words)),
         _ => !text.is_empty(),
     }
+}
+
+/// Whether a word is a verb that names nothing, unless the history has it.
+pub(in crate::query) fn is_verb(word: &str) -> bool {
+    ACTING
+        .iter()
+        .any(|words| words.iter().any(|one| word.eq_ignore_ascii_case(one)))
+}
+
+/// Whether a word can name who acted.
+pub(super) fn is_name(word: &Word) -> bool {
+    is_of('t', word) && word.text.parse::<IpAddr>().is_err()
+}
+
+/// Whether a word is a name with a dot, or an address.
+pub(super) fn is_host(word: &Word) -> bool {
+    is_of('h', word)
 }
 
 /// Whether a word is one of the grammar, so that a name has to be quoted.

@@ -24,6 +24,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.next = start;
             return Ok(false);
         }
+        let ever = !other && self.word_is(self.next.saturating_sub(1), &["never"]);
         let _ = self.take(TO) && self.take(VERBS);
         let kept = self.predicates.len();
         let verb = self.verb;
@@ -52,13 +53,30 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 self.clause(list)?;
             }
         }
-        self.expecting = expecting.filter(|_| !acted && self.verb.is_none());
+        self.expecting = expecting.filter(|_| !acted && !ever && self.verb.is_none());
         self.verb = if acted { self.verb } else { verb.or(self.verb) };
         let denied = Vec::from_iter(self.predicates.drain(kept..));
         let group = matches!(list, Projection::Actors(_));
+        let hosts = matches!(
+            list,
+            Projection::Destinations | Projection::Addresses | Projection::Ports
+        );
         for predicate in denied {
+            // "contacted by curl but not by wget": hosts that wget did not contact at all
+            let acted_by = |predicate: &Predicate| matches!(predicate, Predicate::By(_));
+            let others = match &predicate {
+                Predicate::Any(all) => all.iter().all(acted_by),
+                predicate => acted_by(predicate),
+            };
+            if hosts && but && others && self.predicates.iter().any(acted_by) {
+                let acted = self.predicates.extract_if(.., |p| acted_by(p));
+                self.also.extend(acted);
+                self.never.push(predicate);
+                self.loose = true;
+                continue;
+            }
             let about = matches!(predicate, Predicate::To(_) | Predicate::Any(_));
-            match group && (acted || but && about) && !self.is_within(&predicate) {
+            match group && (acted || ever || but && about) && !self.is_within(&predicate) {
                 true => self.never.push(predicate),
                 false => self.predicates.push(Predicate::Not(Box::new(predicate))),
             }

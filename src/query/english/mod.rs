@@ -18,6 +18,7 @@ mod predicates;
 mod projection;
 mod refusal;
 mod span;
+mod spoken;
 mod subject;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ mod vocabulary;
 mod words;
 
 pub use expected::{expected, written};
-pub(super) use idioms::is_grammar;
+pub(super) use idioms::{is_grammar, is_verb};
 pub use parser::{NameKind, parse};
 #[cfg(test)]
 pub use refusal::FORMS;

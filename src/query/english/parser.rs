@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeZone};
 
 use super::idioms;
 use super::refusal::NotUnderstood;
+use super::spoken;
 use super::vocabulary::*;
 use super::words::{self, Word};
 use crate::query::ast::{
@@ -47,17 +48,30 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
     }
     let words =
         words::split(question).map_err(|at| refuse("this quote is never closed:", at..at + 1))?;
-    let words = time_last(question, commas(words), now);
-    let replaced = idioms::replace(words.clone());
-    if let Some((at, why)) = replaced.refused {
+    let words = spoken::normalize(words);
+    let words = clause_last(question, commas(words), now);
+    if let Some((at, why)) = idioms::replace(words.clone()).refused {
         return Err(NotUnderstood {
             problem: "this question can't be answered:".to_owned(),
             place: Some((question.to_owned(), at)),
             hint: Some(why.to_owned()),
         });
     }
-    let understood = Parser::new(question, replaced.words, now).question();
-    let understood = understood.or_else(|refused| bare(question, words, now).ok_or(refused))?;
+    understood(question, words.clone(), now).or_else(|refused| {
+        let shorter = without_fillers(question, words.clone(), now, &refused);
+        let shorter = shorter.or_else(|| bare(question, words, now));
+        shorter.ok_or(refused)
+    })
+}
+
+/// The meaning of words, once idioms are replaced.
+fn understood<Tz: TimeZone>(
+    question: &str,
+    words: Vec<Word>,
+    now: &DateTime<Tz>,
+) -> Result<Question, NotUnderstood> {
+    let replaced = idioms::replace(words);
+    let understood = Parser::new(question, replaced.words, now).question()?;
     let typed = Typed {
         doubtful: understood.typed.doubtful || replaced.doubtful,
         ..understood.typed
@@ -68,6 +82,44 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
         ..understood
     })
 }
+
+/// The same without words that say nothing where they were not understood. The answer says how
+/// it was read.
+fn without_fillers<Tz: TimeZone>(
+    question: &str,
+    mut words: Vec<Word>,
+    now: &DateTime<Tz>,
+    refused: &NotUnderstood,
+) -> Option<Question> {
+    let mut place = refused.place.clone();
+    for _ in 0..MOST_DROPPED {
+        let (_, at) = place?;
+        let word = words.iter().position(|word| word.at == at)?;
+        let says_nothing = |word: &Word| {
+            !word.quoted
+                && DROPPED
+                    .iter()
+                    .any(|one| word.text.eq_ignore_ascii_case(one))
+        };
+        if !says_nothing(&words[word]) {
+            return None;
+        }
+        words.remove(word);
+        match understood(question, words.clone(), now) {
+            Ok(question) => {
+                return Some(Question {
+                    loose: true,
+                    ..question
+                });
+            }
+            Err(refused) => place = refused.place,
+        }
+    }
+    None
+}
+
+/// Most words that are dropped from a question.
+const MOST_DROPPED: usize = 4;
 
 /// Drops commas at the ends of words. Between names, they mean "or".
 fn commas(words: Vec<Word>) -> Vec<Word> {
@@ -95,32 +147,41 @@ fn commas(words: Vec<Word>) -> Vec<Word> {
     all
 }
 
-/// Moves a time from before the question to its end: "since this morning, what did curl do".
-fn time_last<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> Vec<Word> {
-    let starts = [
-        WHAT,
-        WHATS,
-        WHICH,
-        WHO,
-        HOW,
-        ACTIVE,
-        PASSIVE,
-        TOP,
-        CONNECTIONS,
-        LOOKUPS,
-        TRAFFIC,
-        FAILED,
-    ]
-    .concat();
-    let is_start = |word: &Word| {
-        let mut starts = starts.iter();
-        !word.quoted && starts.any(|start| word.text.eq_ignore_ascii_case(start))
+/// Words that a question begins with.
+const STARTS: [Words; 13] = [
+    WHAT,
+    WHATS,
+    WHICH,
+    WHO,
+    HOW,
+    ACTIVE,
+    PASSIVE,
+    TOP,
+    CONNECTIONS,
+    LOOKUPS,
+    TRAFFIC,
+    FAILED,
+    &[
+        "where", "when", "any", "anything", "is", "give", "tell", "find", "display",
+    ],
+];
+
+/// Moves a clause from before the question to its end: "since this morning, what did curl do",
+/// "on port 443, who talked".
+fn clause_last<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> Vec<Word> {
+    let is = |word: &Word, known: &[Words]| {
+        let mut known = known.iter().copied().flatten();
+        !word.quoted && known.any(|one| word.text.eq_ignore_ascii_case(one))
     };
-    let Some(question) = words.iter().position(is_start).filter(|&at| at > 0) else {
+    let Some(question) = words
+        .iter()
+        .position(|word| is(word, &STARTS))
+        .filter(|&at| at > 0)
+    else {
         return words;
     };
-    let (time, rest) = words.split_at(question);
-    let mut time = time.to_vec();
+    let (front, rest) = words.split_at(question);
+    let mut time = front.to_vec();
     let during = ["over", "for", "throughout", "across"];
     if during
         .iter()
@@ -131,7 +192,11 @@ fn time_last<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> 
     let mut parser = Parser::new(text, time.clone(), now);
     while parser.next < time.len() {
         if !matches!(parser.time(), Ok(true)) {
-            return words;
+            // "on port 443, who talked"
+            return match is(&front[0], &[ON, IN, BY, PER, FOR]) && front.len() > 1 {
+                true => [rest, front].concat(),
+                false => words,
+            };
         }
     }
     [rest, &time].concat()
@@ -298,6 +363,8 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) both_directions: bool,
     /// Unquoted names without a dot, and where they stand.
     pub(super) names: Vec<(String, Range<usize>)>,
+    /// A name was taken from where another word could stand.
+    pub(super) doubtful: bool,
 }
 
 impl<'a, Tz: TimeZone> Parser<'a, Tz> {
@@ -332,6 +399,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             sorted: false,
             both_directions: false,
             names: Vec::new(),
+            doubtful: false,
         }
     }
 
@@ -403,7 +471,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 Some(Ranking::Most(n)) if relation == Relation::Connections => {
                     Some(Ranking::MostBytes(n))
                 }
-                None if self.sorted && relation == Relation::Connections => {
+                None if relation == Relation::Connections && self.sorted || list.is_grouped() => {
                     Some(Ranking::MostBytes(Ranking::ALL))
                 }
                 _ => {
@@ -455,7 +523,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             typed: Typed {
                 text: self.text.to_owned(),
                 names: std::mem::take(&mut self.names),
-                doubtful: false,
+                doubtful: self.doubtful,
             },
         })
     }

@@ -3,6 +3,7 @@
 use chrono::TimeZone;
 
 use super::comparison::direction_of;
+use super::idioms;
 use super::parser::{BareName, Parser};
 use super::refusal::NotUnderstood;
 use super::subject::{ACTORS, ORIGINS};
@@ -42,8 +43,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             if self.word_is(self.next + 1, CONNECTIONS) {
                 self.take(OUTBOUND);
             }
-            self.take(DNS);
-            match self.take(LOOKUPS) {
+            let dns = self.take(DNS);
+            match self.take(LOOKUPS) || dns && !self.next_is(CONNECTIONS) {
                 true => Some(Relation::Lookups),
                 false => self.take(CONNECTIONS).then_some(Relation::Connections),
             }
@@ -60,8 +61,28 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         true
     }
 
-    /// Accepts "failed", "refused", "timed out"; whether there was one.
+    /// Accepts "failed", "refused", "timed out", "tcp or udp"; whether there was one.
     pub(super) fn outcome(&mut self) -> bool {
+        let kept = self.predicates.len();
+        if !self.one_outcome() {
+            return false;
+        }
+        while self.next_is(OR) {
+            let start = self.next;
+            self.advance();
+            if !self.one_outcome() {
+                self.next = start;
+                break;
+            }
+        }
+        if self.predicates.len() > kept + 1 {
+            let either = Vec::from_iter(self.predicates.drain(kept..));
+            self.predicates.push(Predicate::Any(either));
+        }
+        true
+    }
+
+    fn one_outcome(&mut self) -> bool {
         if self.take(FAILED) {
             // "failed to resolve", "failed lookups"
             let next = self.next;
@@ -169,8 +190,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return false;
         };
         let next = self.next + 1;
-        let ends =
-            next == self.words.len() || CLAUSES.iter().any(|clause| self.word_is(next, clause));
+        let ends = self
+            .words
+            .get(next)
+            .is_none_or(|word| !word.quoted && idioms::is_grammar(&word.text))
+            || CLAUSES.iter().any(|clause| self.word_is(next, clause))
+            || self.word_is(next, FOR);
         if by && matches!(list, Projection::Actors(_)) && self.next_is(SINGULAR) && !ends {
             return false;
         }

@@ -61,6 +61,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             if self.next_is(ACTIVE) {
                 return Ok((Projection::Destinations, Relation::Connections));
             }
+            if self.subject_acts(self.next) && !self.next_is(ANYONE) {
+                return Ok((Projection::Destinations, Relation::Connections));
+            }
+            while self.take(OUTBOUND) {}
             if !self.next_is(NEW) && !self.at_noun() {
                 self.expecting = Some("\"did\", \"hit\" or what to list");
                 return Ok((Projection::Actors(Actors::Processes), Relation::Connections));
@@ -331,6 +335,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             ));
         }
         self.skip_article();
+        if let Some(special) = self.special()? {
+            return Ok(special);
+        }
         let one = self.next_is(SINGULAR) || self.at_descendants();
         if !one && (self.take_ranking()? || self.at_noun()) {
             return self.noun();
@@ -498,6 +505,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(scope);
         }
         let list = if self.take(ADDRESSES) {
+            // "IP addresses"
+            self.take(ADDRESSES);
             Projection::Addresses
         } else if raw {
             return Err(self.refuse("\"IPs\""));

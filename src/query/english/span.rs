@@ -93,7 +93,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             if within && (text == "last week" || text == "last month") {
                 continue;
             }
-            if let Some((from, to)) = when::span(&text, self.now) {
+            let month = when::month(&text, self.now).filter(|_| within);
+            if let Some((from, to)) = when::span(&text, self.now).or(month) {
                 (0..n).for_each(|_| self.advance());
                 self.begin(from);
                 self.end(to);
@@ -235,7 +236,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         (1..=3.min(rest.len())).rev().find_map(|n| {
             let texts = rest[..n].iter().map(|word| word.text.as_str());
             let text = texts.collect::<Vec<_>>().join(" ");
-            when::span(&text, self.now).map(|(from, _)| (n, from))
+            let span = when::span(&text, self.now).or_else(|| when::month(&text, self.now));
+            span.map(|(from, _)| (n, from))
         })
     }
 

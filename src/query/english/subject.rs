@@ -160,6 +160,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     .iter()
                     .any(|words| self.word_is(at, words))
         };
+        // "the ssh client"
+        if self.next_is(CLIENTS) && goes_on(self.next + 1) {
+            self.advance();
+            return Ok(Subject::named(name.text, name.quoted));
+        }
         if !self.next_is(SINGULAR) || self.next_is(PID) || !goes_on(self.next + 1) {
             return Ok(Subject::named(name.text, name.quoted));
         }

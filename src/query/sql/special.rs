@@ -175,10 +175,13 @@ fn summary(question: &Question, times: (Option<i64>, Option<i64>), zone: &Zone) 
             relation,
             ..question.clone()
         };
-        let conditions = question
-            .predicates
-            .iter()
-            .map(|predicate| condition(relation, predicate));
+        let conditions = question.predicates.iter().map(|predicate| match predicate {
+            // Lookups are for names.
+            Predicate::To(Host::Addresses { .. } | Host::Raw) if relation == Relation::Lookups => {
+                "0".to_owned()
+            }
+            predicate => condition(relation, predicate),
+        });
         let conditions = Vec::from_iter(conditions);
         match rollups::can_answer(&question) {
             true => rollups::from_clause(&question, &conditions, times, zone),

@@ -44,7 +44,7 @@ fn typo_is_answered_with_the_words_that_fit_there() {
         (
             "which lookups faild",
             "              ^^^^^",
-            "did you mean: fail, failed\n",
+            "did you mean: fail, failed, fails\n",
         ),
         ("which dns things", "          ^^^^^^", ""),
         (
