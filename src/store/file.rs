@@ -9,11 +9,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection as Db, OpenFlags, ffi};
 
 use super::error::{cannot_read, cannot_write};
 use super::migrations;
 use super::trust::{LOCK, SUFFIXES, beside, check_files, check_kind};
+
+/// The longest value of a history that is read, in bytes: no recorder writes one of a tenth of this,
+/// but the view of a file that another user prepared may make one of gigabytes.
+const MAX_VALUE: i32 = 16 << 20;
 
 /// How long a statement waits for the lock of another process.
 const BUSY: Duration = Duration::from_secs(5);
@@ -237,6 +242,7 @@ pub fn open_reader(path: &Path) -> Result<Db> {
         check_kind(&beside(path, suffix))?;
     }
     let db = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE)?;
     migrations::check_readable(&db, path)?;
     Ok(db)
 }

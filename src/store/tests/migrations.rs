@@ -137,6 +137,20 @@ fn a_recorder_restores_views_that_differ() {
 }
 
 #[test]
+fn a_view_that_another_user_prepared_makes_no_huge_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("e.db");
+    new_file(&path);
+    let view = "DROP VIEW egress; CREATE VIEW egress AS SELECT zeroblob(900000000) AS host";
+    Db::open(&path).unwrap().execute_batch(view).unwrap();
+    let db = open_reader(&path).unwrap();
+    let host = db.query_row("SELECT host FROM egress", [], |row| {
+        row.get::<_, Vec<u8>>(0)
+    });
+    assert!(host.unwrap_err().to_string().contains("too big"));
+}
+
+#[test]
 fn recordings_of_one_boot_share_a_boot_time_unless_the_clock_was_set() {
     const SECOND: i64 = 1_000_000_000;
     let dir = tempfile::tempdir().unwrap();
