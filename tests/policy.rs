@@ -721,10 +721,10 @@ fn send_signal(pid: u32, signal: i32) {
 }
 
 /// Gives up the rights of root, for this thread.
-fn become_nobody() {
-    const NOBODY: u32 = 65_534;
+fn give_up_root() {
+    const USER: u32 = 65_534;
     // SAFETY: changes the ids of this thread alone.
-    let failed = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+    let failed = unsafe { libc::syscall(libc::SYS_setresuid, USER, USER, USER) };
     assert_eq!(failed, 0);
 }
 
@@ -772,7 +772,7 @@ fn send_by_source_routes(net: &Net) {
         ] {
             // IPv4's is a privilege
             if domain == Domain::IPV6 {
-                become_nobody();
+                give_up_root();
             }
             let to = SocketAddr::new(ip.parse().unwrap(), 4443).into();
             let datagrams = Socket::new(domain, Type::DGRAM, None).unwrap();
