@@ -102,12 +102,14 @@ struct policy_packet {
 
 /*
  * The recorder's entry of a packet's flow: by its destination, or by the one that the process
- * named, before NAT; or the entry of all that found no room. key becomes its key.
+ * named, before NAT or behind the source route; or the entry of all that found no room. key
+ * becomes its key.
  */
 static __always_inline struct egrets_flow *recorded_flow(struct egrets_flow_key *key)
 {
 	__u64 cookie = key->cookie;
 	__u16 protocol = key->peer.protocol;
+	__u32 route = key->peer.route;
 	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
 	const struct egrets_sock *s;
 
@@ -118,6 +120,7 @@ static __always_inline struct egrets_flow *recorded_flow(struct egrets_flow_key 
 		return NULL;
 	if (s->last_dst.protocol) {
 		key->peer = s->last_dst;
+		key->peer.route = route;
 		flow = bpf_map_lookup_elem(&flows, key);
 		if (flow)
 			return flow;
@@ -226,7 +229,7 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s,
  * the sender gets EPERM.
  */
 __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __u64 addr_low,
-				      __u64 ports_protocol, __u64 len_flags)
+				      __u64 ports_protocol, __u64 route_len_flags)
 {
 	const struct policy_settings *s = active_settings();
 	struct bpf_sock *common = skb->sk;
@@ -244,9 +247,10 @@ __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __
 	__builtin_memcpy(key.peer.addr + sizeof(addr_high), &addr_low, sizeof(addr_low));
 	key.peer.port = ports_protocol >> 16;
 	key.peer.protocol = protocol;
-	p.len = len_flags >> 2;
-	p.headless = len_flags >> 1 & 1;
-	p.routed = len_flags & 1;
+	key.peer.route = route_len_flags >> 32; /* or it would pass as a packet for its next hop */
+	p.len = (__u32)route_len_flags >> 2;
+	p.headless = route_len_flags >> 1 & 1;
+	p.routed = route_len_flags & 1;
 	bool is_tcp_socket = full->type == SOCK_STREAM && protocol == IPPROTO_TCP;
 
 	if (is_tcp_socket && !p.routed)
@@ -279,11 +283,13 @@ static __always_inline int policy_packet(struct __sk_buff *skb)
 
 	if (is_plain_tcp(skb) || !active_generation || !parse_skb(skb, &p))
 		return 1;
+	__u64 route = p.routed ? route_hash(&p) : 0;
+
 	__builtin_memcpy(addr, p.dst.addr, sizeof(addr));
-	__u32 passes = policy_decide_packet(skb, addr[0], addr[1],
-					    (__u64)p.src.port << 32 | (__u64)p.dst.port << 16 |
-						    p.dst.protocol,
-					    (__u64)p.len << 2 | (__u64)p.headless << 1 | p.routed);
+	__u32 passes = policy_decide_packet(
+		skb, addr[0], addr[1],
+		(__u64)p.src.port << 32 | (__u64)p.dst.port << 16 | p.dst.protocol,
+		route << 32 | (__u64)p.len << 2 | (__u64)p.headless << 1 | p.routed);
 
 	return passes ? 1 : 0;
 }
