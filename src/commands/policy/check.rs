@@ -53,7 +53,10 @@ pub fn run(args: &PolicyCheckArgs) -> Result<ExitCode> {
 /// What the kernel side can't carry out: recording with the policy is refused.
 #[cfg(feature = "record")]
 fn unsupported(policy: &Policy) -> Vec<String> {
-    crate::enforce::unsupported(policy)
+    let mut unsupported = crate::enforce::unsupported(policy);
+    // the policy's own warnings have that one
+    unsupported.retain(|what| !what.starts_with("sni "));
+    unsupported
 }
 
 #[cfg(not(feature = "record"))]

@@ -5,28 +5,16 @@ use std::fs;
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use nix::unistd::User;
 use serde_json::{Value, json};
 
-use super::recorded;
 use crate::cli::PolicyExplainArgs;
 use crate::policy::{Decision, Explanation, Policy, Sentence, System, sentence};
 use crate::text::printable;
 use crate::when;
 
 pub fn run(args: &PolicyExplainArgs) -> Result<ExitCode> {
-    let id = |text: &str| text.parse::<i64>().ok();
-    match &args.connection[..] {
-        [] => {
-            let Some(id) = args.file.to_str().and_then(id) else {
-                bail!("which connection? {}", sentence::FORM);
-            };
-            return recorded::decided(id, args);
-        }
-        [one] if let Some(id) = id(one) => return recorded::put_to(id, args),
-        _ => {}
-    }
     let policy = super::load(&args.file)?;
     let system = System {
         program: &program,

@@ -22,7 +22,7 @@ pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
     super::read_as_the_caller()?;
     match &args.command {
         PolicyCommand::Check(args) => check::run(args),
-        PolicyCommand::Explain(args) => explain::run(args),
+        PolicyCommand::Explain(args) => recorded::explain(args),
         PolicyCommand::Replay(args) => replay::run(args),
         PolicyCommand::Learn(args) => learn::run(args),
         PolicyCommand::Import(args) => learn::import(args),

@@ -9,11 +9,11 @@ use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::json;
 
-use super::explain::{as_json, write_text};
+use super::explain::{self, as_json, write_reasons, write_text};
 use crate::cli::PolicyExplainArgs;
 use crate::commands::local;
 use crate::policy::traffic::{Traffic, read_one};
-use crate::policy::{Policy, Sentence};
+use crate::policy::{Explanation, Policy, Sentence, sentence};
 use crate::store;
 use crate::text::printable;
 
@@ -28,8 +28,24 @@ struct Stored {
     file: Option<String>,
 }
 
+/// `egrets policy explain`: of a connection that is described, or of a recorded one.
+pub fn explain(args: &PolicyExplainArgs) -> Result<ExitCode> {
+    let id = |text: &str| text.parse::<i64>().ok();
+    match &args.connection[..] {
+        [] => match args.file.to_str().and_then(id) {
+            Some(id) => decided(id, args),
+            None => bail!("which connection? Give its id, or: {}", sentence::FORM),
+        },
+        [one] => match id(one) {
+            Some(id) => put_to(id, args),
+            None => explain::run(args),
+        },
+        _ => explain::run(args),
+    }
+}
+
 /// What was decided on a recorded connection, and where the rule is.
-pub fn decided(id: i64, args: &PolicyExplainArgs) -> Result<ExitCode> {
+fn decided(id: i64, args: &PolicyExplainArgs) -> Result<ExitCode> {
     let path = crate::commands::readers_db(&args.db);
     let db = store::open_reader(&path)?;
     let of_file = |e| store::of_file(e, &path);
@@ -58,7 +74,7 @@ pub fn decided(id: i64, args: &PolicyExplainArgs) -> Result<ExitCode> {
             .as_ref()
             .filter(|_| agrees)
             .map(|(policy, explanation)| {
-                let said = sentence(&traffic);
+                let said = recorded_sentence(&traffic);
                 as_json(policy, explanation, &said)["before"].clone()
             });
         let shown = json!({
@@ -113,25 +129,21 @@ pub fn decided(id: i64, args: &PolicyExplainArgs) -> Result<ExitCode> {
     Ok(out.flush().map(|()| ExitCode::SUCCESS)?)
 }
 
-fn write_before(
-    policy: &Policy,
-    explanation: &crate::policy::Explanation,
-    out: &mut dyn Write,
-) -> Result<()> {
+fn write_before(policy: &Policy, explanation: &Explanation, out: &mut dyn Write) -> Result<()> {
     if !explanation.before.is_empty() {
         writeln!(out, "\nwhy not the rules before:")?;
     }
-    super::explain::write_reasons(policy, explanation, out)
+    write_reasons(policy, explanation, out)
 }
 
 /// What a policy decides on a recorded connection.
-pub fn put_to(id: i64, args: &PolicyExplainArgs) -> Result<ExitCode> {
+fn put_to(id: i64, args: &PolicyExplainArgs) -> Result<ExitCode> {
     let policy = super::load(&args.file)?;
     let path = crate::commands::readers_db(&args.db);
     let db = store::open_reader(&path)?;
     let traffic = connection(&db, id, &path)?;
     let explanation = policy.explain(&traffic.process.subject, &traffic.to, traffic.ts);
-    let said = sentence(&traffic);
+    let said = recorded_sentence(&traffic);
     let mut out = BufWriter::new(std::io::stdout());
     if args.json {
         writeln!(out, "{}", as_json(&policy, &explanation, &said))?;
@@ -153,7 +165,7 @@ fn connection(db: &Connection, id: i64, path: &Path) -> Result<Traffic> {
     })
 }
 
-fn sentence(traffic: &Traffic) -> Sentence {
+fn recorded_sentence(traffic: &Traffic) -> Sentence {
     Sentence {
         subject: traffic.process.subject.clone(),
         destination: traffic.to.clone(),
