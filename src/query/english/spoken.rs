@@ -37,7 +37,7 @@ const CONTRACTED: Words = &[
     "everyone",
 ];
 
-/// What somebody has.
+/// What an owner has.
 const OWNED: [Words; 8] = [
     CONNECTIONS,
     TRAFFIC,
@@ -57,7 +57,7 @@ const OWNED: [Words; 8] = [
     ],
 ];
 
-/// How many words what somebody has may have: "most contacted host".
+/// Most words of what is owned: "most contacted host".
 const FARTHEST: usize = 4;
 
 /// Replaces possessives and numbers in words.
