@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use egrets::cli::{Cli, Command};
 use egrets::print::LineQueue;
+use egrets::query::NotUnderstood;
 use egrets::{commands, store};
 use env_logger::Target;
 use log::LevelFilter;
@@ -79,7 +80,10 @@ fn main() -> ExitCode {
                 }
                 false => "",
             };
-            let message = format!("egrets: {e:#}{help}\n");
+            let message = match e.downcast_ref::<NotUnderstood>() {
+                Some(refused) => below_the_name(&refused.to_string()),
+                None => format!("egrets: {e:#}{help}\n"),
+            };
             let mut stderr: Box<dyn Write> = match &queue {
                 Some(queue) => Box::new(queue.clone()),
                 None => Box::new(std::io::stderr()),
@@ -93,6 +97,14 @@ fn main() -> ExitCode {
         queue.drain(PATIENCE);
     }
     code
+}
+
+/// The lines of a refused question behind "egrets:", so that the caret stays below its word.
+fn below_the_name(refused: &str) -> String {
+    let lines = refused
+        .lines()
+        .map(|line| line.strip_prefix("  ").unwrap_or(line));
+    format!("egrets: {}\n", Vec::from_iter(lines).join("\n        "))
 }
 
 /// The helpers fork.

@@ -161,8 +161,8 @@ fn invalid_questions_and_options_are_explained_with_examples() {
         (
             vec!["which processes frobnicated example.com"],
             vec![
-                "\"frobnicated\"",
-                "^^^^^^^^^^^",
+                "frobnicated",
+                "^^^^^^^^^^^ is not understood",
                 "'egrets query --help' shows what can be asked",
             ],
         ),

@@ -27,12 +27,10 @@ where
             .iter()
             .map(|also| format!("{} {}", also_were(also), predicate(also))),
     );
-    said.extend(
-        question
-            .never
-            .iter()
-            .map(|never| format!("that never went {}", predicate(never))),
-    );
+    said.extend(question.never.iter().map(|never| match never {
+        Predicate::By(_) => format!("but never {}", predicate(never)),
+        _ => format!("that never went {}", predicate(never)),
+    }));
     said.extend(
         question
             .having
@@ -127,7 +125,7 @@ fn actors(actors: Actors) -> &'static str {
 
 fn also_were(predicate: &Predicate) -> &'static str {
     match predicate {
-        Predicate::By(_) => "on ports that were also used",
+        Predicate::By(_) => "that were contacted",
         _ => "that also went",
     }
 }

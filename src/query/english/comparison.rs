@@ -137,7 +137,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         for (words, operator, measure) in COMPARATIVES {
             if self.take(words) {
-                self.take(THAN);
+                // an article is part of what follows: "over an hour"
+                if self.next_is(THAN) {
+                    self.advance();
+                }
                 return Some((operator, measure));
             }
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, TimeZone};
 
 use super::idioms;
-use super::refusal::NotUnderstood;
+use super::refusal::{NOT_UNDERSTOOD, NotUnderstood};
 use super::spoken;
 use super::vocabulary::*;
 use super::words::{self, Word};
@@ -41,26 +41,23 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
     };
     // SQL text ends at a NUL, and no name that the kernel reports contains one.
     if let Some(at) = question.find('\0') {
-        return Err(refuse(
-            "this question contains a NUL character:",
-            at..at + 1,
-        ));
+        return Err(refuse("this is a NUL character", at..at + 1));
     }
     let words =
-        words::split(question).map_err(|at| refuse("this quote is never closed:", at..at + 1))?;
+        words::split(question).map_err(|at| refuse("this quote is never closed", at..at + 1))?;
     let words = spoken::normalize(words);
     let words = clause_last(question, commas(words), now);
     if let Some((at, why)) = idioms::replace(words.clone()).refused {
         return Err(NotUnderstood {
-            problem: "this question can't be answered:".to_owned(),
+            problem: String::new(),
             place: Some((question.to_owned(), at)),
             hint: Some(why.to_owned()),
         });
     }
     understood(question, words.clone(), now).or_else(|refused| {
         let shorter = without_fillers(question, words.clone(), now, &refused);
-        let shorter = shorter.or_else(|| bare(question, words, now));
-        shorter.ok_or(refused)
+        let shorter = shorter.or_else(|| bare(question, words.clone(), now));
+        shorter.ok_or_else(|| with_nearest(question, words, now, refused))
     })
 }
 
@@ -116,6 +113,25 @@ fn without_fillers<Tz: TimeZone>(
         }
     }
     None
+}
+
+/// The refusal with the question that is understood, if that is the same without one word.
+fn with_nearest<Tz: TimeZone>(
+    question: &str,
+    mut words: Vec<Word>,
+    now: &DateTime<Tz>,
+    mut refused: NotUnderstood,
+) -> NotUnderstood {
+    let place = refused.place.as_ref().filter(|_| refused.hint.is_none());
+    let word = place.and_then(|(_, at)| words.iter().position(|word| word.at == *at));
+    if let Some(word) = word {
+        let at = words.remove(word).at;
+        if understood(question, words, now).is_ok() {
+            let shorter = [question[..at.start].trim_end(), &question[at.end..]].concat();
+            refused.hint = Some(format!("without it: {}", shorter.trim_start()));
+        }
+    }
+    refused
 }
 
 /// Most words that are dropped from a question.
@@ -909,7 +925,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 hint: None,
             },
             None => NotUnderstood {
-                problem: format!("this question ends early; expected {wanted}:"),
+                problem: format!("the question ends early; expected {wanted}"),
                 place: Some((self.text.to_owned(), self.text.len()..self.text.len())),
                 hint: None,
             },
@@ -918,10 +934,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
 
     pub(super) fn refuse_word(&self, at: Range<usize>, hint: Option<String>) -> NotUnderstood {
         NotUnderstood {
-            problem: format!(
-                "\"{}\" is not understood in this question:",
-                &self.text[at.clone()]
-            ),
+            problem: NOT_UNDERSTOOD.to_owned(),
             place: Some((self.text.to_owned(), at)),
             hint,
         }
@@ -930,7 +943,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
     /// Refuses the question as a whole.
     pub(super) fn refuse_all(&self, why: &str) -> NotUnderstood {
         NotUnderstood {
-            problem: "this question can't be answered:".to_owned(),
+            problem: String::new(),
             place: Some((self.text.to_owned(), 0..self.text.len())),
             hint: Some(why.to_owned()),
         }

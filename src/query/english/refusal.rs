@@ -5,15 +5,15 @@ use std::ops::Range;
 
 use crate::text::{printable, width};
 
-/// Why a question was refused. Displays as several lines: the word that was not understood,
-/// where it stands, and what would have been understood.
+/// Why a question was refused. Displays as two lines: the question, and a caret below the words
+/// at fault with what would have been understood. A question that can't be shown is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotUnderstood {
-    /// The first line.
+    /// What is wrong with these words, or with the question.
     pub(super) problem: String,
     /// The question, and the byte range that is at fault.
     pub(super) place: Option<(String, Range<usize>)>,
-    /// A suggestion, on its own line.
+    /// What would have been understood, or why it can't be answered.
     pub(super) hint: Option<String>,
 }
 
@@ -21,32 +21,31 @@ impl NotUnderstood {
     /// Refuses a word of a question.
     pub fn word(question: &str, at: Range<usize>, hint: String) -> NotUnderstood {
         NotUnderstood {
-            problem: format!(
-                "\"{}\" is not understood in this question:",
-                &question[at.clone()]
-            ),
+            problem: NOT_UNDERSTOOD.to_owned(),
             place: Some((question.to_owned(), at)),
             hint: Some(hint),
         }
     }
 }
 
+pub(super) const NOT_UNDERSTOOD: &str = "is not understood";
+
 /// Where everything that is understood is listed.
 pub const FORMS: &str = "'egrets query --help' shows what can be asked";
 
 impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", printable(&self.problem))?;
         if let Some((question, at)) = &self.place {
             let column = width(&printable(&question[..at.start]));
             let length = width(&printable(&question[at.clone()])).max(1);
             writeln!(f, "  {}", printable(question))?;
-            writeln!(f, "  {:column$}{}", "", "^".repeat(length))?;
+            write!(f, "  {:column$}{} ", "", "^".repeat(length))?;
         }
-        if let Some(hint) = &self.hint {
-            writeln!(f, "{}", printable(hint))?;
+        match (&self.hint, self.problem.as_str()) {
+            (Some(why), "") => f.write_str(&printable(why)),
+            (Some(hint), problem) => write!(f, "{}; {}", printable(problem), printable(hint)),
+            (None, problem) => write!(f, "{}; {FORMS}", printable(problem)),
         }
-        f.write_str(FORMS)
     }
 }
 
@@ -63,11 +62,8 @@ mod tests {
             )
             .unwrap_err()
             .to_string(),
-            "\
-\"frobnicated\" is not understood in this question:
-  which processes frobnicated example.com
-                  ^^^^^^^^^^^
-'egrets query --help' shows what can be asked"
+            "  which processes frobnicated example.com
+                  ^^^^^^^^^^^ is not understood; 'egrets query --help' shows what can be asked"
         );
     }
 }

@@ -37,7 +37,7 @@ const CONTRACTED: Words = &[
     "everyone",
 ];
 
-/// What somebody has.
+/// What an owner has.
 const OWNED: [Words; 8] = [
     CONNECTIONS,
     TRAFFIC,
@@ -57,12 +57,12 @@ const OWNED: [Words; 8] = [
     ],
 ];
 
-/// How many words what somebody has may have: "most contacted host".
+/// Most words of what is owned: "most contacted host".
 const FARTHEST: usize = 4;
 
 /// Replaces possessives and numbers in words.
 pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
-    let mut all = Vec::new();
+    let (mut all, mut times) = (Vec::new(), Vec::new());
     let mut words = std::collections::VecDeque::from(words);
     while let Some(mut word) = words.pop_front() {
         if word.quoted {
@@ -106,6 +106,11 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
             ..word.clone()
         };
         let owner = new(owner);
+        // "today's connections"
+        if is(&owner, TODAY) || is(&owner, YESTERDAY) {
+            times.push(owner);
+            continue;
+        }
         // "alice's most contacted host"
         let ahead = words.iter().take(FARTHEST);
         let noun = ahead
@@ -134,6 +139,7 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
             all.extend([owner, new("is")]);
         }
     }
+    all.extend(times);
     all
 }
 

@@ -61,8 +61,7 @@ fn process(name: &str) -> Subject {
 }
 
 fn refusal(question: &str) -> String {
-    let shown = understood(question).unwrap_err().to_string();
-    shown.strip_suffix(FORMS).unwrap().to_owned()
+    understood(question).unwrap_err().to_string()
 }
 
 /// Each question means the same.

@@ -58,39 +58,36 @@ fn typo_is_answered_with_the_words_that_fit_there() {
         ("when did", "        ^", ""),
         ("who hit 'x.org", "        ^", ""),
     ] {
-        let (_, rest) = refusal(question)
-            .split_once('\n')
-            .map(|(a, b)| (a.to_owned(), b.to_owned()))
-            .unwrap();
-        assert_eq!(rest, format!("  {question}\n  {at}\n{hint}"));
+        let refused = refusal(question);
+        let begins = format!("  {question}\n  {at} ");
+        assert!(refused.starts_with(&begins), "{refused}");
+        assert!(refused.ends_with(hint.trim_end()), "{refused}");
+        assert_eq!(refused.lines().count(), 2, "{refused}");
     }
 }
 
 #[test]
 fn missing_part_is_named() {
     for (question, problem) in [
-        ("", "there is no question\n"),
-        ("who hit", "this question ends early; expected a host:\n"),
+        ("", "there is no question"),
+        ("who hit", "the question ends early; expected a host"),
         (
             "which",
-            "this question ends early; expected processes, containers, pods, images, users, units, hosts, names, IPs, ports, connections or lookups:\n",
+            "the question ends early; expected processes, containers, pods, images, users, units, hosts, names, IPs, ports, connections or lookups",
         ),
         (
             "which names were resolved but",
-            "this question ends early; expected \"never contacted\":\n",
+            "the question ends early; expected \"never contacted\"",
         ),
-        ("what did", "this question ends early; expected a name:\n"),
-        (
-            "what did pid",
-            "this question ends early; expected a pid:\n",
-        ),
+        ("what did", "the question ends early; expected a name"),
+        ("what did pid", "the question ends early; expected a pid"),
         (
             "what did curl",
-            "this question ends early; expected \"hit\" or \"talked to\":\n",
+            "the question ends early; expected \"hit\" or \"talked to\"",
         ),
-        ("when", "this question ends early; expected \"did\":\n"),
+        ("when", "the question ends early; expected \"did\""),
     ] {
-        assert!(refusal(question).starts_with(problem), "{question}");
+        assert!(refusal(question).contains(problem), "{question}");
     }
 }
 
@@ -98,8 +95,7 @@ fn missing_part_is_named() {
 fn hostile_question_is_escaped_with_the_caret_in_place() {
     assert_eq!(
         refusal("who \u{202e}\x1b[2J x"),
-        "\"\\u{202e}\\x1b[2J\" is not understood in this question:\n  \
-         who \\u{202e}\\x1b[2J x\n      ^^^^^^^^^^^^^^^\n"
+        format!("  who \\u{{202e}}\\x1b[2J x\n      ^^^^^^^^^^^^^^^ is not understood; {FORMS}")
     );
 }
 
@@ -107,7 +103,7 @@ fn hostile_question_is_escaped_with_the_caret_in_place() {
 fn huge_question_is_refused_without_echoing_it() {
     assert_eq!(
         refusal(&"x".repeat(10_000)),
-        "this question has 10000 characters; the limit is 1000\n"
+        format!("this question has 10000 characters; the limit is 1000; {FORMS}")
     );
 }
 
@@ -130,7 +126,7 @@ proptest! {
         ]), 0..9)
     ) {
         if let Err(refused) = understood(&words.join(" ")) {
-            prop_assert!(refused.to_string().contains(FORMS));
+            prop_assert!(refused.to_string().lines().count() <= 2);
         }
     }
 
