@@ -232,8 +232,11 @@ impl Connections {
             self.tcp.remove(&state.cookie);
             return;
         }
-        c.outcome = Outcome::of_errno(state.err);
-        c.errno = (state.err != 0).then_some(state.err);
+        // whose SYNs the policy kept back: the socket only knows that none was answered
+        if !c.verdict.as_ref().is_some_and(Verdict::stopped) {
+            c.outcome = Outcome::of_errno(state.err);
+            c.errno = (state.err != 0).then_some(state.err);
+        }
         out.push(Record::Outcome(c.clone()));
         // EADDRNOTAVAIL and a cancelled attempt both end without an error here, but for the
         // former connect returns one.
