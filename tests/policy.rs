@@ -4,9 +4,12 @@
 mod support;
 
 use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use socket2::{Domain, Socket, Type};
 use support::say::{passed_to, say};
 use support::*;
 
@@ -139,7 +142,12 @@ struct Programs(PathBuf);
 impl Programs {
     /// The client of tests/tools/dial.rs at each of these paths.
     fn new(paths: &[&str]) -> Programs {
-        let dir = PathBuf::from(format!("/run/egt-programs-{}", std::process::id()));
+        let dir = tempfile::Builder::new()
+            .prefix("egt-programs-")
+            .tempdir_in("/run")
+            .unwrap()
+            .keep();
+        fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         for path in paths {
             let path = dir.join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -175,19 +183,19 @@ impl Cgroup {
         Cgroup(dir)
     }
 
-    /// Runs a command, in this cgroup if `inside`. It joins before it enters a namespace, whose
+    /// A command, in this cgroup if `inside`. It joins before it enters a namespace, whose
     /// /sys has no cgroups.
-    fn run(&self, command: Command, inside: bool) -> Output {
+    fn run(&self, command: Command, inside: bool) -> Command {
         let join = match inside {
             true => format!("echo $$ > {}; ", self.0.join("cgroup.procs").display()),
             false => String::new(),
         };
-        Command::new("sh")
+        let mut joining = Command::new("sh");
+        joining
             .args(["-c", &format!("{join}exec \"$@\""), "sh"])
             .arg(command.get_program())
-            .args(command.get_args())
-            .output()
-            .unwrap()
+            .args(command.get_args());
+        joining
     }
 }
 
@@ -195,6 +203,16 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         let _ = fs::remove_dir(&self.0);
     }
+}
+
+/// As a line of a shell, which says how often the command was refused.
+fn line_of(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted = words.map(|word| format!("'{}' ", word.to_str().unwrap()));
+    format!(
+        "{}2>&1 | grep -c 'not permitted'; true\n",
+        quoted.collect::<String>()
+    )
 }
 
 /// Numbers that look random and are the same in each run.
@@ -266,9 +284,18 @@ fn random_rule(numbers: &mut Numbers, number: usize, dir: &str, cgroup: &str) ->
     .replace("who: {  }, ", "")
 }
 
-/// The kernel's verdicts and the evaluator's, under random policies.
 #[test]
 fn observed_verdicts_are_those_of_the_reference_evaluator() {
+    verdicts_are_the_evaluators(false);
+}
+
+#[test]
+fn enforced_verdicts_are_those_of_the_reference_evaluator_and_what_clients_see() {
+    verdicts_are_the_evaluators(true);
+}
+
+/// The kernel's verdicts, the evaluator's, and what becomes of connections, under random policies.
+fn verdicts_are_the_evaluators(enforce: bool) {
     use egrets::model::Protocol;
     use egrets::policy::{Destination, Policy, Reason, Subject};
 
@@ -280,15 +307,15 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
         std::os::unix::fs::PermissionsExt::from_mode(0o777),
     )
     .unwrap();
-    let name = format!("egt-policy-{}", std::process::id());
+    let name = format!("egt-policy-{}-{enforce}", std::process::id());
     let cgroup = Cgroup::new(&name);
     let (dir, db) = history();
     let dir_of_programs = programs.0.to_str().unwrap().to_owned();
-    let mut numbers = Numbers(1);
+    let mut numbers = Numbers(1 + u64::from(enforce));
     let mut recorder = None;
     let policies = match std::env::var("EGRETS_POLICIES") {
         Ok(n) => n.parse().unwrap(),
-        Err(_) => 4,
+        Err(_) => 3,
     };
     let mut expected = Vec::new();
     for _ in 0..policies {
@@ -299,7 +326,10 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
         let default = numbers.one_of(&["allow", "block"]);
         let file = policy(dir.path(), default, &rules);
         let parsed = Policy::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+        let mut script = String::new();
+        let mut refusals = String::new();
         match &recorder {
+            _ if enforce => {}
             None => recorder = Some(start(&db, &file, &[])),
             Some(recorder) => {
                 recorder.signal("HUP");
@@ -322,8 +352,10 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
                 .args(["--reuid", &uid.to_string(), "--clear-groups"])
                 .arg(programs.path(exe))
                 .args(words);
-            // what it reaches or not is of no interest
-            let _ = cgroup.run(command, in_cgroup);
+            match enforce {
+                false => drop(cgroup.run(command, in_cgroup).output().unwrap()),
+                true => script += &line_of(&cgroup.run(command, in_cgroup)),
+            }
             let own = fs::read_to_string("/proc/self/cgroup").unwrap();
             let own = own
                 .lines()
@@ -358,6 +390,7 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
                 (None, Reason::Default) => "default".to_owned(),
                 (None, _) => "essential".to_owned(),
             };
+            refusals += if decision.stops() { "1\n" } else { "0\n" };
             let verdict = decision.action.as_str().to_owned();
             expected.push((
                 vec![
@@ -372,8 +405,20 @@ fn observed_verdicts_are_those_of_the_reference_evaluator() {
                 rules.join("\n"),
             ));
         }
+        if enforce {
+            // about the command alone: its rules would stop other tests
+            let mut egrets = egrets();
+            egrets.args(["record", "--enforce", "--policy"]).arg(&file);
+            egrets
+                .arg("--db")
+                .arg(&db)
+                .args(["--", "sh", "-c", &script]);
+            assert_eq!(ok(&mut egrets), refusals, "{}", rules.join("\n"));
+        }
     }
-    assert_eq!(recorder.unwrap().stop(), 0);
+    if let Some(recorder) = recorder {
+        assert_eq!(recorder.stop(), 0);
+    }
     let sql = format!(
         "SELECT protocol, dst_ip, dst_port, substr(exe, {}), uid, coalesce(verdict, ''), coalesce(rule, '')
          FROM egress WHERE exe LIKE '{dir_of_programs}/%' ORDER BY id",
@@ -505,7 +550,7 @@ fn new_cgroup_of_a_container_is_unknown_and_not_the_hosts() {
     let cgroup = Cgroup::new(&format!("docker/{id}"));
     let mut command = net.command(dial());
     command.args(["tcp", FAR4, "9"]);
-    let _ = cgroup.run(command, true);
+    let _ = cgroup.run(command, true).output().unwrap();
     drop(cgroup);
     drop(above);
     assert_eq!(recorder.stop(), 0);
@@ -673,4 +718,171 @@ fn process_of_a_refused_connection_is_suspended_killed_or_dumped_and_the_host_sp
 fn send_signal(pid: u32, signal: i32) {
     // SAFETY: signals a child of this process.
     unsafe { libc::kill(pid as i32, signal) };
+}
+
+/// Gives up the rights of root, for this thread.
+fn give_up_root() {
+    const USER: u32 = 65_534;
+    // SAFETY: changes the ids of this thread alone.
+    let failed = unsafe { libc::syscall(libc::SYS_setresuid, USER, USER, USER) };
+    assert_eq!(failed, 0);
+}
+
+fn set(socket: &impl AsRawFd, level: i32, name: i32, value: &[u8]) {
+    // SAFETY: a valid descriptor; the kernel reads that many bytes of value.
+    let failed = unsafe {
+        let data = value.as_ptr().cast();
+        libc::setsockopt(socket.as_raw_fd(), level, name, data, value.len() as u32)
+    };
+    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// A process names an address that is open, and sends to another one first.
+fn send_by_source_routes(net: &Net) {
+    net.near(|| {
+        let hop4: Ipv4Addr = FAR4.parse().unwrap();
+        let (end6, hop6): (Ipv6Addr, Ipv6Addr) =
+            ("fd99::80".parse().unwrap(), FAR6.parse().unwrap());
+        // loose source route and record, RFC 791; then the end of the options
+        let option = [&[131, 7, 4][..], &hop4.octets(), &[0]].concat();
+        // segment routing header, RFC 8754
+        let header = [
+            &[0, 4, 4, 1, 1, 0, 0, 0][..],
+            &end6.octets(),
+            &hop6.octets(),
+        ]
+        .concat();
+        for (domain, level, name, route, ip) in [
+            (
+                Domain::IPV4,
+                libc::IPPROTO_IP,
+                libc::IP_OPTIONS,
+                &option,
+                "203.0.113.80",
+            ),
+            (
+                Domain::IPV6,
+                libc::IPPROTO_IPV6,
+                libc::IPV6_RTHDR,
+                &header,
+                "fd99::80",
+            ),
+        ] {
+            // IPv4's is a privilege
+            if domain == Domain::IPV6 {
+                give_up_root();
+            }
+            let to = SocketAddr::new(ip.parse().unwrap(), 4443).into();
+            let datagrams = Socket::new(domain, Type::DGRAM, None).unwrap();
+            set(&datagrams, level, name, route);
+            let error = datagrams.send_to(b"x", &to).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{ip}");
+            // its SYN never leaves
+            let stream = Socket::new(domain, Type::STREAM, None).unwrap();
+            set(&stream, level, name, route);
+            stream.set_nonblocking(true).unwrap();
+            assert!(stream.connect(&to).is_err());
+        }
+    });
+}
+
+#[test]
+fn source_routes_and_uring_mptcp_and_sctp_are_refused_and_a_rule_ends_when_it_expires() {
+    let net = Net::new();
+    net.many_addresses();
+    for [family, to, via] in [["-4", "203.0.113.0/24", FAR4], ["-6", "fd99::/64", FAR6]] {
+        ok(net
+            .command("ip")
+            .args([family, "route", "add", to, "via", via]));
+    }
+    let (dir, db) = history();
+    let all = "{ name: all, to: [10.77.1.112/28], action: block }";
+    let file = policy(dir.path(), "allow", &[all]);
+    let recorder = start(&db, &file, &["--enforce"]);
+    send_by_source_routes(&net);
+    let mut expected = vec![
+        "tcp 203.0.113.80 source_routing",
+        "tcp fd99::80 source_routing",
+    ];
+    for (way, ip, row) in [
+        ("uring", "10.77.1.113", "tcp 10.77.1.113 all"),
+        ("mptcp", "10.77.1.114", "tcp 10.77.1.114 all"),
+    ] {
+        let said = ok(net.command(dial()).args(["try", way, ip, "9"]));
+        match said.trim() {
+            "absent" => {}
+            errno => {
+                assert_eq!(errno, libc::EPERM.to_string(), "{way}");
+                expected.push(row);
+            }
+        }
+    }
+    net.near(|| {
+        let sctp = Socket::new(Domain::IPV4, Type::STREAM, Some(libc::IPPROTO_SCTP.into()));
+        let Ok(sctp) = sctp else { return };
+        sctp.set_nonblocking(true).unwrap();
+        let to = SocketAddr::new("10.77.1.115".parse().unwrap(), 9);
+        assert!(sctp.connect(&to.into()).is_err());
+        expected.push("sctp 10.77.1.115 all");
+    });
+
+    // longer where the machine is slower
+    let is_refused = [2, 10, 60].iter().any(|seconds| {
+        let expires = chrono::Utc::now() + chrono::TimeDelta::seconds(*seconds);
+        let expires = expires.format("%Y-%m-%dT%H:%M:%SZ");
+        let rule =
+            format!("{{ name: brief, to: [10.77.1.129], action: block, expires: {expires} }}");
+        policy(dir.path(), "allow", &[all, &rule]);
+        recorder.signal("HUP");
+        recorder.expect("policy ");
+        say(&net, "tcp", "10.77.1.129", 9) == libc::EPERM
+    });
+    assert!(is_refused);
+    eventually("the rule expires", || {
+        (say(&net, "tcp", "10.77.1.129", 9) == 0).then_some(())
+    });
+    expected.push("tcp 10.77.1.129 brief");
+    assert_eq!(recorder.stop(), 0);
+
+    let sql = "SELECT DISTINCT protocol, dst_ip, rule FROM egress
+               WHERE outcome = 'denied' AND verdict = 'block' ORDER BY 1, 2";
+    expected.sort_unstable();
+    let expected = expected
+        .iter()
+        .map(|row| row.split(' ').map(str::to_owned).collect());
+    assert_eq!(sqlite3(&db, sql), expected.collect::<Vec<Vec<_>>>());
+}
+
+#[test]
+fn policy_around_the_command_of_a_user_who_called_sudo_is_enforced() {
+    let (dir, db) = history();
+    let rules = ["{ name: open, to: [127.77.1.2], action: allow }"];
+    let file = policy(dir.path(), "block", &rules);
+    // loopback is open unless the policy says otherwise
+    let text_of_file = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        format!("essentials: {{ loopback: false }}\n{text_of_file}"),
+    )
+    .unwrap();
+    let script = "id -u; for i in 1 2; do bash -c \"</dev/tcp/127.77.1.$i/9\"; done";
+    let mut egrets = egrets();
+    egrets.args(["record", "--enforce", "--policy"]).arg(&file);
+    egrets
+        .arg("--db")
+        .arg(&db)
+        .args(["--", "bash", "-c", script]);
+    let output = egrets
+        .env("SUDO_UID", "33")
+        .env("SUDO_GID", "33")
+        .output()
+        .unwrap();
+    assert_eq!(text(&output.stdout), "33\n", "{}", text(&output.stderr));
+    let sql = "SELECT dst_ip, uid, outcome, verdict, rule FROM egress ORDER BY id";
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let rows = [
+        "127.77.1.1 33 denied block default",
+        "127.77.1.2 33 refused allow open",
+    ];
+    assert_eq!(sqlite3(&db, sql), rows.map(row));
 }

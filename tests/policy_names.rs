@@ -676,3 +676,42 @@ fn a_name_kills_only_the_process_that_looked_it_up() {
     ];
     assert_eq!(sqlite3(&db, sql), rows.map(row));
 }
+
+/// `ndots` and search lists make a resolver try other names first.
+#[test]
+fn name_with_a_search_suffix_may_be_asked_where_the_name_itself_may() {
+    let net = Net::new();
+    let (dir, db) = history();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(
+        at("resolv.conf"),
+        "nameserver 10.77.0.2\nsearch search.test\n",
+    )
+    .unwrap();
+    let policy = "{ version: 1, lookups: block, default: block, rules: [{ to: [good.test], action: allow }] }";
+    std::fs::write(at("policy.yaml"), policy).unwrap();
+    let mut script = String::new();
+    let cases = [
+        ("good.test", "passes"),
+        ("x.good.test.search.test", "passes"),
+        ("bad.test", "refused"),
+        ("bad.test.search.test", "refused"),
+    ];
+    for (asked, _) in cases {
+        let bytes = query(1, &name(asked));
+        let bytes: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+        script += &format!(
+            "printf '{bytes}' 2>/dev/null >/dev/udp/10.77.0.2/53 && echo {asked} passes || echo {asked} refused; "
+        );
+    }
+    // only what the command does, in a namespace with a resolv.conf of its own
+    let mut command = Command::new("unshare");
+    let bind = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    command.args(["--mount", "sh", "-c", bind, &at("resolv.conf")]);
+    command.arg(egrets().get_program());
+    command.args(["record", "--db"]).arg(&db);
+    command.args(["--policy", &at("policy.yaml"), "--enforce", "--"]);
+    command.args(["ip", "netns", "exec", &net.near, "bash", "-c", &script]);
+    let expected = cases.map(|(asked, becomes)| format!("{asked} {becomes}\n"));
+    assert_eq!(ok(&mut command), expected.concat());
+}
