@@ -148,14 +148,14 @@ static __always_inline struct egrets_flow *other_flow(struct egrets_sock *s,
 	};
 
 	if (!answer)
-		count_lost_once(s->share, key->cookie, &key->peer, EGRETS_FLOW);
+		count_lost_once(s->share, key, EGRETS_FLOW);
 	key->peer = other;
 	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
 
 	if (!flow)
 		flow = flow_create(s, key, &s->owner);
 	if (!flow && answer)
-		count_lost_once(s->share, key->cookie, &key->peer, EGRETS_FLOW);
+		count_lost_once(s->share, key, EGRETS_FLOW);
 	return flow;
 }
 

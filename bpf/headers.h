@@ -184,12 +184,12 @@ static __always_inline void parse_ports(const struct byte_source *from, struct p
 const volatile __u32 route_seed;
 
 /* Distinguishes flows by the next hop of their source routes. */
-static __always_inline __u32 route_hash(const struct packet *p)
+static __always_inline __u32 route_hash(const __u8 *hop)
 {
 	__u32 hash = route_seed;
 	__u32 words[4];
 
-	__builtin_memcpy(words, p->dst.addr, sizeof(words));
+	__builtin_memcpy(words, hop, sizeof(words));
 	for (int i = 0; i < 4; i++) {
 		hash = (hash ^ words[i]) * 0x9e3779b1; /* the golden ratio, include/linux/hash.h */
 		hash ^= hash >> 15;

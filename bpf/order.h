@@ -70,19 +70,22 @@ static __always_inline __u32 share_of_socket(const struct sock *sk)
 	return uid & (EGRETS_SHARES - 1);
 }
 
-/* Counts a loss once for each socket (peer is NULL) or flow of the user with this share. */
-static __always_inline void count_lost_once(__u32 id, __u64 cookie,
-					    const struct egrets_endpoint *peer, __u32 kind)
+/* Counts a loss once for each flow, or socket, of the user with this share. */
+static __always_inline void count_lost_once(__u32 id, const struct egrets_flow_key *key, __u32 kind)
 {
-	struct egrets_flow_key key = {.cookie = cookie};
 	__u8 one = 1;
 
-	if (peer)
-		key.peer = *peer;
-	if (bpf_map_update_elem(&lost_once, &key, &one, BPF_NOEXIST))
+	if (bpf_map_update_elem(&lost_once, key, &one, BPF_NOEXIST))
 		return;
 	count_lost(kind);
-	take_place(&lost_once, &lost_order, LOST_ONCE, &share(id)->next_lost, id, &key);
+	take_place(&lost_once, &lost_order, LOST_ONCE, &share(id)->next_lost, id, key);
+}
+
+static __always_inline void count_lost_socket(__u32 id, __u64 cookie)
+{
+	struct egrets_flow_key key = {.cookie = cookie};
+
+	count_lost_once(id, &key, EGRETS_SOCKET);
 }
 
 #endif

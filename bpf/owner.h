@@ -195,14 +195,14 @@ static __always_inline struct egrets_sock *sock_create(__u64 cookie, const void 
 	__u32 id = share_of((struct task_struct *)bpf_get_current_task());
 
 	if (!has_room(share(id)->socks, EGRETS_SOCKS, id)) {
-		count_lost_once(id, cookie, NULL, EGRETS_SOCKET);
+		count_lost_socket(id, cookie);
 		return NULL;
 	}
 	bool created = !bpf_map_update_elem(&socks, &cookie, &new_sock, BPF_NOEXIST);
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (!s) {
-		count_lost_once(id, cookie, NULL, EGRETS_SOCKET);
+		count_lost_socket(id, cookie);
 		return NULL;
 	}
 	if (created) {

@@ -46,7 +46,7 @@ static __always_inline struct egrets_packet_sock *packet_sock(const struct sock 
 	init.sock.owner.netns_cookie = netns_cookie(net);
 	init.sock.share = owner;
 	if (!has_room(share(owner)->packet_socks, PACKET_SOCKS, owner)) {
-		count_lost_once(owner, *id, NULL, EGRETS_SOCKET);
+		count_lost_socket(owner, *id);
 		return NULL;
 	}
 	if (!bpf_map_update_elem(&packet_socks, id, &init, BPF_NOEXIST))
@@ -75,7 +75,7 @@ static __always_inline struct egrets_flow *packet_flow(struct egrets_sock *s, __
 	if (flow)
 		return flow;
 	if (!has_room(share(owner)->packet_flows, PACKET_FLOWS, owner)) {
-		count_lost_once(owner, id, dst, EGRETS_FLOW);
+		count_lost_once(owner, key, EGRETS_FLOW);
 		return NULL;
 	}
 	/* another thread may have created it meanwhile */
@@ -83,7 +83,7 @@ static __always_inline struct egrets_flow *packet_flow(struct egrets_sock *s, __
 
 	flow = bpf_map_lookup_elem(&packet_flows, key);
 	if (!flow) {
-		count_lost_once(owner, id, dst, EGRETS_FLOW);
+		count_lost_once(owner, key, EGRETS_FLOW);
 	} else if (created) {
 		share_take(&share(owner)->packet_flows);
 		flow->share = owner;

@@ -229,7 +229,7 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s,
  * the sender gets EPERM.
  */
 __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __u64 addr_low,
-				      __u64 ports_protocol, __u64 route_len_flags)
+				      __u64 ports_protocol, __u64 len_flags)
 {
 	const struct policy_settings *s = active_settings();
 	struct bpf_sock *common = skb->sk;
@@ -247,10 +247,11 @@ __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __
 	__builtin_memcpy(key.peer.addr + sizeof(addr_high), &addr_low, sizeof(addr_low));
 	key.peer.port = ports_protocol >> 16;
 	key.peer.protocol = protocol;
-	key.peer.route = route_len_flags >> 32; /* or it would pass as a packet for its next hop */
-	p.len = (__u32)route_len_flags >> 2;
-	p.headless = route_len_flags >> 1 & 1;
-	p.routed = route_len_flags & 1;
+	p.len = len_flags >> 2;
+	p.headless = len_flags >> 1 & 1;
+	p.routed = len_flags & 1;
+	if (p.routed) /* or it would pass as a packet for its next hop */
+		key.peer.route = route_hash(key.peer.addr);
 	bool is_tcp_socket = full->type == SOCK_STREAM && protocol == IPPROTO_TCP;
 
 	if (is_tcp_socket && !p.routed)
@@ -283,13 +284,11 @@ static __always_inline int policy_packet(struct __sk_buff *skb)
 
 	if (is_plain_tcp(skb) || !active_generation || !parse_skb(skb, &p))
 		return 1;
-	__u64 route = p.routed ? route_hash(&p) : 0;
-
 	__builtin_memcpy(addr, p.dst.addr, sizeof(addr));
-	__u32 passes = policy_decide_packet(
-		skb, addr[0], addr[1],
-		(__u64)p.src.port << 32 | (__u64)p.dst.port << 16 | p.dst.protocol,
-		route << 32 | (__u64)p.len << 2 | (__u64)p.headless << 1 | p.routed);
+	__u32 passes = policy_decide_packet(skb, addr[0], addr[1],
+					    (__u64)p.src.port << 32 | (__u64)p.dst.port << 16 |
+						    p.dst.protocol,
+					    (__u64)p.len << 2 | (__u64)p.headless << 1 | p.routed);
 
 	return passes ? 1 : 0;
 }

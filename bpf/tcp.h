@@ -299,7 +299,7 @@ static __always_inline bool is_plain_tcp(struct __sk_buff *skb)
 /* The first hop of a TCP connection with a source route, reported once. */
 static __always_inline void tcp_route(const struct packet *p, struct egrets_sock *s, __u64 cookie)
 {
-	__u32 route = route_hash(p);
+	__u32 route = route_hash(p->dst.addr);
 	struct egrets_hop *e;
 
 	if (s->route == route)

@@ -126,7 +126,7 @@ static __always_inline void udp_egress(struct __sk_buff *skb, struct packet *p,
 	struct egrets_flow_key key;
 
 	flow_key(&key, cookie, &p->dst);
-	s->route = p->routed ? route_hash(p) : EGRETS_DIRECT;
+	s->route = p->routed ? route_hash(p->dst.addr) : EGRETS_DIRECT;
 	struct egrets_flow *flow = udp_flow(skb, p, s, &key);
 
 	if (flow) {
