@@ -1,6 +1,7 @@
 //! Turns of phrase: the table in `idioms.txt` replaces them by words of the grammar before a
 //! question is parsed.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -26,7 +27,7 @@ enum Piece {
 
 /// A part of a pattern.
 enum Part {
-    /// One of these words.
+    /// One of these words, in lower case.
     Words(Vec<&'static str>),
     /// `<x>`, `<h>` or another letter: a hole.
     Hole(char),
@@ -40,6 +41,16 @@ struct Idiom {
     meaning: Meaning,
     /// The answer says how it was read.
     loose: bool,
+}
+
+impl Idiom {
+    /// Whether one of the words of each part that may not be missing is among these.
+    fn is_possible(&self, present: &HashSet<String>) -> bool {
+        self.parts.iter().all(|(part, optional)| match part {
+            Part::Words(all) if !optional => all.iter().any(|word| present.contains(*word)),
+            _ => true,
+        })
+    }
 }
 
 static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
@@ -382,7 +393,11 @@ type Found = (&'static Idiom, Range<usize>, Vec<Vec<Word>>);
 
 /// The first idiom of the table that the words contain.
 fn find(words: &[Word]) -> Option<Found> {
-    IDIOMS.iter().find_map(|idiom| {
+    let unquoted = words.iter().filter(|word| !word.quoted);
+    let present: HashSet<String> = unquoted.map(|w| w.text.to_ascii_lowercase()).collect();
+    // most miss a word that they need, and are not tried at every place
+    let mut candidates = IDIOMS.iter().filter(|idiom| idiom.is_possible(&present));
+    candidates.find_map(|idiom| {
         let starts = if idiom.at_start { 1 } else { words.len() };
         (0..starts.min(words.len())).find_map(|start| {
             let mut captured = Vec::new();
@@ -585,6 +600,10 @@ mod tests {
         let lines = lines.filter(|line| !line.starts_with('#') && !line.is_empty());
         assert_eq!(lines.count(), IDIOMS.len());
         for idiom in IDIOMS.iter() {
+            for (part, _) in &idiom.parts {
+                let Part::Words(words) = part else { continue };
+                assert!(words.iter().all(|word| *word == word.to_ascii_lowercase()));
+            }
             let Meaning::Words(pieces) = &idiom.meaning else {
                 continue;
             };
