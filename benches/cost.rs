@@ -45,7 +45,55 @@ fn main() -> Result<()> {
         datagrams,
     )?;
     compare("frame of 64 bytes from a packet socket", FRAMES, frames)?;
+    let policy = Policy::write()?;
+    println!("a policy of {RULES} rules and a list of {LISTED} names, to recording without one");
+    compare_policy("TCP connect and close", CONNECTS, connects, &policy)?;
+    compare_policy(
+        "UDP datagram of 64 bytes, sent and received",
+        DATAGRAMS,
+        datagrams,
+        &policy,
+    )?;
     Ok(())
+}
+
+const RULES: usize = 200;
+const LISTED: usize = 500_000;
+
+/// A policy that allows what is measured, behind all of its rules.
+struct Policy {
+    dir: tempfile::TempDir,
+}
+
+impl Policy {
+    fn write() -> Result<Policy> {
+        let dir = tempfile::tempdir()?;
+        let names: String = (0..LISTED)
+            .map(|i| format!("bad{i}.example.com\n"))
+            .collect();
+        std::fs::write(dir.path().join("names.txt"), names)?;
+        let mut text = String::from("version: 1\ndefault: allow\nrules:\n");
+        text += "  - { name: listed, to: [\"list:names.txt\"], action: block }\n";
+        for i in 1..RULES {
+            let to = match i % 4 {
+                0 => format!("api{i}.example.org"),
+                1 => format!("198.51.{i}.0/24"),
+                2 => format!("\"*.cdn{i}.example.net\""),
+                _ => format!("=host{i}.example.org"),
+            };
+            text += &format!(
+                "  - {{ name: rule {i}, who: {{ exe: /usr/bin/program{i} }}, to: [{to}], ports: [{}], action: block }}\n",
+                1000 + i
+            );
+        }
+        std::fs::write(dir.path().join("policy.yaml"), text)?;
+        Ok(Policy { dir })
+    }
+
+    fn path(&self) -> Result<String> {
+        let path = self.dir.path().join("policy.yaml");
+        Ok(path.to_str().context("a path in UTF-8")?.to_owned())
+    }
 }
 
 /// Processor time of this process: what comes over loopback is received in it as well.
@@ -85,9 +133,9 @@ impl Drop for BpfStats {
 }
 
 /// One into a file of its own, which goes with the directory.
-fn start() -> Result<(Recorder, tempfile::TempDir)> {
+fn start(args: &[&str]) -> Result<(Recorder, tempfile::TempDir)> {
     let dir = tempfile::tempdir()?;
-    Ok((Recorder::start(&dir.path().join("e.db"), &[])?, dir))
+    Ok((Recorder::start(&dir.path().join("e.db"), args)?, dir))
 }
 
 impl Recorder {
@@ -139,28 +187,53 @@ fn best(count: u32, work: Work, recorders: usize) -> Result<Duration> {
     slices.into_iter().min().context("no slices")
 }
 
-/// Without and with.
-fn round(count: u32, work: Work) -> Result<[Duration; 2]> {
-    let bare = best(count, work, 0)?;
-    let (recorder, _dir) = start()?;
-    let watched = best(count, work, 1)?;
+/// With a recorder that has these options.
+fn watched(count: u32, work: Work, args: &[&str]) -> Result<Duration> {
+    let (recorder, _dir) = start(args)?;
+    let took = best(count, work, 1)?;
     recorder.stop()?;
-    Ok([bare, watched])
+    Ok(took)
 }
 
 /// With words on the command line, only what has one of them in its name.
-fn compare(what: &str, count: u32, work: Work) -> Result<()> {
+fn is_wanted(what: &str) -> bool {
     let mut words = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .peekable();
-    if words.peek().is_some() && !words.any(|word| what.contains(&word)) {
+    words.peek().is_none() || words.any(|word| what.contains(&word))
+}
+
+fn compare(what: &str, count: u32, work: Work) -> Result<()> {
+    if !is_wanted(what) {
         return Ok(());
     }
     work(count)?;
-    let rounds: Vec<[Duration; 2]> = (0..ROUNDS)
-        .map(|_| round(count, work))
-        .collect::<Result<_>>()?;
+    let round = |_| Ok([best(count, work, 0)?, watched(count, work, &[])?]);
+    let rounds: Vec<[Duration; 2]> = (0..ROUNDS).map(round).collect::<Result<_>>()?;
+    println!(
+        "{what}: {}\n{}",
+        said(count, &rounds),
+        recorders_own(count, work)?
+    );
+    Ok(())
+}
+
+fn compare_policy(what: &str, count: u32, work: Work, policy: &Policy) -> Result<()> {
+    if !is_wanted(what) {
+        return Ok(());
+    }
+    let path = policy.path()?;
+    let enforced = ["--policy", &path, "--enforce"];
+    work(count)?;
+    let round = |_| Ok([watched(count, work, &[])?, watched(count, work, &enforced)?]);
+    let rounds: Vec<[Duration; 2]> = (0..ROUNDS).map(round).collect::<Result<_>>()?;
+    println!("{what}: {}", said(count, &rounds));
+    Ok(())
+}
+
+/// Medians, and the range of the ratios.
+fn said(count: u32, rounds: &[[Duration; 2]]) -> String {
     let each = |i: usize| {
         let mut times: Vec<Duration> = rounds.iter().map(|both| both[i]).collect();
         times.sort();
@@ -171,22 +244,20 @@ fn compare(what: &str, count: u32, work: Work) -> Result<()> {
         .map(|[without, with]| with.as_secs_f64() / without.as_secs_f64())
         .collect();
     ratios.sort_by(f64::total_cmp);
-    println!(
-        "{what}: {:.2} us without, {:.2} us with, ratio {:.3} ({:.3} to {:.3})\n{}",
+    format!(
+        "{:.2} us without, {:.2} us with, ratio {:.3} ({:.3} to {:.3})",
         each(0),
         each(1),
         ratios[ROUNDS / 2],
         ratios[0],
         ratios[ROUNDS - 1],
-        recorders_own(count, work)?
-    );
-    Ok(())
+    )
 }
 
 /// What the recorder itself takes under this load, and each of its programs, with the
 /// kernel's accounting, which costs too.
 fn recorders_own(count: u32, work: Work) -> Result<String> {
-    let (recorder, _dir) = start()?;
+    let (recorder, _dir) = start(&[])?;
     let stats = BpfStats::on();
     let (ticks, sleeps) = (
         recorder.ticks()?,
