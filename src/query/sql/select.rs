@@ -259,6 +259,7 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
        {comm},
        count(DISTINCT comm) AS comms,
        {host},
+       {address},
        count(DISTINCT coalesce(host, dst_ip)) AS hosts,
        {totals}",
                 comm = if_one("comm", "comm", "comm"),

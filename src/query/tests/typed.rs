@@ -325,9 +325,10 @@ fn ask(history: &History, question: &str) -> Result<(Vec<serde_json::Value>, Str
         Ok::<_, String>((text(out), text(notes)))
     };
     let (rows, notes) = answer(OutputFormat::Json)?;
+    let (_, beside_table) = answer(OutputFormat::Table)?;
     // Only an empty answer says more beside a table.
     let notes = match rows.is_empty() {
-        true => answer(OutputFormat::Table)?.1,
+        true => beside_table,
         false => notes,
     };
     let rows = rows.lines().map(|row| serde_json::from_str(row).unwrap());
