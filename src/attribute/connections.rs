@@ -152,11 +152,10 @@ impl Connections {
     pub fn decided(
         &mut self,
         decided: &event::Verdict,
-        verdict: Verdict,
+        mut verdict: Verdict,
         ns: u64,
         out: &mut Vec<Record>,
     ) {
-        let mut verdict = verdict;
         let key = &decided.key;
         let open = match key.protocol {
             Protocol::Tcp => self.tcp.get_mut(&key.cookie),

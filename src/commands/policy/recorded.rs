@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde_json::json;
 
 use super::explain::{self, as_json, write_reasons, write_text};
+use super::status::short;
 use crate::cli::PolicyExplainArgs;
 use crate::commands::local;
 use crate::policy::traffic::{Traffic, read_one};
@@ -107,7 +108,7 @@ fn decided(id: i64, args: &PolicyExplainArgs) -> Result<ExitCode> {
         printable(&stored.rule),
         printable(&stored.outcome)
     )?;
-    let digest = stored.digest.get(..12).unwrap_or(&stored.digest);
+    let digest = short(&stored.digest);
     let file = stored.file.as_deref().unwrap_or("a file that is not known");
     writeln!(
         out,

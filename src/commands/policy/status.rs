@@ -16,6 +16,10 @@ use crate::text::printable;
 /// Digits of a digest that are shown.
 const SHORT_DIGEST: usize = 12;
 
+pub fn short(digest: &str) -> &str {
+    digest.get(..SHORT_DIGEST).unwrap_or(digest)
+}
+
 /// `egrets policy status`.
 pub fn run(args: &PolicyStatusArgs) -> Result<ExitCode> {
     let path = crate::commands::readers_db(&args.db);
@@ -45,7 +49,6 @@ pub fn write(policy: &PolicyStatus, out: &mut dyn Write) -> Result<()> {
         true => "enforced",
         false => "observed",
     };
-    let digest = policy.digest.get(..SHORT_DIGEST).unwrap_or(&policy.digest);
     writeln!(
         out,
         "{:12} {}, {mode} since {} (generation {}, digest {})",
@@ -53,7 +56,7 @@ pub fn write(policy: &PolicyStatus, out: &mut dyn Write) -> Result<()> {
         printable(&policy.file),
         local(policy.ts),
         policy.generation,
-        printable(digest)
+        printable(short(&policy.digest))
     )?;
     if let Some((ts, error)) = &policy.refusal {
         let error = error.lines().map(printable).collect::<Vec<_>>();
