@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -481,14 +482,19 @@ fn flood_of_first_packets_costs_no_other_users_answers_their_direction() {
     let (from, to) = (client.local_addr().unwrap(), server.local_addr().unwrap());
     client.send_to(b"ask", to).unwrap();
     server.recv_from(&mut [0; 8]).unwrap();
-    let tool = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/attack.py");
+    // where other users may run it
+    let dir = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let tool = dir.path().join("send");
+    std::fs::copy(send(), &tool).unwrap();
     let user = ["--reuid", "4321", "--regid", "4321", "--clear-groups"];
     ok(net
         .command("setpriv")
         .args(user)
-        .args(["/usr/bin/python3", "-c"])
-        .arg(std::fs::read_to_string(tool).unwrap())
-        .args(["firsts", "1", FLOOD]));
+        .arg(&tool)
+        .args(["strangers", "127.0.0.1", "0", FLOOD, "1"]));
     server.send_to(b"answer", from).unwrap();
     drop((client, server));
     recording.save(&db);

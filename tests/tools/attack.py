@@ -16,7 +16,6 @@ import threading
 import time
 
 END = 0.0
-IP_PKTINFO = 8  # include/uapi/linux/in.h
 
 
 def going():
@@ -85,18 +84,6 @@ def destinations(target):
             except OSError:
                 pass
         time.sleep(0.1)
-
-
-def firsts(count):
-    """Datagrams to a socket of one's own, each from an address that has not sent to it before."""
-    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    receiver.bind(("127.0.0.1", 0))
-    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    for i in range(int(count)):
-        source = socket.inet_aton(f"127.{1 + (i >> 16)}.{i >> 8 & 255}.{i & 255}")
-        info = [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("I4s4x", 0, source))]
-        sender.sendmsg([b"x"], info, 0, receiver.getsockname())
-    ready()
 
 
 def name_of(text):

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, PipeReader, PipeWriter, Result, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::ptr::null_mut;
 
@@ -112,6 +113,34 @@ pub fn recvfrom(fd: RawFd, data: &mut [u8]) -> Result<usize> {
 
 pub fn sendmsg(fd: RawFd, message: &libc::msghdr) -> Result<usize> {
     check(unsafe { libc::sendmsg(fd, message, 0) })
+}
+
+/// From a certain address of this host: IP_PKTINFO, ip(7).
+pub fn send_from(fd: RawFd, data: &[u8], to: &SockAddr, from: Ipv4Addr) -> Result<usize> {
+    let info = libc::in_pktinfo {
+        ipi_ifindex: 0,
+        ipi_spec_dst: libc::in_addr {
+            s_addr: u32::from(from).to_be(),
+        },
+        ipi_addr: libc::in_addr { s_addr: 0 },
+    };
+    let length = size_of_val(&info) as u32;
+    let mut control = [0u64; 8]; // aligned as its header has to be
+    let mut pieces = [iovec(data)];
+    let mut message = message(&mut pieces, Some(to));
+    message.msg_control = control.as_mut_ptr().cast();
+    // SAFETY: `control` has room for one header and these data behind it.
+    unsafe {
+        message.msg_controllen = libc::CMSG_SPACE(length) as usize;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::IPPROTO_IP;
+        (*header).cmsg_type = libc::IP_PKTINFO;
+        (*header).cmsg_len = libc::CMSG_LEN(length) as usize;
+        libc::CMSG_DATA(header)
+            .cast::<libc::in_pktinfo>()
+            .write_unaligned(info);
+    }
+    sendmsg(fd, &message)
 }
 
 pub fn recvmsg(fd: RawFd, message: &mut libc::msghdr) -> Result<usize> {

@@ -2,12 +2,13 @@
 //! what goes on until it is ended.
 
 use std::io::{Read, Result, Write, sink};
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
 use crate::agreed::{ANSWERS, answer, back, meanwhile};
-use crate::calls::{Done, error};
+use crate::calls::{Done, error, send_from};
 use crate::udp;
 
 /// Sends, and waits for what comes back.
@@ -30,6 +31,18 @@ fn enough(got: u64, wanted: usize) -> Done {
 pub fn many(to: SocketAddr, count: usize, size: usize) -> Done {
     let data = vec![b'x'; size + count];
     (0..count).try_for_each(|i| exchange(to, &data[..size + i]))
+}
+
+/// COUNT datagrams to a socket of its own at this address, each from another address of this host.
+pub fn strangers(at: SocketAddr, count: usize, size: usize) -> Done {
+    let receiver = UdpSocket::bind(at)?;
+    let to = receiver.local_addr()?.into();
+    let sender = UdpSocket::bind("0.0.0.0:0")?;
+    let data = vec![b'x'; size];
+    (0..count as u32).try_for_each(|i| {
+        let from = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 0)) + i);
+        send_from(sender.as_raw_fd(), &data, &to, from).map(drop)
+    })
 }
 
 /// COUNT connections and as many UDP sockets, all open at once, which send in turn. The
