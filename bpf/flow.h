@@ -43,13 +43,37 @@ static __always_inline __u32 segments(const struct __sk_buff *skb)
 }
 
 /*
- * Whether a packet to a peer is an answer: it goes the way that the peer's came. Who sends to
- * himself from the address of another host, through the loopback device, is not that host; and
- * who was asked from the same port has not sent first, whichever socket gets the answer.
+ * The way of a packet between a socket and its peer. Who sends to himself from the address of
+ * another host, through the loopback device or by multicast, of which the sender's host gets a
+ * copy through any device, is not that host.
+ */
+#define WAY_DEVICE 1
+#define WAY_HOST 2 /* within the host */
+
+static __always_inline __u8 way_out(const struct __sk_buff *skb)
+{
+	return skb->ifindex == LOOPBACK_IFINDEX ? WAY_HOST : WAY_DEVICE;
+}
+
+static __always_inline __u8 way_in(const struct __sk_buff *skb)
+{
+	return skb->pkt_type == PACKET_LOOPBACK ? WAY_HOST : way_out(skb);
+}
+
+/*
+ * Whether a packet to a peer is an answer: it goes the way that the peer's came. Who was asked
+ * from the same port has not sent first, whichever socket gets the answer.
  */
 static __always_inline bool is_way_back(const struct __sk_buff *skb, const struct inbound *seen)
 {
-	return !seen->asked && seen->loopback == (skb->ifindex == LOOPBACK_IFINDEX);
+	return !seen->asked && seen->way == way_out(skb);
+}
+
+/* Whether a packet of a flow that a peer began goes another way than the peer's: it is no answer.
+ */
+static __always_inline bool is_turned(const struct __sk_buff *skb, const struct egrets_flow *flow)
+{
+	return flow->inbound && flow->inbound != way_out(skb);
 }
 
 static __always_inline void asked_key(struct asked_key *key, __u64 netns_cookie,
@@ -83,14 +107,14 @@ static __always_inline void mark_inbound(const struct __sk_buff *skb, const stru
 	struct inbound init = {
 		.bytes = p->len,
 		.packets = segments(skb),
-		.loopback = skb->ifindex == LOOPBACK_IFINDEX,
+		.way = way_in(skb),
 	};
 
 	if (seen) {
 		__sync_fetch_and_add(&seen->bytes, init.bytes);
 		__sync_fetch_and_add(&seen->packets, init.packets);
-		if (seen->loopback != init.loopback)
-			seen->loopback = init.loopback;
+		if (seen->way != init.way)
+			seen->way = init.way;
 		return;
 	}
 	const struct sock *sk = skb->sk ? address_of(skb->sk) : NULL;
@@ -209,8 +233,8 @@ static __always_inline void report_flow(const struct packet *p, struct egrets_fl
 }
 
 /*
- * A flow's first packet. The peer began it if it sent first, the same way as the answer goes.
- * What came in is counted.
+ * A flow's first packet, or its first one that is no answer. The peer began it if it sent first,
+ * the same way as the answer goes. What came in is counted.
  */
 static __always_inline void flow_begin(const struct __sk_buff *skb, const struct packet *p,
 				       struct egrets_flow *flow, struct egrets_sock *s,
@@ -219,14 +243,16 @@ static __always_inline void flow_begin(const struct __sk_buff *skb, const struct
 	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
 	struct flow_start start = {};
 
+	flow->inbound = 0;
 	if (seen) {
 		start.inbound = is_way_back(skb, seen);
 		__sync_fetch_and_add(&flow->rx_bytes, seen->bytes);
 		__sync_fetch_and_add(&flow->rx_packets, seen->packets);
 		bpf_map_delete_elem(&inbound, key);
-		flow->inbound = start.inbound;
-		if (start.inbound)
+		if (start.inbound) {
+			flow->inbound = way_out(skb);
 			s->answered++;
+		}
 	}
 	if (!start.inbound) {
 		struct asked_key asks;

@@ -123,6 +123,12 @@ static __always_inline void parse_ipv4(const struct ipv4_header *ip, __u32 at, s
 	p->header = at + (len < sizeof(*ip) ? sizeof(*ip) : len);
 }
 
+static __always_inline bool is_extension(__u8 next)
+{
+	return next == NEXTHDR_HOP || next == NEXTHDR_ROUTING || next == NEXTHDR_DEST ||
+	       next == NEXTHDR_FRAGMENT || next == NEXTHDR_AUTH;
+}
+
 /* Result of skip_extensions, packed because a global function returns a number. */
 #define EXTENSIONS(off, next, headless, routed)                                                    \
 	((__u64)(off) << 16 | (__u64)(routed) << 9 | (__u64)(headless) << 8 | (next))
@@ -135,8 +141,7 @@ static __always_inline __u64 skip_extensions(const struct byte_source *from, __u
 	for (int i = 0; i < IPV6_EXTENSIONS && !headless; i++) {
 		struct ipv6_extension ext;
 
-		if (next != NEXTHDR_HOP && next != NEXTHDR_ROUTING && next != NEXTHDR_DEST &&
-		    next != NEXTHDR_FRAGMENT && next != NEXTHDR_AUTH)
+		if (!is_extension(next))
 			break;
 		if (!read_bytes(from, off, &ext, sizeof(ext)))
 			return EXTENSIONS(off, next, true, routed);
@@ -149,7 +154,8 @@ static __always_inline __u64 skip_extensions(const struct byte_source *from, __u
 		off += next == NEXTHDR_AUTH ? (ext.len + 2) * 4 : (ext.len + 1) * 8;
 		next = ext.next_header;
 	}
-	return EXTENSIONS(off, next, headless, routed);
+	/* more of them than are skipped: what they hide has ports, too */
+	return EXTENSIONS(off, next, headless || is_extension(next), routed);
 }
 
 static __always_inline void parse_ipv6(const struct ipv6_header *ip6, __u64 headers,

@@ -42,8 +42,8 @@ struct {
 struct inbound {
 	__u64 bytes;
 	__u32 packets;
-	__u16 loopback; /* through that device */
-	__u16 asked;	/* another socket on the port had sent there: struct asked_key */
+	__u16 way;   /* that it came */
+	__u16 asked; /* another socket on the port had sent there: struct asked_key */
 };
 
 #define INBOUND 65536

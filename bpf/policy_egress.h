@@ -48,12 +48,22 @@ static __always_inline bool is_kernel_socket(const struct sock *sk)
 }
 
 /*
+ * Whether an attempt of a kernel socket is made by a process that could make it by itself: an SMC
+ * socket, which any user may open, connects one of the kernel's. What the host's root makes the
+ * kernel connect, by a mount, is the kernel's.
+ */
+static __always_inline bool is_own_attempt(const struct policy_actor *a)
+{
+	return !a->kernel && (a->uid || !a->at_home);
+}
+
+/*
  * Who is behind a socket's packet or attempt. The kernel sends for a process from a thread of
  * its own, or in any process' context: MPTCP's further paths, SCTP. The recorder knows the
  * owner of those.
  */
 static __always_inline void actor_of(struct policy_actor *a, const struct sock *sk, __u64 cookie,
-				     bool any_context)
+				     bool any_context, bool attempt)
 {
 	bool subflow = sk && is_mptcp(sk);
 
@@ -64,7 +74,7 @@ static __always_inline void actor_of(struct policy_actor *a, const struct sock *
 		if (s && s->owner.tgid)
 			owner_actor(a, &s->owner);
 	}
-	if (!subflow && is_kernel_socket(sk)) {
+	if (!subflow && is_kernel_socket(sk) && !(attempt && is_own_attempt(a))) {
 		__builtin_memset(a, 0, sizeof(*a));
 		kernel_actor(a);
 	}
@@ -84,7 +94,7 @@ static __always_inline int policy_connect(struct bpf_sock_addr *ctx, struct egre
 	dst->protocol = IPPROTO_TCP;
 	set_target(&target, dst);
 	target.netns_cookie = bpf_get_netns_cookie(ctx);
-	actor_of(&actor, address_of(ctx->sk), cookie, false);
+	actor_of(&actor, address_of(ctx->sk), cookie, false, true);
 	if (!is_subject(s, &actor))
 		return 1;
 	__u32 verdict = decide(s, &target, &actor);
@@ -141,7 +151,7 @@ static __always_inline bool is_answer(const struct __sk_buff *skb,
 	const struct egrets_flow *flow = bpf_map_lookup_elem(&flows, key);
 
 	if (flow)
-		return flow->inbound;
+		return flow->inbound == way_out(skb);
 	const struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
 
 	return seen && is_way_back(skb, seen);
@@ -263,8 +273,8 @@ __noinline __u32 policy_decide_packet(struct __sk_buff *skb, __u64 addr_high, __
 	key.cookie = cookie;
 	if (!p.routed && is_answer(skb, &key))
 		return 1;
-	actor_of(&actor, (const struct sock *)at, cookie,
-		 is_tcp_socket || protocol == IPPROTO_SCTP);
+	actor_of(&actor, (const struct sock *)at, cookie, is_tcp_socket || protocol == IPPROTO_SCTP,
+		 false);
 	if (!is_subject(s, &actor))
 		return 1;
 	if (!refuses(decide_flow(s, &p, &key, &actor, at)))

@@ -100,7 +100,7 @@ static __always_inline void raw_egress(struct __sk_buff *skb, const struct packe
 		flow = raw_flow(skb, p, s, &key);
 	if (!flow)
 		return;
-	if (flow->state == FLOW_PENDING)
+	if (flow->state == FLOW_PENDING || is_turned(skb, flow))
 		flow_begin(skb, p, flow, s, &key);
 	raw_account(skb, p, s, &key, flow, true);
 }

@@ -11,6 +11,8 @@
 
 #define LOOPBACK_IFINDEX 1 /* include/net/flow.h */
 
+#define PACKET_LOOPBACK 5 /* include/uapi/linux/if_packet.h: a copy of a multicast packet */
+
 /* include/uapi/linux/if_ether.h */
 #define ETH_P_IP 0x0800
 #define ETH_P_8021Q 0x8100

@@ -110,7 +110,7 @@ static __always_inline bool udp_known(struct __sk_buff *skb, struct packet *p,
 	flow_key(&key, cookie, peer);
 	struct egrets_flow *flow = bpf_map_lookup_elem(&flows, &key);
 
-	if (!flow || (egress && flow->state == FLOW_PENDING))
+	if (!flow || (egress && (flow->state == FLOW_PENDING || is_turned(skb, flow))))
 		return false;
 	set_payload(skb, p, p->header + UDP_HEADER_LEN);
 	flow_account(skb, flow, egress ? &flow->tx_bytes : &flow->rx_bytes,
@@ -131,7 +131,7 @@ static __always_inline void udp_egress(struct __sk_buff *skb, struct packet *p,
 
 	if (flow) {
 		flow_account(skb, flow, &flow->tx_bytes, &flow->tx_packets, p->len);
-		if (flow->state == FLOW_PENDING)
+		if (flow->state == FLOW_PENDING || is_turned(skb, flow))
 			flow_begin(skb, p, flow, s, &key);
 		if (flow->owned)
 			owner = &flow->owner;

@@ -559,6 +559,7 @@ struct bpf_sock {
 
 struct __sk_buff {
 	__u32 len;
+	__u32 pkt_type;
 	__u32 protocol;
 	__u32 ifindex;
 	__u32 data;

@@ -95,6 +95,12 @@ const ATTACKS: &[Attack] = &[
         recorder: Which::Running,
     },
     Attack {
+        name: "fuse",
+        title: "mount namespaces whose /etc/hosts is on FUSE and never answers",
+        argument: |setting| vec![setting.fuse()],
+        recorder: Which::Running,
+    },
+    Attack {
         name: "sockets",
         title: "131,072 UDP sockets that have named a destination",
         argument: |_| vec![volume(131_072).to_string()],
@@ -135,6 +141,19 @@ struct Setting {
 impl Setting {
     fn pid(&self) -> u32 {
         self.recorder.as_ref().unwrap().pid()
+    }
+
+    /// A device that any user may open, as most distributions have it.
+    fn fuse(&self) -> String {
+        let device = self.db.with_file_name("fuse");
+        if !device.exists() {
+            // Documentation/admin-guide/devices.txt
+            run(
+                "mknod",
+                &["-m", "666", device.to_str().unwrap(), "c", "10", "229"],
+            );
+        }
+        device.display().to_string()
     }
 
     fn start_recorder(&mut self, which: &Which) {

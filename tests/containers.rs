@@ -229,6 +229,36 @@ fn files_in_a_home_describe_rootless_containers_of_that_user_only() {
 }
 
 #[test]
+fn borrowed_id_is_another_container_and_changes_nothing_of_the_real_one() {
+    let (me, mut laid) = (id(), TempFiles::default());
+    for (home, name) in [("/var/lib", "payroll"), ("/var/www/.local/share", "evil")] {
+        laid.file(
+            &format!("{home}/docker/containers/{me}/config.v2.json"),
+            &docker_file(&me, name),
+        );
+    }
+    let real = format!("/docker/{me}");
+    let users = "/user.slice/user-33.slice/user@33.service/user.slice";
+    let borrowed = format!("{users}/docker-{me}.scope");
+    let mut scene = Scene::new();
+    // whichever of them is known first
+    for cgroup in [&borrowed, &real, &borrowed, &real] {
+        scene.dial(cgroup);
+    }
+    let names = scene.rows("container_name", 4).concat();
+    assert_eq!([&names[1], &names[3]], ["payroll"; 2]);
+    assert_eq!(names[0], "evil");
+    assert_ne!(names[2], "payroll");
+    // of another user there is no file
+    let mut scene = Scene::new();
+    let nobodys = borrowed.replace("33", "65534");
+    for cgroup in [&real, &nobodys] {
+        scene.dial(cgroup);
+    }
+    assert_eq!(scene.rows("container_name", 2).concat(), ["payroll", ""]);
+}
+
+#[test]
 fn containerd_pod_has_its_namespace_pod_container_and_image() {
     // containerd: internal/cri/annotations/annotations.go;
     // kubelet: pkg/kubelet/cm/pod_container_manager_linux.go

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use socket2::{Domain, Socket, Type};
+use support::forge::forged_first_packets;
 use support::say::{passed_to, say};
 use support::*;
 
@@ -62,6 +63,9 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
             "{ name: user, who: { user: daemon }, to: [10.77.1.32], action: block }",
             "{ name: all, to: [10.77.1.48/28], action: block }",
             "{ name: watched, to: [10.77.1.64], action: block, mode: observe }",
+            "{ name: hidden, to: [fd77::2], ports: [4443/udp], action: block }",
+            "{ name: forged, to: [fd77::2, 10.77.0.2], ports: [4444, 4445, 4446], action: block }",
+            "{ name: smc, who: { kernel: false }, to: [10.77.1.80], action: block }",
         ],
     );
     let recorder = start(&db, &rules, &["--enforce"]);
@@ -84,10 +88,18 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
         ("raw", "10.77.1.54", 9, EPERM),
         ("header", "10.77.1.55", 9, EPERM),
         ("ping", "10.77.1.56", 9, EPERM),
+        ("extensions", FAR6, 4443, EPERM),
         ("tcp", "10.77.1.64", 9, 0),
         ("udp", "10.77.1.65", 9, 0),
     ] {
         assert_eq!(say(&net, way, ip, port), errno, "{way} {ip} {port}");
+    }
+    // absent from many kernels
+    let smc = say(&net, "smc", "10.77.1.80", 9);
+    assert!([EPERM, libc::EAFNOSUPPORT].contains(&smc), "{smc}");
+    for (socket, far) in forged_first_packets(&net) {
+        let error = socket.send_to(b"x", far).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(EPERM), "{far}");
     }
     let daemon = net
         .command("setpriv")
@@ -123,8 +135,9 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
     };
     let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(
-        rows("verdict <> 'allow' AND dst_ip <> '10.77.1.60'"),
+        rows("verdict <> 'allow' AND dst_ip NOT IN ('10.77.1.60', '10.77.1.80')"),
         [
+            "udp 10.77.0.2 sent block forged 1",
             "tcp 10.77.1.17 denied block port 0",
             "udp 10.77.1.17 denied block port 0",
             "tcp 10.77.1.32 denied block user 0",
@@ -138,14 +151,17 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
             "udp 10.77.1.55 denied block all 0",
             "icmp 10.77.1.56 denied block all 0",
             "tcp 10.77.1.64 refused block watched 0",
+            "ipv6-opts fd77::2 denied block hidden 0",
+            "udp fd77::2 denied block forged 0",
         ]
         .map(row)
     );
     let all = "SELECT count(*) FROM egress WHERE dst_ip = '10.77.1.60' AND (tx_bytes > 0 OR outcome <> 'denied')";
     assert_eq!(value::<i64>(&db, all), 0);
     // the counters of the kernel, and what it reported
-    let hits = "SELECT rule, hits FROM policy_rules WHERE rule <> 'user' AND number ORDER BY 1";
-    let rows = "SELECT rule, count(*) FROM verdicts WHERE rule <> 'user' AND rule IN
+    let hits = "SELECT rule, hits FROM policy_rules
+                WHERE rule NOT IN ('user', 'smc') AND number ORDER BY 1";
+    let rows = "SELECT rule, count(*) FROM verdicts WHERE rule NOT IN ('user', 'smc') AND rule IN
                     (SELECT rule FROM policy_rules WHERE number) GROUP BY 1";
     assert_eq!(sqlite3(&db, hits), sqlite3(&db, rows));
     let shown = egrets()

@@ -9,7 +9,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use simple_dns::{CLASS, Name, Packet, Question, TYPE};
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, Type};
+use support::forge::forged_first_packets;
 use support::*;
 
 /// The only row of `egress` that matches, with these columns.
@@ -408,34 +409,27 @@ fn set(socket: &impl AsRawFd, level: i32, name: i32, value: &[u8]) {
 
 #[test]
 fn who_forges_a_first_packet_hides_nothing() {
-    const IPV6_FREEBIND: i32 = 78;
     let net = Net::new();
     let (_dir, db) = history();
     let recording = Recording::start(&net);
-    let (victim, forger) = net.near(|| {
-        let forger = socket2::Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
-        (
-            UdpSocket::bind("[fd77::1]:0").unwrap(),
-            UdpSocket::from(forger),
-        )
-    });
-    set(
-        &forger,
-        libc::IPPROTO_IPV6,
-        IPV6_FREEBIND,
-        &1_i32.to_ne_bytes(),
-    );
-    let far: std::net::SocketAddr = format!("[{FAR6}]:4444").parse().unwrap();
-    SockRef::from(&forger).bind(&far.into()).unwrap();
-    forger.send_to(b"x", victim.local_addr().unwrap()).unwrap();
-    victim.recv_from(&mut [0; 8]).unwrap();
-    for _ in 0..100 {
-        victim.send_to(&[b'x'; 1000], far).unwrap();
+    let forged = forged_first_packets(&net);
+    for (socket, far) in &forged {
+        for _ in 0..100 {
+            socket.send_to(&[b'x'; 1000], far).unwrap();
+        }
     }
-    drop(victim);
+    drop(forged);
     recording.save(&db);
-    let hidden = row(&db, "direction, tx_bytes, rx_bytes", "dst_port = 4444");
-    assert_eq!(hidden, ["out", "100000", "1"]);
+    let sql = "SELECT dst_port, direction, tx_bytes, rx_bytes FROM egress
+               WHERE dst_port BETWEEN 4444 AND 4446 ORDER BY 1";
+    assert_eq!(
+        sqlite3(&db, sql),
+        [
+            ["4444", "out", "100000", "1"],
+            ["4445", "out", "100000", "1"],
+            ["4446", "out", "100001", "1"]
+        ]
+    );
 }
 
 #[test]

@@ -30,6 +30,8 @@ struct OpenConnection {
     before: Option<(u64, u64)>,
     /// Progress lines that have been due so far.
     lines: u64,
+    /// It began as an answer, and has become more.
+    answered: bool,
 }
 
 pub struct Connections {
@@ -111,10 +113,16 @@ impl Connections {
     }
 
     /// A flow's first packet was sent. Two threads that send at the same time may both be
-    /// reported: it is one flow.
+    /// reported: it is one flow. One that its peer began is reported anew if what is sent goes
+    /// another way than the peer's packet came: it is no answer.
     pub fn flow(&mut self, connect: &Connect, start: ConnectionStart, out: &mut Vec<Record>) {
         let key = connect.flow_key();
-        if self.flows.contains_key(&key) {
+        if let Some(open) = self.flows.get_mut(&key) {
+            if open.connection.inbound && !connect.inbound {
+                open.connection.inbound = false;
+                open.answered = true;
+                out.push(Record::Outcome(open.connection.clone()));
+            }
             return;
         }
         let adopted = self.adopted.contains_key(&connect.cookie);
@@ -170,10 +178,10 @@ impl Connections {
         if c.verdict.as_ref() == Some(&verdict) {
             return;
         }
-        // of a flow that was allowed before, something has left
+        // of a flow that was allowed before, or is more than an answer, something has left
         let undecided = match c.outcome {
             Outcome::InProgress => true,
-            Outcome::Sent => c.verdict.is_none(),
+            Outcome::Sent => c.verdict.is_none() && !open.answered,
             _ => false,
         };
         if verdict.stopped() && undecided {
@@ -372,6 +380,7 @@ impl Connections {
             established: false,
             before: None,
             lines: 0,
+            answered: false,
         }
     }
 }

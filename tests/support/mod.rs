@@ -7,6 +7,7 @@
 pub mod agreed;
 pub mod coverage;
 pub mod docker;
+pub mod forge;
 pub mod image;
 pub mod net;
 pub mod peer;

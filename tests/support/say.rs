@@ -24,6 +24,8 @@ pub fn say(net: &Net, way: &str, ip: &str, port: u16) -> i32 {
         "raw" => raw(to, 253, &[0; 16]),
         "ping" => raw(to, 1, b"\x08\0\xf7\xff\0\0\0\0"),
         "header" => raw(to, 255, &with_header(to)),
+        "extensions" => raw(to, 255, &behind_extensions(to)),
+        "smc" => smc(to),
         _ => panic!("{way}"),
     });
     match said {
@@ -69,7 +71,7 @@ fn corked(to: SocketAddr) -> io::Result<()> {
 }
 
 fn raw(to: SocketAddr, protocol: i32, packet: &[u8]) -> io::Result<()> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(protocol.into()))?;
+    let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(protocol.into()))?;
     let to = SocketAddr::new(to.ip(), 0);
     socket.send_to(packet, &to.into()).map(drop)
 }
@@ -87,6 +89,36 @@ fn with_header(to: SocketAddr) -> Vec<u8> {
         &[0, 9, 0, 0, b'x'],
     ]
     .concat()
+}
+
+/// UDP over IPv6, behind more destination options headers than a sender needs.
+fn behind_extensions(to: SocketAddr) -> Vec<u8> {
+    const HEADERS: usize = 12;
+    const DESTINATION: u8 = 60;
+    let IpAddr::V6(ip) = to.ip() else { panic!() };
+    let len = (HEADERS * 8 + 9) as u8;
+    let mut packet = [
+        &[0x60, 0, 0, 0, 0, len, DESTINATION, 64][..],
+        &[0; 16],
+        &ip.octets(),
+    ]
+    .concat();
+    for n in 1..=HEADERS {
+        let next = if n < HEADERS { DESTINATION } else { 17 };
+        // PadN, RFC 8200
+        packet.extend([next, 0, 1, 4, 0, 0, 0, 0]);
+    }
+    packet.extend([&[0, 9][..], &to.port().to_be_bytes(), &[0, 9, 0, 0, b'x']].concat());
+    packet
+}
+
+/// The kernel connects a TCP socket of its own for it. EAFNOSUPPORT where there is no SMC.
+fn smc(to: SocketAddr) -> io::Result<()> {
+    const AF_SMC: i32 = 43;
+    match Socket::new(Domain::from(AF_SMC), Type::STREAM, None) {
+        Ok(socket) => socket.connect(&to.into()),
+        Err(_) => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+    }
 }
 
 /// What a process of a user gets to hear that sends on a socket which this one has connected.

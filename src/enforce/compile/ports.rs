@@ -67,8 +67,11 @@ fn by_port(
     by_port
 }
 
+/// IPv6's extension headers, RFC 8200, and AH's. One that is a packet's protocol hides another.
+const EXTENSIONS: [u16; 5] = [0, 43, 44, 51, 60];
+
 /// By protocol; behind them, those of later fragments, for which a rule by port holds if it
-/// refuses: the first fragment had the port.
+/// refuses: the first fragment had the port. Likewise of packets whose headers can't be read.
 fn without_ports(policy: &Policy, is_live: &impl Fn(&Rule) -> bool, sets: &mut Sets) -> Vec<u16> {
     let mut by_protocol = Vec::new();
     for headless in [false, true] {
@@ -79,7 +82,9 @@ fn without_ports(policy: &Policy, is_live: &impl Fn(&Rule) -> bool, sets: &mut S
                     let any_port = headless && rule.action.stops();
                     let holds = |p: &crate::policy::Ports| {
                         p.matches(protocol, None)
-                            || any_port && p.protocol.is_none_or(|wanted| wanted == protocol)
+                            || any_port
+                                && (EXTENSIONS.contains(&number)
+                                    || p.protocol.is_none_or(|wanted| wanted == protocol))
                     };
                     is_live(rule) && (rule.ports.is_empty() || rule.ports.iter().any(holds))
                 })
