@@ -758,6 +758,11 @@ fn process_of_a_refused_connection_is_suspended_killed_or_dumped_and_the_host_sp
         command,
     );
 
+    let shown = egrets().args(["status", "--db"]).arg(&db).output().unwrap();
+    let shown = text(&shown.stdout);
+    let held = "actions      CAP_KILL CAP_SYS_PTRACE; no_new_privs";
+    assert!(shown.contains(held), "{shown}");
+
     let suspended = waiting(&net, "10.77.1.80", "");
     let pid = suspended.0.id();
     eventually("it is stopped", || (state(pid) == 'T').then_some(()));
