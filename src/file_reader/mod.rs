@@ -44,10 +44,10 @@ impl FileReader {
     /// # Errors
     /// The program can't be run again.
     pub fn start() -> Result<FileReader> {
-        let control = helper::start(FILE_READER, Stdio::null())
+        let helper = helper::start(FILE_READER, Stdio::null())
             .context("the process that reads users' files can't be started")?;
         Ok(FileReader {
-            control: Arc::new(control),
+            control: Arc::new(helper.control),
         })
     }
 

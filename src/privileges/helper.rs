@@ -12,12 +12,18 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::setsid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Starts a helper, which takes over the capabilities that the caller has now. Returns the
-/// recorder's end of its socket of messages; the helper ends when that closes.
+/// The recorder's end of a helper.
+pub struct Helper {
+    /// A socket of messages. The helper ends when this closes.
+    pub control: OwnedFd,
+    pub pid: u32,
+}
+
+/// Starts a helper, which takes over the capabilities that the caller has now.
 ///
 /// # Errors
 /// The program can't be run again.
-pub fn start(command: &str, stdout: Stdio) -> Result<OwnedFd> {
+pub fn start(command: &str, stdout: Stdio) -> Result<Helper> {
     let (ours, theirs) = socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -25,7 +31,7 @@ pub fn start(command: &str, stdout: Stdio) -> Result<OwnedFd> {
         None,
     )?;
     // A directory of its own: the caller's may be a user's.
-    Command::new("/proc/self/exe")
+    let child = Command::new("/proc/self/exe")
         .arg0("egrets")
         .arg(command)
         .current_dir("/")
@@ -34,7 +40,10 @@ pub fn start(command: &str, stdout: Stdio) -> Result<OwnedFd> {
         .stdout(stdout)
         .stderr(Stdio::null())
         .spawn()?;
-    Ok(ours)
+    Ok(Helper {
+        control: ours,
+        pid: child.id(),
+    })
 }
 
 /// In the helper: its end of the socket.

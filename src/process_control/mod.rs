@@ -43,9 +43,12 @@ impl ProcessControl {
         let can_dump = dumps.is_some();
         // It finds the directory of its dumps where others have their output.
         let dumps = dumps.map_or(Stdio::null(), |dir| Stdio::from(dir.into_fd()));
-        let control = helper::start(PROCESS_CONTROL, dumps)
+        let helper = helper::start(PROCESS_CONTROL, dumps)
             .context("the process that kills for the policy can't be started")?;
-        Ok(ProcessControl { control, can_dump })
+        Ok(ProcessControl {
+            control: helper.control,
+            can_dump,
+        })
     }
 
     pub fn can_dump(&self) -> bool {
