@@ -140,8 +140,8 @@ impl Server {
 
     /// Lost if the recorder has too many of them.
     fn fail(&self, why: &str) {
-        let end = why.floor_char_boundary(MAX_FAILURE);
-        let why = why.as_bytes().get(..end).unwrap_or_default();
+        let why = why.as_bytes();
+        let why = why.get(..MAX_FAILURE).unwrap_or(why);
         let _ = send(
             &self.control,
             why,
