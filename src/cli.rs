@@ -89,6 +89,10 @@ pub enum Command {
     #[cfg(feature = "record")]
     #[command(hide = true)]
     ProcessControl,
+    /// Send notifications for a policy; started by watch and record
+    #[cfg(feature = "record")]
+    #[command(hide = true)]
+    Notifier,
 }
 
 #[derive(Debug, Args)]

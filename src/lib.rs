@@ -17,6 +17,8 @@ pub mod file_reader;
 pub mod human;
 pub mod model;
 #[cfg(feature = "record")]
+pub mod notify;
+#[cfg(feature = "record")]
 pub mod pipeline;
 pub mod policy;
 pub mod print;

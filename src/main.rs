@@ -68,6 +68,8 @@ fn main() -> ExitCode {
         Some(Command::ProcessControl) => {
             egrets::process_control::serve().map(|()| ExitCode::SUCCESS)
         }
+        #[cfg(feature = "record")]
+        Some(Command::Notifier) => egrets::notify::serve().map(|()| ExitCode::SUCCESS),
     };
     let code = match result {
         Ok(code) => code,
@@ -112,7 +114,7 @@ fn below_the_name(refused: &str) -> String {
 fn is_single_threaded(cli: &Cli) -> bool {
     matches!(
         cli.command,
-        Some(Command::FileReader | Command::ProcessControl)
+        Some(Command::FileReader | Command::ProcessControl | Command::Notifier)
     )
 }
 

@@ -395,3 +395,48 @@ fn stopped_daemon_costs_no_known_name_and_is_used_again_after_its_restart() {
     let away = warnings.iter().filter(|l| l.contains("until it answers"));
     assert_eq!(away.count(), 1, "{warnings:?}");
 }
+
+#[test]
+fn policy_by_image_is_about_its_containers_alone() {
+    let (docker, port) = Docker::with_names();
+    ok(&mut docker.cli(&["tag", "img:1", "other:1"]));
+    let (dir, db) = history();
+    let policy = format!(
+        "version: 1
+default: allow
+unknown_containers: block
+rules:
+  - {{ name: image, who: {{ image: img }}, to: [{GATEWAY}], ports: [{port}], action: block }}
+"
+    );
+    let file = dir.path().join("policy.yaml");
+    fs::write(&file, policy).unwrap();
+    let mut egrets = egrets();
+    egrets.env("DOCKER_HOST", docker.host());
+    let args = ["--policy", file.to_str().unwrap(), "--enforce"];
+    let recorder = Recorder::start_with(&db, &args, egrets);
+    // until Docker has described it, which takes milliseconds, each container is refused
+    let script = format!(
+        "for i in $(busybox seq 40); do dial tcp {GATEWAY} {port} && exit 0; busybox sleep 0.1; done; exit 3"
+    );
+    let reaches = |image: &str| {
+        let run = ["run", "--rm", image, "busybox", "sh", "-c", &script];
+        let output = docker.cli(&run).output().unwrap();
+        match output.status.code() {
+            Some(0) => true,
+            Some(3) => false,
+            code => panic!("{code:?}: {}", text(&output.stderr)),
+        }
+    };
+    assert!(!reaches("img:1"));
+    assert!(reaches("other:1"));
+    assert_eq!(recorder.stop(), 0);
+    let sql = "SELECT DISTINCT container_image, outcome, verdict, rule FROM egress
+               WHERE container_image <> '' AND rule <> 'unknown_containers' ORDER BY 1";
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let rows = [
+        "img:1 denied block image",
+        "other:1 connected allow default",
+    ];
+    assert_eq!(sqlite3(&db, sql), rows.map(row));
+}

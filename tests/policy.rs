@@ -774,6 +774,11 @@ fn process_of_a_refused_connection_is_suspended_killed_or_dumped_and_the_host_sp
         command,
     );
 
+    let shown = egrets().args(["status", "--db"]).arg(&db).output().unwrap();
+    let shown = text(&shown.stdout);
+    let held = "actions      CAP_KILL CAP_SYS_PTRACE; no_new_privs";
+    assert!(shown.contains(held), "{shown}");
+
     let suspended = waiting(&net, "10.77.1.80", "");
     let pid = suspended.0.id();
     eventually("it is stopped", || (state(pid) == 'T').then_some(()));
@@ -1042,4 +1047,114 @@ fn policy_around_the_command_of_a_user_who_called_sudo_is_enforced() {
         "127.77.1.2 33 refused allow open",
     ];
     assert_eq!(sqlite3(&db, sql), rows.map(row));
+}
+
+/// What a notified program gets, and what it may not cause; beside it, systemd's journal, in a
+/// mount namespace in which this test has its socket.
+#[test]
+fn what_a_policy_stops_is_notified_once_and_what_a_notification_causes_is_not() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixDatagram;
+
+    let net = Net::new();
+    net.many_addresses();
+    let (dir, db) = history();
+    let out = dir.path().join("events");
+    let program = dir.path().join("notify");
+    let script = format!(
+        "#!/bin/sh\ncat >> {}\n{} tcp 10.77.1.98 9\nexit 5\n",
+        out.display(),
+        dial().display()
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let rules = "rules:
+  - { name: stop, to: [10.77.1.96, 10.77.1.98], action: block }
+  - { name: watch, to: [10.77.1.97], action: alert }
+";
+    let file = dir.path().join("policy.yaml");
+    let write = |notify: &str| {
+        let text = format!("version: 1\ndefault: allow\nnotify: {{ {notify} }}\n{rules}");
+        fs::write(&file, text).unwrap();
+    };
+    write(&format!("journald: true, exec: [{}]", program.display()));
+
+    let mut host = Command::new("unshare");
+    let mount = "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal && exec \"$@\"";
+    host.args(["--mount", "sh", "-c", mount, "sh"])
+        .arg(egrets().get_program());
+    let args = ["--policy", file.to_str().unwrap(), "--enforce"];
+    let recorder = Recorder::start_with(&db, &args, host);
+    let pid = recorder.pid();
+    let journal = format!("/proc/{pid}/root/run/systemd/journal/socket");
+    let journal = UnixDatagram::bind(journal).unwrap();
+    journal
+        .set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .unwrap();
+
+    for _ in 0..3 {
+        assert_eq!(say(&net, "tcp", "10.77.1.96", 9), libc::EPERM);
+    }
+    say(&net, "tcp", "10.77.1.97", 9);
+    let count = || fs::read_to_string(&out).unwrap_or_default().lines().count();
+    eventually("two notifications", || (count() == 2).then_some(()));
+    recorder.expect("notifications that failed");
+    assert_eq!(say(&net, "tcp", "10.77.1.96", 10), libc::EPERM);
+    eventually("the next one", || (count() == 3).then_some(()));
+    eventually("the program connects", || {
+        let sql = "SELECT count(*) FROM egress WHERE dst_ip = '10.77.1.98' AND verdict = 'block'";
+        (value::<i64>(&db, sql) >= 3).then_some(())
+    });
+    let held = ok(egrets().args(["status", "--db"]).arg(&db));
+    assert!(
+        held.contains("notifier     no capabilities; no_new_privs"),
+        "{held}"
+    );
+    write("journald: true");
+    let reload = egrets()
+        .args(["policy", "reload", "--db"])
+        .arg(&db)
+        .output();
+    let said = text(&reload.unwrap().stderr);
+    assert!(said.contains("restart the recorder"), "{said}");
+    assert_eq!(recorder.stop(), 0);
+
+    let events: Vec<serde_json::Value> = fs::read_to_string(&out)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut seen: Vec<String> = events
+        .iter()
+        .map(|e| {
+            format!(
+                "{} {} {}:{} {} suppressed {}",
+                e["event"].as_str().unwrap(),
+                e["rule"].as_str().unwrap(),
+                e["dst_ip"].as_str().unwrap(),
+                e["dst_port"],
+                e["comm"].as_str().unwrap(),
+                e["suppressed"]
+            )
+        })
+        .collect();
+    seen.sort();
+    let comm = events[0]["comm"].as_str().unwrap();
+    assert_eq!(
+        seen,
+        [
+            format!("alert watch 10.77.1.97:9 {comm} suppressed 0"),
+            format!("blocked stop 10.77.1.96:10 {comm} suppressed 2"),
+            format!("blocked stop 10.77.1.96:9 {comm} suppressed 0"),
+        ]
+    );
+    for _ in 0..3 {
+        let mut datagram = [0; 1 << 16];
+        let len = journal.recv(&mut datagram).unwrap();
+        let said = text(&datagram[..len]);
+        assert!(said.contains("EGRETS_RULE\n"), "{said}");
+        assert!(said.contains("SYSLOG_IDENTIFIER\n"), "{said}");
+    }
+    journal.set_nonblocking(true).unwrap();
+    assert!(journal.recv(&mut [0; 16]).is_err(), "no fourth");
 }

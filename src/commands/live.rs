@@ -11,6 +11,7 @@ use crate::cli::LiveArgs;
 use crate::enforce::{Enforcer, PolicyFile, Scope};
 use crate::file_reader::FileReader;
 use crate::model::Run;
+use crate::notify::Notifier;
 use crate::pipeline::PrintSink;
 use crate::print::{LineFormat, LineQueue, Printer};
 use crate::privileges::{self, CapabilitySet};
@@ -70,6 +71,18 @@ pub fn process_control(
     }
     let dir = dir.map(DumpDir::open).transpose()?;
     ProcessControl::start(dir).map(Some)
+}
+
+/// The process that sends the policy's notifications, if there are to be any.
+///
+/// # Errors
+/// It can't be started.
+pub fn notifier(policy: Option<&PolicyFile>) -> Result<Option<Notifier>> {
+    policy
+        .map(PolicyFile::notify)
+        .filter(|notify| !notify.is_empty())
+        .map(|notify| Notifier::start(notify, Namespace::Pid.is_initial()))
+        .transpose()
 }
 
 /// Drops what only the start takes; `more` is kept beside what attribution needs: reading /proc

@@ -13,7 +13,7 @@ use crate::capture::preflight::Namespace;
 use crate::cli::{FailOn, RecordArgs};
 use crate::human;
 use crate::model::Action;
-use crate::pipeline::{Pipeline, Sink, StopSignals, StoreSink, Totals, clock};
+use crate::pipeline::{NotifySink, Pipeline, Sink, StopSignals, StoreSink, Totals, clock};
 use crate::privileges::CapabilitySet;
 use crate::store::{self, Access, Obstacle, Recording, RetentionOverrides, Store};
 
@@ -47,6 +47,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let control = live::process_control(&args.live, policy.as_ref())?;
+    let notifier = live::notifier(policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
     let enforcer = live::enforcer(&args.live, policy, around_command, &capture, control)?;
     // Now, while egrets has the privileges that it takes.
@@ -67,6 +68,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
     if args.print || args.json {
         sinks.push(Box::new(live::log(args.json, start_ts, run, true)?));
+    }
+    if let Some(notifier) = notifier {
+        sinks.push(Box::new(NotifySink::new(notifier, start_ts, run)));
     }
     let hook_set = capture.hook_set;
     let settings = live::settings(&args.live, &capture, files, around_command);

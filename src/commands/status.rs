@@ -12,7 +12,7 @@ use super::local;
 use super::policy::status as policy_status;
 use crate::cli::StatusArgs;
 use crate::human;
-use crate::privileges::{FILE_READER, Held};
+use crate::privileges::{FILE_READER, Held, NOTIFIER, PROCESS_CONTROL};
 use crate::store::{self, LastRecording, Status};
 use crate::{text, when};
 
@@ -34,11 +34,24 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the recorder holds, and what its file reader does.
-fn privileges(last: &LastRecording, running: bool) -> (Option<Held>, Option<Held>) {
+/// Its processes beside the recorder: command, and what tables and JSON call it.
+const HELPERS: [(&str, &str, &str); 3] = [
+    (FILE_READER, "file reader", "file_reader_privileges"),
+    (PROCESS_CONTROL, "actions", "process_control_privileges"),
+    (NOTIFIER, "notifier", "notifier_privileges"),
+];
+
+/// What the recorder holds, and what each of [`HELPERS`] does.
+fn privileges(
+    last: &LastRecording,
+    running: bool,
+) -> (Option<Held>, [Option<Held>; HELPERS.len()]) {
     match running {
-        true => (Held::of(last.pid), Held::of_child(last.pid, FILE_READER)),
-        false => (None, None),
+        true => (
+            Held::of(last.pid),
+            HELPERS.map(|(command, ..)| Held::of_child(last.pid, command)),
+        ),
+        false => (None, HELPERS.map(|_| None)),
     }
 }
 
@@ -54,10 +67,9 @@ fn json(status: &Status, path: &Path, running: bool, now: i64) -> Value {
         })
     };
     let last = status.last.as_ref().map(|last| {
-        let (recorder, file_reader) = privileges(last, running);
-        json!({
+        let (recorder, helpers) = privileges(last, running);
+        let mut last = json!({
             "privileges": held(recorder),
-            "file_reader_privileges": held(file_reader),
             "start_ts": last.start_ts,
             "pid": last.pid,
             "hook_set": last.hook_set,
@@ -66,7 +78,11 @@ fn json(status: &Status, path: &Path, running: bool, now: i64) -> Value {
             "ended": ended(last, running),
             "tx_bytes": last.tx_bytes,
             "rx_bytes": last.rx_bytes,
-        })
+        });
+        for ((.., key), helper) in HELPERS.iter().zip(helpers) {
+            last[*key] = json!(held(helper));
+        }
+        last
     });
     json!({
         "history": path.to_string_lossy(),
@@ -100,8 +116,10 @@ fn table(out: &mut dyn Write, status: &Status, path: &Path, running: bool, now: 
         if let Some(held) = held {
             line("privileges", held.describe())?;
         }
-        if let Some(held) = helpers {
-            line("file reader", held.describe())?;
+        for ((_, name, _), helper) in HELPERS.iter().zip(helpers) {
+            if let Some(held) = helper {
+                line(name, held.describe())?;
+            }
         }
         let which = if running { "this" } else { "the last" };
         let (sent, received) = (human::bytes(last.tx_bytes), human::bytes(last.rx_bytes));

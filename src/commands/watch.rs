@@ -8,7 +8,7 @@ use super::live;
 use crate::capture::Capture;
 use crate::cli::WatchArgs;
 use crate::model::Run;
-use crate::pipeline::{Pipeline, StopSignals, clock};
+use crate::pipeline::{NotifySink, Pipeline, Sink, StopSignals, clock};
 use crate::privileges::CapabilitySet;
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
@@ -17,14 +17,20 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let control = live::process_control(&args.live, policy.as_ref())?;
+    let notifier = live::notifier(policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
     let enforcer = live::enforcer(&args.live, policy, false, &capture, control)?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     live::drop_privileges(&capture, enforcer.as_ref(), CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());
-    let log = live::log(args.json, clock::now_ts(), run, false)?;
+    let start_ts = clock::now_ts();
+    let log = live::log(args.json, start_ts, run, false)?;
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(log)];
+    if let Some(notifier) = notifier {
+        sinks.push(Box::new(NotifySink::new(notifier, start_ts, run)));
+    }
     let settings = live::settings(&args.live, &capture, files, false);
-    let mut pipeline = Pipeline::new(capture, settings, vec![Box::new(log)]);
+    let mut pipeline = Pipeline::new(capture, settings, sinks);
     if let Some(enforcer) = enforcer {
         pipeline.enforce(enforcer)?;
     }

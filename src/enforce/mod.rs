@@ -22,7 +22,7 @@ use signal_hook::consts::SIGHUP;
 use crate::capture::Capture;
 use crate::human;
 use crate::model::{Action, PolicyChange, PolicyReason, PolicyRefusal, Record, RuleInForce};
-use crate::policy::{LoadError, Mode, Owner, Policy};
+use crate::policy::{LoadError, Mode, Notify, Owner, Policy};
 use crate::process_control::ProcessControl;
 use crate::when::now_ts;
 use actions::Actions;
@@ -91,6 +91,11 @@ impl PolicyFile {
             path: path.to_owned(),
             policy,
         })
+    }
+
+    /// Who is notified.
+    pub fn notify(&self) -> &Notify {
+        &self.policy.notify
     }
 
     /// Whether enforcing it takes more than refusing connections.
@@ -303,6 +308,10 @@ impl Enforcer {
             bail!(
                 "it suspends, kills or dumps processes, and the one that the recorder was started with does not: restart the recorder"
             );
+        }
+        // its process runs nothing but what it was started with
+        if file.notify() != self.file.notify() {
+            bail!("notify has changed: restart the recorder");
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! What of a policy can't be enforced yet: refused, never ignored.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::compile::{max_depth, most_labels};
 use super::types::policy_size;
 use crate::policy::name_hash::MAX_LABELS;
-use crate::policy::{Established, Policy, Rule, Sni};
+use crate::policy::{Established, Policy, Rule, Sni, check_program};
 
 /// # Errors
 /// The rules and settings that the kernel side can't carry out, each with the reason.
@@ -24,6 +26,11 @@ pub fn check(policy: &Policy) -> Result<()> {
     }
     if policy.established != Established::Keep {
         refused.push("established: only 'keep' is enforced yet".into());
+    }
+    if let Some(program) = policy.notify.exec.first()
+        && let Err(e) = check_program(Path::new(program))
+    {
+        refused.push(format!("notify: {e:#}"));
     }
     let most = policy_size::POLICY_EXE_DEPTH.0 as usize;
     if max_depth(policy) > most {

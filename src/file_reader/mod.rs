@@ -21,17 +21,13 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    sendmsg, socketpair,
-};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::privileges::FILE_READER;
+use crate::privileges::{FILE_READER, helper};
 pub use protocol::{FileRequest, FileStamp, Reply, Who};
 pub use server::serve;
 pub use session::Session;
@@ -48,25 +44,10 @@ impl FileReader {
     /// # Errors
     /// The program can't be run again.
     pub fn start() -> Result<FileReader> {
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        // A directory of its own: the caller's may be a user's.
-        Command::new("/proc/self/exe")
-            .arg0("egrets")
-            .arg(FILE_READER)
-            .current_dir("/")
-            .env_clear()
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
+        let helper = helper::start(FILE_READER, Stdio::null())
             .context("the process that reads users' files can't be started")?;
         Ok(FileReader {
-            control: Arc::new(ours),
+            control: Arc::new(helper.control),
         })
     }
 

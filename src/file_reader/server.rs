@@ -6,22 +6,19 @@ use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, setsid, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use rustix::thread::{capabilities, set_no_new_privs};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::protocol::Who;
 use super::worker;
 
-use crate::privileges::{CapabilitySet, hold_only};
+use crate::privileges::{CapabilitySet, helper, hold_only};
 
 /// How long a worker may live. One that hangs in the kernel outlives it.
 const LIFETIME: Duration = Duration::from_secs(3);
@@ -47,14 +44,8 @@ struct Worker {
 /// # Errors
 /// stdin is not a recorder's socket.
 pub fn serve() -> Result<()> {
-    // Not in the terminal's foreground: Ctrl-C ends the recorder, and that ends this.
-    let _ = setsid();
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::<AtomicBool>::default())?;
-    }
+    let control = helper::control()?;
     drop_capabilities()?;
-    let control = rustix::io::dup(std::io::stdin())?;
-    rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
     worker::close_all_but(&[control.as_raw_fd()]);
     let mut workers = HashMap::new();
     let result = run(&control, &mut workers);

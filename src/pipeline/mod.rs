@@ -4,6 +4,7 @@
 
 pub mod clock;
 mod loss;
+mod notify_sink;
 mod schedule;
 mod signals;
 mod sink;
@@ -21,6 +22,7 @@ use clock::WallClock;
 use loss::LossCounters;
 use schedule::Schedule;
 
+pub use notify_sink::NotifySink;
 pub use signals::StopSignals;
 pub use sink::{PrintSink, Sink, SinkState};
 pub use store_sink::StoreSink;
@@ -128,7 +130,7 @@ impl Pipeline {
     pub fn run(&mut self, signals: &StopSignals, duration: Option<Duration>) -> Result<()> {
         let end = duration.map(|d| Instant::now() + d);
         let is_over = || end.is_some_and(|end| Instant::now() >= end);
-        while signals.take().is_none() && !is_over() && !self.sinks.is_empty() {
+        while signals.take().is_none() && !is_over() && self.sinks.iter().any(|s| s.is_output()) {
             self.step()?;
             self.sleep_until_next(end);
         }

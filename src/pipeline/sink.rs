@@ -25,6 +25,11 @@ pub trait Sink {
     /// flush.
     fn clock_settled(&mut self, _settled: bool) {}
 
+    /// Whether the recording goes on for its sake.
+    fn is_output(&self) -> bool {
+        true
+    }
+
     /// How soon it has to be flushed again, even if nothing happens.
     fn flush_within(&self) -> Option<Duration> {
         None
@@ -41,14 +46,14 @@ pub trait Sink {
 pub enum SinkState {
     Open,
     /// Its reader has gone: nothing more needs to be written to it. [`Pipeline::run`] ends with
-    /// the last sink.
+    /// the last one that [is an output](Sink::is_output).
     ///
     /// [`Pipeline::run`]: super::Pipeline::run
     Closed,
 }
 
 /// How soon to look again while a line waits for its container's details.
-const HELD_LINE: Duration = Duration::from_millis(20);
+pub(super) const HELD_LINE: Duration = Duration::from_millis(20);
 
 /// How long the live log's reader may take nothing at the end before the rest is dropped.
 const STALLED: Duration = Duration::from_secs(1);

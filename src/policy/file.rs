@@ -107,21 +107,40 @@ fn open(path: &Path, owner: Owner) -> Result<File> {
     let meta = file
         .metadata()
         .with_context(|| format!("can't read {}", path.display()))?;
+    check_file(path, &meta, owner)?;
+    Ok(file)
+}
+
+/// Refuses a program that others than root can change: the recorder's user runs it.
+///
+/// # Errors
+/// Why it is refused.
+pub fn check_program(path: &Path) -> Result<()> {
+    let meta = fs::metadata(path).with_context(|| format!("can't run {}", path.display()))?;
+    check_file(path, &meta, Owner::Root)?;
+    if meta.mode() & 0o111 == 0 {
+        let shown = path.display();
+        bail!("{shown} is not executable: 'chmod +x {shown}'");
+    }
+    Ok(())
+}
+
+/// Refuses what is not a regular file that only its trusted owner can change.
+fn check_file(path: &Path, meta: &fs::Metadata, owner: Owner) -> Result<()> {
     let shown = path.display();
     if !meta.is_file() {
         bail!("{shown} is not a regular file");
     }
     if !is_trusted(meta.uid(), owner) {
         bail!(
-            "{shown} belongs to user {}, who could change what is allowed: 'chown root {shown}'",
+            "{shown} belongs to user {}, who could change what it does: 'chown root {shown}'",
             meta.uid()
         );
     }
     if meta.mode() & 0o022 != 0 {
         bail!("other users can write to {shown}: 'chmod go-w {shown}'");
     }
-    check_directory(path, owner)?;
-    Ok(file)
+    check_directory(path, owner)
 }
 
 /// Refuses a directory in which another user can replace the file, by an older one of root's too.

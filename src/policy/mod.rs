@@ -16,6 +16,7 @@ pub mod learn;
 mod list;
 pub mod name_hash;
 mod name_rules;
+mod notify;
 mod parse;
 mod pattern;
 mod problem;
@@ -36,9 +37,10 @@ pub use decide::{Decision, Mismatch, Reason};
 pub use essential::Essential;
 pub use explain::Explanation;
 pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
-pub use file::{LoadError, Owner, system_resolvers};
+pub use file::{LoadError, Owner, check_program, system_resolvers};
 pub use list::{List, MAX_ENTRIES};
 pub use name_rules::{NameRules, RuleBits};
+pub use notify::Notify;
 pub use parse::{Imported, import as import_config};
 pub use pattern::{Glob, ImagePattern, PathPattern, UserPattern};
 pub use problem::{Position, Problem, Problems};
@@ -71,6 +73,8 @@ pub struct Policy {
     pub sni: Sni,
     /// What stays open where the default would stop it.
     pub essentials: Vec<Essential>,
+    /// Who is notified of what it stops or reports.
+    pub notify: Notify,
     /// The lists that rules name, by the index in [`Target::List`].
     pub lists: Vec<List>,
     /// SHA-256 of the file and its lists, as hexadecimal digits.
@@ -145,6 +149,7 @@ impl Policy {
             source_routing: SourceRouting::Refuse,
             sni: Sni::Off,
             essentials: Essential::ALL.to_vec(),
+            notify: Notify::default(),
             lists: Vec::new(),
             digest: String::new(),
         }

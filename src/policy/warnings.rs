@@ -12,7 +12,7 @@ use super::problem::{Position, Problem};
 use super::rule::Rule;
 use super::target::{NameKind, Target};
 use super::who::Condition;
-use super::{Decision, Lookups, Policy, Reason, Sni};
+use super::{Decision, Lookups, Policy, Reason};
 
 /// Programs that run what they are given, by the beginning of their names.
 const INTERPRETERS: [&str; 24] = [
@@ -82,10 +82,6 @@ impl Policy {
 
     fn top_level(&self, warn: &mut impl FnMut(Position, String)) {
         let top = Position { line: 1, column: 1 };
-        if self.sni != Sni::Off {
-            let text = "sni: this version can't compare TLS names; recording with it is refused";
-            warn(top, text.to_owned());
-        }
         if self.lookups == Lookups::Block && self.resolver_addresses().next().is_none() {
             warn(top, "lookups: block, but there are no resolvers".to_owned());
         }

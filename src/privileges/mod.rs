@@ -1,10 +1,13 @@
 //! What egrets may do once its hooks are attached: as little as it needs. In goes what is to be
-//! kept; out comes a process that can't get more back. docs/security.md has the table.
+//! kept; out comes a process that can't get more back. docs/security.md has the table. What takes
+//! more is done by a [`helper`].
 
 mod capabilities;
 #[cfg(feature = "record")]
 mod drop;
 mod held;
+#[cfg(feature = "record")]
+pub mod helper;
 #[cfg(feature = "record")]
 mod landlock;
 #[cfg(feature = "record")]
@@ -25,3 +28,6 @@ pub const FILE_READER: &str = "file-reader";
 
 /// That of the process that suspends, kills and dumps for a policy.
 pub const PROCESS_CONTROL: &str = "process-control";
+
+/// That of the process that sends notifications for a policy.
+pub const NOTIFIER: &str = "notifier";

@@ -15,15 +15,12 @@ mod tests;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
-};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use crate::privileges::PROCESS_CONTROL;
+use crate::privileges::{PROCESS_CONTROL, helper};
 pub use dump::DumpDir;
 pub use protocol::{MAX_A_MINUTE, Measure, Reply, Request};
 pub use server::serve;
@@ -43,27 +40,13 @@ impl ProcessControl {
     /// # Errors
     /// The program can't be run again.
     pub fn start(dumps: Option<DumpDir>) -> Result<ProcessControl> {
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
         let can_dump = dumps.is_some();
         // It finds the directory of its dumps where others have their output.
         let dumps = dumps.map_or(Stdio::null(), |dir| Stdio::from(dir.into_fd()));
-        Command::new("/proc/self/exe")
-            .arg0("egrets")
-            .arg(PROCESS_CONTROL)
-            .current_dir("/")
-            .env_clear()
-            .stdin(Stdio::from(theirs))
-            .stdout(dumps)
-            .stderr(Stdio::null())
-            .spawn()
+        let helper = helper::start(PROCESS_CONTROL, dumps)
             .context("the process that kills for the policy can't be started")?;
         Ok(ProcessControl {
-            control: ours,
+            control: helper.control,
             can_dump,
         })
     }

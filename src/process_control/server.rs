@@ -4,8 +4,6 @@
 use std::io::{PipeReader, Read, pipe};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -13,11 +11,9 @@ use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{
-    Pid, Signal, WaitOptions, getppid, kill_process, set_parent_process_death_signal, setsid,
-    waitpid,
+    Pid, Signal, WaitOptions, getppid, kill_process, set_parent_process_death_signal, waitpid,
 };
 use rustix::thread::{capabilities, set_no_new_privs};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::MAX_MESSAGE;
 use super::dump::{self, DumpDir};
@@ -26,7 +22,7 @@ use super::identity::{Target, is_gone};
 use super::protocol::{Measure, Reply, Request};
 use super::rate::RateLimit;
 use crate::model::ActionOutcome;
-use crate::privileges::{CapabilitySet, filter_system_calls, hold_only};
+use crate::privileges::{CapabilitySet, filter_system_calls, helper, hold_only};
 
 /// Dumps at once; more processes are killed without one.
 const MAX_AT_ONCE: usize = 4;
@@ -67,13 +63,7 @@ struct Server {
 /// # Errors
 /// stdin is not a recorder's socket.
 pub fn serve() -> Result<()> {
-    // Not in the terminal's foreground: Ctrl-C ends the recorder, and that ends this.
-    let _ = setsid();
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::<AtomicBool>::default())?;
-    }
-    let control = rustix::io::dup(std::io::stdin())?;
-    rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)?;
+    let control = helper::control()?;
     let recorder = getppid().context("not a recorder's child")?;
     let stdout = rustix::io::dup(std::io::stdout())?;
     let dir = DumpDir::of(stdout).ok();

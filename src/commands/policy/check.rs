@@ -53,10 +53,7 @@ pub fn run(args: &PolicyCheckArgs) -> Result<ExitCode> {
 /// What the kernel side can't carry out: recording with the policy is refused.
 #[cfg(feature = "record")]
 fn unsupported(policy: &Policy) -> Vec<String> {
-    let mut unsupported = crate::enforce::unsupported(policy);
-    // the policy's own warnings have that one
-    unsupported.retain(|what| !what.starts_with("sni "));
-    unsupported
+    crate::enforce::unsupported(policy)
 }
 
 #[cfg(not(feature = "record"))]

@@ -2,6 +2,7 @@
 
 mod fields;
 mod import;
+mod notify;
 mod policy;
 mod rule;
 mod targets;

@@ -9,10 +9,11 @@ use super::super::{
     Stale, UnknownContainers,
 };
 use super::fields::{Reader, help};
+use super::notify;
 use super::rule::{self, actions};
 use super::yaml::{Item, Node};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "version",
     "resolvers",
     "default",
@@ -24,6 +25,7 @@ const KEYS: [&str; 11] = [
     "source_routing",
     "sni",
     "essentials",
+    "notify",
 ];
 
 /// The version of the language.
@@ -106,6 +108,7 @@ fn read_entry(reader: &mut Reader, key: &'static str, item: &Item, policy: &mut 
             ];
             set(&mut policy.sni, reader.one_of(item, key, &words));
         }
+        "notify" => policy.notify = notify::read(reader, item),
         _ => policy.essentials = essentials(reader, item),
     }
 }

@@ -189,3 +189,27 @@ proptest! {
         let _ = Policy::parse(&text);
     }
 }
+
+#[test]
+fn notify_is_a_program_with_arguments_and_the_journal_and_no_webhook_yet() {
+    let policy = |notify: &str| format!("version: 1\ndefault: allow\nnotify: {notify}\n");
+    let read = Policy::parse(&policy("{ exec: [/bin/x, 'a b', 7], journald: true }")).unwrap();
+    assert_eq!(read.notify.exec, ["/bin/x", "a b", "7"]);
+    assert!(read.notify.journald);
+    let read = Policy::parse(&policy("{ journald: false }")).unwrap();
+    assert!(read.notify.is_empty());
+    assert_eq!(
+        errors(&policy("{ exec: x -v, webhook: https://x.test }")),
+        [
+            "3:17: exec is a list of a program and its arguments, 64 at most: [/usr/local/bin/alert, --team, ops]",
+            "3:32: webhook is not supported yet: exec can run a program that calls it",
+        ]
+    );
+    assert_eq!(
+        errors(&policy("{ exec: [x], journal: true }")),
+        [
+            "3:18: the program of exec is an absolute path",
+            "3:22: notify has no key \"journal\"; did you mean journald?",
+        ]
+    );
+}

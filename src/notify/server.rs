@@ -1,0 +1,186 @@
+//! The helper process: sends what the recorder at the other end of stdin reports, until that
+//! ends. What it has no time for stays in the socket, which is bounded.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::thread::set_no_new_privs;
+
+use super::{MAX_FAILURE, MAX_MESSAGE, journald};
+use crate::policy::Notify;
+use crate::privileges::{CapabilitySet, filter_system_calls, helper, hold_only};
+
+/// Programs at once.
+const MAX_AT_ONCE: usize = 4;
+
+/// How long one may take; then it is killed, with what it has started.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often those that run are looked at.
+const CHECK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+struct Server {
+    control: OwnedFd,
+    settings: Notify,
+    running: Vec<(Child, Instant)>,
+}
+
+/// # Errors
+/// stdin is not a recorder's socket.
+pub fn serve() -> Result<()> {
+    let control = helper::control()?;
+    let settings = receive(&control)?.context("not a recorder")?;
+    let settings: Notify = serde_json::from_slice(&settings).context("not a recorder")?;
+    drop_privileges(!settings.exec.is_empty())?;
+    let mut server = Server {
+        control,
+        settings,
+        running: Vec::new(),
+    };
+    let result = server.run();
+    server.finish();
+    result
+}
+
+/// Nothing here needs any. With no_new_privs a program that root starts gets none back.
+fn drop_privileges(execs: bool) -> Result<()> {
+    hold_only(CapabilitySet::empty())?;
+    set_no_new_privs(true)?;
+    // A kernel without seccomp does without.
+    if !execs {
+        let _ = filter_system_calls();
+    }
+    Ok(())
+}
+
+/// The next message; None when the recorder has ended.
+fn receive(control: &OwnedFd) -> Result<Option<Vec<u8>>> {
+    let mut message = vec![0; MAX_MESSAGE];
+    let (_, len) = recv(control, &mut message[..], RecvFlags::empty())?;
+    message.truncate(len);
+    Ok(Some(message).filter(|message| !message.is_empty()))
+}
+
+impl Server {
+    fn run(&mut self) -> Result<()> {
+        loop {
+            let has_room = self.running.len() < MAX_AT_ONCE;
+            let mut fds = [PollFd::new(&self.control, PollFlags::IN)];
+            let fds = if has_room { &mut fds[..] } else { &mut [] };
+            let timeout = (!self.running.is_empty()).then_some(&CHECK);
+            let ready = match poll(fds, timeout) {
+                Ok(ready) => ready > 0,
+                Err(rustix::io::Errno::INTR) => false,
+                Err(e) => return Err(e.into()),
+            };
+            self.reap();
+            if ready {
+                let Some(event) = receive(&self.control)? else {
+                    return Ok(());
+                };
+                self.notify(&event);
+            }
+        }
+    }
+
+    fn notify(&mut self, event: &[u8]) {
+        if self.settings.journald {
+            let sent = serde_json::from_slice(event)
+                .map_err(anyhow::Error::from)
+                .and_then(|event| Ok(journald::send(Path::new(journald::SOCKET), &event)?));
+            if let Err(e) = sent {
+                self.fail(&format!("the journal does not take it: {e:#}"));
+            }
+        }
+        if self.settings.exec.is_empty() {
+            return;
+        }
+        match start(&self.settings.exec, event) {
+            Ok(child) => self.running.push((child, Instant::now())),
+            Err(e) => self.fail(&format!("{e:#}")),
+        }
+    }
+
+    fn reap(&mut self) {
+        let mut failures = Vec::new();
+        self.running.retain_mut(|(child, since)| {
+            if let Ok(Some(status)) = child.try_wait() {
+                if !status.success() {
+                    failures.push(format!("{status}"));
+                }
+                return false;
+            }
+            if since.elapsed() < TIME_LIMIT {
+                return true;
+            }
+            kill(child);
+            failures.push(format!("it took more than {} s", TIME_LIMIT.as_secs()));
+            false
+        });
+        let program = self.settings.exec.first().cloned().unwrap_or_default();
+        for failure in failures {
+            self.fail(&format!("{program}: {failure}"));
+        }
+    }
+
+    /// Lost if the recorder has too many of them.
+    fn fail(&self, why: &str) {
+        let why = why.as_bytes();
+        let why = why.get(..MAX_FAILURE).unwrap_or(why);
+        let _ = send(
+            &self.control,
+            why,
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        );
+    }
+
+    /// The recorder has ended: what runs has its time.
+    fn finish(&mut self) {
+        while !self.running.is_empty() {
+            let _ = poll(&mut [], Some(&CHECK));
+            self.reap();
+        }
+    }
+}
+
+/// The event is in a file in memory rather than in a pipe: a program that does not read it keeps
+/// nothing waiting.
+fn start(exec: &[String], event: &[u8]) -> Result<Child> {
+    let (program, arguments) = exec.split_first().context("no program")?;
+    let mut stdin = File::from(memfd_create("event", MemfdFlags::CLOEXEC)?);
+    stdin.write_all(event)?;
+    stdin.rewind()?;
+    Command::new(program)
+        .args(arguments)
+        .current_dir("/")
+        .env_clear()
+        .env("PATH", PATH)
+        .stdin(Stdio::from(stdin))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("{program} can't be started"))
+}
+
+fn kill(child: &mut Child) {
+    if let Some(group) = Pid::from_raw(child.id() as i32) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait();
+}
