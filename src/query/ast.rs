@@ -26,6 +26,8 @@ pub struct Question {
     pub also: Vec<Predicate>,
     /// Only groups of which no row meets any of these.
     pub never: Vec<Predicate>,
+    /// Only actors who did nothing of this, in the question's span, to the question's hosts.
+    pub without: Option<Relation>,
     /// Only a name was typed: it can be of anything that the history knows.
     pub bare: bool,
     /// The answer says how the question was read.
@@ -235,6 +237,8 @@ pub enum Predicate {
     SinceBoot,
     Compared(Comparison),
     Not(Box<Predicate>),
+    /// Not this, and no traffic with a DNS server either: what "only" rules out.
+    Elsewhere(Box<Predicate>),
     /// At least one of these.
     Any(Vec<Predicate>),
     /// All of these.

@@ -148,7 +148,11 @@ where
                     .map(|since| Baseline::read(&db, since))
                     .transpose()?;
                 let suggestions = match &found {
-                    None => suggest::suggestions(&db, &question)?,
+                    None => {
+                        let mut all = suggest::suggestions(&db, &question)?;
+                        all.extend(suggest::without_policy(&db, &question)?);
+                        all
+                    }
                     Some(_) => Vec::new(),
                 };
                 // Close the snapshot before writing: a pager can stall for hours, and the

@@ -29,6 +29,15 @@ where
     );
     said.extend(question.never.iter().map(|never| match never {
         Predicate::By(_) => format!("but never {}", predicate(never)),
+        Predicate::Not(of) if is_by(of) => {
+            format!("and by none else than {}", predicate(of))
+        }
+        Predicate::Elsewhere(of) if question.relation == Relation::Lookups => {
+            format!("and nothing else than {}", predicate(of))
+        }
+        Predicate::Elsewhere(of) => {
+            format!("and nowhere else than {}, DNS servers apart", predicate(of))
+        }
         _ => format!("that never went {}", predicate(never)),
     }));
     said.extend(
@@ -37,6 +46,13 @@ where
             .iter()
             .map(|of| format!("with {}", comparison(of))),
     );
+    said.extend(question.without.map(|other| {
+        match other {
+            Relation::Connections => "who made no connection, DNS servers apart",
+            Relation::Lookups => "of whom no lookup was seen",
+        }
+        .to_owned()
+    }));
     if question.new {
         said.push("that were not seen before".to_owned());
     }
@@ -68,6 +84,15 @@ where
     }
     said.extend(question.ranking.and_then(ranking));
     said.join(", ")
+}
+
+/// Whether it says who acted.
+fn is_by(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::By(_) => true,
+        Predicate::Any(all) | Predicate::All(all) => all.iter().all(is_by),
+        _ => false,
+    }
 }
 
 fn listed(question: &Question) -> String {
@@ -145,6 +170,12 @@ pub fn predicate(predicate: &Predicate) -> String {
         Predicate::SinceBoot => "since the last boot".to_owned(),
         Predicate::Compared(of) => format!("with {}", comparison(of)),
         Predicate::Not(of) => format!("not {}", self::predicate(of)),
+        Predicate::Elsewhere(of) => {
+            format!(
+                "anywhere else than {}, DNS servers apart",
+                self::predicate(of)
+            )
+        }
         Predicate::Any(all) => joined(all, " or "),
         Predicate::All(all) => joined(all, " "),
         Predicate::Protocol(protocol) => format!("over {protocol}"),

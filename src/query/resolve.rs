@@ -62,6 +62,11 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
     }
     refuse_two_subjects(&question)?;
     let left_out = resolved.leave_out_answers(&mut question)?;
+    // "only" looks at a name twice
+    for said in [&mut resolved.readings, &mut resolved.unknown] {
+        let mut seen = std::collections::HashSet::new();
+        said.retain(|one| seen.insert(one.clone()));
+    }
     Ok(Resolved {
         question,
         left_out,
@@ -127,6 +132,7 @@ impl Resolver<'_> {
             having: Vec::new(),
             also: Vec::new(),
             never: Vec::new(),
+            without: None,
             ..question.clone()
         };
         let any = "SELECT 1 FROM egress_total WHERE direction = 'in' LIMIT 1";
@@ -139,7 +145,7 @@ impl Resolver<'_> {
 
     fn predicate(&mut self, predicate: &mut Predicate) -> Result<()> {
         match predicate {
-            Predicate::Not(of) => {
+            Predicate::Not(of) | Predicate::Elsewhere(of) => {
                 let outer = std::mem::replace(&mut self.denied, true);
                 self.predicate(of)?;
                 self.denied = outer;

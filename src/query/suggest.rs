@@ -1,10 +1,10 @@
 //! Suggestions for a question that found nothing: processes whose names begin with that of its
-//! process.
+//! process, and that there was no policy.
 
 use anyhow::Result;
 use rusqlite::Connection;
 
-use super::ast::{Predicate, Question, Relation, Subject};
+use super::ast::{Predicate, Projection, Question, Relation, Subject};
 use super::sql;
 use crate::text::printable;
 
@@ -50,4 +50,34 @@ fn exists(db: &Connection, subject: Subject) -> Result<bool> {
     let by = sql::condition(Relation::Connections, &Predicate::By(subject));
     let any = format!("SELECT 1 FROM egress_total WHERE {by} LIMIT 1");
     Ok(db.prepare(&any)?.exists([])?)
+}
+
+/// That no policy was ever in force, to a question about what policies decided.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn without_policy(db: &Connection, question: &Question) -> Result<Option<String>> {
+    let of_policies = matches!(
+        question.projection,
+        Projection::Rules | Projection::Verdicts
+    ) || question.predicates.iter().any(is_of_policies);
+    if !of_policies || db.prepare("SELECT 1 FROM policies LIMIT 1")?.exists([])? {
+        return Ok(None);
+    }
+    Ok(Some(
+        "no policy was in force in this history, so none decided on anything ('egrets record --policy FILE')"
+            .to_owned(),
+    ))
+}
+
+fn is_of_policies(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::Blocked | Predicate::WouldBlock | Predicate::Verdict(_) | Predicate::Rule(_) => {
+            true
+        }
+        Predicate::Not(of) => is_of_policies(of),
+        Predicate::Any(all) | Predicate::All(all) => all.iter().any(is_of_policies),
+        _ => false,
+    }
 }

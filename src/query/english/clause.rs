@@ -100,7 +100,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     pub(super) fn clause(&mut self, list: Projection) -> Result<(), NotUnderstood> {
-        if self.acted_by(list)? {
+        if self.exclusively(list) || self.nothing_done(list) || self.acted_by(list)? {
             return Ok(());
         }
         // "have failed": no subject follows this auxiliary.
@@ -590,7 +590,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let measure = if self.take(TRAFFIC) {
             self.take_direction();
             Some(Measure::Bytes)
-        } else if self.take(CONNECTIONS) || self.take(LOOKUPS) {
+        } else if self.take(CONNECTIONS) {
+            Some(Measure::Rows)
+        } else if self.take(LOOKUPS) {
+            self.verb = Some(Relation::Lookups);
             Some(Measure::Rows)
         } else if self.take(NAMES) {
             Some(Measure::Hosts)

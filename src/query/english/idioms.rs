@@ -532,6 +532,7 @@ fn is_of(kind: char, word: &Word) -> bool {
         }
         'p' => text.starts_with('/') && text.len() > 1,
         't' => word.quoted || !is_grammar(text),
+        'w' => word.quoted || !is_grammar(text) && !is_time(text),
         'q' => is_one_of(word, ASKING),
         // ".xyz"
         'e' => text.len() > 1 && text.starts_with('.') && !text[1..].contains('.'),
@@ -539,6 +540,15 @@ fn is_of(kind: char, word: &Word) -> bool {
         'v' => ACTING.iter().any(|words| is_one_of(word, words)),
         _ => !text.is_empty(),
     }
+}
+
+/// Whether a word says a time: "noon", "9:00", "monday".
+fn is_time(text: &str) -> bool {
+    let now = chrono::Utc::now();
+    text.starts_with(|c: char| c.is_ascii_digit())
+        || DAYS.iter().any(|day| text.eq_ignore_ascii_case(day))
+        || crate::when::month(text, &now).is_some()
+        || crate::when::parse(text, &now).is_ok()
 }
 
 /// Whether a word is a verb that names nothing, unless the history has it.

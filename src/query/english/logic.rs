@@ -25,8 +25,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(false);
         }
         let ever = !other && self.word_is(self.next.saturating_sub(1), &["never"]);
-        let _ = self.take(TO) && self.take(VERBS);
-        let kept = self.predicates.len();
+        // "not to private addresses", "not to hit"
+        let to = self.take(TO) && !self.take(VERBS);
+        let (kept, kept_also) = (self.predicates.len(), self.also.len());
         let verb = self.verb;
         // "did not hit", "but not by", "except from"
         let acted = self.next_is(VERBS)
@@ -34,7 +35,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             || self.next_is(MAKE)
             || self.next_is(RESOLVE);
         if !acted {
-            self.bare_name = match self.looks_like_host() {
+            self.bare_name = match self.looks_like_host() || to && self.next_is(SCOPES) {
                 true => BareName::Object,
                 false if self.at_condition() => BareName::Nothing,
                 false => BareName::Subject,
@@ -51,6 +52,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 self.bare_name = BareName::Nothing;
             } else {
                 self.clause(list)?;
+            }
+            // "not x.org and y.org": neither
+            let both = Vec::from_iter(self.also.drain(kept_also..));
+            if !both.is_empty() {
+                self.predicates.push(any_of(both));
             }
         }
         self.expecting = expecting.filter(|_| !acted && !ever && self.verb.is_none());

@@ -9,6 +9,7 @@
 
 mod clause;
 mod comparison;
+mod exclusive;
 mod expected;
 mod idioms;
 mod logic;

@@ -300,7 +300,7 @@ const JOINS: [&str; 2] = ["and", "or"];
 /// The predicates that one consists of.
 fn parts(predicate: &Predicate) -> Vec<&Predicate> {
     match predicate {
-        Predicate::Not(of) => parts(of),
+        Predicate::Not(of) | Predicate::Elsewhere(of) => parts(of),
         Predicate::Any(of) | Predicate::All(of) => of.iter().flat_map(parts).collect(),
         predicate => vec![predicate],
     }
@@ -371,6 +371,10 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) compared: Vec<Comparison>,
     pub(super) also: Vec<Predicate>,
     pub(super) never: Vec<Predicate>,
+    /// Where "only" stands.
+    pub(super) only: Option<Range<usize>>,
+    /// Who did nothing of this.
+    pub(super) without: Option<Relation>,
     /// It starts with the noun: "connections per hour".
     pub(super) no_question_word: bool,
     /// "sorted by" stands before what the answer is sorted by.
@@ -411,6 +415,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             compared: Vec::new(),
             also: Vec::new(),
             never: Vec::new(),
+            only: None,
+            without: None,
             no_question_word: false,
             sorted: false,
             both_directions: false,
@@ -444,6 +450,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         let nothing_said = self.predicates.is_empty()
             && self.also.is_empty()
             && self.never.is_empty()
+            && self.without.is_none()
             && self.compared.is_empty()
             && self.ranking.is_none()
             && self.since.is_none()
@@ -496,6 +503,12 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 }
             };
         }
+        if let Some(at) = self.only.take() {
+            self.apply_only(list, at)?;
+        }
+        if let Some(other) = self.without {
+            self.check_without(list, relation, other)?;
+        }
         if !self.never.is_empty() {
             // Who "hit x but never y": rows of both decide.
             let is_host = |p: &Predicate| match p {
@@ -533,6 +546,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             having,
             also: std::mem::take(&mut self.also),
             never: std::mem::take(&mut self.never),
+            without: self.without,
             bare: false,
             loose: self.loose,
             both_directions: self.both_directions,
@@ -658,7 +672,10 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             return Err(self.refuse_all("the same can't be asked for and left out"));
         }
         if self.new
-            && (!self.also.is_empty() || !self.never.is_empty() || !self.compared.is_empty())
+            && (!self.also.is_empty()
+                || !self.never.is_empty()
+                || self.without.is_some()
+                || !self.compared.is_empty())
         {
             return Err(self.refuse_all("\"new\" can't be combined with that"));
         }

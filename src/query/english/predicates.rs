@@ -122,6 +122,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(match word {
                 "would-block" => Predicate::WouldBlock,
                 "alerted" => Predicate::Verdict("alert"),
+                "killed" => enforced("kill"),
+                "suspended" => enforced("suspend"),
+                "dumped" => enforced("dump"),
                 _ => Predicate::Blocked,
             });
             return true;
@@ -281,6 +284,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             false => Err(self.refuse("\"a name\"")),
         }
     }
+}
+
+/// A verdict that was not only observed.
+fn enforced(verdict: &'static str) -> Predicate {
+    Predicate::All(vec![Predicate::Verdict(verdict), Predicate::Blocked])
 }
 
 /// The view's word for an address scope.

@@ -419,7 +419,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if number.is_some() {
             self.advance();
         }
-        let number_or = number.unwrap_or(default);
+        let number_or = number.unwrap_or(match self.at_one() {
+            true => 1,
+            false => default,
+        });
         // "top 10 slowest lookups"
         self.ranking = Some(match pick(number_or) {
             Ranking::Most(n) if self.take(SLOWEST) => Ranking::Slowest(n),
@@ -432,6 +435,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.bare_name = BareName::Subject;
         }
         Ok(true)
+    }
+
+    /// Whether the noun that follows is singular: "the biggest transfer" is one.
+    fn at_one(&self) -> bool {
+        let adjectives = [
+            OUTBOUND, DNS, FAILED, OPENED, ARTICLES, SLOWEST, LONGEST, LARGEST,
+        ];
+        let mut at = self.next;
+        while adjectives.iter().any(|words| self.word_is(at, words)) {
+            at += 1;
+        }
+        self.word_is(at, ONE)
     }
 
     fn at_noun(&mut self) -> bool {

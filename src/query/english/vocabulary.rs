@@ -606,7 +606,14 @@ pub const OUTCOMES: Words = &[
     "rejected",
 ];
 /// What a policy decided.
-pub const JUDGED: Words = &["blocked", "would-block", "alerted"];
+pub const JUDGED: Words = &[
+    "blocked",
+    "would-block",
+    "alerted",
+    "killed",
+    "suspended",
+    "dumped",
+];
 pub const RULES: Words = &["rules", "rule"];
 pub const VERDICTS: Words = &["verdicts", "verdict"];
 pub const RULE_IS: Words = &["rule-is"];
@@ -704,6 +711,59 @@ pub const BOTTOM: Words = &["bottom"];
 pub const LARGEST: Words = &["largest", "biggest", "heaviest", "greatest", "hugest"];
 pub const SMALLEST: Words = &["smallest"];
 pub const ONLY: Words = &["only", "exactly", "just"];
+/// Nouns of one: "the longest connection".
+pub const ONE: Words = &[
+    "process",
+    "program",
+    "app",
+    "application",
+    "task",
+    "daemon",
+    "pid",
+    "container",
+    "image",
+    "user",
+    "unit",
+    "service",
+    "pod",
+    "namespace",
+    "executable",
+    "binary",
+    "host",
+    "name",
+    "hostname",
+    "domain",
+    "destination",
+    "site",
+    "server",
+    "endpoint",
+    "website",
+    "place",
+    "target",
+    "peer",
+    "machine",
+    "IP",
+    "address",
+    "port",
+    "connection",
+    "flow",
+    "request",
+    "socket",
+    "conversation",
+    "call",
+    "lookup",
+    "query",
+    "command",
+    "parent",
+];
+/// "only", before whom or what nothing else may be.
+pub const EXCLUSIVELY: Words = &["exclusively", "solely", "only", "purely"];
+/// What idioms make of "made no connections", "without lookups", "sent nothing".
+pub const EVER: Words = &["ever"];
+pub const NO_CONNECTIONS: Words = &["no-connections"];
+pub const NO_LOOKUPS: Words = &["no-lookups"];
+pub const NO_BYTES: Words = &["sent-nothing", "received-nothing"];
+pub const SOME_BYTES: Words = &["sent-something", "received-something"];
 pub const ONCE: Words = &["once"];
 pub const TWICE: Words = &["twice"];
 pub const TIMES_OR_TIME: Words = &["times", "time"];

@@ -80,6 +80,7 @@ impl Export {
                 && question.having.is_empty()
                 && question.also.is_empty()
                 && question.never.is_empty()
+                && question.without.is_none()
                 && !matches!(
                     question.projection,
                     Projection::NeverContacted

@@ -21,6 +21,9 @@ const REFUSING: &str = "'block', 'suspend', 'kill', 'dump'";
 /// Ports of DNS servers, which are dialled by address: DNS, DNS over TLS, multicast DNS, LLMNR.
 const DNS_PORTS: &str = "53, 853, 5353, 5355";
 
+/// The condition that a connection is not to such a port.
+pub const NO_RESOLVER: &str = "coalesce(dst_port, 0) NOT IN (53, 853, 5353, 5355)";
+
 /// A predicate as an SQL condition on the view of `relation`.
 pub fn condition(relation: Relation, predicate: &Predicate) -> String {
     match (predicate, relation) {
@@ -58,6 +61,13 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
         }
         // A condition on a column that is NULL is not met, so its opposite is.
         (Predicate::Not(of), relation) => {
+            format!("NOT coalesce(({}), 0)", condition(relation, of))
+        }
+        (Predicate::Elsewhere(of), Relation::Connections) => format!(
+            "NOT coalesce(({}), 0) AND {NO_RESOLVER}\n    AND direction IS NOT 'in'",
+            condition(relation, of)
+        ),
+        (Predicate::Elsewhere(of), Relation::Lookups) => {
             format!("NOT coalesce(({}), 0)", condition(relation, of))
         }
         (Predicate::Any(of), relation) => joined(relation, of, "OR"),

@@ -10,6 +10,7 @@ mod select;
 mod special;
 #[cfg(test)]
 mod tests;
+mod without;
 mod zone;
 
 use super::ast::{Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation};
@@ -70,6 +71,9 @@ pub fn statement(
     }
     if view == "lookups" {
         conditions.push(HAS_QUERY.to_owned());
+    }
+    if let Some(other) = question.without {
+        conditions.extend(without::without(question, other, (since, until), zone));
     }
     match question.ranking {
         Some(Ranking::Slowest(_)) => conditions.push("latency_us IS NOT NULL".to_owned()),

@@ -76,6 +76,7 @@ fn is_covered(predicate: &Predicate) -> bool {
         | Predicate::Rule(_)
         | Predicate::By(Subject::Deleted) => false,
         Predicate::Not(of) => is_covered(of),
+        Predicate::Elsewhere(_) => false,
         Predicate::Any(of) | Predicate::All(of) => of.iter().all(is_covered),
         _ => true,
     }

@@ -166,7 +166,7 @@ const REFUSED: [&str; 35] = [
     "top 3 connections per hour",
     "which new names were resolved but never contacted since Monday",
     "which processes hit example.com per host",
-    "why did curl fail",
+    "why does curl connect",
     "longest lookups",
     "what countries did we talk to",
     "which processes listen on port 80",

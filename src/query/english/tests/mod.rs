@@ -34,6 +34,7 @@ fn connections(projection: Projection, predicates: Vec<Predicate>) -> Question {
         having: vec![],
         also: vec![],
         never: vec![],
+        without: None,
         bare: false,
         loose: false,
         both_directions: false,
