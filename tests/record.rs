@@ -484,11 +484,8 @@ fn flood_of_first_packets_costs_no_other_users_answers_their_direction() {
     let tool = dir.path().join("send");
     std::fs::copy(send(), &tool).unwrap();
     let user = ["--reuid", "4321", "--regid", "4321", "--clear-groups"];
-    ok(net
-        .command("setpriv")
-        .args(user)
-        .arg(&tool)
-        .args(["strangers", "127.0.0.1", "0", FLOOD, "1"]));
+    let flood = ["sources", "127.0.0.1", "0", FLOOD, "1"];
+    ok(net.command("setpriv").args(user).arg(&tool).args(flood));
     server.send_to(b"answer", from).unwrap();
     drop((client, server));
     recording.save(&db);

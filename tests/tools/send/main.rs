@@ -39,7 +39,7 @@ fn main() {
         ("burst", _) => shapes::burst(to, count, size),
         ("duplex", _) => shapes::duplex(to, count, size),
         ("drip", _) => shapes::drip(to, count, size),
-        ("strangers", _) => shapes::strangers(to, count, size),
+        ("sources", _) => shapes::sources(to, count, size),
         ("until-killed", _) => shapes::until_killed(to, size),
         (_, Some(way)) => udp::run(way, to, count, size),
         (_, None) => tcp::run(way, to, count, size),

@@ -34,7 +34,7 @@ pub fn many(to: SocketAddr, count: usize, size: usize) -> Done {
 }
 
 /// COUNT datagrams to a socket of its own at this address, each from another address of this host.
-pub fn strangers(at: SocketAddr, count: usize, size: usize) -> Done {
+pub fn sources(at: SocketAddr, count: usize, size: usize) -> Done {
     let receiver = UdpSocket::bind(at)?;
     let to = receiver.local_addr()?.into();
     let sender = UdpSocket::bind("0.0.0.0:0")?;
