@@ -6,12 +6,17 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::RwLock;
 
 use support::docker::{Docker, GATEWAY};
 use support::*;
 
+/// A policy in force concerns the containers of all tests.
+static CONTAINERS: RwLock<()> = RwLock::new(());
+
 #[test]
 fn connections_have_their_containers_details_even_of_processes_that_live_milliseconds() {
+    let _containers = CONTAINERS.read();
     let (docker, port) = Docker::with_names();
     let (_dir, db) = history();
     let recorder = docker.record(&db);
@@ -144,6 +149,7 @@ fn connections_have_their_containers_details_even_of_processes_that_live_millise
 
 #[test]
 fn docker_dns_names_connections_of_its_clients_and_its_own_queries_are_recorded() {
+    let _containers = CONTAINERS.read();
     let (docker, port) = Docker::with_names();
     ok(&mut docker.cli(&["network", "create", "shop"]));
     let server = ["busybox", "httpd", "-f", "-p", "8080"];
@@ -185,6 +191,7 @@ fn docker_dns_names_connections_of_its_clients_and_its_own_queries_are_recorded(
 
 #[test]
 fn missing_daemon_costs_details_and_no_events() {
+    let _containers = CONTAINERS.read();
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
@@ -223,6 +230,7 @@ fn missing_daemon_costs_details_and_no_events() {
 
 #[test]
 fn hanging_daemon_costs_no_event_and_its_late_answers_count() {
+    let _containers = CONTAINERS.read();
     let mut docker = Docker::start(&[]);
     docker.net.dnsmasq(&[&format!("--listen-address={FAR4}")]);
     let port = docker.net.http("hello").to_string();
@@ -277,6 +285,7 @@ fn hanging_daemon_costs_no_event_and_its_late_answers_count() {
 
 #[test]
 fn container_keeps_its_old_name_and_address_after_rename_and_restart() {
+    let _containers = CONTAINERS.read();
     let docker = Docker::start(&[]);
     let port = docker.net.http("hello").to_string();
     let (_dir, db) = history();
@@ -325,6 +334,7 @@ fn container_keeps_its_old_name_and_address_after_rename_and_restart() {
 
 #[test]
 fn stopped_daemon_costs_no_known_name_and_is_used_again_after_its_restart() {
+    let _containers = CONTAINERS.read();
     let mut docker = Docker::start(&[]);
     let port = docker.net.http("hello").to_string();
     let (_dir, db) = history();
@@ -398,6 +408,7 @@ fn stopped_daemon_costs_no_known_name_and_is_used_again_after_its_restart() {
 
 #[test]
 fn policy_by_image_is_about_its_containers_alone() {
+    let _containers = CONTAINERS.write();
     let (docker, port) = Docker::with_names();
     ok(&mut docker.cli(&["tag", "img:1", "other:1"]));
     let (dir, db) = history();
