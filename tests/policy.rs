@@ -5,7 +5,6 @@ mod support;
 
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -884,15 +883,6 @@ fn give_up_root() {
     assert_eq!(failed, 0);
 }
 
-fn set(socket: &impl AsRawFd, level: i32, name: i32, value: &[u8]) {
-    // SAFETY: a valid descriptor; the kernel reads that many bytes of value.
-    let failed = unsafe {
-        let data = value.as_ptr().cast();
-        libc::setsockopt(socket.as_raw_fd(), level, name, data, value.len() as u32)
-    };
-    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
-}
-
 /// A process names an address that is open, and sends to another one first.
 fn send_by_source_routes(net: &Net) {
     net.near(|| {
@@ -934,12 +924,12 @@ fn send_by_source_routes(net: &Net) {
             let datagrams = Socket::new(domain, Type::DGRAM, None).unwrap();
             // the hop itself is open
             datagrams.send_to(b"x", &hop.into()).unwrap();
-            set(&datagrams, level, name, route);
+            set_option(&datagrams, level, name, route);
             let error = datagrams.send_to(b"x", &to).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{ip}");
             // its SYN never leaves
             let stream = Socket::new(domain, Type::STREAM, None).unwrap();
-            set(&stream, level, name, route);
+            set_option(&stream, level, name, route);
             stream.set_nonblocking(true).unwrap();
             assert!(stream.connect(&to).is_err());
         }

@@ -4,7 +4,6 @@ mod support;
 
 use std::fs::Permissions;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
@@ -397,16 +396,6 @@ fn server_with_many_peers_has_few_rows_and_all_bytes() {
     assert_eq!(sqlite3(&db, &answers), [truth]);
 }
 
-/// An option of a socket, as setsockopt(2) takes it.
-fn set(socket: &impl AsRawFd, level: i32, name: i32, value: &[u8]) {
-    // SAFETY: a valid descriptor; the kernel reads that many bytes of value.
-    let error = unsafe {
-        let data = value.as_ptr().cast();
-        libc::setsockopt(socket.as_raw_fd(), level, name, data, value.len() as u32)
-    };
-    assert_eq!(error, 0, "{}", std::io::Error::last_os_error());
-}
-
 #[test]
 fn who_forges_a_first_packet_hides_nothing() {
     let net = Net::new();
@@ -531,12 +520,12 @@ fn first_hop_of_a_source_route_is_part_of_the_row() {
         let hop4: Ipv4Addr = FAR4.parse().unwrap();
         // loose source route and record, RFC 791; then the end of the options
         let option = [&[131, 7, 4][..], &hop4.octets(), &[0]].concat();
-        set(&datagrams, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
+        set_option(&datagrams, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
         datagrams
             .send_to(&[b'x'; 100], "203.0.113.80:4443")
             .unwrap();
         let stream = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        set(&stream, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
+        set_option(&stream, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
         stream.set_nonblocking(true).unwrap();
         let to: std::net::SocketAddr = "203.0.113.81:4443".parse().unwrap();
         assert!(stream.connect(&to.into()).is_err(), "it is in progress");
@@ -545,10 +534,10 @@ fn first_hop_of_a_source_route_is_part_of_the_row() {
             ("fd99::80".parse().unwrap(), FAR6.parse().unwrap());
         // segment routing header, RFC 8754
         let header = [&[0, 4, 4, 1, 1, 0, 0, 0][..], &end.octets(), &hop6.octets()].concat();
-        set(&segments, libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &header);
+        set_option(&segments, libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &header);
         segments.send_to(&[b'x'; 100], "[fd99::80]:4443").unwrap();
         // the same socket without it is another flow
-        set(&segments, libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &[]);
+        set_option(&segments, libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &[]);
         segments.send_to(&[b'x'; 7], "[fd99::80]:4443").unwrap();
     });
     recording.save(&db);

@@ -1,7 +1,6 @@
 //! First packets that seem to come from the far host, sent by the process that gets them.
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -30,7 +29,7 @@ fn far(ip: &str, port: u16) -> SocketAddr {
 /// Bound to an address of another host, by an option.
 fn forger(address: SocketAddr, level: i32, option: i32) -> UdpSocket {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None).unwrap();
-    set(&socket, level, option, 1);
+    set_option(&socket, level, option, &1i32.to_ne_bytes());
     socket.bind(&address.into()).unwrap();
     socket.into()
 }
@@ -62,14 +61,13 @@ fn answered(address: SocketAddr) -> (UdpSocket, SocketAddr) {
     let forger = forger(address, libc::IPPROTO_IP, libc::IP_TRANSPARENT);
     forger.send_to(b"x", to).unwrap();
     let socket = received(socket, address);
-    set(
-        &socket,
-        libc::IPPROTO_IP,
-        IP_UNICAST_IF,
-        index(c"lo").to_be() as i32,
-    );
+    let device = |index: u32| {
+        let index = index.to_be_bytes(); // ip(7): network byte order
+        set_option(&socket, libc::IPPROTO_IP, IP_UNICAST_IF, &index);
+    };
+    device(index(c"lo"));
     socket.send_to(b"x", address).unwrap();
-    set(&socket, libc::IPPROTO_IP, IP_UNICAST_IF, 0);
+    device(0);
     (socket, address)
 }
 
@@ -85,19 +83,4 @@ fn index(device: &std::ffi::CStr) -> u32 {
     let index = unsafe { libc::if_nametoindex(device.as_ptr()) };
     assert!(index > 0);
     index
-}
-
-fn set(socket: &impl AsRawFd, level: i32, name: i32, value: i32) {
-    // SAFETY: a valid descriptor; the kernel reads that many bytes of value.
-    let failed = unsafe {
-        let data = (&raw const value).cast();
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            data,
-            size_of::<i32>() as u32,
-        )
-    };
-    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
 }

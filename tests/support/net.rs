@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -317,4 +317,14 @@ impl Drop for Net {
         }
         let _ = fs::remove_dir_all(PathBuf::from("/etc/netns").join(&self.near));
     }
+}
+
+/// Sets an option of a socket that socket2 does not have, as setsockopt(2) takes it.
+pub fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: &[u8]) {
+    // SAFETY: a valid descriptor; the kernel reads that many bytes of value.
+    let failed = unsafe {
+        let data = value.as_ptr().cast();
+        libc::setsockopt(socket.as_raw_fd(), level, name, data, value.len() as u32)
+    };
+    assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
 }

@@ -758,8 +758,8 @@ pub const ONE: Words = &[
 ];
 /// "only", before whom or what nothing else may be.
 pub const EXCLUSIVELY: Words = &["exclusively", "solely", "only", "purely"];
-/// What idioms make of "made no connections", "without lookups", "sent nothing".
 pub const EVER: Words = &["ever"];
+/// What idioms make of "made no connections", "without lookups", "sent nothing".
 pub const NO_CONNECTIONS: Words = &["no-connections"];
 pub const NO_LOOKUPS: Words = &["no-lookups"];
 pub const NO_BYTES: Words = &["sent-nothing", "received-nothing"];
