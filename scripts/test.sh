@@ -2,10 +2,18 @@
 # Builds the tests as the user who called sudo, runs them as root, and adds up:
 # the last line is "N passed, N failed" over all runners. Arguments name runners,
 # such as "naming"; without any, all run, and scripts/tables.sh reads their log.
+#
+# Most tests wait more than they compute, so two runners run at a time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh build test
 scripts/tools.sh
+
+# What enforces a policy, stops a daemon, floods the host, or counts all that it loses: beside
+# these, nothing else records.
+ALONE='attacks docker loss policy policy_names'
+# These need no quiet host, and use the time that those leave.
+READERS='cli completion corpus egrets engines export history reader rooms'
 
 built=$(scripts/cargo.sh test --no-run --message-format=json-render-diagnostics)
 # the artifacts that are tests, not the tools and the program that they run
@@ -19,8 +27,9 @@ if [ $# -gt 0 ]; then
 fi
 [ ${#runners[@]} -gt 0 ] || { echo "test.sh: there are no tests${1:+ called $*}" >&2; exit 2; }
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 all=/dev/null
 if [ $# = 0 ]; then
 	all=${CARGO_TARGET_DIR:-target}/tmp/logs/test.log
@@ -28,29 +37,61 @@ if [ $# = 0 ]; then
 	: >"$all"
 fi
 export RUST_TEST_THREADS=2 INSTA_UPDATE=no INSTA_WORKSPACE_ROOT=$PWD
-passed=0 failed=0
-for runner in "${runners[@]}"; do
-	echo "== ${runner##*/}"
-	# Not through a pipe, which a daemon that a test left behind would keep open.
-	# A shell's background jobs ignore Ctrl-C, and the tests send it: env mends that.
-	: >"$log" # not below: tail would take it for a new file
-	more=()
+
+# run RUNNER: what it prints appears when it has ended, and its counts in $work
+run() {
+	local runner=$1 status=0 log counts='0 1' more=() start=$SECONDS
+	log=$work/${runner##*/}
 	# these are ignored where there are no controllers of cgroup v1
 	[[ $runner != */runtimes-* || ! -d /sys/fs/cgroup/unified ]] || more=(--include-ignored)
-	env --default-signal=INT "$runner" "${more[@]}" >>"$log" 2>&1 &
-	pid=$!
-	tail -n +1 -s 0.2 -f --pid=$pid "$log"
-	status=0
-	wait $pid || status=$?
-	cat "$log" >>"$all"
+	# Not through a pipe, which a daemon that a test left behind would keep open.
+	# A shell's background jobs ignore Ctrl-C, and the tests send it: env mends that.
+	env --default-signal=INT "$runner" "${more[@]}" >"$log" 2>&1 || status=$?
 	if [[ $(grep '^test result:' "$log" | tail -n 1) =~ ([0-9]+)\ passed\;\ ([0-9]+)\ failed ]]; then
-		passed=$((passed + BASH_REMATCH[1]))
-		failed=$((failed + BASH_REMATCH[2]))
-		[ $status = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || failed=$((failed + 1))
+		counts="${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"
+		[ $status = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || counts="${BASH_REMATCH[1]} 1"
 	else
-		echo "${runner##*/} ended without a result, exit status $status"
-		failed=$((failed + 1))
+		echo "${runner##*/} ended without a result, exit status $status" >>"$log"
+	fi
+	echo "$counts" >"$log.counts"
+	{
+		flock 9
+		echo "== ${runner##*/}, $((SECONDS - start)) s"
+		cat "$log"
+		cat "$log" >>"$all"
+	} 9>"$work/lock"
+}
+
+# is_one_of NAMES RUNNER
+is_one_of() {
+	local name=${2##*/}
+	[[ " $1 " == *" ${name%-*} "* ]]
+}
+
+alone=() readers=() others=()
+for runner in "${runners[@]}"; do
+	if is_one_of "$ALONE" "$runner"; then
+		alone+=("$runner")
+	elif is_one_of "$READERS" "$runner"; then
+		readers+=("$runner")
+	else
+		others+=("$runner")
 	fi
 done
+for runner in "${readers[@]}"; do
+	run "$runner"
+done &
+for runner in "${alone[@]}"; do
+	run "$runner"
+done
+for runner in "${others[@]}"; do
+	[ "$(jobs -pr | wc -l)" -lt 2 ] || wait -n
+	run "$runner" &
+done
+wait
+
+mapfile -t counted < <(printf '%s\n' "$work"/*.counts)
+[ ${#counted[@]} = ${#runners[@]} ] || { echo "test.sh: only ${#counted[@]} of ${#runners[@]} runners ended" >&2; exit 1; }
+read -r passed failed < <(awk '{ passed += $1; failed += $2 } END { print passed, failed }' "${counted[@]}")
 echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+[ "$failed" = 0 ]

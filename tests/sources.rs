@@ -93,7 +93,13 @@ fn hosts_file_ranks_between_own_lookups_and_those_of_others() {
         [["asked.test", "process", "0"], ["file.test", "hosts", "1"]]
     );
     assert_eq!(
-        rows(&db, "SELECT host, lookup_id FROM rivals"),
+        rows(
+            &db,
+            &format!(
+                "SELECT r.host, r.lookup_id FROM rivals r JOIN egress e ON e.id = r.connection_id
+                 WHERE dst_port = {port}"
+            )
+        ),
         [["alias.test", ""]]
     );
 }
