@@ -6,6 +6,7 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
+#include "budget.h"
 #include "egrets.h"
 #include "headers.h"
 #include "maps.h"
@@ -23,50 +24,9 @@ static __always_inline bool is_dns_port(__u16 port)
 	return false;
 }
 
-/*
- * Budgets of DNS, of a socket, of a user and of all users: a tunnel or a flood through a DNS
- * port must fill neither the ring buffer nor the time of its reader. What exceeds one is
- * counted. A message costs what its record takes, however small it is. Two packets at once may
- * both be counted as one: it is a bound, not a measure.
- */
-#define DNS_BUDGET (4 * 1024 * 1024)	     /* bytes of a socket */
-#define DNS_USER_BUDGET (8 * 1024 * 1024)    /* of a user */
-#define DNS_SYSTEM_BUDGET (32 * 1024 * 1024) /* of a system user, which may be a resolver */
-#define DNS_USERS_BUDGET (16 * 1024 * 1024)  /* of all other users */
-#define DNS_BUDGET_NS 1000000000ULL
+#define DNS_BUDGET (4 * 1024 * 1024) /* bytes of a socket in BUDGET_NS */
 
-struct dns_budget {
-	__u64 since;
-	__u64 bytes;
-};
-
-struct dns_budget dns_budgets[EGRETS_SHARES]; /* by share.h's ids */
-struct dns_budget dns_of_users;
-
-static __always_inline bool spend(__u64 *since, __u64 *bytes, __u64 now, __u32 cost, __u64 budget)
-{
-	if (now - *since > DNS_BUDGET_NS) {
-		*since = now;
-		*bytes = 0;
-	}
-	*bytes += cost;
-	return *bytes <= budget;
-}
-
-static __always_inline bool within_user_budget(const struct egrets_sock *s, __u64 now, __u32 cost)
-{
-	bool is_system = s->owner.uid <= SYS_UID_MAX;
-	__u32 id = s->share & (EGRETS_SHARES - 1);
-
-	barrier_var(id); /* keeps the bound on the register that is the index */
-	struct dns_budget *user = &dns_budgets[id];
-
-	if (!spend(&user->since, &user->bytes, now, cost,
-		   is_system ? DNS_SYSTEM_BUDGET : DNS_USER_BUDGET))
-		return false;
-	return is_system ||
-	       spend(&dns_of_users.since, &dns_of_users.bytes, now, cost, DNS_USERS_BUDGET);
-}
+struct budgets dns_budgets;
 
 /* The room of a record for a message of this length. */
 static __always_inline __u32 dns_record_size(__u32 len)
@@ -88,7 +48,7 @@ static __always_inline bool within_dns_budget(struct egrets_sock *s, __u32 len)
 	bool within = spend(&s->dns_budget_ts, &bytes, now, cost, DNS_BUDGET);
 
 	s->dns_bytes = bytes;
-	if (within && within_user_budget(s, now, cost))
+	if (within && within_user_budget(&dns_budgets, s, now, cost))
 		return true;
 	count_lost(EGRETS_DNS_BUDGET);
 	return false;

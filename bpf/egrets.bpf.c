@@ -15,6 +15,7 @@
 #include "egrets.h"
 #include "iterators.h"
 #include "packet_sock.h"
+#include "payload.h"
 #include "process.h"
 #include "raw.h"
 #include "scan.h"
@@ -37,6 +38,7 @@ EXPORT(struct, egrets_release);
 EXPORT(struct, egrets_flow_end);
 EXPORT(struct, egrets_association);
 EXPORT(struct, egrets_dns);
+EXPORT(struct, egrets_payload);
 EXPORT(struct, egrets_cgroup);
 EXPORT(struct, egrets_flow_key);
 EXPORT(struct, egrets_flow);
@@ -51,6 +53,7 @@ EXPORT(enum, egrets_scan_result);
 EXPORT(enum, egrets_exe_flag);
 EXPORT(enum, egrets_exe_view);
 EXPORT(enum, egrets_kind);
+EXPORT(enum, egrets_payload_kind);
 EXPORT(enum, egrets_sock_kind);
 EXPORT(enum, egrets_flow_state);
 EXPORT(enum, egrets_size);
@@ -148,6 +151,15 @@ SEC("cgroup_skb/ingress")
 int egrets_ingress(struct __sk_buff *skb)
 {
 	on_ingress(skb);
+	return 1;
+}
+
+/* What clients send first: the names that connections say themselves. */
+
+SEC("cgroup_skb/egress")
+int egrets_payload(struct __sk_buff *skb)
+{
+	on_payload(skb);
 	return 1;
 }
 

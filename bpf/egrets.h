@@ -52,10 +52,12 @@ enum egrets_kind {
 	EGRETS_ATTACH,	    /* struct egrets_cgroup: a process was moved */
 	EGRETS_HOP,	    /* struct egrets_hop: a TCP connection has a source route */
 	EGRETS_VERDICT,	    /* struct egrets_verdict: what the policy decides */
+	EGRETS_PAYLOAD,	    /* struct egrets_payload */
 	/* losses without a record */
-	EGRETS_SOCKET,	   /* sockets without room in the socket map */
-	EGRETS_RETURN,	   /* calls of connect whose return was not traced */
-	EGRETS_DNS_BUDGET, /* DNS messages beyond a socket's budget */
+	EGRETS_SOCKET,	       /* sockets without room in the socket map */
+	EGRETS_RETURN,	       /* calls of connect whose return was not traced */
+	EGRETS_DNS_BUDGET,     /* DNS messages beyond a socket's budget */
+	EGRETS_PAYLOAD_BUDGET, /* beginnings of connections beyond a user's budget */
 	EGRETS_KINDS,
 };
 
@@ -255,6 +257,27 @@ struct egrets_dns {
 	__u16 gso_size; /* UDP: size of each message but the last (UDP_SEGMENT, UDP_GRO), or 0 */
 	__u8 denied;	/* netfilter refused the packet */
 	__u8 pad[3];
+	__u8 payload[];
+};
+
+enum egrets_payload_kind {
+	EGRETS_PAYLOAD_NONE,
+	EGRETS_PAYLOAD_TLS,  /* a ClientHello */
+	EGRETS_PAYLOAD_HTTP, /* a request of HTTP/1 */
+	EGRETS_PAYLOAD_QUIC, /* a datagram of QUIC's first ones */
+};
+
+/* Some of what a client sends first. */
+struct egrets_payload {
+	struct egrets_header h;
+	__u64 cookie;
+	struct egrets_endpoint peer;
+	__u32 payload_kind; /* enum egrets_payload_kind */
+	__u32 start;	    /* TCP: where it begins in the stream of what was sent */
+	__u32 offset;	    /* of these bytes from there */
+	__u32 len;	    /* bytes in payload */
+	__u32 gso_size;	    /* UDP: as in struct egrets_dns */
+	__u32 pad;
 	__u8 payload[];
 };
 

@@ -26,6 +26,7 @@ enum { false = 0, true = 1 };
 /* include/uapi/linux/bpf.h */
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
 struct bpf_spin_lock {
@@ -37,6 +38,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum bpf_tcp_state {
@@ -669,7 +671,9 @@ struct netdev_adjacent {
 
 struct bpf_tcp_sock {
 	__u32 rcv_nxt;
+	__u32 snd_una;
 	__u64 bytes_received;
+	__u64 bytes_acked;
 };
 
 struct tls_crypto_info {

@@ -6,8 +6,11 @@ use std::cell::RefCell;
 use std::io;
 
 use egrets::attribute::dns::{Streams, addresses, host_of, parse};
+use egrets::attribute::payload::Beginnings;
 use egrets::attribute::{Attributor, Settings};
-use egrets::capture::event::{Connect, Dns, Event, EventKind, MountNamespace, Owner, Segment};
+use egrets::capture::event::{
+    Connect, Dns, Event, EventKind, MountNamespace, Owner, Payload, PayloadKind, Segment,
+};
 use egrets::file_reader::hosts::{condense, parse as parse_hosts};
 use egrets::model::{self, Connection, Endpoint, Protocol, Record};
 use egrets::policy::{Destination, List, MAX_RULES, Policy, Position, Subject, import_config};
@@ -217,6 +220,50 @@ pub fn stream(bytes: &[u8]) {
         };
         let part = &bytes[..usize::from(len).min(bytes.len())];
         streams.segment(0, u64::from(way % 3), way & 4 == 0, at, part);
+    }
+}
+
+/// The beginning of a connection, whole and in pieces that the bytes themselves choose: both say
+/// the same names, in printable ASCII.
+pub fn payload(bytes: &[u8]) {
+    for kind in [PayloadKind::Tls, PayloadKind::Http] {
+        let piece = |from: usize, to: usize| Payload {
+            cookie: 1,
+            peer: Endpoint {
+                ip: std::net::Ipv4Addr::LOCALHOST.into(),
+                port: 443,
+            },
+            kind,
+            start: 0,
+            offset: from as u32,
+            bytes: bytes[from..to].to_vec(),
+            message_size: None,
+        };
+        let whole = &bytes[..bytes.len().min(4096)];
+        let names = Beginnings::default().piece(0, &piece(0, whole.len()));
+        for name in names.iter().flat_map(|names| {
+            let proxied = names.proxied.as_ref().map(|(name, _)| name);
+            names.sni.iter().chain(&names.http_host).chain(proxied)
+        }) {
+            assert!(name.text.bytes().all(|b| b.is_ascii_graphic()));
+            assert!(name.text.len() <= 4 * 255);
+        }
+        let cut = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0)) * whole.len() / 256;
+        let mut cuts = [0, cut(3), cut(4), cut(10), whole.len()];
+        cuts.sort_unstable();
+        let mut spans: Vec<(usize, usize)> = cuts.windows(2).map(|w| (w[0], w[1])).collect();
+        if kind == PayloadKind::Tls {
+            spans.rotate_left(usize::from(bytes.first().copied().unwrap_or(0)) % 4);
+        }
+        let mut beginnings = Beginnings::default();
+        let mut found = None;
+        for (from, to) in spans {
+            found = found.or(beginnings.piece(0, &piece(from, to)));
+        }
+        // of a request, the first part alone may say enough
+        if kind == PayloadKind::Tls {
+            assert_eq!(found, names);
+        }
     }
 }
 

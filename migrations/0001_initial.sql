@@ -155,6 +155,18 @@ CREATE INDEX process_unit ON process (unit) WHERE unit IS NOT NULL;
 CREATE INDEX process_container ON process (container_id) WHERE container_id IS NOT NULL;
 CREATE INDEX process_parent ON process (parent_id) WHERE parent_id IS NOT NULL;
 
+-- The names that connections sent themselves.
+CREATE TABLE wire (
+    id           INTEGER PRIMARY KEY,
+    sni          TEXT,                          -- of a TLS ClientHello
+    sni_ech      INTEGER,                       -- 1: with ECH, or GREASE of it; NULL: no TLS
+    alpn         TEXT,                          -- offered protocols, separated by commas
+    http_host    TEXT,                          -- of an HTTP/1 request
+    proxied_host TEXT,                          -- what a proxy was asked for
+    proxied_port INTEGER
+) STRICT;
+CREATE INDEX wire_names ON wire (sni, http_host, proxied_host);
+
 -- What many connections have in common, with their totals. Totals change in the same
 -- transaction as the connections.
 CREATE TABLE connection_group (
@@ -165,7 +177,7 @@ CREATE TABLE connection_group (
     dst_id      INTEGER NOT NULL REFERENCES address,
     dst_port    INTEGER NOT NULL,               -- 0: none
     host_id     INTEGER REFERENCES host,
-    host_source TEXT,                           -- 'process', 'ancestor', 'container', 'netns', 'host', 'hosts'
+    host_source TEXT,                           -- 'process', 'ancestor', 'container', 'netns', 'host', 'hosts', 'sni'
     outcome     TEXT    NOT NULL,
     errno       TEXT,
     direction   TEXT    NOT NULL DEFAULT 'out', -- 'in': the peer sent first
@@ -175,12 +187,14 @@ CREATE TABLE connection_group (
     rx_known    INTEGER NOT NULL DEFAULT 0,
     rx_bytes    INTEGER NOT NULL DEFAULT 0,
     first_ts    INTEGER NOT NULL,
-    last_ts     INTEGER NOT NULL
+    last_ts     INTEGER NOT NULL,
+    wire_id     INTEGER REFERENCES wire
 ) STRICT;
 CREATE INDEX connection_group_process ON connection_group (process_id, dst_id, dst_port);
 CREATE INDEX connection_group_host ON connection_group (host_id) WHERE host_id IS NOT NULL;
 CREATE INDEX connection_group_dst ON connection_group (dst_id);
 CREATE INDEX connection_group_src ON connection_group (src_id) WHERE src_id IS NOT NULL;
+CREATE INDEX connection_group_wire ON connection_group (wire_id) WHERE wire_id IS NOT NULL;
 CREATE INDEX connection_group_in ON connection_group (last_ts) WHERE direction = 'in';
 
 -- The share of one day in a connection group.
@@ -320,6 +334,8 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('connection_group', 'connection_group_host', '20000 10'),
     ('connection_group', 'connection_group_dst', '20000 8'),
     ('connection_group', 'connection_group_src', '20000 4000'),
+    ('connection_group', 'connection_group_wire', '10000 10'),
+    ('wire', 'wire_names', '2000 2 1 1'),
     ('day', 'sqlite_autoindex_day_1', '30 1'),
     ('process', 'process_comm', '500 10'),
     ('process', 'process_container', '200 10'),

@@ -27,7 +27,7 @@ SELECT
     NULLIF(g.dst_port, 0)                                          AS dst_port, -- port; NULL: the protocol has none
     CASE WHEN d.ip <> '::' THEN d.scope END                        AS dst_scope, -- 'loopback', 'link', 'private', 'multicast', 'public'
     h.name                                                         AS host, -- name that was looked up; NULL: none known
-    g.host_source,                                                 -- whose lookup gave the name: 'process', 'ancestor', 'container', 'netns', 'host'; 'hosts': /etc/hosts
+    g.host_source,                                                 -- whose lookup gave the name: 'process', 'ancestor', 'container', 'netns', 'host'; 'hosts': /etc/hosts; 'sni': TLS's own
     c.host_age_ms,                                                 -- age of the answer when the connection began
     c.host_rivals,                                                 -- how many rival names the address had in that scope
     g.outcome,                                                     -- 'connected', 'refused', 'timeout', ...
@@ -75,7 +75,13 @@ SELECT
     c.rule,                                                        -- what decided
     c.policy,                                                      -- the policy's digest
     c.enforced,                                                    -- 1: the verdict was enforced; 0: only observed
-    c.action_outcome                                               -- what became of 'suspend', 'kill', 'dump': 'done', 'gone', 'exempt', 'rate_limit', 'failed'
+    c.action_outcome,                                              -- what became of 'suspend', 'kill', 'dump': 'done', 'gone', 'exempt', 'rate_limit', 'failed'
+    w.sni,                                                         -- server name that TLS sent
+    w.sni_ech,                                                     -- 1: with an encrypted one (ECH), or a pretence of it
+    w.alpn,                                                        -- protocols that TLS offered
+    w.http_host,                                                   -- Host of the first HTTP/1 request
+    w.proxied_host,                                                -- host that a proxy was asked for
+    w.proxied_port                                                 -- its port
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -84,7 +90,8 @@ JOIN address d           ON d.id = g.dst_id
 LEFT JOIN address s      ON s.id = g.src_id
 LEFT JOIN host h         ON h.id = g.host_id
 LEFT JOIN container k    ON k.id = p.container_id
-LEFT JOIN container o    ON o.id = k.outer_id;
+LEFT JOIN container o    ON o.id = k.outer_id
+LEFT JOIN wire w         ON w.id = g.wire_id;
 
 CREATE VIEW egress_total AS -- totals of egress: a row per process, destination and outcome
 SELECT
@@ -126,12 +133,19 @@ SELECT
     p.netns,                                                       -- inode of the network namespace
     p.exe_view,                                                    -- where the path exe holds
     p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
-    g.direction                                                    -- as in egress
+    g.direction,                                                   -- as in egress
+    w.sni,                                                         -- server name that TLS sent
+    w.sni_ech,                                                     -- 1: with an encrypted one (ECH), or a pretence of it
+    w.alpn,                                                        -- protocols that TLS offered
+    w.http_host,                                                   -- Host of the first HTTP/1 request
+    w.proxied_host,                                                -- host that a proxy was asked for
+    w.proxied_port                                                 -- its port
 FROM connection_group g
 JOIN process p        ON p.id = g.process_id
 JOIN address d        ON d.id = g.dst_id
 LEFT JOIN host h      ON h.id = g.host_id
 LEFT JOIN container k ON k.id = p.container_id
+LEFT JOIN wire w      ON w.id = g.wire_id
 WHERE g.connections > 0;
 
 CREATE VIEW egress_daily AS -- egress_total per day
@@ -176,7 +190,13 @@ SELECT
     p.netns,                                                       -- inode of the network namespace
     p.exe_view,                                                    -- where the path exe holds
     p.exe_deleted,                                                 -- 1: the executable was deleted or replaced
-    g.direction                                                    -- as in egress
+    g.direction,                                                   -- as in egress
+    w.sni,                                                         -- server name that TLS sent
+    w.sni_ech,                                                     -- 1: with an encrypted one (ECH), or a pretence of it
+    w.alpn,                                                        -- protocols that TLS offered
+    w.http_host,                                                   -- Host of the first HTTP/1 request
+    w.proxied_host,                                                -- host that a proxy was asked for
+    w.proxied_port                                                 -- its port
 FROM day y
 JOIN connection_daily cd ON cd.day_id = y.id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -184,6 +204,7 @@ JOIN process p           ON p.id = g.process_id
 JOIN address d           ON d.id = g.dst_id
 LEFT JOIN host h         ON h.id = g.host_id
 LEFT JOIN container k    ON k.id = p.container_id
+LEFT JOIN wire w         ON w.id = g.wire_id
 WHERE cd.connections > 0;
 
 CREATE VIEW days AS -- the days of egress_daily; they do not overlap

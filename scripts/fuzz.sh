@@ -1,7 +1,7 @@
 #!/bin/bash
 # Fuzzes the parsers of untrusted input, each target for SECONDS_EACH seconds:
 #
-#     make fuzz [SECONDS_EACH=60] [TARGETS="dns stream hosts policy"] [KEEP=1]
+#     make fuzz [SECONDS_EACH=60] [TARGETS="dns stream payload hosts policy"] [KEEP=1]
 #
 # It starts from fuzz/corpus. KEEP=1 adds short inputs that reach new code to it, which
 # tests/corpus.rs replays. An input that breaks a target is left in fuzz/artifacts.
@@ -23,7 +23,7 @@ fuzz() {
 	nice -n 10 scripts/cargo.sh fuzz run --sanitizer none "$@"
 }
 
-for target in ${TARGETS:-dns stream hosts policy}; do
+for target in ${TARGETS:-dns stream payload hosts policy}; do
 	found=$cache/$target kept=fuzz/corpus/$target
 	mkdir -p "$found"
 	echo "== $target"

@@ -23,17 +23,17 @@ KERNELS=${KERNELS:-$ALL}
 # All tests of capture. The sets differ in how they learn of connect(2) and of frames that bypass
 # queues, so the second runs what sees these.
 # shellcheck disable=SC2034 # tests_of reads these by their names
-CAPTURE_kprobe='hooks record dns loss protocols docker policy policy_names'
+CAPTURE_kprobe='hooks record dns loss protocols policy policy_names'
 # shellcheck disable=SC2034
 CAPTURE_tracepoint='hooks record protocols'
 # The kernels hardly differ in these: two are enough.
 # shellcheck disable=SC2034
-WAYS_kprobe='coverage shapes stale_entries'
+WAYS_kprobe='coverage shapes stale_entries docker'
 # shellcheck disable=SC2034
 WAYS_tracepoint='coverage'
 WAYS_ON='5.10 6.12'
 # Naming depends on the kernel even less: on one, with one set.
-NAMES='naming forged resolvers sources'
+NAMES='naming forged resolvers sources sent_names'
 NAMES_ON='6.12 kprobe'
 # What every change has to pass: 'BINARY TEST…'. All kernels load and attach every hook and
 # pass PROMISES; the oldest or the newest passes the rest, a scenario for each promise: kernels
@@ -62,6 +62,7 @@ OLDEST_kprobe=(
 		flow_belongs_to_the_user_who_named_its_destination
 		recorder_keeps_only_what_reading_proc_takes'
 	'loss captured_and_lost_events_add_up'
+	'sent_names client_hello_in_pieces_names_and_a_hostile_one_does_not'
 	'stale_entries flows_that_threads_begin_at_once_on_one_socket_all_end_with_it'
 	'policy what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied
 		observed_verdicts_are_those_of_the_reference_evaluator'
@@ -78,6 +79,7 @@ NEWEST_kprobe=(
 		raw_socket_older_than_the_recorder_has_an_owner'
 	'coverage kernel_tls_bytes_are_counted_as_the_application_sees_them
 		merged_and_fragmented_datagrams_are_counted_one_by_one'
+	'sent_names client_hello_in_pieces_names_and_a_hostile_one_does_not'
 	'shapes burst_over_many_sockets_has_exact_bytes_per_socket
 		slow_drip_is_stored_while_it_runs_and_completely_at_its_end
 		container_traffic_is_exact_and_attributed_to_it'
@@ -96,8 +98,9 @@ NEWEST_tracepoint=(
 TESTS=${TESTS:-}
 TIER=${1:-${TESTS:+all}} # 'all', or nothing
 SETS=${SETS:-kprobe tracepoint}
-# Docker's daemon decides these, not the kernel; the last needs other cgroups.
-SKIP=${SKIP---skip hanging_daemon --skip stopped_daemon --skip docker_dns_names --skip on_cgroup_v1}
+# Docker's daemon decides these, not the kernel; the last but one needs other cgroups, the last
+# Python.
+SKIP=${SKIP---skip hanging_daemon --skip stopped_daemon --skip docker_dns_names --skip on_cgroup_v1 --skip quic_flow}
 VOLUME=${VOLUME:-$([ "$TIER" = all ] && echo 0.3 || echo 0.1)} # of the load tests: emulation is slow
 CACHE=${EGRETS_KERNELS:-/var/cache/egrets-kernels}
 LIMIT=3600   # seconds that a machine may take
@@ -106,7 +109,7 @@ MACHINES=2   # at a time
 # of the packages that the tests use, those whose programs go into the machine
 PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
 	curl dnsmasq-base bind9-dnsutils bind9-host sqlite3 iproute2 iptables nftables
-	busybox-static netcat-openbsd libcap2-bin aria2)
+	busybox-static netcat-openbsd libcap2-bin aria2 openssl)
 # two thirds of the disk, which takes its time to unpack
 [ "$TIER" != all ] || PACKAGES+=(docker.io containerd runc podman conmon)
 # modules that the tests want: the rest would only take time to unpack

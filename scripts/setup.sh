@@ -29,7 +29,7 @@ for part in "$@"; do
 		[ "$(id -u)" = 0 ] || fail "the tests load BPF programs and make network namespaces: sudo make test"
 		packages+=(curl dnsmasq-base bind9-dnsutils sqlite3 iproute2 iptables nftables docker.io
 			podman conmon busybox-static netcat-openbsd util-linux procps libcap2-bin aria2 musl-tools
-			zsh fish python3-venv systemd bsdutils)
+			zsh fish python3-venv systemd bsdutils openssl)
 		;;
 	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;
 	fuzz) packages+=(g++) ;;

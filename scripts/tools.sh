@@ -1,8 +1,8 @@
 #!/bin/bash
 # Puts the tools of the tests that are not installed as packages into target/tmp: a client
 # built against musl; nscd, only unpacked, since the installed service would answer in place
-# of the tests' name servers; and DuckDB, in a Python virtual environment that is also the
-# home of its extension.
+# of the tests' name servers; and DuckDB and a client of QUIC, in a Python virtual
+# environment that is also the home of DuckDB's extension.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${CARGO_TARGET_DIR:-target}/tmp
@@ -22,19 +22,19 @@ if [ ! -x "$tools/nscd" ]; then
 	dpkg-deb -x "$work"/nscd_*.deb "$work"
 	cp "$work/usr/sbin/nscd" "$tools/nscd"
 fi
-duckdb=$tools/duckdb
-version=1.5.5
-if [ "$(cat "$duckdb/version" 2>/dev/null)" != $version ]; then
-	rm -rf "$duckdb"
-	python3 -m venv "$duckdb"
+python=$tools/python
+versions='duckdb==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5 aioquic==1.7.2'
+if [ "$(cat "$python/versions" 2>/dev/null)" != "$versions" ]; then
+	rm -rf "$python"
+	python3 -m venv "$python"
 	{
-		"$duckdb/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir \
-			duckdb==$version duckdb-extensions==$version duckdb-extension-sqlite-scanner==$version &&
-			HOME=$duckdb "$duckdb/bin/python" -c \
+		# shellcheck disable=SC2086 # a word each
+		"$python/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir $versions &&
+			HOME=$python "$python/bin/python" -c \
 				'from duckdb_extensions import import_extension; import_extension("sqlite_scanner")'
 	} || {
-		echo "DuckDB could not be installed in $duckdb" >&2
+		echo "these could not be installed in $python: $versions" >&2
 		exit 2
 	}
-	echo $version >"$duckdb/version"
+	echo "$versions" >"$python/versions"
 fi

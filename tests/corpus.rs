@@ -30,6 +30,11 @@ fn corpus_streams_yield_the_messages_sent() {
 }
 
 #[test]
+fn corpus_beginnings_say_the_same_in_pieces() {
+    play("payload", checks::payload);
+}
+
+#[test]
 fn corpus_hosts_files_have_bounded_names() {
     play("hosts", checks::hosts);
 }

@@ -36,7 +36,7 @@ fn way(title: &str) -> (Vec<&'static str>, String) {
 
 /// The virtual environment that scripts/tools.sh creates.
 fn venv() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("duckdb");
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     assert!(
         venv.join("bin/python").exists(),
         "{} is missing: run scripts/tools.sh",

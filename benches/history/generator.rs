@@ -186,6 +186,7 @@ impl Generator {
             inbound: false,
             first_hop: None,
             total_bytes: None,
+            wire: None,
             raw: false,
             shared_pid: None,
             duration_us: None,

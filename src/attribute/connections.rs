@@ -11,8 +11,10 @@ use nix::errno::Errno;
 use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{self, Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
 use crate::model::{
-    Action, Connection, Name, Outcome, Process, Progress, Protocol, Record, Verdict,
+    Action, Connection, Name, Outcome, Process, Progress, Protocol, Record, Verdict, WireNames,
 };
+
+use super::naming::with_sni;
 
 /// Open connections followed. One whose end was lost is evicted at some time.
 const MAX_OPEN: usize = 262_144;
@@ -201,6 +203,30 @@ impl Connections {
         }
     }
 
+    /// An open TCP connection or attempt.
+    pub fn tcp(&self, cookie: u64) -> Option<&Connection> {
+        self.tcp.peek(&cookie).map(|open| &open.connection)
+    }
+
+    /// A flow that has not ended.
+    pub fn flow_of(&self, key: &FlowKey) -> Option<&Connection> {
+        self.flows.peek(key).map(|open| &open.connection)
+    }
+
+    /// A TCP connection has sent names; `with_peer` if they are of its peer, with no proxy between.
+    pub fn named(&mut self, cookie: u64, names: WireNames, with_peer: bool, out: &mut Vec<Record>) {
+        if let Some(open) = self.tcp.get_mut(&cookie) {
+            open.sent_names(names, with_peer, out);
+        }
+    }
+
+    /// And a flow of QUIC.
+    pub fn flow_named(&mut self, key: &FlowKey, names: WireNames, out: &mut Vec<Record>) {
+        if let Some(open) = self.flows.get_mut(key) {
+            open.sent_names(names, true, out);
+        }
+    }
+
     pub fn established(&mut self, state: &State, ns: u64, out: &mut Vec<Record>) {
         let Some(open) = self.tcp.get_mut(&state.cookie) else {
             return;
@@ -374,6 +400,7 @@ impl Connections {
                 inbound: connect.inbound,
                 first_hop: connect.first_hop,
                 total_bytes: None,
+                wire: None,
                 verdict: None,
             },
             ns: start.ns,
@@ -415,6 +442,24 @@ impl OpenConnection {
         (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), back.then_some(bytes.rx_packets));
         c.duration_us = Some(micros(self.ns, bytes.last_ns));
         true
+    }
+
+    fn sent_names(&mut self, names: WireNames, with_peer: bool, out: &mut Vec<Record>) {
+        let c = &mut self.connection;
+        let first = c.wire.as_deref().cloned().unwrap_or_default();
+        let names = first.and(names);
+        if names == first {
+            return; // sent again
+        }
+        if with_peer
+            && names.proxied.is_none()
+            && let Some(sni) = names.sni.as_ref().filter(|sni| sni.is_host)
+            && let Some(name) = with_sni(c.name.as_ref(), &sni.text)
+        {
+            c.name = Some(name);
+        }
+        c.wire = Some(Rc::new(names));
+        out.push(Record::Named(c.clone()));
     }
 }
 

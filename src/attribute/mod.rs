@@ -11,7 +11,9 @@ pub mod dns;
 mod dns_events;
 mod filter;
 pub mod naming;
+pub mod payload;
 mod process;
+mod sent_names;
 mod shares;
 mod users;
 mod verdicts;
@@ -30,6 +32,7 @@ use connections::{Connections, Moment};
 use container::{CgroupPaths, Containers};
 use dns::{PendingQueries, RepeatCoalescer, StoredLookups, Streams};
 use naming::{HostsFiles, NameTable, Resolvers};
+use payload::Beginnings;
 use process::{ProcessOptions, Processes};
 
 pub use filter::Exclude;
@@ -75,6 +78,7 @@ pub struct Attributor {
     /// Inode of the host's network namespace.
     host_netns: Option<u32>,
     streams: Streams,
+    beginnings: Beginnings,
     repeats: RepeatCoalescer,
     /// When coalesced lookups were emitted last, nanoseconds since boot.
     repeats_emitted_ns: u64,
@@ -114,6 +118,7 @@ impl Attributor {
             accounts: Accounts::default(),
             host_netns: host_netns(),
             streams: Streams::default(),
+            beginnings: Beginnings::default(),
             repeats: RepeatCoalescer::default(),
             repeats_emitted_ns: 0,
             last_lookup: 0,
@@ -241,6 +246,7 @@ impl Attributor {
             }
             EventKind::Verdict(verdict) => self.verdict(&verdict, ns, out),
             EventKind::Dns(dns) => self.dns(&dns, ns, out),
+            EventKind::Payload(piece) => self.payload(&piece, out),
             EventKind::Cgroup {
                 id,
                 hierarchy,
@@ -296,6 +302,7 @@ impl Attributor {
     fn flow_ended(&mut self, end: &FlowEnd, out: &mut Vec<Record>) {
         let abandoned = self.queries.abandoned(end.key.cookie, Some(end.key.dst));
         self.unanswered(abandoned, out);
+        self.beginnings.flow_ended(&end.key);
         self.connections.flow_ended(end, out);
     }
 
@@ -354,6 +361,7 @@ impl Attributor {
 
     fn tcp_ended(&mut self, cookie: u64, out: &mut Vec<Record>) {
         self.streams.ended(cookie);
+        self.beginnings.ended(cookie);
         let abandoned = self.queries.abandoned(cookie, None);
         self.unanswered(abandoned, out);
     }

@@ -27,6 +27,7 @@ plain!(
     egrets_flow_end,
     egrets_association,
     egrets_dns,
+    egrets_payload,
     egrets_cgroup,
     egrets_hop,
     egrets_verdict,
@@ -153,6 +154,23 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 }),
                 payload: tail::<types::egrets_dns>(bytes, 0, r.len)?.to_vec(),
                 message_size: NonZeroUsize::new(r.gso_size.into()),
+            })
+        }
+        raw_kind::EGRETS_PAYLOAD => {
+            let r: types::egrets_payload = fixed(bytes)?;
+            EventKind::Payload(Payload {
+                cookie: r.cookie,
+                peer: endpoint(&r.peer),
+                kind: match types::egrets_payload_kind(r.payload_kind) {
+                    types::egrets_payload_kind::EGRETS_PAYLOAD_TLS => PayloadKind::Tls,
+                    types::egrets_payload_kind::EGRETS_PAYLOAD_HTTP => PayloadKind::Http,
+                    types::egrets_payload_kind::EGRETS_PAYLOAD_QUIC => PayloadKind::Quic,
+                    _ => return Err(Unreadable),
+                },
+                start: r.start,
+                offset: r.offset,
+                bytes: tail::<types::egrets_payload>(bytes, 0, r.len)?.to_vec(),
+                message_size: usize::try_from(r.gso_size).ok().and_then(NonZeroUsize::new),
             })
         }
         raw_kind::EGRETS_CGROUP => {

@@ -188,6 +188,43 @@ pub struct Segment {
     pub len: u32,
 }
 
+/// Some of what a client sends first, as it is before any encryption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    pub cookie: u64,
+    pub peer: Endpoint,
+    pub kind: PayloadKind,
+    /// Where what is of interest begins in the stream of what was sent.
+    pub start: u32,
+    /// Where these bytes are from there.
+    pub offset: u32,
+    pub bytes: Vec<u8>,
+    /// As [`Dns::message_size`].
+    pub message_size: Option<NonZeroUsize>,
+}
+
+impl Payload {
+    /// That of the flow, if it is a datagram.
+    pub fn flow_key(&self) -> FlowKey {
+        FlowKey {
+            cookie: self.cookie,
+            protocol: Protocol::Udp,
+            dst: self.peer,
+            route: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// A ClientHello.
+    Tls,
+    /// A request of HTTP/1.
+    Http,
+    /// A datagram of QUIC's first ones.
+    Quic,
+}
+
 /// Bytes of a TCP connection so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TcpCounters {
@@ -253,6 +290,7 @@ pub enum EventKind {
     },
     Verdict(Verdict),
     Dns(Dns),
+    Payload(Payload),
     /// `hierarchy` is 0 for cgroup2; no path if it was too long.
     Cgroup {
         id: u64,

@@ -37,6 +37,7 @@ pub(super) const LOSS_KINDS: [(egrets_kind, Loss); egrets_kind::EGRETS_KINDS.0 a
     loss(egrets_kind::EGRETS_ATTACH, "attach", RING_FULL),
     loss(egrets_kind::EGRETS_HOP, "hop", RING_FULL),
     loss(egrets_kind::EGRETS_VERDICT, "verdict", RING_FULL),
+    loss(egrets_kind::EGRETS_PAYLOAD, "payload", RING_FULL),
     loss(
         egrets_kind::EGRETS_SOCKET,
         "socket",
@@ -51,6 +52,11 @@ pub(super) const LOSS_KINDS: [(egrets_kind, Loss); egrets_kind::EGRETS_KINDS.0 a
         egrets_kind::EGRETS_DNS_BUDGET,
         "dns_budget",
         "too much DNS of one socket or user",
+    ),
+    loss(
+        egrets_kind::EGRETS_PAYLOAD_BUDGET,
+        "payload_budget",
+        "too many beginnings of connections of one user",
     ),
 ];
 

@@ -54,6 +54,8 @@ pub struct Options {
     pub hooks: Option<HookSet>,
     /// Ports that count as DNS beside [`DNS_PORTS`], at most [`MAX_OTHER_PORTS`].
     pub dns_ports: Vec<u16>,
+    /// Whether to read what connections send first, for the names in it.
+    pub payload: bool,
     /// Whether to measure each program: [`hooks::Size`].
     pub sizes: bool,
 }
@@ -64,6 +66,7 @@ impl Default for Options {
             ring_bytes: 16 << 20,
             hooks: None,
             dns_ports: Vec::new(),
+            payload: true,
             sizes: false,
         }
     }

@@ -40,6 +40,9 @@ pub struct LiveArgs {
     /// Keep only the program of each command line: arguments may contain secrets
     #[arg(long)]
     pub no_args: bool,
+    /// Don't read what connections send first: the names of TLS and HTTP are not recorded
+    #[arg(long)]
+    pub no_payload: bool,
     /// Size of the kernel's event buffer, e.g. 64K, 16M; rounded up to a power of two
     #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = ring_bytes)]
     pub ring_size: u32,
@@ -102,6 +105,7 @@ impl LiveArgs {
             ring_bytes: self.ring_size,
             hooks: self.hooks.set(),
             dns_ports: self.dns_ports.clone(),
+            payload: !self.no_payload,
             sizes: false,
         })
     }

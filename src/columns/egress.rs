@@ -108,19 +108,20 @@ pub const EGRESS: &[ColumnDef] = &[
     .doc(
         "whose lookup gave the name: the `process` itself, an `ancestor`, another process in its \
          `container` (outside of containers: its cgroup), in its network namespace (`netns`), or on \
-         the `host`; or `hosts`: no lookup, the name is in `/etc/hosts` as the process sees it",
+         the `host`; `hosts`: no lookup, the name is in `/etc/hosts` as the process sees it; or `sni`: \
+         the name is the connection's own, that of `sni`",
     )
     .null(AS_HOST),
     connection("host_age_ms", "integer, ms", |c, _| {
         c.name.as_ref().and_then(|n| n.age_ms).into()
     })
-    .stored()
+    .updated()
     .doc("age of the answer when the connection began")
-    .null("as `host`; `host_source` is `hosts`"),
+    .null("as `host`; `host_source` is `hosts` or `sni`"),
     connection("host_rivals", "integer", |c, _| {
         c.name.as_ref().map(|n| n.rivals).into()
     })
-    .stored()
+    .updated()
     .doc("how many other names that source had for the address; those kept are in [rivals](#rivals)")
     .null(AS_HOST),
     connection("outcome", "text", |c, _| c.outcome.as_str().into()).doc("below"),
@@ -207,9 +208,9 @@ pub const EGRESS: &[ColumnDef] = &[
         let number = c.name.as_ref().and_then(|n| n.lookup);
         number.map(|number| x.run.lookup_id(number)).into()
     })
-    .stored()
+    .updated()
     .doc("the lookup that `host` comes from: `id` in [dns](#dns)")
-    .null("as `host`; `host_source` is `hosts`; the lookup is not recorded"),
+    .null("as `host`; `host_source` is `hosts`; it is `sni` and none was seen; the lookup is not recorded"),
     connection("already_open", "integer", |c, _| c.already_open.into())
         .stored()
         .doc(
@@ -375,4 +376,31 @@ pub const EGRESS: &[ColumnDef] = &[
          host needs it; `rate_limit`, the rule has done so too often; `failed`",
     )
     .null("another `verdict` than `suspend`, `kill`, `dump`; only observed; not known yet"),
+    connection("sni", "text", |c, _| c.sni().into())
+        .doc(
+            "the server name that the process' TLS asked for: lower case, no trailing dot; bytes that \
+             no name has as `\\DDD`. Behind a proxy it is the name of the server, not of `dst_ip`: \
+             [naming.md](naming.md#names-that-connections-send)",
+        )
+        .null("no TLS, or without a name; not seen; `--no-payload`"),
+    connection("sni_ech", "integer", |c, _| c.sni_ech().into())
+        .doc(
+            "1: TLS sent an encrypted name as well (ECH), or pretended to, as most browsers do: `sni` \
+             may be its provider's alone ([naming.md](naming.md#names-that-connections-send)). 0: not",
+        )
+        .null("no TLS was seen"),
+    connection("alpn", "text", |c, _| c.alpn().into())
+        .doc("the protocols that TLS offered, such as `h2,http/1.1`")
+        .null("as `sni_ech`; TLS offered none"),
+    connection("http_host", "text", |c, _| c.http_host().into())
+        .doc("`Host` of the first HTTP/1 request, without its port, as `sni`")
+        .null("no such request was seen"),
+    connection("proxied_host", "text", |c, _| {
+        c.proxied().map(|(host, _)| &*host.text).into()
+    })
+    .doc("the host that an HTTP proxy at `dst_ip` was asked for, in the first request, as `sni`")
+    .null("not seen to be asked"),
+    connection("proxied_port", "integer", |c, _| c.proxied().map(|(_, port)| port).into())
+        .doc("its port")
+        .null("as `proxied_host`"),
 ];

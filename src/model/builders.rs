@@ -59,6 +59,7 @@ pub fn connection(comm: &str) -> Connection {
         inbound: false,
         first_hop: None,
         total_bytes: None,
+        wire: None,
         verdict: None,
         raw: false,
         shared_pid: None,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::{Endpoint, Name, Process, Protocol, UNKNOWN, Verdict};
+use super::{Endpoint, Name, Process, Protocol, UNKNOWN, Verdict, WireName, WireNames};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -89,6 +89,8 @@ pub struct Connection {
     pub total_bytes: Option<(u64, u64)>,
     /// None: no policy, or an answer to a peer that sent first.
     pub verdict: Option<Verdict>,
+    /// The names that it has sent itself.
+    pub wire: Option<Rc<WireNames>>,
 }
 
 impl Connection {
@@ -102,6 +104,30 @@ impl Connection {
             true => "in",
             false => "out",
         }
+    }
+
+    /// The server name that TLS has sent.
+    pub fn sni(&self) -> Option<&str> {
+        Some(&*self.wire.as_ref()?.sni.as_ref()?.text)
+    }
+
+    pub fn sni_ech(&self) -> Option<bool> {
+        let wire = self.wire.as_ref()?;
+        (wire.sni.is_some() || wire.alpn.is_some()).then_some(wire.sni_ech)
+    }
+
+    pub fn alpn(&self) -> Option<&str> {
+        self.wire.as_ref()?.alpn.as_deref()
+    }
+
+    pub fn http_host(&self) -> Option<&str> {
+        Some(&*self.wire.as_ref()?.http_host.as_ref()?.text)
+    }
+
+    /// Where a proxy was asked to connect to.
+    pub fn proxied(&self) -> Option<(&WireName, u16)> {
+        let (host, port) = self.wire.as_ref()?.proxied.as_ref()?;
+        Some((host, *port))
     }
 
     pub fn dst_port(&self) -> Option<u16> {

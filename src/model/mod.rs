@@ -18,6 +18,7 @@ mod process;
 mod protocol;
 mod run;
 mod verdict;
+mod wire;
 
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
 pub use connection::{Connection, Outcome, Progress, errno_name};
@@ -32,6 +33,7 @@ pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
 pub use verdict::{Action, ActionOutcome, ProcessAction, Verdict, VerdictRule};
+pub use wire::{WireName, WireNames};
 
 /// What the sinks get, in the order in which it happened.
 #[derive(Debug, Clone)]
@@ -48,6 +50,8 @@ pub enum Record {
     Decided(Connection),
     /// And the process of one that it refused was killed or suspended, or spared.
     Acted(ProcessAction),
+    /// A connection has said whom it wants.
+    Named(Connection),
     /// The counters of a connection or a flow have changed.
     Progress(Progress),
     /// A connection or a flow has ended.

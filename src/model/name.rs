@@ -17,6 +17,8 @@ pub enum Source {
     Host,
     /// None did: the `/etc/hosts` that the process sees has the name.
     Hosts,
+    /// The connection itself did: the server name of its TLS ClientHello.
+    Sni,
 }
 
 impl Source {
@@ -28,6 +30,7 @@ impl Source {
             Source::Netns => "netns",
             Source::Host => "host",
             Source::Hosts => "hosts",
+            Source::Sni => "sni",
         }
     }
 }

@@ -285,7 +285,12 @@ impl<'a> Reader<'a> {
             ancestors: db.prepare(
                 "SELECT DISTINCT exe FROM ancestors WHERE process_id = ?1 AND exe IS NOT NULL",
             )?,
-            rivals: db.prepare("SELECT host FROM rivals WHERE connection_id = ?1")?,
+            // the kernel side knows the server name of a connection only if it was looked up, too
+            rivals: db.prepare(
+                "SELECT host FROM rivals WHERE connection_id = ?1
+                 UNION SELECT host FROM egress
+                 WHERE id = ?1 AND host_source = 'sni' AND lookup_id IS NOT NULL",
+            )?,
             host_netns: host_netns(db)?,
         })
     }
@@ -369,6 +374,7 @@ impl<'a> Reader<'a> {
             port: row.get(3)?,
             protocol: protocol.unwrap_or(Protocol::Ip(u8::MAX)),
             names: name
+                .filter(|_| source != Some("sni"))
                 .map(|name| HostName {
                     name: name.to_owned(),
                     evidence: evidence(source),

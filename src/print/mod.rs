@@ -148,6 +148,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         Record::Opened(c)
         | Record::Outcome(c)
         | Record::Decided(c)
+        | Record::Named(c)
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
         Record::Container(_)

@@ -17,6 +17,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Lookup(lookup) => answer(out, lookup, context),
         Record::Opened(connection) => opened(out, connection, context),
         Record::Outcome(connection) => outcome(out, connection, context),
+        Record::Named(connection) => named(out, connection, context),
         Record::Decided(connection) => decided(out, connection, context),
         Record::Acted(action) => acted(out, action, context),
         Record::Closed(connection) => closed(out, connection, context),
@@ -155,6 +156,25 @@ fn outcome(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result
     .end(out)
 }
 
+/// What the connection itself says whom it wants.
+fn named(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<()> {
+    let proxied = c
+        .proxied()
+        .map(|(host, port)| match host.text.contains(':') {
+            true => format!("[{}]:{port}", host.text),
+            false => format!("{}:{port}", host.text),
+        });
+    follow_up("process.named", c, context, c.latency_us)
+        .optional("dns.source", c.name.as_ref().map(|n| n.source.as_str()))
+        .optional("tls.sni", c.sni())
+        .optional("tls.ech", (c.sni_ech() == Some(true)).then_some("yes"))
+        .optional("tls.alpn", c.alpn())
+        .optional("http.host", c.http_host())
+        .optional("proxied", proxied)
+        .optional("id", Some(context.run.connection_id(c.number)))
+        .end(out)
+}
+
 /// What a policy decided, unless it is nothing to report: the original's events for its lists.
 fn decided(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<()> {
     let (Some(event), Some(verdict)) = (decided_event(c), &c.verdict) else {
@@ -272,7 +292,7 @@ fn answer(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> 
 mod tests {
     use super::*;
     use crate::model::builders::{connection, lookup};
-    use crate::model::{Endpoint, Name, Source};
+    use crate::model::{Endpoint, Name, Source, WireName, WireNames};
     use crate::print::tests::context;
 
     fn lines(record: &Record) -> String {
@@ -314,6 +334,25 @@ mod tests {
             answer.starts_with("INFO[0001] dns.answer hostname=facebook.com response=31.13.71.36 "),
             "{answer}"
         );
+    }
+
+    #[test]
+    fn names_that_a_connection_sends_are_on_a_line_of_their_own() {
+        let mut c = connection("curl");
+        c.wire = Some(std::rc::Rc::new(WireNames {
+            sni: Some(WireName::new(b"A.test")),
+            sni_ech: true,
+            alpn: Some("h2,http/1.1".into()),
+            http_host: Some(WireName::new(b"b\x1b.test")),
+            proxied: Some((WireName::new(b"2001:db8::1"), 443)),
+        }));
+        let line = lines(&Record::Named(c));
+        assert!(
+            line.starts_with("INFO[0000] process.named comm=curl pid=2074 "),
+            "{line}"
+        );
+        let names = r"tls.sni=a.test tls.ech=yes tls.alpn=h2,http/1.1 http.host=b\027.test proxied=[2001:db8::1]:443";
+        assert!(line.contains(names), "{line}");
     }
 
     #[test]

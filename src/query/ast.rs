@@ -269,6 +269,12 @@ pub enum Predicate {
     Verdict(&'static str),
     /// Decided by the rule of this name.
     Rule(String),
+    /// It sent another name than the one that was looked up.
+    OtherName,
+    /// To a resolver that is known to speak DNS over HTTPS.
+    DnsOverHttps,
+    /// It sent this name: to a server by TLS or HTTP, or to a proxy.
+    Sent(Host),
 }
 
 impl Predicate {
@@ -388,6 +394,16 @@ impl Question {
             && listed
             && !self.both_directions
             && !named.into_iter().any(Predicate::names_a_flow)
+    }
+
+    /// Whether it is about names that connections sent.
+    pub fn is_about_sent_names(&self) -> bool {
+        let sent = |predicate: &Predicate| matches!(predicate, Predicate::Sent(_));
+        self.predicates.iter().any(|predicate| match predicate {
+            Predicate::OtherName => true,
+            Predicate::Any(all) => all.iter().any(sent),
+            predicate => sent(predicate),
+        })
     }
 
     /// The span of the question, narrowed by that of the command line.

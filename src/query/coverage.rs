@@ -149,6 +149,8 @@ enum Missed<'a> {
     /// How a connection or flow ended: its outcome, bytes and duration.
     End,
     Dns,
+    /// The names that connections send themselves.
+    Sent,
     /// The name or executable of a process.
     Process,
     Other(&'a str),
@@ -167,6 +169,7 @@ impl Missed<'_> {
             "parse" | "retention" | "summary" | "store" | "dns_lookups" | "dns_records" => {
                 return None;
             }
+            "payload" | "payload_budget" => Missed::Sent,
             kind => Missed::Other(kind),
         })
     }
@@ -176,8 +179,9 @@ impl Missed<'_> {
             Missed::Connection => 0,
             Missed::End => 1,
             Missed::Dns => 2,
-            Missed::Process => 3,
-            Missed::Other(_) => 4,
+            Missed::Sent => 3,
+            Missed::Process => 4,
+            Missed::Other(_) => 5,
         }
     }
 
@@ -186,6 +190,11 @@ impl Missed<'_> {
             Missed::Connection => human::count(n, "event of connections", "events of connections"),
             Missed::End => human::count(n, "end of a connection", "ends of connections"),
             Missed::Dns => human::count(n, "DNS message", "DNS messages"),
+            Missed::Sent => human::count(
+                n,
+                "beginning of a connection, with the name that it sends",
+                "beginnings of connections, with the names that they send",
+            ),
             Missed::Process => human::count(n, "event of processes", "events of processes"),
             Missed::Other(kind) => {
                 human::count(n, &format!("{kind} event"), &format!("{kind} events"))

@@ -195,6 +195,9 @@ pub fn predicate(predicate: &Predicate) -> String {
             "that a policy would refuse, and let through as it observes".to_owned()
         }
         Predicate::Verdict(verdict) => format!("with verdict {verdict}"),
+        Predicate::DnsOverHttps => "to well-known resolvers of DNS over HTTPS".to_owned(),
+        Predicate::Sent(of) => format!("that sent the name {}", host(of)),
+        Predicate::OtherName => "that sent another name than was looked up".to_owned(),
         Predicate::Rule(name) => format!("decided by the rule {}", printable(name)),
     }
 }

@@ -168,7 +168,11 @@ impl Resolver<'_> {
             }
             Predicate::To(host) => {
                 let host = host.clone();
-                self.host(&host, predicate)
+                match self.is_sent(&host)? {
+                    true => self.or_sent(&host, predicate),
+                    false => self.host(&host, predicate)?,
+                }
+                Ok(())
             }
             Predicate::SourceAddress(host) => {
                 let host = host.clone();
@@ -177,6 +181,13 @@ impl Resolver<'_> {
             Predicate::Rule(name) => {
                 let name = name.clone();
                 self.rule(&name)
+            }
+            Predicate::DnsOverHttps => {
+                self.readings.push(
+                    "DNS over HTTPS is known by the names of well-known resolvers: others look like any HTTPS"
+                        .to_owned(),
+                );
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -362,8 +373,11 @@ impl Resolver<'_> {
         let (Host::Domain(name) | Host::Exact(name)) = host else {
             return Ok(());
         };
-        if self.exists(predicate)? || self.exists_in_other(predicate)? {
+        if self.exists(predicate)? {
             return Ok(());
+        }
+        if self.exists_in_other(predicate)? {
+            return self.only_looked_up(name, predicate);
         }
         let shown = printable(name).into_owned();
         let longer = Predicate::To(Host::Begins(format!("{name}.")));
@@ -405,6 +419,46 @@ impl Resolver<'_> {
         }
         let known = self.names("SELECT DISTINCT host FROM egress_total WHERE host IS NOT NULL UNION SELECT qname FROM lookups_total WHERE qname IS NOT NULL LIMIT ?1")?;
         self.never_seen("host", name, &known)
+    }
+
+    /// Says of a name that no connection has, but lookups, what became of these.
+    fn only_looked_up(&mut self, name: &str, predicate: &Predicate) -> Result<()> {
+        if self.relation == Relation::Lookups || self.denied {
+            return Ok(());
+        }
+        let sql = sql::condition(Relation::Lookups, predicate);
+        let results = self.names(&format!(
+            "SELECT coalesce(iif(rcode = 'NOERROR', 'answered', rcode), status) FROM lookups_total
+             WHERE {sql} GROUP BY 1 ORDER BY sum(lookups) DESC LIMIT ?1"
+        ))?;
+        let name = printable(name);
+        self.readings.push(format!(
+            "no connection was to {name}; it was looked up ({}): ask \"who resolved {name}\"",
+            results.join(", ")
+        ));
+        Ok(())
+    }
+
+    /// Whether connections with another name, or none, sent this one themselves.
+    fn is_sent(&self, host: &Host) -> Result<bool> {
+        if self.relation == Relation::Lookups || matches!(host, Host::Addresses { .. } | Host::Raw)
+        {
+            return Ok(false);
+        }
+        let named = Predicate::Not(Box::new(Predicate::To(host.clone())));
+        self.exists(&Predicate::All(vec![Predicate::Sent(host.clone()), named]))
+    }
+
+    /// What goes through a proxy, or was dialled by its address, counts by the name that it sent.
+    fn or_sent(&mut self, host: &Host, predicate: &mut Predicate) {
+        self.readings.push(format!(
+            "connections that asked for {} by TLS or HTTP, or asked a proxy for it, count too",
+            reading::host(host)
+        ));
+        *predicate = Predicate::Any(vec![
+            Predicate::To(host.clone()),
+            Predicate::Sent(host.clone()),
+        ]);
     }
 
     /// An address after "from" that no connection came from, but some went to.

@@ -106,7 +106,7 @@ impl Batch {
         match record {
             Record::Opened(c) => self.open(c),
             Record::Progress(Progress { connection: c, .. }) => self.update(c, true),
-            Record::Outcome(c) | Record::Decided(c) => {
+            Record::Outcome(c) | Record::Decided(c) | Record::Named(c) => {
                 let open = matches!(
                     c.outcome,
                     Outcome::InProgress | Outcome::Connected | Outcome::Sent

@@ -252,13 +252,14 @@ pub fn prune_group(db: &Db, id: i64, candidates: &mut OrphanCandidates) -> rusql
     db.prepare_cached(
         "DELETE FROM connection_group
          WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM connection_daily WHERE group_id = ?1)
-         RETURNING process_id, host_id, src_id, dst_id",
+         RETURNING process_id, host_id, src_id, dst_id, wire_id",
     )?
     .query_row([id], |row| {
         candidates.processes.extend(row.get::<_, Option<i64>>(0)?);
         candidates.hosts.extend(row.get::<_, Option<i64>>(1)?);
         candidates.addresses.extend(row.get::<_, Option<i64>>(2)?);
         candidates.addresses.extend(row.get::<_, Option<i64>>(3)?);
+        candidates.wires.extend(row.get::<_, Option<i64>>(4)?);
         Ok(())
     })
     .optional()?;

@@ -14,7 +14,7 @@ use super::row;
 use crate::columns::{RowContext, Value};
 use crate::model::{
     Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
-    Lookup, Process, Run, dst_scope, errno_name, mapped,
+    Lookup, Process, Run, WireNames, dst_scope, errno_name, mapped,
 };
 
 /// Ids cached of each kind. What was evicted is looked up in the file, or written again.
@@ -57,6 +57,7 @@ struct ConnectionGroupKey {
     outcome: &'static str,
     errno: Option<i32>,
     direction: &'static str,
+    wire: Option<Rc<WireNames>>,
 }
 
 /// What the lookups of a group have in common.
@@ -82,6 +83,7 @@ pub struct Interner {
     container_details: ContainerTable,
     pub hosts: IdCache<Rc<str>>,
     pub addresses: IdCache<IpAddr>,
+    pub wires: IdCache<Rc<WireNames>>,
     /// With the day (`day.id`) of the group's latest connection.
     connection_groups: IdCache<ConnectionGroupKey, (GroupDay, i64)>,
     pub lookup_groups: IdCache<LookupGroupKey>,
@@ -97,6 +99,7 @@ impl Interner {
             container_details: ContainerTable::default(),
             hosts: IdCache::default(),
             addresses: IdCache::default(),
+            wires: IdCache::default(),
             connection_groups: IdCache::default(),
             lookup_groups: IdCache::default(),
         }
@@ -128,6 +131,7 @@ impl Interner {
             outcome: c.outcome.as_str(),
             errno: c.errno,
             direction: c.direction(),
+            wire: c.wire.clone(),
         };
         let cached = self.connection_groups.0.get(&key).copied();
         if let Some((group_day, cached_day)) = cached
@@ -142,9 +146,10 @@ impl Interner {
                 let src = key.src.map(|ip| self.address(db, ip)).transpose()?;
                 let dst = self.address(db, c.dst.ip)?;
                 let host = name.map(|n| self.host(db, &n.host)).transpose()?;
+                let wire = self.wire(db, c)?;
                 let errno = c.errno.map(errno_name);
                 let source = key.host.as_ref().map(|(_, source)| *source);
-                let values: [&dyn ToSql; 11] = [
+                let values: [&dyn ToSql; 12] = [
                     &process,
                     &key.protocol,
                     &src,
@@ -155,6 +160,7 @@ impl Interner {
                     &key.outcome,
                     &errno,
                     &key.direction,
+                    &wire,
                     &c.ts,
                 ];
                 find_or_insert(
@@ -162,13 +168,14 @@ impl Interner {
                     (
                         "SELECT id FROM connection_group WHERE process_id = ?1 AND dst_id = ?4 AND dst_port = ?5
                          AND protocol = ?2 AND src_id IS ?3 AND host_id IS ?6
-                         AND host_source IS ?7 AND outcome = ?8 AND errno IS ?9 AND direction = ?10",
-                        &values[..10],
+                         AND host_source IS ?7 AND outcome = ?8 AND errno IS ?9 AND direction = ?10
+                         AND wire_id IS ?11",
+                        &values[..11],
                     ),
                     (
                         "INSERT INTO connection_group (process_id, protocol, src_id, dst_id, dst_port,
-                             host_id, host_source, outcome, errno, direction, first_ts, last_ts)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
+                             host_id, host_source, outcome, errno, direction, wire_id, first_ts, last_ts)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
                         &values,
                     ),
                 )?
@@ -264,6 +271,36 @@ impl Interner {
                 ("INSERT INTO host (name) VALUES (?1)", &[&name]),
             )
         })
+    }
+
+    /// The names that a connection sent itself, if any.
+    fn wire(&mut self, db: &Db, c: &Connection) -> rusqlite::Result<Option<i64>> {
+        let Some(wire) = &c.wire else { return Ok(None) };
+        let proxied = c.proxied();
+        let values: [&dyn ToSql; 6] = [
+            &c.sni(),
+            &c.sni_ech(),
+            &c.alpn(),
+            &c.http_host(),
+            &proxied.map(|(host, _)| &*host.text),
+            &proxied.map(|(_, port)| port),
+        ];
+        let id = cached(&mut self.wires.0, wire, || {
+            find_or_insert(
+                db,
+                (
+                    "SELECT id FROM wire WHERE sni IS ?1 AND sni_ech IS ?2 AND alpn IS ?3
+                     AND http_host IS ?4 AND proxied_host IS ?5 AND proxied_port IS ?6",
+                    &values,
+                ),
+                (
+                    "INSERT INTO wire (sni, sni_ech, alpn, http_host, proxied_host, proxied_port)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    &values,
+                ),
+            )
+        })?;
+        Ok(Some(id))
     }
 
     pub fn address(&mut self, db: &Db, ip: IpAddr) -> rusqlite::Result<i64> {

@@ -12,6 +12,7 @@ pub struct OrphanCandidates {
     pub processes: BTreeSet<i64>,
     pub hosts: BTreeSet<i64>,
     pub addresses: BTreeSet<i64>,
+    pub wires: BTreeSet<i64>,
     pub lookup_groups: BTreeSet<i64>,
     containers: BTreeSet<i64>,
     ancestors: BTreeSet<i64>,
@@ -44,6 +45,11 @@ AND NOT EXISTS (SELECT 1 FROM connection_group WHERE src_id = ?1)
 AND NOT EXISTS (SELECT 1 FROM lookup_group WHERE server_id = ?1)
 RETURNING id";
 
+const WIRE: &str = "\
+DELETE FROM wire WHERE id = ?1
+AND NOT EXISTS (SELECT 1 FROM connection_group WHERE wire_id = ?1)
+RETURNING id";
+
 const CONTAINER: &str = "\
 DELETE FROM container WHERE id = ?1
 AND NOT EXISTS (SELECT 1 FROM process WHERE container_id = ?1)
@@ -59,6 +65,7 @@ impl OrphanCandidates {
         self.processes.append(&mut other.processes);
         self.hosts.append(&mut other.hosts);
         self.addresses.append(&mut other.addresses);
+        self.wires.append(&mut other.wires);
     }
 
     /// Removes the candidates without references, and then what only those referred to.
@@ -85,6 +92,7 @@ impl OrphanCandidates {
         for (sql, candidates, removed) in [
             (HOST, &self.hosts, &mut removed.hosts),
             (ADDRESS, &self.addresses, &mut removed.addresses),
+            (WIRE, &self.wires, &mut removed.wires),
         ] {
             for &id in candidates {
                 removed.extend(delete(db, sql, id, |_| Ok(()))?.then_some(id));
@@ -107,6 +115,7 @@ impl OrphanCandidates {
         intern.processes.forget(&removed.processes);
         intern.hosts.forget(&removed.hosts);
         intern.addresses.forget(&removed.addresses);
+        intern.wires.forget(&removed.wires);
         intern.containers.forget(&removed.containers);
         intern.ancestors.forget(&removed.ancestors);
         Ok(())

@@ -14,7 +14,7 @@ use super::intern::{GroupDay, Interner};
 use super::lookup_rollup::LookupRollup;
 use super::policy;
 use super::row::{self, capped};
-use crate::model::{Connection, Gap, Lookup, Run};
+use crate::model::{Connection, Gap, Lookup, Run, Source};
 
 /// Cap on [`Writer::open`]: as many as the capture follows.
 const MOST_OPEN: usize = 1 << 19;
@@ -167,9 +167,7 @@ impl Writer {
         c: &Connection,
         group_day: GroupDay,
     ) -> rusqlite::Result<()> {
-        let lookup = c.name.as_ref().and_then(|n| n.lookup);
-        let lookup = lookup.map(|number| self.intern.run.lookup_id(number));
-        self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
+        self.use_lookup(c);
         let context = self.intern.row_context();
         let columns = row::connection_columns().map(|column| column.of_connection(c, &context));
         insert.execute(params_from_iter(
@@ -178,6 +176,13 @@ impl Writer {
                 .chain(columns),
         ))?;
         Ok(())
+    }
+
+    /// The id of the lookup that names a connection is not to be used for another one.
+    fn use_lookup(&mut self, c: &Connection) {
+        let lookup = c.name.as_ref().and_then(|n| n.lookup);
+        let lookup = lookup.map(|number| self.intern.run.lookup_id(number));
+        self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
     }
 
     /// Updates a connection, unless retention has removed it.
@@ -192,6 +197,7 @@ impl Writer {
         let Some((old_group_day, old)) = stored(tx, id)? else {
             return Ok(());
         };
+        self.use_lookup(c);
         let context = self.intern.row_context();
         let columns =
             row::updated_connection_columns().map(|column| column.of_connection(c, &context));
@@ -207,6 +213,12 @@ impl Writer {
         } else {
             self.connection_rollup.remove(old_group_day, &old);
             self.connection_rollup.add(group_day, contribution);
+            // what had named it may be a rival now, and the other way round
+            if c.name.as_ref().is_some_and(|n| n.source == Source::Sni) {
+                tx.prepare_cached("DELETE FROM rival WHERE connection_id = ?1")?
+                    .execute([id])?;
+                self.write_rivals(tx, id, c)?;
+            }
         }
         Ok(())
     }
@@ -359,8 +371,10 @@ fn merge_gaps(db: &Db) -> rusqlite::Result<()> {
 mod tests {
     use super::super::tests::support;
     use super::MAX_GAPS;
+    use std::rc::Rc;
+
     use crate::model::builders::connection;
-    use crate::model::{Gap, Record};
+    use crate::model::{Gap, Name, Record, Rival, Source, WireName, WireNames};
 
     #[test]
     fn gaps_that_come_and_go_are_bounded_and_add_up() {
@@ -383,6 +397,61 @@ mod tests {
         assert!(number("SELECT count(*) FROM gap") <= MAX_GAPS);
         assert_eq!(number("SELECT sum(lost) FROM gap"), all);
         assert_eq!(number("SELECT max(to_ts) FROM gap"), 10 * (all - 1) + 1);
+    }
+
+    #[test]
+    fn name_that_a_connection_sends_later_replaces_the_one_of_its_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.db");
+        let mut store = support::open(&path, 1);
+        let rival = |host: &str| Rival {
+            host: host.into(),
+            lookup: Some(7),
+        };
+        let mut c = connection("curl");
+        c.name = Some(Name {
+            host: "wide.test".into(),
+            source: Source::Netns,
+            age_ms: Some(5),
+            lookup: Some(7),
+            rivals: 1,
+            rival_names: vec![rival("sni.test")],
+        });
+        store.add(&Record::Opened(c.clone()));
+        store.commit(1).unwrap();
+        c.name = Some(Name {
+            host: "sni.test".into(),
+            source: Source::Sni,
+            age_ms: None,
+            lookup: Some(7),
+            rivals: 1,
+            rival_names: vec![rival("wide.test")],
+        });
+        c.wire = Some(Rc::new(WireNames {
+            sni: Some(WireName::new(b"SNI.test")),
+            alpn: Some("h2".into()),
+            ..WireNames::default()
+        }));
+        store.add(&Record::Named(c.clone()));
+        store.commit(2).unwrap();
+        // and a second one in one batch
+        c.number = 2;
+        store.add(&Record::Opened(c.clone()));
+        store.finish(3).unwrap();
+        let rows = support::texts(
+            &store.db,
+            "SELECT host || ' ' || host_source || ' ' || (host_age_ms IS NULL) || ' ' || sni || ' '
+                 || sni_ech || ' ' || alpn || ' ' || (SELECT group_concat(host) FROM rivals WHERE connection_id = id)
+             FROM egress",
+        );
+        assert_eq!(rows, ["sni.test sni 1 sni.test 0 h2 wide.test"; 2]);
+        let number = |sql: &str| support::number(&store.db, sql);
+        assert_eq!(number("SELECT count(*) FROM wire"), 1);
+        assert_eq!(number("SELECT sum(connections) FROM egress_total"), 2);
+        assert_eq!(
+            number("SELECT connections FROM egress_total WHERE host = 'sni.test'"),
+            2
+        );
     }
 
     #[test]

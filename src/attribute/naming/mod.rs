@@ -5,8 +5,10 @@ mod hosts;
 mod names;
 mod requester;
 mod resolvers;
+mod sni;
 
 pub use hosts::HostsFiles;
 pub use names::NameTable;
 pub use requester::{AcceptedAnswer, ProcessKey, Requester};
 pub use resolvers::Resolvers;
+pub use sni::with_sni;

@@ -72,7 +72,7 @@ pub fn load(options: &Options) -> Result<Loaded> {
             }
         },
     };
-    attached.extend(object.attach(|hook| hook.set.is_none())?);
+    attached.extend(object.attach(|hook| hook.set.is_none() && is_wanted(hook, options))?);
     let (mut links, mut older, mut files, mut can_scan) = (Vec::new(), Vec::new(), None, false);
     let mut reports = Vec::new();
     for (hook, result) in attached {
@@ -108,6 +108,10 @@ pub fn load(options: &Options) -> Result<Loaded> {
     })
 }
 
+fn is_wanted(hook: &Hook, options: &Options) -> bool {
+    options.payload || !hook.has("egrets_payload")
+}
+
 /// A hook's links, or why there are none.
 type Attached = (&'static Hook, Result<Vec<Link>, String>);
 
@@ -138,6 +142,7 @@ impl Object {
                 let hook =
                     hook.with_context(|| format!("no hook is defined for program {name:?}"))?;
                 let unwanted = options.hooks.is_some_and(|set| !hook.is_in(set))
+                    || !is_wanted(hook, options)
                     || left_out.iter().any(|(out, _)| out.program == hook.program);
                 program.set_autoload(!unwanted);
                 if statistics {

@@ -103,7 +103,7 @@ impl Hook {
 /// return before its entry, so that no entry waits for a return that is not traced;
 /// processes before sockets, so that no socket is seen without its process' exec.
 #[rustfmt::skip]
-pub(super) static HOOKS: [Hook; 27] = {
+pub(super) static HOOKS: [Hook; 28] = {
     use Attach::{Cgroup, Entry, Files, OnDemand, Return, Syscall, Trace, WhileOlder};
     const ERRNO: &str = "errno of failed attempts";
     const POLICY: &str = "errno of a cgroup's refusal";
@@ -123,6 +123,7 @@ pub(super) static HOOKS: [Hook; 27] = {
         Hook::new("egrets_sock_release", "cgroup/sock_release", Cgroup, "ends of sockets"),
         Hook::new("egrets_ingress", "cgroup_skb/ingress", Cgroup, "DNS answers, bytes of flows"),
         Hook::new("egrets_egress", "cgroup_skb/egress", Cgroup, "DNS queries, flows"),
+        Hook::new("egrets_payload", "cgroup_skb/payload", Cgroup, "names that TLS and HTTP send").optional(),
         Hook::new("egrets_sock_create", "cgroup/sock_create", Cgroup, "ICMP, raw IP, SCTP and the like").optional(),
         Hook::new("egrets_sendmsg4", "cgroup/sendmsg4", Cgroup, "UDP destinations, IPv4"),
         Hook::new("egrets_sendmsg6", "cgroup/sendmsg6", Cgroup, "UDP destinations, IPv6"),

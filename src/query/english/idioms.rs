@@ -62,7 +62,7 @@ static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
 });
 
 /// Words that `<t>` does not stand for.
-const GRAMMAR: [Words; 85] = [
+const GRAMMAR: [Words; 87] = [
     ARTICLES,
     SINGULAR,
     PROCESS,
@@ -86,6 +86,8 @@ const GRAMMAR: [Words; 85] = [
     FAILED,
     OUTCOMES,
     JUDGED,
+    OTHER_NAMED,
+    ENCRYPTED_DNS,
     RULES,
     VERDICTS,
     SUCCEEDED,

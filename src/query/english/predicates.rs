@@ -118,6 +118,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }));
             return true;
         }
+        if self.take(OTHER_NAMED) {
+            self.predicates.push(Predicate::OtherName);
+            return true;
+        }
+        if let Some(word) = self.take_one(ENCRYPTED_DNS) {
+            self.predicates.push(match word {
+                "dns-over-https" => Predicate::DnsOverHttps,
+                // of TLS and QUIC, RFC 7858 and RFC 9250
+                _ => Predicate::Any(vec![Predicate::DnsOverHttps, Predicate::Port(853)]),
+            });
+            return true;
+        }
         if let Some(word) = self.take_one(JUDGED) {
             self.predicates.push(match word {
                 "would-block" => Predicate::WouldBlock,

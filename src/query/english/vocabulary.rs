@@ -614,6 +614,9 @@ pub const JUDGED: Words = &[
     "suspended",
     "dumped",
 ];
+/// A connection's own name, which is not the one that was looked up.
+pub const OTHER_NAMED: Words = &["other-named"];
+pub const ENCRYPTED_DNS: Words = &["encrypted-dns", "dns-over-https"];
 pub const RULES: Words = &["rules", "rule"];
 pub const VERDICTS: Words = &["verdicts", "verdict"];
 pub const RULE_IS: Words = &["rule-is"];

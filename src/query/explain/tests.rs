@@ -142,6 +142,42 @@ rivals       1 other name for the address, later in that file
 }
 
 #[test]
+fn name_that_the_connection_sent_is_shown_with_what_it_differs_from() {
+    let history = History::recording();
+    let sends = |id, sni, ech| {
+        history.send_names(id, &[("sni", sni), ("sni_ech", ech), ("alpn", "h2")]);
+    };
+    let id = history.connect(CURL, Some("a.test"), "192.0.2.7", "connected", 5);
+    history.rest_on(id, "sni", None, &[], 0);
+    sends(id, "a.test", "0");
+    let shown = text(&history, id);
+    let of_name = &shown[shown.find("name ").unwrap()..];
+    assert_eq!(
+        of_name,
+        "\
+name         a.test
+source       sni: the connection itself asked for this name (server name of TLS)
+query        none was seen for this name
+rivals       none: this source had no other name for the address
+tls          asked for a.test, offered h2
+"
+    );
+    let id = history.connect(CURL, Some("own.test"), "192.0.2.7", "connected", 5);
+    sends(id, "front\x1b.test", "0");
+    let shown = text(&history, id);
+    assert!(
+        shown.ends_with(
+            "tls          asked for front\\x1b.test, offered h2\n             \
+             which is another name than the one that was looked up\n"
+        ),
+        "{shown}"
+    );
+    let id = history.connect(CURL, None, "192.0.2.9", "connected", 5);
+    sends(id, "provider.test", "1");
+    assert!(text(&history, id).contains("an encrypted name (ECH)"));
+}
+
+#[test]
 fn json_has_the_columns_of_the_view_and_the_evidence() {
     let history = History::recording();
     let id = named(&history, "process", 60);

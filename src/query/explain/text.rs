@@ -41,7 +41,41 @@ impl Explanation {
         match &self.unnamed {
             Some(unnamed) => self.no_name(unnamed, &mut page, &mut clock),
             None => self.name(&mut page, &mut clock),
+        }?;
+        self.sent_names(&mut page)
+    }
+
+    /// What the connection says itself.
+    fn sent_names(&self, page: &mut Page<'_>) -> Result<()> {
+        let c = &self.connection;
+        let host = c.text("host");
+        let sni = c.text("sni");
+        let asked = sni.as_ref().map(|sni| format!("asked for {sni}"));
+        let offered = c.text("alpn").map(|alpn| format!("offered {alpn}"));
+        if asked.is_some() || offered.is_some() {
+            page.item("tls", &join([asked, offered]))?;
         }
+        if c.int("sni_ech") == Some(1) {
+            page.more(
+                "with an encrypted name (ECH), or a pretence of it: the clear one may be its \
+                 provider's",
+            )?;
+        } else if let (Some(sni), Some(host)) = (&sni, &host)
+            && sni != host
+        {
+            page.more("which is another name than the one that was looked up")?;
+        }
+        if let Some(http) = c.text("http_host") {
+            page.item("http", &format!("asked for {http}"))?;
+        }
+        if let Some(proxied) = c.text("proxied_host") {
+            let port = c.text("proxied_port").unwrap_or_default();
+            page.item(
+                "proxy",
+                &format!("was asked to connect to {proxied}, port {port}"),
+            )?;
+        }
+        Ok(())
     }
 
     /// Every row that has a time.
@@ -128,6 +162,7 @@ impl Explanation {
         match &self.lookup {
             Some(lookup) => self.lookup(lookup, page, clock)?,
             None if source == "hosts" => page.item("query", "none: nothing was looked up")?,
+            None if source == "sni" => page.item("query", "none was seen for this name")?,
             None => page.item(
                 "query",
                 "not recorded: it was excluded (--exclude), or made by a process that was not \
@@ -240,6 +275,7 @@ impl Explanation {
             "rivals",
             &match source {
                 "hosts" => format!("{names} for the address, later in that file"),
+                "sni" => format!("{names} for the address, from lookups or /etc/hosts"),
                 _ => format!("{names} for the address from this source"),
             },
         )?;

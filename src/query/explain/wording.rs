@@ -13,6 +13,7 @@ pub fn source_meaning(source: &str, contained: bool) -> &'static str {
         "netns" => "a process in its network namespace had looked up this name",
         "host" => "a process on this host had looked up this name",
         "hosts" => "/etc/hosts, as the process sees it, has this name for the address",
+        "sni" => "the connection itself asked for this name (server name of TLS)",
         _ => "a source that this version of egrets does not know",
     }
 }

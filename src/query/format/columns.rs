@@ -292,6 +292,14 @@ pub fn shape(question: &Question) -> Shape {
             slow.insert(slow.len() - 1, LATENCY);
             return whole(&slow, Noun("connection", "connections", None));
         }
+        (Projection::Each, Relation::Connections) if question.is_about_sent_names() => {
+            let mut both = EACH_CONNECTION.to_vec();
+            both.insert(
+                4,
+                Column("SENT NAME", First(&["proxied_host", "sni", "http_host"])),
+            );
+            return whole(&both, Noun("connection", "connections", None));
+        }
         (Projection::Each, Relation::Connections) => {
             return whole(EACH_CONNECTION, Noun("connection", "connections", None));
         }

@@ -1,6 +1,6 @@
 //! Predicates as SQL conditions.
 
-use super::measure;
+use super::{doh, measure};
 use crate::query::ast::{Actors, Predicate, Relation, Subject};
 use crate::query::host::{Host, forms};
 use crate::text::printable;
@@ -83,6 +83,17 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
         (Predicate::WouldBlock, _) => format!("enforced = 0 AND verdict IN ({REFUSING})"),
         (Predicate::Verdict(verdict), _) => format!("verdict = '{verdict}'"),
         (Predicate::Rule(name), _) => format!("rule = {}", literal(name)),
+        (Predicate::DnsOverHttps, _) => doh::condition(),
+        (Predicate::Sent(host), Relation::Connections) => {
+            let sent = ["sni", "http_host", "proxied_host"].map(|column| hit(host, column));
+            format!("({})", sent.map(|one| format!("({one})")).join("\n    OR "))
+        }
+        (Predicate::Sent(_), Relation::Lookups) => "0".to_owned(),
+        (Predicate::OtherName, _) => {
+            "(host_source IS NOT 'sni' AND coalesce(sni, http_host) <> host \
+             AND proxied_host IS NULL)"
+                .to_owned()
+        }
     }
 }
 

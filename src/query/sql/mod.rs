@@ -3,6 +3,7 @@
 
 mod bucket;
 mod condition;
+mod doh;
 mod measure;
 mod new_since;
 mod rollups;

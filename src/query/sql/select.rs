@@ -101,12 +101,17 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
     let last_ts = if use_rollups { "last_ts" } else { "ts" };
     let grouped = |columns: String, key, ties| Selection { columns, key, ties };
     let address = if_one("dst_ip", "dst_ip", "dst_ip");
+    let sent = match question.is_about_sent_names() {
+        true => ", proxied_host, sni, http_host",
+        false => "",
+    };
     match (question.projection, question.relation) {
         (Projection::Each, Relation::Connections) => grouped(
-            "id, time, comm, exe, pid, uid, user, container_id, container_name,
+            format!(
+                "id, time, comm, exe, pid, uid, user, container_id, container_name,
        host, dst_ip, dst_port, protocol, outcome, errno, latency_us,
-       tx_bytes, rx_bytes, duration_us"
-                .to_owned(),
+       tx_bytes, rx_bytes, duration_us{sent}"
+            ),
             "",
             "id",
         ),

@@ -269,6 +269,90 @@ fn hours_and_days_are_local() {
 }
 
 #[test]
+fn host_is_what_was_looked_up_and_what_connections_asked_for() {
+    let history = History::recording();
+    let ask = |question| history.ask(question, OutputFormat::Csv, None);
+    let through = |comm| By { comm, ..CURL };
+    let proxy = ("192.0.2.8", 3128);
+    history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", 9);
+    let (hit, notes) = ask("which processes hit x.org");
+    assert!(hit.contains("\ncurl,"), "{hit}");
+    assert!(!notes.contains("count too"), "{notes}");
+    let proxied = history.connect_to(through("npm"), Some("proxy.lan"), proxy, "connected", 8);
+    history.send_names(
+        proxied,
+        &[("proxied_host", "x.org"), ("proxied_port", "443")],
+    );
+    let fronted = history.connect(
+        through("wget"),
+        Some("front.net"),
+        "192.0.2.2",
+        "connected",
+        7,
+    );
+    history.send_names(fronted, &[("sni", "www.x.org"), ("sni_ech", "0")]);
+    let asked = history.connect(through("php"), None, "192.0.2.3", "connected", 6);
+    history.send_names(asked, &[("http_host", "x.org")]);
+    for question in [
+        "which processes hit x.org",
+        "which processes hit x.org in the last hour",
+    ] {
+        let (hit, notes) = ask(question);
+        for comm in ["curl", "npm", "wget", "php"] {
+            assert!(hit.contains(&format!("\n{comm},")), "{question}: {hit}");
+        }
+        assert!(
+            notes.contains("note: connections that asked for x.org or a subdomain by TLS or HTTP, or asked a proxy for it, count too\n"),
+            "{notes}"
+        );
+    }
+    let (each, _) = history.ask("connections to x.org by npm", OutputFormat::Table, None);
+    assert!(each.contains(" proxy.lan  x.org "), "{each}");
+    let (never, _) = ask("which processes never hit x.org");
+    assert!(!never.contains("npm"), "{never}");
+    let (names, _) = ask("which processes showed another name than they looked up");
+    assert!(
+        names.contains("\nwget,") && !names.contains("npm"),
+        "{names}"
+    );
+
+    history.connect(
+        through("chrome"),
+        Some("mozilla.cloudflare-dns.com"),
+        "192.0.2.4",
+        "connected",
+        5,
+    );
+    let stub = ("192.0.2.5", 853);
+    history.connect_to(through("stubby"), None, stub, "connected", 4);
+    let (https, notes) = ask("which processes use DNS over HTTPS");
+    assert!(
+        https.contains("\nchrome,") && !https.contains("stubby"),
+        "{https}"
+    );
+    assert!(notes.contains("well-known resolvers"), "{notes}");
+    let (any, _) = ask("which processes use encrypted DNS");
+    assert!(
+        any.contains("\nchrome,") && any.contains("\nstubby,"),
+        "{any}"
+    );
+}
+
+#[test]
+fn host_that_was_looked_up_alone_is_said_to_be() {
+    let history = History::recording();
+    history.connect(CURL, Some("x.org"), "192.0.2.1", "connected", 9);
+    history.look_up(CURL, ("gone.test", "A"), Some("NXDOMAIN"), &[], 8);
+    let (_, notes) = history.ask("which processes hit gone.test", OutputFormat::Table, None);
+    assert!(
+        notes.contains("note: no connection was to gone.test; it was looked up (NXDOMAIN): ask \"who resolved gone.test\"\n"),
+        "{notes}"
+    );
+    let (_, notes) = history.ask("who resolved gone.test", OutputFormat::Table, None);
+    assert!(!notes.contains("no connection"), "{notes}");
+}
+
+#[test]
 fn name_that_is_not_a_process_is_read_as_what_it_is() {
     let history = History::recording();
     let web = By {

@@ -278,7 +278,7 @@ fn renamed_container_has_its_newest_name() {
              SELECT 1, pid, start_ns, start_ts, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
              INSERT INTO connection_group SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
                  host_source, outcome, errno, direction, connections, tx_known, tx_bytes, rx_known, rx_bytes,
-                 first_ts + 5000000000, last_ts + 5000000000 FROM connection_group;",
+                 first_ts + 5000000000, last_ts + 5000000000, wire_id FROM connection_group;",
         )
         .unwrap();
     for question in [

@@ -218,6 +218,11 @@ fn history() -> History {
              UPDATE connection_group SET src_id = (SELECT id FROM address WHERE ip = '172.16.0.2')
              WHERE host_id = (SELECT id FROM host WHERE name = 'pypi.org');
              UPDATE connection SET src_port = 40983 WHERE id = 1;
+             INSERT INTO wire (sni) VALUES ('front.example'), ('github.com');
+             UPDATE connection_group SET wire_id = 1
+             WHERE id = (SELECT group_id FROM connection_daily WHERE id = (SELECT daily_id FROM connection WHERE id = 2));
+             UPDATE connection_group SET wire_id = 2
+             WHERE id = (SELECT group_id FROM connection_daily WHERE id = (SELECT daily_id FROM connection WHERE id = 7));
              UPDATE connection SET policy = 'd', enforced = 1, verdict = 'block', rule = 'dns elsewhere' WHERE id = 4;
              UPDATE connection SET policy = 'd', enforced = 1, verdict = 'alert', rule = 'github' WHERE id = 7;
              UPDATE connection SET policy = 'd', enforced = 0, verdict = 'block', rule = 'apis' WHERE id = 8;

@@ -182,6 +182,18 @@ impl History {
         lookup
     }
 
+    /// Sets names that a connection sent, such as `("sni", "x.org")`.
+    pub fn send_names(&self, connection: i64, names: &[(&str, &str)]) {
+        let wire = self.insert("INSERT INTO wire DEFAULT VALUES", []);
+        for (column, name) in names {
+            let sql = format!("UPDATE wire SET {column} = ?1 WHERE id = ?2");
+            self.0.execute(&sql, params![name, wire]).unwrap();
+        }
+        let group = "UPDATE connection_group SET wire_id = ?1 WHERE id = (
+             SELECT d.group_id FROM connection_daily d JOIN connection c ON c.daily_id = d.id WHERE c.id = ?2)";
+        self.0.execute(group, [wire, connection]).unwrap();
+    }
+
     /// Sets the evidence for a connection's name: its source, a lookup and the age of its
     /// answer in ms, the stored rivals, and how many rivals there were.
     pub fn rest_on(
