@@ -49,7 +49,7 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let control = live::process_control(&args.live, policy.as_ref())?;
     let notifier = live::notifier(policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, around_command, &capture, control)?;
+    let mut enforcer = live::enforcer(&args.live, policy, around_command, &capture, control)?;
     // Now, while egrets has the privileges that it takes.
     let command = match around_command {
         true => Some(HeldChild::start(&args.command, user)?),
@@ -57,6 +57,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     };
     let start_ts = clock::now_ts();
     let store = open_store(args, &path, &access, &capture, start_ts)?;
+    if let Some(enforcer) = &mut enforcer {
+        enforcer.take_requests(&store::policy_socket(&path));
+    }
     let plausible = store.clock_is_plausible(start_ts, clock::boot_ts())?;
     // To stop another user's command.
     let kill = match &command {

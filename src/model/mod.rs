@@ -27,7 +27,9 @@ pub use container::{
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use loss::{Gap, Loss};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
-pub use policy_change::{PolicyChange, PolicyHits, PolicyReason, PolicyRefusal, RuleInForce};
+pub use policy_change::{
+    PolicyChange, PolicyConfirmation, PolicyHits, PolicyReason, PolicyRefusal, RuleInForce,
+};
 pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
@@ -60,6 +62,8 @@ pub enum Record {
     Policy(PolicyChange),
     /// A policy was read again and can't be used.
     PolicyRefused(PolicyRefusal),
+    /// A policy that was on trial is kept.
+    PolicyConfirmed(PolicyConfirmation),
     /// Rules of the policy have decided.
     PolicyHits(PolicyHits),
     /// Events were lost.

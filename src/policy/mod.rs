@@ -21,6 +21,7 @@ mod parse;
 mod pattern;
 mod problem;
 pub mod replay;
+pub mod requests;
 mod rule;
 pub mod sentence;
 mod stubs;

@@ -38,7 +38,9 @@ use error::{cannot_read, cannot_write};
 use write::Writer;
 
 pub use error::{Obstacle, is_damaged, of_file};
-pub use file::{Access, group_id, lock_holder, open_reader, recorder_pid, recorder_runs};
+pub use file::{
+    Access, group_id, lock_holder, open_reader, policy_socket, recorder_pid, recorder_runs,
+};
 pub use names::{StoredNames, names_with_prefix};
 pub use policy::{PolicyOutcome, PolicyStatus, RuleHits};
 pub use retention::Retention;
