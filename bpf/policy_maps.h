@@ -117,6 +117,13 @@ struct {
 /* How often each rule of a generation has decided on an attempt or a flow: see count_hit. */
 __u64 policy_hits[POLICY_GENERATIONS * POLICY_HITS];
 
+/*
+ * The initial network namespace, in which userspace grants names: inode number and cookie, 0 as
+ * long as they are not known.
+ */
+__u64 initial_netns_cookie;
+__u32 initial_netns;
+
 static __always_inline __u32 generation_now(void)
 {
 	__u64 after_ns = *(volatile __u64 *)&fallback_after_ns;

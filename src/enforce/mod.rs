@@ -9,9 +9,11 @@ mod compile;
 mod hits;
 mod object;
 mod path_hash;
+mod seed;
 mod support;
 mod trial;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +33,7 @@ use actions::Actions;
 use classes::Classes;
 use compile::Tables;
 use hits::HitCounters;
+pub use object::Cached;
 use object::{GENERATIONS, Generation, Keys, Object};
 
 /// The C types of bpf/policy.h.
@@ -101,6 +104,13 @@ impl PolicyFile {
         &self.policy.notify
     }
 
+    /// Addresses of the name servers whose answers count, but for those on this host: any answer
+    /// of theirs may have been a user's.
+    pub fn resolvers(&self) -> Vec<IpAddr> {
+        let all = self.policy.resolver_addresses();
+        all.filter(|ip| !ip.to_canonical().is_loopback()).collect()
+    }
+
     /// Whether enforcing it takes more than refusing connections.
     pub fn harms(&self) -> bool {
         self.actions().any(Action::harms)
@@ -149,7 +159,7 @@ pub struct Enforcer {
 impl Enforcer {
     /// Loads and attaches; the policy decides nothing before [`Enforcer::tick`] finds that the
     /// cgroups and containers that exist are known. `control` is wanted by a policy that
-    /// [harms](PolicyFile::harms).
+    /// [harms](PolicyFile::harms). `cached` has what processes may have looked up before.
     ///
     /// # Errors
     /// The kernel refuses a program, or the policy does not fit.
@@ -158,10 +168,12 @@ impl Enforcer {
         scope: Scope,
         capture: &Capture,
         control: Option<ProcessControl>,
+        cached: Cached,
     ) -> Result<Enforcer> {
         let keys = Keys::random();
         let tables = Tables::compile(&file.policy, scope, &keys.names(), now_ts())?;
-        let object = Object::load(capture, keys).context("this kernel can't carry out a policy")?;
+        let object =
+            Object::load(capture, keys, cached).context("this kernel can't carry out a policy")?;
         let reload = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).context("signal handlers")?;
         Ok(Enforcer {

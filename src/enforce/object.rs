@@ -8,14 +8,17 @@ use std::os::fd::AsRawFd;
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut, ProgramMut};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::classes::Classes;
 use super::compile::{Name, Tables};
 use super::path_hash::hash_path;
+use super::seed::Seeds;
 use crate::capture::{Capture, verifier_log};
-use crate::model::{VerdictRule, mapped};
+use crate::model::{CachedAddress, VerdictRule, mapped};
 use crate::policy::STUBS;
 use crate::policy::name_hash::NameHasher;
+use crate::when::now_ts;
 
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
 mod skel {
@@ -92,7 +95,8 @@ const CGROUP: [&str; 5] = [
 const TASKS: &str = "policy_tasks";
 
 impl Object {
-    pub fn load(capture: &Capture, keys: Keys) -> Result<Object> {
+    /// `cached` has the addresses that processes of a network namespace may have in their caches.
+    pub fn load(capture: &Capture, keys: Keys, cached: Cached) -> Result<Object> {
         // As the recorder's: it lives as long as the process does.
         let storage = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = skel::PolicySkelBuilder::default()
@@ -129,6 +133,8 @@ impl Object {
             links.push(program(&mut skel, name)?.attach_trace().context(name)?);
         }
         read_processes(&mut skel)?;
+        // no program writes these tables yet
+        grant_cached(&skel, keys, cached)?;
         for name in CGROUP {
             let cgroup = capture.cgroup().as_raw_fd();
             let link = program(&mut skel, name)?.attach_cgroup(cgroup);
@@ -436,6 +442,47 @@ fn read_processes(skel: &mut skel::PolicySkel<'static>) -> Result<()> {
     Ok(())
 }
 
+/// What processes of a network namespace, by its inode number, may have in their caches.
+pub type Cached<'a> = &'a dyn Fn(u32) -> Vec<CachedAddress>;
+
+/// Grants addresses to names in the host's network namespace, for all of its processes.
+fn grant_cached(skel: &skel::PolicySkel<'static>, keys: Keys, cached: Cached) -> Result<()> {
+    let bss = skel.maps.bss_data.as_deref();
+    let (netns, netns_cookie) =
+        bss.map_or((0, 0), |bss| (bss.initial_netns, bss.initial_netns_cookie));
+    if netns_cookie == 0 {
+        return Ok(());
+    }
+    let seeds = Seeds::new(&cached(netns), &keys.names(), boot_ts());
+    for (name, seen) in &seeds.names {
+        let names = &skel.maps.policy_seen_names;
+        put(names, &name.to_ne_bytes(), plain_bytes(seen))?;
+    }
+    for (addr, grant) in &seeds.grants {
+        let key = types::policy_grant_key {
+            netns_cookie,
+            cgroup_id: 0,
+            addr: *addr,
+        };
+        put(
+            &skel.maps.policy_grants,
+            plain_bytes(&key),
+            plain_bytes(grant),
+        )?;
+    }
+    log::debug!(
+        "{} addresses from before the policy have names",
+        seeds.grants.len()
+    );
+    Ok(())
+}
+
+/// When the host was booted, ns since 1970.
+fn boot_ts() -> i64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now_ts() - (now.tv_sec * 1_000_000_000 + now.tv_nsec)
+}
+
 macro_rules! plain {
     ($($name:ident),*) => {$(
         // SAFETY: generated from the C struct of bpf/policy.h, #[repr(C)], made of integers and
@@ -454,7 +501,10 @@ plain!(
     policy_cgroup,
     policy_process,
     policy_name_key,
-    policy_name
+    policy_name,
+    policy_grant_key,
+    policy_grant,
+    policy_seen_name
 );
 
 fn plain_bytes<T: plain::Plain>(value: &T) -> &[u8] {

@@ -8,6 +8,7 @@
 mod address;
 #[doc(hidden)]
 pub mod builders;
+mod cached;
 mod connection;
 mod container;
 mod lookup;
@@ -20,6 +21,7 @@ mod run;
 mod verdict;
 
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
+pub use cached::CachedAddress;
 pub use connection::{Connection, Outcome, Progress, errno_name};
 pub use container::{
     CgroupUpdate, Container, ContainerDetails, ContainerTable, ContainerUpdate, Details,

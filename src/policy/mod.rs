@@ -35,7 +35,7 @@ mod who;
 use std::net::IpAddr;
 
 pub use decide::{Decision, Mismatch, Reason};
-pub use essential::Essential;
+pub use essential::{Essential, LAST_SYSTEM_UID};
 pub use explain::Explanation;
 pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
 pub use file::{LoadError, Owner, check_program, system_resolvers};
