@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueHint};
 
-use super::values::duration;
 use super::{DbArgs, SpanArgs};
 
 #[derive(Debug, Args)]
@@ -71,7 +70,7 @@ pub struct PolicyApplyArgs {
 
 /// `--confirm`: long enough to read the question, short enough to wait for.
 fn trial_time(text: &str) -> Result<Duration> {
-    let time = duration(text)?;
+    let time = humantime::parse_duration(text).context("invalid duration; try 60s or 5m")?;
     if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&time) {
         bail!("a policy is on trial for 1s to 24h");
     }
