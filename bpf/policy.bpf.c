@@ -120,6 +120,8 @@ int BPF_PROG(policy_exited, struct task_struct *task)
 	return 0;
 }
 
+#define KTHREADD 2 /* the pid of the kernel's first thread, in the initial namespaces */
+
 /* Processes that run already, by the first of their threads that has not ended. */
 
 SEC("iter/task")
@@ -127,6 +129,12 @@ int policy_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
+	if (task && BPF_CORE_READ(task, pid) == KTHREADD) {
+		struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+
+		initial_netns = BPF_CORE_READ(net, ns.inum);
+		initial_netns_cookie = netns_cookie(net);
+	}
 	if (task && BPF_CORE_READ(task, mm))
 		policy_exec(task, POLICY_ITERATOR);
 	return 0;

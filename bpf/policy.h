@@ -20,7 +20,8 @@
 enum policy_size {
 	POLICY_RULES = 256,
 	POLICY_WORDS = POLICY_RULES / 64,
-	POLICY_GENERATIONS = 2, /* at once: one is active, another is being filled */
+	/* at once: one decides, one may decide again, one was replaced, one is being filled */
+	POLICY_GENERATIONS = 4,
 	POLICY_SETS = 16384,	/* different sets of rules in a generation */
 	POLICY_EXE_DEPTH = 16,	/* directories of a rule's path */
 	POLICY_COMPONENTS = 64, /* of a path that is hashed */

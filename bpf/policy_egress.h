@@ -28,7 +28,7 @@
 /* The settings of the rules that are active; NULL without any. */
 static __always_inline const struct policy_settings *active_settings(void)
 {
-	__u32 generation = *(volatile __u32 *)&active_generation;
+	__u32 generation = generation_now();
 	const struct policy_settings *s = settings_of(generation);
 
 	return generation && s && s->generation == generation ? s : NULL;

@@ -9,8 +9,15 @@
 #include "egrets.h"
 #include "policy.h"
 
-/* The generation of rules that decides; 0: none yet. */
+/* The generation of rules that decides; 0: none yet. Read it by generation_now. */
 __u32 active_generation;
+
+/*
+ * From this time on (ns since boot; 0: never) another generation decides. Userspace sets it for
+ * rules that are on trial: those before return if it is hindered by the new ones, or ends.
+ */
+__u64 fallback_after_ns;
+__u32 fallback_generation;
 
 /* Secret, so that no path or name can be found that hashes like another. Set at load. */
 const volatile __u64 policy_key;
@@ -109,6 +116,22 @@ struct {
 
 /* How often each rule of a generation has decided on an attempt or a flow: see count_hit. */
 __u64 policy_hits[POLICY_GENERATIONS * POLICY_HITS];
+
+/*
+ * The initial network namespace, in which userspace grants names: inode number and cookie, 0 as
+ * long as they are not known.
+ */
+__u64 initial_netns_cookie;
+__u32 initial_netns;
+
+static __always_inline __u32 generation_now(void)
+{
+	__u64 after_ns = *(volatile __u64 *)&fallback_after_ns;
+
+	if (after_ns && bpf_ktime_get_boot_ns() >= after_ns)
+		return *(volatile __u32 *)&fallback_generation;
+	return *(volatile __u32 *)&active_generation;
+}
 
 static __always_inline const struct policy_settings *settings_of(__u32 generation)
 {

@@ -4,19 +4,20 @@
 -- Times (ts, *_ts) are nanoseconds since 1970-01-01T00:00:00Z on the wall clock.
 -- NULL means "not known" or "none"; no value is ever made up.
 
--- Policies that recordings had, and files that were read again and refused.
+-- Policies that recordings had, confirmations of those on trial, and what was refused.
 CREATE TABLE policy (
     id                 INTEGER PRIMARY KEY,
     recording_id       INTEGER NOT NULL REFERENCES recording ON DELETE CASCADE,
     ts                 INTEGER NOT NULL,        -- from when it decided
-    generation         INTEGER,                 -- counts the policies of a recording, from 1; NULL: refused
-    reason             TEXT    NOT NULL,        -- 'started', 'reloaded', 'expired', 'refused'
+    generation         INTEGER,                 -- ascends with the policies of a recording, from 1; NULL: none came into force
+    reason             TEXT    NOT NULL,        -- 'started', 'reloaded', 'expired', 'applied', 'confirmed', 'reverted', 'refused'
     digest             TEXT,                    -- NULL: refused
     file               TEXT    NOT NULL,
     rules              INTEGER,                 -- how many
     enforced           INTEGER,                 -- 1: enforced; 0: observed
     error              TEXT,                    -- why it was refused
-    unknown_containers INTEGER NOT NULL DEFAULT 0 -- that no runtime has described, of now
+    unknown_containers INTEGER NOT NULL DEFAULT 0, -- that no runtime has described, of now
+    revert_ts          INTEGER                  -- when the one before returns, unless this one is confirmed
 ) STRICT;
 CREATE INDEX policy_recording ON policy (recording_id, generation);
 

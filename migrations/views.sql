@@ -431,19 +431,19 @@ SELECT
     rules,                                                         -- how many it has
     enforced,                                                      -- 1: enforced; 0: observed
     recording_id,                                                  -- id in recordings
-    generation,                                                    -- counts the policies of a recording, from 1
-    reason,                                                        -- why it came into force: 'started', 'reloaded', 'expired'
+    generation,                                                    -- ascends with the policies of a recording, from 1
+    reason,                                                        -- why it came into force: 'started', 'reloaded', 'expired', 'applied', 'reverted'
     unknown_containers                                             -- containers that no runtime has described, at the last count
 FROM policy
-WHERE error IS NULL;
+WHERE generation IS NOT NULL;
 
-CREATE VIEW policy_changes AS -- a row per policy that came into force, or was refused when it was read again
+CREATE VIEW policy_changes AS -- a row per policy that came into force, was refused or confirmed
 SELECT
     id,                                                            -- as in policies
     strftime('%Y-%m-%dT%H:%M:%S', ts / 1000000000, 'unixepoch')
-        || printf('.%03dZ', ts / 1000000 % 1000)                   AS time, -- from when it decided; ISO 8601, UTC
+        || printf('.%03dZ', ts / 1000000 % 1000)                   AS time, -- of that; ISO 8601, UTC
     ts,                                                            -- the same in ns since 1970
-    reason,                                                        -- 'started', 'reloaded', 'expired', 'refused'
+    reason,                                                        -- 'started', 'reloaded', 'expired', 'applied', 'confirmed', 'reverted', 'refused'
     file,                                                          -- its path
     digest,                                                        -- NULL: refused
     error,                                                         -- why it was refused, a line per error

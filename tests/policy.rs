@@ -4,9 +4,12 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use support::forge::forged_first_packets;
@@ -314,12 +317,14 @@ fn program_from_before_is_known_except_in_a_user_namespace() {
 
 /// As a line of a shell, which says how often the command was refused.
 fn line_of(command: &Command) -> String {
+    format!("{}2>&1 | grep -c 'not permitted'; true\n", quoted(command))
+}
+
+/// For a shell.
+fn quoted(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let quoted = words.map(|word| format!("'{}' ", word.to_str().unwrap()));
-    format!(
-        "{}2>&1 | grep -c 'not permitted'; true\n",
-        quoted.collect::<String>()
-    )
+    quoted.collect()
 }
 
 /// Numbers that look random and are the same in each run.
@@ -632,6 +637,118 @@ fn reload_under_traffic_mixes_no_rules() {
     let hits = "SELECT DISTINCT r.rule FROM policy_rules r JOIN verdicts v ON v.policy = r.digest
                 AND v.rule = r.rule WHERE number GROUP BY r.rule, r.digest HAVING sum(DISTINCT hits) = 0";
     assert_eq!(sqlite3(&db, hits), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn policy_on_trial_gives_way_unless_it_is_confirmed_even_if_the_recorder_hangs() {
+    let net = Net::new();
+    net.many_addresses();
+    let (dir, db) = history();
+    let file = |name: &str, action: &str| {
+        let rule = format!("{{ name: {name}, to: [10.77.1.230], action: {action} }}");
+        let path = policy(dir.path(), "allow", &[&rule]).with_file_name(format!("{name}.yaml"));
+        fs::rename(dir.path().join("policy.yaml"), &path).unwrap();
+        path
+    };
+    let (open, shut) = (file("open", "allow"), file("shut", "block"));
+    let time = Duration::from_secs(if is_slow_machine() { 20 } else { 4 });
+    let apply = |file: &Path| {
+        let time = format!("{}s", time.as_secs());
+        let mut command = egrets();
+        command.args(["policy", "apply"]).arg(file);
+        command.args(["--confirm", &time, "--db"]).arg(&db);
+        command
+    };
+    let policy = |args: &[&str]| {
+        let mut command = egrets();
+        command.arg("policy").args(args).arg("--db").arg(&db);
+        let output = command.output().unwrap();
+        (code(&output), text(&output.stdout) + &text(&output.stderr))
+    };
+    let connect = || say(&net, "tcp", "10.77.1.230", 9);
+    // What is applied is enforced, also by a recorder that observes.
+    let recorder = start(&db, &open, &[]);
+    assert_eq!(connect(), 0);
+    let said = text(&apply(&shut).output().unwrap().stdout);
+    let applied = Instant::now();
+    let expected = ["shut.yaml: 1 rule, enforced until", "policy confirm"];
+    assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+    assert_eq!(connect(), libc::EPERM);
+    let (status, said) = policy(&["reload"]);
+    assert!(status == 2 && said.contains("not confirmed yet"), "{said}");
+    let (_, said) = policy(&["status"]);
+    assert!(
+        said.contains("on trial") && said.contains("open.yaml is in force again"),
+        "{said}"
+    );
+    recorder.signal("STOP");
+    thread::sleep(time.saturating_sub(applied.elapsed()));
+    assert_eq!(connect(), 0);
+    recorder.signal("CONT");
+    recorder.expect("not confirmed in time");
+    // at a terminal
+    let mut terminal = Command::new("script")
+        .args(["-qec", &quoted(&apply(&shut)), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = terminal.stdin.take().unwrap();
+    keys.write_all(b"what\nyes\n").unwrap();
+    let output = terminal.wait_with_output().unwrap();
+    drop(keys);
+    let said = text(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("stays in force"),
+        "{said}"
+    );
+    thread::sleep(time);
+    assert_eq!(connect(), libc::EPERM);
+    let (status, said) = policy(&["confirm"]);
+    assert!(status == 2 && said.contains("no policy waits"), "{said}");
+    // taken back at once
+    assert!(apply(&open).status().unwrap().success());
+    assert_eq!(connect(), 0);
+    let (status, said) = policy(&["confirm", "--no"]);
+    assert!(
+        status == 0 && said.contains("shut.yaml: 1 rule, enforced again"),
+        "{said}"
+    );
+    assert_eq!(connect(), libc::EPERM);
+    assert_eq!(recorder.stop(), 0);
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    // of each, the policy that decided
+    let rows = "SELECT rule, verdict, outcome,
+                       (SELECT replace(file, rtrim(file, replace(file, '/', '')), '') FROM policies
+                        WHERE digest = e.policy)
+                FROM egress e WHERE dst_ip = '10.77.1.230' ORDER BY id";
+    let (open, shut) = (
+        "open allow refused open.yaml",
+        "shut block denied shut.yaml",
+    );
+    assert_eq!(
+        sqlite3(&db, rows),
+        [open, shut, open, shut, open, shut].map(row)
+    );
+    let changes = sqlite3(&db, "SELECT reason FROM policy_changes ORDER BY id").concat();
+    assert_eq!(
+        changes.join(" "),
+        "started applied refused reverted applied confirmed refused applied reverted"
+    );
+    let hits = "SELECT reason, rule, hits FROM policy_rules r JOIN policies p ON p.id = policy_id
+                WHERE number ORDER BY p.id";
+    assert_eq!(
+        sqlite3(&db, hits),
+        [
+            "started open 2",
+            "applied shut 1",
+            "reverted open 0",
+            "applied shut 1",
+            "applied open 1",
+            "reverted shut 1",
+        ]
+        .map(row)
+    );
 }
 
 #[test]

@@ -715,3 +715,79 @@ fn name_with_a_search_suffix_may_be_asked_where_the_name_itself_may() {
     let expected = cases.map(|(asked, becomes)| format!("{asked} {becomes}\n"));
     assert_eq!(ok(&mut command), expected.concat());
 }
+
+/// Processes keep what they looked up before the policy began.
+#[test]
+fn names_from_before_the_policy_are_those_that_no_user_could_have_forged() {
+    let net = Net::new();
+    let port = net.farewell(false);
+    let (dir, db) = history();
+    let link = format!("egt{}", std::process::id());
+    let host = [
+        "link", "add", &link, "type", "veth", "peer", "name", "up1", "netns", &net.far,
+    ];
+    run("ip", &host);
+    run("ip", &["addr", "add", "10.79.0.1/28", "dev", &link]);
+    run("ip", &["link", "set", &link, "up"]);
+    run("ip", &["-n", &net.far, "link", "set", "up1", "up"]);
+    run(
+        "ip",
+        &["-n", &net.near, "addr", "add", "10.79.0.2/28", "dev", "lo"],
+    );
+    for last in 2..8 {
+        let ip = format!("10.79.0.{last}/28");
+        run("ip", &["-n", &net.far, "addr", "add", &ip, "dev", "up1"]);
+    }
+    let serve = |socket: UdpSocket| {
+        thread::spawn(move || {
+            let mut data = [0; 512];
+            while let Ok((len, from)) = socket.recv_from(&mut data) {
+                // "5.60.cached.test" is 10.79.0.5 for 60 s
+                let digits = |at: usize, len: usize| {
+                    let text = std::str::from_utf8(&data[at..at + len]).unwrap();
+                    text.parse::<u32>().unwrap()
+                };
+                let ip = Ipv4Addr::new(10, 79, 0, digits(13, 1) as u8);
+                let ttl = digits(15, usize::from(data[14]));
+                let _ = socket.send_to(&addresses(&data[..len], &[ip], ttl), from);
+            }
+        })
+    };
+    serve(net.far(|| UdpSocket::bind("10.79.0.2:53").unwrap()));
+    serve(net.near(|| UdpSocket::bind("10.79.0.2:53").unwrap()));
+    let ask = |mut command: Command, name: &str| {
+        ok(command.args(["connected", "10.79.0.2:53", "0", name]));
+    };
+    let recorder = Recorder::start(&db, &[]);
+    eventually("the pair carries traffic", || {
+        let mut command = Command::new(support::ask());
+        command.args(["connected", "10.79.0.2:53", "0", "7.1.first.test"]);
+        command.output().unwrap().status.success().then_some(())
+    });
+    ask(Command::new(support::ask()), "3.60.cached.test");
+    ask(Command::new(support::ask()), "4.1.cached.test");
+    let mut users = Command::new("setpriv");
+    users
+        .args(["--reuid", "12345", "--clear-groups"])
+        .arg(support::ask());
+    ask(users, "5.60.cached.test");
+    ask(net.command(support::ask()), "6.60.cached.test");
+    thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(recorder.stop(), 0);
+    let policy = dir.path().join("policy.yaml");
+    let rules = "version: 1
+resolvers: [10.79.0.2]
+default: allow
+rules:
+  - { to: [cached.test], action: allow, private: true }
+  - { to: [10.79.0.0/28], action: block }
+";
+    std::fs::write(&policy, rules).unwrap();
+    let policy = policy.to_str().unwrap();
+    let recorder = Recorder::start(&db, &["--policy", policy, "--enforce"]);
+    let reached: Vec<u8> = (3..7)
+        .filter(|last| reaches(Ipv4Addr::new(10, 79, 0, *last), port))
+        .collect();
+    assert_eq!(reached, [3]);
+    assert_eq!(recorder.stop(), 0);
+}

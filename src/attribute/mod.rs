@@ -88,6 +88,10 @@ pub struct Attributor {
     stored: StoredLookups,
 }
 
+/// Generations of a policy whose verdicts may still be in the ring buffer: as many as the kernel
+/// side has room for.
+const KEPT_GENERATIONS: u32 = 4;
+
 /// How often a coalesced lookup is emitted again as it grows.
 const REPEATS_INTERVAL_NS: u64 = 1_000_000_000;
 
@@ -339,9 +343,11 @@ impl Attributor {
             policy: Rc::clone(&change.digest),
         };
         self.rules.insert(change.generation, labels);
-        // verdicts of the one before may still be in the ring buffer
-        self.rules
-            .retain(|generation, _| *generation + 1 >= change.generation);
+        // verdicts of those before may still be in the ring buffer
+        self.rules.retain(|generation, _| {
+            *generation + KEPT_GENERATIONS >= change.generation
+                || Some(*generation) == change.fallback
+        });
     }
 
     /// A verdict belongs to the attempt or the flow that was reported before it.

@@ -1,7 +1,9 @@
 //! `egrets policy`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueHint};
 
 use super::{DbArgs, SpanArgs};
@@ -26,12 +28,60 @@ pub enum PolicyCommand {
     Import(PolicyImportArgs),
     /// Have the running recorder read its policy again, and say what came of it
     Reload(PolicyReloadArgs),
+    /// Have the running recorder enforce another policy for a while, and go back unless it is
+    /// confirmed
+    Apply(PolicyApplyArgs),
+    /// Keep the policy that was applied
+    Confirm(PolicyConfirmArgs),
     /// Show the policy of the newest recording, and how often each rule has decided
     Status(PolicyStatusArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct PolicyReloadArgs {
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "On a terminal it asks whether to keep the policy. Elsewhere, and where the question was not\n\
+    answered, 'egrets policy confirm' does. Once the time is over, the policy before is in force\n\
+    again, whether egrets works or not.\n\n\
+    Exit status: 0 the policy is in force, 1 it was not confirmed, 2 error."
+)]
+pub struct PolicyApplyArgs {
+    /// The policy
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// How long to wait for a confirmation
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = trial_time,
+        num_args = 0..=1,
+        default_value = "5m",
+        default_missing_value = "5m"
+    )]
+    pub confirm: Duration,
+    #[command(flatten)]
+    pub db: DbArgs,
+}
+
+/// `--confirm`: long enough to read the question, short enough to wait for.
+fn trial_time(text: &str) -> Result<Duration> {
+    let time = humantime::parse_duration(text).context("invalid duration; try 60s or 5m")?;
+    if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&time) {
+        bail!("a policy is on trial for 1s to 24h");
+    }
+    Ok(time)
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyConfirmArgs {
+    /// Go back to the policy before it at once
+    #[arg(long)]
+    pub no: bool,
     #[command(flatten)]
     pub db: DbArgs,
 }

@@ -8,7 +8,7 @@ use crate::attribute::Settings;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::LiveArgs;
-use crate::enforce::{Enforcer, PolicyFile, Scope};
+use crate::enforce::{Cached, Enforcer, PolicyFile, Scope};
 use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::notify::Notifier;
@@ -115,13 +115,14 @@ pub fn enforcer(
     only_tree: bool,
     capture: &Capture,
     control: Option<ProcessControl>,
+    cached: Cached,
 ) -> Result<Option<Enforcer>> {
     let scope = Scope {
         enforce: args.enforce,
         only_tree,
     };
     policy
-        .map(|policy| Enforcer::start(policy, scope, capture, control))
+        .map(|policy| Enforcer::start(policy, scope, capture, control, cached))
         .transpose()
 }
 

@@ -1,5 +1,6 @@
 //! `egrets record`: the capture into the history, on its own or around a command.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,9 +12,11 @@ use super::live;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::{FailOn, RecordArgs};
+use crate::enforce::PolicyFile;
 use crate::human;
-use crate::model::Action;
+use crate::model::{Action, CachedAddress};
 use crate::pipeline::{NotifySink, Pipeline, Sink, StopSignals, StoreSink, Totals, clock};
+use crate::policy::LAST_SYSTEM_UID;
 use crate::privileges::CapabilitySet;
 use crate::store::{self, Access, Obstacle, Recording, RetentionOverrides, Store};
 
@@ -49,7 +52,16 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let control = live::process_control(&args.live, policy.as_ref())?;
     let notifier = live::notifier(policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, around_command, &capture, control)?;
+    let resolvers = policy.as_ref().map_or_else(Vec::new, PolicyFile::resolvers);
+    let cached = |netns| cached(&path, &resolvers, netns);
+    let mut enforcer = live::enforcer(
+        &args.live,
+        policy,
+        around_command,
+        &capture,
+        control,
+        &cached,
+    )?;
     // Now, while egrets has the privileges that it takes.
     let command = match around_command {
         true => Some(HeldChild::start(&args.command, user)?),
@@ -57,6 +69,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     };
     let start_ts = clock::now_ts();
     let store = open_store(args, &path, &access, &capture, start_ts)?;
+    if let Some(enforcer) = &mut enforcer {
+        enforcer.take_requests(&store::policy_socket(&path));
+    }
     let plausible = store.clock_is_plausible(start_ts, clock::boot_ts())?;
     // To stop another user's command.
     let kill = match &command {
@@ -99,6 +114,20 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let finished = finish(pipeline, &path);
     run.and(finished.map(drop))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What processes of the host may have looked up before the policy, as far as the history has it
+/// and no user could have forged it.
+fn cached(path: &Path, resolvers: &[IpAddr], netns: u32) -> Vec<CachedAddress> {
+    let trusted = store::Trusted {
+        resolvers,
+        netns,
+        last_uid: LAST_SYSTEM_UID,
+    };
+    store::cached_addresses(path, &trusted, clock::now_ts()).unwrap_or_else(|e| {
+        log::warn!("names that were looked up before are unknown to the policy: {e:#}");
+        Vec::new()
+    })
 }
 
 /// Opens the history, and waits for another program that has locked it.

@@ -19,7 +19,9 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let control = live::process_control(&args.live, policy.as_ref())?;
     let notifier = live::notifier(policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, false, &capture, control)?;
+    let enforcer = live::enforcer(&args.live, policy, false, &capture, control, &|_| {
+        Vec::new()
+    })?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     live::drop_privileges(&capture, enforcer.as_ref(), CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());

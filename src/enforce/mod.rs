@@ -9,8 +9,11 @@ mod compile;
 mod hits;
 mod object;
 mod path_hash;
+mod seed;
 mod support;
+mod trial;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +25,7 @@ use signal_hook::consts::SIGHUP;
 use crate::capture::Capture;
 use crate::human;
 use crate::model::{Action, PolicyChange, PolicyReason, PolicyRefusal, Record, RuleInForce};
+use crate::policy::requests::Inbox;
 use crate::policy::{LoadError, Mode, Notify, Owner, Policy};
 use crate::process_control::ProcessControl;
 use crate::when::now_ts;
@@ -29,10 +33,12 @@ use actions::Actions;
 use classes::Classes;
 use compile::Tables;
 use hits::HitCounters;
-use object::{Keys, Object};
+pub use object::Cached;
+use object::{GENERATIONS, Generation, Keys, Object};
 
 /// The C types of bpf/policy.h.
 use object::types;
+use trial::Trial;
 
 /// How long existing containers have to be described before the policy decides without.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -98,6 +104,13 @@ impl PolicyFile {
         &self.policy.notify
     }
 
+    /// Addresses of the name servers whose answers count, but for those on this host: any answer
+    /// of theirs may have been a user's.
+    pub fn resolvers(&self) -> Vec<IpAddr> {
+        let all = self.policy.resolver_addresses();
+        all.filter(|ip| !ip.to_canonical().is_loopback()).collect()
+    }
+
     /// Whether enforcing it takes more than refusing connections.
     pub fn harms(&self) -> bool {
         self.actions().any(Action::harms)
@@ -125,14 +138,20 @@ pub struct Enforcer {
     classes: Classes,
     /// Directory of the topmost visible cgroup.
     cgroup_root: PathBuf,
-    tables: Tables,
-    /// When it was loaded, until it is active.
-    loaded: Option<Instant>,
-    /// The generation before, and when it was replaced.
-    replaced: Option<(u32, Instant)>,
+    /// The policy's tables and since when the programs are loaded, until it is active.
+    pending: Option<(Tables, Instant)>,
+    /// The rules that decide, once it is.
+    generation: Option<Generation>,
+    /// The number of the last generation.
+    last: u32,
+    /// What returns, while the policy is on trial.
+    trial: Option<Trial>,
+    /// Generations that decide no more, and since when.
+    replaced: Option<(Vec<u32>, Instant)>,
     /// When the next rule expires, ns since 1970.
     next_expiry: Option<i64>,
     reload: Arc<AtomicBool>,
+    inbox: Option<Inbox>,
     hits: HitCounters,
     actions: Actions,
 }
@@ -140,7 +159,7 @@ pub struct Enforcer {
 impl Enforcer {
     /// Loads and attaches; the policy decides nothing before [`Enforcer::tick`] finds that the
     /// cgroups and containers that exist are known. `control` is wanted by a policy that
-    /// [harms](PolicyFile::harms).
+    /// [harms](PolicyFile::harms). `cached` has what processes may have looked up before.
     ///
     /// # Errors
     /// The kernel refuses a program, or the policy does not fit.
@@ -149,10 +168,12 @@ impl Enforcer {
         scope: Scope,
         capture: &Capture,
         control: Option<ProcessControl>,
+        cached: Cached,
     ) -> Result<Enforcer> {
         let keys = Keys::random();
         let tables = Tables::compile(&file.policy, scope, &keys.names(), now_ts())?;
-        let object = Object::load(capture, keys).context("this kernel can't carry out a policy")?;
+        let object =
+            Object::load(capture, keys, cached).context("this kernel can't carry out a policy")?;
         let reload = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).context("signal handlers")?;
         Ok(Enforcer {
@@ -161,14 +182,25 @@ impl Enforcer {
             object,
             classes: Classes::new(),
             cgroup_root: capture.cgroup_root(),
-            tables,
-            loaded: Some(Instant::now()),
+            pending: Some((tables, Instant::now())),
+            generation: None,
+            last: 0,
+            trial: None,
             replaced: None,
             next_expiry: None,
             reload,
+            inbox: None,
             hits: HitCounters::new(),
             actions: Actions::new(control),
         })
+    }
+
+    /// Takes requests for other policies at a socket.
+    pub fn take_requests(&mut self, socket: &Path) {
+        match Inbox::bind(socket) {
+            Ok(inbox) => self.inbox = Some(inbox),
+            Err(e) => log::warn!("'egrets policy apply' has no effect: {e:#}"),
+        }
     }
 
     /// This process and its descendants are the tree that rules and [`Scope`] mean.
@@ -182,7 +214,7 @@ impl Enforcer {
     }
 
     pub fn is_active(&self) -> bool {
-        self.loaded.is_none()
+        self.generation.is_some()
     }
 
     /// Classifies the cgroups and containers that the records are about.
@@ -197,15 +229,21 @@ impl Enforcer {
                 _ => {}
             }
         }
-        let Some(generation) = self.object.generation() else {
+        if !self.is_active() {
             return Ok(());
-        };
-        self.object
-            .write_classes(generation, &mut self.classes, &mut self.tables)?;
+        }
+        self.write_classes()?;
         for cgroup in self.classes.prune(&self.cgroup_root) {
             self.object.forget_cgroup(cgroup);
         }
         Ok(())
+    }
+
+    /// To the rules that decide, and to those that may return.
+    fn write_classes(&mut self) -> Result<()> {
+        let before = self.trial.as_mut().map(|trial| &mut trial.generation);
+        let generations = self.generation.iter_mut().chain(before);
+        self.object.write_classes(generations, &mut self.classes)
     }
 
     /// Suspends, kills and dumps processes as was decided. Adds what became of it, which may be
@@ -219,41 +257,55 @@ impl Enforcer {
         self.actions.finish(LAST_ACTIONS, out);
     }
 
-    /// What is due: the policy becomes active, is read again after SIGHUP, or loses a rule that
-    /// has expired; its hits are counted.
+    /// What is due: the policy becomes active, is read again after SIGHUP, replaced on request, or
+    /// loses a rule that has expired; its hits are counted.
     ///
     /// # Errors
     /// The kernel's tables can't be written.
     pub fn tick(&mut self, out: &mut Vec<Record>) -> Result<()> {
-        if let Some(since) = self.loaded {
-            if self.classes.all_described() || since.elapsed() > PATIENCE {
-                self.loaded = None;
-                self.activate(PolicyReason::Started, out)?;
+        if let Some((_, since)) = &self.pending {
+            let ready = self.classes.all_described() || since.elapsed() > PATIENCE;
+            if let Some((tables, _)) = self.pending.take_if(|_| ready) {
+                self.activate(tables, PolicyReason::Started, out)?;
             }
             return Ok(());
         }
         if self.hits.are_due() {
             self.count_hits(out);
         }
-        if let Some((generation, since)) = self.replaced {
-            if since.elapsed() < GRACE {
-                return Ok(());
-            }
+        if self
+            .replaced
+            .as_ref()
+            .is_some_and(|(_, since)| since.elapsed() < GRACE)
+        {
+            return Ok(());
+        }
+        if self.replaced.is_some() {
             self.count_hits(out);
+        }
+        for generation in self.replaced.take().into_iter().flat_map(|(all, _)| all) {
             self.hits.forget(generation);
             self.object.forget(generation);
-            self.replaced = None;
         }
-        let now = now_ts();
-        if self.next_expiry.is_some_and(|expires| expires <= now) {
-            let names = self.object.keys.names();
-            self.tables = Tables::compile(&self.file.policy, self.scope, &names, now)?;
-            return self.activate(PolicyReason::Expired, out);
+        if self.trial.as_ref().is_some_and(Trial::is_over) {
+            return self.revert("it was not confirmed in time", out);
+        }
+        if self.next_expiry.is_some_and(|expires| expires <= now_ts()) {
+            let tables = self.compile(&self.file, self.scope)?;
+            return self.activate(tables, PolicyReason::Expired, out);
         }
         if self.reload.swap(false, Ordering::Relaxed) {
-            self.read_again(out)?;
+            return self.read_again(out);
         }
-        Ok(())
+        match self.inbox.as_ref().and_then(Inbox::take) {
+            Some(request) => self.answer(request, out),
+            None => Ok(()),
+        }
+    }
+
+    fn compile(&self, file: &PolicyFile, scope: Scope) -> Result<Tables> {
+        let names = self.object.keys.names();
+        Tables::compile(&file.policy, scope, &names, now_ts())
     }
 
     /// The most severe verdict that was reported so far, enforced or not.
@@ -261,47 +313,63 @@ impl Enforcer {
         self.hits.worst
     }
 
-    /// Reports the hits since the last time, of the generation before, too.
+    /// Reports the hits since the last time, of all generations that may have decided.
     pub fn count_hits(&mut self, out: &mut Vec<Record>) {
-        let before = self.replaced.map(|(generation, _)| generation);
         let unknown = self.classes.undescribed(&self.cgroup_root);
-        for generation in before.into_iter().chain(self.object.generation()) {
+        for generation in self.used_numbers() {
             let counts = self.object.hits(generation);
             let new = self.hits.take(generation, counts, unknown, now_ts());
             out.extend(new.map(Record::PolicyHits));
         }
     }
 
+    /// Generations that have entries in the kernel's tables.
+    fn used_numbers(&self) -> Vec<u32> {
+        let replaced = self.replaced.iter().flat_map(|(all, _)| all).copied();
+        let before = self.trial.iter().map(|trial| trial.generation.number);
+        let decides = self.generation.iter().map(|of| of.number);
+        replaced.chain(before).chain(decides).collect()
+    }
+
     /// The recorded policy stays if the new one can't be used.
     fn read_again(&mut self, out: &mut Vec<Record>) -> Result<()> {
         let path = self.file.path.clone();
-        let read = PolicyFile::read(&path).and_then(|file| {
-            self.check_privileges(&file)?;
-            let names = self.object.keys.names();
-            let tables = Tables::compile(&file.policy, self.scope, &names, now_ts())?;
-            Ok((file, tables))
-        });
-        match read {
+        if self.trial.is_some() {
+            self.refuse(&path, &trial::unconfirmed(), out);
+            return Ok(());
+        }
+        match self.read(&path, self.scope) {
             Ok((file, tables)) => {
                 self.file = file;
-                self.tables = tables;
-                self.activate(PolicyReason::Reloaded, out)
+                self.activate(tables, PolicyReason::Reloaded, out)
             }
             Err(e) => {
-                log::error!("the policy is unchanged: {e:#}");
-                out.push(Record::PolicyRefused(PolicyRefusal {
-                    ts: now_ts(),
-                    file: path.display().to_string(),
-                    error: format!("{e:#}"),
-                }));
+                self.refuse(&path, &e, out);
                 Ok(())
             }
         }
     }
 
+    /// Reads a policy that the recorder can carry out.
+    fn read(&self, path: &Path, scope: Scope) -> Result<(PolicyFile, Tables)> {
+        let file = PolicyFile::read(path)?;
+        self.check_privileges(&file, scope)?;
+        let tables = self.compile(&file, scope)?;
+        Ok((file, tables))
+    }
+
+    fn refuse(&self, file: &Path, why: &anyhow::Error, out: &mut Vec<Record>) {
+        log::error!("the policy is unchanged: {why:#}");
+        out.push(Record::PolicyRefused(PolicyRefusal {
+            ts: now_ts(),
+            file: file.display().to_string(),
+            error: format!("{why:#}"),
+        }));
+    }
+
     /// What the recorder could do when it started is all that it can.
-    fn check_privileges(&self, file: &PolicyFile) -> Result<()> {
-        let lacks = |wanted: bool, has: bool| self.scope.enforce && wanted && !has;
+    fn check_privileges(&self, file: &PolicyFile, scope: Scope) -> Result<()> {
+        let lacks = |wanted: bool, has: bool| scope.enforce && wanted && !has;
         if lacks(file.harms(), self.actions.is_possible())
             || lacks(file.dumps(), self.actions.can_dump())
         {
@@ -317,27 +385,65 @@ impl Enforcer {
     }
 
     /// Fills the next generation and lets it decide.
-    fn activate(&mut self, reason: PolicyReason, out: &mut Vec<Record>) -> Result<()> {
-        let before = self.object.generation();
-        let generation = before.unwrap_or(0) + 1;
-        self.object.fill(generation, &self.tables)?;
+    fn activate(
+        &mut self,
+        tables: Tables,
+        reason: PolicyReason,
+        out: &mut Vec<Record>,
+    ) -> Result<()> {
+        let before = self.fill(tables)?;
+        if let Some(before) = before {
+            self.retire(before.number);
+        }
+        let fallback = self.trial.as_ref().map(|trial| trial.generation.number);
+        self.decide(reason, fallback, out)
+    }
+
+    /// Fills the next generation. Returns the one before, which decides still.
+    fn fill(&mut self, tables: Tables) -> Result<Option<Generation>> {
+        let used: Vec<u32> = self
+            .used_numbers()
+            .iter()
+            .map(|n| n % GENERATIONS)
+            .collect();
+        let mut numbers = self.last + 1..=self.last + GENERATIONS;
+        let number = numbers.find(|number| !used.contains(&(number % GENERATIONS)));
+        let number = number.context("the kernel side has no room for another policy")?;
+        let filled = self.object.fill(number, tables)?;
+        self.last = number;
+        Ok(self.generation.replace(filled))
+    }
+
+    fn retire(&mut self, generation: u32) {
+        let (all, since) = self.replaced.get_or_insert((Vec::new(), Instant::now()));
+        all.push(generation);
+        *since = Instant::now();
+    }
+
+    /// Lets the generation that was filled decide. `fallback` may do so, too.
+    fn decide(
+        &mut self,
+        reason: PolicyReason,
+        fallback: Option<u32>,
+        out: &mut Vec<Record>,
+    ) -> Result<()> {
         self.classes.forget_written();
-        self.object
-            .write_classes(generation, &mut self.classes, &mut self.tables)?;
-        self.object.activate(generation)?;
-        self.replaced = before.map(|before| (before, Instant::now()));
+        self.write_classes()?;
+        let generation = self.last;
         let policy = &self.file.policy;
         let actions = policy.rules.iter().map(|rule| rule.action).collect();
         self.hits.begin(generation, actions, policy.default);
+        self.object.activate(generation)?;
         let expiries = policy.rules.iter().filter_map(|rule| rule.expires);
         self.next_expiry = expiries.filter(|expires| *expires > now_ts()).min();
         log::info!(
             "policy {}: {}, {}",
             self.file.path.display(),
             human::count(policy.rules.len() as i64, "rule", "rules"),
-            match self.scope.enforce {
-                true => "enforced",
-                false => "observed: nothing is stopped",
+            match (self.scope.enforce, &self.trial) {
+                (true, Some(_)) => "enforced until the time of its confirmation is over",
+                (true, None) => "enforced",
+                (false, _) => "observed: nothing is stopped",
             }
         );
         out.push(Record::Policy(PolicyChange {
@@ -358,6 +464,8 @@ impl Enforcer {
                 .collect(),
             default: policy.default,
             enforced: self.scope.enforce,
+            revert_ts: self.trial.as_ref().map(|trial| trial.revert_ts),
+            fallback,
         }));
         Ok(())
     }

@@ -8,14 +8,17 @@ use std::os::fd::AsRawFd;
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut, ProgramMut};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::classes::Classes;
-use super::compile::{Mask, Name, Tables};
+use super::compile::{Name, Tables};
 use super::path_hash::hash_path;
+use super::seed::Seeds;
 use crate::capture::{Capture, verifier_log};
-use crate::model::{VerdictRule, mapped};
+use crate::model::{CachedAddress, VerdictRule, mapped};
 use crate::policy::STUBS;
 use crate::policy::name_hash::NameHasher;
+use crate::when::now_ts;
 
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
 mod skel {
@@ -24,7 +27,8 @@ mod skel {
 
 pub use skel::types;
 
-const GENERATIONS: u32 = types::policy_size::POLICY_GENERATIONS.0;
+/// That the kernel side has room for at once.
+pub const GENERATIONS: u32 = types::policy_size::POLICY_GENERATIONS.0;
 const SETS: u32 = types::policy_size::POLICY_SETS.0;
 const PORT_BLOCK: usize = types::policy_size::POLICY_PORT_BLOCK.0 as usize;
 /// Of a table of all ports.
@@ -42,7 +46,13 @@ pub struct Object {
     skel: skel::PolicySkel<'static>,
     _links: Vec<Link>,
     pub keys: Keys,
-    /// How many sets of the generation of now the kernel has.
+}
+
+/// A policy's tables in the kernel.
+pub struct Generation {
+    pub number: u32,
+    pub tables: Tables,
+    /// How many of its sets the kernel has.
     written_sets: usize,
 }
 
@@ -85,7 +95,8 @@ const CGROUP: [&str; 5] = [
 const TASKS: &str = "policy_tasks";
 
 impl Object {
-    pub fn load(capture: &Capture, keys: Keys) -> Result<Object> {
+    /// `cached` has the addresses that processes of a network namespace may have in their caches.
+    pub fn load(capture: &Capture, keys: Keys, cached: Cached) -> Result<Object> {
         // As the recorder's: it lives as long as the process does.
         let storage = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = skel::PolicySkelBuilder::default()
@@ -122,6 +133,8 @@ impl Object {
             links.push(program(&mut skel, name)?.attach_trace().context(name)?);
         }
         read_processes(&mut skel)?;
+        // no program writes these tables yet
+        grant_cached(&skel, keys, cached)?;
         for name in CGROUP {
             let cgroup = capture.cgroup().as_raw_fd();
             let link = program(&mut skel, name)?.attach_cgroup(cgroup);
@@ -131,24 +144,32 @@ impl Object {
             skel,
             _links: links,
             keys,
-            written_sets: 0,
         })
     }
 
-    /// The generation that decides; None before the first one.
-    pub fn generation(&self) -> Option<u32> {
-        let bss = self.skel.maps.bss_data.as_deref()?;
-        Some(bss.active_generation).filter(|generation| *generation > 0)
+    /// Lets a generation that was filled decide. What returns after a trial stays as it is.
+    pub fn activate(&mut self, generation: u32) -> Result<()> {
+        store(&mut self.globals()?.active_generation, generation);
+        Ok(())
     }
 
-    /// Lets a generation that was filled decide.
-    pub fn activate(&mut self, generation: u32) -> Result<()> {
-        let bss = self.skel.maps.bss_data.as_deref_mut();
-        let bss = bss.context("the policy's BPF object has no data")?;
-        // SAFETY: a valid, aligned pointer into memory that is shared with the BPF programs and
-        // lives as long as the object.
-        unsafe { std::ptr::write_volatile(&mut bss.active_generation, generation) };
+    /// From this time on, ns since boot, this generation decides again.
+    pub fn fall_back_after(&mut self, time_ns: u64, generation: u32) -> Result<()> {
+        let globals = self.globals()?;
+        store(&mut globals.fallback_generation, generation);
+        store(&mut globals.fallback_after_ns, time_ns);
         Ok(())
+    }
+
+    /// The generation that decides is none on trial any more.
+    pub fn end_trial(&mut self) -> Result<()> {
+        store(&mut self.globals()?.fallback_after_ns, 0);
+        Ok(())
+    }
+
+    fn globals(&mut self) -> Result<&mut types::bss> {
+        let bss = self.skel.maps.bss_data.as_deref_mut();
+        bss.context("the policy's BPF object has no data")
     }
 
     /// How often each rule of a generation has decided.
@@ -195,7 +216,7 @@ impl Object {
     }
 
     /// Writes everything of a generation but the classes of cgroups.
-    pub fn fill(&mut self, generation: u32, tables: &Tables) -> Result<()> {
+    pub fn fill(&mut self, generation: u32, tables: Tables) -> Result<Generation> {
         self.reset_hits(generation);
         let maps = &self.skel.maps;
         let mut settings = tables.settings;
@@ -261,32 +282,41 @@ impl Object {
         for names in tables.names.chunks(NAMES_AT_ONCE) {
             put_names(&maps.policy_names, generation, names)?;
         }
-        self.written_sets = 0;
-        self.write_sets(generation, tables.masks())
+        let mut filled = Generation {
+            number: generation,
+            tables,
+            written_sets: 0,
+        };
+        self.write_sets(&mut filled)?;
+        Ok(filled)
     }
 
-    /// Writes the classes that the generation does not have, then the cgroups that are new or have
+    /// Writes the classes that the generations do not have, then the cgroups that are new or have
     /// changed.
-    pub fn write_classes(
-        &mut self,
-        generation: u32,
+    pub fn write_classes<'a>(
+        &self,
+        generations: impl Iterator<Item = &'a mut Generation>,
         classes: &mut Classes,
-        tables: &mut Tables,
     ) -> Result<()> {
-        let unwritten: Vec<(u32, u32)> = classes
-            .take_unwritten()
-            .iter()
-            .map(|(class, subject)| (*class, tables.class_set(subject)))
-            .collect();
-        self.write_sets(generation, tables.masks())?;
+        let unwritten = classes.take_unwritten();
         // without room a cgroup stays unknown, which must not end the recording
         let mut lost = None;
-        for (class, set) in unwritten {
-            let key = types::policy_class_key { generation, class };
-            let classes = &self.skel.maps.policy_classes;
-            lost = put(classes, plain_bytes(&key), &set.to_ne_bytes())
-                .err()
-                .or(lost);
+        for of in generations {
+            let sets: Vec<(u32, u32)> = unwritten
+                .iter()
+                .map(|(class, subject)| (*class, of.tables.class_set(subject)))
+                .collect();
+            self.write_sets(of)?;
+            for (class, set) in sets {
+                let key = types::policy_class_key {
+                    generation: of.number,
+                    class,
+                };
+                let classes = &self.skel.maps.policy_classes;
+                lost = put(classes, plain_bytes(&key), &set.to_ne_bytes())
+                    .err()
+                    .or(lost);
+            }
         }
         for (id, entry) in classes.take_changed() {
             let cgroups = &self.skel.maps.policy_cgroups;
@@ -304,17 +334,18 @@ impl Object {
         let _ = self.skel.maps.policy_cgroups.delete(&id.to_ne_bytes());
     }
 
-    fn write_sets(&mut self, generation: u32, masks: &[Mask]) -> Result<()> {
+    fn write_sets(&self, of: &mut Generation) -> Result<()> {
+        let masks = of.tables.masks();
         if masks.len() > SETS as usize {
             bail!("the policy has too many different combinations of rules");
         }
-        for (set, mask) in masks.iter().enumerate().skip(self.written_sets) {
-            let index = generation % GENERATIONS * SETS + set as u32;
+        for (set, mask) in masks.iter().enumerate().skip(of.written_sets) {
+            let index = of.number % GENERATIONS * SETS + set as u32;
             let mask = types::policy_mask { bits: *mask };
             let sets = &self.skel.maps.policy_sets;
             put(sets, &index.to_ne_bytes(), plain_bytes(&mask))?;
         }
-        self.written_sets = masks.len();
+        of.written_sets = masks.len();
         Ok(())
     }
 
@@ -345,6 +376,12 @@ impl Object {
 fn hit_order() -> impl Iterator<Item = VerdictRule> {
     let rules = (0..RULES as u16).map(VerdictRule::Index);
     rules.chain(VerdictRule::SETTINGS)
+}
+
+/// Where BPF programs read.
+fn store<T>(to: &mut T, value: T) {
+    // SAFETY: a valid, aligned reference into memory that is shared with the BPF programs.
+    unsafe { std::ptr::write_volatile(to, value) }
 }
 
 fn put(map: &MapMut<'_>, key: &[u8], value: &[u8]) -> Result<()> {
@@ -405,6 +442,47 @@ fn read_processes(skel: &mut skel::PolicySkel<'static>) -> Result<()> {
     Ok(())
 }
 
+/// What processes of a network namespace, by its inode number, may have in their caches.
+pub type Cached<'a> = &'a dyn Fn(u32) -> Vec<CachedAddress>;
+
+/// Grants addresses to names in the host's network namespace, for all of its processes.
+fn grant_cached(skel: &skel::PolicySkel<'static>, keys: Keys, cached: Cached) -> Result<()> {
+    let bss = skel.maps.bss_data.as_deref();
+    let (netns, netns_cookie) =
+        bss.map_or((0, 0), |bss| (bss.initial_netns, bss.initial_netns_cookie));
+    if netns_cookie == 0 {
+        return Ok(());
+    }
+    let seeds = Seeds::new(&cached(netns), &keys.names(), boot_ts());
+    for (name, seen) in &seeds.names {
+        let names = &skel.maps.policy_seen_names;
+        put(names, &name.to_ne_bytes(), plain_bytes(seen))?;
+    }
+    for (addr, grant) in &seeds.grants {
+        let key = types::policy_grant_key {
+            netns_cookie,
+            cgroup_id: 0,
+            addr: *addr,
+        };
+        put(
+            &skel.maps.policy_grants,
+            plain_bytes(&key),
+            plain_bytes(grant),
+        )?;
+    }
+    log::debug!(
+        "{} addresses from before the policy have names",
+        seeds.grants.len()
+    );
+    Ok(())
+}
+
+/// When the host was booted, ns since 1970.
+fn boot_ts() -> i64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now_ts() - (now.tv_sec * 1_000_000_000 + now.tv_nsec)
+}
+
 macro_rules! plain {
     ($($name:ident),*) => {$(
         // SAFETY: generated from the C struct of bpf/policy.h, #[repr(C)], made of integers and
@@ -423,7 +501,10 @@ plain!(
     policy_cgroup,
     policy_process,
     policy_name_key,
-    policy_name
+    policy_name,
+    policy_grant_key,
+    policy_grant,
+    policy_seen_name
 );
 
 fn plain_bytes<T: plain::Plain>(value: &T) -> &[u8] {

@@ -8,6 +8,7 @@
 mod address;
 #[doc(hidden)]
 pub mod builders;
+mod cached;
 mod connection;
 mod container;
 mod lookup;
@@ -21,6 +22,7 @@ mod verdict;
 mod wire;
 
 pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
+pub use cached::CachedAddress;
 pub use connection::{Connection, Outcome, Progress, errno_name};
 pub use container::{
     CgroupUpdate, Container, ContainerDetails, ContainerTable, ContainerUpdate, Details,
@@ -28,7 +30,9 @@ pub use container::{
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use loss::{Gap, Loss};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
-pub use policy_change::{PolicyChange, PolicyHits, PolicyReason, PolicyRefusal, RuleInForce};
+pub use policy_change::{
+    PolicyChange, PolicyConfirmation, PolicyHits, PolicyReason, PolicyRefusal, RuleInForce,
+};
 pub use process::{Ancestor, ExeFile, ExeView, Process};
 pub use protocol::Protocol;
 pub use run::{Run, tick_ns};
@@ -64,6 +68,8 @@ pub enum Record {
     Policy(PolicyChange),
     /// A policy was read again and can't be used.
     PolicyRefused(PolicyRefusal),
+    /// A policy that was on trial is kept.
+    PolicyConfirmed(PolicyConfirmation),
     /// Rules of the policy have decided.
     PolicyHits(PolicyHits),
     /// Events were lost.

@@ -17,6 +17,10 @@ pub struct PolicyChange {
     pub default: Action,
     /// Enforced; otherwise only observed.
     pub enforced: bool,
+    /// On trial: when the one before returns, unless this one is confirmed.
+    pub revert_ts: Option<i64>,
+    /// A generation further back that may have decided until now, or may again.
+    pub fallback: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,10 @@ pub enum PolicyReason {
     Reloaded,
     /// A rule has expired.
     Expired,
+    /// It is on trial.
+    Applied,
+    /// The one that was on trial was not confirmed.
+    Reverted,
 }
 
 impl PolicyReason {
@@ -45,8 +53,18 @@ impl PolicyReason {
             PolicyReason::Started => "started",
             PolicyReason::Reloaded => "reloaded",
             PolicyReason::Expired => "expired",
+            PolicyReason::Applied => "applied",
+            PolicyReason::Reverted => "reverted",
         }
     }
+}
+
+/// A policy that was on trial is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyConfirmation {
+    pub ts: i64,
+    pub file: String,
+    pub digest: Rc<str>,
 }
 
 /// A policy file that was read again and can't be used: the one before stays in force.

@@ -7,7 +7,7 @@ use super::facts::{Destination, Subject};
 use super::target::{Scope, plain_address};
 
 /// The largest uid of a system user.
-const LAST_SYSTEM_UID: u32 = 999;
+pub const LAST_SYSTEM_UID: u32 = 999;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Essential {

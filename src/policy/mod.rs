@@ -21,6 +21,7 @@ mod parse;
 mod pattern;
 mod problem;
 pub mod replay;
+pub mod requests;
 mod rule;
 pub mod sentence;
 mod stubs;
@@ -34,7 +35,7 @@ mod who;
 use std::net::IpAddr;
 
 pub use decide::{Decision, Mismatch, Reason};
-pub use essential::Essential;
+pub use essential::{Essential, LAST_SYSTEM_UID};
 pub use explain::Explanation;
 pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
 pub use file::{LoadError, Owner, check_program, system_resolvers};

@@ -23,6 +23,16 @@ impl NameHasher {
         labels.fold(0, |hash, label| self.extend(hash, label.as_bytes()))
     }
 
+    /// Of a name's suffixes, the shortest first; the last one is the name.
+    pub fn suffixes(&self, name: &str) -> Vec<u64> {
+        let labels = name.rsplit('.').filter(|label| !label.is_empty());
+        let longer = |hash: &mut u64, label: &str| {
+            *hash = self.extend(*hash, label.as_bytes());
+            Some(*hash)
+        };
+        labels.scan(0, longer).collect()
+    }
+
     /// Of a name with one more label in front, as it is on the wire.
     pub fn extend(&self, hash: u64, label: &[u8]) -> u64 {
         let mut bytes = hash.to_le_bytes().to_vec();
@@ -49,6 +59,8 @@ mod tests {
         assert_ne!(name, hasher.hash("example.com"));
         assert_ne!(name, hasher.hash("com.example.www"));
         assert_eq!(hasher.hash(""), 0);
+        let suffixes = ["com", "example.com", "www.example.com"].map(|name| hasher.hash(name));
+        assert_eq!(hasher.suffixes("www.example.com"), suffixes);
     }
 
     #[test]

@@ -155,6 +155,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Cgroup(_)
         | Record::Policy(_)
         | Record::PolicyRefused(_)
+        | Record::PolicyConfirmed(_)
         | Record::PolicyHits(_)
         | Record::Gap(_) => None,
     }

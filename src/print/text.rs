@@ -27,6 +27,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         | Record::Cgroup(_)
         | Record::Policy(_)
         | Record::PolicyRefused(_)
+        | Record::PolicyConfirmed(_)
         | Record::PolicyHits(_)
         | Record::Gap(_) => Ok(()),
     }

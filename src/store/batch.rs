@@ -7,8 +7,8 @@ use std::mem::size_of;
 
 use super::policy::Hits;
 use crate::model::{
-    ActionOutcome, Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange, PolicyRefusal,
-    Process, ProcessAction, Progress, Record, ResourceRecord,
+    ActionOutcome, Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange,
+    PolicyConfirmation, PolicyRefusal, Process, ProcessAction, Progress, Record, ResourceRecord,
 };
 
 /// How much memory the records of a batch take before new ones are dropped. What is known of
@@ -36,6 +36,7 @@ pub struct Batch {
     pub gaps: Vec<Gap>,
     pub policies: Vec<PolicyChange>,
     pub refusals: Vec<PolicyRefusal>,
+    pub confirmations: Vec<PolicyConfirmation>,
     pub hits: Hits,
     /// What became of verdicts' actions, by the numbers of their connections.
     pub actions: Vec<(u64, ActionOutcome)>,
@@ -93,6 +94,7 @@ impl Batch {
             gaps: Vec::new(),
             policies: Vec::new(),
             refusals: Vec::new(),
+            confirmations: Vec::new(),
             hits: Hits::default(),
             actions: Vec::new(),
             bytes: 0,
@@ -119,6 +121,7 @@ impl Batch {
             Record::Gap(gap) => self.gap(gap.clone()),
             Record::Policy(change) => self.policies.push(change.clone()),
             Record::PolicyRefused(refusal) => self.refusals.push(refusal.clone()),
+            Record::PolicyConfirmed(confirmed) => self.confirmations.push(confirmed.clone()),
             Record::PolicyHits(hits) => self.hits.add(hits),
             Record::Acted(action) => self.acted(action),
             Record::Query(_) | Record::Cgroup(_) => {}

@@ -14,7 +14,7 @@ use rusqlite::{Connection as Db, OpenFlags, ffi};
 
 use super::error::{cannot_read, cannot_write};
 use super::migrations;
-use super::trust::{LOCK, SUFFIXES, beside, check_files, check_kind};
+use super::trust::{LOCK, POLICY_SOCKET, SUFFIXES, beside, check_files, check_kind};
 
 /// The longest value of a history that is read, in bytes: no recorder writes one of a tenth of this,
 /// but the view of a file that another user prepared may make one of gigabytes.
@@ -109,6 +109,11 @@ pub fn recorder_pid(path: &Path) -> Option<u32> {
     let mut locks = locks(&beside(path, LOCK)).into_iter();
     let lock = locks.find(|lock| lock.kind == "FLOCK" && lock.mode == "WRITE")?;
     Some(lock.pid).filter(|pid| *pid > 0)
+}
+
+/// Where the recorder of the file takes requests about its policy.
+pub fn policy_socket(path: &Path) -> PathBuf {
+    beside(path, POLICY_SOCKET)
 }
 
 /// The process other than this one that keeps the history from being written, if it is known.

@@ -3,6 +3,7 @@
 //! (docs/schema.md). Errors name the file, and do no harm to what is stored.
 
 mod batch;
+mod cached;
 mod checkpoint;
 mod connection_rollup;
 mod days;
@@ -37,8 +38,11 @@ use end::boot_id;
 use error::{cannot_read, cannot_write};
 use write::Writer;
 
+pub use cached::{Trusted, cached_addresses};
 pub use error::{Obstacle, is_damaged, of_file};
-pub use file::{Access, group_id, lock_holder, open_reader, recorder_pid, recorder_runs};
+pub use file::{
+    Access, group_id, lock_holder, open_reader, policy_socket, recorder_pid, recorder_runs,
+};
 pub use names::{StoredNames, names_with_prefix};
 pub use policy::{PolicyOutcome, PolicyStatus, RuleHits};
 pub use retention::Retention;

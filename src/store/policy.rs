@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection as Db, OptionalExtension, Row, Transaction, params};
 
-use crate::model::{Action, PolicyChange, PolicyHits, PolicyRefusal, VerdictRule};
+use crate::model::{
+    Action, PolicyChange, PolicyConfirmation, PolicyHits, PolicyRefusal, VerdictRule,
+};
 
 /// The newest hits of rules, by generation and number.
 #[derive(Default)]
@@ -39,8 +41,9 @@ fn number(rule: VerdictRule) -> u16 {
 
 pub fn write(tx: &Transaction, recording: i64, policy: &PolicyChange) -> rusqlite::Result<()> {
     tx.execute(
-        "INSERT INTO policy (recording_id, ts, generation, reason, digest, file, rules, enforced)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO policy
+             (recording_id, ts, generation, reason, digest, file, rules, enforced, revert_ts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             recording,
             policy.ts,
@@ -50,6 +53,7 @@ pub fn write(tx: &Transaction, recording: i64, policy: &PolicyChange) -> rusqlit
             policy.file,
             policy.rules.len() as i64,
             policy.enforced,
+            policy.revert_ts,
         ],
     )?;
     let id = tx.last_insert_rowid();
@@ -84,6 +88,19 @@ pub fn write_refusal(
     Ok(())
 }
 
+pub fn write_confirmation(
+    tx: &Transaction,
+    recording: i64,
+    confirmed: &PolicyConfirmation,
+) -> rusqlite::Result<()> {
+    tx.execute(
+        "INSERT INTO policy (recording_id, ts, reason, digest, file)
+         VALUES (?1, ?2, 'confirmed', ?3, ?4)",
+        params![recording, confirmed.ts, &*confirmed.digest, confirmed.file],
+    )?;
+    Ok(())
+}
+
 pub fn write_hits(tx: &Transaction, recording: i64, hits: &Hits) -> rusqlite::Result<()> {
     for (generation, of) in &hits.0 {
         let mut update = tx.prepare_cached(
@@ -114,6 +131,10 @@ pub struct PolicyStatus {
     /// Containers that no runtime has described.
     pub unknown_containers: i64,
     pub rules: Vec<RuleHits>,
+    /// Of one that is on trial: when the one before it returns.
+    pub revert_ts: Option<i64>,
+    /// The file of the one before it.
+    pub before: Option<String>,
     /// Id of the last change, or refusal.
     pub last_change: i64,
     /// When its file was read again last, and why it was refused, if it was.
@@ -137,8 +158,16 @@ impl PolicyStatus {
     pub fn read(db: &Db) -> rusqlite::Result<Option<PolicyStatus>> {
         let newest = "recording_id = (SELECT max(id) FROM recording)";
         let sql = format!(
-            "SELECT id, ts, generation, digest, file, enforced, unknown_containers
-             FROM policy WHERE {newest} AND error IS NULL ORDER BY id DESC LIMIT 1"
+            "SELECT id, ts, generation, digest, file, enforced, unknown_containers,
+                    CASE WHEN NOT EXISTS (SELECT 1 FROM policy AS later WHERE later.id > p.id
+                             AND later.recording_id = p.recording_id
+                             AND later.reason = 'confirmed')
+                         THEN revert_ts END,
+                    (SELECT before.file FROM policy AS before WHERE before.id < p.id
+                         AND before.recording_id = p.recording_id AND before.revert_ts IS NULL
+                         AND before.generation IS NOT NULL ORDER BY before.id DESC LIMIT 1)
+             FROM policy AS p WHERE {newest} AND generation IS NOT NULL
+             ORDER BY id DESC LIMIT 1"
         );
         let found = db.query_row(&sql, [], policy_of).optional()?;
         let Some(mut policy) = found else {
@@ -178,6 +207,8 @@ fn policy_of(row: &Row) -> rusqlite::Result<PolicyStatus> {
         enforced: row.get(5)?,
         unknown_containers: row.get(6)?,
         rules: Vec::new(),
+        revert_ts: row.get(7)?,
+        before: row.get(8)?,
         last_change: 0,
         refusal: None,
     })
@@ -194,13 +225,15 @@ fn rule_of(row: &Row) -> rusqlite::Result<RuleHits> {
     })
 }
 
-/// A policy that came into force, or was refused.
+/// A policy that came into force, was refused or confirmed.
 pub struct PolicyOutcome {
     pub id: i64,
     pub reason: String,
     pub file: String,
     pub rules: i64,
     pub enforced: bool,
+    /// Of one that is on trial: when the one before it returns.
+    pub revert_ts: Option<i64>,
     /// Why it was refused.
     pub error: Option<String>,
 }
@@ -208,7 +241,8 @@ pub struct PolicyOutcome {
 impl PolicyOutcome {
     /// The first one after another of this recording.
     pub fn after(db: &Db, id: i64) -> rusqlite::Result<Option<PolicyOutcome>> {
-        let sql = "SELECT id, reason, file, coalesce(rules, 0), coalesce(enforced, 0), error
+        let sql = "SELECT id, reason, file, coalesce(rules, 0), coalesce(enforced, 0), error,
+                          revert_ts
                    FROM policy WHERE id > ?1
                      AND recording_id = (SELECT recording_id FROM policy WHERE id = ?1)
                    ORDER BY id LIMIT 1";
@@ -220,6 +254,7 @@ impl PolicyOutcome {
                 rules: row.get(3)?,
                 enforced: row.get(4)?,
                 error: row.get(5)?,
+                revert_ts: row.get(6)?,
             })
         });
         outcome.optional()

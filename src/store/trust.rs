@@ -13,6 +13,9 @@ pub const LOCK: &str = "-lock";
 /// A history's files: itself, what SQLite keeps beside it, and the lock.
 pub const SUFFIXES: [&str; 5] = ["", "-wal", "-shm", "-journal", LOCK];
 
+/// The suffix of the socket on which a recorder takes requests about its policy.
+pub const POLICY_SOCKET: &str = "-policy";
+
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -93,6 +93,9 @@ impl Writer {
         for refusal in &batch.refusals {
             policy::write_refusal(&tx, self.recording, refusal)?;
         }
+        for confirmation in &batch.confirmations {
+            policy::write_confirmation(&tx, self.recording, confirmation)?;
+        }
         policy::write_hits(&tx, self.recording, &batch.hits)?;
         for gap in &batch.gaps {
             write_gap(&tx, self.recording, gap)?;

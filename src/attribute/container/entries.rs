@@ -45,6 +45,11 @@ impl<T> Entries<T> {
         self.share(uid).remove(id)
     }
 
+    /// Whether a user other than root has this one.
+    pub fn is_users(&self, id: &str) -> bool {
+        self.users.iter().any(|(_, share)| share.contains_key(id))
+    }
+
     /// Root's, the one used last first.
     pub fn system(&self) -> impl Iterator<Item = &T> {
         self.system.iter().rev().map(|(_, entry)| entry)

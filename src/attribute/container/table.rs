@@ -25,7 +25,8 @@ const MAX_PENDING_CHANGES: usize = 1024;
 pub struct Containers {
     entries: Entries<Entry>,
     delegation: Delegation,
-    system_ids: LruCache<String, ()>,
+    /// Root's containers, each with the id of the one that it runs in.
+    system_ids: LruCache<String, Option<String>>,
     budgets: QueryBudgets,
     runtimes: Runtimes,
     /// Docker's changes with their time (nanoseconds since 1970) and container id, while
@@ -132,13 +133,36 @@ impl Containers {
         self.of(path, out)
     }
 
-    /// Remembers the id of one of root's containers.
+    /// Remembers the id of one of root's containers. Root in a container may create cgroups with
+    /// the ids of others: an id is whose it was first, and rather of a container in no other.
     fn register(&mut self, path: &str) {
-        if let Some(found) = cgroup_path::container(path)
-            && self.delegation.owner(found.above) == 0
-        {
-            self.system_ids.insert(found.id.to_string(), ());
+        let Some(found) = cgroup_path::container(path) else {
+            return;
+        };
+        if self.delegation.owner(found.above) != 0 {
+            return;
         }
+        let outer = outer_id(found.above);
+        let is_free = match self.system_ids.get(found.id) {
+            Some(known) => known.is_some() && outer.is_none(),
+            None => outer.is_none() || !self.entries.is_users(found.id),
+        };
+        if is_free {
+            self.system_ids.insert(found.id.to_string(), outer);
+        }
+    }
+
+    /// Whether a container has this id, and it runs elsewhere.
+    fn is_borrowed(&mut self, uid: u32, id: &str, outer: Option<&str>) -> bool {
+        if uid == 0 {
+            return match self.system_ids.get(id) {
+                Some(runs_in) => runs_in.as_deref() != outer,
+                None => outer.is_some() && self.entries.is_users(id),
+            };
+        }
+        let entry = self.entries.get(uid, id);
+        let known = entry.and_then(|entry| entry.container.as_ref());
+        known.is_some_and(|known| known.outer.as_ref().map(|outer| &*outer.id) != outer)
     }
 
     /// The container that a cgroup path names. A new one is emitted, and its details are
@@ -150,6 +174,9 @@ impl Containers {
         let is_name = matches!(found.runtime, Some("lxc" | "systemd-nspawn"));
         if uid != 0 && (is_taken || is_name) {
             // Another container has this id, or any may have this name: the user's cgroup is none.
+            return self.of(found.above, out);
+        }
+        if self.is_borrowed(uid, found.id, outer_id(found.above).as_deref()) {
             return self.of(found.above, out);
         }
         if let Some(container) = self
@@ -309,6 +336,11 @@ impl Containers {
             }
         }
     }
+}
+
+/// The id of the container that a cgroup is in.
+fn outer_id(path: &str) -> Option<String> {
+    cgroup_path::container(path).map(|outer| outer.id.to_string())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `egrets policy`: what works on a policy file and a history, without the recorder.
 
+mod apply;
+mod change;
 mod check;
 mod explain;
 mod learn;
@@ -27,6 +29,8 @@ pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::Learn(args) => learn::run(args),
         PolicyCommand::Import(args) => learn::import(args),
         PolicyCommand::Reload(args) => reload::run(args),
+        PolicyCommand::Apply(args) => apply::run(args),
+        PolicyCommand::Confirm(args) => apply::confirm(args),
         PolicyCommand::Status(args) => status::run(args),
     }
 }

@@ -58,15 +58,20 @@ pub fn write(policy: &PolicyStatus, out: &mut dyn Write) -> Result<()> {
         policy.generation,
         printable(short(&policy.digest))
     )?;
+    if let Some(revert_ts) = policy.revert_ts {
+        let before = policy.before.as_deref().unwrap_or_default();
+        writeln!(
+            out,
+            "{:12} unless it is confirmed ('egrets policy confirm'), {} is in force again at {}",
+            "on trial",
+            printable(before),
+            local(revert_ts)
+        )?;
+    }
     if let Some((ts, error)) = &policy.refusal {
         let error = error.lines().map(printable).collect::<Vec<_>>();
         let at = local(*ts);
-        writeln!(
-            out,
-            "{:12} when it was read again {at}: {}",
-            "refused",
-            error.join("; ")
-        )?;
+        writeln!(out, "{:12} a change, {at}: {}", "refused", error.join("; "))?;
     }
     if policy.unknown_containers > 0 {
         let unknown = count(policy.unknown_containers, "container", "containers");
@@ -115,6 +120,7 @@ pub fn json(policy: &PolicyStatus) -> Value {
         "generation": policy.generation,
         "since_ts": policy.ts,
         "enforced": policy.enforced,
+        "revert_ts": policy.revert_ts,
         "unknown_containers": policy.unknown_containers,
         "refused": policy.refusal.as_ref().map(|(ts, error)| json!({ "ts": ts, "error": error })),
         "rules": rules,

@@ -181,3 +181,38 @@ fn an_id_in_a_users_cgroup_is_that_users_container_and_never_roots() {
     let name = "/user.slice/user-1000.slice/user@1000.service/lxc/web";
     assert_eq!(claim(&mut world, name), None);
 }
+
+#[test]
+fn a_cgroup_in_a_container_with_another_ones_id_is_the_containers_that_it_is_in() {
+    let other = ID.replace('0', "f");
+    let inside = |id: &str| format!("/docker/{other}/payload/docker-{id}.scope");
+    let user =
+        |id: &str| format!("/user.slice/user-1000.slice/user@1000.service/libpod-{id}.scope");
+    let created = |world: &mut World, path: &str| {
+        let found = world.emit(|table, out| table.created(path, out)).unwrap();
+        (found.uid, found.id.clone())
+    };
+    // a container of root's, and a user's
+    let mut world = World::empty();
+    assert_eq!(
+        created(&mut world, &format!("/docker/{ID}")),
+        (0, ID.into())
+    );
+    assert_eq!(created(&mut world, &inside(ID)), (0, other.clone()));
+    let users = ID.replace('1', "e");
+    assert_eq!(created(&mut world, &user(&users)), (1000, users.clone()));
+    assert_eq!(created(&mut world, &inside(&users)).1, other);
+    assert_eq!(created(&mut world, &user(&users)), (1000, users.clone()));
+    let borrowed = format!("{}/container/libpod-{users}.scope", user(&other));
+    assert_eq!(created(&mut world, &borrowed), (1000, other.clone()));
+    // before the recorder, in any order
+    let paths = [inside(ID), format!("/docker/{ID}")];
+    let existing = paths.iter().map(String::as_str);
+    world.table = Containers::start(Path::new("/sys/fs/cgroup"), existing, None);
+    for (path, id) in paths.iter().zip([&*other, ID]) {
+        assert_eq!(created(&mut world, path).1, id);
+    }
+    // a container of its own
+    let own = ID.replace('2', "d");
+    assert_eq!(created(&mut world, &inside(&own)).1, own);
+}
