@@ -155,6 +155,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Policy(_)
         | Record::PolicyRefused(_)
         | Record::PolicyHits(_)
+        | Record::Counted(_)
         | Record::Gap(_) => None,
     }
 }
