@@ -566,7 +566,6 @@ fn an_idle_recorder_updates_its_heartbeat() {
         (seen() > first && counted() > first_count).then_some(())
     });
     assert!(start.elapsed() < Duration::from_secs(5));
-    assert!(counted() <= seen());
     assert_eq!(recorder.stop(), 0);
 }
 
