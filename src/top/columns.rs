@@ -198,6 +198,11 @@ impl Column {
     }
 }
 
+/// From this rank on, columns only take what others leave.
+const OPTIONAL: u8 = 3;
+/// How much a text gets before those.
+const COMFORTABLE: usize = 26;
+
 /// A column on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
@@ -215,11 +220,23 @@ pub fn place(tab: Tab, width: usize, wanted: impl Fn(Column) -> usize) -> Vec<Pl
         false => column.rank(),
     };
     let mut columns = tab.columns().to_vec();
-    let needed = |columns: &[Column]| {
-        let least = columns.iter().map(|c| c.widths().0).sum::<usize>();
-        least + columns.len().saturating_sub(1)
+    // Who and whom come before what is good to know.
+    let room = |column: Column, comfortable: bool| match column.is_number() {
+        false if comfortable => {
+            wanted(column).clamp(column.widths().0, COMFORTABLE.max(column.widths().0))
+        }
+        _ => column.widths().0,
     };
-    while needed(&columns) > width {
+    let sum = |columns: &[Column], comfortable: bool| {
+        let widths = columns.iter().map(|c| room(*c, comfortable));
+        widths.sum::<usize>() + columns.len().saturating_sub(1)
+    };
+    let needed = |columns: &[Column]| sum(columns, false);
+    let too_wide = |columns: &[Column]| {
+        let optional = columns.iter().any(|c| rank(*c) >= OPTIONAL);
+        sum(columns, optional) > width
+    };
+    while too_wide(&columns) {
         let Some(out) = columns.iter().copied().max_by_key(|c| rank(*c)) else {
             break;
         };
