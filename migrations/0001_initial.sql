@@ -50,7 +50,8 @@ CREATE TABLE recording (
     clean           INTEGER NOT NULL DEFAULT 0, -- 1: stopped in an orderly way; 0: running or killed
     last_connection INTEGER NOT NULL DEFAULT 0, -- ids up to these
     last_lookup     INTEGER NOT NULL DEFAULT 0, -- are never reused
-    ended           TEXT                        -- 'stopped', 'killed', 'locked', ...; NULL: running, or not known yet
+    ended           TEXT,                       -- 'stopped', 'killed', 'locked', ...; NULL: running, or not known yet
+    counted_ts      INTEGER                     -- when the bytes of what is open were last read
 ) STRICT;
 
 -- The retention that `egrets record` was last given; later runs keep to it.

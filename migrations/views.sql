@@ -417,7 +417,8 @@ SELECT
     hook_set,                                                      -- as 'egrets check' names it
     hooks,                                                         -- attached hooks
     clean,                                                         -- 1: stopped in an orderly way; 0: running, or ended otherwise
-    ended                                                          -- 'stopped', 'killed', 'host restarted', 'locked', 'disk full', 'not writable', 'file lost'; NULL: running, or killed and none followed
+    ended,                                                         -- 'stopped', 'killed', 'host restarted', 'locked', 'disk full', 'not writable', 'file lost'; NULL: running, or killed and none followed
+    counted_ts                                                     -- when the bytes of open connections were last read: every 2 s; NULL: not yet
 FROM recording;
 
 CREATE VIEW policies AS -- a row per policy that came into force

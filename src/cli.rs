@@ -5,6 +5,7 @@ mod policy;
 mod reader;
 #[cfg(feature = "record")]
 mod record;
+mod top;
 #[cfg(feature = "record")]
 mod values;
 
@@ -23,6 +24,7 @@ pub use policy::*;
 pub use reader::{CheckArgs, RecordArgs, WatchArgs};
 #[cfg(feature = "record")]
 pub use record::{CheckArgs, FailOn, HookArgs, LiveArgs, RecordArgs, WatchArgs};
+pub use top::TopArgs;
 
 #[cfg(feature = "record")]
 const AFTER_HELP: &str = "Examples:\n  \
@@ -60,6 +62,8 @@ pub enum Command {
     /// Record into the history, in the background or around a command
     #[cfg_attr(not(feature = "record"), command(hide = true))]
     Record(RecordArgs),
+    /// Show who talks to whom now, on a terminal
+    Top(TopArgs),
     /// Ask the history a question in plain English
     Query(QueryArgs),
     /// Write rows of the history as JSON lines or CSV, for other engines

@@ -18,6 +18,48 @@ pub fn bytes(n: i64) -> String {
     format!("{value:.1} {unit}")
 }
 
+/// A number of bytes in five characters, for narrow columns: K is 1024.
+pub fn short_bytes(n: f64) -> String {
+    if n < 999.5 {
+        return format!("{n:.0}");
+    }
+    let mut value = n / 1024.0;
+    let mut unit = 'K';
+    for larger in ['M', 'G', 'T', 'P', 'E'] {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    match value < 9.95 {
+        true => format!("{value:.1}{unit}"),
+        false => format!("{value:.0}{unit}"),
+    }
+}
+
+/// A number in five characters: K is 1000.
+pub fn short_count(n: i64) -> String {
+    match n {
+        ..10_000 => n.to_string(),
+        10_000..1_000_000 => format!("{}K", n / 1_000),
+        1_000_000..10_000_000_000 => format!("{}M", n / 1_000_000),
+        _ => format!("{}G", n / 1_000_000_000),
+    }
+}
+
+/// A duration, given in microseconds, in its largest unit.
+pub fn short_duration(us: i64) -> String {
+    let seconds = us / 1_000_000;
+    match seconds {
+        ..10 => format!("{:.1}s", us as f64 / 1e6),
+        10..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
 /// A duration, given in microseconds, in its two largest units.
 pub fn duration(us: i64) -> String {
     match us {
@@ -63,6 +105,35 @@ mod tests {
             (-1, "-1 B"),
         ] {
             assert_eq!(bytes(n), shown);
+        }
+    }
+
+    #[test]
+    fn short_forms_fit_narrow_columns() {
+        for (n, shown) in [
+            (0.0, "0"),
+            (999.0, "999"),
+            (1000.0, "1.0K"),
+            (10_240.0, "10K"),
+            (1_023_000.0, "999K"),
+            (1_024_000.0, "1.0M"),
+            (5e9, "4.7G"),
+            (i64::MAX as f64, "8.0E"),
+        ] {
+            assert_eq!(short_bytes(n), shown);
+        }
+        for (n, shown) in [(9_999, "9999"), (12_345, "12K"), (12_345_678, "12M")] {
+            assert_eq!(short_count(n), shown);
+        }
+        for (us, shown) in [
+            (0, "0.0s"),
+            (1_250_000, "1.2s"),
+            (12_340_000, "12s"),
+            (125_000_000, "2m"),
+            (7_500_000_000, "2h"),
+            (273_600_000_000, "3d"),
+        ] {
+            assert_eq!(short_duration(us), shown);
         }
     }
 

@@ -28,4 +28,5 @@ pub mod process_control;
 pub mod query;
 pub mod store;
 pub mod text;
+pub mod top;
 pub mod when;

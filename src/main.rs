@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         Some(Command::Record(_)) => commands::unavailable("record"),
         #[cfg(not(feature = "record"))]
         Some(Command::Check(_)) => commands::unavailable("check"),
+        Some(Command::Top(args)) => commands::top::run(&args),
         Some(Command::Query(args)) => commands::query::run(&args),
         Some(Command::Export(args)) => commands::export::run(&args),
         Some(Command::Explain(args)) => commands::explain::run(&args),

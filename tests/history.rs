@@ -560,8 +560,11 @@ fn an_idle_recorder_updates_its_heartbeat() {
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
     let seen = || value::<i64>(&db, "SELECT seen_ts FROM recordings");
-    let (first, start) = (seen(), Instant::now());
-    eventually("a heartbeat", || (seen() > first).then_some(()));
+    let counted = || value::<i64>(&db, "SELECT coalesce(counted_ts, 0) FROM recordings");
+    let (first, first_count, start) = (seen(), counted(), Instant::now());
+    eventually("a heartbeat", || {
+        (seen() > first && counted() > first_count).then_some(())
+    });
     assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(recorder.stop(), 0);
 }

@@ -179,10 +179,12 @@ impl Capture {
     /// Passes on what no hook reports, if it is due: counters of what is open, and the ends
     /// of packet sockets and stale entries. To be called after each drain. `each` returns whether
     /// the flow or the connection is recorded: the counters of others are not read again.
-    pub fn poll(&mut self, mut each: impl FnMut(Event) -> bool) {
-        if self.counters.is_due() {
-            self.read_counters(&mut each);
-        }
+    /// Returns when the counters were read, on the clock of events, if they were due.
+    pub fn poll(&mut self, mut each: impl FnMut(Event) -> bool) -> Option<u64> {
+        let counted = self
+            .counters
+            .is_due()
+            .then(|| self.read_counters(&mut each));
         if self.emptied && self.reaper.is_scan_due() {
             let (counters, older) = (&mut self.counters, &mut self.older);
             let now = boot_ns();
@@ -193,6 +195,7 @@ impl Capture {
                 });
             });
         }
+        counted
     }
 
     /// Detaches what only connections older than egrets needed, once they are closed.
@@ -204,7 +207,7 @@ impl Capture {
 
     /// Passes on the counters of everything that is open, due or not; otherwise as
     /// [`Capture::poll`].
-    pub fn read_counters(&mut self, mut each: impl FnMut(Event) -> bool) {
+    pub fn read_counters(&mut self, mut each: impl FnMut(Event) -> bool) -> u64 {
         let (begun, ns) = (Instant::now(), boot_ns());
         self.counters
             .read_flows(&self.tables, |kind| each(Event { ns, kind }));
@@ -218,6 +221,7 @@ impl Capture {
         self.counters
             .read_tcp(&mut self.tables, |kind| each(Event { ns, kind }));
         self.counters.schedule_next(begun);
+        ns
     }
 
     /// Sleeps until `timeout`, a signal, or a wake-up by the BPF programs: above a fill level

@@ -86,6 +86,13 @@ fn examples(command: &str) -> &'static [(&'static str, &'static str)] {
             ),
             ("egrets query", "A prompt for questions, on a terminal."),
         ],
+        "top" => &[
+            ("sudo egrets top", "Who talks to whom now."),
+            (
+                "sudo egrets top --since 1h to public IPs",
+                "And in the last hour, with public addresses only.",
+            ),
+        ],
         "export" => &[
             (
                 "egrets export --output all.jsonl",

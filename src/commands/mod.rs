@@ -17,6 +17,7 @@ pub mod query;
 #[cfg(feature = "record")]
 pub mod record;
 pub mod status;
+pub mod top;
 #[cfg(feature = "record")]
 pub mod watch;
 
@@ -43,7 +44,7 @@ use crate::store::Retention;
 #[cfg(not(feature = "record"))]
 pub fn unavailable(command: &str) -> Result<std::process::ExitCode> {
     anyhow::bail!(
-        "this build only reads histories (query, export, explain, status, policy), so '{command}' is not \
+        "this build only reads histories (query, top, export, explain, status, policy), so '{command}' is not \
          available: it was compiled without the feature \"record\". 'make build', or \
          'cargo build --release' without --no-default-features, builds all of egrets"
     )
@@ -99,6 +100,13 @@ fn read_as_the_caller() -> Result<()> {
         return Ok(());
     }
     hold_only(CapabilitySet::empty()).context("can't drop the capabilities")
+}
+
+/// Whether a terminal may get colours: unless NO_COLOR is set (no-color.org).
+fn color_allowed() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !refused && !dumb
 }
 
 /// A history's retention, in words.

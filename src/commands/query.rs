@@ -75,7 +75,7 @@ fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<L
         },
         width: width(),
         now,
-        color: color(),
+        color: std::io::stdout().is_terminal() && super::color_allowed(),
         explain: args.explain,
         limit: args.limit,
         begun: Some(begun),
@@ -102,13 +102,6 @@ fn answer(request: &Request<Local>, db: &Connection, path: &Path) -> Result<bool
             Ok(found)
         }
     }
-}
-
-/// Whether the output may have colours: on a terminal, unless NO_COLOR is set (no-color.org).
-fn color() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    std::io::stdout().is_terminal() && !refused && !dumb
 }
 
 /// The terminal's width; none if the output is not a terminal.

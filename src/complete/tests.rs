@@ -39,6 +39,7 @@ fn commands_options_and_values_follow() {
     assert_eq!(after("export|--format|"), ["jsonl", "csv"]);
     assert_eq!(after("export|--format=c"), ["--format=csv"]);
     assert_eq!(after("export|--split|"), ["day"]);
+    assert_eq!(after("top|--si"), ["--since"]);
     assert_eq!(after("completions|"), ["bash", "zsh", "fish"]);
     for file in ["query|--db|", "export|-o|"] {
         assert_eq!(after(file), ["FILE"], "{file}");

@@ -72,6 +72,9 @@ pub enum Record {
     PolicyConfirmed(PolicyConfirmation),
     /// Rules of the policy have decided.
     PolicyHits(PolicyHits),
+    /// The bytes of everything that is open were read at this time; what has changed came before
+    /// as [`Record::Progress`].
+    Counted(i64),
     /// Events were lost.
     Gap(Gap),
 }

@@ -156,8 +156,13 @@ impl Pipeline {
         if drained.events > 0 {
             self.schedule.saw_events();
         }
-        self.capture
+        let counted = self
+            .capture
             .poll(|event| attributor.handle_polled(event, records));
+        if let Some(ns) = counted {
+            let counted_ts = ns as i64 + self.wall_clock.offset();
+            records.push(Record::Counted(counted_ts));
+        }
         attributor.tick(self.processed_ns, records);
         if let Some(enforcer) = &mut self.enforcer {
             enforcer.follow(records)?;

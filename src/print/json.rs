@@ -31,6 +31,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         | Record::PolicyRefused(_)
         | Record::PolicyConfirmed(_)
         | Record::PolicyHits(_)
+        | Record::Counted(_)
         | Record::Gap(_) => Ok(()),
     }
 }

@@ -157,6 +157,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::PolicyRefused(_)
         | Record::PolicyConfirmed(_)
         | Record::PolicyHits(_)
+        | Record::Counted(_)
         | Record::Gap(_) => None,
     }
 }

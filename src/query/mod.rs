@@ -11,6 +11,7 @@ mod coverage;
 mod english;
 mod explain;
 mod export;
+mod filter;
 #[cfg(test)]
 mod fixture;
 mod format;
@@ -37,6 +38,7 @@ use coverage::{Baseline, Coverage};
 pub use english::{NameKind, NotUnderstood, expected, parse, written};
 pub use explain::Explanation;
 pub use export::{Export, RowSink, View};
+pub use filter::Filter;
 pub use format::{RowFormat, zone_name};
 pub use host::Host;
 use resolve::{Resolved, resolve};

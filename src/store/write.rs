@@ -104,13 +104,16 @@ impl Writer {
             merge_gaps(&tx)?;
         }
         tx.prepare_cached(
-            "UPDATE recording SET seen_ts = ?1, last_connection = ?2, last_lookup = ?3 WHERE id = ?4",
+            "UPDATE recording SET seen_ts = ?1, last_connection = ?2, last_lookup = ?3,
+                                  counted_ts = coalesce(?5, counted_ts)
+             WHERE id = ?4",
         )?
         .execute(params![
             now,
             self.last_connection,
             self.last_lookup,
-            self.recording
+            self.recording,
+            batch.counted_ts
         ])?;
         tx.commit()?;
         self.committed = (self.last_connection, self.last_lookup);

@@ -225,6 +225,16 @@ pub fn rows(
     )
 }
 
+/// The condition that a row of `egress` is one of those that a question selects.
+pub fn row_condition(question: &Question) -> String {
+    let mut all = conditions(question);
+    all.extend(span("ts", question.since, question.until));
+    match all.is_empty() {
+        true => "1".to_owned(),
+        false => format!("({})", all.join(")\n  AND (")),
+    }
+}
+
 /// The conditions of a question except its span.
 fn conditions(question: &Question) -> Vec<String> {
     let mut conditions = Vec::from_iter(
