@@ -255,8 +255,8 @@ pub struct Gap {
     pub why: Option<String>,
 }
 
-/// The gaps of `from..to`, at most so many, and how many there are. The time before the first
-/// recording and behind the last one is none of them.
+/// The gaps of `from..to`, the longest if there are more than `most`, and how many there are.
+/// Other than in the view, the time before the first recording and after the last one is a gap.
 ///
 /// # Errors
 ///
@@ -279,6 +279,25 @@ pub fn gaps(db: &Connection, from: i64, to: i64, most: usize) -> Result<(Vec<Gap
         })
     })?;
     let mut gaps = rows.collect::<Result<Vec<_>, _>>()?;
+    let recordings = recordings(db)?;
+    let first = recordings.first().map_or(to, |&(start, _)| start).min(to);
+    let last = recordings.iter().map(|&(_, end)| end).max();
+    let last = last.unwrap_or(to).max(from);
+    for (from, to, why) in [
+        (from, first, "before the first recording"),
+        (last, to, "after the last recording"),
+    ] {
+        if from < to {
+            total += 1;
+            gaps.push(Gap {
+                from,
+                to,
+                kind: "recording".to_owned(),
+                lost: None,
+                why: Some(why.to_owned()),
+            });
+        }
+    }
     gaps.sort_by_key(|gap| gap.from);
     Ok((gaps, total))
 }

@@ -19,6 +19,9 @@ const AROUND: usize = 3;
 /// Lines around the table: the same, its two head lines, and how many rows are left out.
 const AROUND_TABLE: usize = 6;
 
+/// DNS, DNS over TLS, multicast DNS, LLMNR.
+const RESOLVER_PORTS: [i64; 4] = [53, 853, 5353, 5355];
+
 /// Rows under a title, of which only the first few may be shown.
 struct List {
     title: &'static str,
@@ -163,8 +166,18 @@ where
 fn table(report: &Report, most: usize, lines: &mut Vec<String>) {
     lines.push("| program | host | connections | failed | sent | received |".to_owned());
     lines.push("| --- | --- | ---: | ---: | ---: | ---: |".to_owned());
-    // The most traffic first: of programs, and within a program of hosts.
-    let mut flows = Vec::from_iter(report.flows.rows.iter().take(most));
+    // The most traffic first: of programs, and within a program of hosts. Resolvers are what is
+    // left out first.
+    let is_resolver = |flow: &&FlowRow| {
+        flow.to.host.is_none()
+            && flow
+                .to
+                .port
+                .is_some_and(|port| RESOLVER_PORTS.contains(&port))
+    };
+    let all = report.flows.rows.iter();
+    let (resolvers, others): (Vec<_>, Vec<_>) = all.partition(is_resolver);
+    let mut flows = Vec::from_iter(others.into_iter().chain(resolvers).take(most));
     let shown = flows.len() as i64;
     let place = |flow: &FlowRow| {
         let of = |other: &&FlowRow| other.program == flow.program;

@@ -60,7 +60,7 @@ impl Report {
             selected: selected.described(),
             from: Time(from),
             to: Time(to),
-            coverage: watched(&db, &coverage)?,
+            coverage: watched(&db, &coverage, (from, to))?,
             notes: selected.notes.clone(),
             totals,
             timeline,
@@ -93,8 +93,8 @@ struct InRows {
     decided: i64,
 }
 
-fn watched(db: &Connection, coverage: &Coverage) -> Result<Watched> {
-    let (gaps, total) = gaps(db, coverage.from, coverage.to, MOST_ROWS)?;
+fn watched(db: &Connection, coverage: &Coverage, (from, to): (i64, i64)) -> Result<Watched> {
+    let (gaps, total) = gaps(db, from, to, MOST_ROWS)?;
     let state = match (coverage.is_void(), coverage.is_complete()) {
         _ if !coverage.any_recording => State::Empty,
         _ if coverage.pending => State::Pending,
@@ -108,7 +108,7 @@ fn watched(db: &Connection, coverage: &Coverage) -> Result<Watched> {
             State::Partial | State::Complete => coverage.notes(None),
             _ => Vec::new(),
         },
-        ended: coverage.ended.map(Time),
+        ended: coverage.ended.filter(|&ended| ended < to).map(Time),
         gaps: Section {
             total,
             rows: Vec::from_iter(gaps.into_iter().map(|gap| GapRow {

@@ -73,9 +73,15 @@ pub fn destination(to: &Destination) -> String {
 pub fn other_exe(program: &Program) -> Option<&str> {
     let exe = program.exe.as_deref()?;
     let file = exe.rsplit('/').next().unwrap_or(exe);
+    // python3 runs python3.11
+    let is_version = |rest: &str| rest.chars().all(|c| c.is_ascii_digit() || c == '.');
     let kept = file.char_indices().map(|(at, c)| at + c.len_utf8());
     let kept = kept.take_while(|&end| end <= COMM_BYTES).last();
-    (file.get(..kept.unwrap_or(0)) != Some(program.comm.as_str())).then_some(exe)
+    let same = file.get(..kept.unwrap_or(0)) == Some(program.comm.as_str())
+        || file
+            .strip_prefix(program.comm.as_str())
+            .is_some_and(is_version);
+    (!same).then_some(exe)
 }
 
 /// The container by its name or the start of its id.

@@ -9,6 +9,7 @@ use crate::report::show::{self, count};
 /// Most programs and hosts that have an end of their own.
 const MOST_PROGRAMS: usize = 10;
 const MOST_HOSTS: usize = 16;
+const OTHER_PROGRAMS: &str = "other programs";
 /// How many colours the styles have.
 const COLOURS: usize = 6;
 
@@ -26,6 +27,8 @@ const LABEL: usize = 30;
 /// The picture's parts.
 pub struct Flow {
     pub about: String,
+    /// That not all is in it, in words.
+    pub part: Option<String>,
     pub height: String,
     pub ends: Vec<End>,
     pub bands: Vec<Band>,
@@ -63,7 +66,7 @@ struct Node {
 impl Flow {
     pub fn new(report: &Report) -> Flow {
         let flows = &report.flows.rows;
-        let (programs, of_program) = ends(flows, MOST_PROGRAMS, "other programs", |flow| {
+        let (programs, of_program) = ends(flows, MOST_PROGRAMS, OTHER_PROGRAMS, |flow| {
             let mut label = show::name(&flow.program.comm).into_owned();
             if let Some(container) = show::container(&flow.program) {
                 label.push_str(&format!(" in {container}"));
@@ -100,21 +103,26 @@ impl Flow {
                     hosts[host].label,
                     count(n, "connection", "connections")
                 ),
-                colour: program % COLOURS,
+                colour: programs[program].colour(program),
             }
         });
         let bands = Vec::from_iter(bands);
         let shown = programs
             .iter()
             .enumerate()
-            .map(|(at, node)| node.end(true, at % COLOURS));
+            .map(|(at, node)| node.end(true, node.colour(at)));
         let shown = shown.chain(hosts.iter().map(|node| node.end(false, COLOURS)));
+        let part = report.flows.total > flows.len() as i64;
         Flow {
-            about: format!(
-                "Connections from {} to {}. The table below has the figures.",
-                count(programs.len() as i64, "program", "programs"),
-                count(hosts.len() as i64, "host", "hosts")
-            ),
+            about: "Connections from programs to hosts. The table below has the figures."
+                .to_owned(),
+            part: part.then(|| {
+                format!(
+                    "Of {} pairs of a program and a host, only the {} with the most bytes.",
+                    show::number(report.flows.total),
+                    flows.len()
+                )
+            }),
             height: format!("{:.0}", left.max(right) + SPACE),
             ends: shown.collect(),
             bands,
@@ -142,7 +150,7 @@ fn ends(
         let sum = others
             .iter()
             .fold(0_i64, |sum, (_, n)| sum.saturating_add(*n));
-        (format!("{} {rest}", others.len()), sum)
+        (rest.to_owned(), sum)
     });
     order.extend(others);
     let places: HashMap<&str, usize> = order
@@ -180,6 +188,14 @@ fn stacked(mut nodes: Vec<Node>, thick: impl Fn(i64) -> f64) -> (Vec<Node>, f64)
 }
 
 impl Node {
+    /// The colour of what begins here, the `at`th from the top; several programs have none.
+    fn colour(&self, at: usize) -> usize {
+        match self.label == OTHER_PROGRAMS {
+            true => COLOURS,
+            false => at % COLOURS,
+        }
+    }
+
     /// The middle of its next band.
     fn take(&mut self, width: f64) -> f64 {
         let middle = self.next + width / 2.0;

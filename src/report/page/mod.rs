@@ -42,7 +42,7 @@ const SCRIPT: &str = concat!(
 );
 
 #[derive(Template)]
-#[template(path = "report.html", whitespace = "suppress")]
+#[template(path = "report.html")]
 struct Page {
     style: &'static str,
     style_hash: String,

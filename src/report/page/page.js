@@ -17,6 +17,19 @@
 	const second = step => (data.start + step * data.step) / 1000 + data.offset;
 	const stepAt = s => Math.round(((s - data.offset) * 1000 - data.start) / data.step);
 	const time = s => new Date(Math.round(s * 1000)).toISOString().slice(0, 19).replace("T", " ");
+	const date = "\n{MM}-{DD}";
+	// Formats of the axis by the distance of its ticks in seconds, as uPlot takes them.
+	const clock = (distance, format, year, day) => [distance, format, year, null, day, null, null, null, 1];
+	const times = [
+		clock(31536000, "{YYYY}", null, null),
+		clock(2419200, "{YYYY}-{MM}", null, null),
+		clock(86400, "{MM}-{DD}", "\n{YYYY}", null),
+		clock(60, "{HH}:{mm}", date, date),
+		clock(1, "{HH}:{mm}:{ss}", date, date),
+		clock(0.001, "{HH}:{mm}:{ss}.{fff}", date, date),
+	];
+	// Distances of ticks that are round in units of 1024.
+	const powers = Array.from({ length: 62 }, (_, n) => 2 ** n);
 	const number = n => n.toLocaleString("en-US");
 
 	function bytes(n) {
@@ -96,7 +109,7 @@
 				item(one),
 				item(two),
 			],
-			axes: [axis, { ...axis, size: 76, values: (u, values) => values.map(v => series === "bytes" ? bytes(v) : Number.isInteger(v) ? number(v) : "") }],
+			axes: [{ ...axis, values: times, space: 90 }, { ...axis, size: 76, ...(series === "bytes" ? { incrs: powers } : {}), values: (u, values) => values.map(v => series === "bytes" ? bytes(v) : Number.isInteger(v) ? number(v) : "") }],
 			cursor: { drag: { x: true, y: false, setScale: false }, y: false },
 			hooks: {
 				drawClear: [shade],
@@ -153,10 +166,9 @@
 		dark.addEventListener("change", draw);
 		let width = 0;
 		new ResizeObserver(() => {
-			if (box.clientWidth !== width) {
-				width = box.clientWidth;
-				draw();
-			}
+			if (box.clientWidth === width) return;
+			width = box.clientWidth;
+			requestAnimationFrame(draw);
 		}).observe(box);
 	}
 

@@ -128,8 +128,14 @@ pub fn all<Tz: TimeZone>(report: &Report, clock: &Clock<Tz>) -> Vec<Table>
 where
     Tz::Offset: Display,
 {
-    let mut tables = vec![verdicts(report, clock)];
-    tables.extend(new_hosts(report, clock));
+    let mut tables = Vec::from_iter(new_hosts(report, clock));
+    let verdicts = verdicts(report, clock);
+    // What was blocked comes first, and that nothing was comes last.
+    let (first, last) = match verdicts.rows.is_empty() {
+        false => (Some(verdicts), None),
+        true => (None, Some(verdicts)),
+    };
+    tables.splice(0..0, first);
     tables.extend([
         programs(report),
         flows(report),
@@ -139,6 +145,7 @@ where
         failed_lookups(report, clock),
         uncertain_names(report),
     ]);
+    tables.extend(last);
     tables
 }
 
