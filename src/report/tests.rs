@@ -325,9 +325,10 @@ fn hostile(n: usize) -> History {
     history.0.execute_batch("BEGIN").unwrap();
     for at in 0..n {
         let name = format!("{at}{}", HOSTILE[at % HOSTILE.len()]);
+        let comm = String::from_iter(name.chars().take(12));
         let long = format!("{name}{}", "&<\u{202e}".repeat(60));
         let by = By {
-            comm: &name[..name.floor_char_boundary(15)],
+            comm: &comm,
             exe: Some(&long),
             user: Some(&name),
             container: Some((&long, Some(&long))),
