@@ -9,6 +9,6 @@ words=scripts/retired-words.txt
 known='reuid=nobody|nothing\|no[b]ody\|none|"(any|some|every|no)body"|did somebody|is anybody'
 # codespell looks up what this expression finds: a phrase of the list, else a word
 phrases=$(sed -n 's/^\(.* .*\)->.*/\1/p' $words | paste -sd '|')
-git ls-files -z -- ':!fuzz/corpus' ':!src/query/tests/typed.txt' ':!Cargo.lock' ':!bpf/vmlinux.h' ":!$words" |
+git ls-files -z -- ':!fuzz/corpus' ':!src/query/tests/typed.txt' ':!Cargo.lock' ':!bpf/vmlinux.h' ':!third_party' ":!$words" |
 	xargs -0 codespell --dictionary $words --regex "\\b(?:$phrases)\\b|[A-Za-z]+" \
 		--ignore-regex "$known"

@@ -5,6 +5,7 @@ mod policy;
 mod reader;
 #[cfg(feature = "record")]
 mod record;
+mod report;
 mod top;
 #[cfg(feature = "record")]
 mod values;
@@ -24,6 +25,7 @@ pub use policy::*;
 pub use reader::{CheckArgs, RecordArgs, WatchArgs};
 #[cfg(feature = "record")]
 pub use record::{CheckArgs, FailOn, HookArgs, LiveArgs, RecordArgs, WatchArgs};
+pub use report::ReportArgs;
 pub use top::TopArgs;
 
 #[cfg(feature = "record")]
@@ -68,6 +70,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Write rows of the history as JSON lines or CSV, for other engines
     Export(ExportArgs),
+    /// Write the history as a page, or as Markdown for a CI job
+    Report(ReportArgs),
     /// Explain why a connection has its name, or none
     Explain(ExplainArgs),
     /// Check a policy, explain it, and try it on the history

@@ -26,6 +26,7 @@ pub mod privileges;
 #[cfg(feature = "record")]
 pub mod process_control;
 pub mod query;
+pub mod report;
 pub mod store;
 pub mod text;
 pub mod top;

@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         Some(Command::Top(args)) => commands::top::run(&args),
         Some(Command::Query(args)) => commands::query::run(&args),
         Some(Command::Export(args)) => commands::export::run(&args),
+        Some(Command::Report(args)) => commands::report::run(&args),
         Some(Command::Explain(args)) => commands::explain::run(&args),
         Some(Command::Policy(args)) => commands::policy::run(&args),
         Some(Command::Status(args)) => commands::status::run(&args),

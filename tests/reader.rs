@@ -121,6 +121,74 @@ fn rows_are_exported_explained_and_counted() {
 }
 
 #[test]
+fn history_is_reported_as_a_page_as_markdown_and_as_json() {
+    let (dir, db) = history();
+    let db = db.to_str().unwrap();
+    let page = dir.path().join("report.html");
+    let page = page.to_str().unwrap();
+    ok(&["report", "--db", db, "-o", page]);
+    let html = fs::read_to_string(page).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.contains("www.example.com"));
+    let mode = fs::metadata(page).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // neither an existing file nor what a link leads to is written to
+    let link = dir.path().join("link.html");
+    std::os::unix::fs::symlink(page, &link).unwrap();
+    for output in [page, link.to_str().unwrap()] {
+        let again = egrets(&["report", "--db", db, "-o", output, "--host", "example.org"]);
+        assert_eq!(again.status.code(), Some(2));
+        assert!(text(&again.stderr).contains("--force replaces it"));
+    }
+    ok(&[
+        "report",
+        "--db",
+        db,
+        "-o",
+        link.to_str().unwrap(),
+        "--force",
+    ]);
+    assert!(fs::symlink_metadata(&link).unwrap().is_file());
+    assert_eq!(fs::read_to_string(page).unwrap(), html);
+
+    let markdown = ok(&["report", "--db", db, "--markdown"]);
+    assert!(
+        markdown.contains("| `curl` | `www.example.com:443` | 2 | 1 |"),
+        "{markdown}"
+    );
+    let json = ok(&[
+        "report",
+        "--json",
+        "--db",
+        db,
+        "which connections were refused",
+    ]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["totals"]["connections"], &json["format"]),
+        (&1.into(), &1.into())
+    );
+
+    // one that has not seen the host, and the history itself
+    let (_other_dir, other) = history();
+    let other = other.to_str().unwrap();
+    let compared = ok(&["report", "--db", db, "--markdown", "--baseline", other]);
+    assert!(
+        compared.contains("No new hosts, compared with `"),
+        "{compared}"
+    );
+    for refused in [
+        &["report", "--db", db, "--markdown", "--baseline", db][..],
+        &["report", "--db", db, "--markdown", "top 5 hosts"],
+        &["report", "--db", db, "--markdown", "--host", "http://x"],
+        &["report", "--db", "/no/such.db", "--markdown"],
+    ] {
+        let output = egrets(refused);
+        assert_eq!(output.status.code(), Some(2), "{refused:?}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
 fn names_of_the_history_complete_a_question() {
     let (_dir, db) = history();
     let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));

@@ -103,6 +103,20 @@ fn examples(command: &str) -> &'static [(&'static str, &'static str)] {
                 "Those of curl as CSV.",
             ),
         ],
+        "report" => &[
+            (
+                "egrets report --since 24h -o report.html",
+                "The last day as a page.",
+            ),
+            (
+                "egrets report --db ci.db --markdown >> \"$GITHUB_STEP_SUMMARY\"",
+                "A summary for a CI job.",
+            ),
+            (
+                "egrets report --baseline last.db --db ci.db --markdown",
+                "The same, with the hosts that the last run did not contact.",
+            ),
+        ],
         "explain" => &[("egrets explain 17", "Why connection 17 has its name.")],
         "check" => &[("sudo egrets check", "Which hooks this kernel supports.")],
         "status" => &[(

@@ -10,12 +10,14 @@ pub mod export;
 #[cfg(feature = "record")]
 mod live;
 pub mod man;
+mod output;
 mod pager;
 pub mod policy;
 mod prompt;
 pub mod query;
 #[cfg(feature = "record")]
 pub mod record;
+pub mod report;
 pub mod status;
 pub mod top;
 #[cfg(feature = "record")]
@@ -44,7 +46,7 @@ use crate::store::Retention;
 #[cfg(not(feature = "record"))]
 pub fn unavailable(command: &str) -> Result<std::process::ExitCode> {
     anyhow::bail!(
-        "this build only reads histories (query, top, export, explain, status, policy), so '{command}' is not \
+        "this build only reads histories (query, top, export, report, explain, status, policy), so '{command}' is not \
          available: it was compiled without the feature \"record\". 'make build', or \
          'cargo build --release' without --no-default-features, builds all of egrets"
     )

@@ -406,6 +406,28 @@ impl Question {
         })
     }
 
+    /// Whether it does no more than select rows.
+    pub fn only_selects(&self) -> bool {
+        self.ranking.is_none()
+            && self.bucket.is_none()
+            && !self.new
+            && self.having.is_empty()
+            && self.also.is_empty()
+            && self.never.is_empty()
+            && self.without.is_none()
+            && !matches!(
+                self.projection,
+                Projection::NeverContacted
+                    | Projection::Answers
+                    | Projection::NamesOfAddress
+                    | Projection::Beacons
+                    | Projection::Changes(_)
+                    | Projection::Summary
+                    | Projection::Rules
+                    | Projection::Verdicts
+            )
+    }
+
     /// The span of the question, narrowed by that of the command line.
     pub fn span(&self, since: Option<i64>, until: Option<i64>) -> (Option<i64>, Option<i64>) {
         let until = match (self.until, until) {

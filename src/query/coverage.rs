@@ -207,7 +207,7 @@ impl Missed<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Baseline {
     /// Nanoseconds that were recorded before.
-    watched: i64,
+    pub watched: i64,
     /// How many rows of that time, or later ones, have been removed.
     removed: i64,
 }
@@ -251,6 +251,64 @@ impl fmt::Display for Baseline {
             ),
         }
     }
+}
+
+/// A time in which egrets did not see everything. Times are nanoseconds since 1970.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub from: i64,
+    pub to: i64,
+    /// As in the view.
+    pub kind: String,
+    pub lost: Option<i64>,
+    pub why: Option<String>,
+}
+
+/// The gaps of `from..to`, the longest if there are more than `most`, and how many there are.
+/// Other than in the view, the time before the first recording and after the last one is a gap.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn gaps(db: &Connection, from: i64, to: i64, most: usize) -> Result<(Vec<Gap>, i64)> {
+    let mut statement = db.prepare(
+        "SELECT from_ts, to_ts, kind, lost, why, count(*) OVER () FROM gaps
+         WHERE from_ts <= ?2 AND to_ts >= ?1 AND coalesce(lost, 1) > 0
+         ORDER BY to_ts - from_ts DESC, from_ts LIMIT ?3",
+    )?;
+    let mut total = 0;
+    let rows = statement.query_map((from, to, most as i64), |row| {
+        total = row.get(5)?;
+        Ok(Gap {
+            from: row.get(0)?,
+            to: row.get(1)?,
+            kind: row.get(2)?,
+            lost: row.get(3)?,
+            why: row.get(4)?,
+        })
+    })?;
+    let mut gaps = rows.collect::<Result<Vec<_>, _>>()?;
+    let recordings = recordings(db)?;
+    let first = recordings.first().map_or(to, |&(start, _)| start).min(to);
+    let last = recordings.iter().map(|&(_, end)| end).max();
+    let last = last.unwrap_or(to).max(from);
+    for (from, to, why) in [
+        (from, first, "before the first recording"),
+        (last, to, "after the last recording"),
+    ] {
+        if from < to {
+            total += 1;
+            gaps.push(Gap {
+                from,
+                to,
+                kind: "recording".to_owned(),
+                lost: None,
+                why: Some(why.to_owned()),
+            });
+        }
+    }
+    gaps.sort_by_key(|gap| gap.from);
+    Ok((gaps, total))
 }
 
 /// The start and end of each recording, by start. One without an end covers what it has

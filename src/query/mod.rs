@@ -18,6 +18,7 @@ mod format;
 mod host;
 mod reading;
 mod resolve;
+mod selected;
 mod sql;
 mod suggest;
 #[cfg(test)]
@@ -34,7 +35,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::human;
 use crate::when;
 pub use ast::Question;
-use coverage::{Baseline, Coverage};
+pub use coverage::{Baseline, Coverage, Gap, gaps};
 pub use english::{NameKind, NotUnderstood, expected, parse, written};
 pub use explain::Explanation;
 pub use export::{Export, RowSink, View};
@@ -42,6 +43,8 @@ pub use filter::Filter;
 pub use format::{RowFormat, zone_name};
 pub use host::Host;
 use resolve::{Resolved, resolve};
+pub use selected::Selected;
+pub use sql::FAILURES;
 use sql::Zone;
 
 /// How an answer is written.
@@ -126,7 +129,7 @@ where
             left_out,
         } = resolve(&db, &self.question)?;
         let left_out = match left_out {
-            Some(answers) => self.left_out(&db, &answers)?,
+            Some(answers) => count_left_out(&db, &self.sql_of(&answers))?,
             None => None,
         };
         let said = Vec::from_iter(readings.into_iter().chain(unknown).chain(left_out));
@@ -189,17 +192,6 @@ where
         }
     }
 
-    /// How many answers to peers that sent first are left out, and how to ask for them.
-    fn left_out(&self, db: &Connection, answers: &Question) -> Result<Option<String>> {
-        let mut statement = db.prepare(&self.sql_of(answers))?;
-        let number = statement.query_row([], |row| row.get::<_, i64>("number"));
-        Ok(match number.optional()?.unwrap_or(0) {
-            0 => None,
-            1 => Some("1 answer to a peer that sent first is not shown: add \"in both directions\", or ask for \"incoming connections\"".to_owned()),
-            n => Some(format!("{n} answers to peers that sent first are not shown: add \"in both directions\", or ask for \"incoming connections\"")),
-        })
-    }
-
     /// Writes what was found and what may be missing.
     fn note(
         &self,
@@ -259,6 +251,18 @@ where
         let [from, to] = times.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string());
         format!("from {from} to {to} ({})", zone_name(offsets))
     }
+}
+
+/// How many answers to peers that sent first are left out, which this statement counts, and how
+/// to ask for them.
+fn count_left_out(db: &Connection, sql: &str) -> Result<Option<String>> {
+    let mut statement = db.prepare(sql)?;
+    let number = statement.query_row([], |row| row.get::<_, i64>("number"));
+    Ok(match number.optional()?.unwrap_or(0) {
+        0 => None,
+        1 => Some("1 answer to a peer that sent first is not shown: add \"in both directions\", or ask for \"incoming connections\"".to_owned()),
+        n => Some(format!("{n} answers to peers that sent first are not shown: add \"in both directions\", or ask for \"incoming connections\"")),
+    })
 }
 
 /// Refuses an empty span.

@@ -3,13 +3,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use tempfile::TempPath;
 
+use crate::commands::output::{self, cannot_write, check};
 use crate::query::{RowFormat, RowSink};
+
+/// What --output accepts.
+const TAKES: &str = "a file, a directory with --split day, or - for standard output";
 
 /// Size of the output buffer in bytes.
 const BUFFER: usize = 1 << 16;
@@ -51,7 +55,7 @@ impl Files {
     pub fn new(target: Target, force: bool) -> Result<Files> {
         match &target {
             Target::Stdout => {}
-            Target::File(path) => check(path, force)?,
+            Target::File(path) => check(path, force, TAKES)?,
             Target::Days { directory, .. } => fs::create_dir_all(directory)
                 .with_context(|| format!("can't create the directory {}", directory.display()))?,
         }
@@ -118,14 +122,8 @@ impl Files {
                 directory.join(format!("{name}-{date}.{extension}"))
             }
         };
-        check(&path, self.force)?;
-        let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
-        // Readable only by its owner, like the history.
-        let file = tempfile::Builder::new()
-            .prefix(".egrets-export-")
-            .tempfile_in(directory.unwrap_or(Path::new(".")))
-            .with_context(|| cannot_write(&path))?;
-        let (file, unnamed) = file.into_parts();
+        check(&path, self.force, TAKES)?;
+        let (file, unnamed) = output::unnamed(&path)?.into_parts();
         self.unnamed.push((unnamed, path.clone()));
         Ok(Counter::new(Out::File(file, path)))
     }
@@ -202,23 +200,4 @@ impl Write for Counter {
     fn flush(&mut self) -> io::Result<()> {
         self.out.each(io::Stdout::flush, File::flush)
     }
-}
-
-/// Refuses a path that must not be replaced.
-fn check(path: &Path, force: bool) -> Result<()> {
-    // A symbolic link itself would be replaced.
-    let Ok(there) = fs::symlink_metadata(path) else {
-        return Ok(());
-    };
-    ensure!(
-        there.is_file() || there.is_symlink(),
-        "{} is not a regular file: --output takes a file, a directory with --split day, or - for standard output",
-        path.display()
-    );
-    ensure!(force, "{} exists; --force replaces it", path.display());
-    Ok(())
-}
-
-fn cannot_write(path: &Path) -> String {
-    format!("{} can't be written and was removed", path.display())
 }

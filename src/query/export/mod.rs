@@ -6,7 +6,7 @@ mod snapshot_reader;
 use anyhow::{Result, bail, ensure};
 use rusqlite::Connection;
 
-use super::ast::{Projection, Question, Relation};
+use super::ast::{Question, Relation};
 use super::coverage::Coverage;
 use super::format::{RowFormat, RowWriter};
 use super::resolve::resolve;
@@ -74,24 +74,7 @@ impl Export {
             });
         };
         ensure!(
-            question.ranking.is_none()
-                && question.bucket.is_none()
-                && !question.new
-                && question.having.is_empty()
-                && question.also.is_empty()
-                && question.never.is_empty()
-                && question.without.is_none()
-                && !matches!(
-                    question.projection,
-                    Projection::NeverContacted
-                        | Projection::Answers
-                        | Projection::NamesOfAddress
-                        | Projection::Beacons
-                        | Projection::Changes(_)
-                        | Projection::Summary
-                        | Projection::Rules
-                        | Projection::Verdicts
-                ),
+            question.only_selects(),
             "export writes the rows that match a question, but this question ranks, groups or \
              compares them: 'egrets query --json' answers it"
         );

@@ -8,6 +8,7 @@ mod measure;
 mod new_since;
 mod rollups;
 mod select;
+mod source;
 mod special;
 #[cfg(test)]
 mod tests;
@@ -16,10 +17,11 @@ mod zone;
 
 use super::ast::{Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation};
 use super::host::Host;
-pub use condition::condition;
+pub use condition::{FAILURES, condition};
 use condition::{known, rare};
 use measure::{BOTH_WAYS, SUM_BOTH_WAYS};
 use select::{Selection, selection};
+pub use source::{each, has_columns, seen_before, totals};
 pub use zone::Zone;
 
 /// The condition that a resource record gives the queried host an address. The query name of a

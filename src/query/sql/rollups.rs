@@ -32,7 +32,7 @@ fn views(relation: Relation) -> RollupViews {
             total: "egress_total",
             daily: "egress_daily",
             rows: "egress",
-            columns: "cmdline, host, dst_ip, dst_port, dst_scope, protocol",
+            columns: "cmdline, host, dst_ip, dst_addr, dst_port, dst_scope, protocol, outcome, errno",
             totals: "connections, failed, tx_bytes, rx_bytes, first_ts, last_ts",
             row_totals: format!(
                 "1 AS connections, outcome IN ({FAILURES}) AS failed,
@@ -144,16 +144,15 @@ pub fn from_clause(
     if since.is_none() && until.is_none() && question.bucket.is_none() {
         return format!("{}{}", views.total, all_of("WHERE", conditions));
     }
-    // `new since` compares binary addresses, and refers to these rows by the view's name.
-    let (more, name) = match (question.new, question.relation) {
-        (false, _) => ("", String::new()),
-        (true, Relation::Connections) => (", dst_addr", format!(" AS {}", views.rows)),
-        (true, Relation::Lookups) => ("", format!(" AS {}", views.rows)),
+    // `new since` refers to these rows by the view's name.
+    let name = match question.new {
+        true => format!(" AS {}", views.rows),
+        false => String::new(),
     };
     let part = |view: &str, totals: &str, times: Vec<String>| {
         let conditions = Vec::from_iter(conditions.iter().cloned().chain(times));
         format!(
-            "SELECT {ACTOR},\n         {}{more},\n         {totals}\n  FROM {view}{}",
+            "SELECT {ACTOR},\n         {},\n         {totals}\n  FROM {view}{}",
             views.columns,
             all_of("WHERE", &conditions).replace('\n', "\n  ")
         )
