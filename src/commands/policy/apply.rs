@@ -29,13 +29,14 @@ pub fn run(args: &PolicyApplyArgs) -> Result<ExitCode> {
         bail!("{} does not exist", file.display());
     }
     request(&changes, &Request::Apply(file, args.confirm))?;
-    let applied = changes.result()?;
-    let begun = Instant::now();
-    let Some(until) = applied.revert_ts.filter(|_| applied.reason == "applied") else {
-        bail!(
-            "the recorder's policy was changed by someone else meanwhile: see 'egrets policy status'"
-        );
+    // What was decided just before may be in the history only now.
+    let (applied, until) = loop {
+        let outcome = changes.result()?;
+        if let Some(until) = outcome.revert_ts {
+            break (outcome, until);
+        }
     };
+    let begun = Instant::now();
     let mut out = stdout();
     writeln!(out, "{} until {}", in_force(&applied), local(until))?;
     let before = printable(&changes.policy.file).into_owned();
