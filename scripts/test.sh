@@ -10,10 +10,10 @@ scripts/setup.sh build test
 scripts/tools.sh
 
 # What enforces a policy, stops a daemon, floods the host, or counts all that it loses: beside
-# these, nothing else records.
-ALONE='attacks docker loss policy policy_names'
+# these, nothing else records. The last have little time for what they do.
+ALONE='attacks policy policy_names docker loss cli completion'
 # These need no quiet host, and use the time that those leave.
-READERS='cli completion corpus egrets engines export history reader rooms'
+READERS='corpus egrets engines export history reader rooms top'
 
 built=$(scripts/cargo.sh test --no-run --message-format=json-render-diagnostics)
 # the artifacts that are tests, not the tools and the program that they run
@@ -26,7 +26,6 @@ if [ $# -gt 0 ]; then
 	runners=("${wanted[@]}")
 fi
 [ ${#runners[@]} -gt 0 ] || { echo "test.sh: there are no tests${1:+ called $*}" >&2; exit 2; }
-
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -62,29 +61,23 @@ run() {
 	} 9>"$work/lock"
 }
 
-# is_one_of NAMES RUNNER
-is_one_of() {
-	local name=${2##*/}
-	[[ " $1 " == *" ${name%-*} "* ]]
+# run_those NAME…: one after the other
+run_those() {
+	local name runner
+	for name in "$@"; do
+		for runner in "${runners[@]}"; do
+			[[ $runner != */"$name"-* ]] || run "$runner"
+		done
+	done
 }
 
-alone=() readers=() others=()
+# shellcheck disable=SC2086 # names
+run_those $READERS &
+# shellcheck disable=SC2086
+run_those $ALONE
 for runner in "${runners[@]}"; do
-	if is_one_of "$ALONE" "$runner"; then
-		alone+=("$runner")
-	elif is_one_of "$READERS" "$runner"; then
-		readers+=("$runner")
-	else
-		others+=("$runner")
-	fi
-done
-for runner in "${readers[@]}"; do
-	run "$runner"
-done &
-for runner in "${alone[@]}"; do
-	run "$runner"
-done
-for runner in "${others[@]}"; do
+	name=${runner##*/}
+	[[ " $READERS $ALONE " != *" ${name%-*} "* ]] || continue
 	[ "$(jobs -pr | wc -l)" -lt 2 ] || wait -n
 	run "$runner" &
 done

@@ -16,7 +16,7 @@ pub fn has_columns(relation: Relation, predicate: &Predicate) -> bool {
         Predicate::By(Subject::Deleted) => relation == Relation::Connections,
         Predicate::By(_) | Predicate::SinceBoot => true,
         Predicate::To(Host::Addresses { .. } | Host::Raw) => relation == Relation::Connections,
-        Predicate::To(_) => true,
+        Predicate::To(_) | Predicate::Sent(_) => true,
         _ => false,
     }
 }
