@@ -257,8 +257,7 @@ static __always_inline bool is_wanted(struct __sk_buff *skb, const struct segmen
 
 static __always_inline bool is_quic_initial(const __u8 *head)
 {
-	__u32 version =
-		(__u32)head[1] << 24 | (__u32)head[2] << 16 | (__u32)head[3] << 8 | head[4];
+	__u32 version = (__u32)head[1] << 24 | (__u32)head[2] << 16 | (__u32)head[3] << 8 | head[4];
 
 	return (version == QUIC_V1 && head[0] >> 4 == QUIC_V1_INITIAL) ||
 	       (version == QUIC_V2 && head[0] >> 4 == QUIC_V2_INITIAL);
