@@ -254,6 +254,7 @@ static __always_inline bool is_wanted(struct __sk_buff *skb, const struct segmen
 #define QUIC_V1_INITIAL 0xc /* the upper half of the first byte, which no key protects */
 #define QUIC_V2_INITIAL 0xd
 #define QUIC_HEAD 5
+#define QUIC_MIN_INITIAL 1200 /* RFC 9000, section 14.1: of a client's datagram */
 
 static __always_inline bool is_quic_initial(const __u8 *head)
 {
@@ -264,8 +265,8 @@ static __always_inline bool is_quic_initial(const __u8 *head)
 }
 
 /*
- * False for what is no first packet of QUIC. Most datagrams leave after a look at their first
- * bytes, where they are without IP options.
+ * False for what is no first packet of QUIC. Most datagrams leave because they are short, or after
+ * a look at their first bytes, where they are without IP options.
  */
 static __always_inline bool find_initial(struct __sk_buff *skb, struct segment *segment)
 {
@@ -275,7 +276,8 @@ static __always_inline bool find_initial(struct __sk_buff *skb, struct segment *
 	__u8 head[QUIC_HEAD];
 	struct packet p = {};
 
-	if (bpf_skb_load_bytes(skb, payload, head, sizeof(head)) || !is_quic_initial(head))
+	if (skb->len < payload + QUIC_MIN_INITIAL ||
+	    bpf_skb_load_bytes(skb, payload, head, sizeof(head)) || !is_quic_initial(head))
 		return false;
 	if (!parse_skb(skb, &p) || p.headless || p.routed || p.dst.protocol != IPPROTO_UDP ||
 	    p.header != ip)
