@@ -357,7 +357,7 @@ pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
         let Some((idiom, range, captured)) = find(&words) else {
             break;
         };
-        let at = words[range.start].at.start..words[range.end - 1].at.end;
+        let at = extent(&words[range.clone()]);
         let pieces = match &idiom.meaning {
             Meaning::Refused(why) => {
                 return Replaced {
@@ -392,6 +392,13 @@ pub(super) fn replace(mut words: Vec<Word>) -> Replaced {
 
 /// An idiom, where it stands, and what stands in its holes.
 type Found = (&'static Idiom, Range<usize>, Vec<Vec<Word>>);
+
+/// The bytes of the question that these words came from, also where an idiom has changed their order.
+fn extent(words: &[Word]) -> Range<usize> {
+    let start = words.iter().map(|word| word.at.start).min();
+    let end = words.iter().map(|word| word.at.end).max();
+    start.unwrap_or_default()..end.unwrap_or_default()
+}
 
 /// The first idiom of the table that the words contain.
 fn find(words: &[Word]) -> Option<Found> {

@@ -100,6 +100,12 @@ fn hostile_question_is_escaped_with_the_caret_in_place() {
 }
 
 #[test]
+fn words_whose_order_was_changed_are_shown_where_they_stand() {
+    let refused = refusal("of the what's by which");
+    assert!(refused.lines().nth(1).unwrap().contains('^'), "{refused}");
+}
+
+#[test]
 fn huge_question_is_refused_without_echoing_it() {
     assert_eq!(
         refusal(&"x".repeat(10_000)),
