@@ -446,7 +446,14 @@ impl Resolver<'_> {
             return Ok(false);
         }
         let named = Predicate::Not(Box::new(Predicate::To(host.clone())));
-        self.exists(&Predicate::All(vec![Predicate::Sent(host.clone()), named]))
+        let otherwise = sql::condition(self.relation, &named);
+        for sent in sql::sent(host) {
+            let any = format!("SELECT 1 FROM egress_total WHERE ({sent}) AND {otherwise} LIMIT 1");
+            if self.db.prepare(&any)?.exists([])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What goes through a proxy, or was dialled by its address, counts by the name that it sent.

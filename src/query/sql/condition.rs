@@ -85,8 +85,8 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
         (Predicate::Rule(name), _) => format!("rule = {}", literal(name)),
         (Predicate::DnsOverHttps, _) => doh::condition(),
         (Predicate::Sent(host), Relation::Connections) => {
-            let sent = ["sni", "http_host", "proxied_host"].map(|column| hit(host, column));
-            format!("({})", sent.map(|one| format!("({one})")).join("\n    OR "))
+            let any = sent(host).map(|one| format!("({one})"));
+            format!("({})", any.join("\n    OR "))
         }
         (Predicate::Sent(_), Relation::Lookups) => "0".to_owned(),
         (Predicate::OtherName, _) => {
@@ -181,6 +181,12 @@ fn hit(host: &Host, column: &str) -> String {
             "host IS NULL\n  AND dst_scope <> 'multicast'\n  AND coalesce(dst_port, 0) NOT IN ({DNS_PORTS})"
         ),
     }
+}
+
+/// The conditions that a connection sent this name, by TLS, by HTTP or to a proxy. Each alone lets
+/// SQLite start from the names that were sent, which are few; joined by OR they don't.
+pub fn sent(host: &Host) -> [String; 3] {
+    ["sni", "http_host", "proxied_host"].map(|column| hit(host, column))
 }
 
 /// The condition that `one` gives for any of the forms of a name.

@@ -17,7 +17,7 @@ mod zone;
 
 use super::ast::{Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation};
 use super::host::Host;
-pub use condition::{FAILURES, condition};
+pub use condition::{FAILURES, condition, sent};
 use condition::{known, rare};
 use measure::{BOTH_WAYS, SUM_BOTH_WAYS};
 use select::{Selection, selection};
