@@ -16,7 +16,7 @@ use simple_dns::{CLASS, Packet, ResourceRecord};
 use support::*;
 
 fn rows(db: &Path, sql: &str) -> Vec<Vec<String>> {
-    sqlite3(db, sql)
+    select(db, sql)
 }
 
 const NONE: Vec<Vec<String>> = Vec::new();
@@ -176,13 +176,15 @@ fn hosts_file_is_read_with_the_rights_of_its_user_and_without_following_links() 
             "own.test",
         ),
     ];
+    // A connection waits for the file only as long as its user's budget lasts, which on a busy
+    // machine these files use up; the second finds what was read since.
+    let dial = format!("{} tcp {FAR4} {port}", dial().display());
     let script: String = places
         .iter()
         .map(|(place, _)| {
             format!(
                 "setpriv --reuid=12345 --regid=12345 --clear-groups unshare -Urm sh -c \
-                 'mount -t tmpfs t /etc && {{ {place}; }} && {} tcp {FAR4} {port}; sleep 0.4' || exit; ",
-                dial().display()
+                 'mount -t tmpfs t /etc && {{ {place}; }} && {dial} && sleep 0.5 && {dial}' || exit; "
             )
         })
         .collect();
@@ -191,7 +193,13 @@ fn hosts_file_is_read_with_the_rights_of_its_user_and_without_following_links() 
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let sql = format!("SELECT coalesce(host, '-') FROM egress WHERE dst_port = {port} ORDER BY id");
     let names = rows(&db, &sql).concat();
-    assert_eq!(names, places.map(|(_, name)| name));
+    let (pairs, rest) = names.as_chunks::<2>();
+    assert!(rest.is_empty(), "{names:?}");
+    for [first, second] in pairs {
+        assert!(first == "-" || first == second, "{names:?}");
+    }
+    let seconds: Vec<&str> = pairs.iter().map(|[_, second]| second.as_str()).collect();
+    assert_eq!(seconds, places.map(|(_, name)| name));
 }
 
 // --- other protocols and ports -------------------------------------------------------
