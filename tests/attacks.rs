@@ -410,7 +410,7 @@ fn rows(setting: &Setting, from: i64) -> (usize, Vec<Vec<String>>) {
         "SELECT count(*) FROM egress WHERE {own} AND dst_port <> 53 AND coalesce({right}, 0)"
     );
     let right: i64 = value(&setting.db, &count);
-    (right as usize, sqlite3(&setting.db, &shown))
+    (right as usize, select(&setting.db, &shown))
 }
 
 /// Of all threads, in hundredths of a second.

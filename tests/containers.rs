@@ -129,7 +129,7 @@ impl Scene {
         let (db, port) = (self.db(), self.port.clone());
         let (_dir, _laid) = self.end(count);
         let sql = format!("SELECT {columns} FROM egress WHERE dst_port = {port} ORDER BY id");
-        sqlite3(&db, &sql)
+        select(&db, &sql)
     }
 
     /// The same; the test's files and cgroups exist as long as the returned values.
@@ -363,7 +363,7 @@ fn files_describe_crio_pods_and_podman_containers_within_them() {
         "SELECT {COLUMNS}, outer_container_name FROM egress WHERE dst_port = {port} ORDER BY id LIMIT 1"
     );
     assert_eq!(
-        sqlite3(&db, &sql),
+        select(&db, &sql),
         [["podman", "", "", "4f1d", "", "", &pod, "api"]]
     );
     let printed = fs::read_to_string(dir.path().join("printed")).unwrap();
@@ -537,7 +537,7 @@ fn hostile_files_and_names_break_no_output() {
     let hex: String = name.bytes().map(|b| format!("{b:02X}")).collect();
     let row = |name, long| ["containerd", name, long];
     assert_eq!(
-        sqlite3(&db, &sql),
+        select(&db, &sql),
         [row("", "0"), row("", "0"), row(&hex, "0"), row(&hex, "1")]
     );
     let harmless = |output: &str| {

@@ -49,13 +49,13 @@ fn a_killed_recorder_loses_at_most_250_ms_and_the_history_shows_it() {
     let rows = count();
 
     ok(egrets().args(["record", "--for", "200ms", "--db"]).arg(&db));
-    let runs = sqlite3(
+    let runs = select(
         &db,
         "SELECT clean, end_ts IS NULL FROM recordings ORDER BY id",
     );
     assert_eq!(runs, [["0", "1"], ["1", "0"]]);
     assert!(count() >= rows);
-    let gap = sqlite3(&db, "SELECT kind, why FROM gaps WHERE kind = 'recording'");
+    let gap = select(&db, "SELECT kind, why FROM gaps WHERE kind = 'recording'");
     assert_eq!(
         gap,
         [[
@@ -90,7 +90,7 @@ fn a_recorder_that_is_killed_again_and_again_leaves_a_whole_history() {
         before = rows;
         assert_eq!(value::<String>(&db, "PRAGMA integrity_check"), "ok");
     }
-    let ends = sqlite3(
+    let ends = select(
         &db,
         "SELECT count(*) FROM recordings WHERE ended = 'killed'",
     );

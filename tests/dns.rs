@@ -23,7 +23,7 @@ fn record_to_the_end(net: &Net, db: &Path, script: &str) {
 }
 
 fn rows(db: &Path, columns: &str) -> Vec<Vec<String>> {
-    sqlite3(
+    select(
         db,
         &format!("SELECT {columns} FROM dns ORDER BY id, type, data"),
     )
@@ -311,7 +311,7 @@ fn answer_that_matches_no_query_is_unsolicited_and_names_nothing() {
             ["real.test", "10.77.0.9", "unsolicited", "1"]
         ]
     );
-    let named = sqlite3(
+    let named = select(
         &db,
         "SELECT dst_ip, host FROM egress WHERE protocol = 'tcp' ORDER BY id",
     );
@@ -439,7 +439,7 @@ fn malformed_answers_name_nothing_and_a_later_valid_one_does() {
     assert_eq!((count("malformed"), count("unanswered")), (11, 11));
     let named = "SELECT dst_ip, host FROM egress WHERE protocol = 'tcp' ORDER BY id";
     assert_eq!(
-        sqlite3(&db, named),
+        select(&db, named),
         [["10.77.0.9", ""], [FAR4, "honest.test"]]
     );
 }
@@ -526,7 +526,7 @@ fn messages_that_share_a_packet_are_parsed_separately() {
     let got =
         "SELECT qname, status, data FROM dns WHERE qname IN ('one.test', 'two.test') ORDER BY id";
     assert_eq!(
-        sqlite3(&db, got),
+        select(&db, got),
         [
             ["one.test", "answered", "192.0.2.1"],
             ["two.test", "answered", "192.0.2.2"]

@@ -88,7 +88,7 @@ fn connections_have_their_containers_details_even_of_processes_that_live_millise
     assert_eq!(recorder.stop(), 0);
 
     let tcp = "protocol = 'tcp' AND container_id IS NOT NULL AND dst_port = ";
-    let web = sqlite3(
+    let web = select(
         &db,
         &format!(
             "SELECT comm, exe, cmdline, host, host_source, outcome, container_name, container_image, container_hostname, container_ip = src_ip, container_runtime, length(container_id), rx_bytes > 5 FROM egress WHERE {tcp}{port} AND container_name = 'web'"
@@ -122,16 +122,16 @@ fn connections_have_their_containers_details_even_of_processes_that_live_millise
         value::<i64>(&db, &short),
         (half + crowd) as i64,
         "{:?}",
-        sqlite3(&db, &rows)
+        select(&db, &rows)
     );
-    let onhost = sqlite3(
+    let onhost = select(
         &db,
         &format!(
             "SELECT container_image, container_ip FROM egress WHERE {tcp}{port} AND container_name = 'onhost'"
         ),
     );
     assert_eq!(onhost, [["img:1", ""]]);
-    let dns = sqlite3(
+    let dns = select(
         &db,
         "SELECT DISTINCT comm, qname FROM dns WHERE container_name = 'web'",
     );
@@ -173,7 +173,7 @@ fn docker_dns_names_connections_of_its_clients_and_its_own_queries_are_recorded(
         rate.rows(&db, &own, name);
     }
     rate.verdict();
-    let asked = sqlite3(
+    let asked = select(
         &db,
         "SELECT DISTINCT comm, qname, server_ip, server_port, status FROM dns
          WHERE container_name LIKE 'to-%' AND qtype = 'A' ORDER BY qname",
@@ -181,7 +181,7 @@ fn docker_dns_names_connections_of_its_clients_and_its_own_queries_are_recorded(
     let own = |name| ["dial", name, "127.0.0.11", "53", "answered"];
     assert_eq!(asked, [own("backend"), own("outside.test")]);
     // names that the daemon does not know it looks up itself
-    let forwarded = sqlite3(
+    let forwarded = select(
         &db,
         "SELECT DISTINCT comm, qname, server_ip, container_name FROM dns
          WHERE comm = 'dockerd' AND qtype = 'A' AND status = 'answered'",
@@ -216,7 +216,7 @@ fn missing_daemon_costs_details_and_no_events() {
     let _ = fs::remove_dir(cgroup.parent().unwrap());
     assert!(dialled.status.success(), "{}", text(&dialled.stderr));
     assert_eq!(stopped, 0);
-    let rows = sqlite3(
+    let rows = select(
         &db,
         &format!(
             "SELECT container_id, container_runtime, container_name, cgroup FROM egress WHERE dst_port = {port}"
@@ -268,7 +268,7 @@ fn hanging_daemon_costs_no_event_and_its_late_answers_count() {
     });
     assert_eq!(recorder.stop(), 0);
     assert_eq!(
-        sqlite3(
+        select(
             &db,
             &format!(
                 "SELECT container_name, container_image, container_ip = src_ip, outcome FROM egress WHERE dst_port = {port} ORDER BY 1"
@@ -280,7 +280,7 @@ fn hanging_daemon_costs_no_event_and_its_late_answers_count() {
             ["user-defined", "img:1", "1", "connected"]
         ]
     );
-    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+    assert_eq!(select(&db, GAPS), Vec::<Vec<String>>::new());
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn container_keeps_its_old_name_and_address_after_rename_and_restart() {
     dial("web");
     ok(&mut docker.cli(&["rm", "--force", "shop", "web"]));
     assert_eq!(recorder.stop(), 0);
-    let rows = sqlite3(
+    let rows = select(
         &db,
         &format!(
             "SELECT container_name, container_image, container_ip = src_ip, src_ip, dense_rank() OVER (ORDER BY container_id IN (SELECT container_id FROM egress WHERE container_name = 'shop')) FROM egress WHERE dst_port = {port} ORDER BY id"
@@ -399,9 +399,9 @@ fn stopped_daemon_costs_no_known_name_and_is_used_again_after_its_restart() {
     );
     let row = |name| [name, "img:1", "1"];
     let names_of_all = ["before", "before", "again", "new", "again"].map(row);
-    assert_eq!(sqlite3(&db, &names), names_of_all);
-    assert_eq!(sqlite3(&late_db, &names)[0], row("before"));
-    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+    assert_eq!(select(&db, &names), names_of_all);
+    assert_eq!(select(&late_db, &names)[0], row("before"));
+    assert_eq!(select(&db, GAPS), Vec::<Vec<String>>::new());
     let away = warnings.iter().filter(|l| l.contains("until it answers"));
     assert_eq!(away.count(), 1, "{warnings:?}");
 }
@@ -449,5 +449,5 @@ rules:
         "img:1 denied block image",
         "other:1 connected allow default",
     ];
-    assert_eq!(sqlite3(&db, sql), rows.map(row));
+    assert_eq!(select(&db, sql), rows.map(row));
 }

@@ -77,13 +77,13 @@ fn rows_are_those_of_the_view_in_every_column() {
         assert_eq!(rows.len() as i64, n, "{view}");
         assert!(n > 2, "{view}");
         // every column with its exact value
-        let names = sqlite3(
+        let names = select(
             &db,
             &format!("SELECT name FROM pragma_table_info('{view}') WHERE name <> 'dst_addr'"),
         );
         assert!(names.len() >= columns, "{view} has {}", names.len());
         for name in names.iter().map(|name| name[0].as_str()) {
-            let there = sqlite3(
+            let there = select(
                 &db,
                 &format!("SELECT json_array(\"{name}\") FROM {view} ORDER BY ts, id"),
             );
@@ -394,7 +394,7 @@ fn stalled_reader_holds_no_snapshot_and_misses_no_row() {
         .unwrap();
     for view in ["egress", "dns"] {
         let ids = format!("SELECT id FROM {view} ORDER BY ts, id");
-        let there = sqlite3(&db, &ids);
+        let there = select(&db, &ids);
         let mut command = egrets();
         command.arg("export").arg("--db").arg(&db);
         command.args(["--what", view, "-o", "-"]);

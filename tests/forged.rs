@@ -63,7 +63,7 @@ fn a_users_own_name_server_never_names_another_users_connections() {
     let sql = format!(
         "SELECT coalesce(host, 'none') FROM egress WHERE comm = 'dial' AND dst_port = {port} ORDER BY id"
     );
-    let raw = sqlite3(&db, &sql).concat();
+    let raw = select(&db, &sql).concat();
     assert_eq!(raw.len(), 6);
     rate.count(&raw[0], "none");
     for name in &raw[1..] {
@@ -117,7 +117,7 @@ fn forged_answers_from_other_servers_or_for_other_queries_name_nothing() {
     let mut rate = Rate::new("forged: another server, id, question; late, twice");
     rate.compare(&db, &said);
     let sql = format!("SELECT coalesce(host, 'none') FROM egress WHERE dst_ip = '{VICTIM}'");
-    for row in sqlite3(&db, &sql) {
+    for row in select(&db, &sql) {
         rate.count(&row[0], "none");
     }
     rate.verdict();
@@ -191,7 +191,7 @@ fn flood_of_forged_answers_changes_no_name_and_is_counted() {
     let mut rate = Rate::new("100,000 forged answers");
     rate.compare(&db, &said);
     let sql = format!("SELECT coalesce(host, 'none') FROM egress WHERE dst_ip = '{VICTIM}'");
-    rate.count(&sqlite3(&db, &sql)[0][0], "none");
+    rate.count(&select(&db, &sql)[0][0], "none");
     rate.verdict();
 
     let counters = run(

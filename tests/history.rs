@@ -92,7 +92,7 @@ fn readers_are_not_blocked_by_the_recorder() {
             thread::spawn(move || {
                 let mut last = 0;
                 for _ in 0..20 {
-                    let rows = sqlite3(&db, "SELECT count(*) FROM egress");
+                    let rows = select(&db, "SELECT count(*) FROM egress");
                     let now: i64 = rows[0][0].parse().unwrap();
                     assert!(now >= last, "{now} after {last}");
                     last = now;
@@ -254,7 +254,7 @@ fn a_lock_of_another_program_delays_rows_and_neither_loses_them_nor_stops_the_re
     assert_eq!(status()["last"]["ended"], "locked");
     lock.execute_batch("ROLLBACK").unwrap();
     assert_eq!(code(&record(&db)), 0);
-    let ends = sqlite3(&db, "SELECT ended FROM recordings ORDER BY id");
+    let ends = select(&db, "SELECT ended FROM recordings ORDER BY id");
     assert_eq!(ends, [["stopped"], ["locked"], ["stopped"]]);
 }
 
@@ -512,7 +512,7 @@ fn a_process_has_the_same_identity_in_two_recordings() {
     let starts = format!(
         "SELECT count(DISTINCT start_ts), count(DISTINCT process_id) > 1 FROM egress WHERE pid = {pid}"
     );
-    assert_eq!(sqlite3(&db, &starts), [["1", "1"]]);
+    assert_eq!(select(&db, &starts), [["1", "1"]]);
     let pids = egrets()
         .args(["query", "how many pids by pid", &pid, "--json", "--db"])
         .arg(&db)
@@ -596,7 +596,7 @@ fn answers_say_that_rows_were_removed() {
         said.contains("kept of this history: 1.0s, 2.0 GiB at most"),
         "{said}"
     );
-    let ports = sqlite3(&db, "SELECT dst_port FROM egress");
+    let ports = select(&db, "SELECT dst_port FROM egress");
     assert_eq!(ports, [["7"]], "the older one was removed");
     let gap = "SELECT lost FROM gaps WHERE kind = 'retention'";
     assert!(value::<i64>(&db, gap) >= 1);

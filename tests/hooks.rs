@@ -113,6 +113,7 @@ struct Attempts {
     denying: PolicyCgroup,
     clearing: PolicyCgroup,
     script: String,
+    count: usize,
 }
 
 impl Attempts {
@@ -180,7 +181,7 @@ impl Attempts {
         let dial = dial();
         let start = |one: &String| {
             let dial = dial.display();
-            format!("echo \"{one} $({dial} try {one})\" & p=\"$p $!\"\n")
+            format!("{dial} try {one} & p=\"$p $!\"\n")
         };
         // A few at a time: a kretprobe follows ten threads at once. Those that take
         // seconds then go on beside the others.
@@ -203,6 +204,7 @@ impl Attempts {
             format!("blocking {FAR6} 2"),
             "blocking 192.0.2.1 2".into(),
         ];
+        let count = slow.len() + quick.len() + refused.len() + cleared.len();
         for (first, tries) in [
             (String::new(), quick),
             (denying.enter(), refused),
@@ -220,6 +222,7 @@ impl Attempts {
             denying,
             clearing,
             script,
+            count,
         }
     }
 
@@ -264,6 +267,7 @@ impl Attempts {
         assert_eq!(code(output), 0, "{}", text(&output.stderr));
         assert!(self.denying.dir.exists() && self.clearing.dir.exists());
         let mut said = Vec::new();
+        assert_eq!(text(&output.stdout).lines().count(), self.count);
         for line in text(&output.stdout).lines() {
             let (attempt, errno) = line.rsplit_once(' ').unwrap();
             if errno == "absent" {
@@ -348,31 +352,32 @@ fn every_attempt_has_the_outcome_and_errno_that_its_process_saw() {
     let said = attempts.observe(&db);
     let tracepoint = hook_set(&db) == "tracepoint";
     let (mut wrong, mut unknown) = (Vec::new(), 0);
+    let rows = select(
+        &db,
+        "SELECT cmdline, outcome, errno, latency_us IS NOT NULL, duration_us IS NOT NULL, comm
+         FROM egress ORDER BY id DESC",
+    );
     for (attempt, errno) in &said {
-        let rows = sqlite3(
-            &db,
-            &format!(
-                "SELECT outcome, errno, latency_us IS NOT NULL, duration_us IS NOT NULL, comm
-                 FROM egress WHERE cmdline LIKE '% try {attempt}' ORDER BY id DESC LIMIT 1"
-            ),
-        );
+        let end = format!(" try {attempt}");
+        let row = rows.iter().find(|row| row[0].ends_with(&end));
+        let row = row.map(|row| &row[1..]);
         let (outcome, name) = match is_untraced(attempt, *errno) && tracepoint {
             true => ("failed", ""),
             false => expected(attempt, *errno),
         };
         let connected = matches!(outcome, "connected" | "reset");
-        let right = rows.first().is_some_and(|row| {
+        let right = row.is_some_and(|row| {
             row[0] == outcome
                 && row[1] == name
                 && row[2] == (connected as u8).to_string()
                 && row[3..] == ["1", "dial"]
         });
-        let not_known = rows.first().is_some_and(|row| row[..2] == ["failed", ""]);
+        let not_known = row.is_some_and(|row| row[..2] == ["failed", ""]);
         match (right, not_known && fails_at_once(attempt, *errno)) {
             (true, _) => {}
             (false, true) => unknown += 1,
             (false, false) => wrong.push(format!(
-                "{attempt}: saw {errno} {outcome}, egrets has {rows:?}"
+                "{attempt}: saw {errno} {outcome}, egrets has {row:?}"
             )),
         }
     }
@@ -382,12 +387,12 @@ fn every_attempt_has_the_outcome_and_errno_that_its_process_saw() {
         unknown <= missed(&db, "return"),
         "{unknown} without a reason"
     );
-    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+    assert_eq!(select(&db, GAPS), Vec::<Vec<String>>::new());
 }
 
 /// The rows of a recording without what differs from run to run.
 fn rows(db: &Path) -> Vec<Vec<String>> {
-    let mut rows = sqlite3(
+    let mut rows = select(
         db,
         "SELECT cmdline, comm, exe, uid, user, parent_comm, protocol, family, src_ip, dst_ip,
                 dst_port, dst_scope, host, host_source, host_rivals, unit, container_id, netns,
@@ -401,7 +406,7 @@ fn rows(db: &Path) -> Vec<Vec<String>> {
 }
 
 fn lookups(db: &Path) -> Vec<Vec<String>> {
-    sqlite3(
+    select(
         db,
         "SELECT comm, exe, server_ip, server_port, transport, qname, qtype, rcode, name, type, data,
                 ttl, status FROM dns ORDER BY qname, qtype, type, data, comm, exe",

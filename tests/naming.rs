@@ -272,7 +272,7 @@ fn pipelined_tcp_answers_are_matched_in_any_order_and_segmentation() {
         let one = format!("{} tcp {FAR4} {port}", dial().display());
         script(&net, &db, &format!("{ask} && {one}"));
         let sql = "SELECT qname, status, data FROM dns WHERE transport = 'tcp' ORDER BY id";
-        let answers = sqlite3(&db, sql);
+        let answers = select(&db, sql);
         let mut rate = Rate::new(what);
         for (row, name) in answers.iter().zip(&names) {
             assert_eq!(row[1..], ["answered", FAR4], "{part}");
@@ -340,7 +340,7 @@ fn child_connects_to_an_address_that_its_parent_resolved() {
         let mut rate = Rate::new(what);
         let sql =
             format!("SELECT host, host_source FROM egress WHERE dst_port = {port} ORDER BY id");
-        let rows = sqlite3(&db, &sql);
+        let rows = select(&db, &sql);
         assert_eq!(rows.len(), 10);
         for (i, row) in rows.iter().enumerate() {
             assert_eq!(row[1], "ancestor", "{row:?}");
@@ -371,7 +371,7 @@ fn every_happy_eyeballs_attempt_has_a_row_and_its_own_outcome() {
     let sql = format!(
         "SELECT outcome, errno, count(*) FROM egress WHERE dst_port = {port} GROUP BY 1, 2 ORDER BY 1"
     );
-    let outcomes = sqlite3(&db, &sql);
+    let outcomes = select(&db, &sql);
     // One run has a loser: that whose first family was dropped. On a slow machine the
     // other family is tried as well, and may yield a connection that is not used.
     let [connected, lost] = &outcomes[..] else {

@@ -133,7 +133,7 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
     let rows = |filter: &str| {
         let columns = "protocol, dst_ip, outcome, verdict, rule, coalesce(tx_packets, 0)";
         let sql = format!("SELECT DISTINCT {columns} FROM egress WHERE {filter} ORDER BY 2, 1");
-        sqlite3(&db, &sql)
+        select(&db, &sql)
     };
     let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(
@@ -165,7 +165,7 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
                 WHERE rule NOT IN ('user', 'smc') AND number ORDER BY 1";
     let rows = "SELECT rule, count(*) FROM verdicts WHERE rule NOT IN ('user', 'smc') AND rule IN
                     (SELECT rule FROM policy_rules WHERE number) GROUP BY 1";
-    assert_eq!(sqlite3(&db, hits), sqlite3(&db, rows));
+    assert_eq!(select(&db, hits), select(&db, rows));
     let shown = egrets()
         .args(["policy", "status", "--db"])
         .arg(&db)
@@ -173,7 +173,7 @@ fn what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied() {
         .unwrap();
     let shown = text(&shown.stdout);
     let explain = |args: &[&str]| {
-        let id = sqlite3(&db, "SELECT id FROM verdicts WHERE rule = 'all' LIMIT 1");
+        let id = select(&db, "SELECT id FROM verdicts WHERE rule = 'all' LIMIT 1");
         let mut egrets = egrets();
         egrets.args(["policy", "explain"]).args(args).arg(&id[0][0]);
         let said = egrets.arg("--db").arg(&db).output().unwrap();
@@ -310,7 +310,7 @@ fn program_from_before_is_known_except_in_a_user_namespace() {
          WHERE dst_port = {port} AND NOT already_open ORDER BY 1"
     );
     assert_eq!(
-        sqlite3(&db, &sql),
+        select(&db, &sql),
         [["host", "alert"], ["user_namespace", "allow"]]
     );
 }
@@ -536,7 +536,7 @@ fn verdicts_are_the_evaluators(enforce: bool) {
          FROM egress WHERE exe LIKE '{dir_of_programs}/%' ORDER BY id",
         dir_of_programs.len() + 2
     );
-    let rows = sqlite3(&db, &sql);
+    let rows = select(&db, &sql);
     assert_eq!(rows.len(), expected.len());
     for (row, (expected, rules)) in rows.iter().zip(&expected) {
         assert_eq!(row, expected, "{rules}");
@@ -605,7 +605,7 @@ fn reload_under_traffic_mixes_no_rules() {
     assert_eq!(recorder.stop(), 0);
     let said = text(&reload().stderr);
     assert!(said.contains("no recorder is running on"), "{said}");
-    let kinds = sqlite3(
+    let kinds = select(
         &db,
         "SELECT DISTINCT dst_ip, rule, verdict, outcome, p.id % 2 FROM egress e
          JOIN (SELECT min(id) AS id, digest FROM policies GROUP BY digest) p ON p.digest = e.policy
@@ -632,11 +632,11 @@ fn reload_under_traffic_mixes_no_rules() {
         "reloaded 1 0",
         "refused 0 1",
     ];
-    assert_eq!(sqlite3(&db, changes), expected.map(row));
+    assert_eq!(select(&db, changes), expected.map(row));
     // each generation has counters of its own
     let hits = "SELECT DISTINCT r.rule FROM policy_rules r JOIN verdicts v ON v.policy = r.digest
                 AND v.rule = r.rule WHERE number GROUP BY r.rule, r.digest HAVING sum(DISTINCT hits) = 0";
-    assert_eq!(sqlite3(&db, hits), Vec::<Vec<String>>::new());
+    assert_eq!(select(&db, hits), Vec::<Vec<String>>::new());
 }
 
 #[test]
@@ -727,10 +727,10 @@ fn policy_on_trial_gives_way_unless_it_is_confirmed_even_if_the_recorder_hangs()
         "shut block denied shut.yaml",
     );
     assert_eq!(
-        sqlite3(&db, rows),
+        select(&db, rows),
         [open, shut, open, shut, open, shut].map(row)
     );
-    let changes = sqlite3(&db, "SELECT reason FROM policy_changes ORDER BY id").concat();
+    let changes = select(&db, "SELECT reason FROM policy_changes ORDER BY id").concat();
     assert_eq!(
         changes.join(" "),
         "started applied refused reverted applied confirmed refused applied reverted"
@@ -738,7 +738,7 @@ fn policy_on_trial_gives_way_unless_it_is_confirmed_even_if_the_recorder_hangs()
     let hits = "SELECT reason, rule, hits FROM policy_rules r JOIN policies p ON p.id = policy_id
                 WHERE number ORDER BY p.id";
     assert_eq!(
-        sqlite3(&db, hits),
+        select(&db, hits),
         [
             "started open 2",
             "applied shut 1",
@@ -798,7 +798,7 @@ fn policy_around_a_command_is_about_it_and_its_descendants_alone() {
         "10.77.1.240 denied block default",
         "10.77.1.241 refused allow open",
     ];
-    assert_eq!(sqlite3(&db, sql), rows.map(row));
+    assert_eq!(select(&db, sql), rows.map(row));
 }
 
 /// A container is unknown until its runtime has described it, and never the host.
@@ -822,7 +822,7 @@ fn new_cgroup_of_a_container_is_unknown_and_not_the_hosts() {
     drop(above);
     assert_eq!(recorder.stop(), 0);
     let sql = format!("SELECT verdict, rule FROM egress WHERE container_id = '{id}'");
-    assert_eq!(sqlite3(&db, &sql), [["block", "unknown_containers"]]);
+    assert_eq!(select(&db, &sql), [["block", "unknown_containers"]]);
 }
 
 /// A bash that connects and waits, with no more than `text` in its environment.
@@ -961,7 +961,7 @@ fn process_of_a_refused_connection_is_suspended_killed_or_dumped_and_the_host_sp
         "often kill denied rate_limit 4",
         "suspends suspend denied done 1",
     ];
-    assert_eq!(sqlite3(&db, sql), rows.map(row));
+    assert_eq!(select(&db, sql), rows.map(row));
     let said = fs::read_to_string(&log).unwrap();
     for event in [
         "process.suspended comm=bash",
@@ -1078,9 +1078,9 @@ fn source_routes_and_uring_mptcp_and_sctp_are_refused_and_a_rule_ends_when_it_ex
         ("mptcp", "10.77.1.114", "tcp 10.77.1.114 all"),
     ] {
         let said = ok(net.command(dial()).args(["try", way, ip, "9"]));
-        match said.trim() {
-            "absent" => {}
-            errno => {
+        match said.trim().rsplit_once(' ').unwrap() {
+            (_, "absent") => {}
+            (_, errno) => {
                 assert_eq!(errno, libc::EPERM.to_string(), "{way}");
                 expected.push(row);
             }
@@ -1119,7 +1119,7 @@ fn source_routes_and_uring_mptcp_and_sctp_are_refused_and_a_rule_ends_when_it_ex
     let expected = expected
         .iter()
         .map(|row| row.split(' ').map(str::to_owned).collect());
-    assert_eq!(sqlite3(&db, sql), expected.collect::<Vec<Vec<_>>>());
+    assert_eq!(select(&db, sql), expected.collect::<Vec<Vec<_>>>());
 }
 
 #[test]
@@ -1153,7 +1153,7 @@ fn policy_around_the_command_of_a_user_who_called_sudo_is_enforced() {
         "127.77.1.1 33 denied block default",
         "127.77.1.2 33 refused allow open",
     ];
-    assert_eq!(sqlite3(&db, sql), rows.map(row));
+    assert_eq!(select(&db, sql), rows.map(row));
 }
 
 /// What a notified program gets, and what it may not cause; beside it, systemd's journal, in a

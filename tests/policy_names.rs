@@ -674,7 +674,7 @@ fn a_name_kills_only_the_process_that_looked_it_up() {
         "10.77.1.30 denied block killed 0",
         "10.77.1.31 denied kill killed 1",
     ];
-    assert_eq!(sqlite3(&db, sql), rows.map(row));
+    assert_eq!(select(&db, sql), rows.map(row));
 }
 
 /// `ndots` and search lists make a resolver try other names first.

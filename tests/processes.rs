@@ -69,7 +69,7 @@ fn five_thousand_short_lived_processes_have_their_program_and_arguments() {
     assert_eq!(value::<i64>(&db, &right), count as i64);
     let lives = format!("SELECT count(*) FROM (SELECT DISTINCT pid, start_ts {dials})");
     assert_eq!(value::<i64>(&db, &lives), count as i64);
-    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+    assert_eq!(select(&db, GAPS), Vec::<Vec<String>>::new());
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn one_query_finds_what_a_script_and_its_descendants_did() {
          WHERE a.comm = 'build.sh' AND a.cmdline = '/bin/bash {}'",
         script.display()
     );
-    assert_eq!(sqlite3(&db, &caused).len(), 3);
+    assert_eq!(select(&db, &caused).len(), 3);
     let question = format!("how many connections did the children of build.sh make on port {port}");
     let answer = ok(egrets()
         .args(["query", "--json", &question, "--db"])
@@ -129,7 +129,7 @@ fn one_query_finds_what_a_script_and_its_descendants_did() {
     let children = format!(
         "SELECT DISTINCT e.id FROM egress e JOIN ancestors a USING (process_id) WHERE a.pid = {pid}"
     );
-    assert_eq!(sqlite3(&db, &children).len(), 3);
+    assert_eq!(select(&db, &children).len(), 3);
     // up to this test and beyond, in order
     let me = std::process::id();
     let depths: i64 = value(
@@ -163,7 +163,7 @@ fn socket_that_outlives_its_process_still_belongs_to_it_and_is_tracked() {
     let script = format!("exec 3<>/dev/udp/{FAR4}/{port}; (sleep 0.4; echo late >&3) & exit 0");
     let output = net.record(&db, &["bash", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-    let rows = sqlite3(
+    let rows = select(
         &db,
         &format!(
             "SELECT comm, exe LIKE '%/bash', instr(cmdline, 'echo late') > 0, parent_comm IS NOT NULL, tx_bytes FROM egress WHERE dst_port = {port}"
@@ -194,7 +194,7 @@ fn executable_of_each_process_is_its_own_and_says_where_its_path_holds() {
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     recording.save(&db);
     let columns = "exe, exe_view, exe_deleted";
-    let rows = sqlite3(
+    let rows = select(
         &db,
         &format!("SELECT {columns} FROM egress WHERE dst_port = {port} ORDER BY id"),
     );
@@ -231,7 +231,7 @@ fn program_from_before_the_recording_has_its_executable_without_its_file_or_firs
     drop(child.stdin.take());
     child.wait().unwrap();
     assert_eq!(recorder.stop(), 0);
-    let rows = sqlite3(
+    let rows = select(
         &db,
         &format!(
             "SELECT exe, exe_deleted, exe_view, instr(cmdline, 'thread') > 0, already_open, COALESCE(total_tx_bytes, tx_bytes) FROM egress WHERE dst_port = {port} ORDER BY id"
@@ -271,7 +271,7 @@ fn program_from_before_in_a_user_namespace_may_have_named_any_file_as_its_own() 
     }
     assert_eq!(recorder.stop(), 0);
     let rows = format!("SELECT comm, exe_view FROM egress WHERE dst_port = {port}");
-    assert_eq!(sqlite3(&db, &rows), [["bash", "user_namespace"]]);
+    assert_eq!(select(&db, &rows), [["bash", "user_namespace"]]);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn no_args_leaves_arguments_out() {
     egrets.args(["--", "ip", "netns", "exec", &net.near, "bash", "-c"]);
     egrets.arg(format!("exec 3<>/dev/tcp/{FAR4}/{port}; : topsecret"));
     let output = ok(&mut egrets);
-    assert_eq!(sqlite3(&db, "SELECT cmdline FROM egress"), [["bash"]]);
+    assert_eq!(select(&db, "SELECT cmdline FROM egress"), [["bash"]]);
     assert!(!output.contains("topsecret"), "{output}");
     let file = fs::read(&db).unwrap();
     assert!(!file.windows(9).any(|bytes| bytes == b"topsecret"));
@@ -389,7 +389,7 @@ fn process_has_its_login_user() {
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let expected = if set { ["0", "root"] } else { ["", ""] };
     assert_eq!(
-        sqlite3(&db, "SELECT login_uid, login_user FROM egress"),
+        select(&db, "SELECT login_uid, login_user FROM egress"),
         [expected]
     );
 }

@@ -47,7 +47,7 @@ fn compare(
     let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/packet {args}'");
     compare_rows(db, way, protocol, &filter, 1, out, back);
     let columns = "outcome, family, dst_ip, dst_port, src_port, raw";
-    sqlite3(db, &format!("SELECT {columns} FROM egress WHERE {filter}")).remove(0)
+    select(db, &format!("SELECT {columns} FROM egress WHERE {filter}")).remove(0)
 }
 
 /// Sends back what a socket of the far side gets, after `skip` bytes of it.
@@ -211,7 +211,7 @@ fn associations_have_an_outcome_and_count_payload_only() {
     if !lacks_sctp {
         let filter = format!("cmdline LIKE '%/packet {refused}'");
         let sql = format!("SELECT outcome, tx_bytes FROM egress WHERE {filter}");
-        assert_eq!(sqlite3(&db, &sql), [["refused", "0"]]);
+        assert_eq!(select(&db, &sql), [["refused", "0"]]);
     }
     // an association is one flow of its client, and one of the server that answers
     let count = |direction: &str| {
@@ -233,7 +233,7 @@ fn chunks(db: &Path, args: &str, bytes: usize, back: bool) -> [TcpCounters; 2] {
     let counters = |bytes, column| {
         let filter = format!("cmdline LIKE '%/packet {args}'");
         let sql = format!("SELECT {column} FROM egress WHERE {filter}");
-        let datagrams = sqlite3(db, &sql)[0][0].parse().ok();
+        let datagrams = select(db, &sql)[0][0].parse().ok();
         TcpCounters { bytes, datagrams }
     };
     let back = if back { bytes } else { 0 };
@@ -530,11 +530,11 @@ fn packet_socket_with_many_destinations_has_the_bytes_of_all() {
     let bytes = ALL * (ETHERNET + IPV4 + UDP + 10);
     let truth = [KNOWN + 1, KNOWN, ALL, bytes].map(|n| n.to_string());
     eventually("all is in the history", || {
-        let rows = sqlite3(&db, &format!("SELECT {sums} FROM egress WHERE {filter}"));
+        let rows = select(&db, &format!("SELECT {sums} FROM egress WHERE {filter}"));
         (rows == [truth.clone()]).then_some(())
     });
     recorder.stop();
-    let lost = sqlite3(&db, "SELECT kind FROM gaps WHERE kind = 'flow'");
+    let lost = select(&db, "SELECT kind FROM gaps WHERE kind = 'flow'");
     assert!(lost.is_empty(), "{lost:?}");
 }
 
@@ -583,7 +583,7 @@ fn unusual_raw_headers_are_counted_without_guessing_fields() {
         "SELECT comm, protocol, dst_ip FROM egress
          WHERE raw AND comm <> 'packet' AND dst_ip IN ('{FAR4}', '{FAR6}')"
     );
-    assert_eq!(sqlite3(&db, &others), [[""; 0]; 0]);
+    assert_eq!(select(&db, &others), [[""; 0]; 0]);
 }
 
 #[test]
@@ -609,7 +609,7 @@ fn raw_socket_older_than_the_recorder_has_an_owner() {
     let row = compare(&db, &args, "ip-253", none, none);
     assert_eq!(row, ["sent", "4", FAR4, "", "", "1"]);
     let older = "SELECT already_open FROM egress WHERE cmdline LIKE '%/packet wait-raw %'";
-    assert_eq!(sqlite3(&db, older), [["1"]]);
+    assert_eq!(select(&db, older), [["1"]]);
 }
 
 /// A packet socket's row: what it got is not counted.
@@ -619,7 +619,7 @@ fn packets(db: &Path, args: &str, count: usize, size: usize) -> Vec<String> {
     let out = TcpCounters::datagrams(count, size);
     let columns = "outcome, family, dst_ip, dst_port, comm, tx_bytes, rx_bytes, tx_packets";
     let sql = format!("SELECT {columns} FROM egress WHERE {filter}");
-    let rows = sqlite3(db, &sql);
+    let rows = select(db, &sql);
     let [row] = &rows[..] else {
         say(&format!("{way} | packet | no | - | -"));
         panic!("{args}: {rows:?}");
@@ -673,7 +673,7 @@ fn inherited_or_passed_socket_keeps_its_first_owner_and_shows_the_other() {
     for (args, printed, bytes) in &runs {
         let columns = "pid, shared_pid, tx_bytes";
         let filter = format!("cmdline LIKE '%/packet {args}'");
-        let rows = sqlite3(&db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
+        let rows = select(&db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
         let (first, second) = printed.trim_end().split_once(' ').unwrap();
         assert_eq!(rows, [[first, second, &bytes.to_string()]], "{args}");
     }
@@ -754,7 +754,7 @@ fn each_path_of_an_mptcp_connection_is_its_owners_and_bytes_count_once() {
     let sql = format!(
         "SELECT dst_ip, pid, shared_pid, tx_bytes FROM egress WHERE dst_port = {port} ORDER BY dst_ip"
     );
-    let rows = sqlite3(&db, &sql);
+    let rows = select(&db, &sql);
     let pid = std::process::id().to_string();
     let [first, second] = &rows[..] else {
         panic!("{rows:?}");

@@ -14,7 +14,7 @@ use support::*;
 
 /// The only row of `egress` that matches, with these columns.
 fn row(db: &std::path::Path, columns: &str, filter: &str) -> Vec<String> {
-    let rows = sqlite3(db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
+    let rows = select(db, &format!("SELECT {columns} FROM egress WHERE {filter}"));
     assert_eq!(rows.len(), 1, "{filter}: {rows:?}");
     rows.into_iter().next().unwrap()
 }
@@ -71,7 +71,7 @@ fn command_is_recorded_with_name_process_outcome_and_bytes() {
     );
     let age: i64 = value(&db, "SELECT host_age_ms FROM egress WHERE protocol = 'tcp'");
     assert!((0..5_000).contains(&age), "{age} ms");
-    let dns = sqlite3(
+    let dns = select(
         &db,
         "SELECT comm, server_ip, server_port, transport, qname, qtype, rcode, name, type, data, ttl, latency_us > 0, status FROM dns",
     );
@@ -94,7 +94,7 @@ fn a_and_aaaa_lookups_of_one_socket_are_stored_and_name_ipv6() {
     let (_dir, db) = history();
     let output = net.observe(&db, &["curl", "-s", &format!("http://web.test:{port}/")]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-    let dns = sqlite3(&db, "SELECT qtype, data, status FROM dns ORDER BY qtype");
+    let dns = select(&db, "SELECT qtype, data, status FROM dns ORDER BY qtype");
     assert_eq!(dns, [["A", FAR4, "answered"], ["AAAA", FAR6, "answered"]]);
     let got = row(
         &db,
@@ -151,7 +151,7 @@ fn only_the_command_and_its_descendants_are_recorded() {
         "the other traffic went on meanwhile"
     );
     assert_eq!(
-        sqlite3(&db, "SELECT comm, parent_comm FROM egress"),
+        select(&db, "SELECT comm, parent_comm FROM egress"),
         [["dial", "sh"]]
     );
 }
@@ -222,10 +222,10 @@ fn a_thousand_concurrent_processes_each_get_their_own_name() {
         WHERE protocol = 'tcp' AND NOT COALESCE(
             outcome = 'connected' AND host_source = 'process' AND exe LIKE '%/dial'
             AND cmdline LIKE '% tcp ' || host || ' ' || dst_port, 0)";
-    assert_eq!(sqlite3(&db, wrong), Vec::<Vec<String>>::new());
+    assert_eq!(select(&db, wrong), Vec::<Vec<String>>::new());
     let count = "SELECT count(*), count(DISTINCT host) FROM egress WHERE protocol = 'tcp'";
-    assert_eq!(sqlite3(&db, count), [[all.as_str(), all.as_str()]]);
-    assert_eq!(sqlite3(&db, GAPS), Vec::<Vec<String>>::new());
+    assert_eq!(select(&db, count), [[all.as_str(), all.as_str()]]);
+    assert_eq!(select(&db, GAPS), Vec::<Vec<String>>::new());
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn address_with_two_names_gets_the_latest_and_counts_a_rival() {
         &["curl", "-s4", "-o", "/dev/null", &a, "-o", "/dev/null", &b],
     );
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-    let rows = sqlite3(
+    let rows = select(
         &db,
         "SELECT host, host_source, host_rivals FROM egress WHERE protocol = 'tcp' ORDER BY id",
     );
@@ -307,7 +307,7 @@ fn every_failure_has_its_outcome_and_errno() {
     );
     let output = net.observe(&db, &["sh", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-    let rows = sqlite3(
+    let rows = select(
         &db,
         "SELECT dst_ip, outcome, errno, latency_us, duration_us > 0 FROM egress ORDER BY id",
     );
@@ -363,7 +363,7 @@ fn replies_of_a_udp_server_are_marked_and_counted() {
     ok(net.command(dial()).args(["udp", FAR4, &port, "3", "10"]));
     recording.save(&db);
     let columns = "direction, src_ip, dst_ip, tx_bytes, rx_bytes, tx_packets, rx_packets";
-    let flows = sqlite3(
+    let flows = select(
         &db,
         &format!("SELECT {columns} FROM egress ORDER BY direction"),
     );
@@ -393,7 +393,7 @@ fn server_with_many_peers_has_few_rows_and_all_bytes() {
     let answers = format!("SELECT {columns} FROM egress WHERE direction = 'in'");
     let bytes = (10 * PEERS).to_string();
     let truth = [&(ROWS + 1).to_string(), "1", &bytes, &bytes];
-    assert_eq!(sqlite3(&db, &answers), [truth]);
+    assert_eq!(select(&db, &answers), [truth]);
 }
 
 #[test]
@@ -412,7 +412,7 @@ fn who_forges_a_first_packet_hides_nothing() {
     let sql = "SELECT dst_port, direction, tx_bytes, rx_bytes FROM egress
                WHERE dst_port BETWEEN 4444 AND 4446 ORDER BY 1";
     assert_eq!(
-        sqlite3(&db, sql),
+        select(&db, sql),
         [
             ["4444", "out", "100000", "1"],
             ["4445", "out", "100000", "1"],
@@ -444,7 +444,7 @@ fn answer_to_another_socket_of_its_port_is_no_first_packet() {
     let columns = "direction, tx_bytes, rx_bytes";
     let sql = format!("SELECT {columns} FROM egress WHERE dst_port = 4444 ORDER BY tx_bytes");
     assert_eq!(
-        sqlite3(&db, &sql),
+        select(&db, &sql),
         [["out", "5", "0"], ["out", "100000", "2"]]
     );
 }
@@ -501,7 +501,7 @@ fn flow_belongs_to_the_user_who_named_its_destination() {
     });
     recording.save(&db);
     let rows = "SELECT dst_port, uid FROM egress WHERE dst_port IN (4001, 4002) ORDER BY dst_port";
-    assert_eq!(sqlite3(&db, rows), [["4001", "0"], ["4002", "4321"]]);
+    assert_eq!(select(&db, rows), [["4001", "0"], ["4002", "4321"]]);
 }
 
 #[test]
@@ -549,7 +549,7 @@ fn first_hop_of_a_source_route_is_part_of_the_row() {
         ["fd99::80", "", "7"],
         ["fd99::80", FAR6, "100"],
     ];
-    assert_eq!(sqlite3(&db, &rows), routed);
+    assert_eq!(select(&db, &rows), routed);
 }
 
 #[test]
@@ -597,9 +597,9 @@ fn what_the_own_firewall_refuses_is_denied() {
         ["udp", "4444", "denied", "0"],
         ["udp", "4445", "sent", "1"],
     ];
-    assert_eq!(sqlite3(&db, rows), denied);
+    assert_eq!(select(&db, rows), denied);
     let lookup = "SELECT qname, status FROM dns";
-    assert_eq!(sqlite3(&db, lookup), [["blocked.test", "unsent"]]);
+    assert_eq!(select(&db, lookup), [["blocked.test", "unsent"]]);
 }
 
 #[test]
@@ -623,7 +623,7 @@ fn excluded_lookups_still_name_connections() {
         ]));
     assert_eq!(output, "x");
     assert_eq!(
-        sqlite3(&db, "SELECT comm, protocol, host FROM egress"),
+        select(&db, "SELECT comm, protocol, host FROM egress"),
         [["curl", "tcp", "a.test"]]
     );
 }
@@ -641,7 +641,7 @@ fn exec_separates_two_programs_of_one_pid() {
     );
     let output = net.observe(&db, &["bash", "-c", &script]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-    let rows = sqlite3(
+    let rows = select(
         &db,
         "SELECT comm, exe LIKE '%/bash', exe LIKE '%/dial' FROM egress ORDER BY id",
     );

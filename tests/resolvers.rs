@@ -106,7 +106,7 @@ fn forwarder_and_client_lookups_are_separate_rows_that_join() {
     let sql = format!(
         "SELECT host, host_source FROM egress WHERE comm = 'dial' AND dst_port = {port} ORDER BY id"
     );
-    let rows = sqlite3(&db, &sql);
+    let rows = select(&db, &sql);
     assert_eq!(rows.len(), 10);
     for (i, row) in rows.iter().enumerate() {
         assert_eq!(row[1], "process");
@@ -118,7 +118,7 @@ fn forwarder_and_client_lookups_are_separate_rows_that_join() {
         FROM dns c JOIN dns f ON f.qname = c.qname AND f.qtype = c.qtype AND f.id <> c.id
             AND f.ts BETWEEN c.ts AND c.ts + c.latency_us * 1000
         WHERE c.server_ip = '127.0.0.53' AND c.comm = 'dial' AND c.qtype = 'A'";
-    let joined = sqlite3(&db, sql);
+    let joined = select(&db, sql);
     assert_eq!(joined.len(), 10, "{joined:?}");
     for row in &joined {
         assert_eq!(row[1..], ["dial", "127.0.0.53", "dnsmasq", FAR4]);
@@ -126,7 +126,7 @@ fn forwarder_and_client_lookups_are_separate_rows_that_join() {
     // the forwarder's upstream traffic is a separate flow without a name
     let sql = "SELECT DISTINCT comm, host, dst_ip, dst_port FROM egress
         WHERE protocol = 'udp' AND comm = 'dnsmasq' AND direction = 'out'";
-    assert_eq!(sqlite3(&db, sql), [["dnsmasq", "", FAR4, "53"]]);
+    assert_eq!(select(&db, sql), [["dnsmasq", "", FAR4, "53"]]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn helped(rate: &mut Rate, db: &Path, port: &str, prefix: &str) {
     let sql = format!(
         "SELECT host, host_source FROM egress WHERE comm = 'dial' AND dst_port = {port} ORDER BY id"
     );
-    let rows = sqlite3(db, &sql);
+    let rows = select(db, &sql);
     assert_eq!(rows.len(), 10, "{rows:?}");
     for (i, row) in rows.iter().enumerate() {
         assert!(

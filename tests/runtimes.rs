@@ -105,7 +105,7 @@ impl Isolated {
 
 fn rows(db: &Path, columns: &str, port: &str) -> Vec<Vec<String>> {
     let sql = format!("SELECT {columns} FROM egress WHERE dst_port = {port} ORDER BY id");
-    sqlite3(db, &sql)
+    select(db, &sql)
 }
 
 #[test]

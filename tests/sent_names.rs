@@ -12,7 +12,7 @@ use std::time::Duration;
 use support::*;
 
 fn rows(db: &Path, sql: &str) -> Vec<Vec<String>> {
-    sqlite3(db, sql)
+    select(db, sql)
 }
 
 /// A server on the far side, for any name, which ends with the value.

@@ -120,7 +120,7 @@ fn bytes_of_a_download_are_stored_while_it_runs_and_completely_at_stop() {
     };
     let both = [["0", "0", "connected", ""], ["1", "0", "connected", ""]];
     eventually("the bytes are in the file", || {
-        (sqlite3(&db, &rows(FIRST)) == both).then_some(())
+        (select(&db, &rows(FIRST)) == both).then_some(())
     });
     // other traffic continues
     eventually("status shows their sum", || {
@@ -135,7 +135,7 @@ fn bytes_of_a_download_are_stored_while_it_runs_and_completely_at_stop() {
     }
     thread::sleep(Duration::from_millis(300)); // until all has arrived
     assert_eq!(recorder.stop(), 0);
-    assert_eq!(sqlite3(&db, &rows(FIRST + SECOND)), both);
+    assert_eq!(select(&db, &rows(FIRST + SECOND)), both);
     // what came before is in the total beside it
     let totals =
         format!("SELECT total_rx_bytes FROM egress WHERE dst_port = {port} AND already_open");
@@ -182,7 +182,7 @@ fn thousands_of_short_connections_each_have_exact_bytes() {
                 sum(rx_bytes <> 2 * tx_bytes + 7) FROM egress WHERE {filter}"
     );
     let count = count.to_string();
-    assert_eq!(sqlite3(&db, &own), [[&count[..], "1", &count, "0"]]);
+    assert_eq!(select(&db, &own), [[&count[..], "1", &count, "0"]]);
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn slow_drip_is_stored_while_it_runs_and_completely_at_its_end() {
                 net.near_inode()
             );
             seen.extend(
-                sqlite3(recording.history(), &sql)
+                select(recording.history(), &sql)
                     .iter()
                     .map(|row| -> i64 { row[0].parse().unwrap() }),
             );

@@ -190,9 +190,9 @@ fn flows_that_threads_begin_at_once_on_one_socket_all_end_with_it() {
     let totals = "count(*), count(DISTINCT dst_port), sum(tx_bytes), sum(tx_packets)";
     let all = ROUNDS * count;
     let truth = [all, count, (8 + 10) * all, all].map(|n| n.to_string());
-    let rows = sqlite3(&db, &format!("SELECT {totals} FROM egress WHERE {filter}"));
+    let rows = select(&db, &format!("SELECT {totals} FROM egress WHERE {filter}"));
     assert_eq!(rows, [truth]);
-    let lost = sqlite3(&db, "SELECT kind, lost FROM gaps WHERE lost > 0");
+    let lost = select(&db, "SELECT kind, lost FROM gaps WHERE lost > 0");
     assert!(lost.is_empty(), "{lost:?}");
 }
 
@@ -239,14 +239,14 @@ fn full_tables_cost_tcp_neither_outcome_nor_bytes_nor_errno() {
     );
     let all = (count.parse::<usize>().unwrap() + 1).to_string();
     assert_eq!(
-        sqlite3(&db, &sql),
+        select(&db, &sql),
         [
             ["connected", "", &all, &all, &all, "1"],
             ["refused", "ECONNREFUSED", "1", "0", "1", "0"],
             ["unreachable", "EHOSTUNREACH", "1", "0", "1", ""],
         ]
     );
-    let kinds = sqlite3(&db, "SELECT DISTINCT kind FROM gaps WHERE lost > 0");
+    let kinds = select(&db, "SELECT DISTINCT kind FROM gaps WHERE lost > 0");
     assert_eq!(kinds, [["socket"]], "what found no room is counted");
 }
 
@@ -325,9 +325,9 @@ fn user_with_too_many_flows_fills_only_his_own_share() {
          WHERE pid = {pid} AND (dst_port BETWEEN 4001 AND 4004 OR dst_ip IS NULL) ORDER BY 1"
     );
     assert_eq!(
-        sqlite3(&db, &ports),
+        select(&db, &ports),
         [["", "30"], ["4002", "1"], ["4003", "1"]]
     );
     let lost = "SELECT kind, sum(lost) FROM gaps WHERE lost > 0 GROUP BY kind";
-    assert_eq!(sqlite3(&db, lost), [["flow", "13"]]);
+    assert_eq!(select(&db, lost), [["flow", "13"]]);
 }

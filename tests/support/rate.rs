@@ -40,7 +40,7 @@ impl Rate {
 
     /// Counts the rows of `egress` that match, all of which should have this name.
     pub fn rows(&mut self, db: &Path, filter: &str, truth: &str) {
-        let rows = sqlite3(db, &format!("SELECT host FROM egress WHERE {filter}"));
+        let rows = select(db, &format!("SELECT host FROM egress WHERE {filter}"));
         assert!(!rows.is_empty(), "no row where {filter}");
         for row in rows {
             self.count(&row[0], truth);
@@ -57,7 +57,7 @@ impl Rate {
             let sql = format!(
                 "SELECT host FROM egress WHERE (src_port, dst_ip, dst_port) = ({own}, '{ip}', {port})"
             );
-            let rows = sqlite3(db, &sql);
+            let rows = select(db, &sql);
             let [[got]] = rows.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] else {
                 panic!("{line}: {rows:?}");
             };

@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::types::FromSql;
+use rusqlite::types::{FromSql, ValueRef};
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use super::*;
@@ -124,15 +125,42 @@ pub fn sqlite3(db: &Path, sql: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// The same rows, read with the library: in an emulated machine, starting a program takes long.
+pub fn select(db: &Path, sql: &str) -> Vec<Vec<String>> {
+    let db = read_only(db);
+    let read = || -> rusqlite::Result<Vec<Vec<String>>> {
+        let mut statement = db.prepare(sql)?;
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            (0..columns).map(|i| Ok(as_text(row.get_ref(i)?))).collect()
+        })?;
+        rows.collect()
+    };
+    read().unwrap_or_else(|e| panic!("{sql}: {e}"))
+}
+
+fn as_text(value: ValueRef) -> String {
+    match value {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => format!("{number:?}"),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into(),
+    }
+}
+
 /// The gaps of a recording, except for calls whose return was not seen: those only cost the
 /// errno of an attempt that failed immediately.
 pub const GAPS: &str = "SELECT kind, lost, why FROM gaps WHERE kind <> 'return'";
 
 /// One value, read with the library.
 pub fn value<T: FromSql>(db: &Path, sql: &str) -> T {
-    let db = rusqlite::Connection::open_with_flags(db, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .unwrap();
-    db.busy_timeout(Duration::from_secs(5)).unwrap();
-    db.query_row(sql, [], |row| row.get(0))
+    read_only(db)
+        .query_row(sql, [], |row| row.get(0))
         .unwrap_or_else(|e| panic!("{sql}: {e}"))
+}
+
+fn read_only(db: &Path) -> Connection {
+    let db = Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    db.busy_timeout(Duration::from_secs(5)).unwrap();
+    db
 }

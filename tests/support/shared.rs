@@ -107,6 +107,10 @@ extern "C" fn stop() {
 /// A connection to it marks the end of a recording. No test uses this address.
 const MARK: &str = "127.77.0.1";
 
+/// Rounds of the counters after which the end of a packet socket is in the history: one may
+/// have been under way, the next reads the bytes, and one more notices the end.
+const ROUNDS: usize = 3;
+
 /// What happens in a test's namespaces from now on, seen by the shared recorder.
 pub struct Recording<'a> {
     net: &'a Net,
@@ -166,22 +170,17 @@ impl Recording<'_> {
         while count("duration_us IS NULL") > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(50));
         }
-        // No hook reports the end of a packet socket: its bytes are read every 2 s, and its end
-        // is noticed a round later.
-        let packets = format!(
-            "SELECT count(*), total(tx_bytes) FROM history.egress WHERE {own} AND protocol = 'packet'"
-        );
-        let sent = || -> (i64, f64) {
-            copy.query_row(&packets, [], |row| Ok((row.get(0)?, row.get(1)?)))
-                .unwrap()
-        };
-        let quiet = Duration::from_secs(if is_slow_machine() { 20 } else { 5 });
-        let (mut last, mut since) = (sent(), Instant::now());
-        while last.0 > 0 && since.elapsed() < quiet && since < end + PATIENCE {
-            thread::sleep(Duration::from_millis(50));
-            let now = sent();
-            if now != last {
-                (last, since) = (now, Instant::now());
+        // No hook reports the end of a packet socket: its bytes are read in each round of the
+        // counters, and its end is noticed in the one that follows.
+        let packets = format!("protocol = 'packet' AND ts >= {}", self.from);
+        if count(&packets) > 0 {
+            let sql = "SELECT coalesce(max(counted_ts), 0) FROM history.recordings";
+            let round = || copy.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            let mut last = round();
+            for _ in 0..ROUNDS {
+                last = eventually("the counters are read", || {
+                    Some(round()).filter(|now| *now != last)
+                });
             }
         }
         let copying = copy.transaction().unwrap();

@@ -247,7 +247,7 @@ fn attempt(way: &str, ip: &str, port: &str) -> std::io::Result<()> {
     let domain = Domain::from(i32::from(to.family()));
     let socket = match Socket::new(domain, Type::STREAM, Some(protocol)) {
         Err(e) if e.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
-            println!("absent");
+            println!("{way} {ip} {port} absent");
             return Ok(());
         }
         socket => socket?,
@@ -280,7 +280,7 @@ fn attempt(way: &str, ip: &str, port: &str) -> std::io::Result<()> {
         (&socket).read_to_end(&mut Vec::new()).map(drop)
     });
     let errno = end.map_or_else(|e| e.raw_os_error().unwrap_or(-1), |()| 0);
-    println!("{errno}");
+    println!("{way} {ip} {port} {errno}");
     Ok(())
 }
 
