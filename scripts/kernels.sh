@@ -6,8 +6,9 @@
 #     make test-all-kernels     all tests of capture: before a change to bpf/ or src/capture
 #                               is done, and for a release
 #     make test-kernels KERNELS="5.10 6.1" TESTS="record hooks" [VOLUME=1] [SETS=kprobe]
+#     scripts/kernels.sh fetch  only download the kernels
 #
-# A kernel is the newest of its Debian suite, downloaded once and kept in
+# A kernel is the newest of its Debian suite, looked for once a day and kept in
 # $EGRETS_KERNELS. The machine is QEMU, with KVM where that works. Its whole disk
 # is an initramfs: this machine's programs, and the tests as they were built here, which
 # scripts/guest.sh runs. What they print comes back over the serial line. A machine that
@@ -97,7 +98,7 @@ NEWEST_tracepoint=(
 		af_xdp_copy_mode_frames_are_seen_by_the_kprobe_set'
 )
 TESTS=${TESTS:-}
-TIER=${1:-${TESTS:+all}} # 'all', or nothing
+TIER=${1:-${TESTS:+all}} # 'all', 'fetch', or nothing
 SETS=${SETS:-kprobe tracepoint}
 # Docker's daemon decides these, not the kernel; the last but one needs other cgroups, the last
 # Python.
@@ -146,7 +147,11 @@ fetch() {
 			*) echo "deb $site $suite main" ;;
 			esac >>"$dir/sources"
 		done
-	apt_of "$suite" apt-get update >"$dir/log" 2>&1 || fail "no package lists of $suite: $(tail -n 3 "$dir/log")"
+	if [ -z "$(find "$dir/updated" -mmin -1440 2>/dev/null)" ]; then
+		apt_of "$suite" apt-get update >"$dir/log" 2>&1 ||
+			fail "no package lists of $suite: $(tail -n 3 "$dir/log")"
+		touch "$dir/updated"
+	fi
 	image=$(apt_of "$suite" apt-cache depends --important linux-image-amd64 | grep -om 1 'linux-image-[0-9].*') ||
 		fail "$suite has no linux-image-amd64"
 	if [ ! -e "$dir/$image/done" ]; then
@@ -376,11 +381,17 @@ unattached() {
 	echo "$hooks"
 }
 
-scripts/setup.sh root build test kernels
-scripts/tools.sh
 for kernel in $KERNELS; do
 	[ -n "${SUITES[$kernel]:-}" ] || fail "there is no kernel $kernel here; known are $ALL"
 done
+if [ "$TIER" = fetch ]; then
+	for kernel in $KERNELS; do
+		fetch "${SUITES[$kernel]}"
+	done
+	exit
+fi
+scripts/setup.sh root build test kernels
+scripts/tools.sh
 
 built=$(scripts/cargo.sh test --no-run --message-format=json-render-diagnostics)
 # executable KIND NAME TEST: of what cargo has built; TEST is whether it is a runner
