@@ -28,7 +28,7 @@ pub use container::{
     CgroupUpdate, Container, ContainerDetails, ContainerTable, ContainerUpdate, Details,
 };
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
-pub use loss::{Gap, Loss};
+pub use loss::{Gap, GapKind, Loss};
 pub use name::{MAX_RIVALS, Name, Rival, Source};
 pub use policy_change::{
     PolicyChange, PolicyConfirmation, PolicyHits, PolicyReason, PolicyRefusal, RuleInForce,

@@ -44,11 +44,12 @@ impl LossCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::GapKind;
 
     #[test]
     fn each_loss_is_reported_once() {
         let full = Loss {
-            kind: "dns",
+            kind: GapKind::Dns,
             why: "the ring buffer was full",
         };
         let mut counters = LossCounters::new(0);

@@ -17,7 +17,7 @@ use anyhow::Result;
 use crate::attribute::{Attributor, Settings};
 use crate::capture::Capture;
 use crate::enforce::Enforcer;
-use crate::model::{Action, Gap, Record};
+use crate::model::{Action, Gap, GapKind, Record};
 use clock::WallClock;
 use loss::LossCounters;
 use schedule::Schedule;
@@ -242,7 +242,7 @@ impl Pipeline {
             self.records.push(Record::Gap(Gap {
                 from_ts: from_ts.min(to_ts),
                 to_ts: to_ts.max(from_ts),
-                kind: "clock",
+                kind: GapKind::Clock,
                 lost: 0,
                 why: match change > 0 {
                     true => "the clock was set forward",
@@ -263,7 +263,12 @@ impl Pipeline {
         let mut lost = self.capture.lost();
         lost.extend(self.attributor.lost());
         for gap in self.losses.gaps(lost, now_ts) {
-            log::warn!("{} {} events lost: {}", gap.lost, gap.kind, gap.why);
+            log::warn!(
+                "{} {} events lost: {}",
+                gap.lost,
+                gap.kind.as_str(),
+                gap.why
+            );
             self.totals.lost += gap.lost;
             self.records.push(Record::Gap(gap));
         }

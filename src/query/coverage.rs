@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::ast::Relation;
 use crate::human;
+use crate::model::GapKind;
 
 /// A recorder writes more often than this (ns), so one that has written since is considered
 /// to be running.
@@ -85,24 +86,24 @@ impl Coverage {
         let removed = self
             .lost
             .iter()
-            .filter_map(|(kind, n)| match kind.as_str() {
-                "parse" => Some(format!(
+            .filter_map(|(kind, n)| match GapKind::of(kind)? {
+                GapKind::Parse => Some(format!(
                     "{} unreadable in this span",
                     human::count(*n, "event", "events")
                 )),
-                "retention" => Some(format!(
+                GapKind::Retention => Some(format!(
                     "{} of this span removed by retention",
                     human::count(*n, "connection or lookup", "connections and lookups")
                 )),
-                "summary" => Some(format!(
+                GapKind::Summary => Some(format!(
                     "{} of this span kept as totals only",
                     human::count(*n, "connection is", "connections are")
                 )),
-                "store" => Some(format!(
+                GapKind::Store => Some(format!(
                     "{} of this span could not be stored",
                     human::count(*n, "connection or lookup", "connections and lookups")
                 )),
-                "dns_lookups" | "dns_records" => {
+                GapKind::DnsLookups | GapKind::DnsRecords => {
                     let one = kind.strip_prefix("dns_").unwrap_or(kind);
                     Some(format!(
                         "{n} DNS {one} in this span not stored: more than a user's share"
@@ -159,18 +160,34 @@ enum Missed<'a> {
 impl Missed<'_> {
     /// Of a kind of gap; none if it is not an event that was lost.
     fn of(kind: &str) -> Option<Missed<'_>> {
-        Some(match kind {
-            "connect" | "established" | "errno" | "return" | "flow" | "socket" | "attach" => {
-                Missed::Connection
+        let Some(known) = GapKind::of(kind) else {
+            return Some(Missed::Other(kind));
+        };
+        Some(match known {
+            GapKind::Connect
+            | GapKind::Established
+            | GapKind::Errno
+            | GapKind::Return
+            | GapKind::Flow
+            | GapKind::Socket
+            | GapKind::Attach
+            | GapKind::Verdict => Missed::Connection,
+            GapKind::Close | GapKind::Release | GapKind::FlowEnd | GapKind::Association => {
+                Missed::End
             }
-            "close" | "release" | "flow_end" | "association" => Missed::End,
-            "dns" | "dns_budget" => Missed::Dns,
-            "fork" | "exec" | "exit" | "cgroup" | "hop" => Missed::Process,
-            "parse" | "retention" | "summary" | "store" | "dns_lookups" | "dns_records" => {
-                return None;
+            GapKind::Dns | GapKind::DnsBudget => Missed::Dns,
+            GapKind::Fork | GapKind::Exec | GapKind::Exit | GapKind::Cgroup | GapKind::Hop => {
+                Missed::Process
             }
-            "payload" | "payload_budget" => Missed::Sent,
-            kind => Missed::Other(kind),
+            GapKind::Payload | GapKind::PayloadBudget => Missed::Sent,
+            GapKind::Parse
+            | GapKind::Retention
+            | GapKind::Summary
+            | GapKind::Store
+            | GapKind::DnsLookups
+            | GapKind::DnsRecords
+            | GapKind::Clock
+            | GapKind::Recording => return None,
         })
     }
 
@@ -225,9 +242,12 @@ impl Baseline {
             .map_or(since, |&(start, _)| start)
             .min(since);
         let removed = lost(db, first, since)?;
-        let removed = removed
-            .iter()
-            .filter(|(kind, _)| matches!(kind.as_str(), "retention" | "summary"));
+        let removed = removed.iter().filter(|(kind, _)| {
+            matches!(
+                GapKind::of(kind),
+                Some(GapKind::Retention | GapKind::Summary)
+            )
+        });
         Ok(Baseline {
             watched: (since - first) - unwatched(&recordings, first, since),
             removed: removed.map(|(_, n)| n).sum(),
@@ -301,7 +321,7 @@ pub fn gaps(db: &Connection, from: i64, to: i64, most: usize) -> Result<(Vec<Gap
             gaps.push(Gap {
                 from,
                 to,
-                kind: "recording".to_owned(),
+                kind: GapKind::Recording.as_str().to_owned(),
                 lost: None,
                 why: Some(why.to_owned()),
             });

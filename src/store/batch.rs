@@ -7,7 +7,7 @@ use std::mem::size_of;
 
 use super::policy::Hits;
 use crate::model::{
-    ActionOutcome, Connection, ContainerUpdate, Gap, Lookup, Outcome, PolicyChange,
+    ActionOutcome, Connection, ContainerUpdate, Gap, GapKind, Lookup, Outcome, PolicyChange,
     PolicyConfirmation, PolicyRefusal, Process, ProcessAction, Progress, Record, ResourceRecord,
 };
 
@@ -22,7 +22,7 @@ const MAX_GAPS: usize = 1024;
 const MAX_SPANS: usize = 1024;
 
 /// The kind of loss that this file counts.
-const KIND: &str = "store";
+const KIND: GapKind = GapKind::Store;
 const NEW: &str = "the history could not be written for too long";
 const UPDATE: &str = "how they went on could not be written";
 
@@ -287,7 +287,7 @@ mod tests {
         assert!((10..1000).contains(&kept) && batch.connections.iter().all(|c| !c.open));
         let [gap] = &batch.gaps[..] else { panic!() };
         assert_eq!(kept as u64 + gap.lost, 1000);
-        assert_eq!((gap.kind, gap.to_ts), ("store", 1000));
+        assert_eq!((gap.kind, gap.to_ts), (GapKind::Store, 1000));
         // After a commit there is room again, but not for what was counted.
         batch.clear();
         batch.add(&Record::Closed(numbered(1000)));

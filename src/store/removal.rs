@@ -9,6 +9,7 @@ use super::intern::GroupDay;
 use super::lookup_rollup;
 use super::orphans::OrphanCandidates;
 use super::write::{Writer, stored};
+use crate::model::GapKind;
 
 /// Rows that a step removes at most: about 2 ms.
 pub const ROWS: i64 = 200;
@@ -210,13 +211,13 @@ fn remove_empty_day(db: &Db, writer: &mut Writer, by: i64) -> rusqlite::Result<(
 
 /// Records the span of removed rows as a gap, so that their absence does not read as
 /// "nothing happened". One row per kind and recording.
-pub fn record_gap(db: &Db, recording: i64, kind: &str, rows: &Removed) -> rusqlite::Result<()> {
+pub fn record_gap(db: &Db, recording: i64, kind: GapKind, rows: &Removed) -> rusqlite::Result<()> {
     if rows.count == 0 {
         return Ok(());
     }
     let earlier: Option<i64> = db
         .prepare_cached("SELECT id FROM gap WHERE kind = ?1 AND recording_id = ?2")?
-        .query_row(params![kind, recording], |row| row.get(0))
+        .query_row(params![kind.as_str(), recording], |row| row.get(0))
         .optional()?;
     match earlier {
         Some(id) => db
@@ -230,7 +231,7 @@ pub fn record_gap(db: &Db, recording: i64, kind: &str, rows: &Removed) -> rusqli
                 "INSERT INTO gap (recording_id, from_ts, to_ts, kind, lost, why)
                  VALUES (?1, ?2, ?3, ?5, ?4, 'removed: older or more than is kept')",
             )?
-            .execute(params![recording, rows.from, rows.to, rows.count, kind])?,
+            .execute(params![recording, rows.from, rows.to, rows.count, kind.as_str()])?,
     };
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::removal::{
     remove_retained_totals,
 };
 use super::write::Writer;
+use crate::model::GapKind;
 
 /// How much of the history is kept. The default is no limit.
 #[derive(Debug, Clone, Copy, Default)]
@@ -116,15 +117,15 @@ fn step(
         }
         _ => Removed::default(),
     };
-    record_gap(db, writer.recording, "retention", &totals)?;
+    record_gap(db, writer.recording, GapKind::Retention, &totals)?;
     let removed = match rows_before {
         // Connections or lookups, whichever begin earlier.
         Some(before) if totals.count == 0 => {
             let connections = connection == first;
             let keep_totals = connections && retention.summary.is_some();
             let kind = match keep_totals {
-                true => "summary",
-                false => "retention",
+                true => GapKind::Summary,
+                false => GapKind::Retention,
             };
             let removed = match connections {
                 true => remove_connections(db, writer, before, most, keep_totals)?,

@@ -324,7 +324,7 @@ fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
             recording,
             gap.from_ts,
             gap.to_ts,
-            gap.kind,
+            gap.kind.as_str(),
             gap.lost as i64,
             gap.why
         ])?;
@@ -339,7 +339,7 @@ fn write_gap(db: &Db, recording: i64, gap: &Gap) -> rusqlite::Result<()> {
         recording,
         gap.from_ts,
         gap.to_ts,
-        gap.kind,
+        gap.kind.as_str(),
         gap.lost as i64,
         gap.why
     ])?;
@@ -377,6 +377,7 @@ fn merge_gaps(db: &Db) -> rusqlite::Result<()> {
 mod tests {
     use super::super::tests::support;
     use super::MAX_GAPS;
+    use crate::model::GapKind;
     use std::rc::Rc;
 
     use crate::model::builders::connection;
@@ -391,7 +392,7 @@ mod tests {
             store.add(&Record::Gap(Gap {
                 from_ts: 10 * n,
                 to_ts: 10 * n + 1,
-                kind: "dns",
+                kind: GapKind::Dns,
                 lost: 1,
                 why: "full",
             }));
@@ -499,15 +500,15 @@ mod tests {
             store.commit(to_ts).unwrap();
         };
         for (from, to, kind, lost) in [
-            (10, 20, "dns", 1),
-            (10, 20, "exec", 2),
-            (20, 30, "dns", 4),
-            (31, 40, "dns", 8),
-            (40, 50, "dns", 16),
+            (10, 20, GapKind::Dns, 1),
+            (10, 20, GapKind::Exec, 2),
+            (20, 30, GapKind::Dns, 4),
+            (31, 40, GapKind::Dns, 8),
+            (40, 50, GapKind::Dns, 16),
         ] {
             lose(from, to, kind, lost, "full");
         }
-        lose(50, 60, "dns", 32, "slow");
+        lose(50, 60, GapKind::Dns, 32, "slow");
         let rows = support::texts(
             &store.db,
             "SELECT concat_ws(' ', from_ts, to_ts, kind, lost, why) FROM gap ORDER BY id",

@@ -3,7 +3,7 @@
 //! beyond a user's share is left out of the history, and counted.
 
 use crate::attribute::allowance::{Allowance, Limit, Limits};
-use crate::model::{Lookup, Loss};
+use crate::model::{GapKind, Lookup, Loss};
 
 /// Rows per second: a lookup is one, and so is each of its records.
 const ROWS: Limits = Limits {
@@ -22,11 +22,11 @@ const ROWS: Limits = Limits {
 };
 
 const LOOKUPS: Loss = Loss {
-    kind: "dns_lookups",
+    kind: GapKind::DnsLookups,
     why: "more lookups than a user's share",
 };
 const RECORDS: Loss = Loss {
-    kind: "dns_records",
+    kind: GapKind::DnsRecords,
     why: "more records of DNS answers than a user's share",
 };
 

@@ -135,8 +135,8 @@ pub fn fill(store: &mut Store, now: i64) {
         process.container = Some(update.container);
     });
     for (kind, lost, why) in [
-        ("dns", 3, "the ring buffer was full"),
-        ("retention", 20, "older than is kept"),
+        (GapKind::Dns, 3, "the ring buffer was full"),
+        (GapKind::Retention, 20, "older than is kept"),
     ] {
         store.add(&Record::Gap(Gap {
             from_ts: now - 1000,
