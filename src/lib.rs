@@ -27,6 +27,7 @@ pub mod privileges;
 pub mod process_control;
 pub mod query;
 pub mod report;
+pub mod serve;
 pub mod store;
 pub mod text;
 pub mod top;
