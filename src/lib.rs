@@ -15,6 +15,7 @@ pub mod enforce;
 #[cfg(feature = "record")]
 pub mod file_reader;
 pub mod human;
+pub mod metrics;
 pub mod model;
 #[cfg(feature = "record")]
 pub mod notify;

@@ -3,6 +3,8 @@
 
 #[path = "support/browser.rs"]
 mod browser;
+#[path = "support/metrics.rs"]
+mod metrics;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,6 +20,7 @@ use browser::Browser;
 use egrets::model::{Connection, Name, Outcome, Process, Record, Source, builders};
 use egrets::privileges::Held;
 use egrets::store::{Access, Recording, Store};
+use metrics::read_metrics;
 use rustix::process::{Pid, Signal, kill_process};
 
 const SECOND: i64 = 1_000_000_000;
@@ -295,6 +298,22 @@ fn requests_are_refused_without_the_token_from_other_sites_and_if_they_are_too_l
     assert_eq!(status(&again), 304, "{again}");
     assert!(header(&again, "retry-after").is_some() && !again.contains("secret.test"));
 
+    let metrics = served.get("/metrics", &all);
+    assert_eq!(status(&metrics), 200, "{metrics}");
+    let kind = header(&metrics, "content-type").unwrap();
+    assert!(
+        kind.starts_with("application/openmetrics-text; version=1.0.0"),
+        "{kind}"
+    );
+    assert!(!metrics.contains("secret.test") && !metrics.contains("curl"));
+    let read = read_metrics(metrics.split_once("\r\n\r\n").unwrap().1, "openmetrics");
+    for line in [
+        "egrets_history_connections outcome=connected,protocol=tcp 1.0",
+        "egrets_recording  1.0",
+    ] {
+        assert!(read.contains(line), "{read}");
+    }
+
     let document = served.get("/", &host);
     assert_eq!(status(&document), 200);
     assert!(!document.contains("secret.test") && !document.contains(served.token()));
@@ -330,6 +349,7 @@ fn requests_are_refused_without_the_token_from_other_sites_and_if_they_are_too_l
         (403, "/view", format!("Host: evil.test\r\n{right}")),
         (403, "/", "Host: evil.test\r\n".to_owned()),
         (403, "/view", right.clone()),
+        (403, "/metrics", host.clone()),
         (403, "/view", format!("{all}Origin: http://evil.test\r\n")),
         (403, "/view", format!("{all}Sec-Fetch-Site: cross-site\r\n")),
         (404, "/../../etc/passwd", all.clone()),

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::check::{Refusal, is_for_us, may_read};
 use super::listen::Listener;
-use super::pages::Page;
+use super::pages::{Content, Page};
 use super::reader::{Answer, Reader};
 use super::token::Token;
 use crate::report::live;
@@ -38,7 +38,9 @@ const MOST_HEADERS: usize = 64;
 const REQUEST: Duration = Duration::from_secs(5);
 /// After this a connection ends when what it is doing is done, and then soon.
 const CONNECTION: Duration = Duration::from_secs(60);
-const LAST_ANSWER: Duration = Duration::from_secs(40);
+const LAST_ANSWER: Duration = Duration::from_secs(70);
+/// The type of what Prometheus reads.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0";
 /// What is waited after an error of accept(2), such as too many open files.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -176,22 +178,29 @@ impl App {
             headers.insert(header::CONTENT_SECURITY_POLICY, policy);
             return response;
         }
-        if path != "/view" {
+        if path != "/view" && path != "/metrics" {
             return plain(StatusCode::NOT_FOUND, "there is no such page");
         }
         if let Err(refusal) = may_read(&request, &self.token) {
             return refused(&refusal);
+        }
+        if path == "/metrics" {
+            return answered(self.reader.read(Content::Metrics).await, None, METRICS);
         }
         let page = match Page::of_query(request.uri.query().unwrap_or_default()) {
             Ok(page) => page,
             Err(e) => return plain(StatusCode::UNPROCESSABLE_ENTITY, &e.to_string()),
         };
         let has = request.headers.get(header::IF_NONE_MATCH);
-        answered(self.reader.read(page).await, has)
+        answered(
+            self.reader.read(Content::Page(page)).await,
+            has,
+            "text/html",
+        )
     }
 }
 
-fn answered(answer: Answer, has: Option<&HeaderValue>) -> Response<Text> {
+fn answered(answer: Answer, has: Option<&HeaderValue>, kind: &str) -> Response<Text> {
     let found = match answer {
         Answer::Text(found) => found,
         Answer::Refused(why) => return plain(StatusCode::UNPROCESSABLE_ENTITY, &why),
@@ -204,8 +213,8 @@ fn answered(answer: Answer, has: Option<&HeaderValue>) -> Response<Text> {
         }
     };
     let mut response = match has.is_some_and(|has| *has == found.tag) {
-        true => response(StatusCode::NOT_MODIFIED, "text/html", Bytes::new()),
-        false => response(StatusCode::OK, "text/html", found.text),
+        true => response(StatusCode::NOT_MODIFIED, kind, Bytes::new()),
+        false => response(StatusCode::OK, kind, found.text),
     };
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(&found.tag) {

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Local, TimeZone};
 use rusqlite::Connection;
 
+use crate::metrics::of_history;
 use crate::query::{Question, parse};
 use crate::report::{Report, Wanted, update};
 use crate::when;
@@ -12,6 +13,14 @@ use crate::when;
 const LONGEST_QUESTION: usize = 500;
 /// Most characters of a time.
 const LONGEST_TIME: usize = 60;
+
+/// What can be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    Page(Page),
+    /// For Prometheus.
+    Metrics,
+}
 
 /// What a tab shows, as its reader wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -78,8 +87,12 @@ impl Page {
 /// # Errors
 ///
 /// A question or a time that is not understood, SQLite's.
-pub fn render(db: &Connection, page: &Page) -> Result<String> {
+pub fn render(db: &Connection, content: &Content) -> Result<String> {
     let now = Local::now();
+    let page = match content {
+        Content::Page(page) => page,
+        Content::Metrics => return of_history(db, when::to_ns(now.to_utc())),
+    };
     let (question, since) = page.check(&now)?;
     let wanted = Wanted {
         text: Some(page.question.clone()).filter(|text| !text.is_empty()),

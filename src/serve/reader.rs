@@ -18,7 +18,7 @@ use hyper::body::Bytes;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-use super::pages::{Page, render};
+use super::pages::{Content, render};
 
 /// Requests that wait for the thread.
 const MOST_WAITING: usize = 32;
@@ -31,7 +31,7 @@ const PART: u32 = 20;
 /// After this a page is read anew although nothing was recorded: its span has moved on.
 const LONGEST: Duration = Duration::from_secs(60);
 /// How long reading a page may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Most memory of SQLite, bytes.
 const MEMORY: i64 = 512 << 20;
 /// Steps of SQLite's machine between two looks at the clock: a few milliseconds.
@@ -109,7 +109,7 @@ pub struct Text {
 }
 
 struct Request {
-    page: Page,
+    page: Content,
     answer: oneshot::Sender<Answer>,
     /// Set when the request waits no more.
     left: Arc<AtomicBool>,
@@ -129,7 +129,7 @@ impl Drop for Waiting {
 }
 
 impl Reader {
-    pub async fn read(&self, page: Page) -> Answer {
+    pub async fn read(&self, page: Content) -> Answer {
         let (answer, answered) = oneshot::channel();
         let left = Arc::<AtomicBool>::default();
         let waiting = Waiting(Arc::clone(&left));
@@ -162,7 +162,7 @@ pub fn start(history: History) -> Result<Reader> {
 
 /// What was read of a page.
 struct Kept {
-    page: Page,
+    page: Content,
     text: Bytes,
     number: u64,
     version: i64,
@@ -207,14 +207,14 @@ impl Pages {
         }
     }
 
-    fn answer(&mut self, page: &Page, left: &Arc<AtomicBool>) -> Answer {
+    fn answer(&mut self, page: &Content, left: &Arc<AtomicBool>) -> Answer {
         match self.find(page, left) {
             Ok(text) => Answer::Text(text),
             Err(e) => failed(&e),
         }
     }
 
-    fn find(&mut self, page: &Page, left: &Arc<AtomicBool>) -> Result<Text> {
+    fn find(&mut self, page: &Content, left: &Arc<AtomicBool>) -> Result<Text> {
         let now = Instant::now();
         self.history.check()?;
         let version = self.history.version()?;
@@ -254,7 +254,7 @@ impl Pages {
 
     fn read(
         &mut self,
-        page: &Page,
+        page: &Content,
         version: i64,
         left: &Arc<AtomicBool>,
         again: bool,
