@@ -297,6 +297,7 @@ fn requests_are_refused_without_the_token_from_other_sites_and_if_they_are_too_l
     let again = served.get("/view?since=1h", &format!("{all}If-None-Match: {tag}\r\n"));
     assert_eq!(status(&again), 304, "{again}");
     assert!(header(&again, "retry-after").is_some() && !again.contains("secret.test"));
+    assert_eq!(header(&again, "age"), Some("0"));
 
     let metrics = served.get("/metrics", &all);
     assert_eq!(status(&metrics), 200, "{metrics}");

@@ -220,8 +220,9 @@ fn answered(answer: Answer, has: Option<&HeaderValue>, kind: &str) -> Response<T
     if let Ok(tag) = HeaderValue::from_str(&found.tag) {
         headers.insert(header::ETAG, tag);
     }
-    let next = found.next.as_millis().div_ceil(1000);
-    headers.insert(header::RETRY_AFTER, (next as u64).into());
+    headers.insert(header::AGE, found.age.as_secs().into());
+    let next = found.next.as_secs() + u64::from(found.next.subsec_nanos() > 0);
+    headers.insert(header::RETRY_AFTER, next.into());
     response
 }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use hyper::body::Bytes;
 use rusqlite::{Connection, ErrorCode};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
 use super::pages::{Content, render};
@@ -104,6 +105,8 @@ pub struct Text {
     pub text: Bytes,
     /// Changes with the text.
     pub tag: String,
+    /// How long ago it was read, if something has changed since.
+    pub age: Duration,
     /// When there may be another one.
     pub next: Duration,
 }
@@ -234,7 +237,12 @@ impl Pages {
             .due()
             .max(rest)
             .saturating_duration_since(Instant::now());
+        let age = match kept.version == version {
+            true => Duration::ZERO,
+            false => kept.read.elapsed(),
+        };
         Ok(Text {
+            age,
             text: kept.text.clone(),
             tag: format!("\"{}\"", kept.number),
             next: next.clamp(SHORTEST, LONGEST),
@@ -260,13 +268,15 @@ impl Pages {
         again: bool,
     ) -> Result<Kept> {
         let read = Instant::now();
+        let before = cpu_time();
         let end = read + PATIENCE;
         let left = Arc::clone(left);
         let stop = move || Instant::now() >= end || left.load(Ordering::Relaxed);
         self.history.db.progress_handler(STEPS, Some(stop))?;
         let text = render(&self.history.db, page);
         self.history.db.progress_handler(0, None::<fn() -> bool>)?;
-        let cost = read.elapsed();
+        // Of the processor: a busy machine does not make a page old.
+        let cost = cpu_time().saturating_sub(before);
         if again {
             self.rest = Instant::now() + cost * (PART / 2);
         }
@@ -293,6 +303,12 @@ impl Pages {
         self.kept.push(kept);
         self.kept.len() - 1
     }
+}
+
+/// What this thread has used of a processor.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// What is wrong, and with what: the question, or the history.

@@ -76,9 +76,8 @@
 				// fall through
 			case 304:
 				say("");
-				updated.textContent = `updated ${new Date().toTimeString().slice(0, 8)}`;
 				report.removeAttribute("aria-busy");
-				return Number(response.headers.get("Retry-After")) || USUALLY;
+				return read(response.headers);
 			case 422:
 				refuse(text);
 				say("");
@@ -91,6 +90,15 @@
 				say(text);
 				return AFTER_ERROR;
 		}
+	}
+
+	// Says how old the page is: reading a long history takes a while, and is done seldom.
+	function read(headers) {
+		const next = Number(headers.get("Retry-After")) || USUALLY;
+		const age = Number(headers.get("Age"));
+		const time = new Date(Date.now() - age * 1000).toTimeString().slice(0, 8);
+		updated.textContent = `updated ${time}` + (next > 5 ? `, next in ${next} s` : "");
+		return next;
 	}
 
 	function schedule(seconds) {
