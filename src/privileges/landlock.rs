@@ -56,8 +56,8 @@ fn restrict() -> Result<()> {
 mod tests {
     use super::*;
 
-    #[test]
     #[cfg(feature = "record")]
+    #[test]
     fn a_thread_that_writes_nothing_still_reads_and_connects_to_daemons() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("daemon");
