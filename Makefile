@@ -53,11 +53,12 @@ lint: ## Check format and lints of the Rust, C and shell code
 bench: ## Run the benchmarks; needs sudo
 	@scripts/bench.sh
 
-install: build ## Install egrets, its systemd unit, manual and completions below PREFIX=/usr/local
+install: build ## Install egrets, its systemd units, manual and completions below PREFIX=/usr/local
 	install -D -m 755 $(built) $(bindir)/egrets
 	mkdir -p $(unitdir)
-	sed 's|@PREFIX@|$(PREFIX)|' systemd/egrets.service > $(unitdir)/egrets.service
-	chmod 644 $(unitdir)/egrets.service
+	for unit in egrets egrets-serve; do \
+		sed 's|@PREFIX@|$(PREFIX)|' systemd/$$unit.service > $(unitdir)/$$unit.service && \
+		chmod 644 $(unitdir)/$$unit.service || exit; done
 	$(built) man-pages $(sharedir)/man/man1
 	chmod 644 $(sharedir)/man/man1/egrets*.1
 	install -D -m 644 completions/egrets.bash $(sharedir)/bash-completion/completions/egrets
@@ -66,7 +67,7 @@ install: build ## Install egrets, its systemd unit, manual and completions below
 	@echo "to record from now on: sudo systemctl daemon-reload && sudo systemctl enable --now egrets"
 
 uninstall: ## Remove them; the history in /var/lib/egrets stays
-	rm -f $(bindir)/egrets $(unitdir)/egrets.service $(completions) $(sharedir)/man/man1/egrets*.1
+	rm -f $(bindir)/egrets $(unitdir)/egrets.service $(unitdir)/egrets-serve.service $(completions) $(sharedir)/man/man1/egrets*.1
 
 vmlinux: ## Write bpf/vmlinux.h anew from this kernel's BTF
 	@scripts/setup.sh build vmlinux

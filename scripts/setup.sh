@@ -30,6 +30,7 @@ for part in "$@"; do
 		packages+=(curl dnsmasq-base bind9-dnsutils sqlite3 iproute2 iptables nftables docker.io
 			podman conmon busybox-static netcat-openbsd util-linux procps libcap2-bin aria2 musl-tools
 			zsh fish python3-venv systemd bsdutils openssl)
+		command -v chromium >/dev/null || packages+=(chromium-headless-shell)
 		;;
 	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;
 	fuzz) packages+=(g++) ;;

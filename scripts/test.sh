@@ -13,7 +13,7 @@ scripts/tools.sh
 # these, nothing else records. The last have little time for what they do.
 ALONE='attacks policy policy_names docker forged loss cli completion'
 # These need no quiet host, and use the time that those leave.
-READERS='corpus egrets engines export history reader rooms top'
+READERS='corpus egrets engines export history reader rooms serve top'
 
 built=$(scripts/cargo.sh test --no-run --message-format=json-render-diagnostics)
 # the artifacts that are tests, not the tools and the program that they run

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Puts the tools of the tests that are not installed as packages into target/tmp: a client
 # built against musl; nscd, only unpacked, since the installed service would answer in place
-# of the tests' name servers; and DuckDB and a client of QUIC, in a Python virtual
-# environment that is also the home of DuckDB's extension.
+# of the tests' name servers; and DuckDB, a client of QUIC and a reader of metrics, in a
+# Python virtual environment that is also the home of DuckDB's extension.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${CARGO_TARGET_DIR:-target}/tmp
@@ -23,7 +23,7 @@ if [ ! -x "$tools/nscd" ]; then
 	cp "$work/usr/sbin/nscd" "$tools/nscd"
 fi
 python=$tools/python
-versions='duckdb==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5 aioquic==1.7.2'
+versions='duckdb==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5 aioquic==1.7.2 prometheus_client==0.26.0'
 if [ "$(cat "$python/versions" 2>/dev/null)" != "$versions" ]; then
 	rm -rf "$python"
 	python3 -m venv "$python"

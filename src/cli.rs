@@ -6,6 +6,7 @@ mod reader;
 #[cfg(feature = "record")]
 mod record;
 mod report;
+mod serve;
 mod top;
 #[cfg(feature = "record")]
 mod values;
@@ -26,6 +27,7 @@ pub use reader::{CheckArgs, RecordArgs, WatchArgs};
 #[cfg(feature = "record")]
 pub use record::{CheckArgs, FailOn, HookArgs, LiveArgs, RecordArgs, WatchArgs};
 pub use report::ReportArgs;
+pub use serve::ServeArgs;
 pub use top::TopArgs;
 
 #[cfg(feature = "record")]
@@ -72,6 +74,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Write the history as a page, or as Markdown for a CI job
     Report(ReportArgs),
+    /// Show the report in a browser, live
+    Serve(ServeArgs),
     /// Explain why a connection has its name, or none
     Explain(ExplainArgs),
     /// Check a policy, explain it, and try it on the history

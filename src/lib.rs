@@ -15,6 +15,7 @@ pub mod enforce;
 #[cfg(feature = "record")]
 pub mod file_reader;
 pub mod human;
+pub mod metrics;
 pub mod model;
 #[cfg(feature = "record")]
 pub mod notify;
@@ -27,6 +28,7 @@ pub mod privileges;
 pub mod process_control;
 pub mod query;
 pub mod report;
+pub mod serve;
 pub mod store;
 pub mod text;
 pub mod top;

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         Some(Command::Query(args)) => commands::query::run(&args),
         Some(Command::Export(args)) => commands::export::run(&args),
         Some(Command::Report(args)) => commands::report::run(&args),
+        Some(Command::Serve(args)) => commands::serve::run(&args),
         Some(Command::Explain(args)) => commands::explain::run(&args),
         Some(Command::Policy(args)) => commands::policy::run(&args),
         Some(Command::Status(args)) => commands::status::run(&args),
@@ -111,18 +112,18 @@ fn below_the_name(refused: &str) -> String {
     format!("egrets: {}\n", Vec::from_iter(lines).join("\n        "))
 }
 
-/// The helpers fork.
+/// The helpers fork, and what answers browsers restricts itself before it has threads.
 #[cfg(feature = "record")]
 fn is_single_threaded(cli: &Cli) -> bool {
     matches!(
         cli.command,
-        Some(Command::FileReader | Command::ProcessControl | Command::Notifier)
+        Some(Command::FileReader | Command::ProcessControl | Command::Notifier | Command::Serve(_))
     )
 }
 
 #[cfg(not(feature = "record"))]
-fn is_single_threaded(_cli: &Cli) -> bool {
-    false
+fn is_single_threaded(cli: &Cli) -> bool {
+    matches!(cli.command, Some(Command::Serve(_)))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -483,22 +483,25 @@ fn command_cannot_type_into_the_terminal_that_egrets_runs_on() {
 }
 
 #[test]
-fn exposure_of_the_unit_is_at_most_2_5() {
+fn exposure_of_the_units_is_at_most_2_5_and_2() {
     let dir = tempfile::tempdir().unwrap();
-    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/egrets.service");
-    let unit = fs::read_to_string(unit)
-        .unwrap()
-        .replace("@PREFIX@", "/usr");
-    let path = dir.path().join("egrets.service");
-    fs::write(&path, unit).unwrap();
-    let output = Command::new("systemd-analyze")
-        .args(["security", "--offline=true", "--threshold=25"])
-        .arg(&path)
-        .output()
-        .unwrap();
-    let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("Overall exposure level"), "{said}");
+    for (name, threshold) in [("egrets.service", 25), ("egrets-serve.service", 20)] {
+        let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
+        let unit = fs::read_to_string(unit.join(name))
+            .unwrap()
+            .replace("@PREFIX@", "/usr");
+        let path = dir.path().join(name);
+        fs::write(&path, unit).unwrap();
+        let output = Command::new("systemd-analyze")
+            .args(["security", "--offline=true"])
+            .arg(format!("--threshold={threshold}"))
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("Overall exposure level"), "{said}");
+    }
 }
 
 #[test]

@@ -2,14 +2,16 @@
 
 mod support;
 
-use std::fs::Permissions;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
 use simple_dns::{CLASS, Name, Packet, Question, TYPE};
 use socket2::{Domain, Type};
 use support::forge::forged_first_packets;
+use support::metrics::read_metrics;
 use support::*;
 
 /// The only row of `egress` that matches, with these columns.
@@ -782,4 +784,62 @@ fn recorder_keeps_only_what_reading_proc_takes() {
         serde_json::json!(reader)
     );
     assert_eq!(recorder.stop(), 0);
+}
+
+#[test]
+fn metrics_file_agrees_with_the_history() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--host-record=web.test,{FAR4}")]);
+    let port = net.http("x");
+    let (dir, db) = history();
+    let metrics = dir.path().join("egrets.prom");
+    let record = |metrics: &Path| {
+        let script = format!(
+            "curl -s http://web.test:{port}/; curl -s http://{FAR4}:9/; curl -s http://nowhere.test/; true"
+        );
+        let mut egrets = egrets();
+        egrets.arg("record").arg("--db").arg(&db);
+        egrets.arg("--metrics-file").arg(metrics);
+        egrets.args(["--", "ip", "netns", "exec", &net.near, "sh", "-c", &script]);
+        egrets.output().unwrap()
+    };
+    let output = record(&metrics);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let file = fs::read_to_string(&metrics).unwrap();
+    let found = read_metrics(&file, "prometheus");
+    let lines = |sql| {
+        let rows = sqlite3(&db, sql).into_iter();
+        Vec::from_iter(rows.map(|row| format!("{} {} {}.0", row[0], row[1], row[2])))
+    };
+    let mut wanted = lines(
+        "SELECT 'egrets_connections_total', format('outcome=%s,protocol=%s', outcome, protocol), count(*)
+         FROM egress GROUP BY protocol, outcome",
+    );
+    assert_eq!(wanted.len(), 3, "{wanted:?}");
+    wanted.extend(lines(
+        "SELECT 'egrets_received_bytes_total', format('protocol=%s', protocol), sum(rx_bytes)
+         FROM egress GROUP BY protocol",
+    ));
+    wanted.extend(lines(
+        "SELECT 'egrets_lookups_total', format('rcode=%s,status=%s', rcode, status), count(*)
+         FROM lookups GROUP BY rcode, status",
+    ));
+    wanted.extend(lines(
+        "SELECT 'egrets_open_connections', '', count(*) FROM egress WHERE duration_us IS NULL",
+    ));
+    for line in wanted {
+        assert!(found.lines().any(|found| found == line), "{line}:\n{found}");
+    }
+    assert_eq!(fs::metadata(&metrics).unwrap().mode() & 0o777, 0o644);
+    let left = fs::read_dir(dir.path()).unwrap().flatten();
+    let left = left.filter(|file| file.file_name().to_string_lossy().contains("metrics"));
+    assert_eq!(left.count(), 0);
+
+    let open = dir.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let refused = record(&open.join("egrets.prom"));
+    assert_eq!(code(&refused), 2);
+    let said = text(&refused.stderr);
+    assert!(said.contains("install -d -m 755"), "{said}");
 }

@@ -117,6 +117,9 @@ impl LiveArgs {
     later runs on it,\nuntil they are given again; \"default\" resets one."
 )]
 pub struct RecordArgs {
+    /// Write counters to this file every 10 s, for node_exporter's textfile collector
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub metrics_file: Option<PathBuf>,
     #[command(flatten)]
     pub db: DbArgs,
     /// Also print the live events

@@ -117,6 +117,13 @@ fn examples(command: &str) -> &'static [(&'static str, &'static str)] {
                 "The same, with the hosts that the last run did not contact.",
             ),
         ],
+        "serve" => &[
+            ("sudo egrets serve", "The last hour in a browser, live."),
+            (
+                "sudo egrets serve --since 24h to public IPs",
+                "What went to public addresses in the last day.",
+            ),
+        ],
         "explain" => &[("egrets explain 17", "Why connection 17 has its name.")],
         "check" => &[("sudo egrets check", "Which hooks this kernel supports.")],
         "status" => &[(

@@ -18,6 +18,7 @@ pub mod query;
 #[cfg(feature = "record")]
 pub mod record;
 pub mod report;
+pub mod serve;
 pub mod status;
 pub mod top;
 #[cfg(feature = "record")]
@@ -46,7 +47,7 @@ use crate::store::Retention;
 #[cfg(not(feature = "record"))]
 pub fn unavailable(command: &str) -> Result<std::process::ExitCode> {
     anyhow::bail!(
-        "this build only reads histories (query, top, export, report, explain, status, policy), so '{command}' is not \
+        "this build only reads histories (query, top, export, report, serve, explain, status, policy), so '{command}' is not \
          available: it was compiled without the feature \"record\". 'make build', or \
          'cargo build --release' without --no-default-features, builds all of egrets"
     )

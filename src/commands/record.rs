@@ -15,7 +15,10 @@ use crate::cli::{FailOn, RecordArgs};
 use crate::enforce::PolicyFile;
 use crate::human;
 use crate::model::{Action, CachedAddress};
-use crate::pipeline::{NotifySink, Pipeline, Sink, StopSignals, StoreSink, Totals, clock};
+use crate::pipeline::{
+    MetricsSink, NotifySink, Pipeline, Sink, StopSignals, StoreSink, Totals, check_metrics_file,
+    clock,
+};
 use crate::policy::LAST_SYSTEM_UID;
 use crate::privileges::CapabilitySet;
 use crate::store::{self, Access, Obstacle, Recording, RetentionOverrides, Store};
@@ -47,6 +50,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let policy = live::policy(&args.live)?;
     let path = super::recorders_db(&args.db);
     let access = access(args, user.as_ref(), &path)?;
+    if let Some(file) = &args.metrics_file {
+        check_metrics_file(file)?;
+    }
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let control = live::process_control(&args.live, policy.as_ref())?;
@@ -83,6 +89,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
     if args.print || args.json {
         sinks.push(Box::new(live::log(args.json, start_ts, run, true)?));
+    }
+    if let Some(file) = &args.metrics_file {
+        sinks.push(Box::new(MetricsSink::new(file.clone(), start_ts)?));
     }
     if let Some(notifier) = notifier {
         sinks.push(Box::new(NotifySink::new(notifier, start_ts, run)));

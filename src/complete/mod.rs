@@ -91,7 +91,9 @@ pub fn complete<Tz: TimeZone>(
         return Completion::Words(place.options(typed));
     }
     match place.command.get_name() {
-        "query" | "export" | "top" => Completion::Words(question(&place, typed, now, look_up)),
+        "query" | "export" | "report" | "serve" | "top" => {
+            Completion::Words(question(&place, typed, now, look_up))
+        }
         "explain" if place.rest.is_empty() => Completion::Words(ids(&place, typed, look_up)),
         _ if place.rest.is_empty() => Completion::Words(commands(place.command, typed)),
         _ => Completion::Words(Vec::new()),

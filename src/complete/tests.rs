@@ -66,7 +66,9 @@ fn recorder_options_and_files_follow() {
 
 #[test]
 fn words_of_a_question_follow() {
-    assert_eq!(after("query|whi"), ["which"]);
+    for command in ["query", "export", "report", "serve", "top"] {
+        assert_eq!(after(&format!("{command}|whi")), ["which"], "{command}");
+    }
     assert_eq!(after("query|which|proc"), ["process", "processes"]);
     assert_eq!(
         after("query|which|processes|res"),

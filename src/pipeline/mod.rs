@@ -4,6 +4,7 @@
 
 pub mod clock;
 mod loss;
+mod metrics_sink;
 mod notify_sink;
 mod schedule;
 mod signals;
@@ -22,6 +23,7 @@ use clock::WallClock;
 use loss::LossCounters;
 use schedule::Schedule;
 
+pub use metrics_sink::{MetricsSink, check_metrics_file};
 pub use notify_sink::NotifySink;
 pub use signals::StopSignals;
 pub use sink::{PrintSink, Sink, SinkState};

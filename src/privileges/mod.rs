@@ -8,15 +8,15 @@ mod drop;
 mod held;
 #[cfg(feature = "record")]
 pub mod helper;
-#[cfg(feature = "record")]
 mod landlock;
-#[cfg(feature = "record")]
+mod server;
 mod syscalls;
 
 #[cfg(feature = "record")]
 pub use self::drop::drop_to;
 #[cfg(feature = "record")]
 pub use self::landlock::write_nothing;
+pub use self::server::only_answer;
 #[cfg(feature = "record")]
 pub use self::syscalls::filter as filter_system_calls;
 pub use capabilities::hold_only;

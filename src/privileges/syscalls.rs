@@ -1,5 +1,6 @@
-//! System calls that a recorder has no use for once it has started, refused with EPERM. A list
-//! of what is refused rather than of what is allowed: another libc must not break recording.
+//! System calls that a recorder has no use for once it has started, nor a process that answers
+//! browsers, refused with EPERM. A list of what is refused rather than of what is allowed: another
+//! libc must not break recording.
 
 use anyhow::{Result, anyhow};
 use libc::c_long;
@@ -72,10 +73,17 @@ const REFUSED: &[c_long] = &[
     libc::SYS_linkat,
     libc::SYS_symlinkat,
     libc::SYS_open_by_handle_at,
-    // servers
+];
+
+#[cfg(any(test, feature = "record"))]
+const REFUSED_TO_RECORDERS: &[c_long] = &[libc::SYS_listen, libc::SYS_accept, libc::SYS_accept4];
+
+/// It goes on with the sockets that it has, and with those of its peers.
+const REFUSED_TO_SERVERS: &[c_long] = &[
     libc::SYS_listen,
-    libc::SYS_accept,
-    libc::SYS_accept4,
+    libc::SYS_bind,
+    libc::SYS_connect,
+    libc::SYS_bpf,
 ];
 
 #[cfg(target_arch = "x86_64")]
@@ -113,26 +121,37 @@ const BPF_REFUSED: &[u64] = &[
 ];
 
 /// Filters the system calls of all threads, which get no_new_privs with it. This one has it.
+#[cfg(feature = "record")]
 pub fn filter() -> Result<()> {
-    install(apply_filter_all_threads)
+    install(apply_filter_all_threads, REFUSED_TO_RECORDERS)
 }
 
-fn install(apply: fn(BpfProgramRef) -> Result<(), seccompiler::Error>) -> Result<()> {
-    for program in [threads_only()?, refused()?] {
+/// The same for a process that answers requests.
+pub fn filter_server() -> Result<()> {
+    install(apply_filter_all_threads, REFUSED_TO_SERVERS)
+}
+
+fn install(
+    apply: fn(BpfProgramRef) -> Result<(), seccompiler::Error>,
+    more: &[c_long],
+) -> Result<()> {
+    for program in [threads_only()?, refused(more)?] {
         apply(&program).map_err(|e| anyhow!("{e}"))?;
     }
     Ok(())
 }
 
-fn refused() -> Result<BpfProgram> {
+fn refused(more: &[c_long]) -> Result<BpfProgram> {
     let whole = |call: &c_long| (*call, Vec::new());
-    let mut calls: Vec<(c_long, Vec<SeccompRule>)> =
-        REFUSED.iter().chain(REFUSED_OF_ARCH).map(whole).collect();
-    let bpf = BPF_REFUSED
-        .iter()
-        .map(|command| rule(&[(0, SeccompCmpOp::Eq, *command)]))
-        .collect::<Result<_>>()?;
-    calls.push((libc::SYS_bpf, bpf));
+    let all = REFUSED.iter().chain(REFUSED_OF_ARCH).chain(more);
+    let mut calls: Vec<(c_long, Vec<SeccompRule>)> = all.map(whole).collect();
+    if !more.contains(&libc::SYS_bpf) {
+        let bpf = BPF_REFUSED
+            .iter()
+            .map(|command| rule(&[(0, SeccompCmpOp::Eq, *command)]))
+            .collect::<Result<_>>()?;
+        calls.push((libc::SYS_bpf, bpf));
+    }
     // Docker's socket is all that it talks to.
     let local = libc::AF_UNIX as u64;
     calls.push((
@@ -189,7 +208,7 @@ mod tests {
         std::thread::spawn(|| {
             rustix::thread::set_no_new_privs(true).unwrap();
             // not of the threads of other tests
-            install(seccompiler::apply_filter).unwrap();
+            install(seccompiler::apply_filter, REFUSED_TO_RECORDERS).unwrap();
             assert_eq!(std::thread::spawn(|| 7).join().unwrap(), 7);
             let _ = std::os::unix::net::UnixStream::pair().unwrap();
             assert!(std::process::Command::new("true").status().is_err());
@@ -198,5 +217,24 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn server_answers_and_begins_nothing() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = std::net::TcpStream::connect(address).unwrap();
+        std::thread::spawn(move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            install(seccompiler::apply_filter, REFUSED_TO_SERVERS).unwrap();
+            assert_eq!(std::thread::spawn(|| 7).join().unwrap(), 7);
+            listener.accept().unwrap();
+            assert!(std::net::TcpStream::connect(address).is_err());
+            assert!(std::os::unix::net::UnixStream::connect("/run/x").is_err());
+            assert!(std::process::Command::new("true").status().is_err());
+        })
+        .join()
+        .unwrap();
+        drop(peer);
     }
 }

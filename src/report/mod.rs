@@ -17,6 +17,6 @@ mod timeline;
 
 pub use markdown::markdown;
 pub use model::Report;
-pub use page::page;
+pub use page::{LivePage, live, page, update};
 pub use read::Wanted;
 pub use rows::Baseline;

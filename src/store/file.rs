@@ -111,6 +111,11 @@ pub fn recorder_pid(path: &Path) -> Option<u32> {
     Some(lock.pid).filter(|pid| *pid > 0)
 }
 
+/// The files that make up a history, whether or not they exist.
+pub fn files(path: &Path) -> Vec<PathBuf> {
+    Vec::from(SUFFIXES.map(|suffix| beside(path, suffix)))
+}
+
 /// Where the recorder of the file takes requests about its policy.
 pub fn policy_socket(path: &Path) -> PathBuf {
     beside(path, POLICY_SOCKET)

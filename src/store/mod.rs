@@ -41,7 +41,7 @@ use write::Writer;
 pub use cached::{Trusted, cached_addresses};
 pub use error::{Obstacle, is_damaged, of_file};
 pub use file::{
-    Access, group_id, lock_holder, open_reader, policy_socket, recorder_pid, recorder_runs,
+    Access, files, group_id, lock_holder, open_reader, policy_socket, recorder_pid, recorder_runs,
 };
 pub use names::{StoredNames, names_with_prefix};
 pub use policy::{PolicyOutcome, PolicyStatus, RuleHits};

@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod docker;
 pub mod forge;
 pub mod image;
+pub mod metrics;
 pub mod net;
 pub mod peer;
 pub mod rate;

@@ -1,5 +1,5 @@
 //! A report as one HTML file that opens offline: styles, scripts and data are in it, and its
-//! policy lets nothing be fetched or sent.
+//! policy lets nothing be fetched or sent. `egrets serve` shows the same, live ([`live`]).
 //!
 //! All that a report says is in the page's tables, which need no script. Scripts draw the
 //! timeline anew, so that it can be zoomed, and copy SQL. The templates escape every text; what
@@ -7,6 +7,7 @@
 
 mod bars;
 mod flow;
+mod live;
 mod tables;
 
 use std::fmt::Display;
@@ -23,6 +24,7 @@ use super::model::{Report, State};
 use super::show::{self, Clock, bytes, count, number};
 use bars::Bars;
 use flow::Flow;
+pub use live::{LivePage, live, update};
 use tables::Table;
 
 /// What the page looks like, and the styles of the chart library.
@@ -44,11 +46,18 @@ const SCRIPT: &str = concat!(
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page {
+    policy: String,
     style: &'static str,
-    style_hash: String,
     script: &'static str,
-    script_hash: String,
     data: String,
+    title: String,
+    body: String,
+}
+
+/// What is read, without styles and scripts.
+#[derive(Template)]
+#[template(path = "body.html")]
+struct Body {
     title: String,
     machines: Vec<String>,
     span: String,
@@ -64,6 +73,8 @@ struct Page {
     steps: Table,
     gaps: Table,
     tables: Vec<Table>,
+    /// How it was made: a verb.
+    made: &'static str,
     created: String,
     version: &'static str,
 }
@@ -100,6 +111,31 @@ where
     Tz::Offset: Display,
 {
     let clock = Clock(zone);
+    let body = body(report, &clock, "Written");
+    let page = Page {
+        policy: policy(STYLE, SCRIPT),
+        style: STYLE,
+        script: SCRIPT,
+        data: embedded(&data(report, &clock))?,
+        title: body.title.clone(),
+        body: body.render()?,
+    };
+    Ok(page.render()?)
+}
+
+/// The Content-Security-Policy of a page with this style and script.
+fn policy(style: &str, script: &str) -> String {
+    format!(
+        "default-src 'none'; script-src '{}'; style-src '{}'; base-uri 'none'; form-action 'none'",
+        hash(script),
+        hash(style)
+    )
+}
+
+fn body<Tz: TimeZone>(report: &Report, clock: &Clock<Tz>, made: &'static str) -> Body
+where
+    Tz::Offset: Display,
+{
     let machines = report.machines.iter().map(|m| show::name(m).into_owned());
     let machines = Vec::from_iter(machines);
     let mut unseen = Vec::from_iter(
@@ -110,12 +146,7 @@ where
     );
     let notes = report.coverage.notes.iter();
     unseen.extend(notes.map(|note| show::sentence(note).into_owned()));
-    let page = Page {
-        style: STYLE,
-        style_hash: hash(STYLE),
-        script: SCRIPT,
-        script_hash: hash(SCRIPT),
-        data: embedded(&data(report, &clock))?,
+    Body {
         title: match &machines[..] {
             [] => "Outgoing traffic".to_owned(),
             [first, ..] => format!("Outgoing traffic of {first}"),
@@ -135,15 +166,15 @@ where
         unseen,
         notes: Vec::from_iter(report.notes.iter().map(|n| show::sentence(n).into_owned())),
         figures: figures(report),
-        bars: Bars::new(report, &clock),
+        bars: Bars::new(report, clock),
         flow: Flow::new(report),
-        steps: tables::steps(report, &clock),
-        gaps: tables::gaps(report, &clock),
-        tables: tables::all(report, &clock),
+        steps: tables::steps(report, clock),
+        gaps: tables::gaps(report, clock),
+        tables: tables::all(report, clock),
+        made,
         created: clock.time(report.created.0),
         version: report.egrets,
-    };
-    Ok(page.render()?)
+    }
 }
 
 fn figures(report: &Report) -> Vec<Figure> {

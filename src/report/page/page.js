@@ -1,14 +1,13 @@
 "use strict";
 // The timeline with zoom, and buttons that copy SQL. The page says everything without it.
-(() => {
-	const data = JSON.parse(document.getElementById("data").textContent);
-	const steps = data.connections.length;
-	const live = document.getElementById("live");
-	const box = document.getElementById("chart");
-	const shownRange = document.getElementById("range");
+const page = (() => {
 	const dark = matchMedia("(prefers-color-scheme: dark)");
+	let data, steps;
+	let live, box, shownRange;
 	// What is shown: indices of steps, the second one exclusive.
-	let first = 0, end = steps;
+	let first, end;
+	// The same as times, which other data has too; null: everything.
+	let zoomed = null;
 	let series = "connections";
 	let chart = null;
 
@@ -130,8 +129,9 @@
 		const least = Math.min(4, steps);
 		from = Math.max(0, Math.min(from, steps - least));
 		to = Math.min(steps, Math.max(to, from + least));
-		if (from === first && to === end) return draw();
 		[first, end] = [from, to];
+		const at = step => data.start + step * data.step;
+		zoomed = from === 0 && to === steps ? null : [at(from), at(to)];
 		draw();
 	}
 
@@ -147,13 +147,31 @@
 		}
 	}
 
-	if (typeof uPlot !== "undefined" && steps > 0) {
+	// Takes the data that the document has now. The zoom stays where it was in time.
+	function read() {
+		for (const button of document.querySelectorAll(".copy")) button.hidden = false;
+		const element = document.getElementById("data");
+		if (typeof uPlot === "undefined" || !element) return;
+		data = JSON.parse(element.textContent);
+		steps = data.connections.length;
+		if (live !== document.getElementById("live")) prepare();
+		if (!zoomed) return show(0, steps);
+		show(...zoomed.map(time => Math.round((time - data.start) / data.step)));
+	}
+
+	function prepare() {
+		live = document.getElementById("live");
+		box = document.getElementById("chart");
+		shownRange = document.getElementById("range");
+		if (chart) chart.destroy();
+		chart = null;
 		live.hidden = false;
 		document.documentElement.classList.add("live-chart");
 		for (const button of live.querySelectorAll("[data-zoom]")) {
 			button.addEventListener("click", () => zoom(button.dataset.zoom));
 		}
 		for (const input of live.querySelectorAll("[name=series]")) {
+			input.checked = input.value === series;
 			input.addEventListener("change", () => { series = input.value; draw(); });
 		}
 		const keys = { ArrowLeft: "left", ArrowRight: "right", "+": "in", "=": "in", "-": "out", 0: "all", Home: "all", Escape: "all" };
@@ -163,8 +181,7 @@
 			zoom(keys[event.key]);
 		});
 		box.addEventListener("dblclick", () => zoom("all"));
-		dark.addEventListener("change", draw);
-		let width = 0;
+		let width = box.clientWidth;
 		new ResizeObserver(() => {
 			if (box.clientWidth === width) return;
 			width = box.clientWidth;
@@ -172,18 +189,20 @@
 		}).observe(box);
 	}
 
-	for (const button of document.querySelectorAll(".copy")) {
+	dark.addEventListener("change", () => { if (chart) draw(); });
+	document.addEventListener("click", async event => {
+		const button = event.target.closest(".copy");
+		if (!button) return;
 		const sql = button.parentElement.querySelector("pre");
-		button.hidden = false;
-		button.addEventListener("click", async () => {
-			try {
-				await navigator.clipboard.writeText(sql.textContent);
-			} catch {
-				getSelection().selectAllChildren(sql);
-				document.execCommand("copy");
-			}
-			button.textContent = "Copied";
-			setTimeout(() => { button.textContent = "Copy"; }, 1500);
-		});
-	}
+		try {
+			await navigator.clipboard.writeText(sql.textContent);
+		} catch {
+			getSelection().selectAllChildren(sql);
+			document.execCommand("copy");
+		}
+		button.textContent = "Copied";
+		setTimeout(() => { button.textContent = "Copy"; }, 1500);
+	});
+	read();
+	return { read };
 })();
