@@ -151,6 +151,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 Projection::Destinations
                 | Projection::Addresses
                 | Projection::Ports
+                | Projection::Properties(_)
                 | Projection::Each
                 | Projection::Bytes
                 | Projection::Rules
@@ -259,8 +260,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             };
         }
         if self.take(PREPOSITIONS) {
-            self.bare_name = BareName::Object;
-            return Ok(());
+            return self.ports_or_object();
         }
         if self.most() {
             return Ok(());
@@ -287,7 +287,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 && !self.word_is(before, &["hits"]);
             self.bare_name = match list {
                 _ if whole && self.next >= self.words.len() => BareName::Nothing,
-                Projection::Destinations | Projection::Addresses | Projection::Ports
+                Projection::Destinations
+                | Projection::Addresses
+                | Projection::Ports
+                | Projection::Properties(_)
                     if !self.looks_like_host() =>
                 {
                     self.take(TRAFFIC);
@@ -301,6 +304,26 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         self.keyword(list)
+    }
+
+    /// "connections to 443": a number alone is a port.
+    fn ports_or_object(&mut self) -> Result<(), NotUnderstood> {
+        let after = self.next + 1;
+        let alone = after >= self.words.len()
+            || [
+                AND, OR, TODAY, YESTERDAY, SINCE, UNTIL, IN, BY, LAST, PER, BUT, NOT,
+            ]
+            .iter()
+            .any(|words| self.word_is(after, words));
+        let number = self.words.get(self.next).filter(|word| !word.quoted);
+        if alone && number.is_some_and(|word| word.text.parse::<u16>().is_ok()) {
+            let ports = self.ports()?;
+            self.predicates.push(ports);
+            self.bare_name = BareName::Nothing;
+            return Ok(());
+        }
+        self.bare_name = BareName::Object;
+        Ok(())
     }
 
     /// "which hosts received the most data": what hosts receive is sent by this one.
@@ -415,6 +438,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Accepts "sorted by bytes", "ordered by time", "sorted by duration".
     fn sorted(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
+        if self.ranking.is_none() && self.take(LATEST_FIRST) {
+            self.ranking = Some(Ranking::Last(Ranking::ALL));
+            return Ok(true);
+        }
         if !self.take(SORTED) {
             return Ok(false);
         }
@@ -631,7 +658,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let last = self.next + 1 == self.words.len();
         // "made plain requests"
         let before = self.next.saturating_sub(1);
-        self.doubtful |= self.word_is(before, MAKE) || self.word_is(before, BEEN);
+        self.doubtful |= self.word_is(before, MAKE)
+            || self.word_is(before, BEEN)
+            || self.word_is(before, &["anything", "something", "any", "all"]);
         // "hit hosts ending in .xyz"
         let patterns = [ENDING, BEGINNING, CONTAINING, LIKE, THAT];
         if self.next_is(NAMES)

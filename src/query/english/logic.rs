@@ -27,6 +27,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let ever = !other && self.word_is(self.next.saturating_sub(1), &["never"]);
         // "not to private addresses", "not to hit"
         let to = self.take(TO) && !self.take(VERBS);
+        // "except to 443 and 80"
+        if to && self.number_at(self.next) && !self.looks_like_host() {
+            let ports = self.ports()?;
+            self.predicates.push(Predicate::Not(Box::new(ports)));
+            self.bare_name = BareName::Nothing;
+            return Ok(true);
+        }
         let (kept, kept_also) = (self.predicates.len(), self.also.len());
         let verb = self.verb;
         // "did not hit", "but not by", "except from"
