@@ -244,7 +244,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             if of && self.time()? {
                 return Ok(());
             }
-            if of && list == Projection::Each && !self.at_keyword() && !self.next_is(BY) {
+            let counted = matches!(
+                list,
+                Projection::Each | Projection::Average(_) | Projection::Bytes
+            );
+            if of && counted && !self.at_keyword() && !self.next_is(BY) {
                 let of = self.subjects()?;
                 self.predicates.push(of);
                 return Ok(());
@@ -491,6 +495,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.by_measure(list) {
             return Ok(true);
         }
+        // "connections from anything"
+        if self.next_is(ANYONE) && !self.word_is(self.next + 1, UNDER) {
+            self.advance();
+            self.bare_name = BareName::Nothing;
+            self.expecting = None;
+            return Ok(true);
+        }
         // "by processes started by make"
         let started = [STARTED, UNDER].map(|words| self.word_is(self.next + 1, words));
         if self.next_is(PROCESS) && started != [false; 2] {
@@ -582,7 +593,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts the "shop namespace" of "in the shop namespace", the "443" of "on 443".
     fn in_a_named(&mut self) -> Result<bool, NotUnderstood> {
         let next = self.words.get(self.next).filter(|word| !word.quoted);
-        if let Some(Ok(_)) = next.map(|word| word.text.parse::<u16>()) {
+        let within = self.word_is(self.next.saturating_sub(1), IN);
+        if !within && let Some(Ok(_)) = next.map(|word| word.text.parse::<u16>()) {
             let ports = self.ports()?;
             self.predicates.push(ports);
             return Ok(true);

@@ -158,6 +158,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             return Some(Quantity::Time(factor as i64));
         }
+        let unit = self.words.get(self.next + 1).filter(|_| article);
+        let unit = unit.filter(|unit| unit.text.len() > 1);
+        if let Some(factor) = unit.and_then(|unit| bytes_in(&unit.text)) {
+            self.next += 1;
+            self.advance();
+            return Some(Quantity::Bytes(factor as i64));
+        }
         for (words, number) in [(ONCE, 1), (TWICE, 2)] {
             if self.take(words) {
                 return Some(Quantity::Times(number));

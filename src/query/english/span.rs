@@ -4,6 +4,7 @@ use chrono::{DateTime, Days, TimeZone, Utc};
 
 use super::parser::{BareName, HOLE, Parser};
 use super::refusal::NotUnderstood;
+use super::units::microseconds_in;
 use super::vocabulary::*;
 use crate::query::ast::Predicate;
 use crate::when;
@@ -15,6 +16,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts a clause about time; whether there was one.
     pub(super) fn time(&mut self) -> Result<bool, NotUnderstood> {
         if self.named_span() || self.around_time() || self.right_now() {
+            return Ok(true);
+        }
+        if self.length_beside()? {
             return Ok(true);
         }
         let before = self.word_is(self.next + 1, UNTIL);
@@ -84,6 +88,39 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         } else {
             return self.last_or_on();
         }
+        Ok(true)
+    }
+
+    /// Accepts "in the 5 minutes before 14:00", "2 hours after noon".
+    fn length_beside(&mut self) -> Result<bool, NotUnderstood> {
+        let start = self.next;
+        self.take(IN);
+        self.skip_article();
+        let text = |at: usize| {
+            let word = self.words.get(self.next + at).filter(|word| !word.quoted);
+            word.map_or("", |word| word.text.as_str())
+        };
+        let (number, unit) = match text(0).parse::<i64>() {
+            Ok(number) => (Some(number), text(1)),
+            Err(_) => (Some(1), text(0)),
+        };
+        let words = if text(0) == unit { 1 } else { 2 };
+        let length = microseconds_in(unit).filter(|_| unit.len() > 1);
+        let length = number.zip(length).filter(|(number, _)| *number < 10_000);
+        let beside = self.next + words;
+        let before = self.word_is(beside, &["before", "until"]);
+        let (Some((number, unit)), true) = (
+            length,
+            before || self.word_is(beside, &["after", "following"]),
+        ) else {
+            self.next = start;
+            return Ok(false);
+        };
+        (0..=words).for_each(|_| self.advance());
+        let time = self.moment()?;
+        let length = chrono::TimeDelta::microseconds(unit as i64 * number);
+        self.begin(if before { time - length } else { time });
+        self.end(if before { time } else { time + length });
         Ok(true)
     }
 

@@ -164,8 +164,25 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
     all
 }
 
-/// "10.0.0.1:443", "[2001:db8::1]:443", "x.org:443" and ":443" with the port apart.
+/// "10.0.0.1:443", "[2001:db8::1]:443", "x.org:443", ":443" and "udp/53" with the port apart.
 fn with_port(word: Word) -> Vec<Word> {
+    let transport = word.text.split_once('/').filter(|_| !word.quoted);
+    let transport = transport.and_then(|(one, other)| {
+        let is = |text: &str| ["tcp", "udp"].contains(&text.to_lowercase().as_str());
+        let number = |text: &str| text.parse::<u16>().is_ok();
+        match (is(one) && number(other), number(one) && is(other)) {
+            (true, _) => Some((one, other)),
+            (_, true) => Some((other, one)),
+            _ => None,
+        }
+    });
+    if let Some((protocol, port)) = transport {
+        let new = |text: &str| Word {
+            text: text.to_owned(),
+            ..word.clone()
+        };
+        return vec![new(protocol), new("port"), new(port)];
+    }
     let parts = word.text.rsplit_once(':').filter(|_| !word.quoted);
     let Some((host, port)) = parts else {
         return vec![word];

@@ -172,6 +172,16 @@ const SPARE: [&str; 8] = [
     "SERVER",
 ];
 
+/// Words of a question that name a column.
+const NAMED: [(&str, &str); 6] = [
+    ("DURATION", "duration"),
+    ("DURATION", "how long"),
+    ("LATENCY", "latenc"),
+    ("PROTOCOL", "protocol"),
+    ("FIRST SEEN", "first seen"),
+    ("SERVER", "server"),
+];
+
 /// How many of them go before names are cut to what can't be read.
 const MINOR: usize = 4;
 
@@ -202,6 +212,11 @@ pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
     });
     let compared = compared.chain(question.having.iter().map(|of| of.measure).chain(than));
     let measures = Vec::from_iter(measure.into_iter().chain(compared));
+    let text = question.typed.text.to_lowercase();
+    let named = |title: &str| {
+        let mut words = NAMED.iter().filter(|(of, _)| *of == title);
+        words.any(|(_, word)| text.contains(word))
+    };
     let answers = |title: &str| {
         let of = |measure: &Measure| match measure {
             Measure::Bytes => title == "SENT" || title == "RECEIVED",
@@ -214,7 +229,7 @@ pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
         let failed = title == "FAILED" && question.predicates.contains(&Predicate::Failed);
         let first = title == "FIRST SEEN"
             && (question.new || matches!(question.ranking, Some(Ranking::First(_))));
-        measures.iter().any(of) || failed || first
+        measures.iter().any(of) || failed || first || named(title)
     };
     let minor = SPARE[..MINOR].iter().filter(|title| !answers(title));
     let (asked, others): (Vec<_>, Vec<_>) = SPARE.into_iter().partition(|title| answers(title));
