@@ -553,9 +553,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             (LATENCY, Measure::Latency),
             (&["hosts", "domains", "destinations"], Measure::Hosts),
         ];
+        let lookups = self.next_is(LOOKUPS);
         let measure = measures
             .into_iter()
             .find_map(|(words, measure)| self.take(words).then_some(measure));
+        if lookups && self.verb.is_none() {
+            self.verb = Some(Relation::Lookups);
+        }
         match measure {
             Some(Measure::Rows) => self.ranking = Some(Ranking::Most(rows)),
             Some(measure) => {

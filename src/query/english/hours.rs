@@ -86,6 +86,18 @@ fn hours_at(words: &mut Vec<Word>, at: usize) {
         .is_some_and(|word| JOINS.iter().any(|one| is(word, one)));
     let second = (joined && words.get(at + 2).is_some_and(is_hour)).then_some(at + 2);
     let ends = second.unwrap_or(at) + 1;
+    let before = at - 1;
+    // "this morning before 7" has a beginning too
+    let limits = ["since", "after", "until", "till", "before"];
+    let limit = limits.iter().any(|one| is(&words[before], one));
+    let behind = said(&words[ends..]).is_some();
+    if let Some(said) = said_before(words, before).filter(|_| !limit && !behind) {
+        // "last night between 2 and 4": as if it stood behind
+        let length = said.len();
+        words.drain(before - length..before);
+        words.splice(ends - length..ends - length, said);
+        return hours_at(words, at - length);
+    }
     let said = said(&words[ends..]);
     let until = is(&words[at - 1], "between") || is(&words[at - 1], "from");
     if until != second.is_some() && (until || said.is_none()) {
@@ -138,6 +150,14 @@ fn hours_at(words: &mut Vec<Word>, at: usize) {
             .any(|one| is(&words[at - 1], one));
         words.insert(if around { at + 1 } else { at }, day);
     }
+}
+
+/// The words of a part of a day that end before a word.
+fn said_before(words: &[Word], end: usize) -> Option<Vec<Word>> {
+    (1..=3.min(end)).rev().find_map(|length| {
+        let said_there = said(&words[end - length..end])?;
+        (said_there.words == length).then(|| words[end - length..end].to_vec())
+    })
 }
 
 /// The part of a day that follows hours: "this morning", "last night", "in the evening",
@@ -277,6 +297,8 @@ mod tests {
                 "between 5 and 10 minutes ago",
             ),
             ("from 10 hosts", "from 10 hosts"),
+            ("last night between 2 and 4", "between 2am and 4am today"),
+            ("yesterday evening around 7", "around 7pm yesterday"),
             ("on 22 November in the evening", "on 22 November evening"),
             ("today in the morning", "this morning"),
         ] {

@@ -131,6 +131,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             ACTIVE,
             PASSIVE,
             OPENED,
+            COMPARING,
         ];
         let next = self.next + 1;
         next < self.words.len() && conditions.iter().any(|words| self.word_is(next, words))

@@ -183,7 +183,7 @@ const NAMED: [(&str, &str); 6] = [
 ];
 
 /// How many of them go before names are cut to what can't be read.
-const MINOR: usize = 4;
+const MINOR: usize = 5;
 
 /// The same for a question, those that say least apart: what it asked for goes last.
 pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
@@ -236,6 +236,12 @@ pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
     let others = others
         .into_iter()
         .filter(|title| !SPARE[..MINOR].contains(title));
+    // Rather than what was asked for goes where it happened.
+    let single = matches!(
+        question.projection,
+        Projection::Each | Projection::Actors(Actors::Processes | Actors::Pids)
+    );
+    let others = others.chain(single.then_some("CONTAINER"));
     (minor.copied().collect(), others.chain(asked).collect())
 }
 

@@ -14,6 +14,10 @@ pub const LARGEST: Words = &["largest", "biggest", "heaviest", "greatest", "huge
 pub const SMALLEST: Words = &["smallest"];
 /// Comparisons that stand at the beginning of a question.
 pub const COMPARED: Words = &["than", "longer", "larger", "bigger", "slower", "fastest"];
+/// The same where a condition follows "and" or "but".
+pub const COMPARING: Words = &[
+    "longer", "shorter", "larger", "bigger", "smaller", "slower", "faster", "more", "less", "fewer",
+];
 pub const THAN: Words = &["than"];
 pub const ONLY: Words = &["only", "exactly", "just"];
 /// "only", before whom or what nothing else may be.
