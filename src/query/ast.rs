@@ -62,6 +62,8 @@ pub enum Projection {
     Destinations,
     Addresses,
     Ports,
+    /// What connections or lookups have in common.
+    Properties(Property),
     /// Each connection or lookup.
     Each,
     Count(Counted),
@@ -124,6 +126,15 @@ pub enum Actors {
     Parents,
 }
 
+/// What connections or lookups are grouped by that is neither an end nor a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Property {
+    /// With its error; of a lookup, its result.
+    Outcome,
+    Protocol,
+    QueryType,
+}
+
 /// What "how many" counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
@@ -173,12 +184,20 @@ pub enum Operator {
     Exactly,
 }
 
+/// What a measure is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Number(i64),
+    /// Another measure of the same: "sent more than they received".
+    Of(Measure),
+}
+
 /// A measure and its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comparison {
     pub measure: Measure,
     pub operator: Operator,
-    pub limit: i64,
+    pub limit: Limit,
 }
 
 /// A particular actor.
@@ -304,6 +323,7 @@ impl Projection {
                 | Projection::Destinations
                 | Projection::Addresses
                 | Projection::Ports
+                | Projection::Properties(_)
         )
     }
 
@@ -379,6 +399,7 @@ impl Question {
             Projection::Destinations
             | Projection::Addresses
             | Projection::Ports
+            | Projection::Properties(_)
             | Projection::Pairs(_)
             | Projection::Beacons
             | Projection::Changes(_)

@@ -4,8 +4,8 @@
 use chrono::{DateTime, TimeZone, Utc};
 
 use super::ast::{
-    Actors, Bucket, Comparison, Counted, Measure, Operator, Predicate, Projection, Question,
-    Ranking, Relation, Subject,
+    Actors, Bucket, Comparison, Counted, Limit, Measure, Operator, Predicate, Projection, Property,
+    Question, Ranking, Relation, Subject,
 };
 use super::host::Host;
 use crate::text::printable;
@@ -108,6 +108,9 @@ fn listed(question: &Question) -> String {
         },
         Projection::Addresses => "addresses of connections".to_owned(),
         Projection::Ports => "ports of connections".to_owned(),
+        Projection::Properties(Property::Outcome) => format!("outcomes of {rows}"),
+        Projection::Properties(Property::Protocol) => format!("protocols of {rows}"),
+        Projection::Properties(Property::QueryType) => format!("query types of {rows}"),
         Projection::Each => rows.to_owned(),
         Projection::Count(Counted::Rows) => format!("number of {rows}"),
         Projection::Count(Counted::Actors(of)) => format!("number of {} of {rows}", actors(of)),
@@ -275,13 +278,16 @@ fn comparison(of: &Comparison) -> String {
         Operator::AtMost => "at most",
         Operator::Exactly => "exactly",
     };
-    match of.measure {
-        Measure::Duration | Measure::Latency => format!(
+    match (of.measure, of.limit) {
+        (measured, Limit::Of(other)) => {
+            format!("{} {operator} {}", measure(measured), measure(other))
+        }
+        (Measure::Duration | Measure::Latency, Limit::Number(limit)) => format!(
             "a {} of {operator} {}",
             measure(of.measure),
-            crate::human::duration(of.limit)
+            crate::human::duration(limit)
         ),
-        measured => format!("{operator} {} {}", of.limit, measure(measured)),
+        (measured, Limit::Number(limit)) => format!("{operator} {limit} {}", measure(measured)),
     }
 }
 

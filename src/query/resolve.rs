@@ -14,6 +14,13 @@ use crate::text::printable;
 /// Most names that are looked at for the nearest.
 const MOST_NAMES: i64 = 20_000;
 
+/// Most versions of a program that a name without one stands for.
+const MOST_VERSIONS: usize = 16;
+
+/// The short names of all processes.
+const COMMS: &str = "SELECT DISTINCT comm FROM egress_total WHERE comm IS NOT NULL \
+                     UNION SELECT comm FROM lookups_total WHERE comm IS NOT NULL LIMIT ?1";
+
 /// A question whose names are those of the history.
 #[derive(Debug)]
 pub struct Resolved {
@@ -228,6 +235,9 @@ impl Resolver<'_> {
                 return Ok(());
             }
         }
+        if self.versions(name, predicate)? {
+            return Ok(());
+        }
         // What is left out can be a host beside another one.
         if !self.has_host || self.denied {
             for host in self.hosts_called(name) {
@@ -245,8 +255,39 @@ impl Resolver<'_> {
                 }
             }
         }
-        let known = self.names("SELECT DISTINCT comm FROM egress_total WHERE comm IS NOT NULL UNION SELECT comm FROM lookups_total WHERE comm IS NOT NULL LIMIT ?1")?;
+        let known = self.names(COMMS)?;
         self.never_seen("process", name, &known)
+    }
+
+    /// Processes with this name and a version: "python" is python3.11.
+    fn versions(&mut self, name: &str, predicate: &mut Predicate) -> Result<bool> {
+        let known = self.names(COMMS)?;
+        let is_version = |comm: &&String| {
+            let version = comm
+                .strip_prefix(name)
+                .map(|rest| rest.trim_start_matches('-'));
+            version.is_some_and(|version| {
+                version.starts_with(|c: char| c.is_ascii_digit())
+                    && version.chars().all(|c| c.is_ascii_digit() || c == '.')
+            })
+        };
+        let versions = Vec::from_iter(known.iter().filter(is_version).take(MOST_VERSIONS));
+        if name.len() < 2 || versions.is_empty() {
+            return Ok(false);
+        }
+        let shown = versions.iter().map(|comm| printable(comm));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        self.readings.push(format!(
+            "no process {} made a connection: read as process {shown}",
+            printable(name)
+        ));
+        let by = |comm: &&String| Predicate::By(Subject::Process((*comm).clone()));
+        let mut all = Vec::from_iter(versions.iter().map(by));
+        *predicate = match all.len() {
+            1 => all.remove(0),
+            _ => Predicate::Any(all),
+        };
+        Ok(true)
     }
 
     /// What a bare name means as a host: the host itself, one that begins with it, one that has
@@ -312,6 +353,14 @@ impl Resolver<'_> {
             ),
             Subject::Pid(pid) => {
                 if !self.exists(&Predicate::By(subject.clone()))? {
+                    let mut typed = self.typed.names.iter();
+                    let typed = typed.find(|(name, _)| *name == pid.to_string());
+                    if let Some((_, at)) = typed.filter(|_| self.denied) {
+                        let hint = format!(
+                            "this history has no traffic of pid {pid}; a port is \"port {pid}\""
+                        );
+                        return Err(NotUnderstood::word(&self.typed.text, at.clone(), hint).into());
+                    }
                     self.unknown
                         .push(format!("this history has no traffic of pid {pid}"));
                 }
@@ -492,7 +541,8 @@ impl Resolver<'_> {
         if let Some((_, at)) = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name))
             && (is_grammar(name)
                 || is_verb(name)
-                || near.is_empty() && (self.typed.doubtful || !self.unknown.is_empty()))
+                || near.is_empty()
+                    && (self.typed.doubtful || self.denied || !self.unknown.is_empty()))
         {
             let hint = format!(
                 "this history has no {kind} {shown}; write '{shown}' in quotes if it is a name"
@@ -555,7 +605,9 @@ impl Resolver<'_> {
             Relation::Lookups => ("lookups_total", "qname"),
         };
         let sql = sql::condition(self.relation, predicate);
-        let sql = format!("SELECT DISTINCT {column} FROM {view} WHERE {sql} ORDER BY 1 LIMIT 5");
+        let sql = format!(
+            "SELECT DISTINCT {column} FROM {view} WHERE {column} IS NOT NULL AND ({sql}) ORDER BY 1 LIMIT 5"
+        );
         let mut statement = self.db.prepare(&sql)?;
         let names = statement.query_map([], |row| row.get::<_, String>(0))?;
         let names = names.collect::<Result<Vec<_>, _>>()?;

@@ -151,6 +151,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 Projection::Destinations
                 | Projection::Addresses
                 | Projection::Ports
+                | Projection::Properties(_)
                 | Projection::Each
                 | Projection::Bytes
                 | Projection::Rules
@@ -243,7 +244,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             if of && self.time()? {
                 return Ok(());
             }
-            if of && list == Projection::Each && !self.at_keyword() && !self.next_is(BY) {
+            let counted = matches!(
+                list,
+                Projection::Each | Projection::Average(_) | Projection::Bytes
+            );
+            if of && counted && !self.at_keyword() && !self.next_is(BY) {
                 let of = self.subjects()?;
                 self.predicates.push(of);
                 return Ok(());
@@ -259,8 +264,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             };
         }
         if self.take(PREPOSITIONS) {
-            self.bare_name = BareName::Object;
-            return Ok(());
+            return self.ports_or_object();
         }
         if self.most() {
             return Ok(());
@@ -287,7 +291,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 && !self.word_is(before, &["hits"]);
             self.bare_name = match list {
                 _ if whole && self.next >= self.words.len() => BareName::Nothing,
-                Projection::Destinations | Projection::Addresses | Projection::Ports
+                Projection::Destinations
+                | Projection::Addresses
+                | Projection::Ports
+                | Projection::Properties(_)
                     if !self.looks_like_host() =>
                 {
                     self.take(TRAFFIC);
@@ -301,6 +308,26 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         self.keyword(list)
+    }
+
+    /// "connections to 443": a number alone is a port.
+    fn ports_or_object(&mut self) -> Result<(), NotUnderstood> {
+        let after = self.next + 1;
+        let alone = after >= self.words.len()
+            || [
+                AND, OR, TODAY, YESTERDAY, SINCE, UNTIL, IN, BY, LAST, PER, BUT, NOT,
+            ]
+            .iter()
+            .any(|words| self.word_is(after, words));
+        let number = self.words.get(self.next).filter(|word| !word.quoted);
+        if alone && number.is_some_and(|word| word.text.parse::<u16>().is_ok()) {
+            let ports = self.ports()?;
+            self.predicates.push(ports);
+            self.bare_name = BareName::Nothing;
+            return Ok(());
+        }
+        self.bare_name = BareName::Object;
+        Ok(())
     }
 
     /// "which hosts received the most data": what hosts receive is sent by this one.
@@ -415,6 +442,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Accepts "sorted by bytes", "ordered by time", "sorted by duration".
     fn sorted(&mut self, list: Projection) -> Result<bool, NotUnderstood> {
+        if self.ranking.is_none() && self.take(LATEST_FIRST) {
+            self.ranking = Some(Ranking::Last(Ranking::ALL));
+            return Ok(true);
+        }
         if !self.take(SORTED) {
             return Ok(false);
         }
@@ -462,6 +493,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(true);
         }
         if self.by_measure(list) {
+            return Ok(true);
+        }
+        // "connections from anything"
+        if self.next_is(ANYONE) && !self.word_is(self.next + 1, UNDER) {
+            self.advance();
+            self.bare_name = BareName::Nothing;
+            self.expecting = None;
             return Ok(true);
         }
         // "by processes started by make"
@@ -515,9 +553,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             (LATENCY, Measure::Latency),
             (&["hosts", "domains", "destinations"], Measure::Hosts),
         ];
+        let lookups = self.next_is(LOOKUPS);
         let measure = measures
             .into_iter()
             .find_map(|(words, measure)| self.take(words).then_some(measure));
+        if lookups && self.verb.is_none() {
+            self.verb = Some(Relation::Lookups);
+        }
         match measure {
             Some(Measure::Rows) => self.ranking = Some(Ranking::Most(rows)),
             Some(measure) => {
@@ -555,7 +597,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts the "shop namespace" of "in the shop namespace", the "443" of "on 443".
     fn in_a_named(&mut self) -> Result<bool, NotUnderstood> {
         let next = self.words.get(self.next).filter(|word| !word.quoted);
-        if let Some(Ok(_)) = next.map(|word| word.text.parse::<u16>()) {
+        let within = self.word_is(self.next.saturating_sub(1), IN);
+        if !within && let Some(Ok(_)) = next.map(|word| word.text.parse::<u16>()) {
             let ports = self.ports()?;
             self.predicates.push(ports);
             return Ok(true);
@@ -631,7 +674,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let last = self.next + 1 == self.words.len();
         // "made plain requests"
         let before = self.next.saturating_sub(1);
-        self.doubtful |= self.word_is(before, MAKE) || self.word_is(before, BEEN);
+        self.doubtful |= self.word_is(before, MAKE)
+            || self.word_is(before, BEEN)
+            || self.word_is(before, &["anything", "something", "any", "all"]);
         // "hit hosts ending in .xyz"
         let patterns = [ENDING, BEGINNING, CONTAINING, LIKE, THAT];
         if self.next_is(NAMES)

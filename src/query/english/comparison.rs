@@ -5,8 +5,9 @@ use chrono::TimeZone;
 use super::parser::{BareName, Parser};
 use super::pattern::port_limit;
 use super::refusal::NotUnderstood;
+use super::units::{bytes_in, microseconds_in};
 use super::vocabulary::*;
-use crate::query::ast::{Comparison, Measure, Operator, Predicate, Projection, Relation};
+use crate::query::ast::{Comparison, Limit, Measure, Operator, Predicate, Projection, Relation};
 
 /// A number with its unit.
 enum Quantity {
@@ -157,6 +158,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.advance();
             return Some(Quantity::Time(factor as i64));
         }
+        let unit = self.words.get(self.next + 1).filter(|_| article);
+        let unit = unit.filter(|unit| unit.text.len() > 1);
+        if let Some(factor) = unit.and_then(|unit| bytes_in(&unit.text)) {
+            self.next += 1;
+            self.advance();
+            return Some(Quantity::Bytes(factor as i64));
+        }
         for (words, number) in [(ONCE, 1), (TWICE, 2)] {
             if self.take(words) {
                 return Some(Quantity::Times(number));
@@ -259,13 +267,31 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.compared.push(Comparison {
             measure,
             operator,
-            limit,
+            limit: Limit::Number(limit),
         });
     }
 
     /// The noun after a number.
     fn counted(&mut self) -> Option<Measure> {
         self.skip_adjectives();
+        // "at least 2 failed lookups", "more than one failure"
+        let failures = self.next_is(ERRORS);
+        if failures || self.next_is(FAILED) || self.next_is(OUTCOMES) {
+            let (start, kept) = (self.next, self.predicates.len());
+            let known = match failures {
+                true => {
+                    self.advance();
+                    self.predicates.push(Predicate::Failed);
+                    true
+                }
+                false => self.outcome() && (self.take(CONNECTIONS) || self.take(LOOKUPS)),
+            };
+            if known {
+                return Some(Measure::Rows);
+            }
+            self.next = start;
+            self.predicates.truncate(kept);
+        }
         let measures = [
             (TIMES_OR_TIME, Measure::Rows),
             (CONNECTIONS, Measure::Rows),
@@ -320,6 +346,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     | Projection::Destinations
                     | Projection::Addresses
                     | Projection::Ports
+                    | Projection::Properties(_)
                     | Projection::Pairs(_)
                     | Projection::DnsServers
                     | Projection::FailedLookups
@@ -349,35 +376,4 @@ pub(super) fn direction_of(word: &str) -> Option<Measure> {
         return Some(Measure::Sent);
     }
     is(RECEIVING).then_some(Measure::Received)
-}
-
-/// Bytes in a unit; powers of 1000, with an "i" of 1024. A small "m" is a minute.
-fn bytes_in(unit: &str) -> Option<f64> {
-    let lower = unit.to_ascii_lowercase();
-    Some(match lower.as_str() {
-        "b" | "byte" | "bytes" => 1.0,
-        "kb" | "kilobyte" | "kilobytes" => 1e3,
-        "mb" | "megabyte" | "megabytes" | "meg" | "megs" => 1e6,
-        "gb" | "gigabyte" | "gigabytes" | "gig" | "gigs" => 1e9,
-        "tb" | "terabyte" | "terabytes" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1_048_576.0,
-        "gib" => 1_073_741_824.0,
-        "k" => 1e3,
-        "g" => 1e9,
-        _ if unit == "M" => 1e6,
-        _ => return None,
-    })
-}
-
-pub(super) fn microseconds_in(unit: &str) -> Option<f64> {
-    Some(match unit.to_ascii_lowercase().as_str() {
-        "us" | "µs" | "microseconds" => 1.0,
-        "ms" | "millisecond" | "milliseconds" | "msec" => 1e3,
-        "s" | "sec" | "secs" | "second" | "seconds" => 1e6,
-        "m" | "min" | "mins" | "minute" | "minutes" => 6e7,
-        "h" | "hr" | "hrs" | "hour" | "hours" => 3.6e9,
-        "d" | "day" | "days" => 8.64e10,
-        _ => return None,
-    })
 }

@@ -9,7 +9,7 @@ use super::parser::{BareName, Parser};
 use super::refusal::NotUnderstood;
 use super::vocabulary::*;
 use crate::query::ast::{
-    Actors, Comparison, Counted, Measure, Operator, Predicate, Projection, Relation,
+    Actors, Comparison, Counted, Limit, Measure, Operator, Predicate, Projection, Relation,
 };
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
@@ -92,7 +92,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     }
 
     /// Accepts what idioms make of "made no connections", "never looked anything up", "sent
-    /// nothing".
+    /// nothing", "sent more than they received".
     pub(super) fn nothing_done(&mut self, list: Projection) -> bool {
         if self.take(NO_CONNECTIONS) {
             self.without = Some(Relation::Connections);
@@ -103,6 +103,18 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.bytes(list, word.starts_with("sent"), false);
         } else if let Some(word) = self.take_one(SOME_BYTES) {
             self.bytes(list, word.starts_with("sent"), true);
+        } else if let Some(word) = self.take_one(MORE_BYTES) {
+            let (sent, received) = (Measure::Sent, Measure::Received);
+            let (measure, than) = match word {
+                "sent-more" => (sent, received),
+                _ => (received, sent),
+            };
+            let more = Comparison {
+                measure,
+                operator: Operator::More,
+                limit: Limit::Of(than),
+            };
+            self.compared.push(more);
         } else {
             return false;
         }
@@ -120,7 +132,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let more = Comparison {
             measure,
             operator: Operator::More,
-            limit: 0,
+            limit: Limit::Number(0),
         };
         self.loose = true;
         match (list == Projection::Each, some) {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use super::units::is_unit;
 use super::vocabulary::*;
 use super::words::Word;
 
@@ -62,7 +63,8 @@ static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
 });
 
 /// Words that `<t>` does not stand for.
-const GRAMMAR: [Words; 87] = [
+const GRAMMAR: [Words; 88] = [
+    PROTOCOL_NAMES,
     ARTICLES,
     SINGULAR,
     PROCESS,
@@ -530,14 +532,23 @@ pub(super) fn phrase(words: &[Word], at: usize) -> Option<(Vec<Word>, usize)> {
 fn is_of(kind: char, word: &Word) -> bool {
     let text = word.text.trim_end_matches('.');
     match kind {
-        'n' => !word.quoted && text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty(),
+        'n' | 'm' => !word.quoted && text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty(),
         'h' => {
             text.parse::<IpAddr>().is_ok()
-                || text.contains('.') && !text.starts_with(['/', '.']) && !text.contains("://")
+                || text.contains('.') && !text.starts_with(['/', '.']) && !is_version(text)
+        }
+        // a unit of time or of size, apart or with its number
+        'u' => !word.quoted && is_unit(text),
+        's' | 'z' => {
+            let digits = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+            !word.quoted && digits.len() < text.len() && is_unit(digits)
         }
         'a' => text.parse::<IpAddr>().is_ok(),
         'd' => {
-            text.contains('.') && !text.starts_with(['/', '.']) && text.parse::<IpAddr>().is_err()
+            text.contains('.')
+                && !text.starts_with(['/', '.'])
+                && text.parse::<IpAddr>().is_err()
+                && !is_version(text)
         }
         'p' => text.starts_with('/') && text.len() > 1,
         't' => word.quoted || !is_grammar(text),
@@ -549,6 +560,14 @@ fn is_of(kind: char, word: &Word) -> bool {
         'v' => ACTING.iter().any(|words| is_one_of(word, words)),
         _ => !text.is_empty(),
     }
+}
+
+/// Whether a word is the name of a program with its version, or of a file: no name of a host
+/// ends in a number, and networks do in a length.
+fn is_version(text: &str) -> bool {
+    let last = text.rsplit('.').next().unwrap_or_default();
+    let network = text.contains('/') || text.contains(':');
+    !network && last.bytes().all(|b| b.is_ascii_digit()) || text.contains("://")
 }
 
 /// Whether a word says a time: "noon", "9:00", "monday".
@@ -569,7 +588,8 @@ pub(in crate::query) fn is_verb(word: &str) -> bool {
 
 /// Whether a word can name who acted.
 pub(super) fn is_name(word: &Word) -> bool {
-    is_of('t', word) && word.text.parse::<IpAddr>().is_err()
+    let address = word.text.split('/').next().unwrap_or_default();
+    is_of('t', word) && address.parse::<IpAddr>().is_err()
 }
 
 /// Whether a word is a name with a dot, or an address.

@@ -27,6 +27,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let ever = !other && self.word_is(self.next.saturating_sub(1), &["never"]);
         // "not to private addresses", "not to hit"
         let to = self.take(TO) && !self.take(VERBS);
+        // "except to 443 and 80", "ports above 1024 except 3306"
+        let of_ports = self.predicates.last().is_some_and(is_port);
+        if (to || of_ports) && self.number_at(self.next) && !self.looks_like_host() {
+            let ports = self.ports()?;
+            self.predicates.push(Predicate::Not(Box::new(ports)));
+            self.bare_name = BareName::Nothing;
+            return Ok(true);
+        }
         let (kept, kept_also) = (self.predicates.len(), self.also.len());
         let verb = self.verb;
         // "did not hit", "but not by", "except from"
@@ -123,6 +131,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             ACTIVE,
             PASSIVE,
             OPENED,
+            COMPARING,
         ];
         let next = self.next + 1;
         next < self.words.len() && conditions.iter().any(|words| self.word_is(next, words))
@@ -204,6 +213,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         } else {
             self.predicates.push(any_of(hosts.collect()));
         }
+    }
+}
+
+/// Whether a condition is on the destination's port.
+fn is_port(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::Port(_) | Predicate::Ports(..) => true,
+        Predicate::Any(all) => all.iter().all(is_port),
+        _ => false,
     }
 }
 

@@ -11,6 +11,7 @@ mod clause;
 mod comparison;
 mod exclusive;
 mod expected;
+mod hours;
 mod idioms;
 mod logic;
 mod parser;
@@ -23,6 +24,7 @@ mod spoken;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod units;
 mod vocabulary;
 mod words;
 

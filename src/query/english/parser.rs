@@ -10,8 +10,8 @@ use super::spoken;
 use super::vocabulary::*;
 use super::words::{self, Word};
 use crate::query::ast::{
-    Actors, Bucket, Comparison, Counted, Measure, Predicate, Projection, Question, Ranking,
-    Relation, Subject, Typed,
+    Actors, Bucket, Comparison, Counted, Limit, Measure, Operator, Predicate, Projection, Property,
+    Question, Ranking, Relation, Subject, Typed,
 };
 use crate::query::host::Host;
 use crate::when;
@@ -364,6 +364,9 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     /// The day that was named, and the times of day of "between".
     pub(super) named_day: Option<String>,
     pub(super) clocks: Option<(String, String)>,
+    /// The times of day of "after" and "before".
+    pub(super) clock_after: Option<String>,
+    pub(super) clock_before: Option<String>,
     /// An auxiliary introduced who acted.
     pub(super) auxiliary: bool,
     /// The answer has to say how the question was read.
@@ -410,6 +413,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             direction: None,
             named_day: None,
             clocks: None,
+            clock_after: None,
+            clock_before: None,
             auxiliary: false,
             loose: false,
             compared: Vec::new(),
@@ -440,6 +445,13 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             self.clause(list)?;
         }
         self.apply_clocks();
+        // What is still open has no duration yet: the longest began first.
+        if let Some(Ranking::Longest(rows)) = self.ranking
+            && self.predicates.contains(&Predicate::Open)
+        {
+            self.ranking = Some(Ranking::First(rows));
+            self.loose = true;
+        }
         let is = |words| (0..self.words.len()).any(|at| self.word_is(at, words));
         self.both_directions |= is(ALL) && !is(&["outbound", "outgoing"]);
         // A user, or a process? The answer has both.
@@ -484,6 +496,10 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         }
         if let Some(group) = self.group {
             list = self.grouped(list, group)?;
+        }
+        if list == Projection::Properties(Property::QueryType) && relation == Relation::Connections
+        {
+            return Err(self.refuse_all("a type is one of lookups: \"lookups per qtype\""));
         }
         let having = self.apply_comparisons(list, relation)?;
         if self.bucket.is_some() {
@@ -698,6 +714,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 | Projection::NamesOfAddress
                 | Projection::Average(_)
                 | Projection::Pairs(_)
+                | Projection::Properties(_)
                 | Projection::Rules
                 | Projection::Verdicts
         );
@@ -803,13 +820,30 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
     fn about_lookups(&mut self, list: Projection) -> Result<Projection, NotUnderstood> {
         // What "timed out" means for a lookup.
         for predicate in &mut self.predicates {
-            if *predicate == Predicate::Outcome("timeout") {
+            let no_answer = match predicate {
+                Predicate::Not(of) => matches!(
+                    **of,
+                    Predicate::Compared(Comparison {
+                        measure: Measure::Received,
+                        operator: Operator::More,
+                        limit: Limit::Number(0),
+                    })
+                ),
+                Predicate::Outcome(outcome) => *outcome == "timeout",
+                _ => false,
+            };
+            if no_answer {
                 *predicate = Predicate::Unanswered;
             }
         }
         let groups = self.also.iter().chain(&self.never);
         for predicate in self.predicates.iter().chain(groups).flat_map(parts) {
             let problem = match predicate {
+                Predicate::Compared(of)
+                    if !matches!(of.measure, Measure::Duration | Measure::Latency) =>
+                {
+                    "lookups have no bytes"
+                }
                 Predicate::Rcode(_)
                 | Predicate::Unanswered
                 | Predicate::Server(_)
@@ -932,7 +966,10 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
     pub(super) fn refuse(&self, wanted: &str) -> NotUnderstood {
         match self.words.get(self.next) {
             Some(word) => {
-                let near = words::nearest(&word.text, &self.tried.concat());
+                // words with hyphens are what idioms make
+                let tried = self.tried.concat();
+                let typed = tried.into_iter().filter(|word| !word.contains('-'));
+                let near = words::nearest(&word.text, &Vec::from_iter(typed));
                 let hint = (!near.is_empty()).then(|| format!("did you mean: {}", near.join(", ")));
                 self.refuse_word(word.at.clone(), hint)
             }

@@ -8,7 +8,7 @@ use super::parser::{BareName, Parser};
 use super::refusal::NotUnderstood;
 use super::subject::{ACTORS, ORIGINS};
 use super::vocabulary::*;
-use crate::query::ast::{Bucket, Predicate, Projection, Relation};
+use crate::query::ast::{Bucket, Predicate, Projection, Property, Relation};
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts a verb with the words that belong to it.
@@ -197,6 +197,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             (NAMES, Projection::Destinations),
             (ADDRESSES, Projection::Addresses),
             (PORTS, Projection::Ports),
+            (GROUPED_PROTOCOL, Projection::Properties(Property::Protocol)),
+            (GROUPED_OUTCOME, Projection::Properties(Property::Outcome)),
+            (GROUPED_TYPE, Projection::Properties(Property::QueryType)),
         ];
         let mut lists = actors.clone().chain(others);
         let Some((words, list)) = lists.find(|(words, _)| self.next_is(words)) else {

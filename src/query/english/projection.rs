@@ -2,16 +2,16 @@
 
 use chrono::TimeZone;
 
-use super::comparison::microseconds_in;
 use super::parser::{BareName, Parser};
 use super::predicates::scope_named;
 use super::refusal::NotUnderstood;
 use super::subject::{ACTORS, ORIGINS};
+use super::units::microseconds_in;
 use super::vocabulary::*;
 use super::words::Word;
 use crate::query::ast::{
-    Actors, Comparison, Counted, Measure, Operator, Predicate, Projection, Ranking, Relation,
-    Subject,
+    Actors, Comparison, Counted, Limit, Measure, Operator, Predicate, Projection, Property,
+    Ranking, Relation, Subject,
 };
 use crate::query::host::Host;
 
@@ -104,6 +104,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         while self.adverb() {}
         // "show the last 5 minutes"
         if !self.next_is(FIRST) && self.time()? {
+            // "since yesterday evening who hit x.org"
+            let asks = [WHO, WHICH, WHAT, HOW, WHEN];
+            if asks.iter().any(|words| self.next_is(words)) {
+                return self.projection();
+            }
             self.no_question_word = true;
             if self.at_noun() {
                 return self.noun();
@@ -277,7 +282,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let of = |operator, limit| Comparison {
             measure: Measure::Duration,
             operator,
-            limit,
+            limit: Limit::Number(limit),
         };
         self.compared
             .push(of(Operator::AtLeast, interval - interval / 4));
@@ -466,6 +471,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             RAW,
             RULES,
             VERDICTS,
+            PROTOCOL_NAMES,
         ];
         let actors = ACTORS.into_iter().chain(ORIGINS);
         let mut nouns = actors.map(|(words, _)| words).chain(others);
@@ -497,6 +503,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.take(VERDICTS) {
             return Ok((Projection::Verdicts, Relation::Connections));
+        }
+        if self.take(PROTOCOL_NAMES) {
+            let list = Projection::Properties(Property::Protocol);
+            return Ok((list, Relation::Connections));
         }
         if self.take(DELETED) {
             self.predicates.push(Predicate::By(Subject::Deleted));

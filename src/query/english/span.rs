@@ -4,6 +4,7 @@ use chrono::{DateTime, Days, TimeZone, Utc};
 
 use super::parser::{BareName, HOLE, Parser};
 use super::refusal::NotUnderstood;
+use super::units::microseconds_in;
 use super::vocabulary::*;
 use crate::query::ast::Predicate;
 use crate::when;
@@ -15,6 +16,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts a clause about time; whether there was one.
     pub(super) fn time(&mut self) -> Result<bool, NotUnderstood> {
         if self.named_span() || self.around_time() || self.right_now() {
+            return Ok(true);
+        }
+        if self.length_beside()? {
             return Ok(true);
         }
         let before = self.word_is(self.next + 1, UNTIL);
@@ -33,39 +37,49 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 self.predicates.push(Predicate::SinceBoot);
                 return Ok(true);
             }
+            let clock = self.clock();
             let time = self.moment()?;
-            self.begin(time);
+            match clock.map(|clock| (self.day_of(&clock), clock)) {
+                Some((None, clock)) => self.clock_after = Some(clock),
+                Some((Some(time), _)) => self.begin(time),
+                None => self.begin(time),
+            }
         } else if self.next_is(FROM) && self.time_at(self.next + 1).is_some() {
             self.advance();
             let from = self.moment()?;
             self.begin(from);
             if self.next_is(TO) && self.time_at(self.next + 1).is_some() {
                 self.advance();
+                let whole = self.whole_day();
                 let to = self.moment()?;
-                self.end(to);
+                self.end(whole.unwrap_or(to));
             }
         } else if self.next_is(THIS) && self.time_at(self.next).is_some() {
             let from = self.moment()?;
             self.begin(from);
         } else if self.take(UNTIL) {
+            let clock = self.clock();
             let time = self.moment()?;
-            self.end(time);
+            match clock.map(|clock| (self.day_of(&clock), clock)) {
+                Some((None, clock)) => self.clock_before = Some(clock),
+                Some((Some(time), _)) => self.end(time),
+                None => self.end(time),
+            }
         } else if self.take(BETWEEN) {
-            let first = self.longest().map(|(_, text, _)| text);
+            let first = self.clock();
             let from = self.moment()?;
             if !self.take(AND) {
                 return Err(self.refuse("\"and\""));
             }
-            let last = self.longest().map(|(_, text, _)| text);
+            let last = self.clock();
+            let whole = self.whole_day();
             let to = self.moment()?;
-            self.clocks = first.zip(last).filter(|(first, last)| {
-                let clock =
-                    |text: &str| !text.contains(' ') && when::around(text, self.now).is_some();
-                clock(first) && clock(last)
-            });
+            let to = whole.unwrap_or(to);
+            self.clocks = first.zip(last);
             if self.clocks.is_none() {
-                self.begin(from);
-                self.end(to);
+                // "between 5 and 10 minutes ago"
+                self.begin(from.min(to));
+                self.end(from.max(to));
             }
         } else if self.take(TODAY) {
             self.day("today");
@@ -74,6 +88,39 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         } else {
             return self.last_or_on();
         }
+        Ok(true)
+    }
+
+    /// Accepts "in the 5 minutes before 14:00", "2 hours after noon".
+    fn length_beside(&mut self) -> Result<bool, NotUnderstood> {
+        let start = self.next;
+        self.take(IN);
+        self.skip_article();
+        let text = |at: usize| {
+            let word = self.words.get(self.next + at).filter(|word| !word.quoted);
+            word.map_or("", |word| word.text.as_str())
+        };
+        let (number, unit) = match text(0).parse::<i64>() {
+            Ok(number) => (Some(number), text(1)),
+            Err(_) => (Some(1), text(0)),
+        };
+        let words = if text(0) == unit { 1 } else { 2 };
+        let length = microseconds_in(unit).filter(|_| unit.len() > 1);
+        let length = number.zip(length).filter(|(number, _)| *number < 10_000);
+        let beside = self.next + words;
+        let before = self.word_is(beside, &["before", "until"]);
+        let (Some((number, unit)), true) = (
+            length,
+            before || self.word_is(beside, &["after", "following"]),
+        ) else {
+            self.next = start;
+            return Ok(false);
+        };
+        (0..=words).for_each(|_| self.advance());
+        let time = self.moment()?;
+        let length = chrono::TimeDelta::microseconds(unit as i64 * number);
+        self.begin(if before { time - length } else { time });
+        self.end(if before { time } else { time + length });
         Ok(true)
     }
 
@@ -93,7 +140,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             if within && (text == "last week" || text == "last month") {
                 continue;
             }
-            let month = when::month(&text, self.now).filter(|_| within);
+            // "on Nov 22" is a day
+            let day = self.longest().is_some_and(|(words, ..)| words > n);
+            let month = when::month(&text, self.now).filter(|_| within && !day);
             if let Some((from, to)) = when::span(&text, self.now).or(month) {
                 (0..n).for_each(|_| self.advance());
                 self.begin(from);
@@ -203,8 +252,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn moment(&mut self) -> Result<DateTime<Utc>, NotUnderstood> {
         let next = self.next;
         self.skip_article();
-        if self.longest().is_none()
-            && let Some((words, from)) = self.start_of_span()
+        let time = self.longest().map_or(0, |(words, ..)| words);
+        if let Some((words, from)) = self.start_of_span()
+            && words > time
         {
             (0..words).for_each(|_| self.advance());
             return Ok(from);
@@ -263,8 +313,50 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         })
     }
 
+    /// The end of the weekday that follows: "from Saturday to Sunday" has all of Sunday.
+    fn whole_day(&self) -> Option<DateTime<Utc>> {
+        let (words, _, from) = self.longest()?;
+        let weekday = words == 1 && self.next_is(DAYS);
+        weekday.then(|| from + chrono::TimeDelta::days(1))
+    }
+
+    /// The time of day that follows, without a day.
+    fn clock(&self) -> Option<String> {
+        let (_, text, _) = self.longest()?;
+        (!text.contains(' ') && when::around(&text, self.now).is_some()).then_some(text)
+    }
+
+    /// A time of day on the day that follows: "since 9:00 yesterday", "before 9am on Monday".
+    fn day_of(&mut self, clock: &str) -> Option<DateTime<Utc>> {
+        let next = self.next;
+        self.take(ON);
+        if let Some((words, day, _)) = self.longest()
+            && let Ok(time) = when::parse(&format!("{day} {clock}"), self.now)
+        {
+            (0..words).for_each(|_| self.advance());
+            return Some(time);
+        }
+        self.next = next;
+        None
+    }
+
+    /// Applies "after 19:00" and "before 9:00" to the day that was named, or else to today.
+    fn apply_limits(&mut self) {
+        let (after, before) = (self.clock_after.take(), self.clock_before.take());
+        let day = self.named_day.clone().unwrap_or_else(|| "today".to_owned());
+        let at = |clock: String| when::parse(&format!("{day} {clock}"), self.now).ok();
+        let (after, before) = (after.and_then(at), before.and_then(at));
+        if let Some(after) = after {
+            self.begin(after);
+        }
+        if let Some(before) = before {
+            self.end(before);
+        }
+    }
+
     /// Applies "between 18:00 and 20:30" to the day that was named, or else to today.
     pub(super) fn apply_clocks(&mut self) {
+        self.apply_limits();
         let Some((first, last)) = self.clocks.take() else {
             return;
         };
@@ -283,6 +375,19 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if named.is_some() {
             (self.since, self.until) = (None, None);
+        }
+        // "yesterday evening between 9pm and 10pm": on the day that has these
+        let mut earlier = 0;
+        let outside = |from: DateTime<Utc>, to: DateTime<Utc>, parser: &Self| {
+            parser.since.is_some_and(|since| when::to_ns(to) <= since)
+                || parser.until.is_some_and(|until| when::to_ns(from) >= until)
+        };
+        while outside(from, to, self) && earlier < 7 {
+            (from, to) = (
+                from - chrono::TimeDelta::days(1),
+                to - chrono::TimeDelta::days(1),
+            );
+            earlier += 1;
         }
         self.begin(from);
         self.end(to);

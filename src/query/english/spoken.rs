@@ -1,8 +1,8 @@
 //! Forms of words that are the same everywhere in a question: "alice's connections", "three".
 
-use super::idioms;
 use super::vocabulary::*;
 use super::words::Word;
+use super::{hours, idioms};
 
 /// Numbers in words, from two on: "one" is a pronoun as well.
 const NUMBERS: Words = &[
@@ -60,10 +60,11 @@ const OWNED: [Words; 8] = [
 /// Most words of what is owned: "most contacted host".
 const FARTHEST: usize = 4;
 
-/// Replaces possessives and numbers in words.
+/// Replaces possessives, numbers in words, and ports that stand with their host.
 pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
     let (mut all, mut times) = (Vec::new(), Vec::new());
-    let mut words = std::collections::VecDeque::from(words);
+    let words = words.into_iter().flat_map(with_port);
+    let mut words = words.collect::<std::collections::VecDeque<_>>();
     while let Some(mut word) = words.pop_front() {
         if word.quoted {
             all.push(word);
@@ -106,9 +107,28 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
             ..word.clone()
         };
         let owner = new(owner);
-        // "today's connections"
+        // "today's connections", "last week's", "Monday's"
         if is(&owner, TODAY) || is(&owner, YESTERDAY) {
             times.push(owner);
+            continue;
+        }
+        if is(&owner, DAYS) {
+            times.extend([new("on"), owner]);
+            continue;
+        }
+        let span = [
+            MINUTE,
+            HOUR,
+            DAY,
+            WEEK,
+            MONTH,
+            &["night", "morning", "weekend"],
+        ];
+        let before = |word: &mut Word| is(word, PAST) || is(word, THIS);
+        if span.iter().any(|words| is(&owner, words))
+            && let Some(last) = all.pop_if(before)
+        {
+            times.extend([last, owner]);
             continue;
         }
         // "alice's most contacted host"
@@ -140,7 +160,55 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
         }
     }
     all.extend(times);
+    hours::normalize(&mut all);
     all
+}
+
+/// "10.0.0.1:443", "[2001:db8::1]:443", "x.org:443", ":443" and "udp/53" with the port apart.
+fn with_port(word: Word) -> Vec<Word> {
+    let transport = word.text.split_once('/').filter(|_| !word.quoted);
+    let transport = transport.and_then(|(one, other)| {
+        let is = |text: &str| ["tcp", "udp"].contains(&text.to_lowercase().as_str());
+        let number = |text: &str| text.parse::<u16>().is_ok();
+        match (is(one) && number(other), number(one) && is(other)) {
+            (true, _) => Some((one, other)),
+            (_, true) => Some((other, one)),
+            _ => None,
+        }
+    });
+    if let Some((protocol, port)) = transport {
+        let new = |text: &str| Word {
+            text: text.to_owned(),
+            ..word.clone()
+        };
+        return vec![new(protocol), new("port"), new(port)];
+    }
+    let parts = word.text.rsplit_once(':').filter(|_| !word.quoted);
+    let Some((host, port)) = parts else {
+        return vec![word];
+    };
+    let is_port = !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());
+    let is_host = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => {
+            host.is_empty()
+                || host.eq_ignore_ascii_case("localhost")
+                || host.contains('.') && !host.contains(['/', ':'])
+        }
+    };
+    if !is_port || !is_host {
+        return vec![word];
+    }
+    let new = |text: &str| Word {
+        text: text.to_owned(),
+        ..word.clone()
+    };
+    let host = host.trim_matches(['[', ']']);
+    let host = (!host.is_empty()).then(|| new(host));
+    host.into_iter().chain([new("port"), new(port)]).collect()
 }
 
 /// The "alice" of "alice's", the "processes" of "processes'".

@@ -53,10 +53,16 @@ where
     }
     let at = |is: &dyn Fn(&Column) -> bool| (0..shown.len()).filter(|&at| is(&shown[at])).collect();
     table.set_times(at(&|Column(_, show)| show.is_time()), clock.zone());
-    let spare = spare(question)
-        .into_iter()
-        .flat_map(|spare| -> Vec<_> { at(&|Column(title, _)| *title == spare) });
-    table.set_spare(spare.collect());
+    let (minor, major) = spare(question);
+    let of = |titles: Vec<&str>| {
+        let columns = titles.into_iter();
+        let columns =
+            columns.flat_map(|spare| -> Vec<_> { at(&|Column(title, _)| *title == spare) });
+        Vec::from_iter(columns)
+    };
+    let (minor, major) = (of(minor), of(major));
+    let first = minor.len();
+    table.set_spare([minor, major].concat(), first);
     let counts = counts
         .iter()
         .zip(&nouns)

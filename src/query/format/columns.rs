@@ -2,7 +2,8 @@
 
 use super::cell::Show::{self, *};
 use crate::query::ast::{
-    Actors, Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation,
+    Actors, Bucket, Comparison, Counted, Limit, Measure, Predicate, Projection, Property, Question,
+    Ranking, Relation,
 };
 
 /// A column of the table: its title and its cells.
@@ -164,15 +165,28 @@ const SPARE: [&str; 8] = [
     "FIRST SEEN",
     "DURATION",
     "LATENCY",
+    "PROTOCOL",
     "FAILED",
     "RECEIVED",
     "SENT",
-    "PROTOCOL",
     "SERVER",
 ];
 
-/// The same for a question: what it asked for goes last.
-pub fn spare(question: &Question) -> Vec<&'static str> {
+/// Words of a question that name a column.
+const NAMED: [(&str, &str); 6] = [
+    ("DURATION", "duration"),
+    ("DURATION", "how long"),
+    ("LATENCY", "latenc"),
+    ("PROTOCOL", "protocol"),
+    ("FIRST SEEN", "first seen"),
+    ("SERVER", "server"),
+];
+
+/// How many of them go before names are cut to what can't be read.
+const MINOR: usize = 5;
+
+/// The same for a question, those that say least apart: what it asked for goes last.
+pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
     let measure = match (question.projection, question.ranking) {
         (Projection::Sent, _) => Some(Measure::Sent),
         (Projection::Received, _) => Some(Measure::Received),
@@ -185,11 +199,24 @@ pub fn spare(question: &Question) -> Vec<&'static str> {
         _ => None,
     };
     let compared = question.predicates.iter().filter_map(|p| match p {
+        Predicate::Compared(Comparison {
+            limit: Limit::Of(_),
+            ..
+        }) => Some(Measure::Bytes),
         Predicate::Compared(comparison) => Some(comparison.measure),
         _ => None,
     });
-    let compared = compared.chain(question.having.iter().map(|of| of.measure));
+    let than = question.having.iter().filter_map(|of| match of.limit {
+        Limit::Of(measure) => Some(measure),
+        Limit::Number(_) => None,
+    });
+    let compared = compared.chain(question.having.iter().map(|of| of.measure).chain(than));
     let measures = Vec::from_iter(measure.into_iter().chain(compared));
+    let text = question.typed.text.to_lowercase();
+    let named = |title: &str| {
+        let mut words = NAMED.iter().filter(|(of, _)| *of == title);
+        words.any(|(_, word)| text.contains(word))
+    };
     let answers = |title: &str| {
         let of = |measure: &Measure| match measure {
             Measure::Bytes => title == "SENT" || title == "RECEIVED",
@@ -202,10 +229,20 @@ pub fn spare(question: &Question) -> Vec<&'static str> {
         let failed = title == "FAILED" && question.predicates.contains(&Predicate::Failed);
         let first = title == "FIRST SEEN"
             && (question.new || matches!(question.ranking, Some(Ranking::First(_))));
-        measures.iter().any(of) || failed || first
+        measures.iter().any(of) || failed || first || named(title)
     };
+    let minor = SPARE[..MINOR].iter().filter(|title| !answers(title));
     let (asked, others): (Vec<_>, Vec<_>) = SPARE.into_iter().partition(|title| answers(title));
-    [others, asked].concat()
+    let others = others
+        .into_iter()
+        .filter(|title| !SPARE[..MINOR].contains(title));
+    // Rather than what was asked for goes where it happened.
+    let single = matches!(
+        question.projection,
+        Projection::Each | Projection::Actors(Actors::Processes | Actors::Pids)
+    );
+    let others = others.chain(single.then_some("CONTAINER"));
+    (minor.copied().collect(), others.chain(asked).collect())
 }
 
 /// What the line below the table counts: singular, plural, and the column with the number
@@ -240,6 +277,21 @@ pub fn shape(question: &Question) -> Shape {
             &[Column("ADDRESS", First(&["dst_ip"])), HOSTS],
         ),
         (Projection::Ports, _) => (Some(Noun("port", "ports", None)), &[PORT, PROGRAMS]),
+        (Projection::Properties(property), _) => {
+            let (noun, own) = by_property(property, from);
+            let what = match from {
+                Relation::Connections => Column("HOST", Only(&["host"], "hosts", "hosts")),
+                Relation::Lookups => NAMES,
+            };
+            let (counted, totals) = match from {
+                Relation::Connections => (CONNECTION, TOTALS),
+                Relation::Lookups => (LOOKUP, LOOKUP_TOTALS),
+            };
+            return Shape {
+                columns: [own, &[PROGRAMS, what], totals].concat(),
+                nouns: vec![noun, counted],
+            };
+        }
         (Projection::Count(counted), _) => (None, number(counted)),
         (Projection::Bytes, _) => (None, &[Column("BYTES", Bytes("bytes"))]),
         (Projection::Sent, _) => (None, &[Column("SENT", Bytes("sent"))]),
@@ -421,6 +473,29 @@ fn actor(actors: Actors) -> Noun {
         Actors::Executables => Noun("executable", "executables", None),
         Actors::CommandLines => Noun("command line", "command lines", None),
         Actors::Parents => Noun("parent", "parents", None),
+    }
+}
+
+/// What connections or lookups have in common.
+fn by_property(property: Property, relation: Relation) -> (Noun, &'static [Column]) {
+    match (property, relation) {
+        (Property::Outcome, Relation::Connections) => (
+            Noun("outcome", "outcomes", None),
+            &[
+                Column("OUTCOME", First(&["outcome"])),
+                Column("ERROR", First(&["errno"])),
+            ],
+        ),
+        (Property::Outcome, Relation::Lookups) => (Noun("result", "results", None), &[RESULT]),
+        (Property::Protocol, Relation::Connections) => (
+            Noun("protocol", "protocols", None),
+            &[Column("PROTOCOL", First(&["protocol"]))],
+        ),
+        (Property::Protocol, Relation::Lookups) => (
+            Noun("protocol", "protocols", None),
+            &[Column("TRANSPORT", First(&["transport"]))],
+        ),
+        (Property::QueryType, _) => (Noun("type", "types", None), &[TYPE]),
     }
 }
 

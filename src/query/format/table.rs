@@ -9,6 +9,8 @@ use crate::text::{clip, printable, width};
 const GAP: usize = 2;
 /// Text is not cut to less than this.
 const LEAST: usize = 8;
+/// Text is not cut to less than this while columns can go that say less.
+const READABLE: usize = 24;
 
 /// How a column is aligned, and whether its cells may be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Table {
     times: (Vec<usize>, String),
     /// The columns to leave out if lines are too long, in this order.
     spare: Vec<usize>,
+    /// How many of these go before other text becomes unreadable.
+    minor: usize,
 }
 
 impl Table {
@@ -42,6 +46,7 @@ impl Table {
             lines: vec![titles],
             times: (Vec::new(), String::new()),
             spare: Vec::new(),
+            minor: 0,
         }
     }
 
@@ -50,9 +55,11 @@ impl Table {
         self.times = (columns, zone);
     }
 
-    /// Sets the columns that may be left out, in this order.
-    pub fn set_spare(&mut self, columns: Vec<usize>) {
+    /// Sets the columns that may be left out, in this order: the first `minor` of them before
+    /// text is cut to what can't be read.
+    pub fn set_spare(&mut self, columns: Vec<usize>, minor: usize) {
         self.spare = columns;
+        self.minor = minor;
     }
 
     /// Adds a row with one cell per column; `-` stands in for unknown values.
@@ -91,7 +98,11 @@ impl Table {
             let gone = &self.spare[..left_out];
             let shown = (0..self.aligns.len()).filter(|column| !gone.contains(column));
             let shown = Vec::from_iter(shown);
-            let widths = self.widths(&shown, columns);
+            let least = match left_out < self.minor {
+                true => READABLE,
+                false => LEAST,
+            };
+            let widths = self.widths(&shown, columns, least);
             let line = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
             if line <= columns || left_out == self.spare.len() {
                 break (shown, widths);
@@ -147,8 +158,8 @@ impl Table {
     }
 
     /// The width of each visible column: its widest cell, and for text less if lines would
-    /// otherwise be too long. The widest columns give way first.
-    fn widths(&self, shown: &[usize], columns: usize) -> Vec<usize> {
+    /// otherwise be too long, but not less than `least`. The widest columns give way first.
+    fn widths(&self, shown: &[usize], columns: usize, least: usize) -> Vec<usize> {
         let needs = |&column: &usize| {
             let cells = (0..self.lines.len()).map(|line| width(&self.cell(line, column, shown)));
             cells.max().unwrap_or(0)
@@ -160,7 +171,7 @@ impl Table {
             let widest = widths
                 .iter_mut()
                 .zip(shown)
-                .filter(|(width, column)| self.aligns[**column] == Align::Left && **width > LEAST)
+                .filter(|(width, column)| self.aligns[**column] == Align::Left && **width > least)
                 .map(|(width, _)| width)
                 .max_by_key(|width| **width);
             match widest {
@@ -259,7 +270,7 @@ evil\\x1…  1234  -
         let mut table = table();
         table.set_times(vec![1, 2], "UTC".to_owned());
         assert!(written(&table, None).starts_with("NAME               N (UTC)  HOST\n"));
-        table.set_spare(vec![1]);
+        table.set_spare(vec![1], 0);
         let narrow = written(&table, Some(26));
         assert!(
             narrow.lines().next().unwrap().ends_with("  HOST (UTC)"),
@@ -270,13 +281,24 @@ evil\\x1…  1234  -
     #[test]
     fn spare_columns_are_left_out_one_by_one() {
         let mut table = table();
-        table.set_spare(vec![1, 0]);
+        table.set_spare(vec![1, 0], 0);
         let gone = |columns| table.write(Some(columns), &mut Vec::new()).unwrap();
         assert_eq!(gone(24), [""; 0]);
         assert_eq!(gone(23), ["N"]);
         assert_eq!(gone(18), ["N"]);
         assert_eq!(gone(17), ["N", "NAME"]);
         assert_eq!(gone(1), ["N", "NAME"]);
+    }
+
+    #[test]
+    fn minor_columns_go_before_names_become_unreadable() {
+        let mut table = table();
+        table.push(["x", "1", "db-primary.eu-west-1.internal"].map(|cell| Some(cell.to_owned())));
+        table.set_spare(vec![1], 1);
+        let gone = |columns| table.write(Some(columns), &mut Vec::new()).unwrap();
+        assert_eq!(gone(49), [""; 0]);
+        assert_eq!(gone(48), ["N"]);
+        assert_eq!(written(&table, Some(48)).matches('…').count(), 0);
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
                 .to_owned()
         }
         (Predicate::Compared(comparison), _) => {
-            measure::compared(measure::of_row(comparison.measure), comparison)
+            measure::compared(comparison, |of| measure::of_row(of).to_owned())
         }
         // A condition on a column that is NULL is not met, so its opposite is.
         (Predicate::Not(of), relation) => {

@@ -1,6 +1,6 @@
 //! Measures of rows and of groups of rows as SQL expressions.
 
-use crate::query::ast::{Comparison, Measure, Operator, Relation};
+use crate::query::ast::{Comparison, Limit, Measure, Operator, Relation};
 
 /// Bytes sent and received. The aliases of the totals can't be used here: in an expression,
 /// SQLite resolves them to the view's columns.
@@ -49,8 +49,8 @@ pub fn is_of_rows(measure: Measure) -> bool {
     matches!(measure, Measure::Duration | Measure::Latency)
 }
 
-/// A comparison of an expression with a limit.
-pub fn compared(expression: &str, comparison: &Comparison) -> String {
+/// A comparison of a measure, which `expression` gives as SQL.
+pub fn compared(comparison: &Comparison, expression: impl Fn(Measure) -> String) -> String {
     let operator = match comparison.operator {
         Operator::More => ">",
         Operator::AtLeast => ">=",
@@ -58,5 +58,9 @@ pub fn compared(expression: &str, comparison: &Comparison) -> String {
         Operator::AtMost => "<=",
         Operator::Exactly => "=",
     };
-    format!("{expression} {operator} {}", comparison.limit)
+    let limit = match comparison.limit {
+        Limit::Number(number) => number.to_string(),
+        Limit::Of(measure) => expression(measure),
+    };
+    format!("{} {operator} {limit}", expression(comparison.measure))
 }

@@ -157,8 +157,9 @@ fn involved(question: &Question) -> Option<String> {
 /// The conditions on groups.
 fn groups(question: &Question, use_rollups: bool) -> Vec<String> {
     let compared = question.having.iter().map(|comparison| {
-        let measure = measure::of_group(comparison.measure, question.relation, use_rollups);
-        measure::compared(&measure, comparison)
+        measure::compared(comparison, |measure| {
+            measure::of_group(measure, question.relation, use_rollups)
+        })
     });
     let some = |predicate: &Predicate, is: &str| {
         let condition = condition(question.relation, predicate);

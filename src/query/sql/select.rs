@@ -1,7 +1,7 @@
 //! The columns that a statement selects for each projection.
 
 use super::measure::{SUM_BOTH_WAYS, of_row};
-use crate::query::ast::{Actors, Counted, Predicate, Projection, Question, Relation};
+use crate::query::ast::{Actors, Counted, Predicate, Projection, Property, Question, Relation};
 
 /// How often, how much and when, for a group of connections.
 const TOTALS: &str = "\
@@ -163,6 +163,36 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             "dst_port, protocol",
             "dst_port, protocol",
         ),
+        (Projection::Properties(property), relation) => {
+            let (columns, key) = match (property, relation) {
+                (Property::Outcome, Relation::Connections) => ("outcome, errno", "outcome, errno"),
+                (Property::Outcome, Relation::Lookups) => (
+                    "coalesce(rcode, status) AS result",
+                    "coalesce(rcode, status)",
+                ),
+                (Property::Protocol, Relation::Connections) => ("protocol", "protocol"),
+                (Property::Protocol, Relation::Lookups) => ("transport", "transport"),
+                (Property::QueryType, _) => ("qtype", "qtype"),
+            };
+            let (what, named) = match relation {
+                Relation::Connections => ("coalesce(host, dst_ip)", "host"),
+                Relation::Lookups => ("qname", "qname"),
+            };
+            grouped(
+                format!(
+                    "{columns},
+       {comm},
+       count(DISTINCT comm) AS comms,
+       {what_one},
+       count(DISTINCT {what}) AS {named}s,
+       {totals}",
+                    comm = if_one("comm", "comm", "comm"),
+                    what_one = if_one(what, what, named),
+                ),
+                key,
+                key,
+            )
+        }
         (Projection::NeverContacted, _) => grouped(
             format!(
                 "qname,

@@ -113,7 +113,7 @@ fn beacons(question: &Question, (since, until): (Option<i64>, Option<i64>)) -> S
     let interval = |comparison: &Comparison| {
         format!(
             "\n   AND {}",
-            compared("CAST(mean / 1000 AS INTEGER)", comparison)
+            compared(comparison, |_| "CAST(mean / 1000 AS INTEGER)".to_owned())
         )
     };
     format!(

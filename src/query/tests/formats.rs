@@ -86,7 +86,22 @@ fn narrow_terminal_cuts_only_names() {
         out.lines().all(|line| crate::text::width(line) <= 96),
         "{out}"
     );
-    assert!(out.contains("\napi.examp…  192.0.2.7  443/tcp"), "{out}");
+    // FIRST SEEN goes, so that names stay whole
+    assert!(
+        out.contains("\napi.example.com  192.0.2.7  443/tcp"),
+        "{out}"
+    );
+    request.width = Some(70);
+    let mut out = Vec::new();
+    request
+        .run(&history().0, &mut out, &mut Vec::new())
+        .unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(
+        out.lines().all(|line| crate::text::width(line) <= 70),
+        "{out}"
+    );
+    assert!(out.contains("\napi.exam…  192.0.2.7  443/tcp"), "{out}");
 }
 
 #[test]

@@ -642,3 +642,45 @@ fn no_order_contradicts_the_direction() {
     }
     assert!(checked >= 60, "{checked}");
 }
+
+/// Prints the answers to the questions of a file, one a line: `QUESTIONS=FILE cargo test --lib
+/// prints_answers -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints the answers to the questions of the file $QUESTIONS"]
+fn prints_answers() {
+    let history = history();
+    let width = std::env::var("COLUMNS").map_or(100, |width| width.parse().unwrap());
+    let file = std::env::var("QUESTIONS").expect("QUESTIONS names a file");
+    for question in std::fs::read_to_string(file).unwrap().lines() {
+        println!("\n### {question}");
+        let now = DateTime::<Utc>::from_timestamp_nanos(NOW);
+        let question = match parse(question, &now) {
+            Ok(question) => question,
+            Err(refusal) => {
+                println!("REFUSED {refusal}");
+                continue;
+            }
+        };
+        let request = Request {
+            question,
+            since: None,
+            until: None,
+            format: OutputFormat::Table,
+            width: Some(width),
+            now,
+            color: false,
+            explain: true,
+            limit: None,
+            begun: None,
+        };
+        let (mut out, mut notes) = (Vec::new(), Vec::new());
+        match request.run(&history.0, &mut out, &mut notes) {
+            Ok(_) => println!(
+                "{}{}",
+                String::from_utf8(out).unwrap(),
+                String::from_utf8(notes).unwrap()
+            ),
+            Err(error) => println!("REFUSED {error}"),
+        }
+    }
+}
