@@ -140,7 +140,9 @@ impl RecordingMetrics {
             Record::Closed(c) => self.close(c),
             Record::Lookup(lookup) if lookup.times <= 1 => self.look_up(lookup),
             Record::Gap(gap) if gap.lost > 0 => {
-                let kind = ByKind { kind: gap.kind };
+                let kind = ByKind {
+                    kind: gap.kind.as_str(),
+                };
                 self.lost.get_or_create(&kind).inc_by(gap.lost);
             }
             _ => {}
@@ -264,7 +266,7 @@ mod tests {
         metrics.add(&Record::Gap(Gap {
             from_ts: 0,
             to_ts: 1,
-            kind: "connect",
+            kind: crate::model::GapKind::Connect,
             lost: 7,
             why: "",
         }));
