@@ -107,9 +107,11 @@ extern "C" fn stop() {
 /// A connection to it marks the end of a recording. No test uses this address.
 const MARK: &str = "127.77.0.1";
 
-/// Rounds of the counters after which the end of a packet socket is in the history: one may
-/// have been under way, the next reads the bytes, and one more notices the end.
-const ROUNDS: usize = 3;
+/// Nanoseconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    now.as_nanos() as i64
+}
 
 /// What happens in a test's namespaces from now on, seen by the shared recorder.
 pub struct Recording<'a> {
@@ -129,11 +131,10 @@ impl Recording<'_> {
 
     fn of(net: &Net, namespaces: String) -> Recording<'_> {
         shared();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         Recording {
             net,
             namespaces,
-            from: now.as_nanos() as i64,
+            from: now(),
         }
     }
 
@@ -164,23 +165,28 @@ impl Recording<'_> {
         eventually("the history is complete", || {
             (count(&mark) > 0).then_some(())
         });
+        let marked = now();
         // As 'record -- CMD' waits for the last closes. A socket that stays open delays this.
         let grace = Duration::from_secs(if is_slow_machine() { 30 } else { 2 });
         let end = Instant::now() + grace;
         while count("duration_us IS NULL") > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(50));
         }
-        // No hook reports the end of a packet socket: its bytes are read in each round of the
-        // counters, and its end is noticed in the one that follows.
+        // The bytes of what stays open are read in rounds. No hook reports the end of a packet
+        // socket: it is noticed in the round behind its last bytes.
         let packets = format!("protocol = 'packet' AND ts >= {}", self.from);
-        if count(&packets) > 0 {
+        let has_packets = count(&packets) > 0;
+        if has_packets || count("duration_us IS NULL") > 0 {
             let sql = "SELECT coalesce(max(counted_ts), 0) FROM history.recordings";
-            let round = || copy.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-            let mut last = round();
-            for _ in 0..ROUNDS {
-                last = eventually("the counters are read", || {
-                    Some(round()).filter(|now| *now != last)
-                });
+            let counted = || copy.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            let counted_after = |ts: i64| {
+                eventually("the counters are read", || {
+                    Some(counted()).filter(|at| *at > ts)
+                })
+            };
+            let last = counted_after(marked);
+            if has_packets {
+                counted_after(last);
             }
         }
         let copying = copy.transaction().unwrap();
