@@ -32,6 +32,8 @@ struct OpenConnection {
     before: Option<(u64, u64)>,
     /// Progress lines that have been due so far.
     lines: u64,
+    /// Its bytes have grown since the last of them.
+    grown: bool,
     /// It began as an answer, and has become more.
     answered: bool,
 }
@@ -347,17 +349,17 @@ impl Connections {
         let shared_pid = read.shared_pid.or(open.connection.shared_pid);
         let shared = open.connection.shared_pid != shared_pid;
         open.connection.shared_pid = shared_pid;
-        if open.count(read.bytes) || shared {
-            out.push(open.progress(now));
-        }
+        let changed = open.count(read.bytes) || shared;
+        out.extend(open.progress(changed, now));
     }
 
     /// Counters of an open TCP connection, read at `now`.
     pub fn tcp_progress(&mut self, counters: TcpCounters, now: Moment, out: &mut Vec<Record>) {
         if let Some(open) = self.tcp.get_mut(&counters.cookie) {
             let (c, bytes) = (&mut open.connection, (counters.tx, counters.rx));
-            if open.established && count_tcp(c, open.before, bytes) {
-                out.push(open.progress(now));
+            if open.established {
+                let changed = count_tcp(c, open.before, bytes);
+                out.extend(open.progress(changed, now));
             }
         }
     }
@@ -407,20 +409,28 @@ impl Connections {
             established: false,
             before: None,
             lines: 0,
+            grown: false,
             answered: false,
         }
     }
 }
 
 impl OpenConnection {
-    fn progress(&mut self, now: Moment) -> Record {
+    /// Its counters were read at `now`. What grew when no line was due is told by the next one, even
+    /// if nothing has grown since.
+    fn progress(&mut self, changed: bool, now: Moment) -> Option<Record> {
+        self.grown |= changed;
         let lines = lines_due(now.ns.saturating_sub(self.ns) / 1_000_000_000);
-        let due = lines > self.lines;
-        self.lines = lines;
-        Record::Progress(Progress {
-            connection: self.connection.clone(),
-            ts: now.ts,
-            due,
+        let due = self.grown && lines > self.lines;
+        if due {
+            (self.lines, self.grown) = (lines, false);
+        }
+        (changed || due).then(|| {
+            Record::Progress(Progress {
+                connection: self.connection.clone(),
+                ts: now.ts,
+                due,
+            })
         })
     }
 
@@ -501,6 +511,7 @@ fn micros(from_ns: u64, to_ns: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::builders;
 
     #[test]
     fn progress_lines_double_their_interval_up_to_a_minute() {
@@ -508,5 +519,37 @@ mod tests {
             .filter(|s| lines_due(*s) > lines_due(s - 1))
             .collect();
         assert_eq!(lines, [2, 4, 8, 16, 32, 64, 124, 184]);
+    }
+
+    #[test]
+    fn growth_is_told_by_the_next_line_that_is_due() {
+        let mut open = OpenConnection {
+            connection: builders::connection("curl"),
+            ns: 0,
+            established: true,
+            before: None,
+            lines: 0,
+            grown: false,
+            answered: false,
+        };
+        // a reading each 2 s, with what it leads to: a record, and whether a line is due
+        let mut read = |ms: u64, changed| {
+            let now = Moment {
+                ns: ms * 1_000_000,
+                ts: 0,
+            };
+            match open.progress(changed, now) {
+                Some(Record::Progress(p)) => Some(p.due),
+                _ => None,
+            }
+        };
+        assert_eq!(read(1_900, true), Some(false));
+        assert_eq!(read(3_900, false), Some(true));
+        assert_eq!(read(5_900, false), None);
+        assert_eq!(read(7_900, true), Some(true));
+        assert_eq!(read(7_950, true), Some(false));
+        assert_eq!(read(99_000, false), Some(true));
+        assert_eq!(read(300_000, false), None);
+        assert_eq!(read(302_000, true), Some(true));
     }
 }
