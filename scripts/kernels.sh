@@ -36,7 +36,7 @@ WAYS_ON='5.10 6.12'
 # Naming depends on the kernel even less: on one, with one set.
 NAMES='naming forged resolvers sources sent_names'
 NAMES_ON='6.12 kprobe'
-# What every change has to pass: 'BINARY TEST…'. All kernels load and attach every hook of both
+# What every change has to pass: 'TOPIC TEST…'. All kernels load and attach every hook of both
 # sets and pass PROMISES; the oldest or the newest passes the rest, a scenario for each promise:
 # kernels between them have hardly ever differed from both, and what differs between these two is
 # in PROMISES, or is found by the whole matrix.
@@ -228,7 +228,7 @@ make_modules() {
 	rm "$2/lib"
 }
 
-# tests_of KERNEL SET: lines 'BINARY TEST…', or none; a binary alone is all of its tests
+# tests_of KERNEL SET: lines 'TOPIC TEST…', or none; a topic alone is all of its tests
 tests_of() {
 	local tests
 	local -n promises=PROMISES_$2 oldest=OLDEST_$2 newest=NEWEST_$2 capture=CAPTURE_$2 ways=WAYS_$2
@@ -263,7 +263,7 @@ longest_first() {
 
 # job KERNEL: what the machine does, for scripts/guest.sh to run
 job() {
-	local set test names tests
+	local set test names tests chosen
 	echo "export EGRETS_TEST_VOLUME=$VOLUME EGRETS_TEST_DRIP=${EGRETS_TEST_DRIP:-16} RUST_TEST_THREADS=2"
 	for set in $SETS; do
 		echo "echo 'guest: set $set'; export EGRETS_HOOKS=$set"
@@ -272,8 +272,9 @@ job() {
 		[ -n "$tests" ] || continue
 		[ "$TIER" = all ] || printf 'share %q\n' "$egrets"
 		while read -r test names; do
-			printf 'echo "guest: test %s"; %q --include-ignored %s %s\n' "$test" "${runners[$test]}" \
-				"${names:+--exact $names}" "$SKIP"
+			# shellcheck disable=SC2086 # names
+			[ -z "$names" ] && chosen=$test:: || chosen="--exact $(printf "$test::%s " $names)"
+			printf 'echo "guest: test %s"; %q --include-ignored %s %s\n' "$test" "$runner" "$chosen" "$SKIP"
 		done <<<"$tests"
 		[ "$TIER" = all ] || echo unshare_recorder
 	done
@@ -333,7 +334,7 @@ run() {
 		</dev/null 2>&1 | sed -u 's/\r$//' | tee "$work/$kernel.log" | awk -v kernel="$kernel" '
 			/^guest: set / { set = $3 }
 			/^guest: test / { test = $3 }
-			/^test .* \.\.\. [a-zA-Z]+/ { printf "%-4s  %-10s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }
+			/^test .* \.\.\. [a-zA-Z]+/ { sub(/.*::/, "", $2); printf "%-4s  %-10s  %-6s  %-7s  %s\n", kernel, set, test, $4, $2; fflush() }
 			/^(naming|coverage): / { sub(/: /, ": " kernel ", " set " | "); print; fflush() }' || true
 	! jobs -pr | grep -qx $watch || kill $watch
 }
@@ -402,16 +403,14 @@ egrets=$(executable bin egrets false)
 tools=$(realpath "${CARGO_TARGET_DIR:-target}/tmp") # where the tests look for them
 programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)"
 	"$(executable example send false)" "$(executable example packet false)" "$tools/dial-musl" "$tools/nscd")
-declare -A runners=() lists=()
+runner=$(executable test integration true)
+programs+=("$runner")
+known=$("$runner" --list --format terse)
 tests=$(for kernel in $KERNELS; do for set in $SETS; do tests_of "$kernel" "$set"; done; done | sort -u)
 while read -r test names; do
-	runner=$(executable test "$test" true)
-	[ -n "$runner" ] || fail "there are no tests called $test"
-	[ -n "${runners[$test]:-}" ] || programs+=("$runner")
-	runners[$test]=$runner
+	grep -q "^$test::" <<<"$known" || fail "there are no tests called $test"
 	for name in $names; do
-		grep -qx "$name: test" <<<"${lists[$test]:=$("$runner" --list --format terse)}" ||
-			fail "$test has no test $name"
+		grep -qx "$test::$name: test" <<<"$known" || fail "$test has no test $name"
 	done
 done <<<"$tests"
 

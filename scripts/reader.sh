@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 scripts/setup.sh reader
 
 export INSTA_UPDATE=no INSTA_WORKSPACE_ROOT=$PWD
-scripts/cargo.sh test --no-default-features --test reader --test top
+scripts/cargo.sh test --no-default-features --test integration

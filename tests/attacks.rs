@@ -3,8 +3,6 @@
 //! What is measured is a table of docs/security.md. EGRETS_TEST_ATTACKS="names forge" runs those
 //! alone.
 
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader, Write};
 use std::net::TcpStream;
@@ -13,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use support::*;
+use crate::support::*;
 
 /// How long the victim's last connection may take to be in the history.
 const MAX_LAG: Duration = Duration::from_secs(60);

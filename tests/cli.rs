@@ -1,7 +1,5 @@
 //! The command line: output, exit codes, errors.
 
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
@@ -9,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use support::*;
+use crate::support::*;
 
 fn query(db: &std::path::Path, args: &[&str]) -> Output {
     egrets()

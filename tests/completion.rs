@@ -1,7 +1,5 @@
 //! Completion in real shells, in a terminal, with names that try to be executed.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::*;
+use crate::support::*;
 
 /// Host names, each with the prefix that is typed and the argument that egrets should get.
 const HOSTILE: [(&str, &str, &str); 13] = [

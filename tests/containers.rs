@@ -2,8 +2,6 @@
 //! do, and real processes in them. `tests/runtimes.rs` and `tests/docker.rs` run the runtimes
 //! themselves.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::*;
+use crate::support::*;
 use tempfile::TempDir;
 
 /// Files and directories that are removed with this value.

@@ -1,15 +1,13 @@
 //! System calls that send and receive: the exact bytes that clients transferred, against their
 //! rows, and against a firewall's counters.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
-use support::agreed::{ANSWERS, answer, back};
-use support::coverage::{TcpCounters, compare_both, say};
-use support::peer::{Answers, Firewall, Peer};
-use support::*;
+use crate::support::agreed::{ANSWERS, answer, back};
+use crate::support::coverage::{TcpCounters, compare_both, say};
+use crate::support::peer::{Answers, Firewall, Peer};
+use crate::support::*;
 
 /// A run of `send`, and the counters that it must have.
 struct Run {

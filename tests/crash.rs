@@ -1,13 +1,11 @@
-//! kill -9 during a recording. In a binary of its own, so that no other test affects the time
-//! that is asserted.
-
-mod support;
+//! kill -9 during a recording. A topic of its own, so that no other test affects the time that is
+//! asserted.
 
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use support::*;
+use crate::support::*;
 
 #[test]
 fn a_killed_recorder_loses_at_most_250_ms_and_the_history_shows_it() {

@@ -1,14 +1,12 @@
 //! Lookups: every record type that is stored, and answers that are late, missing, wrong or
 //! malformed. dnsmasq and dig are real; a server that has to misbehave is the test's own.
 
-mod support;
-
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 
+use crate::support::*;
 use simple_dns::rdata::{A, HTTPS, NS, RData, SOA, SVCB};
 use simple_dns::{CLASS, Name, Packet, QCLASS, QTYPE, Question, ResourceRecord, TYPE};
-use support::*;
 
 /// Records what `script` does in the near namespace.
 fn record(net: &Net, db: &Path, script: &str) {

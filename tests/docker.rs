@@ -1,15 +1,13 @@
 //! Containers on a real Docker daemon, which each test starts in its own network namespace:
 //! bridge and firewall rules stay there.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::RwLock;
 
-use support::docker::{Docker, GATEWAY};
-use support::*;
+use crate::support::docker::{Docker, GATEWAY};
+use crate::support::*;
 
 /// A policy in force concerns the containers of all tests.
 static CONTAINERS: RwLock<()> = RwLock::new(());

@@ -1,14 +1,12 @@
 //! Tests docs/engines.md: DuckDB gives the same answers from the SQLite file, JSON lines and
 //! CSV.
 
-mod support;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::*;
 use serde_json::{Value, json};
-use support::*;
 
 const ENGINES: &str = include_str!("../docs/engines.md");
 

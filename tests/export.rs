@@ -1,7 +1,5 @@
 //! `egrets export`: the rows of the views as files, also while the history grows.
 
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,7 +10,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
-use support::*;
+use crate::support::*;
 use tempfile::TempDir;
 
 fn export(db: &Path, args: &[&str]) -> Output {

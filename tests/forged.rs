@@ -1,12 +1,10 @@
 //! Forged answers: no user may name another user's connection, and a flood of forged answers
 //! must be counted without filling the disk.
 
-mod support;
-
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use support::*;
+use crate::support::*;
 
 const SERVER: &str = "10.77.0.2:53";
 /// The address that forged answers give.

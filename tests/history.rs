@@ -1,8 +1,6 @@
 //! The SQLite file: concurrent readers, permissions, retention, and files that are damaged,
 //! full or not a history.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +8,7 @@ use std::process::Output;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::*;
+use crate::support::*;
 
 fn record(db: &Path) -> Output {
     egrets()

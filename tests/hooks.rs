@@ -2,8 +2,6 @@
 //! `egrets check`. `make test-kernels` runs this on other
 //! kernels with each set.
 
-mod support;
-
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -11,8 +9,8 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::*;
 use libbpf_rs::libbpf_sys;
-use support::*;
 
 /// Blocking in the main thread, in another one, non-blocking, by sendmsg, as MPTCP, by
 /// io_uring.

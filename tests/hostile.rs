@@ -1,14 +1,12 @@
 //! Questions and names that are out to break something: their size, their quotes, SQL and
 //! control characters in them, and bytes that are no text.
 
-mod support;
-
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Output;
 
-use support::*;
+use crate::support::*;
 
 /// Names that networks and programs can have.
 const NAMES: [&str; 8] = [

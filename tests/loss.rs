@@ -1,9 +1,7 @@
-//! Loss is counted exactly. On its own in this file, and so on its own on the
-//! machine: the BPF programs count the losses of all processes.
+//! Loss is counted exactly. A topic of its own, which runs alone: the BPF programs count the losses
+//! of all processes.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 #[test]
 fn captured_and_lost_events_add_up() {

@@ -2,12 +2,10 @@
 //! docs/naming.md from them. Clients print what they connect to, and each connection is
 //! found by its local port.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use support::*;
+use crate::support::*;
 
 /// Records a script in the near namespace. Returns its output.
 fn script(net: &Net, db: &std::path::Path, script: &str) -> String {

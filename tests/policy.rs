@@ -1,8 +1,6 @@
 //! Policies: what they refuse, and that observing says the same. Each test has rules about
 //! addresses of its own, so that they may run at once and disturb no others.
 
-mod support;
-
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,10 +9,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::forge::forged_first_packets;
+use crate::support::say::{passed_to, say};
+use crate::support::*;
 use socket2::{Domain, Socket, Type};
-use support::forge::forged_first_packets;
-use support::say::{passed_to, say};
-use support::*;
 
 /// A policy file of root's.
 fn policy(dir: &Path, default: &str, rules: &[&str]) -> PathBuf {

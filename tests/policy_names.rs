@@ -1,16 +1,14 @@
 //! Names in the kernel: an address that a resolver gives for a name is the name's before its
 //! process can connect there, and no process gets one for a name in any other way.
 
-mod support;
-
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::*;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use support::*;
 
 /// Addresses of 10.77.1.0/24 are open to names alone. One of the resolvers is a stub's.
 const POLICY: &str = r#"
@@ -658,7 +656,7 @@ fn a_name_kills_only_the_process_that_looked_it_up() {
     assert_eq!(code(&refused), 1);
     assert!(text(&refused.stderr).contains("not permitted"));
     // itself: it is killed, or has ended before
-    let mut asks = net.command(support::ask());
+    let mut asks = net.command(crate::support::ask());
     asks.args(["sendto", "10.77.0.2:53", &port, "31.killed.test"]);
     assert!(!asks.output().unwrap().status.success());
     eventually("it is known what became of it", || {
@@ -760,18 +758,18 @@ fn names_from_before_the_policy_are_those_that_no_user_could_have_forged() {
     };
     let recorder = Recorder::start(&db, &[]);
     eventually("the pair carries traffic", || {
-        let mut command = Command::new(support::ask());
+        let mut command = Command::new(crate::support::ask());
         command.args(["connected", "10.79.0.2:53", "0", "7.1.first.test"]);
         command.output().unwrap().status.success().then_some(())
     });
-    ask(Command::new(support::ask()), "3.60.cached.test");
-    ask(Command::new(support::ask()), "4.1.cached.test");
+    ask(Command::new(crate::support::ask()), "3.60.cached.test");
+    ask(Command::new(crate::support::ask()), "4.1.cached.test");
     let mut users = Command::new("setpriv");
     users
         .args(["--reuid", "12345", "--clear-groups"])
-        .arg(support::ask());
+        .arg(crate::support::ask());
     ask(users, "5.60.cached.test");
-    ask(net.command(support::ask()), "6.60.cached.test");
+    ask(net.command(crate::support::ask()), "6.60.cached.test");
     thread::sleep(Duration::from_millis(1_100));
     assert_eq!(recorder.stop(), 0);
     let policy = dir.path().join("policy.yaml");

@@ -1,14 +1,12 @@
 //! Who it was: real processes of milliseconds, scripts and what they start, sockets
 //! that outlive their process.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use support::*;
+use crate::support::*;
 
 #[test]
 fn five_thousand_short_lived_processes_have_their_program_and_arguments() {
@@ -318,7 +316,7 @@ fn hostile_arguments_stay_in_their_line_and_field() {
                 .is_some_and(|c| c.ends_with("a\nINFO[0000] fake\u{1b}[2J\u{fffd}\u{fffd}\"',--"))
     }));
     assert!(!output.contains('\u{1b}'));
-    let table = ok(support::egrets()
+    let table = ok(crate::support::egrets()
         .args(["query", "what did bash talk to", "--db"])
         .arg(&db));
     assert!(!table.contains('\u{1b}'), "{table}");
@@ -359,7 +357,7 @@ fn hostile_program_name_stays_in_its_line_field_and_cell() {
     );
     let question = format!("which processes connected on port {port}");
     let ask = |form: &[&str]| {
-        let mut query = support::egrets();
+        let mut query = crate::support::egrets();
         ok(query.args(["query", &question, "--db"]).arg(&db).args(form))
     };
     harmless(&ask(&[]), 2);

@@ -1,8 +1,6 @@
 //! What is neither TCP nor UDP: each protocol's packets, whose they are, and what of them
 //! was the process' own.
 
-mod support;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -10,11 +8,11 @@ use std::process::{Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::agreed::{ANSWERS, answer, back};
+use crate::support::coverage::{TcpCounters, compare_rows, linux, say};
+use crate::support::peer::{Answers, Peer};
+use crate::support::*;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use support::agreed::{ANSWERS, answer, back};
-use support::coverage::{TcpCounters, compare_rows, linux, say};
-use support::peer::{Answers, Peer};
-use support::*;
 
 /// A run of `packet` inside the near namespace. None, and a row that says so, where this
 /// kernel lacks the protocol.
@@ -719,7 +717,7 @@ fn each_path_of_an_mptcp_connection_is_its_owners_and_bytes_count_once() {
         ),
         format!("-n {} mptcp endpoint add {SECOND} signal", net.far),
     ] {
-        support::run("ip", &args.split(' ').collect::<Vec<_>>());
+        crate::support::run("ip", &args.split(' ').collect::<Vec<_>>());
     }
     let (_dir, db) = history();
     let recording = Recording::start(&net);

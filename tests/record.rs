@@ -1,18 +1,16 @@
 //! `egrets record`, on real traffic between two network namespaces.
 
-mod support;
-
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::forge::forged_first_packets;
+use crate::support::metrics::read_metrics;
+use crate::support::*;
 use simple_dns::{CLASS, Name, Packet, Question, TYPE};
 use socket2::{Domain, Type};
-use support::forge::forged_first_packets;
-use support::metrics::read_metrics;
-use support::*;
 
 /// The only row of `egress` that matches, with these columns.
 fn row(db: &std::path::Path, columns: &str, filter: &str) -> Vec<String> {

@@ -1,11 +1,9 @@
 //! Names through the resolvers in use: glibc, musl, Go, c-ares; through forwarders and helper
 //! processes; and in networks where one address has different names.
 
-mod support;
-
 use std::path::Path;
 
-use support::*;
+use crate::support::*;
 
 fn net() -> (Net, String) {
     let mut net = Net::new();

@@ -1,14 +1,12 @@
 //! Containers run by podman and containerd: on this machine, where cgroups are hybrid, and in
 //! the virtual machines of scripts/kernels.sh, which have cgroup2 alone.
 
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::*;
+use crate::support::*;
 use tempfile::TempDir;
 
 /// podman as root, without systemd, with its files in the default directories. Test machines may

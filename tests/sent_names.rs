@@ -1,7 +1,5 @@
 //! The names that connections send themselves: TLS, QUIC, HTTP/1 and its proxies.
 
-mod support;
-
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -9,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use support::*;
+use crate::support::*;
 
 fn rows(db: &Path, sql: &str) -> Vec<Vec<String>> {
     select(db, sql)

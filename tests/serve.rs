@@ -1,11 +1,6 @@
 //! `egrets serve`: the page in a real Chromium, on a history that this process writes as a recorder
 //! does; and requests that are refused.
 
-#[path = "support/browser.rs"]
-mod browser;
-#[path = "support/metrics.rs"]
-mod metrics;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,11 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use browser::Browser;
+use crate::support::browser::Browser;
+use crate::support::metrics::read_metrics;
 use egrets::model::{Connection, Name, Outcome, Process, Record, Source, builders};
 use egrets::privileges::Held;
 use egrets::store::{Access, Recording, Store};
-use metrics::read_metrics;
 use rustix::process::{Pid, Signal, kill_process};
 
 const SECOND: i64 = 1_000_000_000;

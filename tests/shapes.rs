@@ -1,8 +1,6 @@
 //! Traffic patterns: short and long, few and many, sequential and concurrent, from containers
 //! and over loopback; and the bytes that are recorded while they run.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,12 +11,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::agreed::{ANSWERS, answer, back, meanwhile};
+use crate::support::coverage::{TcpCounters, compare_both, compare_rows};
+use crate::support::docker::{Docker, GATEWAY};
+use crate::support::peer::{Answers, Peer};
+use crate::support::*;
 use egrets::human;
-use support::agreed::{ANSWERS, answer, back, meanwhile};
-use support::coverage::{TcpCounters, compare_both, compare_rows};
-use support::docker::{Docker, GATEWAY};
-use support::peer::{Answers, Peer};
-use support::*;
 
 /// A server on the far side that hands its connections to the test.
 fn handed_over(net: &Net) -> (u16, Receiver<TcpStream>) {

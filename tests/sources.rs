@@ -2,8 +2,6 @@
 //! other ports, hints in HTTPS records; and sockets and processes that are older than the
 //! recorder.
 
-mod support;
-
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -11,9 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use crate::support::*;
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
-use support::*;
 
 fn rows(db: &Path, sql: &str) -> Vec<Vec<String>> {
     select(db, sql)

@@ -1,8 +1,6 @@
 //! The BPF maps: entries whose end no hook reports do not stay, a full map costs TCP little, and
 //! nothing outlives the recorder.
 
-mod support;
-
 use std::fs::{self, File};
 use std::mem::offset_of;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -11,11 +9,11 @@ use std::process::Command;
 use std::ptr::null_mut;
 use std::thread;
 
+use crate::support::*;
 use egrets::capture::types::{
     self, egrets_endpoint, egrets_flow_key, egrets_owner, egrets_share, egrets_size, egrets_sock,
 };
 use libbpf_rs::{MapCore, MapHandle, libbpf_sys};
-use support::*;
 
 const SHARES: usize = egrets_size::EGRETS_SHARES.0 as usize;
 /// Flows of one user but root.

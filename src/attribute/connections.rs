@@ -416,7 +416,7 @@ impl Connections {
 }
 
 impl OpenConnection {
-    /// Its counters were read at `now`. What grew when no line was due is told by the next one, even
+    /// Its counters were read at `now`. What grew when no line was due is reported by the next one, even
     /// if nothing has grown since.
     fn progress(&mut self, changed: bool, now: Moment) -> Option<Record> {
         self.grown |= changed;
@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_told_by_the_next_line_that_is_due() {
+    fn growth_is_reported_by_the_next_line_that_is_due() {
         let mut open = OpenConnection {
             connection: builders::connection("curl"),
             ns: 0,

@@ -40,14 +40,7 @@ impl TcpCounters {
 }
 
 /// Compares a run of `send` with its row, prints the result for docs/coverage.md, and fails
-/// unless all of it is right: `tx_bytes`, `rx_bytes`, and with `datagrams` the packets of both
-/// directions.
-pub fn compare(db: &Path, protocol: &str, run: &str, bytes: usize, datagrams: Option<usize>) {
-    let both = TcpCounters { bytes, datagrams };
-    compare_both(db, protocol, run, both, both);
-}
-
-/// The same with different counters for each direction.
+/// unless all of it is right: the bytes, and with `datagrams` the packets, of each direction.
 pub fn compare_both(db: &Path, protocol: &str, run: &str, out: TcpCounters, back: TcpCounters) {
     let way = run.split(' ').next().unwrap();
     let filter = format!("protocol = '{protocol}' AND cmdline LIKE '%/send {run}'");

@@ -1,10 +1,10 @@
 //! What the tests are built on: network namespaces joined by a veth pair, a real dnsmasq,
 //! servers in the far namespace, and the real egrets. Needs root; a missing part fails the
 //! test that needs it.
-#![allow(dead_code, unused_imports)] // each test binary uses its own part
 
 #[path = "../tools/send/agreed.rs"]
 pub mod agreed;
+pub mod browser;
 pub mod coverage;
 pub mod docker;
 pub mod forge;
@@ -18,7 +18,7 @@ pub mod say;
 pub mod shared;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};

@@ -16,7 +16,6 @@ use super::*;
 /// A recorder of the whole host, running in the background.
 pub struct Recorder {
     child: Option<Child>,
-    pub db: PathBuf,
     stderr: mpsc::Receiver<String>,
 }
 
@@ -43,7 +42,6 @@ impl Recorder {
         });
         let recorder = Recorder {
             child: Some(child),
-            db: db.to_path_buf(),
             stderr,
         };
         recorder.expect("recording into");

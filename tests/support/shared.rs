@@ -1,7 +1,7 @@
-//! One recorder for all tests of a binary: loading the BPF programs takes longer than most
+//! One recorder for all tests of a topic, which run in one process: loading the BPF programs takes longer than most
 //! tests do. Each test gets the rows of its own network namespace, in a file of its own.
 //! EGRETS_TEST_HISTORY names the history of a recorder that runs already, for several
-//! binaries.
+//! topics.
 //!
 //! A test that depends on the recorder's options, its start or its end has a [`Recorder`]
 //! of its own instead.
@@ -28,7 +28,7 @@ struct Shared {
 
 static SHARED: OnceLock<Shared> = OnceLock::new();
 
-/// A recorder with options for all tests of a binary: `args` is given the directory of its files,
+/// A recorder with options for all tests of a topic: `args` is given the directory of its files,
 /// which is removed with it.
 pub fn share_with(args: fn(&Path) -> Vec<String>) {
     start(Some(args));
@@ -38,9 +38,9 @@ fn shared() -> &'static Shared {
     start(None)
 }
 
-/// The recorder, where this binary has started it.
+/// The recorder, where this process has started it.
 pub fn recorder_pid() -> u32 {
-    shared().pid.expect("a recorder of this binary")
+    shared().pid.expect("a recorder of this process")
 }
 
 fn start(args: Option<fn(&Path) -> Vec<String>>) -> &'static Shared {
@@ -55,7 +55,7 @@ fn start(args: Option<fn(&Path) -> Vec<String>>) -> &'static Shared {
         }
         let (to, started) = mpsc::channel();
         // The kernel ends the recorder with the thread that started it, so that it never
-        // outlives a test binary that was killed. libtest's threads end with their test.
+        // outlives tests that was killed. libtest's threads end with their test.
         thread::spawn(move || {
             let (dir, db) = history();
             let mut egrets = egrets();
