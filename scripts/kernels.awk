@@ -6,6 +6,7 @@
 /^guest: set / { set = $3; test = "" }
 /^guest: test / { test = $3 }
 /^test result: / && test { passed[kernel, set] += $4 }
+/^flaky: / { passed[kernel, set]++ }
 /^  (ok|missing) .*\// && !test {
 	hooks[kernel, set]++
 	if ($1 == "ok")

@@ -210,6 +210,7 @@ make_root() {
 		sed -nE 's|^\t(.* => )?(/[^ ]+) \(.*|\2|p' | sort -u)
 	put "$root" "${files[@]}"
 	cp scripts/guest.sh "$root/init"
+	cp scripts/topic.sh "$root/"
 }
 
 # make_modules KERNEL_DIR ROOT: its modules, at their place
@@ -274,7 +275,7 @@ job() {
 		while read -r test names; do
 			# shellcheck disable=SC2086 # names
 			[ -z "$names" ] && chosen=$test:: || chosen="--exact $(printf "$test::%s " $names)"
-			printf 'echo "guest: test %s"; %q --include-ignored %s %s\n' "$test" "$runner" "$chosen" "$SKIP"
+			printf 'echo "guest: test %s"; /topic.sh %q --include-ignored %s %s\n' "$test" "$runner" "$chosen" "$SKIP"
 		done <<<"$tests"
 		[ "$TIER" = all ] || echo unshare_recorder
 	done
@@ -341,7 +342,7 @@ run() {
 
 # judge KERNEL: adds to passed and failed; says what is wrong with a machine
 judge() {
-	local log=$work/$1.log set tests verdicts wanted=0
+	local log=$work/$1.log set tests verdicts flaky wanted=0
 	for set in $SETS; do
 		tests=$(tests_of "$1" "$set")
 		wanted=$((wanted + $(grep -c . <<<"$tests" || true)))
@@ -350,6 +351,9 @@ judge() {
 		passed=$((passed + n))
 		failed=$((failed + m))
 	done < <(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed.*/\1 \2/p' "$log")
+	flaky=$(grep -c '^flaky: ' "$log" || true)
+	passed=$((passed + flaky))
+	failed=$((failed - flaky))
 	verdicts=$(grep -c '^test result: ' "$log" || true)
 	if [ "$verdicts" != "$wanted" ] || ! grep -q '^guest: done' "$log"; then
 		failed=$((failed + 1))
@@ -364,6 +368,7 @@ judge() {
 	fi
 	unattached "$1" "$log"
 	# what libtest says of the failed ones
+	sed -n "s/^flaky: /$1: &/p" "$log"
 	awk '/^failures:$/ { on = 1 } /^test result/ { on = 0 } on' "$log" | sed "s/^/$1: /"
 }
 
