@@ -14,7 +14,7 @@ use egrets::capture::event::{
 use egrets::file_reader::hosts::{condense, parse as parse_hosts};
 use egrets::model::{self, Connection, Endpoint, Protocol, Record};
 use egrets::policy::{Destination, List, MAX_RULES, Policy, Position, Subject, import_config};
-use egrets::print::{LineFormat, Printer};
+use egrets::print::{CompactOptions, LineFormat, Printer};
 
 /// Most characters in the names and data of one message.
 const MAX_TEXT: usize = 1 << 20;
@@ -78,7 +78,7 @@ thread_local! {
 /// Everything between the kernel side and the output.
 struct Scenario {
     attributor: Attributor,
-    printers: [Printer; 2],
+    printers: [Printer; 3],
     ns: u64,
 }
 
@@ -103,7 +103,15 @@ impl Scenario {
         let printer = |format| Printer::new(format, Box::new(io::sink()), 0, model::Run::new(0));
         Scenario {
             attributor,
-            printers: [printer(LineFormat::Text), printer(LineFormat::Json)],
+            printers: [
+                printer(LineFormat::Compact(CompactOptions {
+                    columns: 80,
+                    color: true,
+                    dns_ports: Vec::new(),
+                })),
+                printer(LineFormat::Classic),
+                printer(LineFormat::Json),
+            ],
             ns: 1,
         }
     }
@@ -115,7 +123,7 @@ impl Scenario {
         let mut begun = None;
         let event = Event { ns: self.ns, kind };
         self.attributor.handle(event, &mut records);
-        let printer = &mut self.printers[self.ns as usize / 2 % 2];
+        let printer = &mut self.printers[self.ns as usize / 2 % 3];
         for record in records {
             if let Record::Opened(connection) = &record {
                 begun = Some(connection.clone());

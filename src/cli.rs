@@ -25,7 +25,7 @@ pub use policy::*;
 #[cfg(not(feature = "record"))]
 pub use reader::{CheckArgs, RecordArgs, WatchArgs};
 #[cfg(feature = "record")]
-pub use record::{CheckArgs, FailOn, HookArgs, LiveArgs, RecordArgs, WatchArgs};
+pub use record::{CheckArgs, FailOn, HookArgs, LiveArgs, LogFormat, RecordArgs, WatchArgs};
 pub use report::ReportArgs;
 pub use serve::ServeArgs;
 pub use top::TopArgs;

@@ -248,6 +248,76 @@ fn watch_prints_the_live_log_and_stores_nothing() {
 }
 
 #[test]
+fn on_a_terminal_a_connection_has_one_line_with_its_bytes_or_its_failure() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x");
+    let watch = format!("stty cols 80; exec {:?} watch", egrets().get_program());
+    let mut script = Command::new("script");
+    script
+        .args(["-qefc", &watch, "/dev/null"])
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut terminal = Guard(script.spawn().unwrap());
+    let mut lines = BufReader::new(terminal.0.stdout.take().unwrap())
+        .lines()
+        .map(|line| line.unwrap().trim_end().to_owned());
+    lines.find(|line| line.contains("watching")).unwrap();
+    let host = format!("t{}.test", std::process::id());
+    let url = format!("http://{host}:{port}/");
+    let mut curl = net.command("curl");
+    let curl = Guard(curl.args(["-so/dev/null", "-4", &url]).spawn().unwrap());
+    let of_curl = format!(" curl[{}] ", curl.0.id());
+    let mut refused = net.command(dial());
+    let refused = Guard(refused.args(["tcp", FAR4, "9"]).spawn().unwrap());
+    let refused = format!(" dial[{}] ", refused.0.id());
+    let mut seen = Vec::new();
+    for line in lines.by_ref() {
+        seen.push(line);
+        let has = |label: &str| seen.iter().any(|line| line.contains(label));
+        if has(&of_curl) && has(&refused) {
+            break;
+        }
+    }
+    assert!(
+        seen.iter().any(|line| line.contains("TIME     PROCESS")),
+        "{seen:#?}"
+    );
+    let found: Vec<&String> = seen.iter().filter(|line| line.contains(&of_curl)).collect();
+    let [line] = found[..] else {
+        panic!("{seen:#?}");
+    };
+    let plain = line.replace("\x1b[2m", "").replace("\x1b[0m", "");
+    assert_ne!(*line, plain, "times are dim");
+    let fields: Vec<&str> = plain.split_whitespace().collect();
+    assert!(fields[1].starts_with("curl["), "{line}");
+    assert_eq!(fields[2], format!("{host}:{port}"));
+    let count = |field: &str| field.parse::<u32>().unwrap();
+    assert!(count(fields[3]) > 50 && count(fields[4]) > 50, "{line}");
+    assert!(fields[5].ends_with("ms"), "{line}");
+    assert!(plain.chars().count() <= 80, "{line}");
+    let failed = seen.iter().find(|line| line.contains(&refused)).unwrap();
+    assert!(
+        failed.ends_with("\x1b[31m          refused\x1b[0m"),
+        "{failed:?}"
+    );
+    run("kill", &["-INT", &child_of(terminal.0.id()).to_string()]);
+    lines.for_each(drop);
+    assert_eq!(
+        terminal.0.wait().unwrap().code(),
+        Some(0),
+        "Ctrl-C exits with 0"
+    );
+}
+
+fn child_of(pid: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
 fn closed_pipe_is_not_an_error() {
     let net = Net::new();
     let port = net.http("x").to_string();

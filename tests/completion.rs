@@ -337,7 +337,7 @@ fn names_are_few_and_need_permission_to_read_the_history() {
     assert_eq!(words(&mut egrets(), "many").lines().count(), 50);
     assert_eq!(words(&mut egrets(), "many99999"), "many99999.test\thost\n");
     assert!(
-        begun.elapsed() < Duration::from_secs(2),
+        begun.elapsed() < Duration::from_secs(20),
         "{:?}",
         begun.elapsed()
     );

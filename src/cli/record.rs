@@ -17,11 +17,22 @@ use crate::store::Override;
 
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Print one JSON object per line
+    /// Print one JSON object per line: --format json
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub live: LiveArgs,
+}
+
+/// The forms of the live log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line per connection when it ends
+    Compact,
+    /// A line per event, as key=value, in the original egrets' form
+    Classic,
+    /// A JSON object per event
+    Json,
 }
 
 /// What watch and record share.
@@ -30,6 +41,9 @@ pub struct LiveArgs {
     /// Stop after this time, e.g. 60s, 10m, 1h 30m
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
+    /// How the live log looks [default: compact on a terminal, else classic]
+    #[arg(long, value_name = "FORMAT", value_enum, conflicts_with = "json")]
+    pub format: Option<LogFormat>,
     /// Leave out loopback, a network (10.0.0.0/8), an address, a port (443), a program of
     /// root's (curl) or a program's path (/opt/agent/bin/agent); can be repeated
     #[arg(long, value_name = "WHAT", value_parser = Exclude::from_str)]
@@ -125,7 +139,7 @@ pub struct RecordArgs {
     /// Also print the live events
     #[arg(long)]
     pub print: bool,
-    /// Print them as JSON, one object per line (implies --print)
+    /// Print them as JSON, one object per line: --format json, which like any format implies --print
     #[arg(long)]
     pub json: bool,
     /// Remove connections and lookups older than this, e.g. 30d; "none" keeps them

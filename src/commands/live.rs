@@ -1,24 +1,26 @@
 //! What `watch` and `record` share: from their options to the parts of the pipeline.
 
-use std::io::stdout;
+use std::io::{IsTerminal, stdout};
 
 use anyhow::{Context, Result, bail};
 
 use crate::attribute::Settings;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
-use crate::cli::LiveArgs;
+use crate::cli::{LiveArgs, LogFormat};
 use crate::enforce::{Cached, Enforcer, PolicyFile, Scope};
 use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::notify::Notifier;
 use crate::pipeline::PrintSink;
-use crate::print::{LineFormat, LineQueue, Printer};
+use crate::print::{CompactOptions, LineFormat, LineQueue, Printer};
 use crate::privileges::{self, CapabilitySet};
 use crate::process_control::{DumpDir, ProcessControl};
 
 /// The live log's lines that wait for a slow reader, in bytes.
 const QUEUE: usize = 16 << 20;
+/// The columns of its compact form where the terminal's are not known.
+const COLUMNS: usize = 80;
 
 /// How attribution works in this run; `only_tracked` limits it to one process and its
 /// descendants.
@@ -127,10 +129,29 @@ pub fn enforcer(
 }
 
 /// The live log on stdout; `stored` if there is a history as well.
-pub fn log(json: bool, start_ts: i64, run: Run, stored: bool) -> Result<PrintSink> {
-    let format = match json {
-        true => LineFormat::Json,
-        false => LineFormat::Text,
+pub fn log(
+    args: &LiveArgs,
+    json: bool,
+    capture: &Capture,
+    start_ts: i64,
+    run: Run,
+    stored: bool,
+) -> Result<PrintSink> {
+    let terminal = stdout().is_terminal();
+    let format = match args.format {
+        _ if json => LogFormat::Json,
+        Some(format) => format,
+        None if terminal => LogFormat::Compact,
+        None => LogFormat::Classic,
+    };
+    let format = match format {
+        LogFormat::Compact => LineFormat::Compact(CompactOptions {
+            columns: super::terminal_width().unwrap_or(COLUMNS),
+            color: terminal && super::color_allowed(),
+            dns_ports: capture.dns_ports.clone(),
+        }),
+        LogFormat::Classic => LineFormat::Classic,
+        LogFormat::Json => LineFormat::Json,
     };
     let queue = LineQueue::start(stdout(), QUEUE).context("the live log can't be started")?;
     let printer = Printer::new(format, Box::new(queue.clone()), start_ts, run);

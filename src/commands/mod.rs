@@ -105,6 +105,16 @@ fn read_as_the_caller() -> Result<()> {
     hold_only(CapabilitySet::empty()).context("can't drop the capabilities")
 }
 
+/// The terminal's width; none if the output is not a terminal.
+fn terminal_width() -> Option<usize> {
+    let out = std::io::stdout();
+    if !std::io::IsTerminal::is_terminal(&out) {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&out).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 /// Whether a terminal may get colours: unless NO_COLOR is set (no-color.org).
 fn color_allowed() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

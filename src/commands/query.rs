@@ -73,7 +73,7 @@ fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<L
             (_, true) => OutputFormat::Csv,
             _ => OutputFormat::Table,
         },
-        width: width(),
+        width: super::terminal_width(),
         now,
         color: std::io::stdout().is_terminal() && super::color_allowed(),
         explain: args.explain,
@@ -102,14 +102,4 @@ fn answer(request: &Request<Local>, db: &Connection, path: &Path) -> Result<bool
             Ok(found)
         }
     }
-}
-
-/// The terminal's width; none if the output is not a terminal.
-fn width() -> Option<usize> {
-    let out = std::io::stdout();
-    if !out.is_terminal() {
-        return None;
-    }
-    let size = rustix::termios::tcgetwinsize(&out).ok()?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }

@@ -87,8 +87,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     live::drop_privileges(&capture, enforcer.as_ref(), kill)?;
     let run = store.run();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
-    if args.print || args.json {
-        sinks.push(Box::new(live::log(args.json, start_ts, run, true)?));
+    if args.print || args.json || args.live.format.is_some() {
+        let log = live::log(&args.live, args.json, &capture, start_ts, run, true)?;
+        sinks.push(Box::new(log));
     }
     if let Some(file) = &args.metrics_file {
         sinks.push(Box::new(MetricsSink::new(file.clone(), start_ts)?));

@@ -26,7 +26,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     live::drop_privileges(&capture, enforcer.as_ref(), CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());
     let start_ts = clock::now_ts();
-    let log = live::log(args.json, start_ts, run, false)?;
+    let log = live::log(&args.live, args.json, &capture, start_ts, run, false)?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(log)];
     if let Some(notifier) = notifier {
         sinks.push(Box::new(NotifySink::new(notifier, start_ts, run)));

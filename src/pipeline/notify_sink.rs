@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::sink::{HELD_LINE, Sink, SinkState};
+use super::sink::{Sink, SinkState};
 use crate::model::{Action, Connection, Record, Run};
 use crate::notify::{Notifier, SendError, Throttle};
 use crate::print::{LineFormat, Printer};
@@ -139,7 +139,7 @@ impl Sink for NotifySink {
     }
 
     fn flush_within(&self) -> Option<Duration> {
-        self.printer.is_holding().then_some(HELD_LINE)
+        self.printer.flush_within()
     }
 
     fn is_output(&self) -> bool {

@@ -52,9 +52,6 @@ pub enum SinkState {
     Closed,
 }
 
-/// How soon to look again while a line waits for its container's details.
-pub(super) const HELD_LINE: Duration = Duration::from_millis(20);
-
 /// How long the live log's reader may take nothing at the end before the rest is dropped.
 const STALLED: Duration = Duration::from_secs(1);
 /// How often dropped lines are reported.
@@ -120,7 +117,7 @@ impl Sink for PrintSink {
     }
 
     fn flush_within(&self) -> Option<Duration> {
-        self.printer.is_holding().then_some(HELD_LINE)
+        self.printer.flush_within()
     }
 
     fn finish(mut self: Box<Self>, _processed_ts: i64) -> Result<()> {

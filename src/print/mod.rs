@@ -1,15 +1,18 @@
-//! The live log: records in, lines out, as text in the original egrets' format or as JSON. A
-//! line waits a moment for its container's details, and all later lines with it, as they are in
-//! the order in which things happened.
+//! The live log: records in, lines out: compact ones for people at a terminal, text in the original
+//! egrets' format, or JSON. A line waits a moment for its container's details, and all later lines
+//! with it, as they are in the order in which things happened.
 
+mod classic;
+mod compact;
 mod json;
 mod queue;
-mod text;
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
+use compact::Compact;
+pub use compact::CompactOptions;
 pub use queue::LineQueue;
 
 use crate::columns::RowContext;
@@ -18,17 +21,26 @@ use crate::model::{
     ProcessAction, Progress, Record, Run,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum LineFormat {
-    Text,
+    Compact(CompactOptions),
+    Classic,
     Json,
 }
 
 /// How long a line waits for its container's details.
 const DETAILS_TIMEOUT: Duration = Duration::from_millis(500);
+/// How soon to look again while one waits.
+const HELD_LINE: Duration = Duration::from_millis(20);
+
+enum Writer {
+    Compact(Compact),
+    Classic,
+    Json,
+}
 
 pub struct Printer {
-    format: LineFormat,
+    writer: Writer,
     out: Box<dyn Write>,
     held: VecDeque<(Instant, Record)>,
     context: Context,
@@ -60,10 +72,14 @@ fn outer(process: &Process) -> Option<&Container> {
 }
 
 impl Printer {
-    /// Text lines count their seconds from `start_ts`, nanoseconds since 1970.
+    /// Classic lines count their seconds from `start_ts`, nanoseconds since 1970.
     pub fn new(format: LineFormat, out: Box<dyn Write>, start_ts: i64, run: Run) -> Printer {
         Printer {
-            format,
+            writer: match format {
+                LineFormat::Compact(options) => Writer::Compact(Compact::new(options)),
+                LineFormat::Classic => Writer::Classic,
+                LineFormat::Json => Writer::Json,
+            },
             out,
             held: VecDeque::new(),
             context: Context {
@@ -93,9 +109,13 @@ impl Printer {
         self.print(Duration::ZERO)
     }
 
-    /// Whether a line waits: it needs another flush soon.
-    pub fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+    /// How soon a line that waits needs another flush.
+    pub fn flush_within(&self) -> Option<Duration> {
+        match &self.writer {
+            _ if !self.held.is_empty() => Some(HELD_LINE),
+            Writer::Compact(compact) => compact.due_within(),
+            Writer::Classic | Writer::Json => None,
+        }
     }
 
     fn print(&mut self, timeout: Duration) -> io::Result<()> {
@@ -103,11 +123,16 @@ impl Printer {
             if self.is_pending(record) && since.elapsed() < timeout {
                 break;
             }
-            match self.format {
-                LineFormat::Text => text::write(&mut self.out, record, &self.context)?,
-                LineFormat::Json => json::write(&mut self.out, record, &self.context)?,
+            let (out, context) = (&mut self.out, &self.context);
+            match &mut self.writer {
+                Writer::Compact(compact) => compact.write(out, record, context)?,
+                Writer::Classic => classic::write(out, record, context)?,
+                Writer::Json => json::write(out, record, context)?,
             }
             self.held.pop_front();
+        }
+        if let Writer::Compact(compact) = &mut self.writer {
+            compact.flush(&mut self.out, &self.context, timeout.is_zero())?;
         }
         self.out.flush()
     }
@@ -201,7 +226,12 @@ mod tests {
     #[test]
     fn line_waits_for_its_containers_details_and_holds_back_later_lines() {
         let output = Output::default();
-        let mut printer = Printer::new(LineFormat::Text, Box::new(output.clone()), 0, Run::new(0));
+        let mut printer = Printer::new(
+            LineFormat::Classic,
+            Box::new(output.clone()),
+            0,
+            Run::new(0),
+        );
         let container = Rc::new(Container {
             uid: 0,
             serial: 1,
@@ -224,7 +254,7 @@ mod tests {
         printer.add(&Record::Opened(contained));
         printer.add(&Record::Opened(connection("after")));
         printer.flush().unwrap();
-        assert!(printer.is_holding());
+        assert_eq!(printer.flush_within(), Some(HELD_LINE));
         assert_eq!(output.take(), "");
         let details = ContainerDetails {
             name: Some("web".into()),
@@ -232,7 +262,7 @@ mod tests {
         };
         printer.add(&update(details.into()));
         printer.flush().unwrap();
-        assert!(!printer.is_holding());
+        assert_eq!(printer.flush_within(), None);
         let text = output.take();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].contains("comm=in") && lines[0].contains("container.name=web"));
