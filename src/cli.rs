@@ -1,5 +1,7 @@
 //! The command line, as docs/cli.md promises it.
 
+#[cfg(feature = "record")]
+mod alert;
 mod policy;
 #[cfg(not(feature = "record"))]
 mod reader;
@@ -21,9 +23,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::complete::Shell;
 use crate::query::{RowFormat, View};
 use crate::when;
+#[cfg(feature = "record")]
+pub use alert::AlertArgs;
 pub use policy::*;
 #[cfg(not(feature = "record"))]
-pub use reader::{CheckArgs, RecordArgs, WatchArgs};
+pub use reader::{AlertArgs, CheckArgs, RecordArgs, WatchArgs};
 #[cfg(feature = "record")]
 pub use record::{CheckArgs, FailOn, HookArgs, LiveArgs, LogFormat, RecordArgs, WatchArgs};
 pub use report::ReportArgs;
@@ -76,6 +80,9 @@ pub enum Command {
     Report(ReportArgs),
     /// Show the report in a browser, live
     Serve(ServeArgs),
+    /// Report what questions find while a recorder runs: on stdout, to a program, to the journal
+    #[cfg_attr(not(feature = "record"), command(hide = true))]
+    Alert(AlertArgs),
     /// Explain why a connection has its name, or none
     Explain(ExplainArgs),
     /// Check a policy, explain it, and try it on the history

@@ -3,6 +3,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 #[cfg(feature = "record")]
+pub mod alert;
+#[cfg(feature = "record")]
 pub mod attribute;
 #[cfg(feature = "record")]
 pub mod capture;

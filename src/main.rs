@@ -48,12 +48,16 @@ fn main() -> ExitCode {
         Some(Command::Record(args)) => commands::record::run(&args),
         #[cfg(feature = "record")]
         Some(Command::Check(args)) => commands::check::run(&args),
+        #[cfg(feature = "record")]
+        Some(Command::Alert(args)) => commands::alert::run(&args),
         #[cfg(not(feature = "record"))]
         None | Some(Command::Watch(_)) => commands::unavailable("watch"),
         #[cfg(not(feature = "record"))]
         Some(Command::Record(_)) => commands::unavailable("record"),
         #[cfg(not(feature = "record"))]
         Some(Command::Check(_)) => commands::unavailable("check"),
+        #[cfg(not(feature = "record"))]
+        Some(Command::Alert(_)) => commands::unavailable("alert"),
         Some(Command::Top(args)) => commands::top::run(&args),
         Some(Command::Query(args)) => commands::query::run(&args),
         Some(Command::Export(args)) => commands::export::run(&args),

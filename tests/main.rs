@@ -4,8 +4,12 @@
 mod reader;
 mod rooms;
 mod top;
+#[path = "support/written.rs"]
+mod written;
 
 // What records, or looks into what does. The others need a history only, or the sources.
+#[cfg(feature = "record")]
+mod alert;
 #[cfg(feature = "record")]
 mod attacks;
 #[cfg(feature = "record")]

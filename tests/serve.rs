@@ -6,19 +6,16 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::support::browser::Browser;
 use crate::support::metrics::read_metrics;
-use egrets::model::{Connection, Name, Outcome, Process, Record, Source, builders};
+use crate::written::{connection, now, record};
+use egrets::model::Record;
 use egrets::privileges::Held;
-use egrets::store::{Access, Recording, Store};
 use rustix::process::{Pid, Signal, kill_process};
-
-const SECOND: i64 = 1_000_000_000;
 
 /// Names that try to be markup, code, or the end of what they stand in.
 const HOSTILE: [&str; 6] = [
@@ -29,46 +26,6 @@ const HOSTILE: [&str; 6] = [
     "javascript:alert(1)",
     "</title></textarea><a href=//evil.test>\u{202e}\x1b[31m&lt;b&gt;",
 ];
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_nanos()).unwrap()
-}
-
-/// A history that is being recorded.
-fn record(dir: &Path) -> (PathBuf, Store) {
-    let db = dir.join("egrets.db");
-    let recording = Recording {
-        start_ts: now() - 1800 * SECOND,
-        hook_set: "kprobe".to_owned(),
-        hooks: String::new(),
-    };
-    let store = Store::open(&db, &Access::default(), &recording).unwrap();
-    (db, store)
-}
-
-fn connection(number: u64, comm: &str, host: &str, seconds_ago: i64) -> Connection {
-    Connection {
-        number,
-        ts: now() - seconds_ago * SECOND,
-        name: Some(Name {
-            host: host.into(),
-            source: Source::Process,
-            age_ms: Some(5),
-            lookup: None,
-            rivals: 0,
-            rival_names: Vec::new(),
-        }),
-        outcome: Outcome::Connected,
-        process: Rc::new(Process {
-            serial: number,
-            pid: 2000 + number as u32,
-            exe: Some(format!("/usr/bin/{comm}")),
-            ..builders::process(comm)
-        }),
-        ..builders::connection(comm)
-    }
-}
 
 /// A running `egrets serve`.
 struct Served {

@@ -5,61 +5,21 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use egrets::model::{Connection, Name, Outcome, Process, Progress, Record, Source, builders};
-use egrets::store::{Access, Recording, Store};
+use egrets::model::{Progress, Record};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use tempfile::TempDir;
 
+use crate::written::{connection, now, record};
+
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_nanos()).unwrap()
-}
-
-/// A history that is being recorded.
-fn record(dir: &Path) -> (PathBuf, Store) {
-    let db = dir.join("egrets.db");
-    let recording = Recording {
-        start_ts: now(),
-        hook_set: "kprobe".to_owned(),
-        hooks: String::new(),
-    };
-    let store = Store::open(&db, &Access::default(), &recording).unwrap();
-    (db, store)
-}
-
-fn connection(number: u64, comm: &str, host: &str) -> Connection {
-    Connection {
-        number,
-        ts: now(),
-        name: Some(Name {
-            host: host.into(),
-            source: Source::Process,
-            age_ms: Some(5),
-            lookup: None,
-            rivals: 0,
-            rival_names: Vec::new(),
-        }),
-        outcome: Outcome::Connected,
-        process: Rc::new(Process {
-            serial: number,
-            pid: 2000 + number as u32,
-            ..builders::process(comm)
-        }),
-        ..builders::connection(comm)
-    }
-}
 
 /// A program on a terminal, and what the terminal shows.
 struct Screen {
@@ -182,7 +142,7 @@ fn shows_traffic_as_it_is_recorded_and_answers_keys() {
     let dir = TempDir::new().unwrap();
     let (db, mut store) = record(dir.path());
     let db = db.to_str().unwrap().to_owned();
-    let mut curl = connection(1, "curl", "www.example.com");
+    let mut curl = connection(1, "curl", "www.example.com", 0);
     store.add(&Record::Opened(curl.clone()));
     store.add(&Record::Counted(now()));
     store.commit(now()).unwrap();
@@ -199,7 +159,7 @@ fn shows_traffic_as_it_is_recorded_and_answers_keys() {
         due: false,
     }));
     store.add(&Record::Counted(counted + 2_000_000_000));
-    store.add(&Record::Opened(connection(2, "wget", "other.test")));
+    store.add(&Record::Opened(connection(2, "wget", "other.test", 0)));
     store.commit(now()).unwrap();
     screen.until("the total", |text| {
         text.contains("1.0M") && text.contains("wget")

@@ -16,3 +16,4 @@ pub struct Unavailable {
 pub type WatchArgs = Unavailable;
 pub type RecordArgs = Unavailable;
 pub type CheckArgs = Unavailable;
+pub type AlertArgs = Unavailable;

@@ -93,6 +93,16 @@ fn examples(command: &str) -> &'static [(&'static str, &'static str)] {
                 "And in the last hour, with public addresses only.",
             ),
         ],
+        "alert" => &[
+            (
+                "sudo egrets alert new hosts by unit nginx.service",
+                "A line for each host that the unit has never contacted before.",
+            ),
+            (
+                "sudo egrets alert --if \"raw IPs\" --recorder --journald",
+                "Addresses without a name, and trouble of the recorder, to the journal.",
+            ),
+        ],
         "export" => &[
             (
                 "egrets export --output all.jsonl",

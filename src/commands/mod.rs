@@ -1,6 +1,8 @@
 //! The commands. Each reads its arguments, connects the stages, and returns its exit status.
 
 #[cfg(feature = "record")]
+pub mod alert;
+#[cfg(feature = "record")]
 pub mod check;
 #[cfg(feature = "record")]
 mod child;

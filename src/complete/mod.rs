@@ -91,7 +91,7 @@ pub fn complete<Tz: TimeZone>(
         return Completion::Words(place.options(typed));
     }
     match place.command.get_name() {
-        "query" | "export" | "report" | "serve" | "top" => {
+        "query" | "export" | "report" | "serve" | "top" | "alert" => {
             Completion::Words(question(&place, typed, now, look_up))
         }
         "explain" if place.rest.is_empty() => Completion::Words(ids(&place, typed, look_up)),

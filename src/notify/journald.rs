@@ -60,6 +60,9 @@ fn message(event: &Map<String, Value>) -> String {
         None | Some(Value::Null) => "?".to_owned(),
         Some(value) => value.to_string(),
     };
+    if let Some(Value::String(why)) = event.get("why").filter(|_| event.contains_key("alert")) {
+        return format!("{}: {}", show("alert"), printable(why));
+    }
     let to = match event.get("host") {
         Some(Value::String(host)) => printable(host).into_owned(),
         _ => show("dst_ip"),
@@ -75,6 +78,9 @@ fn message(event: &Map<String, Value>) -> String {
         show("dst_port"),
         show("protocol"),
         show("event"),
-        show("rule"),
+        match event.contains_key("alert") {
+            true => show("alert"),
+            false => show("rule"),
+        },
     )
 }

@@ -22,7 +22,7 @@ use crate::policy::Notify;
 use crate::privileges::NOTIFIER;
 use crate::privileges::helper::{self, Helper};
 pub use server::serve;
-pub use throttle::{MAX_A_MINUTE, MAX_OF_SUBJECT, REPEAT, Throttle};
+pub use throttle::{MAX_A_MINUTE, MAX_OF_SUBJECT, REPEAT, Subject, Throttle};
 
 /// An event. A process chooses its arguments, its path and its cgroup, 4 KiB each, which may
 /// take six times that in JSON.

@@ -427,6 +427,10 @@ impl Question {
         })
     }
 
+    pub fn is_about_connections(&self) -> bool {
+        self.relation == Relation::Connections
+    }
+
     /// Whether it does no more than select rows.
     pub fn only_selects(&self) -> bool {
         self.ranking.is_none()

@@ -40,7 +40,7 @@ pub use english::{NameKind, NotUnderstood, expected, parse, written};
 pub use explain::Explanation;
 pub use export::{Export, RowSink, View};
 pub use filter::Filter;
-pub use format::{RowFormat, zone_name};
+pub use format::{RowFormat, json_value, zone_name};
 pub use host::Host;
 use resolve::{Resolved, resolve};
 pub use selected::Selected;

@@ -21,6 +21,8 @@ pub struct Selected {
     /// How the question was read, which of its names the history has never seen, and what it
     /// leaves out; one sentence each.
     pub notes: Vec<String>,
+    /// And which rows it can't be about; likewise.
+    pub left_out: Vec<String>,
 }
 
 impl Selected {
@@ -71,6 +73,7 @@ impl Selected {
             since,
             until,
             notes,
+            left_out: Vec::new(),
         };
         for (relation, rows) in [
             (Relation::Connections, "connections"),
@@ -78,7 +81,7 @@ impl Selected {
         ] {
             if let Err(lacking) = selected.of(relation) {
                 let lacking = reading::predicate(&lacking);
-                selected.notes.push(format!(
+                selected.left_out.push(format!(
                     "{rows} are left out: nothing says which of them are {lacking}"
                 ));
             }
@@ -109,6 +112,11 @@ impl Selected {
         question.predicates.push(Predicate::To(Host::Raw));
         question.predicates.push(Predicate::Not(Box::new(loopback)));
         Some(sql::totals(&question, (self.since, self.until)))
+    }
+
+    /// The rows of the view that the question is about: `egress` or `lookups`.
+    pub fn rows(&self) -> String {
+        sql::each(&self.question, (self.since, self.until))
     }
 
     /// The connections as rows of `egress`.

@@ -61,7 +61,7 @@ impl Report {
             from: Time(from),
             to: Time(to),
             coverage: watched(&db, &coverage, (from, to))?,
-            notes: selected.notes.clone(),
+            notes: [&selected.notes[..], &selected.left_out].concat(),
             totals,
             timeline,
             programs: programs(&db, &selected)?,
