@@ -100,9 +100,9 @@ NEWEST_tracepoint=(
 TESTS=${TESTS:-}
 TIER=${1:-${TESTS:+all}} # 'all', 'fetch', or nothing
 SETS=${SETS:-kprobe tracepoint}
-# Docker's daemon decides these, not the kernel; the last but one needs other cgroups, the last
+# Docker's daemon decides these, not the kernel; one needs other cgroups, the last two
 # Python.
-SKIP=${SKIP---skip hanging_daemon --skip stopped_daemon --skip docker_dns_names --skip on_cgroup_v1 --skip quic_flow}
+SKIP=${SKIP---skip hanging_daemon --skip stopped_daemon --skip docker_dns_names --skip on_cgroup_v1 --skip quic_flow --skip metrics_file}
 VOLUME=${VOLUME:-$([ "$TIER" = all ] && echo 0.3 || echo 0.1)} # of the load tests: emulation is slow
 CACHE=${EGRETS_KERNELS:-/var/cache/egrets-kernels}
 LIMIT=3600   # seconds that a machine may take
@@ -111,7 +111,7 @@ MACHINES=2   # at a time
 # of the packages that the tests use, those whose programs go into the machine
 PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
 	curl dnsmasq-base bind9-dnsutils bind9-host sqlite3 iproute2 iptables nftables
-	busybox-static netcat-openbsd libcap2-bin aria2 openssl)
+	busybox-static netcat-openbsd libcap2-bin aria2 openssl bsdutils)
 # two thirds of the disk, which takes its time to unpack
 [ "$TIER" != all ] || PACKAGES+=(docker.io containerd runc podman conmon)
 # modules that the tests want: the rest would only take time to unpack
