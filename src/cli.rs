@@ -1,5 +1,6 @@
 //! The command line, as docs/cli.md promises it.
 
+mod config;
 mod policy;
 #[cfg(not(feature = "record"))]
 mod reader;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::complete::Shell;
 use crate::query::{RowFormat, View};
 use crate::when;
+pub use config::*;
 pub use policy::*;
 #[cfg(not(feature = "record"))]
 pub use reader::{CheckArgs, RecordArgs, WatchArgs};
@@ -80,6 +82,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Check a policy, explain it, and try it on the history
     Policy(PolicyArgs),
+    /// Check the configuration, and show where each value comes from
+    Config(ConfigArgs),
     /// Report which hooks this kernel supports
     #[cfg_attr(not(feature = "record"), command(hide = true))]
     Check(CheckArgs),
