@@ -39,8 +39,10 @@ install -D -m 644 completions/_egrets "$root/usr/share/zsh/vendor-completions/_e
 install -D -m 644 completions/egrets.fish "$root/usr/share/fish/vendor_completions.d/egrets.fish"
 "$program" config example >"$root/etc/egrets/egrets.toml"
 cp CHANGELOG.md "$doc/changelog"
-cp -r contrib/grafana "$doc/"
-cp README.md docs/*.md "$doc/"
+mkdir "$doc/contrib"
+cp -r contrib/grafana "$doc/contrib/"
+cp README.md "$doc/"
+cp -r docs "$doc/docs"
 cat >"$doc/changelog.Debian" <<-END
 	egrets ($version-$revision) stable; urgency=medium
 
