@@ -53,7 +53,7 @@ dpkg-deb -x "$first" "$work/program"
 EGRETS_STATIC=$work/program/usr/bin/egrets REVISION=2 scripts/deb.sh >/dev/null
 
 # The mirror of this system: an address, or a file with addresses.
-mirror=$(sed -nE 's,^(URIs:|deb( \[[^]]*\])?) *((https?|mirror)[^ ]*).*,\3,p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+mirror=$(sed -nE 's,^(URIs:|deb( \[[^]]*\])?) *((https?|mirror)[^ ]*).*,\3,p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1) || true
 base=${BASE:-$target/packages/$suite.tar}
 if [ ! -e "$base" ]; then
 	debootstrap --variant=minbase --include=systemd,curl "$suite" "$work/root" "${mirror:-http://deb.debian.org/debian}" >"$work/log" 2>&1 ||

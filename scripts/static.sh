@@ -34,7 +34,7 @@ mkdir -p "$out"
 built=$target/$triple/dist/egrets
 objcopy --only-keep-debug --compress-debug-sections=zlib "$built" "$out/egrets.debug"
 chmod 644 "$out/egrets.debug"
-(cd "$out" && objcopy --strip-all --add-gnu-debuglink=egrets.debug "$built" egrets)
+(cd "$out" && objcopy --strip-all --remove-section=.comment --add-gnu-debuglink=egrets.debug "$built" egrets)
 if readelf --program-headers --wide "$out/egrets" | grep -q INTERP; then
 	echo "static.sh: $out/egrets is not statically linked" >&2
 	exit 1
