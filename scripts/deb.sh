@@ -4,7 +4,7 @@
 #
 #     scripts/deb.sh         target/packages/egrets_VERSION-REVISION_ARCH.deb
 #
-# EGRETS_STATIC names a program that was built before, REVISION is by default 1.
+# EGRETS_STATIC names a program that was built before. REVISION is 1 and COMPRESSION xz by default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh deb
@@ -65,5 +65,5 @@ find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 mkdir -p "$target/packages"
 package=$target/packages/egrets_$version-${revision}_$arch.deb
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
+dpkg-deb --root-owner-group -Z"${COMPRESSION:-xz}" --build "$root" "$package" >/dev/null
 (cd "$target/packages" && sha256sum "${package##*/}")

@@ -50,7 +50,7 @@ check "lintian finds nothing" lintian --fail-on error,warning "$first"
 # the same program as the next revision
 second=$target/packages/egrets_$version-2_$arch.deb
 dpkg-deb -x "$first" "$work/program"
-EGRETS_STATIC=$work/program/usr/bin/egrets REVISION=2 scripts/deb.sh >/dev/null
+EGRETS_STATIC=$work/program/usr/bin/egrets REVISION=2 COMPRESSION=none scripts/deb.sh >/dev/null
 
 # The mirror of this system: an address, or a file with addresses.
 mirror=$(sed -nE 's,^(URIs:|deb( \[[^]]*\])?) *((https?|mirror)[^ ]*).*,\3,p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1) || true
@@ -79,6 +79,7 @@ check "the configuration is valid" says "no errors" inside egrets config check
 # A server of this machine, whose name the system inside has for itself.
 mkdir "$work/web"
 echo hello >"$work/web/index.html"
+: >"$work/server"
 python3 -u -m http.server --bind 127.0.0.1 --directory "$work/web" 0 >"$work/server" 2>&1 &
 server=$!
 for _ in {1..50}; do
@@ -90,7 +91,7 @@ echo '127.0.0.1 web.test' >>"$work/root/etc/hosts"
 printf '[record]\nkeep = "30d"\n' >"$work/root/etc/egrets/conf.d/10-keep.toml"
 check "a command is recorded" says hello inside egrets record -- curl --silent "http://web.test:$port/"
 check "its destination has its name" says web.test inside egrets query what did curl talk to
-check "the drop-in holds" says "30 d" inside egrets status
+check "the drop-in holds" says "30d" inside egrets status
 
 inside systemctl enable egrets.service >/dev/null 2>&1
 echo '# mine' >>"$work/root/etc/egrets/egrets.toml"
