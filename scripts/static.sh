@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds one statically linked egrets, which runs on any distribution: stripped, with its
-# debug information in a file beside it. Two builds of the same commit, with the same compilers,
-# are equal byte for byte, wherever their directories are.
+# debug information in a file beside it. No directory of the build goes into either, so that builds of
+# a commit by the same compilers can be compared: docs/release.md.
 #
 #     scripts/static.sh      target/static/egrets and egrets.debug
 set -euo pipefail
