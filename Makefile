@@ -2,13 +2,14 @@
 
 PREFIX ?= /usr/local
 bindir = $(DESTDIR)$(PREFIX)/bin
+confdir = $(DESTDIR)/etc/egrets
 unitdir = $(DESTDIR)$(PREFIX)/lib/systemd/system
 sharedir = $(DESTDIR)$(PREFIX)/share
 completions = $(sharedir)/bash-completion/completions/egrets \
 	$(sharedir)/zsh/site-functions/_egrets $(sharedir)/fish/vendor_completions.d/egrets.fish
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build dev test reader test-kernels test-all-kernels tables naming coverage security fuzz \
+.PHONY: help run build static deb dev test test-packages reader test-kernels test-all-kernels tables naming coverage security fuzz \
 	lint bench install uninstall vmlinux clean
 
 help: ## This list
@@ -23,11 +24,20 @@ build: ## Build target/release/egrets
 	@scripts/setup.sh build
 	@scripts/cargo.sh build --release
 
+static: ## Build target/static/egrets, one file for any distribution
+	@scripts/static.sh
+
+deb: ## Build a Debian package of it, in target/packages
+	@scripts/deb.sh
+
 dev: ## Build, run the unit tests, and query a made-up history; without root
 	@scripts/dev.sh
 
 test: ## Run every test; needs sudo
 	@scripts/test.sh
+
+test-packages: deb ## Install, upgrade, remove and purge the package in a fresh system; needs sudo
+	@scripts/packages.sh
 
 reader: ## Build and test what reads a history, without the recorder and without root
 	@scripts/reader.sh
@@ -53,7 +63,7 @@ lint: ## Check format and lints of the Rust, C and shell code
 bench: ## Run the benchmarks; needs sudo
 	@scripts/bench.sh
 
-install: build ## Install egrets, its systemd units, manual and completions below PREFIX=/usr/local
+install: build ## Install egrets, its systemd units, manual and completions below PREFIX=/usr/local; /etc/egrets/egrets.toml unless it is there
 	install -D -m 755 $(built) $(bindir)/egrets
 	mkdir -p $(unitdir)
 	for unit in egrets egrets-serve; do \
@@ -64,9 +74,11 @@ install: build ## Install egrets, its systemd units, manual and completions belo
 	install -D -m 644 completions/egrets.bash $(sharedir)/bash-completion/completions/egrets
 	install -D -m 644 completions/_egrets $(sharedir)/zsh/site-functions/_egrets
 	install -D -m 644 completions/egrets.fish $(sharedir)/fish/vendor_completions.d/egrets.fish
+	mkdir -p $(confdir)/conf.d
+	[ -e $(confdir)/egrets.toml ] || install -m 644 contrib/egrets.toml $(confdir)/egrets.toml
 	@echo "to record from now on: sudo systemctl daemon-reload && sudo systemctl enable --now egrets"
 
-uninstall: ## Remove them; the history in /var/lib/egrets stays
+uninstall: ## Remove them; the history in /var/lib/egrets and the options in /etc/egrets stay
 	rm -f $(bindir)/egrets $(unitdir)/egrets.service $(unitdir)/egrets-serve.service $(completions) $(sharedir)/man/man1/egrets*.1
 
 vmlinux: ## Write bpf/vmlinux.h anew from this kernel's BTF

@@ -30,6 +30,8 @@ fn skeleton(object: &str) -> Result<(), Box<dyn Error>> {
         )
         .into());
     }
+    // BTF has the names of files: not where they were built.
+    let root = env::var("CARGO_MANIFEST_DIR")?;
     SkeletonBuilder::new()
         .source(format!("bpf/{object}.bpf.c"))
         .clang_args([
@@ -39,6 +41,7 @@ fn skeleton(object: &str) -> Result<(), Box<dyn Error>> {
             // LLVM 20 made v4 the default, which kernels before 6.6 refuse.
             "-mcpu=v3",
             "-D__TARGET_ARCH_x86",
+            &format!("-ffile-prefix-map={root}=."),
         ])
         .build_and_generate(&skeleton)?;
     Ok(())

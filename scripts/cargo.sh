@@ -21,6 +21,11 @@ if [ "$(id -u)" = 0 ] && [ "${SUDO_USER:-root}" != root ]; then
 fi
 
 path=${CARGO_HOME:-$home/.cargo}/bin:$PATH
+# where the sources of dependencies are
+if [ "${1:-}" = --home ]; then
+	echo "${CARGO_HOME:-$home/.cargo}"
+	exit
+fi
 cargo=${CARGO:-$(PATH=$path command -v cargo)} ||
 	fail "there is no cargo for the user $user. Install Rust as that user, without sudo, as
 https://www.rust-lang.org/tools/install says, and try again. Where it is installed

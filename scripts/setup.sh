@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [reader] [test] [kernels] [fuzz] [lint] [vmlinux]
+#     setup.sh [root] [build] [static] [deb] [packages] [reader] [test] [kernels] [fuzz] [lint] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -21,6 +21,9 @@ for part in "$@"; do
 		rust=yes
 		packages+=(clang libelf-dev zlib1g-dev pkg-config make gcc)
 		;;
+	static) packages+=(binutils) ;;
+	deb) packages+=(dpkg gzip xz-utils) ;;
+	packages) packages+=(debootstrap lintian python3-minimal util-linux) ;;
 	reader)
 		rust=yes
 		packages+=(make gcc)

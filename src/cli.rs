@@ -2,6 +2,7 @@
 
 #[cfg(feature = "record")]
 mod alert;
+mod config;
 mod policy;
 #[cfg(not(feature = "record"))]
 mod reader;
@@ -25,6 +26,7 @@ use crate::query::{RowFormat, View};
 use crate::when;
 #[cfg(feature = "record")]
 pub use alert::AlertArgs;
+pub use config::*;
 pub use policy::*;
 #[cfg(not(feature = "record"))]
 pub use reader::{AlertArgs, CheckArgs, RecordArgs, WatchArgs};
@@ -87,6 +89,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Check a policy, explain it, and try it on the history
     Policy(PolicyArgs),
+    /// Check the configuration, and show where each value comes from
+    Config(ConfigArgs),
     /// Report which hooks this kernel supports
     #[cfg_attr(not(feature = "record"), command(hide = true))]
     Check(CheckArgs),

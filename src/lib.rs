@@ -12,6 +12,7 @@ pub mod cli;
 pub mod columns;
 pub mod commands;
 pub mod complete;
+pub mod config;
 #[cfg(feature = "record")]
 pub mod enforce;
 #[cfg(feature = "record")]

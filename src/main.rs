@@ -2,6 +2,7 @@
 //! exit status 2.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,9 +24,15 @@ const MESSAGES: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|e| {
-        let first = std::env::args_os().nth(1);
-        match commands::unknown(&e, first.as_deref()) {
+    #[cfg(all(target_feature = "crt-static", target_env = "gnu"))]
+    look_users_up_in_files();
+    let typed = Vec::from_iter(std::env::args_os());
+    let resolved = commands::config::resolve(&typed).unwrap_or_else(|e| {
+        eprintln!("egrets: {e:#}");
+        std::process::exit(ERROR.into());
+    });
+    let cli = Cli::try_parse_from(&resolved.words).unwrap_or_else(|e| {
+        match commands::unknown(&e, typed.get(1).map(OsString::as_os_str)) {
             Some(message) => {
                 eprintln!("{message}");
                 std::process::exit(ERROR.into());
@@ -45,7 +52,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "record")]
         Some(Command::Watch(args)) => commands::watch::run(&args),
         #[cfg(feature = "record")]
-        Some(Command::Record(args)) => commands::record::run(&args),
+        Some(Command::Record(args)) => commands::record::run(&args, resolved.applied),
         #[cfg(feature = "record")]
         Some(Command::Check(args)) => commands::check::run(&args),
         #[cfg(feature = "record")]
@@ -64,6 +71,7 @@ fn main() -> ExitCode {
         Some(Command::Report(args)) => commands::report::run(&args),
         Some(Command::Serve(args)) => commands::serve::run(&args),
         Some(Command::Explain(args)) => commands::explain::run(&args),
+        Some(Command::Config(args)) => commands::config::run(&args),
         Some(Command::Policy(args)) => commands::policy::run(&args),
         Some(Command::Status(args)) => commands::status::run(&args),
         Some(Command::ManPages(args)) => commands::man::run(&args),
@@ -106,6 +114,22 @@ fn main() -> ExitCode {
         queue.drain(PATIENCE);
     }
     code
+}
+
+/// For the names of users and groups, a C library loads the libraries that nsswitch.conf names.
+/// In a statically linked program they would bring a second C library along, of any version.
+#[cfg(all(target_feature = "crt-static", target_env = "gnu"))]
+fn look_users_up_in_files() {
+    unsafe extern "C" {
+        fn __nss_configure_lookup(
+            database: *const std::ffi::c_char,
+            services: *const std::ffi::c_char,
+        ) -> std::ffi::c_int;
+    }
+    for database in [c"passwd", c"group"] {
+        // SAFETY: both are constant strings, and no other thread runs yet.
+        unsafe { __nss_configure_lookup(database.as_ptr(), c"files".as_ptr()) };
+    }
 }
 
 /// The lines of a refused question behind "egrets:", so that the caret stays below its word.

@@ -45,6 +45,20 @@ pub fn is_printable(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}') // tags: a second, invisible ASCII
 }
 
+/// The nearest of a few words, or all of them.
+pub fn did_you_mean(word: &str, words: &[&str]) -> String {
+    // a long word is none of them, and comparing it would take long
+    if word.len() < 64 {
+        let lower = word.to_lowercase();
+        let distance = |known: &&&str| strsim::damerau_levenshtein(&lower, known);
+        let nearest = words.iter().min_by_key(distance);
+        if let Some(near) = nearest.filter(|near| distance(near) <= 1 + near.len() / 4) {
+            return format!("did you mean {near}?");
+        }
+    }
+    format!("it is one of {}", words.join(", "))
+}
+
 /// The terminal columns that `s` takes: two for wide characters (UAX #11), none for combining
 /// ones.
 pub fn width(s: &str) -> usize {

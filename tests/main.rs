@@ -17,6 +17,8 @@ mod cli;
 #[cfg(feature = "record")]
 mod completion;
 #[cfg(feature = "record")]
+mod config;
+#[cfg(feature = "record")]
 mod containers;
 #[cfg(feature = "record")]
 mod corpus;

@@ -149,6 +149,11 @@ impl Attributor {
         self.processes.track(pid);
     }
 
+    /// From now on leaves these out; what is open stays.
+    pub fn exclude(&mut self, exclude: Vec<Exclude>) {
+        self.settings.exclude = exclude;
+    }
+
     /// Whether a tracked process runs, or has an open connection.
     pub fn tracked_is_busy(&self) -> bool {
         self.processes.any_tracked() || self.connections.any_open()

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::DbArgs;
 use super::values::duration;
+use super::{ConfigFileArgs, DbArgs};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Each alert is a line on stdout. For example:\n  \
@@ -39,4 +39,6 @@ pub struct AlertArgs {
     pub duration: Option<Duration>,
     #[command(flatten)]
     pub db: DbArgs,
+    #[command(flatten)]
+    pub config: ConfigFileArgs,
 }

@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::DbArgs;
 use super::values::{at_least_one, duration, kept_time, max_size, ring_bytes};
+use super::{ConfigFileArgs, DbArgs};
 use crate::attribute::Exclude;
 use crate::capture::{self, HookSet, MAX_OTHER_PORTS};
 use crate::store::Override;
@@ -76,6 +76,8 @@ pub struct LiveArgs {
     pub dump_dir: Option<PathBuf>,
     #[command(flatten)]
     pub hooks: HookArgs,
+    #[command(flatten)]
+    pub config: ConfigFileArgs,
 }
 
 /// Which hooks to use.
@@ -128,7 +130,8 @@ impl LiveArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "--keep, --max-size and --keep-summary are stored in the history and apply to \
-    later runs on it,\nuntil they are given again; \"default\" resets one."
+    later runs on it,\nuntil they are given again; \"default\" resets one. All options can be set in \
+    /etc/egrets/egrets.toml\nand in the environment: see 'egrets config --help'."
 )]
 pub struct RecordArgs {
     /// Write counters to this file every 10 s, for node_exporter's textfile collector

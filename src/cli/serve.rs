@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::DbArgs;
+use super::{ConfigFileArgs, DbArgs};
 
 #[derive(Debug, Args)]
 #[command(
@@ -37,4 +37,6 @@ pub struct ServeArgs {
     pub token_file: Option<PathBuf>,
     #[command(flatten)]
     pub db: DbArgs,
+    #[command(flatten)]
+    pub config: ConfigFileArgs,
 }

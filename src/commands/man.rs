@@ -15,6 +15,10 @@ use crate::cli::{Cli, ManArgs};
 const FILES: &[(&str, &str)] = &[
     ("/var/lib/egrets/egrets.db", "The system's history."),
     (
+        "/etc/egrets/egrets.toml, /etc/egrets/conf.d/*.toml",
+        "Options of record, watch, serve and alert that are not on the command line.",
+    ),
+    (
         "~/.local/state/egrets/egrets.db",
         "A user's own history, if there is no history of the system.",
     ),
@@ -22,6 +26,14 @@ const FILES: &[(&str, &str)] = &[
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("EGRETS_DB", "The history file, unless --db names one."),
+    (
+        "EGRETS_CONFIG",
+        "The file of options, unless --config names one; none reads no file.",
+    ),
+    (
+        "EGRETS_...",
+        "An option of record, watch, serve or alert, as EGRETS_MAX_SIZE for --max-size.",
+    ),
     (
         "NO_COLOR",
         "If it is set and not empty, tables have no colours.",
@@ -135,6 +147,16 @@ fn examples(command: &str) -> &'static [(&'static str, &'static str)] {
             ),
         ],
         "explain" => &[("egrets explain 17", "Why connection 17 has its name.")],
+        "config" => &[
+            (
+                "egrets config check",
+                "All that is wrong with the system's configuration.",
+            ),
+            (
+                "egrets config show",
+                "The value of each option, and where it comes from.",
+            ),
+        ],
         "check" => &[("sudo egrets check", "Which hooks this kernel supports.")],
         "status" => &[(
             "egrets status --json",

@@ -7,6 +7,7 @@ pub mod check;
 #[cfg(feature = "record")]
 mod child;
 pub mod complete;
+pub mod config;
 pub mod explain;
 pub mod export;
 #[cfg(feature = "record")]
@@ -19,6 +20,8 @@ mod prompt;
 pub mod query;
 #[cfg(feature = "record")]
 pub mod record;
+#[cfg(feature = "record")]
+mod reload;
 pub mod report;
 pub mod serve;
 pub mod status;

@@ -9,9 +9,11 @@ use anyhow::{Result, bail};
 
 use super::child::{Child, Credentials, HeldChild};
 use super::live;
+use super::reload::Reload;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::{FailOn, RecordArgs};
+use crate::config::Values;
 use crate::enforce::PolicyFile;
 use crate::human;
 use crate::model::{Action, CachedAddress};
@@ -35,9 +37,14 @@ const FAILED_ON: u8 = 3;
 /// How often a command that is no longer recorded is checked for its end.
 const CHILD_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-pub fn run(args: &RecordArgs) -> Result<ExitCode> {
+/// `applied` are the options that the configuration gave.
+pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
     let signals = StopSignals::install()?;
     let around_command = !args.command.is_empty();
+    let reload = match around_command {
+        true => None,
+        false => Reload::install(applied)?,
+    };
     if around_command && !Namespace::Pid.is_initial() {
         bail!(
             "record -- CMD can't tell its command from other processes in a pid namespace of its own: run egrets on the host, or in a container with the host's pid namespace (--pid=host)"
@@ -114,6 +121,9 @@ pub fn run(args: &RecordArgs) -> Result<ExitCode> {
     }
     if let Some(command) = command {
         return record_command(pipeline, command, args, &path, &signals);
+    }
+    if let Some(mut reload) = reload {
+        pipeline.on_reload(Box::new(move || reload.changes()));
     }
     log::info!(
         "recording into {} ({hook_set} hooks); Ctrl-C stops",

@@ -95,6 +95,7 @@ pub fn complete<Tz: TimeZone>(
             Completion::Words(question(&place, typed, now, look_up))
         }
         "explain" if place.rest.is_empty() => Completion::Words(ids(&place, typed, look_up)),
+        _ if place.rest.is_empty() && place.takes_a_file() => Completion::File,
         _ if place.rest.is_empty() => Completion::Words(commands(place.command, typed)),
         _ => Completion::Words(Vec::new()),
     }
@@ -165,6 +166,12 @@ impl<'a> Place<'a> {
                 None => arg.get_short().is_some() && arg.get_short() == short,
             }
         })
+    }
+
+    /// Whether the command's first argument is a file.
+    fn takes_a_file(&self) -> bool {
+        let first = self.command.get_positionals().next();
+        first.is_some_and(|arg| arg.get_value_hint() == ValueHint::FilePath)
     }
 
     /// The options that can still be given.

@@ -33,6 +33,7 @@ fn after(line: &str) -> Vec<String> {
 #[test]
 fn commands_options_and_values_follow() {
     assert_eq!(after("qu"), ["query"]);
+    assert_eq!(after("config|sh"), ["show"]);
     assert!(!after("").contains(&"complete-words".to_owned()));
     assert_eq!(after("query|--js"), ["--json"]);
     assert!(!after("query|--json|--").contains(&"--json".to_owned()));
@@ -41,7 +42,7 @@ fn commands_options_and_values_follow() {
     assert_eq!(after("export|--split|"), ["day"]);
     assert_eq!(after("top|--si"), ["--since"]);
     assert_eq!(after("completions|"), ["bash", "zsh", "fish"]);
-    for file in ["query|--db|", "export|-o|"] {
+    for file in ["query|--db|", "export|-o|", "config|check|"] {
         assert_eq!(after(file), ["FILE"], "{file}");
     }
     for nothing in [

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::attribute::{Attributor, Settings};
+use crate::attribute::{Attributor, Exclude, Settings};
 use crate::capture::Capture;
 use crate::enforce::Enforcer;
 use crate::model::{Action, Gap, GapKind, Record};
+use crate::store::RetentionOverrides;
 use clock::WallClock;
 use loss::LossCounters;
 use schedule::Schedule;
@@ -53,6 +54,17 @@ pub struct Pipeline {
     /// while there is a backlog.
     processed_ns: u64,
     totals: Totals,
+    /// Says what has changed since it was last called.
+    reload: Option<Reload>,
+}
+
+pub type Reload = Box<dyn FnMut() -> Option<Changes>>;
+
+/// What can change while it records.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub exclude: Option<Vec<Exclude>>,
+    pub retention: RetentionOverrides,
 }
 
 /// What a run has seen.
@@ -95,6 +107,23 @@ impl Pipeline {
             backlogged: false,
             processed_ns,
             totals: Totals::default(),
+            reload: None,
+        }
+    }
+
+    /// Called before each step, for what has changed.
+    pub fn on_reload(&mut self, reload: Reload) {
+        self.reload = Some(reload);
+    }
+
+    fn change(&mut self, changes: Changes) {
+        if let Some(exclude) = changes.exclude {
+            self.attributor.exclude(exclude);
+        }
+        for sink in &mut self.sinks {
+            if let Err(e) = sink.change_retention(&changes.retention) {
+                log::error!("keep, keep-summary and max-size stay as they were: {e:#}");
+            }
         }
     }
 
@@ -141,6 +170,9 @@ impl Pipeline {
 
     /// Takes everything that is there now through to the sinks.
     pub fn step(&mut self) -> Result<()> {
+        if let Some(changes) = self.reload.as_mut().and_then(|reload| reload()) {
+            self.change(changes);
+        }
         self.read_clocks();
         let mut newest = self.processed_ns;
         let (attributor, records) = (&mut self.attributor, &mut self.records);

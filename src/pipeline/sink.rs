@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use crate::model::Record;
 use crate::print::{LineQueue, Printer};
+use crate::store::RetentionOverrides;
 
 /// A consumer of records. It gets them in the order in which things happened, and runs on the
 /// pipeline's thread: while it waits, the ring buffer fills up.
@@ -24,6 +25,14 @@ pub trait Sink {
     /// Whether the clock can be trusted for what is removed by its age. Called before each
     /// flush.
     fn clock_settled(&mut self, _settled: bool) {}
+
+    /// From now on it keeps what these say.
+    ///
+    /// # Errors
+    /// It goes on as before.
+    fn change_retention(&mut self, _overrides: &RetentionOverrides) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether the recording goes on for its sake.
     fn is_output(&self) -> bool {

@@ -11,7 +11,7 @@ use super::schedule::HEARTBEAT;
 use super::signals::StopSignals;
 use super::sink::{Sink, SinkState};
 use crate::model::Record;
-use crate::store::{Obstacle, Store, lock_holder};
+use crate::store::{Obstacle, RetentionOverrides, Store, lock_holder};
 
 /// The time between two attempts: at first, and at most.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -141,6 +141,10 @@ impl Sink for StoreSink {
 
     fn clock_settled(&mut self, settled: bool) {
         self.store.remove_by_age = settled;
+    }
+
+    fn change_retention(&mut self, overrides: &RetentionOverrides) -> Result<()> {
+        self.store.resolve_retention(overrides)
     }
 
     fn flush_within(&self) -> Option<Duration> {

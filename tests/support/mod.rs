@@ -33,6 +33,7 @@ pub fn egrets() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
     command
         .env_remove("EGRETS_DB")
+        .env("EGRETS_CONFIG", "none")
         .env_remove("SUDO_UID")
         .env_remove("RUST_LOG");
     command

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::super::problem::{Position, Problems, shown};
 use super::Context;
 use super::yaml::{Item, Node};
+use crate::text::did_you_mean;
 
 /// Characters of a text such as a rule's name.
 const MAX_TEXT: usize = 200;
@@ -41,7 +42,7 @@ impl Reader {
                 continue;
             };
             let Some(known) = keys.iter().find(|known| *known == word) else {
-                let help = help(word, keys);
+                let help = did_you_mean(word, keys);
                 self.problem(
                     key.at,
                     format!("{place} has no key {}; {help}", shown(word)),
@@ -124,22 +125,8 @@ impl Reader {
             return Some(*value);
         }
         let names: Vec<&'static str> = words.iter().map(|(word, _)| *word).collect();
-        let help = help(text, &names);
+        let help = did_you_mean(text, &names);
         self.problem(item.at, format!("{what} can't be {}; {help}", shown(text)));
         None
     }
-}
-
-/// The nearest of a few words, or all of them.
-pub fn help(word: &str, words: &[&str]) -> String {
-    // a long word is none of them, and comparing it would take long
-    if word.len() < 64 {
-        let lower = word.to_lowercase();
-        let distance = |known: &&&str| strsim::damerau_levenshtein(&lower, known);
-        let nearest = words.iter().min_by_key(distance);
-        if let Some(near) = nearest.filter(|near| distance(near) <= 1 + near.len() / 4) {
-            return format!("did you mean {near}?");
-        }
-    }
-    format!("it is one of {}", words.join(", "))
 }

@@ -8,10 +8,11 @@ use super::super::{
     Action, Essential, Established, Lookups, MAX_RULES, Policy, Resolver, Rule, Sni, SourceRouting,
     Stale, UnknownContainers,
 };
-use super::fields::{Reader, help};
+use super::fields::Reader;
 use super::notify;
 use super::rule::{self, actions};
 use super::yaml::{Item, Node};
+use crate::text::did_you_mean;
 
 const KEYS: [&str; 12] = [
     "version",
@@ -144,7 +145,7 @@ fn essentials(reader: &mut Reader, item: &Item) -> Vec<Essential> {
         Node::Map(_) => reader.entries(item, &names, "essentials"),
         _ => {
             let text = "essentials take out what is not to stay open, as in '{ ntp: false }'";
-            reader.problem(item.at, format!("{text}; {}", help("", &names)));
+            reader.problem(item.at, format!("{text}; {}", did_you_mean("", &names)));
             Vec::new()
         }
     };

@@ -9,8 +9,9 @@ use crate::model::Protocol;
 use super::super::list::List;
 use super::super::problem::{Position, shown};
 use super::super::{NamePattern, Ports, Scope, Target, plain_address};
-use super::fields::{Reader, help};
+use super::fields::Reader;
 use super::yaml::Item;
+use crate::text::did_you_mean;
 
 /// Destinations of a rule that are written in the policy itself.
 const MAX_TARGETS: usize = 4096;
@@ -77,7 +78,7 @@ fn name(text: &str) -> Option<Result<Target, String>> {
         "unnamed",
     ];
     if !text.contains('.') && !text.starts_with('=') {
-        let help = help(text, &keywords);
+        let help = did_you_mean(text, &keywords);
         if help.starts_with("did") && text != "localhost" {
             return Some(Err(format!("is not known; {help} ={text} is the name")));
         }

@@ -1,0 +1,69 @@
+#!/bin/bash
+# Builds a Debian package of the static program, with dpkg-deb alone: there is nothing to
+# compile or to compute dependencies of. Equal programs make equal packages.
+#
+#     scripts/deb.sh         target/packages/egrets_VERSION-REVISION_ARCH.deb
+#
+# EGRETS_STATIC names a program that was built before. REVISION is 1 and COMPRESSION xz by default.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh deb
+
+target=${CARGO_TARGET_DIR:-$PWD/target}
+program=${EGRETS_STATIC:-}
+if [ -z "$program" ]; then
+	scripts/static.sh
+	program=$target/static/egrets
+fi
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+revision=${REVISION:-1}
+arch=$(dpkg --print-architecture)
+maintainer=$(git log -1 --format='%an <%ae>')
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+export SOURCE_DATE_EPOCH LC_ALL=C
+umask 022
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+chmod 755 "$root"
+doc=$root/usr/share/doc/egrets
+mkdir -p "$root/DEBIAN" "$doc" "$root/usr/lib/systemd/system" "$root/etc/egrets/conf.d"
+
+install -D -m 755 "$program" "$root/usr/bin/egrets"
+for unit in egrets egrets-serve; do
+	sed 's|@PREFIX@|/usr|' systemd/$unit.service >"$root/usr/lib/systemd/system/$unit.service"
+done
+"$program" man-pages "$root/usr/share/man/man1"
+install -D -m 644 completions/egrets.bash "$root/usr/share/bash-completion/completions/egrets"
+install -D -m 644 completions/_egrets "$root/usr/share/zsh/vendor-completions/_egrets"
+install -D -m 644 completions/egrets.fish "$root/usr/share/fish/vendor_completions.d/egrets.fish"
+"$program" config example >"$root/etc/egrets/egrets.toml"
+cp CHANGELOG.md "$doc/changelog"
+mkdir "$doc/contrib"
+cp -r contrib/grafana "$doc/contrib/"
+cp README.md "$doc/"
+cp -r docs "$doc/docs"
+cat >"$doc/changelog.Debian" <<-END
+	egrets ($version-$revision) stable; urgency=medium
+
+	  * $version: see changelog.gz.
+
+	 -- $maintainer  $(date -uRd "@$SOURCE_DATE_EPOCH")
+END
+license=$(sed -n '/^Copyright/,$p' LICENSE | sed 's/^$/./; s/^/ /')
+awk -v text="$license" '$0 == "@LICENSE@" { print text; next } { print }' packaging/debian/copyright >"$doc/copyright"
+install -D -m 644 packaging/debian/egrets.lintian-overrides "$root/usr/share/lintian/overrides/egrets"
+gzip -9n "$doc/changelog" "$doc/changelog.Debian" "$root"/usr/share/man/man1/*.1
+
+install -m 755 packaging/debian/{postinst,prerm,postrm} "$root/DEBIAN/"
+echo /etc/egrets/egrets.toml >"$root/DEBIAN/conffiles"
+(cd "$root" && find usr etc -type f ! -path etc/egrets/egrets.toml -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
+size=$(du -sk --apparent-size --exclude=DEBIAN "$root" | cut -f 1)
+sed "s|@VERSION@|$version-$revision|; s|@ARCH@|$arch|; s|@MAINTAINER@|$maintainer|; s|@SIZE@|$size|" \
+	packaging/debian/control.in >"$root/DEBIAN/control"
+find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+
+mkdir -p "$target/packages"
+package=$target/packages/egrets_$version-${revision}_$arch.deb
+dpkg-deb --root-owner-group -Z"${COMPRESSION:-xz}" --build "$root" "$package" >/dev/null
+(cd "$target/packages" && sha256sum "${package##*/}")
