@@ -445,6 +445,48 @@ fn names_resolved_before_the_recording_are_missing_and_not_wrong() {
     rate.verdict_some_missing();
 }
 
+/// Sends a query for own.test to a server and connects without waiting for the answer.
+const ASKS_IN_VAIN: &str = "
+import socket, sys
+query = bytes.fromhex('000101000001000000000000' '036f776e' '0474657374' '0000010001')
+asks = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asks.sendto(query, (sys.argv[1], 53))
+if sys.argv[2] == 'closed':
+    asks.close()
+socket.create_connection((sys.argv[3], int(sys.argv[4])))
+";
+
+#[test]
+fn process_whose_own_answer_was_not_seen_gets_no_name_from_anothers_lookup() {
+    // no host has this address
+    const SILENT: &str = "10.77.0.9";
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    ok(net
+        .command(ask())
+        .args(["connected", "10.77.0.2:53", "0", "another.test"]));
+    ok(net.command(dial()).args(["tcp", FAR4, &port]));
+    for then in ["open", "closed"] {
+        ok(net
+            .command("/usr/bin/python3")
+            .args(["-c", ASKS_IN_VAIN, SILENT, then, FAR4, &port]));
+    }
+    recording.save(&db);
+    let sql =
+        format!("SELECT comm, host, host_source FROM egress WHERE dst_port = {port} ORDER BY id");
+    assert_eq!(
+        rows(&db, &sql),
+        [
+            ["dial", "another.test", "netns"],
+            ["python3", "", ""],
+            ["python3", "", ""]
+        ]
+    );
+}
+
 #[test]
 fn process_older_than_the_recorder_gets_names_from_later_lookups() {
     let mut net = Net::new();
