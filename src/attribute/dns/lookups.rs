@@ -5,10 +5,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use hashlink::LruCache;
-
 use super::message::{DnsQuestion, Message, ParsedRecord};
 use crate::attribute::naming::{ProcessKey, Requester};
+use crate::attribute::shares::Shares;
 use crate::model::{Endpoint, Process, Transport};
 
 /// One question of a query that left a socket.
@@ -55,7 +54,7 @@ pub struct PendingQueries {
     /// Pending queries for addresses of each process.
     awaited: HashMap<ProcessKey, usize>,
     /// When a process sent its last query for addresses that has remained without an answer.
-    unanswered: LruCache<ProcessKey, u64>,
+    unanswered: Shares<ProcessKey, u64>,
 }
 
 impl Default for PendingQueries {
@@ -66,7 +65,7 @@ impl Default for PendingQueries {
             next: 0,
             given_up: Vec::new(),
             awaited: HashMap::new(),
-            unanswered: LruCache::new(MAX_UNANSWERED),
+            unanswered: Shares::new(MAX_UNANSWERED),
         }
     }
 }
@@ -119,8 +118,8 @@ impl PendingQueries {
 
     /// Whether a process has looked up addresses without an answer that was seen: it may have got
     /// one since, and what it connects to may be what it asked for.
-    pub fn lacks_answer(&self, process: ProcessKey, now_ns: u64) -> bool {
-        let since = self.unanswered.peek(&process);
+    pub fn lacks_answer(&mut self, process: ProcessKey, now_ns: u64) -> bool {
+        let since = self.unanswered.get_mut(&process);
         self.awaited.contains_key(&process)
             || since.is_some_and(|since| now_ns.saturating_sub(*since) < DOUBT_NS)
     }
@@ -165,10 +164,11 @@ impl PendingQueries {
                 self.awaited.remove(&process);
             }
         }
+        let account = query.requester.account;
         match answered {
-            true => self.unanswered.remove(&process),
-            false => self.unanswered.insert(process, query.last_ns),
-        };
+            true => _ = self.unanswered.remove(&process),
+            false => _ = self.unanswered.insert(account, process, query.last_ns),
+        }
     }
 
     /// Takes the queries that have timed out at `now_ns`, and the oldest where there are too
