@@ -220,7 +220,7 @@ int egrets_open_sockets(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 
 	if (task && file)
-		write_open_sock(ctx->meta->seq, task, file, ctx->fd);
+		write_open_socks(ctx->meta->seq, task, file, ctx->fd);
 	return 0;
 }
 

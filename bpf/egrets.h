@@ -338,7 +338,9 @@ struct egrets_open_sock {
 	__u64 tx_bytes;		    /* TCP: payload so far */
 	__u64 rx_bytes;
 	__u8 has_bytes;
-	__u8 pad[7];
+	__u8 known;   /* a hook has created its entry: it is not older */
+	__u8 is_path; /* a TCP socket of the MPTCP socket that has this inode and descriptor */
+	__u8 pad[5];
 };
 
 /* What a scan finds of a socket of socks. */

@@ -16,6 +16,7 @@
 #include "headers.h"
 #include "maps.h"
 #include "ktls.h"
+#include "mptcp.h"
 #include "owner.h"
 #include "share.h"
 #include "tcp.h"
@@ -48,8 +49,54 @@ static __always_inline bool is_listed(struct sock *sk)
 	return false;
 }
 
+static __always_inline bool is_inet(const struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	return family == AF_INET || family == AF_INET6;
+}
+
 static __always_inline void write_open_sock(struct seq_file *seq, struct task_struct *task,
-					    struct file *file, __u32 fd)
+					    const struct sock *sk, struct egrets_open_sock *e)
+{
+	e->cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	/*
+	 * The hooks create an entry before an attempt begins and delete it after it has ended. So a
+	 * socket that has none, before and after its state was read, is older than they are.
+	 */
+	e->known = !!bpf_map_lookup_elem(&socks, &e->cookie);
+	e->protocol = BPF_CORE_READ(sk, sk_protocol);
+	e->sock_type = BPF_CORE_READ(sk, sk_type);
+	e->state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	fill_owner_of(&e->owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
+	e->share = share_of(task);
+	if (e->protocol == IPPROTO_TCP || e->protocol == IPPROTO_MPTCP) {
+		struct egrets_tls_overhead tls = {};
+
+		tls_overhead(sk, &tls);
+		e->has_bytes = tcp_counters(sk, &tls, &e->tx_bytes, &e->rx_bytes);
+	}
+	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &e->cookie);
+
+	if (s) {
+		s->sk = (__u64)sk; /* userspace created the entry without it */
+		e->known = 1;
+	}
+	e->src.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
+	e->dst.port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET) {
+		set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+		set_ipv4(e->dst.addr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
+	} else {
+		BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&e->dst.addr, sk, __sk_common.skc_v6_daddr);
+	}
+	bpf_seq_write(seq, e, sizeof(*e));
+}
+
+/* A file of a process, and the paths of an MPTCP socket, which are no files. */
+static __always_inline void write_open_socks(struct seq_file *seq, struct task_struct *task,
+					     struct file *file, __u32 fd)
 {
 	struct inode *inode = BPF_CORE_READ(file, f_inode);
 	struct socket *socket = BPF_CORE_READ(file, private_data);
@@ -60,40 +107,23 @@ static __always_inline void write_open_sock(struct seq_file *seq, struct task_st
 		return;
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 
-	if (!sk)
+	if (!sk || !is_inet(sk) || is_listed(sk))
 		return;
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-
-	if ((family != AF_INET && family != AF_INET6) || is_listed(sk))
-		return;
-	e.protocol = BPF_CORE_READ(sk, sk_protocol);
-	e.sock_type = BPF_CORE_READ(sk, sk_type);
-	e.state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	fill_owner_of(&e.owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
-	e.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-	e.share = share_of(task);
-	if (e.protocol == IPPROTO_TCP || e.protocol == IPPROTO_MPTCP) {
-		struct egrets_tls_overhead tls = {};
-
-		tls_overhead(sk, &tls);
-		e.has_bytes = tcp_counters(sk, &tls, &e.tx_bytes, &e.rx_bytes);
-	}
-	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &e.cookie);
-
-	if (s)
-		s->sk = (__u64)sk; /* userspace created the entry without it */
 	e.inode = BPF_CORE_READ(inode, i_ino);
 	e.fd = fd;
-	e.src.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
-	e.dst.port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	if (family == AF_INET) {
-		set_ipv4(e.src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
-		set_ipv4(e.dst.addr, BPF_CORE_READ(sk, __sk_common.skc_daddr));
-	} else {
-		BPF_CORE_READ_INTO(&e.src.addr, sk, __sk_common.skc_v6_rcv_saddr);
-		BPF_CORE_READ_INTO(&e.dst.addr, sk, __sk_common.skc_v6_daddr);
+	const struct sock *at = sk;
+	const struct list_head *node = NULL;
+	bool has_paths = bpf_core_type_exists(struct mptcp_subflow_context) &&
+			 BPF_CORE_READ(sk, sk_protocol) == IPPROTO_MPTCP;
+
+	for (int i = 0; i <= MPTCP_PATHS && at; i++) {
+		e.is_path = at != sk;
+		write_open_sock(seq, task, at, &e);
+		if (!has_paths)
+			return;
+		node = BPF_CORE_READ(node ? node : mptcp_paths(sk), next);
+		at = node && node != mptcp_paths(sk) ? mptcp_path(node) : NULL;
 	}
-	bpf_seq_write(seq, &e, sizeof(e));
 }
 
 #endif

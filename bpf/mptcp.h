@@ -16,6 +16,7 @@
 #include "maps.h"
 #include "owner.h"
 
+#define MPTCP_PATHS 9		      /* MPTCP_PM_ADDR_MAX (net/mptcp/protocol.h) and the first */
 #define MPTCP_ULP 0x0000706374706dULL /* "mptcp", the name of its struct tcp_ulp_ops */
 
 /* Whether a TCP socket is a subflow. */
@@ -39,6 +40,21 @@ static __always_inline const struct sock *mptcp_parent(const struct sock *sk)
 	const struct mptcp_subflow_context *subflow = BPF_CORE_READ(icsk, icsk_ulp_data);
 
 	return BPF_CORE_READ(subflow, conn);
+}
+
+/* The list of a process' socket's subflows. */
+static __always_inline const struct list_head *mptcp_paths(const struct sock *sk)
+{
+	return (const void *)sk + bpf_core_field_offset(struct mptcp_sock, conn_list);
+}
+
+/* The TCP socket of an entry of that list. */
+static __always_inline const struct sock *mptcp_path(const struct list_head *node)
+{
+	const struct mptcp_subflow_context *subflow =
+		(const void *)node - bpf_core_field_offset(struct mptcp_subflow_context, node);
+
+	return BPF_CORE_READ(subflow, tcp_sock);
 }
 
 /*
@@ -72,7 +88,7 @@ static __always_inline void mptcp_owner(struct egrets_owner *owner, const struct
 	__u64 cookie = BPF_CORE_READ(parent, __sk_common.skc_cookie.counter);
 
 	if (!cookie)
-		return; /* older than egrets */
+		return; /* accepted, or older than egrets and no file of a process */
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (s && is_kernel_thread())

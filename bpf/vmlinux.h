@@ -717,14 +717,17 @@ enum packet_sock_flags {
 struct mptcp_sock {
 	u64 bytes_sent;
 	u64 bytes_received;
+	struct list_head conn_list;
 };
 
 struct mptcp_subflow_context {
+	struct list_head node;
 	union {
 		struct {
 			u32 request_join: 1;
 		};
 	};
+	struct sock *tcp_sock;
 	struct sock *conn;
 };
 

@@ -455,6 +455,106 @@ fn a_recording_that_ends_on_a_full_disk_says_so_and_what_is_missing() {
     assert!(value::<i64>(&db, "SELECT count(*) FROM egress") > 0);
 }
 
+/// An ext4 file system that an error makes read-only, as a failing disk does.
+struct FailingDisk(tempfile::TempDir);
+
+impl FailingDisk {
+    fn new() -> FailingDisk {
+        let disk = FailingDisk(tempfile::tempdir().unwrap());
+        let (image, at) = (disk.image(), disk.path());
+        fs::create_dir(&at).unwrap();
+        fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        run("mkfs.ext4", &["-q", &image]);
+        disk.mount();
+        disk
+    }
+
+    fn image(&self) -> String {
+        self.0.path().join("image").display().to_string()
+    }
+
+    fn path(&self) -> String {
+        self.0.path().join("mounted").display().to_string()
+    }
+
+    fn mount(&self) {
+        run(
+            "mount",
+            &["-o", "loop,errors=remount-ro", &self.image(), &self.path()],
+        );
+    }
+
+    fn fail(&self) {
+        let device = run("findmnt", &["-no", "SOURCE", &self.path()]);
+        let name = Path::new(device.trim()).file_name().unwrap();
+        let trigger = Path::new("/sys/fs/ext4")
+            .join(name)
+            .join("trigger_fs_error");
+        fs::write(trigger, "1").unwrap();
+    }
+
+    fn unmount(&self) {
+        let _ = std::process::Command::new("umount")
+            .args(["-l", &self.path()])
+            .status();
+    }
+}
+
+impl Drop for FailingDisk {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+#[test]
+fn a_file_system_that_becomes_read_only_costs_the_rows_after_it_and_nothing_else() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let disk = FailingDisk::new();
+    let db = Path::new(&disk.path()).join("e.db");
+    let load = || ok(net.command(dial()).args(["loop", FAR4, &port, "50"]));
+    let rows = format!("SELECT count(*) FROM egress WHERE dst_port = {port}");
+    let recorder = Recorder::start(&db, &[]);
+    load();
+    eventually("the rows", || {
+        (value::<i64>(&db, &rows) == 50).then_some(())
+    });
+    // what the kernel has not written by then is lost, as by a power cut
+    run("sync", &["-f", &disk.path()]);
+    disk.fail();
+    load();
+    recorder
+        .expect("e.db can't be written: its file system refuses to write; what is recorded waits");
+    // readers go on
+    assert_eq!(value::<i64>(&db, &rows), 50);
+    recorder.signal("INT");
+    recorder.expect("connections and lookups, because its file system refuses to write");
+    assert_eq!(recorder.wait(), 2);
+    disk.unmount();
+    disk.mount();
+    assert_eq!(value::<String>(&db, "PRAGMA integrity_check"), "ok");
+    let again = Recorder::start(&db, &[]);
+    load();
+    assert_eq!(again.stop(), 0);
+    assert_eq!(value::<i64>(&db, &rows), 100);
+}
+
+#[test]
+fn a_recorder_in_a_time_namespace_with_a_clock_of_its_own_is_refused() {
+    let (_dir, db) = history();
+    let output = std::process::Command::new("unshare")
+        .args(["--time", "--boottime", "100000", "--fork"])
+        .arg(env!("CARGO_BIN_EXE_egrets"))
+        .args(["record", "--for", "1s", "--db"])
+        .arg(&db)
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), 2, "{said}");
+    assert!(said.contains("nsenter --time=/proc/1/ns/time"), "{said}");
+    assert!(!db.exists());
+}
+
 #[test]
 fn a_command_runs_to_its_end_when_the_disk_is_full_and_its_status_is_kept() {
     let net = Net::new();

@@ -2,15 +2,19 @@
 //! `egrets check`. `make test-kernels` runs this on other
 //! kernels with each set.
 
+use std::collections::VecDeque;
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::support::*;
 use libbpf_rs::libbpf_sys;
+use socket2::SockRef;
 
 /// Blocking in the main thread, in another one, non-blocking, by sendmsg, as MPTCP, by
 /// io_uring.
@@ -341,6 +345,46 @@ fn hook_set(db: &Path) -> String {
 fn missed(db: &Path, kind: &str) -> i64 {
     let sql = format!("SELECT COALESCE(sum(lost), 0) FROM gaps WHERE kind = '{kind}'");
     value(db, &sql)
+}
+
+/// Connections that their peers reset after a tenth of a second, and that are closed later.
+fn churn(until: &AtomicBool) {
+    const A_TURN: usize = 20;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let (mut clients, mut peers) = (VecDeque::new(), VecDeque::new());
+    while !until.load(Ordering::Relaxed) {
+        for _ in 0..A_TURN {
+            clients.push_back(TcpStream::connect(at).unwrap());
+            let (peer, _) = listener.accept().unwrap();
+            SockRef::from(&peer)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+            peers.push_back(peer);
+        }
+        peers.drain(..peers.len().saturating_sub(25 * A_TURN));
+        clients.drain(..clients.len().saturating_sub(60 * A_TURN));
+        thread::sleep(Duration::from_millis(4));
+    }
+}
+
+#[test]
+fn connections_that_end_while_the_recorder_starts_are_no_older_ones_whose_end_is_lost() {
+    let net = Net::new();
+    let until = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| net.near(|| churn(&until)));
+        for _ in 0..2 {
+            let (_dir, db) = history();
+            let recorder = Recorder::start(&db, &[]);
+            thread::sleep(Duration::from_millis(500));
+            assert_eq!(recorder.stop(), 0);
+            assert!(value::<i64>(&db, "SELECT count(*) FROM egress") > 100);
+            let ends = "SELECT why, lost FROM gaps WHERE kind = 'close'";
+            assert_eq!(select(&db, ends), Vec::<Vec<String>>::new());
+        }
+        until.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

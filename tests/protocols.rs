@@ -697,16 +697,10 @@ fn mptcp_sink(net: &Net) -> Option<(u16, std::sync::mpsc::Receiver<usize>)> {
     Some((port, got))
 }
 
-#[test]
-fn each_path_of_an_mptcp_connection_is_its_owners_and_bytes_count_once() {
-    const SIZE: usize = 200_000;
-    const SECOND: &str = "10.77.0.3";
-    let net = Net::new();
-    let Some((port, got)) = mptcp_sink(&net) else {
-        return say("paths | mptcp | absent | - | -");
-    };
+/// The server offers another address of its own, and the client's kernel opens a path there.
+fn offer_path(net: &Net, address: &str) {
     for args in [
-        format!("-n {} addr add {SECOND}/24 dev up0", net.far),
+        format!("-n {} addr add {address}/24 dev up0", net.far),
         format!(
             "-n {} mptcp limits set subflow 2 add_addr_accepted 2",
             net.near
@@ -715,10 +709,81 @@ fn each_path_of_an_mptcp_connection_is_its_owners_and_bytes_count_once() {
             "-n {} mptcp limits set subflow 2 add_addr_accepted 2",
             net.far
         ),
-        format!("-n {} mptcp endpoint add {SECOND} signal", net.far),
+        format!("-n {} mptcp endpoint add {address} signal", net.far),
     ] {
         crate::support::run("ip", &args.split(' ').collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn mptcp_connection_from_before_the_recording_is_its_process_with_all_paths() {
+    const SIZE: usize = 200_000;
+    const OFFERED: [&str; 2] = ["10.77.0.3", "10.77.0.4"];
+    let net = Net::new();
+    let Some((port, got)) = mptcp_sink(&net) else {
+        return eprintln!("this kernel has no MPTCP");
+    };
+    offer_path(&net, OFFERED[0]);
+    let mut client =
+        net.near(|| Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).unwrap());
+    let at: SocketAddr = format!("{FAR4}:{port}").parse().unwrap();
+    client.connect(&at.into()).unwrap();
+    client.write_all(b"before").unwrap();
+    let established = format!(":{port:04X} 01 ");
+    eventually("the kernel opens the other path", || {
+        let all = net.near(|| std::fs::read_to_string("/proc/thread-self/net/tcp").unwrap());
+        (all.matches(&established).count() == 2).then_some(())
+    });
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    // one that is added now is the process', too
+    offer_path(&net, OFFERED[1]);
+    let paths = format!(
+        "FROM egress WHERE dst_port = {port} AND netns = {}",
+        net.near_inode()
+    );
+    eventually("the third path", || {
+        (value::<i64>(
+            &db,
+            &format!("SELECT count(*) {paths} AND outcome = 'connected'"),
+        ) == 3)
+            .then_some(())
+    });
+    client.write_all(&vec![b'y'; SIZE]).unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(got.recv().unwrap(), 6 + SIZE);
+    drop(client);
+    let ended = format!("SELECT count(*) {paths} AND duration_us IS NOT NULL");
+    eventually("their ends", || {
+        (value::<i64>(&db, &ended) == 3).then_some(())
+    });
+    assert_eq!(recorder.stop(), 0);
+    let rows = select(
+        &db,
+        &format!("SELECT dst_ip, pid, already_open {paths} ORDER BY dst_ip"),
+    );
+    let pid = std::process::id().to_string();
+    assert_eq!(
+        rows,
+        [
+            [FAR4, &pid, "1"],
+            [OFFERED[0], &pid, "1"],
+            [OFFERED[1], &pid, "0"]
+        ]
+    );
+    let sum: i64 = value(&db, &format!("SELECT sum(tx_bytes) {paths}"));
+    assert!((SIZE..SIZE * 11 / 10).contains(&(sum as usize)), "{sum}");
+}
+
+#[test]
+fn each_path_of_an_mptcp_connection_is_its_owners_and_bytes_count_once() {
+    const SIZE: usize = 200_000;
+    const SECOND: &str = "10.77.0.3";
+    let net = Net::new();
+    let Some((port, got)) = mptcp_sink(&net) else {
+        return say("paths | mptcp | absent | - | -");
+    };
+    offer_path(&net, SECOND);
     let (_dir, db) = history();
     let recording = Recording::start(&net);
     let mut client =

@@ -445,6 +445,45 @@ fn names_resolved_before_the_recording_are_missing_and_not_wrong() {
     rate.verdict_some_missing();
 }
 
+/// Sends a query for own.test to a server, and connects without waiting for the answer.
+const ASKS_IN_VAIN: &str = r#"
+exec 3<>/dev/udp/$1/53
+printf '\0\1\1\0\0\1\0\0\0\0\0\0\3own\4test\0\0\1\0\1' >&3
+[ $2 = open ] || exec 3>&-
+exec 4<>/dev/tcp/$3/$4
+"#;
+
+#[test]
+fn process_whose_own_answer_was_not_seen_gets_no_name_from_anothers_lookup() {
+    // no host has this address
+    const SILENT: &str = "10.77.0.9";
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    ok(net
+        .command(ask())
+        .args(["connected", "10.77.0.2:53", "0", "another.test"]));
+    ok(net.command(dial()).args(["tcp", FAR4, &port]));
+    for then in ["open", "closed"] {
+        ok(net
+            .command("bash")
+            .args(["-c", ASKS_IN_VAIN, "bash", SILENT, then, FAR4, &port]));
+    }
+    recording.save(&db);
+    let sql =
+        format!("SELECT comm, host, host_source FROM egress WHERE dst_port = {port} ORDER BY id");
+    assert_eq!(
+        rows(&db, &sql),
+        [
+            ["dial", "another.test", "netns"],
+            ["bash", "", ""],
+            ["bash", "", ""]
+        ]
+    );
+}
+
 #[test]
 fn process_older_than_the_recorder_gets_names_from_later_lookups() {
     let mut net = Net::new();

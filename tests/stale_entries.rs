@@ -248,10 +248,12 @@ fn full_tables_cost_tcp_neither_outcome_nor_bytes_nor_errno() {
     assert_eq!(kinds, [["socket"]], "what found no room is counted");
 }
 
+/// EGRETS_TEST_STARTS=200 starts as many recorders.
 #[test]
 fn no_program_map_or_link_outlives_the_recorder() {
     let (_dir, db) = history();
-    for killed in [false, true] {
+    let starts = std::env::var("EGRETS_TEST_STARTS").map_or(2, |n| n.parse().unwrap());
+    for killed in [false, true].into_iter().cycle().take(starts) {
         let recorder = Recorder::start(&db, &[]);
         let objects = objects(&recorder);
         assert!(objects.len() > 60, "{} objects", objects.len());

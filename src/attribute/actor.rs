@@ -88,8 +88,12 @@ impl Attributor {
             return None;
         }
         let ancestors = actor.node.ancestors();
-        let name = self.names.name(&actor.requester, &ancestors, dst, ns);
         let is_own = |n: &Name| matches!(n.source, Source::Process | Source::Ancestor);
+        let mut name = self.names.name(&actor.requester, &ancestors, dst, ns);
+        // What another process looked up may be wrong for one whose own answer was not seen.
+        if self.queries.lacks_answer(actor.requester.process, ns) {
+            name = name.filter(is_own);
+        }
         // Resolvers are configured by address, whatever names others have for it.
         if name.as_ref().is_some_and(is_own) || self.settings.dns_ports.contains(&dst.port) {
             return name.filter(is_own);

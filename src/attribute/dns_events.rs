@@ -77,6 +77,7 @@ impl Attributor {
                 transport: packet.transport,
                 question,
                 ns: packet.ns,
+                last_ns: packet.ns,
                 process: Rc::clone(&actor.process),
                 requester: Rc::clone(&actor.requester),
                 recorded,

@@ -132,14 +132,15 @@ impl Attributor {
 
     /// Takes over a socket that was open before the recording; `ns` is now.
     pub fn adopt(&mut self, socket: &OpenSocket, ns: u64, out: &mut Vec<Record>) {
-        if socket.kind != Kind::Tcp {
-            if !socket.listening {
-                self.connections.adopt_flows(socket.cookie);
+        match socket.kind {
+            Kind::Tcp => {
+                if let Some(start) = self.begin(&socket.owner, socket.dst, ns, out) {
+                    self.connections.adopt(socket, start, out);
+                }
             }
-            return;
-        }
-        if let Some(start) = self.begin(&socket.owner, socket.dst, ns, out) {
-            self.connections.adopt(socket, start, out);
+            Kind::Mptcp => {}
+            _ if socket.listening => {}
+            Kind::Udp | Kind::Other | Kind::Raw => self.connections.adopt_flows(socket.cookie),
         }
     }
 

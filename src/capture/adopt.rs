@@ -3,23 +3,27 @@
 //! their packets and their end have an owner.
 
 use std::collections::{HashMap, HashSet};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 
 use anyhow::Result;
 use libbpf_rs::{MapCore, MapFlags};
+use rustix::net::sockopt::socket_cookie;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::Capture;
 use super::decode::{endpoint, owner, protocol, source};
 use super::event::{FlowKey, Owner};
 use super::skel::types;
-use super::tables::{Table, flow_key_bytes, raw_peer};
+use super::socket_diag;
+use super::tables::{Table, Tables, flow_key_bytes, raw_peer};
 use crate::model::{Endpoint, Protocol};
 
 /// How the BPF programs treat a socket (enum egrets_sock_kind).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Tcp,
+    /// What a process has of an MPTCP connection. Its paths are [`Kind::Tcp`].
+    Mptcp,
     Udp,
     /// Another protocol, with headers that the kernel writes.
     Other,
@@ -53,14 +57,6 @@ impl Capture {
     /// # Errors
     /// The iterator can't be read.
     pub fn adopt_open_sockets(&mut self) -> Result<Vec<OpenSocket>> {
-        for raw in self
-            .tables
-            .open_socks()?
-            .iter()
-            .filter(|raw| raw.cookie == 0)
-        {
-            make_cookie(raw);
-        }
         let found = outgoing(&self.tables.open_socks()?);
         let mut adopted: Vec<OpenSocket> = Vec::new();
         for socket in found {
@@ -71,7 +67,11 @@ impl Capture {
         // The entry of one that was closed meanwhile would never be deleted.
         let open = self.tables.open_socks()?;
         self.tables.forget_listed();
-        let still: HashSet<u64> = open.iter().map(|raw| raw.cookie).collect();
+        let still: HashSet<u64> = open
+            .iter()
+            .filter(|raw| !is_closed(raw))
+            .map(|raw| raw.cookie)
+            .collect();
         adopted.retain(|socket| {
             let open = still.contains(&socket.cookie);
             if !open {
@@ -93,7 +93,7 @@ impl Capture {
         let end = raw_peer(socket.flow());
         let is_udp = socket.kind == Kind::Udp;
         let kind = match socket.kind {
-            Kind::Tcp | Kind::Udp => types::egrets_sock_kind::EGRETS_PLAIN,
+            Kind::Tcp | Kind::Mptcp | Kind::Udp => types::egrets_sock_kind::EGRETS_PLAIN,
             Kind::Other => types::egrets_sock_kind::EGRETS_OTHER,
             Kind::Raw => types::egrets_sock_kind::EGRETS_RAW,
         };
@@ -163,35 +163,58 @@ fn max(size: types::egrets_size) -> u32 {
     size.0
 }
 
-/// Makes the kernel assign a cookie: getsockopt reads it, through a copy of the process'
-/// descriptor. A process that has exited meanwhile needs none.
-fn make_cookie(raw: &types::egrets_open_sock) {
-    let read_cookie = || -> Option<u64> {
-        let copy_from = |pid: u32, flags| {
-            let process = pidfd_open(Pid::from_raw(pid as i32)?, flags).ok()?;
-            pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()
-        };
-        // The first thread may have ended. PIDFD_THREAD: Linux 6.9.
-        let thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
-        let copy = copy_from(raw.owner.tgid, PidfdFlags::empty())
-            .or_else(|| copy_from(raw.owner.tid, thread))?;
-        let stat = rustix::fs::fstat(&copy).ok()?;
-        (stat.st_ino == raw.inode)
-            .then(|| rustix::net::sockopt::socket_cookie(copy.as_fd()).ok())
-            .flatten()
-    };
-    read_cookie();
+/// Makes the kernel assign a cookie to each socket that has none. Later, egrets has not the
+/// privileges for it.
+///
+/// # Errors
+/// The sockets can't be listed.
+pub(super) fn assign_cookies(tables: &mut Tables) -> Result<()> {
+    let open = tables.open_socks()?;
+    let (paths, files): (Vec<_>, Vec<_>) = open
+        .iter()
+        .filter(|raw| raw.cookie == 0)
+        .partition(|raw| raw.is_path != 0);
+    for raw in files {
+        let _ = copy_of(raw).map(socket_cookie);
+    }
+    if !paths.is_empty() {
+        socket_diag::assign_cookies(paths.into_iter().filter_map(|raw| {
+            let ends = [&raw.src, &raw.dst].map(|end| (end.addr, end.port));
+            Some((copy_of(raw)?, ends))
+        }));
+    }
+    Ok(())
 }
 
-/// None for MPTCP.
-fn kind(raw: &types::egrets_open_sock) -> Option<Kind> {
+/// The socket, or that of whose connection it is a path, through a copy of the process'
+/// descriptor. A process that has exited meanwhile needs none.
+fn copy_of(raw: &types::egrets_open_sock) -> Option<OwnedFd> {
+    let copy_from = |pid: u32, flags| {
+        let process = pidfd_open(Pid::from_raw(pid as i32)?, flags).ok()?;
+        pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()
+    };
+    // The first thread may have ended. PIDFD_THREAD: Linux 6.9.
+    let thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
+    let copy = copy_from(raw.owner.tgid, PidfdFlags::empty())
+        .or_else(|| copy_from(raw.owner.tid, thread))?;
+    let stat = rustix::fs::fstat(&copy).ok()?;
+    (stat.st_ino == raw.inode).then_some(copy)
+}
+
+fn kind(raw: &types::egrets_open_sock) -> Kind {
     match (raw.sock_type.into(), raw.protocol.into()) {
-        (libc::SOCK_STREAM, libc::IPPROTO_TCP) => Some(Kind::Tcp),
-        (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => Some(Kind::Udp),
-        (libc::SOCK_STREAM, libc::IPPROTO_MPTCP) => None,
-        (libc::SOCK_RAW, _) => Some(Kind::Raw),
-        _ => Some(Kind::Other),
+        (libc::SOCK_STREAM, libc::IPPROTO_TCP) => Kind::Tcp,
+        (libc::SOCK_STREAM, libc::IPPROTO_MPTCP) => Kind::Mptcp,
+        (libc::SOCK_DGRAM, libc::IPPROTO_UDP) => Kind::Udp,
+        (libc::SOCK_RAW, _) => Kind::Raw,
+        _ => Kind::Other,
     }
+}
+
+/// A connection that has ended, or a socket without one. Its process may have it still.
+fn is_closed(raw: &types::egrets_open_sock) -> bool {
+    matches!(kind(raw), Kind::Tcp | Kind::Mptcp)
+        && raw.state == types::bpf_tcp_state::BPF_TCP_CLOSE.0
 }
 
 /// The sockets that lead out, or may, each with the first process that has it.
@@ -200,30 +223,36 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
     use types::bpf_tcp_state as state;
     const ESTABLISHED: u32 = state::BPF_TCP_ESTABLISHED.0;
     const SYN_SENT: u32 = state::BPF_TCP_SYN_SENT.0;
-    const CLOSE: u32 = state::BPF_TCP_CLOSE.0;
     const LISTEN: u32 = state::BPF_TCP_LISTEN.0;
+    let port = |raw: &types::egrets_open_sock| {
+        let protocol = match kind(raw) {
+            Kind::Mptcp => libc::IPPROTO_TCP as u16,
+            _ => raw.protocol,
+        };
+        (raw.owner.netns, protocol, raw.src.port)
+    };
     // An accepted connection has the port that its server listens on.
     let served: HashSet<(u32, u16, u16)> = all
         .iter()
         .filter(|raw| raw.state == LISTEN)
-        .map(|raw| (raw.owner.netns, raw.protocol, raw.src.port))
+        .map(port)
         .collect();
     let mut found: HashMap<u64, OpenSocket> = HashMap::new();
-    for raw in all.iter().filter(|raw| raw.cookie != 0) {
-        let comes_in = served.contains(&(raw.owner.netns, raw.protocol, raw.src.port));
-        let leads_out = match kind(raw) {
-            Some(Kind::Tcp) => {
-                raw.dst.port != 0 && !matches!(raw.state, LISTEN | CLOSE) && !comes_in
-            }
-            Some(Kind::Udp) => raw.dst.port != 0 && raw.state == ESTABLISHED,
+    for raw in all.iter().filter(|raw| raw.cookie != 0 && raw.known == 0) {
+        let comes_in = served.contains(&port(raw));
+        let kind = kind(raw);
+        let leads_out = match kind {
+            Kind::Tcp => raw.dst.port != 0 && raw.state != LISTEN && !is_closed(raw) && !comes_in,
+            // One that was accepted may open paths of its own.
+            Kind::Mptcp => raw.state != LISTEN && !is_closed(raw),
+            Kind::Udp => raw.dst.port != 0 && raw.state == ESTABLISHED,
             // A listening SCTP socket can open associations, too.
-            Some(Kind::Other) => !comes_in || raw.state == LISTEN,
-            Some(Kind::Raw) => true,
-            None => false,
+            Kind::Other => !comes_in || raw.state == LISTEN,
+            Kind::Raw => true,
         };
-        let Some(kind) = kind(raw).filter(|_| leads_out) else {
+        if !leads_out {
             continue;
-        };
+        }
         found.entry(raw.cookie).or_insert_with(|| OpenSocket {
             owner: owner(&raw.owner),
             cookie: raw.cookie,
@@ -322,20 +351,29 @@ mod tests {
         let udp = (libc::SOCK_DGRAM, libc::IPPROTO_UDP);
         let sctp = (libc::SOCK_STREAM, libc::IPPROTO_SCTP);
         let raw_tcp = (libc::SOCK_RAW, libc::IPPROTO_TCP);
+        let mptcp = (libc::SOCK_STREAM, libc::IPPROTO_MPTCP);
+        // A hook has reported it: its end may have deleted the entry since.
+        let mut seen = raw(16, tcp, 1, (40_006, 443));
+        seen.known = 1;
         let all = [
-            raw(1, tcp, 10, (80, 0)),      // a server
-            raw(2, tcp, 1, (80, 50_000)),  // its client's connection
-            raw(3, tcp, 1, (40_000, 443)), // out
-            raw(3, tcp, 1, (40_000, 443)), // the same, inherited
-            raw(4, tcp, 2, (40_001, 443)), // an attempt
-            raw(5, tcp, 7, (0, 0)),        // not used yet
-            raw(6, udp, 1, (40_002, 53)),  // a resolver's
-            raw(7, udp, 7, (5353, 0)),     // not connected
-            raw(0, udp, 1, (40_003, 53)),  // without a cookie
-            raw(8, sctp, 10, (80, 0)),     // a server, which may also connect
-            raw(9, sctp, 1, (80, 50_001)), // its client's association
-            raw(10, sctp, 1, (40_004, 5)), // out
-            raw(11, raw_tcp, 7, (6, 0)),   // may write anything
+            raw(1, tcp, 10, (80, 0)),         // a server
+            raw(2, tcp, 1, (80, 50_000)),     // its client's connection
+            raw(3, tcp, 1, (40_000, 443)),    // out
+            raw(3, tcp, 1, (40_000, 443)),    // the same, inherited
+            raw(4, tcp, 2, (40_001, 443)),    // an attempt
+            raw(5, tcp, 7, (0, 0)),           // not used yet
+            raw(6, udp, 1, (40_002, 53)),     // a resolver's
+            raw(7, udp, 7, (5353, 0)),        // not connected
+            raw(0, udp, 1, (40_003, 53)),     // without a cookie
+            raw(8, sctp, 10, (80, 0)),        // a server, which may also connect
+            raw(9, sctp, 1, (80, 50_001)),    // its client's association
+            raw(10, sctp, 1, (40_004, 5)),    // out
+            raw(11, raw_tcp, 7, (6, 0)),      // may write anything
+            raw(12, mptcp, 1, (40_005, 443)), // whose path is
+            raw(13, tcp, 1, (40_005, 443)),
+            raw(14, mptcp, 10, (81, 0)), // a server, and a path that it accepted
+            raw(15, tcp, 1, (81, 50_002)),
+            seen,
         ];
         let mut taken: Vec<(u64, bool)> = outgoing(&all)
             .iter()
@@ -350,7 +388,9 @@ mod tests {
                 (6, false),
                 (8, false),
                 (10, false),
-                (11, false)
+                (11, false),
+                (12, false),
+                (13, true)
             ]
         );
     }

@@ -13,6 +13,7 @@ mod loss;
 pub mod preflight;
 mod reaper;
 mod ring;
+mod socket_diag;
 mod tables;
 pub mod tun;
 
@@ -123,13 +124,18 @@ impl Capture {
     pub fn start(options: &Options) -> Result<Capture> {
         preflight::require()?;
         let loaded = hooks::load(options)?;
+        let ring = Ring::new(&loaded.skel.maps.events)?;
+        let mut tables = Tables {
+            skel: loaded.skel,
+            files: loaded.files,
+            can_scan: loaded.can_scan,
+        };
+        if let Err(e) = adopt::assign_cookies(&mut tables) {
+            log::warn!("sockets that are already open may be missing: {e:#}");
+        }
         Ok(Capture {
-            ring: Ring::new(&loaded.skel.maps.events)?,
-            tables: Tables {
-                skel: loaded.skel,
-                files: loaded.files,
-                can_scan: loaded.can_scan,
-            },
+            ring,
+            tables,
             _links: loaded.links,
             older_links: loaded.older,
             older: HashSet::new(),

@@ -51,7 +51,7 @@ pub const DNS: &[ColumnDef] = &[
         .doc("from query to answer")
         .null("not `answered`"),
     lookup("status", "text", |l, _| l.status.as_str().into()).doc(
-        "`answered`; `unanswered` (not within 10 s, or its socket was closed); `unsent` (the host's own firewall refused the query); `unsolicited` \
+        "`answered`; `unanswered` (not within 10 s of its last try, or its socket was closed); `unsent` (the host's own firewall refused the query); `unsolicited` \
          (matches no query of its socket, names nothing); `malformed`",
     ),
     lookup("times", "integer", |l, _| l.times.into()).doc(

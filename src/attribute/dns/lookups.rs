@@ -6,7 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::message::{DnsQuestion, Message, ParsedRecord};
-use crate::attribute::naming::Requester;
+use crate::attribute::naming::{ProcessKey, Requester};
+use crate::attribute::shares::Shares;
 use crate::model::{Endpoint, Process, Transport};
 
 /// One question of a query that left a socket.
@@ -21,22 +22,27 @@ pub struct PendingQuery {
     pub question: DnsQuestion,
     /// Nanoseconds since boot.
     pub ns: u64,
+    /// The same of its last retransmission.
+    pub last_ns: u64,
     pub process: Rc<Process>,
     pub requester: Rc<Requester>,
     /// Whether the lookup is recorded: it counts for naming in any case.
     pub recorded: bool,
 }
 
-/// A resolver retries after 5 seconds (resolv.conf(5)). A query without an answer after two
-/// tries is unanswered, and an answer after that unsolicited.
+/// A resolver retries after 5 seconds (resolv.conf(5)). A query without an answer for twice as
+/// long after its last try is unanswered, and an answer after that unsolicited.
 const TIMEOUT_NS: u64 = 10_000_000_000;
+/// How long an unanswered lookup keeps others' lookups from naming what its process connects to.
+const DOUBT_NS: u64 = 60_000_000_000;
+/// Processes with an unanswered lookup that are remembered.
+const MAX_UNANSWERED: usize = 4096;
 /// Pending queries. Beyond that, the user with the most of them gives up the oldest.
 const MAX_PENDING: usize = 65_536;
 /// Pending queries of one socket: each message is compared with all of them. A resolver with
 /// thousands of queries has thousands of sockets (RFC 5452 section 9.2).
 const MAX_PER_SOCKET: usize = 4096;
 
-#[derive(Default)]
 pub struct PendingQueries {
     /// By socket cookie, each with its sequence number.
     by_socket: HashMap<u64, Vec<(u64, PendingQuery)>>,
@@ -45,6 +51,23 @@ pub struct PendingQueries {
     next: u64,
     /// The oldest of sockets that had too many, for [`PendingQueries::expired`].
     given_up: Vec<PendingQuery>,
+    /// Pending queries for addresses of each process.
+    awaited: HashMap<ProcessKey, usize>,
+    /// When a process sent its last query for addresses that has remained without an answer.
+    unanswered: Shares<ProcessKey, u64>,
+}
+
+impl Default for PendingQueries {
+    fn default() -> PendingQueries {
+        PendingQueries {
+            by_socket: HashMap::new(),
+            order: HashMap::new(),
+            next: 0,
+            given_up: Vec::new(),
+            awaited: HashMap::new(),
+            unanswered: Shares::new(MAX_UNANSWERED),
+        }
+    }
 }
 
 impl PendingQueries {
@@ -54,14 +77,23 @@ impl PendingQueries {
         let same = |p: &PendingQuery| {
             p.id == query.id && p.server == query.server && p.question == query.question
         };
-        if pending.iter().any(|(_, p)| same(p)) {
+        if let Some((_, again)) = pending.iter_mut().find(|(_, p)| same(p)) {
+            again.last_ns = query.ns;
             return false;
         }
         if pending.len() == MAX_PER_SOCKET {
             // Half at once, as removing the first moves all the others.
             let oldest = pending.drain(..MAX_PER_SOCKET / 2);
-            self.given_up.extend(oldest.map(|(_, query)| query));
+            let oldest: Vec<PendingQuery> = oldest.map(|(_, query)| query).collect();
+            for query in &oldest {
+                self.gone(query, false);
+            }
+            self.given_up.extend(oldest);
         }
+        if asks_for_addresses(&query) {
+            *self.awaited.entry(query.requester.process).or_default() += 1;
+        }
+        let pending = self.by_socket.entry(cookie).or_default();
         let order = self.order.entry(query.requester.account).or_default();
         order.push_back((self.next, cookie));
         pending.push((self.next, query));
@@ -77,33 +109,66 @@ impl PendingQueries {
         message: &Message,
     ) -> Vec<PendingQuery> {
         let mut done = false;
-        self.take(cookie, |query| {
+        self.take(cookie, true, |query| {
             let found = !done && matches(message, server, query);
             done |= found && !is_mdns(query.server);
             found
         })
     }
 
+    /// Whether a process has looked up addresses without an answer that was seen: it may have got
+    /// one since, and what it connects to may be what it asked for.
+    pub fn lacks_answer(&mut self, process: ProcessKey, now_ns: u64) -> bool {
+        let since = self.unanswered.get_mut(&process);
+        self.awaited.contains_key(&process)
+            || since.is_some_and(|since| now_ns.saturating_sub(*since) < DOUBT_NS)
+    }
+
     /// Takes the queries of a socket that was closed. A UDP socket's flows end one by one:
     /// then only those to that server.
     pub fn abandoned(&mut self, cookie: u64, server: Option<Endpoint>) -> Vec<PendingQuery> {
-        self.take(cookie, |query| server.is_none_or(|s| s == query.server))
+        self.take(cookie, false, |query| {
+            server.is_none_or(|s| s == query.server)
+        })
     }
 
     fn take(
         &mut self,
         cookie: u64,
+        answered: bool,
         mut which: impl FnMut(&PendingQuery) -> bool,
     ) -> Vec<PendingQuery> {
         let Some(pending) = self.by_socket.get_mut(&cookie) else {
             return Vec::new();
         };
         let taken = pending.extract_if(.., |(_, query)| which(query));
-        let taken = taken.map(|(_, query)| query).collect();
+        let taken: Vec<PendingQuery> = taken.map(|(_, query)| query).collect();
         if pending.is_empty() {
             self.by_socket.remove(&cookie);
         }
+        for query in &taken {
+            self.gone(query, answered);
+        }
         taken
+    }
+
+    /// A query is pending no more.
+    fn gone(&mut self, query: &PendingQuery, answered: bool) {
+        if !asks_for_addresses(query) {
+            return;
+        }
+        let process = query.requester.process;
+        if let Some(queries) = self.awaited.get_mut(&process) {
+            *queries -= 1;
+            if *queries == 0 {
+                self.awaited.remove(&process);
+            }
+        }
+        let account = query.requester.account;
+        match answered {
+            true => _ = self.unanswered.remove(&process),
+            false => _ = self.unanswered.insert(account, process, query.last_ns),
+        }
     }
 
     /// Takes the queries that have timed out at `now_ns`, and the oldest where there are too
@@ -133,7 +198,7 @@ impl PendingQueries {
     fn is_over(&self, number: u64, cookie: u64, now_ns: u64) -> bool {
         let pending = self.by_socket.get(&cookie);
         let query = pending.and_then(|p| p.iter().find(|(n, _)| *n == number));
-        query.is_none_or(|(_, query)| now_ns.saturating_sub(query.ns) >= TIMEOUT_NS)
+        query.is_none_or(|(_, query)| now_ns.saturating_sub(query.last_ns) >= TIMEOUT_NS)
     }
 
     fn remove_oldest(&mut self, account: u32) -> Option<PendingQuery> {
@@ -158,8 +223,14 @@ impl PendingQueries {
         if pending.is_empty() {
             self.by_socket.remove(&cookie);
         }
+        self.gone(&query, false);
         Some(query)
     }
+}
+
+/// Of any host, by a server that is expected to know: queries to a group are often unanswered.
+fn asks_for_addresses(query: &PendingQuery) -> bool {
+    matches!(&*query.question.qtype, "A" | "AAAA") && !query.server.ip.is_multicast()
 }
 
 /// Whether a message answers a query. By the port that the query was sent to:
@@ -238,6 +309,7 @@ mod tests {
             transport: Transport::Udp,
             question: question(name),
             ns,
+            last_ns: ns,
             process: Rc::new(process("x")),
             requester: Rc::new(requester),
             recorded: true,
@@ -307,7 +379,25 @@ mod tests {
         let mut l = PendingQueries::default();
         assert!(l.add(1, query(7, "a.example", 0)));
         assert!(!l.add(1, query(7, "a.example", 5 * S)));
-        assert_eq!(l.drain().len(), 1);
+        // a slow machine's resolver may wait longer for the answer to this one
+        assert!(l.expired(14 * S).is_empty());
+        assert_eq!(l.expired(15 * S).len(), 1);
+    }
+
+    #[test]
+    fn process_lacks_an_answer_until_it_gets_one_or_a_minute_has_passed() {
+        let asker = (1, 1);
+        let mut l = PendingQueries::default();
+        assert!(!l.lacks_answer(asker, 0));
+        l.add(1, query(7, "a.example", 0));
+        assert!(l.lacks_answer(asker, S) && !l.lacks_answer((2, 1), S));
+        l.abandoned(1, None);
+        assert!(l.lacks_answer(asker, 59 * S) && !l.lacks_answer(asker, 60 * S));
+        l.add(2, query(8, "a.example", 2 * S));
+        let q = Some(question("a.example"));
+        assert_eq!(l.answered(2, server(1), &message(8, q, "NOERROR")).len(), 1);
+        assert!(!l.lacks_answer(asker, 3 * S));
+        assert!(l.awaited.is_empty());
     }
 
     #[test]

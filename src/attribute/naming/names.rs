@@ -45,6 +45,9 @@ const MAX_CANDIDATES: usize = 256;
 /// found.
 const UNKNOWN_NETNS: u64 = 0;
 
+/// How far the clocks of two processors may differ: answers are learned in the order of events.
+const CLOCKS_NS: u64 = 1_000_000;
+
 /// How long a thread that sent a query is expected to take until it connects.
 const THREAD_TIMEOUT_NS: u64 = 5_000_000_000;
 
@@ -220,7 +223,9 @@ impl NameTable {
         let candidates = self.by_address.get_mut(&place)?;
         let counts = |answer: &AcceptedAnswer| {
             // A server that was queried for a name is not reached by that name.
-            answer.ns <= ns && answer.server != dst && (own || answer.is_trusted_by(connecting))
+            answer.ns <= ns + CLOCKS_NS
+                && answer.server != dst
+                && (own || answer.is_trusted_by(connecting))
         };
         let mut latest_first: Vec<&mut Candidate> = candidates
             .iter_mut()
@@ -249,7 +254,7 @@ impl NameTable {
         });
         Some(Name {
             source,
-            age_ms: Some((ns - answer.ns) / 1_000_000),
+            age_ms: Some(ns.saturating_sub(answer.ns) / 1_000_000),
             lookup: Some(answer.lookup),
             rivals: rivals.len(),
             rival_names: rival_names.collect(),
@@ -272,7 +277,7 @@ fn candidate_of_thread(latest_first: &[&mut Candidate], tid: u32, ns: u64) -> us
         return 0;
     };
     let (mine, theirs) = (&latest_first[own], &latest_first[other]);
-    let unused = mine.used_by.is_none() && ns - mine.answer.ns < THREAD_TIMEOUT_NS;
+    let unused = mine.used_by.is_none() && ns.saturating_sub(mine.answer.ns) < THREAD_TIMEOUT_NS;
     let taken = theirs.used_by.is_some_and(|by| by != tid);
     if own < other || unused || taken {
         own
