@@ -14,8 +14,8 @@ pub use queue::LineQueue;
 
 use crate::columns::RowContext;
 use crate::model::{
-    Action, ActionOutcome, Connection, Container, ContainerDetails, ContainerTable, Process,
-    ProcessAction, Progress, Record, Run,
+    Action, ActionOutcome, Connection, Container, ContainerDetails, ContainerTable,
+    ExecutableTable, Process, ProcessAction, Progress, Record, Run,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,7 @@ struct Context {
     /// Nanoseconds since 1970: text lines count their seconds from here.
     start_ts: i64,
     containers: ContainerTable,
+    executables: ExecutableTable,
 }
 
 impl Context {
@@ -47,6 +48,7 @@ impl Context {
         RowContext {
             run: self.run,
             containers: &self.containers,
+            executables: &self.executables,
         }
     }
 
@@ -70,6 +72,7 @@ impl Printer {
                 run,
                 start_ts,
                 containers: ContainerTable::default(),
+                executables: ExecutableTable::default(),
             },
         }
     }
@@ -78,6 +81,7 @@ impl Printer {
         match record {
             // applies to lines that wait for it, too
             Record::Container(update) => self.context.containers.update(update),
+            Record::Executable(update) => self.context.executables.update(update),
             Record::Gap(_) => {}
             record => self.held.push_back((Instant::now(), record.clone())),
         }
@@ -152,6 +156,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
         Record::Container(_)
+        | Record::Executable(_)
         | Record::Cgroup(_)
         | Record::Policy(_)
         | Record::PolicyRefused(_)
@@ -176,6 +181,7 @@ mod tests {
             run: Run::new(0),
             start_ts: 0,
             containers: ContainerTable::default(),
+            executables: ExecutableTable::default(),
         }
     }
 
