@@ -31,8 +31,8 @@ const MAX_OF_USER: usize = 4;
 const MAX_OF_SYSTEM_USER: usize = 8;
 const MAX_OF_USERS: usize = 12;
 /// Files that wait to be read: of one user, and in all.
-const MAX_WAITING_OF_USER: usize = 256;
-const MAX_WAITING: usize = 1024;
+const MAX_WAITING_OF_USER: usize = 1024;
+const MAX_WAITING: usize = 4096;
 /// How long the end of a recording waits for what is being read.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -53,7 +53,7 @@ const CPU: Limits = Limits {
 };
 /// What starting a reader takes beside its own time, in milliseconds.
 const START_MS: f64 = 0.5;
-/// What is counted for one that did not answer.
+/// What is counted for one that did not answer: a file system of the user's may have kept it.
 const TIMEOUT_MS: f64 = 1_000.0;
 
 /// The process that runs an executable.
@@ -170,14 +170,12 @@ impl Executables {
         let Some(key) = key(image, runner.uid, runner.mntns.id) else {
             return;
         };
-        let mut stamp = None;
         if let Some(known) = self.known.get_mut(&key)
             && known.executable.serial == executable.serial
         {
             if std::mem::replace(&mut known.requested, true) {
                 return;
             }
-            stamp = known.read.as_ref().map(|(stamp, _)| stamp.clone());
         }
         let view = image.exe_file.view;
         let waiting = Waiting {
@@ -196,7 +194,7 @@ impl Executables {
                 run_ts: runner.run_ts,
                 // In other views its user could have made any database.
                 packages: matches!(view, Some(ExeView::Host | ExeView::Namespace)),
-                known: stamp,
+                known: None,
             },
             key,
             in_memory: view == Some(ExeView::Memory),
@@ -241,7 +239,9 @@ impl Executables {
                 }
                 Ok(Some(reply)) => self.received(reading, reply, out),
                 Ok(None) | Err(_) => {
-                    self.cpu.spend(reading.account, TIMEOUT_MS);
+                    if !users::is_system(reading.account) {
+                        self.cpu.spend(reading.account, TIMEOUT_MS);
+                    }
                     emit(&reading.executable, HashStatus::Timeout, out);
                 }
             }
@@ -304,12 +304,10 @@ impl Executables {
             emit(&waiting.executable, HashStatus::RateLimit, out);
             return;
         }
-        let known = self.known.get_mut(&waiting.key).and_then(|known| {
-            let (stamp, identity) = known.read.as_ref()?;
-            (waiting.request.known.as_ref() == Some(stamp)).then(|| Rc::clone(identity))
-        });
+        let known = self.known.get_mut(&waiting.key);
+        let (stamp, known) = known.and_then(|known| known.read.clone()).unzip();
         let request = ExecutableRequest {
-            known: waiting.request.known.filter(|_| known.is_some()),
+            known: stamp,
             ..waiting.request
         };
         let session = files.session(&waiting.who).and_then(|mut session| {

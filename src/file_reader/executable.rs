@@ -4,7 +4,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -17,9 +17,10 @@ use sha2::{Digest, Sha256};
 
 use super::mounts::require_local;
 use super::packages::{self, Checksum, Lookup};
-use super::protocol::{ExecutableReport, ExecutableRequest, ExecutableStamp, ReadStatus, Reply};
+use super::protocol::{
+    ExecutableReport, ExecutableRequest, ExecutableStamp, FileStamp, ReadStatus, Reply,
+};
 use super::regular_file;
-use super::worker::stamp_of;
 
 /// Bytes of the largest executable that is read: what is larger costs its user nothing to make,
 /// and a second or more to hash. Browsers have 300 MB.
@@ -56,7 +57,7 @@ pub fn describe(found: &Found, request: &ExecutableRequest) -> Result<Reply> {
     let root = found.root.as_ref().filter(|_| request.packages);
     let databases = root.map(packages::stamps).unwrap_or_default();
     let stamp = ExecutableStamp {
-        file: stamp_of(&meta),
+        file: FileStamp::of(&meta),
         mtime: (meta.mtime(), meta.mtime_nsec()),
         databases,
     };
@@ -94,7 +95,7 @@ pub fn describe(found: &Found, request: &ExecutableRequest) -> Result<Reply> {
                 let (sha256, modified) = hash(&mut opened, meta.size(), owner.as_ref())?;
                 let after = opened.metadata()?;
                 // Of a file that runs only root can change the content.
-                if stamp_of(&after).size != meta.size() || after.mtime() != meta.mtime() {
+                if after.size() != meta.size() || after.mtime() != meta.mtime() {
                     return Ok(report(ExecutableReport::without(ReadStatus::Gone)));
                 }
                 (shown.sha256, shown.modified) = (Some(sha256), modified);
@@ -249,13 +250,4 @@ fn hash(file: &mut File, size: u64, checksum: Option<&Checksum>) -> Result<(Stri
     });
     let hex = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok((hex, modified))
-}
-
-/// Opens a file whose way may have links, none of which leaves the root directory.
-pub fn open_in(root: impl AsFd, path: &str) -> Result<(File, Metadata)> {
-    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let found = File::from(openat2(root, path, flags, Mode::empty(), how)?);
-    require_local(&found)?;
-    Ok(regular_file::open(&found)?)
 }

@@ -11,9 +11,9 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use memchr::memmem;
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
 
-use super::executable::open_in;
 use super::mounts::require_local;
 use super::regular_file;
 
@@ -108,22 +108,21 @@ fn dpkg(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
     ) else {
         return Ok(Lookup::Unknown);
     };
-    let diversions = open_in(root, DPKG_DIVERSIONS).map(|(file, _)| file);
+    let diversions = open_in(root, DPKG_DIVERSIONS);
     let wanted = match diversions {
         Ok(file) => Wanted::diverted(lines(file), paths),
         Err(_) => Wanted::at(paths),
     };
-    let lines_of: Vec<String> = wanted.paths.iter().map(|path| format!("/{path}")).collect();
-    let Some(package) = search_lists(&info, ".list", &wanted, |line| {
-        lines_of.iter().any(|path| path.as_bytes() == line)
-    })?
-    else {
+    let lines_of = wanted.paths.iter().map(|path| format!("/{path}"));
+    let finders = Vec::from_iter(lines_of.map(|line| memmem::Finder::new(&line).into_owned()));
+    let has_path = |list: &[u8]| finders.iter().any(|line| has_line(list, line));
+    let Some(package) = search_lists(&info, ".list", &wanted, has_path)? else {
         return Ok(Lookup::Unowned);
     };
     let sums = open_beneath(&info, &format!("{package}.md5sums"));
     let (name, arch) = package.split_once(':').unwrap_or((&package, ""));
     Ok(Lookup::Owned(Package {
-        version: version_in_status(lines(status.0), name, arch),
+        version: version_in_status(lines(status), name, arch),
         checksum: sums
             .ok()
             .and_then(|file| md5_in(lines(file), &wanted.paths)),
@@ -137,8 +136,11 @@ fn distroless(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
         return Ok(Lookup::Unknown);
     };
     let wanted = Wanted::at(paths);
-    let is_of_path = |line: &[u8]| md5_of_line(line, paths).is_some();
-    let Some(package) = search_lists(&dir, ".md5sums", &wanted, is_of_path)? else {
+    let has_path = |sums: &[u8]| {
+        let mut lines = sums.split(|byte| *byte == b'\n');
+        lines.any(|line| md5_of_line(line, paths).is_some())
+    };
+    let Some(package) = search_lists(&dir, ".md5sums", &wanted, has_path)? else {
         return Ok(Lookup::Unowned);
     };
     let sums = open_beneath(&dir, &format!("{package}.md5sums"))?;
@@ -156,7 +158,7 @@ fn distroless(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
 
 fn apk(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
     for path in APK_INSTALLED {
-        if let Ok((file, _)) = open_in(root, path) {
+        if let Ok(file) = open_in(root, path) {
             return Ok(owner_in_apk(lines(file), paths));
         }
     }
@@ -213,7 +215,7 @@ impl Wanted {
     }
 }
 
-/// The package whose file with this suffix has a line that matches.
+/// The package whose file with this suffix matches.
 fn search_lists(
     dir: &File,
     suffix: &str,
@@ -245,11 +247,19 @@ fn search_lists(
         file.take(MAX_LIST.min(left)).read_to_end(&mut text)?;
         left -= text.len() as u64;
         ensure!(left > 0, "the package database is too large");
-        if text.split(|byte| *byte == b'\n').any(&matches) {
+        if matches(&text) {
             return Ok(Some(package.to_owned()));
         }
     }
     Ok(None)
+}
+
+/// Whether a text has this line.
+fn has_line(text: &[u8], line: &memmem::Finder<'_>) -> bool {
+    line.find_iter(text).any(|at| {
+        let end = at + line.needle().len();
+        (at == 0 || text[at - 1] == b'\n') && text.get(end).is_none_or(|next| *next == b'\n')
+    })
 }
 
 fn version_in_status(lines: Lines, name: &str, arch: &str) -> Option<String> {
@@ -384,6 +394,11 @@ fn in_root(root: &OwnedFd, path: &str, flags: OFlags) -> Result<File> {
     Ok(file)
 }
 
+/// Opens a file whose way may have links, none of which leaves the root directory.
+fn open_in(root: &OwnedFd, path: &str) -> Result<File> {
+    Ok(regular_file::open(&in_root(root, path, OFlags::PATH)?)?.0)
+}
+
 /// A file of a directory, which is no link.
 fn open_beneath(dir: &File, name: &str) -> Result<File> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -422,6 +437,20 @@ mod tests {
             assert_eq!((&*package.name, package.checksum), (name, None));
         }
         assert_eq!(owner_in_apk(text(APK), &paths("bin/curl")), Lookup::Unowned);
+    }
+
+    #[test]
+    fn line_is_a_whole_one() {
+        let line = memmem::Finder::new("/bin/a");
+        for (text, expected) in [
+            ("/bin/a", true),
+            ("/.\n/bin/a\n/x\n", true),
+            ("/usr/bin/a\n/bin/ab\n/bin/a b\n", false),
+            ("/bin/aa\n/bin/a", true),
+            ("", false),
+        ] {
+            assert_eq!(has_line(text.as_bytes(), &line), expected, "{text:?}");
+        }
     }
 
     #[test]

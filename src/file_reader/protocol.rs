@@ -1,5 +1,7 @@
 //! What the recorder and the helper say to each other.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +51,17 @@ pub struct FileStamp {
     pub inode: u64,
     pub size: u64,
     pub changed: (i64, i64),
+}
+
+impl FileStamp {
+    pub fn of(meta: &Metadata) -> FileStamp {
+        FileStamp {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -23,7 +23,7 @@ use crate::privileges::{CapabilitySet, helper, hold_only};
 /// How long a worker may live, and one that reads an executable. One that hangs in the kernel
 /// outlives it.
 const LIFETIME: Duration = Duration::from_secs(3);
-pub const EXECUTABLE_LIFETIME: Duration = Duration::from_secs(20);
+pub const EXECUTABLE_LIFETIME: Duration = Duration::from_secs(60);
 /// Workers at once, those that hang included: of one user, and of all.
 const MAX_OF_USER: usize = 16;
 const MAX_WORKERS: usize = 128;

@@ -288,7 +288,7 @@ fn answer(root: &Root, request: &FileRequest) -> Result<Reply> {
             ensure!(meta.len() <= max, "has more than {max} bytes");
             let mut bytes = Vec::new();
             file.by_ref().take(max).read_to_end(&mut bytes)?;
-            Ok(Reply::Content(stamp_of(&meta), bytes))
+            Ok(Reply::Content(FileStamp::of(&meta), bytes))
         }
         (Root::Executable(found), FileRequest::Executable(request)) => {
             executable::describe(found, request)
@@ -321,19 +321,10 @@ fn open(root: &OwnedFd, path: &Path, how: ResolveFlags) -> Result<(File, fs::Met
 }
 
 fn hosts_reply(file: File, meta: &fs::Metadata, old: Option<FileStamp>) -> Result<Reply> {
-    let stamp = stamp_of(meta);
+    let stamp = FileStamp::of(meta);
     if old == Some(stamp) {
         return Ok(Reply::Unchanged);
     }
     let condensed = hosts::condense(BufReader::with_capacity(256 << 10, file))?;
     Ok(Reply::Content(stamp, condensed))
-}
-
-pub fn stamp_of(meta: &fs::Metadata) -> FileStamp {
-    FileStamp {
-        device: meta.dev(),
-        inode: meta.ino(),
-        size: meta.size(),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-    }
 }
