@@ -172,10 +172,9 @@ impl Executables {
         };
         if let Some(known) = self.known.get_mut(&key)
             && known.executable.serial == executable.serial
+            && std::mem::replace(&mut known.requested, true)
         {
-            if std::mem::replace(&mut known.requested, true) {
-                return;
-            }
+            return;
         }
         let view = image.exe_file.view;
         let waiting = Waiting {
