@@ -123,6 +123,21 @@ CREATE TABLE lineage (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lineage_above ON lineage (above_id);
 
+-- What was found out about an executable as a process began to run it. Execs of a file that
+-- only root can change share a row for a second; any other exec has its own.
+CREATE TABLE executable (
+    id                 INTEGER PRIMARY KEY,
+    hash_status        TEXT,                    -- 'hashed', 'too_large', 'unreadable', 'gone', ...; NULL: not known yet
+    sha256             TEXT,                    -- hexadecimal digits
+    setuid             INTEGER,                 -- 1: set-user-ID
+    world_writable_dir INTEGER,                 -- 1: any user can write to a directory on its path
+    packaged           INTEGER,                 -- 1: a package owns it; 0: none does; NULL: not known
+    package            TEXT,
+    package_version    TEXT,
+    modified           INTEGER                  -- 1: differs from the package's checksum
+) STRICT;
+CREATE INDEX executable_sha256 ON executable (sha256) WHERE sha256 IS NOT NULL;
+
 -- A process between two changes of its identity: an exec, a new name, user, cgroup or
 -- network namespace begins a new row.
 CREATE TABLE process (
@@ -149,12 +164,14 @@ CREATE TABLE process (
     exe_view     TEXT,                          -- mount namespace that exe is a path in: 'host', 'namespace', ...
     exe_deleted  INTEGER,                       -- 1: deleted or replaced
     exe_device   TEXT,                          -- MAJOR:MINOR
-    exe_inode    INTEGER
+    exe_inode    INTEGER,
+    executable_id INTEGER REFERENCES executable
 ) STRICT;
 CREATE INDEX process_comm ON process (comm);
 CREATE INDEX process_user ON process (user) WHERE user IS NOT NULL;
 CREATE INDEX process_unit ON process (unit) WHERE unit IS NOT NULL;
 CREATE INDEX process_container ON process (container_id) WHERE container_id IS NOT NULL;
+CREATE INDEX process_executable ON process (executable_id) WHERE executable_id IS NOT NULL;
 CREATE INDEX process_parent ON process (parent_id) WHERE parent_id IS NOT NULL;
 
 -- The names that connections sent themselves.
@@ -341,7 +358,9 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('day', 'sqlite_autoindex_day_1', '30 1'),
     ('process', 'process_comm', '500 10'),
     ('process', 'process_container', '200 10'),
+    ('process', 'process_executable', '500 2'),
     ('process', 'process_parent', '500 10'),
+    ('executable', 'executable_sha256', '250 2'),
     ('process', 'process_user', '500 100'),
     ('process', 'process_unit', '300 15'),
     ('host', 'sqlite_autoindex_host_1', '2000 1'),

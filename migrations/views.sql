@@ -81,7 +81,15 @@ SELECT
     w.alpn,                                                        -- protocols that TLS offered
     w.http_host,                                                   -- Host of the first HTTP/1 request
     w.proxied_host,                                                -- host that a proxy was asked for
-    w.proxied_port                                                 -- its port
+    w.proxied_port,                                                -- its port
+    x.sha256                                                       AS exe_sha256, -- of the executable
+    x.hash_status                                                  AS exe_hash_status, -- 'hashed', 'too_large', 'unreadable', 'gone', ...
+    x.setuid                                                       AS exe_setuid, -- 1: it is set-user-ID
+    x.world_writable_dir                                           AS exe_world_writable_dir, -- 1: any user can write to a directory on its path
+    x.packaged                                                     AS exe_packaged, -- 1: a package owns it; 0: none does
+    x.package,                                                     -- its package
+    x.package_version,                                             -- the version of that
+    x.modified                                                     AS exe_modified -- 1: it differs from the package's checksum
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -91,7 +99,8 @@ LEFT JOIN address s      ON s.id = g.src_id
 LEFT JOIN host h         ON h.id = g.host_id
 LEFT JOIN container k    ON k.id = p.container_id
 LEFT JOIN container o    ON o.id = k.outer_id
-LEFT JOIN wire w         ON w.id = g.wire_id;
+LEFT JOIN wire w         ON w.id = g.wire_id
+LEFT JOIN executable x   ON x.id = p.executable_id;
 
 CREATE VIEW egress_total AS -- totals of egress: a row per process, destination and outcome
 SELECT

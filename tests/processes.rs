@@ -1,6 +1,8 @@
 //! Who it was: real processes of milliseconds, scripts and what they start, sockets
 //! that outlive their process.
 
+mod executables;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};

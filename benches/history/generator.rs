@@ -261,6 +261,7 @@ fn processes() -> Vec<Rc<Process>> {
                 parent_comm: Some("systemd".into()),
                 exe: Some(format!("/usr/bin/{comm}")),
                 exe_file: Default::default(),
+                executable: None,
                 cmdline: Some(format!("/usr/bin/{comm} --config /etc/{comm}.conf")),
                 comm,
                 uid: 1_000,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::Attributor;
 use super::connections::ConnectionStart;
 use super::container::ROOT_ID;
+use super::executables::Runner;
 use super::naming::Requester;
 use super::process::{Node, Surroundings};
 use crate::capture::event::Owner;
@@ -40,7 +41,16 @@ impl Attributor {
             uid: owner.uid,
             account: self.accounts.of(owner.uid),
         });
-        let surroundings = Surroundings { cgroup, container };
+        let image = node.image();
+        let account = requester.account;
+        let executable = image
+            .executable
+            .get_or_init(|| self.executables.of(&image, owner, account));
+        let surroundings = Surroundings {
+            cgroup,
+            container,
+            executable: executable.clone(),
+        };
         let process = self.processes.identify(&node, owner, surroundings);
         Actor {
             node,
@@ -72,13 +82,35 @@ impl Attributor {
     ) -> Option<ConnectionStart> {
         let actor = self.actor(owner, out);
         let name = self.name(&actor, owner, dst, ns);
-        self.records_connection(&actor, dst)
-            .then(|| ConnectionStart {
-                ns,
-                ts: self.wall(ns),
-                process: actor.process,
-                name,
-            })
+        if !self.records_connection(&actor, dst) {
+            return None;
+        }
+        self.read_executable(&actor, owner, out);
+        Some(ConnectionStart {
+            ns,
+            ts: self.wall(ns),
+            process: actor.process,
+            name,
+        })
+    }
+
+    /// Has the executable read of a process that connects, once.
+    fn read_executable(&mut self, actor: &Actor, owner: &Owner, out: &mut Vec<Record>) {
+        let image = actor.node.image();
+        let Some(executable) = &actor.process.executable else {
+            return;
+        };
+        if image.requested.replace(true) {
+            return;
+        }
+        let runner = Runner {
+            pids: [owner.pid].into_iter().chain(actor.node.ppid).collect(),
+            uid: owner.uid,
+            mntns: owner.mntns,
+            account: actor.requester.account,
+            run_ts: image.exec_ns.map(|ns| self.wall(ns)),
+        };
+        self.executables.read(executable, &image, runner, out);
     }
 
     /// A name that another process looked up gives way to the /etc/hosts that this one sees: a

@@ -9,6 +9,7 @@ mod connections;
 pub mod container;
 pub mod dns;
 mod dns_events;
+mod executables;
 mod filter;
 pub mod naming;
 pub mod payload;
@@ -31,6 +32,7 @@ use accounts::Accounts;
 use connections::{Connections, Moment};
 use container::{CgroupPaths, Containers};
 use dns::{PendingQueries, RepeatCoalescer, StoredLookups, Streams};
+use executables::Executables;
 use naming::{HostsFiles, NameTable, Resolvers};
 use payload::Beginnings;
 use process::{ProcessOptions, Processes};
@@ -69,6 +71,7 @@ pub struct Attributor {
     processes: Processes,
     cgroups: CgroupPaths,
     containers: Containers,
+    executables: Executables,
     names: NameTable,
     queries: PendingQueries,
     connections: Connections,
@@ -109,6 +112,7 @@ impl Attributor {
             Containers::start(&settings.cgroup_root, cgroups.all(), settings.files.clone());
         Attributor {
             names: NameTable::new(settings.max_names),
+            executables: Executables::new(settings.files.clone().filter(|_| settings.procfs)),
             cgroups,
             connections: Connections::new(),
             clock_offset_ns: 0,
@@ -164,6 +168,7 @@ impl Attributor {
     /// follow it.
     pub fn poll_updates(&mut self, out: &mut Vec<Record>) {
         self.containers.poll_updates(out);
+        self.executables.poll(out);
     }
 
     /// Handles an event that was read outside of the ring buffer; whether it is about a flow
@@ -212,7 +217,7 @@ impl Attributor {
                     let account = self.accounts.of(exec.owner.uid);
                     self.hosts.on_exec(&exec.owner, account);
                 }
-                self.processes.exec(exec);
+                self.processes.exec(exec, ns);
             }
             EventKind::Exit { pid, start_ns } => self.processes.exit(pid, start_ns),
             EventKind::Connect(connect) => {
@@ -302,6 +307,13 @@ impl Attributor {
         let pending = self.queries.drain();
         self.unanswered(pending, out);
         out.extend(self.repeats.grown().into_iter().map(Record::Lookup));
+        self.executables.finish(out);
+    }
+
+    /// Whether executables are being read, so that [`poll_updates`](Attributor::poll_updates) is
+    /// due soon.
+    pub fn is_reading(&self) -> bool {
+        self.executables.is_busy()
     }
 
     /// What has been left out since the beginning: more than its user's share.

@@ -17,6 +17,9 @@ fn start_ts(process: &Process, context: &RowContext) -> i64 {
     context.run.start_ts(process.start_ns)
 }
 
+/// When what was found out about an executable is NULL.
+const AS_HASH: &str = "not known, as `exe_hash_status` may say";
+
 pub const EGRESS: &[ColumnDef] = &[
     connection("id", "integer", |c, x| {
         x.run.connection_id(c.number).into()
@@ -403,4 +406,59 @@ pub const EGRESS: &[ColumnDef] = &[
     connection("proxied_port", "integer", |c, _| c.proxied().map(|(_, port)| port).into())
         .doc("its port")
         .null("as `proxied_host`"),
+    process("exe_sha256", "text", |p, x| {
+        x.identity(p).and_then(|i| i.sha256.as_deref()).into()
+    })
+    .doc(
+        "SHA-256 of the executable, as 64 lower-case hexadecimal digits: of the file that ran, even \
+         where it was deleted or replaced since ([limitations](limitations.md#executables))",
+    )
+    .null("not known: `exe_hash_status`"),
+    process("exe_hash_status", "text", |p, x| x.identity(p).map(|i| i.status.as_str()).into())
+        .doc(
+            "`hashed`; `too_large`, more than 512 MiB; `unreadable`, its user may run but not read \
+             it; `gone`, the process had ended, and its path no longer led to that file for certain; \
+             `file_system`, on one that another process or host serves; `rate_limit`, its user has \
+             had too much read; `timeout`",
+        )
+        .null("not read yet; read by no one, as without `/proc`"),
+    process("exe_setuid", "integer", |p, x| {
+        x.identity(p).and_then(|i| i.setuid).into()
+    })
+    .doc("1: the executable is set-user-ID; 0: not")
+    .null(AS_HASH),
+    process("exe_world_writable_dir", "integer", |p, x| {
+        x.identity(p).and_then(|i| i.world_writable_dir).into()
+    })
+    .doc(
+        "1: any user can write to a directory that its path leads through, such as `/tmp`; 0: to \
+         none",
+    )
+    .null(AS_HASH),
+    process("exe_packaged", "integer", |p, x| {
+        x.identity(p).and_then(|i| i.packaged).into()
+    })
+    .doc(
+        "1: a package owns the executable; 0: none does. By the databases of dpkg and apk of the host, \
+         or of the container: what root in the container says",
+    )
+    .null(
+        "neither database is there; not looked up: `exe_view` is `user_namespace` or `detached`, or \
+         as `exe_hash_status`; the package's file has been replaced since",
+    ),
+    process("package", "text", |p, x| {
+        x.identity(p).and_then(|i| i.package.as_deref()).into()
+    })
+    .doc("the package that owns the executable")
+    .null("`exe_packaged` is not 1"),
+    process("package_version", "text", |p, x| {
+        x.identity(p).and_then(|i| i.package_version.as_deref()).into()
+    })
+    .doc("its version")
+    .null("as `package`"),
+    process("exe_modified", "integer", |p, x| {
+        x.identity(p).and_then(|i| i.modified).into()
+    })
+    .doc("1: the executable is not what its package installed, by the package's checksum; 0: it is")
+    .null("as `package`; not hashed; the package has no checksum of it"),
 ];

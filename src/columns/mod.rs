@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use crate::model::{
-    Connection, ContainerDetails, ContainerTable, Lookup, Process, ResourceRecord, Run,
+    Connection, ContainerDetails, ContainerTable, ExecutableIdentity, ExecutableTable, Lookup,
+    Process, ResourceRecord, Run,
 };
 
 pub use dns::DNS;
@@ -63,11 +64,16 @@ pub enum Visibility {
 pub struct RowContext<'a> {
     pub run: Run,
     pub containers: &'a ContainerTable,
+    pub executables: &'a ExecutableTable,
 }
 
 impl<'a> RowContext<'a> {
     fn details(&self, process: &Process) -> Option<&'a ContainerDetails> {
         self.containers.details(process.container.as_deref()?)
+    }
+
+    fn identity(&self, process: &Process) -> Option<&'a ExecutableIdentity> {
+        self.executables.identity(process.executable.as_deref()?)
     }
 }
 

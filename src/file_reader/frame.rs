@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::{FileRequest, FileStamp, MAX_CONTENT, Reply};
+use super::protocol::{ExecutableReport, FileRequest, FileStamp, MAX_CONTENT, Reply};
 
 /// A path is the longest part of a request, a reason that of a reply.
 const MAX_HEADER: usize = 16 << 10;
@@ -16,6 +16,7 @@ enum ReplyHeader {
     Content { stamp: FileStamp, bytes: u64 },
     Unchanged,
     Refused(String),
+    Executable(Box<ExecutableReport>),
 }
 
 fn header(value: &impl Serialize) -> io::Result<Vec<u8>> {
@@ -54,6 +55,7 @@ pub fn write_reply(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
         }
         Reply::Unchanged => (ReplyHeader::Unchanged, &[][..]),
         Reply::Refused(why) => (ReplyHeader::Refused(why.clone()), &[][..]),
+        Reply::Executable(report) => (ReplyHeader::Executable(report.clone()), &[][..]),
     };
     out.write_all(&header(&value)?)?;
     out.write_all(bytes)
@@ -74,6 +76,7 @@ pub fn parse_reply(received: &[u8]) -> io::Result<Option<Reply>> {
     Ok(match serde_json::from_slice(json)? {
         ReplyHeader::Unchanged => Some(Reply::Unchanged),
         ReplyHeader::Refused(why) => Some(Reply::Refused(why)),
+        ReplyHeader::Executable(report) => Some(Reply::Executable(report)),
         ReplyHeader::Content { bytes, .. } if bytes > MAX_CONTENT => {
             return Err(io::Error::other("file too long"));
         }

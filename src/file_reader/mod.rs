@@ -7,10 +7,12 @@
 //!
 //! In go requests; out come the bytes of regular files, up to a limit, or the reason why not.
 
+mod executable;
 mod frame;
 pub mod hosts;
 mod mounts;
 mod namespace;
+pub mod packages;
 mod protocol;
 pub mod regular_file;
 mod server;
@@ -28,8 +30,11 @@ use anyhow::{Context, Result};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use crate::privileges::{FILE_READER, helper};
-pub use protocol::{FileRequest, FileStamp, Reply, Who};
-pub use server::serve;
+pub use protocol::{
+    ExecutableReport, ExecutableRequest, ExecutableStamp, FileRequest, FileStamp, ReadStatus,
+    Reply, Who,
+};
+pub use server::{EXECUTABLE_LIFETIME, serve};
 pub use session::Session;
 
 /// The helper process. It ends with the last clone of this.

@@ -20,8 +20,10 @@ use super::worker;
 
 use crate::privileges::{CapabilitySet, helper, hold_only};
 
-/// How long a worker may live. One that hangs in the kernel outlives it.
+/// How long a worker may live, and one that reads an executable. One that hangs in the kernel
+/// outlives it.
 const LIFETIME: Duration = Duration::from_secs(3);
+pub const EXECUTABLE_LIFETIME: Duration = Duration::from_secs(60);
 /// Workers at once, those that hang included: of one user, and of all.
 const MAX_OF_USER: usize = 16;
 const MAX_WORKERS: usize = 128;
@@ -37,6 +39,7 @@ struct Worker {
     /// None for one that stays.
     uid: Option<u32>,
     since: Instant,
+    lifetime: Duration,
 }
 
 /// Serves the recorder at the other end of stdin until that ends.
@@ -82,8 +85,16 @@ fn run(control: &OwnedFd, workers: &mut HashMap<Pid, Worker>) -> Result<()> {
             }
             ForkResult::Parent { child } => {
                 if let Some(pid) = Pid::from_raw(child.as_raw()) {
-                    let (uid, since) = (who.uid(), Instant::now());
-                    workers.insert(pid, Worker { uid, since });
+                    let lifetime = match who {
+                        Who::Executable { .. } => EXECUTABLE_LIFETIME,
+                        _ => LIFETIME,
+                    };
+                    let worker = Worker {
+                        uid: who.uid(),
+                        since: Instant::now(),
+                        lifetime,
+                    };
+                    workers.insert(pid, worker);
                 }
             }
         }
@@ -99,7 +110,8 @@ fn reap(workers: &mut HashMap<Pid, Worker>) {
     while let Ok(Some((pid, _))) = waitpid(None, WaitOptions::NOHANG) {
         workers.remove(&pid);
     }
-    let overdue = |worker: &Worker| worker.uid.is_some() && worker.since.elapsed() > LIFETIME;
+    let overdue =
+        |worker: &Worker| worker.uid.is_some() && worker.since.elapsed() > worker.lifetime;
     for (pid, _) in workers.iter().filter(|(_, worker)| overdue(worker)) {
         let _ = kill_process(*pid, Signal::KILL);
     }

@@ -10,10 +10,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
+use rustix::process::{
+    Resource, Rlimit, Signal, set_parent_process_death_signal, setpriority_process, setrlimit,
+};
 use rustix::thread::set_no_new_privs;
 
+use super::executable::{self, Found};
 use super::frame::{read_request, write_reply};
 use super::hosts;
 use super::mounts::{hosts_is_served, require_local};
@@ -23,8 +26,15 @@ use super::regular_file;
 
 use crate::privileges::{CapabilitySet, hold_only};
 
-/// CPU time of a worker that does not stay.
+/// CPU time of a worker that does not stay, and of one that reads an executable.
 const MAX_CPU_SECONDS: u64 = 1;
+const MAX_EXECUTABLE_CPU_SECONDS: u64 = 10;
+
+/// The priority of a worker that reads an executable: nothing waits for it.
+const LOWEST: i32 = 19;
+
+/// The group of users who are not in /etc/passwd, where their process no longer tells.
+const NOGROUP: u32 = 65_534;
 
 /// What a worker may do.
 struct Rights {
@@ -41,6 +51,8 @@ enum Root {
     Of(OwnedFd),
     /// The directory that a request names.
     Requested,
+    /// For an executable.
+    Executable(Found),
 }
 
 /// Serves the requests of a session until it ends.
@@ -78,6 +90,7 @@ pub fn close_all_but(kept: &[RawFd]) {
 }
 
 fn prepare(who: &Who) -> Result<Root> {
+    let mut cpu_seconds = MAX_CPU_SECONDS;
     let (rights, root) = match who {
         Who::Own => (None, Root::Own),
         Who::Process { pids, uid, mntns } => {
@@ -85,10 +98,21 @@ fn prepare(who: &Who) -> Result<Root> {
             (Some(rights), Root::Of(root))
         }
         Who::User { uid } => (Some(of_user(*uid)?), Root::Requested),
+        Who::Executable {
+            pids,
+            uid,
+            mntns,
+            on_host,
+        } => {
+            let (rights, found) = find_executable(pids, *uid, *mntns, *on_host)?;
+            setpriority_process(None, LOWEST)?;
+            cpu_seconds = MAX_EXECUTABLE_CPU_SECONDS;
+            (Some(rights), Root::Executable(found))
+        }
     };
     if let Some(rights) = rights {
         take(&rights)?;
-        let limit = Some(MAX_CPU_SECONDS);
+        let limit = Some(cpu_seconds);
         setrlimit(
             Resource::Cpu,
             Rlimit {
@@ -111,26 +135,72 @@ fn first_of(pids: &[u32], uid: u32, mntns: u32) -> Result<(Rights, OwnedFd)> {
 /// The rights of a process, and its root directory. Everything is looked up below one
 /// directory of /proc, which is of that process even if its pid is reused.
 fn of_process(pid: u32, uid: u32, mntns: u32) -> Result<(Rights, OwnedFd)> {
-    let path = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let process = openat(CWD, format!("/proc/{pid}"), path, Mode::empty())
-        .context("the process has ended")?;
-    let rights = rights_in_status(&process)?;
+    let process = process(pid)?;
+    let rights = rights_in_namespace(&process, uid, mntns, hosts_is_served)?;
+    Ok((rights, openat(&process, "root", DIRECTORY, Mode::empty())?))
+}
+
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn process(pid: u32) -> Result<OwnedFd> {
+    let path = format!("/proc/{pid}");
+    openat(CWD, path, DIRECTORY, Mode::empty()).context("the process has ended")
+}
+
+/// The rights of a process, if it is one of this user's in this mount namespace. In one that users
+/// can create, `is_served` looks at its mounts.
+fn rights_in_namespace(
+    process: &OwnedFd,
+    uid: u32,
+    mntns: u32,
+    is_served: impl FnOnce(File) -> bool,
+) -> Result<Rights> {
+    let rights = rights_in_status(process)?;
     ensure!(rights.uid.as_raw() == uid, "another user's process");
     let read = OFlags::RDONLY | OFlags::CLOEXEC;
-    let namespace = openat(&process, "ns/mnt", read, Mode::empty())?;
+    let namespace = openat(process, "ns/mnt", read, Mode::empty())?;
     let inode = File::from(namespace.try_clone()?).metadata()?.ino();
     ensure!(inode == u64::from(mntns), "another mount namespace");
     if !namespace::is_roots(&namespace)? {
         // Its user could bind-mount any file there that root alone may read.
         ensure!(uid != 0, "root in a user's mount namespace");
-        let mounts = openat(&process, "mountinfo", read, Mode::empty())?;
+        let mounts = openat(process, "mountinfo", read, Mode::empty())?;
         ensure!(
-            !hosts_is_served(File::from(mounts)),
+            !is_served(File::from(mounts)),
             "on a file system that another process serves"
         );
     }
-    let root = openat(&process, "root", path, Mode::empty())?;
-    Ok((rights, root))
+    Ok(rights)
+}
+
+/// The executable of the first process, and the root directory of whichever is still there.
+fn find_executable(pids: &[u32], uid: u32, mntns: u32, on_host: bool) -> Result<(Rights, Found)> {
+    for (n, pid) in pids.iter().enumerate() {
+        let Ok(process) = process(*pid) else { continue };
+        let Ok(rights) = rights_in_namespace(&process, uid, mntns, |_| false) else {
+            continue;
+        };
+        let path = OFlags::PATH | OFlags::CLOEXEC;
+        let exe = (n == 0).then(|| openat(&process, "exe", path, Mode::empty()).ok());
+        let read = OFlags::RDONLY | OFlags::CLOEXEC;
+        let found = Found {
+            exe: exe.flatten(),
+            root: openat(&process, "root", DIRECTORY, Mode::empty()).ok(),
+            root_path: readlinkat(&process, "root", Vec::new()).ok(),
+            mounts: openat(&process, "mountinfo", read, Mode::empty()).ok(),
+        };
+        return Ok((rights, found));
+    }
+    let rights = of_user(uid).unwrap_or(Rights {
+        uid: Uid::from_raw(uid),
+        gid: Gid::from_raw(NOGROUP),
+        groups: Vec::new(),
+    });
+    let mut found = Found::default();
+    if on_host {
+        found.root = Some(directory(Path::new("/"))?);
+    }
+    Ok((rights, found))
 }
 
 /// Real ids and supplementary groups, proc_pid_status(5).
@@ -218,7 +288,10 @@ fn answer(root: &Root, request: &FileRequest) -> Result<Reply> {
             ensure!(meta.len() <= max, "has more than {max} bytes");
             let mut bytes = Vec::new();
             file.by_ref().take(max).read_to_end(&mut bytes)?;
-            Ok(Reply::Content(stamp_of(&meta), bytes))
+            Ok(Reply::Content(FileStamp::of(&meta), bytes))
+        }
+        (Root::Executable(found), FileRequest::Executable(request)) => {
+            executable::describe(found, request)
         }
         _ => bail!("not a file for this reader"),
     }
@@ -248,19 +321,10 @@ fn open(root: &OwnedFd, path: &Path, how: ResolveFlags) -> Result<(File, fs::Met
 }
 
 fn hosts_reply(file: File, meta: &fs::Metadata, old: Option<FileStamp>) -> Result<Reply> {
-    let stamp = stamp_of(meta);
+    let stamp = FileStamp::of(meta);
     if old == Some(stamp) {
         return Ok(Reply::Unchanged);
     }
     let condensed = hosts::condense(BufReader::with_capacity(256 << 10, file))?;
     Ok(Reply::Content(stamp, condensed))
-}
-
-fn stamp_of(meta: &fs::Metadata) -> FileStamp {
-    FileStamp {
-        device: meta.dev(),
-        inode: meta.ino(),
-        size: meta.size(),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-    }
 }

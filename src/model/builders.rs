@@ -18,6 +18,7 @@ pub fn process(comm: &str) -> Process {
         parent_comm: Some("bash".into()),
         comm: comm.into(),
         exe_file: Default::default(),
+        executable: None,
         exe: Some("/usr/bin/curl".into()),
         cmdline: None,
         uid: 0,

@@ -11,6 +11,7 @@ pub mod builders;
 mod cached;
 mod connection;
 mod container;
+mod executable;
 mod lookup;
 mod loss;
 mod name;
@@ -26,6 +27,9 @@ pub use cached::CachedAddress;
 pub use connection::{Connection, Outcome, Progress, errno_name};
 pub use container::{
     CgroupUpdate, Container, ContainerDetails, ContainerTable, ContainerUpdate, Details,
+};
+pub use executable::{
+    Executable, ExecutableIdentity, ExecutableTable, ExecutableUpdate, HashStatus,
 };
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use loss::{Gap, GapKind, Loss};
@@ -62,6 +66,8 @@ pub enum Record {
     Closed(Connection),
     /// A container appeared, or its details have changed.
     Container(ContainerUpdate),
+    /// An executable has been read.
+    Executable(ExecutableUpdate),
     /// A cgroup exists; only reported where there is a policy.
     Cgroup(CgroupUpdate),
     /// A policy decides from here on.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Container;
+use super::{Container, Executable};
 
 /// A process between two changes of its identity. An exec, a new name, user, cgroup or network
 /// namespace makes another one.
@@ -20,6 +20,8 @@ pub struct Process {
     pub comm: String,
     pub exe: Option<String>,
     pub exe_file: ExeFile,
+    /// What its file has, once it has been read.
+    pub executable: Option<Rc<Executable>>,
     pub cmdline: Option<String>,
     /// The real user id, as the initial user namespace sees it.
     pub uid: u32,

@@ -22,7 +22,7 @@ use crate::model::{Action, Gap, GapKind, Record};
 use crate::store::RetentionOverrides;
 use clock::WallClock;
 use loss::LossCounters;
-use schedule::Schedule;
+use schedule::{POLL_INTERVAL, Schedule};
 
 pub use metrics_sink::{MetricsSink, check_metrics_file};
 pub use notify_sink::NotifySink;
@@ -221,7 +221,9 @@ impl Pipeline {
         if self.backlogged {
             return;
         }
-        let flush_within = self.sinks.iter().filter_map(|s| s.flush_within()).min();
+        let flush_within = self.sinks.iter().filter_map(|s| s.flush_within());
+        let reading = self.attributor.is_reading().then_some(POLL_INTERVAL);
+        let flush_within = flush_within.chain(reading).min();
         let timeout = self.schedule.timeout(flush_within, end);
         let idle = !self.schedule.has_traffic();
         self.capture.wait(timeout, idle);

@@ -122,7 +122,7 @@ impl NotifySink {
 impl Sink for NotifySink {
     fn add(&mut self, record: &Record) {
         match record {
-            Record::Container(_) => self.printer.add(record),
+            Record::Container(_) | Record::Executable(_) => self.printer.add(record),
             Record::Decided(c) => self.add_event(c, record, None),
             Record::Acted(action) => {
                 let verdict = action.connection.verdict.as_ref();

@@ -24,6 +24,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Progress(p) if p.due => progress(out, p, context),
         Record::Progress(_)
         | Record::Container(_)
+        | Record::Executable(_)
         | Record::Cgroup(_)
         | Record::Policy(_)
         | Record::PolicyRefused(_)

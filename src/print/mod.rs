@@ -17,8 +17,8 @@ pub use queue::LineQueue;
 
 use crate::columns::RowContext;
 use crate::model::{
-    Action, ActionOutcome, Connection, Container, ContainerDetails, ContainerTable, Process,
-    ProcessAction, Progress, Record, Run,
+    Action, ActionOutcome, Connection, Container, ContainerDetails, ContainerTable,
+    ExecutableTable, Process, ProcessAction, Progress, Record, Run,
 };
 
 #[derive(Debug, Clone)]
@@ -52,6 +52,7 @@ struct Context {
     /// Nanoseconds since 1970: text lines count their seconds from here.
     start_ts: i64,
     containers: ContainerTable,
+    executables: ExecutableTable,
 }
 
 impl Context {
@@ -59,6 +60,7 @@ impl Context {
         RowContext {
             run: self.run,
             containers: &self.containers,
+            executables: &self.executables,
         }
     }
 
@@ -86,6 +88,7 @@ impl Printer {
                 run,
                 start_ts,
                 containers: ContainerTable::default(),
+                executables: ExecutableTable::default(),
             },
         }
     }
@@ -94,6 +97,7 @@ impl Printer {
         match record {
             // applies to lines that wait for it, too
             Record::Container(update) => self.context.containers.update(update),
+            Record::Executable(update) => self.context.executables.update(update),
             Record::Gap(_) => {}
             record => self.held.push_back((Instant::now(), record.clone())),
         }
@@ -177,6 +181,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
         Record::Container(_)
+        | Record::Executable(_)
         | Record::Cgroup(_)
         | Record::Policy(_)
         | Record::PolicyRefused(_)
@@ -201,6 +206,7 @@ mod tests {
             run: Run::new(0),
             start_ts: 0,
             containers: ContainerTable::default(),
+            executables: ExecutableTable::default(),
         }
     }
 

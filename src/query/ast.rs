@@ -94,6 +94,8 @@ pub enum Projection {
     FailedLookups,
     /// The rules of policies that decided on connections.
     Rules,
+    /// Executables with their hashes and packages.
+    Hashes,
     /// What policies decided: who, where to, the verdict and its rule.
     Verdicts,
 }
@@ -231,8 +233,22 @@ pub enum Subject {
     AnyService,
     /// Executables in this directory or below.
     ExecutableIn(String),
-    /// Processes whose executable was deleted or replaced.
+    /// Processes whose executable is of this kind.
+    Executables(ExecutableKind),
+}
+
+/// What an executable may be, whatever its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutableKind {
+    /// Deleted or replaced.
     Deleted,
+    /// No package owns it.
+    Unpackaged,
+    /// It differs from what its package installed.
+    Modified,
+    SetUserId,
+    /// Any user can write to a directory on its path.
+    InWorldWritable,
 }
 
 /// A condition on the rows.
@@ -403,6 +419,7 @@ impl Question {
             | Projection::Pairs(_)
             | Projection::Beacons
             | Projection::Changes(_)
+            | Projection::Hashes
             | Projection::Rules
             | Projection::Verdicts
             | Projection::Count(_) => true,
@@ -448,6 +465,7 @@ impl Question {
                     | Projection::Beacons
                     | Projection::Changes(_)
                     | Projection::Summary
+                    | Projection::Hashes
                     | Projection::Rules
                     | Projection::Verdicts
             )

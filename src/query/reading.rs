@@ -4,8 +4,8 @@
 use chrono::{DateTime, TimeZone, Utc};
 
 use super::ast::{
-    Actors, Bucket, Comparison, Counted, Limit, Measure, Operator, Predicate, Projection, Property,
-    Question, Ranking, Relation, Subject,
+    Actors, Bucket, Comparison, Counted, ExecutableKind, Limit, Measure, Operator, Predicate,
+    Projection, Property, Question, Ranking, Relation, Subject,
 };
 use super::host::Host;
 use crate::text::printable;
@@ -130,6 +130,7 @@ fn listed(question: &Question) -> String {
         Projection::Summary => "totals of connections and lookups".to_owned(),
         Projection::NeverContacted => "names that were resolved and never contacted".to_owned(),
         Projection::FailedLookups => "failed lookups".to_owned(),
+        Projection::Hashes => "hashes of executables".to_owned(),
         Projection::Rules => "rules of policies that decided on connections".to_owned(),
         Projection::Verdicts => "what policies decided on connections".to_owned(),
     }
@@ -228,7 +229,14 @@ pub fn subject(subject: &Subject) -> String {
         Subject::AnyContainer => "any container".to_owned(),
         Subject::AnyService => "any service".to_owned(),
         Subject::ExecutableIn(path) => format!("executables in {}", shown(path)),
-        Subject::Deleted => "deleted or replaced executables".to_owned(),
+        Subject::Executables(kind) => match kind {
+            ExecutableKind::Deleted => "deleted or replaced executables",
+            ExecutableKind::Unpackaged => "executables of no package",
+            ExecutableKind::Modified => "executables that differ from their package",
+            ExecutableKind::SetUserId => "set-user-ID executables",
+            ExecutableKind::InWorldWritable => "executables in world-writable directories",
+        }
+        .to_owned(),
     }
 }
 

@@ -7,8 +7,9 @@ use std::mem::size_of;
 
 use super::policy::Hits;
 use crate::model::{
-    ActionOutcome, Connection, ContainerUpdate, Gap, GapKind, Lookup, Outcome, PolicyChange,
-    PolicyConfirmation, PolicyRefusal, Process, ProcessAction, Progress, Record, ResourceRecord,
+    ActionOutcome, Connection, ContainerUpdate, ExecutableUpdate, Gap, GapKind, Lookup, Outcome,
+    PolicyChange, PolicyConfirmation, PolicyRefusal, Process, ProcessAction, Progress, Record,
+    ResourceRecord,
 };
 
 /// How much memory the records of a batch take before new ones are dropped. What is known of
@@ -33,6 +34,7 @@ pub struct Batch {
     indexes: HashMap<u64, usize>,
     pub lookups: Vec<Lookup>,
     pub containers: Vec<ContainerUpdate>,
+    pub executables: Vec<ExecutableUpdate>,
     pub gaps: Vec<Gap>,
     /// When the bytes of what is open were last read.
     pub counted_ts: Option<i64>,
@@ -93,6 +95,7 @@ impl Batch {
             indexes: HashMap::new(),
             lookups: Vec::new(),
             containers: Vec::new(),
+            executables: Vec::new(),
             gaps: Vec::new(),
             counted_ts: None,
             policies: Vec::new(),
@@ -121,6 +124,7 @@ impl Batch {
             Record::Closed(c) => self.update(c, false),
             Record::Lookup(lookup) => self.lookup(lookup),
             Record::Container(update) => self.container(update),
+            Record::Executable(update) => self.executable(update),
             Record::Gap(gap) => self.gap(gap.clone()),
             Record::Counted(ts) => self.counted_ts = Some(*ts),
             Record::Policy(change) => self.policies.push(change.clone()),
@@ -198,6 +202,14 @@ impl Batch {
         }
         self.bytes += size_of::<ContainerUpdate>() + 512;
         self.containers.push(update.clone());
+    }
+
+    fn executable(&mut self, update: &ExecutableUpdate) {
+        if self.bytes >= 2 * self.max_bytes {
+            return;
+        }
+        self.bytes += size_of::<ExecutableUpdate>() + 256;
+        self.executables.push(update.clone());
     }
 
     fn acted(&mut self, action: &ProcessAction) {

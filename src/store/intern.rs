@@ -14,7 +14,8 @@ use super::row;
 use crate::columns::{RowContext, Value};
 use crate::model::{
     Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
-    Lookup, Process, Run, WireNames, dst_scope, errno_name, mapped,
+    Executable, ExecutableTable, ExecutableUpdate, Lookup, Process, Run, WireNames, dst_scope,
+    errno_name, mapped,
 };
 
 /// Ids cached of each kind. What was evicted is looked up in the file, or written again.
@@ -81,6 +82,9 @@ pub struct Interner {
     /// By [`Container::serial`], likewise.
     pub containers: IdCache<u64>,
     container_details: ContainerTable,
+    /// By [`Executable::serial`], likewise.
+    pub executables: IdCache<u64>,
+    identities: ExecutableTable,
     pub hosts: IdCache<Rc<str>>,
     pub addresses: IdCache<IpAddr>,
     pub wires: IdCache<Rc<WireNames>>,
@@ -97,6 +101,8 @@ impl Interner {
             ancestors: IdCache::default(),
             containers: IdCache::default(),
             container_details: ContainerTable::default(),
+            executables: IdCache::default(),
+            identities: ExecutableTable::default(),
             hosts: IdCache::default(),
             addresses: IdCache::default(),
             wires: IdCache::default(),
@@ -109,6 +115,7 @@ impl Interner {
     pub fn forget(&mut self) {
         *self = Interner {
             container_details: std::mem::take(&mut self.container_details),
+            identities: std::mem::take(&mut self.identities),
             ..Interner::new(self.run)
         };
     }
@@ -260,6 +267,7 @@ impl Interner {
         RowContext {
             run: self.run,
             containers: &self.container_details,
+            executables: &self.identities,
         }
     }
 
@@ -368,6 +376,54 @@ impl Interner {
         Ok(())
     }
 
+    fn executable(&mut self, db: &Db, executable: &Executable) -> rusqlite::Result<i64> {
+        if let Some(id) = self.executables.0.get(&executable.serial) {
+            return Ok(*id);
+        }
+        db.prepare_cached("INSERT INTO executable DEFAULT VALUES")?
+            .execute([])?;
+        let id = db.last_insert_rowid();
+        self.executables.0.insert(executable.serial, id);
+        self.write_identity(db, executable)?;
+        Ok(id)
+    }
+
+    /// Keeps what was found out about an executable, and writes it into its row if it has one.
+    pub fn executable_update(
+        &mut self,
+        db: &Db,
+        update: &ExecutableUpdate,
+    ) -> rusqlite::Result<()> {
+        self.identities.update(update);
+        self.write_identity(db, &update.executable)
+    }
+
+    fn write_identity(&mut self, db: &Db, executable: &Executable) -> rusqlite::Result<()> {
+        let (Some(id), Some(identity)) = (
+            self.executables.0.get(&executable.serial),
+            self.identities.identity(executable),
+        ) else {
+            return Ok(());
+        };
+        db.prepare_cached(
+            "UPDATE executable SET hash_status = ?2, sha256 = ?3, setuid = ?4, world_writable_dir = ?5,
+                                   packaged = ?6, package = ?7, package_version = ?8, modified = ?9
+             WHERE id = ?1",
+        )?
+        .execute(params![
+            id,
+            identity.status.as_str(),
+            identity.sha256,
+            identity.setuid,
+            identity.world_writable_dir,
+            identity.packaged,
+            identity.package,
+            identity.package_version,
+            identity.modified,
+        ])?;
+        Ok(())
+    }
+
     pub fn process(&mut self, db: &Db, recording: i64, p: &Process) -> rusqlite::Result<i64> {
         if let Some(id) = self.processes.0.get(&p.serial) {
             return Ok(*id);
@@ -380,13 +436,18 @@ impl Interner {
             Some(parent) => Some(self.ancestor(db, recording, parent)?),
             None => None,
         };
+        let executable = match &p.executable {
+            Some(executable) => Some(self.executable(db, executable)?),
+            None => None,
+        };
         let context = self.row_context();
-        let keys: [Value; 5] = [
+        let keys: [Value; 6] = [
             recording.into(),
             (p.start_ns as i64).into(),
             container.into(),
             parent.into(),
             p.session.into(),
+            executable.into(),
         ];
         let columns = row::process_columns().map(|column| column.of_process(p, &context));
         db.prepare_cached(&row::INSERT_PROCESS)?

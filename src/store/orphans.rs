@@ -16,6 +16,7 @@ pub struct OrphanCandidates {
     pub lookup_groups: BTreeSet<i64>,
     containers: BTreeSet<i64>,
     ancestors: BTreeSet<i64>,
+    executables: BTreeSet<i64>,
 }
 
 const LOOKUP_GROUP: &str = "\
@@ -28,7 +29,7 @@ const PROCESS: &str = "\
 DELETE FROM process WHERE id = ?1
 AND NOT EXISTS (SELECT 1 FROM connection_group WHERE process_id = ?1)
 AND NOT EXISTS (SELECT 1 FROM lookup_group WHERE process_id = ?1)
-RETURNING container_id, parent_id";
+RETURNING container_id, parent_id, executable_id";
 
 const HOST: &str = "\
 DELETE FROM host WHERE id = ?1
@@ -48,6 +49,11 @@ RETURNING id";
 const WIRE: &str = "\
 DELETE FROM wire WHERE id = ?1
 AND NOT EXISTS (SELECT 1 FROM connection_group WHERE wire_id = ?1)
+RETURNING id";
+
+const EXECUTABLE: &str = "\
+DELETE FROM executable WHERE id = ?1
+AND NOT EXISTS (SELECT 1 FROM process WHERE executable_id = ?1)
 RETURNING id";
 
 const CONTAINER: &str = "\
@@ -85,6 +91,7 @@ impl OrphanCandidates {
             let found = delete(db, PROCESS, id, |row| {
                 self.containers.extend(row.get::<_, Option<i64>>(0)?);
                 self.ancestors.extend(row.get::<_, Option<i64>>(1)?);
+                self.executables.extend(row.get::<_, Option<i64>>(2)?);
                 Ok(())
             })?;
             removed.processes.extend(found.then_some(id));
@@ -93,6 +100,7 @@ impl OrphanCandidates {
             (HOST, &self.hosts, &mut removed.hosts),
             (ADDRESS, &self.addresses, &mut removed.addresses),
             (WIRE, &self.wires, &mut removed.wires),
+            (EXECUTABLE, &self.executables, &mut removed.executables),
         ] {
             for &id in candidates {
                 removed.extend(delete(db, sql, id, |_| Ok(()))?.then_some(id));
@@ -116,6 +124,7 @@ impl OrphanCandidates {
         intern.hosts.forget(&removed.hosts);
         intern.addresses.forget(&removed.addresses);
         intern.wires.forget(&removed.wires);
+        intern.executables.forget(&removed.executables);
         intern.containers.forget(&removed.containers);
         intern.ancestors.forget(&removed.ancestors);
         Ok(())

@@ -62,7 +62,7 @@ pub static UPDATE_CONNECTION: LazyLock<String> = LazyLock::new(|| {
     sql + " WHERE id = ?1"
 });
 
-/// Parameters: `recording_id`, `start_ns`, `container_id`, `parent_id`, `session`, then
+/// Parameters: `recording_id`, `start_ns`, `container_id`, `parent_id`, `session`, `executable_id`, then
 /// [`process_columns`].
 pub static INSERT_PROCESS: LazyLock<String> = LazyLock::new(|| {
     let keys = [
@@ -71,6 +71,7 @@ pub static INSERT_PROCESS: LazyLock<String> = LazyLock::new(|| {
         "container_id",
         "parent_id",
         "session",
+        "executable_id",
     ];
     insert("process", &keys, process_columns())
 });

@@ -77,6 +77,9 @@ impl Writer {
         for update in &batch.containers {
             self.intern.container_update(&tx, update)?;
         }
+        for update in &batch.executables {
+            self.intern.executable_update(&tx, update)?;
+        }
         self.lookups(&tx, &batch.lookups)?;
         self.connections(&tx, &batch.connections)?;
         for (number, outcome) in &batch.actions {
@@ -381,7 +384,10 @@ mod tests {
     use std::rc::Rc;
 
     use crate::model::builders::connection;
-    use crate::model::{Gap, Name, Record, Rival, Source, WireName, WireNames};
+    use crate::model::{
+        Executable, ExecutableIdentity, ExecutableUpdate, Gap, HashStatus, Name, Record, Rival,
+        Source, WireName, WireNames,
+    };
 
     #[test]
     fn gaps_that_come_and_go_are_bounded_and_add_up() {
@@ -459,6 +465,47 @@ mod tests {
             number("SELECT connections FROM egress_total WHERE host = 'sni.test'"),
             2
         );
+    }
+
+    #[test]
+    fn identity_of_an_executable_is_one_row_whether_it_comes_before_its_process_or_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = support::open(&dir.path().join("e.db"), 1);
+        let executable = |serial| Rc::new(Executable { serial });
+        let run = |number, executable: &Rc<Executable>| {
+            let mut c = connection("curl");
+            let process = Rc::get_mut(&mut c.process).unwrap();
+            process.serial = number;
+            process.executable = Some(Rc::clone(executable));
+            c.number = number;
+            Record::Opened(c)
+        };
+        let known = |executable: &Rc<Executable>, sha256: &str| {
+            Record::Executable(ExecutableUpdate {
+                executable: Rc::clone(executable),
+                identity: Rc::new(ExecutableIdentity {
+                    sha256: Some(sha256.into()),
+                    modified: Some(true),
+                    ..ExecutableIdentity::unknown(HashStatus::Hashed)
+                }),
+            })
+        };
+        let (late, early) = (executable(1), executable(2));
+        store.add(&run(1, &late));
+        store.commit(1).unwrap();
+        store.add(&run(2, &late));
+        store.add(&known(&early, "e"));
+        store.commit(2).unwrap();
+        store.add(&known(&late, "l"));
+        store.add(&run(3, &early));
+        store.finish(3).unwrap();
+        let rows = support::texts(
+            &store.db,
+            "SELECT exe_hash_status || ' ' || exe_sha256 || ' ' || exe_modified FROM egress ORDER BY id",
+        );
+        assert_eq!(rows, ["hashed l 1", "hashed l 1", "hashed e 1"]);
+        let number = |sql: &str| support::number(&store.db, sql);
+        assert_eq!(number("SELECT count(*) FROM executable"), 2);
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl Identities {
             comm: owner.comm.clone(),
             exe: image.exe.clone(),
             exe_file: image.exe_file.clone(),
+            executable: place.executable,
             cmdline: image.cmdline.clone(),
             uid: owner.uid,
             user: self.users.name(owner.uid),

@@ -4,13 +4,15 @@ use std::rc::Rc;
 
 use super::image::Image;
 use crate::capture::event::Owner;
-use crate::model::Container;
+use crate::model::{Container, Executable};
 
 /// The parts of an identity that other tables know.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     pub cgroup: Option<Rc<str>>,
     pub container: Option<Rc<Container>>,
+    /// The image's.
+    pub executable: Option<Rc<Executable>>,
 }
 
 /// What makes another [`Process`](crate::model::Process) when it changes.

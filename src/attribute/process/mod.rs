@@ -12,5 +12,6 @@ mod shares;
 mod table;
 
 pub use identity::Surroundings;
+pub use image::Image;
 pub use node::Node;
 pub use table::{ProcessOptions, Processes};

@@ -102,6 +102,7 @@ impl ProcReader {
                 exe_file,
                 cmdline: command_line(&argv, cut, self.no_args),
                 exec_id: None,
+                ..Image::default()
             },
         }
     }

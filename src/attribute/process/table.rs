@@ -83,7 +83,8 @@ impl Processes {
         self.running.insert(uid, node);
     }
 
-    pub fn exec(&mut self, exec: Exec) {
+    /// A process has begun to run another program, `ns` since boot.
+    pub fn exec(&mut self, exec: Exec, ns: u64) {
         let key = (exec.owner.pid, exec.owner.start_ns);
         if self.running(key.0, key.1).is_none() {
             self.fork(exec.owner.uid, key, exec.ppid, exec.parent_start_ns);
@@ -98,6 +99,8 @@ impl Processes {
             exe_file: exec.exe_file,
             cmdline: command_line(&exec.argv, exec.argv_cut > 0, self.proc.no_args),
             exec_id: Some(exec.owner.exec_id),
+            exec_ns: Some(ns),
+            ..Image::default()
         }));
     }
 

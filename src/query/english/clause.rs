@@ -154,6 +154,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 | Projection::Properties(_)
                 | Projection::Each
                 | Projection::Bytes
+                | Projection::Hashes
                 | Projection::Rules
                 | Projection::Count(_) => (BareName::Subject, Some("a name")),
                 _ => (BareName::Nothing, Some(ACTS)),

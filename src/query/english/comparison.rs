@@ -351,6 +351,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     | Projection::DnsServers
                     | Projection::FailedLookups
                     | Projection::NeverContacted
+                    | Projection::Hashes
                     | Projection::Rules
                     | Projection::Verdicts
             );

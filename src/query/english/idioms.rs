@@ -63,7 +63,7 @@ static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
 });
 
 /// Words that `<t>` does not stand for.
-const GRAMMAR: [Words; 88] = [
+const GRAMMAR: [Words; 93] = [
     PROTOCOL_NAMES,
     ARTICLES,
     SINGULAR,
@@ -129,6 +129,11 @@ const GRAMMAR: [Words; 88] = [
     ANYONE,
     RCODES,
     DELETED,
+    UNPACKAGED,
+    MODIFIED,
+    SET_USER_ID,
+    IN_WORLD_WRITABLE,
+    HASHES,
     CONTAINER,
     IMAGE,
     USER,

@@ -715,6 +715,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 | Projection::Average(_)
                 | Projection::Pairs(_)
                 | Projection::Properties(_)
+                | Projection::Hashes
                 | Projection::Rules
                 | Projection::Verdicts
         );
@@ -878,6 +879,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             | Projection::Bytes
             | Projection::Beacons
             | Projection::Changes(_)
+            | Projection::Hashes
             | Projection::Rules
             | Projection::Verdicts
             | Projection::Actors(Actors::CommandLines | Actors::Parents) => {

@@ -197,8 +197,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         } else if self.incoming() {
         } else if self.take(BOTH_DIRECTIONS) {
             self.both_directions = true;
-        } else if self.take(DELETED) {
-            self.predicates.push(Predicate::By(Subject::Deleted));
+        } else if let Some(of) = self.executables() {
+            self.predicates.push(Predicate::By(of));
         } else if self.take(IN_DIRECTORY) {
             let word = self.name(NameKind::Process)?;
             if !word.text.starts_with('/') {

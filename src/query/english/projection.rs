@@ -5,13 +5,13 @@ use chrono::TimeZone;
 use super::parser::{BareName, Parser};
 use super::predicates::scope_named;
 use super::refusal::NotUnderstood;
-use super::subject::{ACTORS, ORIGINS};
+use super::subject::{ACTORS, EXECUTABLES, ORIGINS};
 use super::units::microseconds_in;
 use super::vocabulary::*;
 use super::words::Word;
 use crate::query::ast::{
     Actors, Comparison, Counted, Limit, Measure, Operator, Predicate, Projection, Property,
-    Ranking, Relation, Subject,
+    Ranking, Relation,
 };
 use crate::query::host::Host;
 
@@ -460,7 +460,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return true;
         }
         let others = [
-            DELETED,
+            HASHES,
             NAMES,
             ADDRESSES,
             PORTS,
@@ -474,7 +474,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             PROTOCOL_NAMES,
         ];
         let actors = ACTORS.into_iter().chain(ORIGINS);
-        let mut nouns = actors.map(|(words, _)| words).chain(others);
+        let kinds = EXECUTABLES.into_iter().map(|(words, _)| words);
+        let nouns = actors.map(|(words, _)| words).chain(kinds);
+        let mut nouns = nouns.chain(others);
         nouns.any(|words| {
             self.next_is(words) || {
                 self.tried.push(words);
@@ -498,6 +500,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(Predicate::Failed);
             return Ok((Projection::Each, Relation::Connections));
         }
+        if self.take(HASHES) {
+            return Ok((Projection::Hashes, Relation::Connections));
+        }
         if self.take(RULES) {
             return Ok((Projection::Rules, Relation::Connections));
         }
@@ -508,8 +513,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let list = Projection::Properties(Property::Protocol);
             return Ok((list, Relation::Connections));
         }
-        if self.take(DELETED) {
-            self.predicates.push(Predicate::By(Subject::Deleted));
+        if let Some(of) = self.executables() {
+            self.predicates.push(Predicate::By(of));
             return Ok((
                 Projection::Actors(Actors::Executables),
                 Relation::Connections,

@@ -38,7 +38,7 @@ const CONTRACTED: Words = &[
 ];
 
 /// What an owner has.
-const OWNED: [Words; 8] = [
+const OWNED: [Words; 9] = [
     CONNECTIONS,
     TRAFFIC,
     LOOKUPS,
@@ -46,6 +46,7 @@ const OWNED: [Words; 8] = [
     ADDRESSES,
     PORTS,
     ERRORS,
+    HASHES,
     &[
         "uploads",
         "upload",

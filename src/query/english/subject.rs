@@ -5,7 +5,7 @@ use chrono::TimeZone;
 use super::parser::{NameKind, Parser};
 use super::refusal::NotUnderstood;
 use super::vocabulary::*;
-use crate::query::ast::{Actors, Subject};
+use crate::query::ast::{Actors, ExecutableKind, Subject};
 
 /// The nouns for actors.
 pub(super) const ACTORS: [(Words, Actors); 8] = [
@@ -26,7 +26,23 @@ pub(super) const ORIGINS: [(Words, Actors); 3] = [
     (PARENTS, Actors::Parents),
 ];
 
+/// Kinds of executables, which stand for the programs, too.
+pub(super) const EXECUTABLES: [(Words, ExecutableKind); 5] = [
+    (DELETED, ExecutableKind::Deleted),
+    (UNPACKAGED, ExecutableKind::Unpackaged),
+    (MODIFIED, ExecutableKind::Modified),
+    (SET_USER_ID, ExecutableKind::SetUserId),
+    (IN_WORLD_WRITABLE, ExecutableKind::InWorldWritable),
+];
+
 impl<Tz: TimeZone> Parser<'_, Tz> {
+    /// Takes a word for a kind of executables.
+    pub(super) fn executables(&mut self) -> Option<Subject> {
+        let mut kinds = EXECUTABLES.into_iter();
+        let kind = kinds.find_map(|(words, kind)| self.take(words).then_some(kind))?;
+        Some(Subject::Executables(kind))
+    }
+
     pub(super) fn actors(&mut self) -> Option<Actors> {
         ACTORS
             .into_iter()
@@ -134,10 +150,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.take(SERVICE_UNITS) {
             return Some(Subject::AnyService);
         }
-        if self.take(DELETED) {
-            return Some(Subject::Deleted);
-        }
-        None
+        self.executables()
     }
 
     /// The descendants of the process that is named next.

@@ -135,6 +135,40 @@ impl Explanation {
         if let Some(cmdline) = c.text("cmdline") {
             page.more(&clip(&cmdline, CMDLINE))?;
         }
+        self.executable(page)
+    }
+
+    /// What was found out about the process' executable.
+    fn executable(&self, page: &mut Page<'_>) -> Result<()> {
+        let c = &self.connection;
+        let Some(status) = c.text("exe_hash_status") else {
+            return Ok(());
+        };
+        let hash = match c.text("exe_sha256") {
+            Some(sha256) => format!("SHA-256 {sha256}"),
+            None => format!("no hash: {status}"),
+        };
+        page.item("executable", &hash)?;
+        let package = c.text("package").map(|name| {
+            let version = c.text("package_version").unwrap_or_default();
+            format!("of the package {name} {version}")
+                .trim_end()
+                .to_owned()
+        });
+        let is = |column, text: &str| (c.int(column) == Some(1)).then(|| text.to_owned());
+        let facts = [
+            package.or_else(|| (c.int("exe_packaged") == Some(0)).then(|| "of no package".into())),
+            is("exe_modified", "not as the package installed it"),
+            is("exe_setuid", "set-user-ID"),
+            is(
+                "exe_world_writable_dir",
+                "in a directory that any user can write to",
+            ),
+            is("exe_deleted", "deleted or replaced"),
+        ];
+        if facts.iter().any(Option::is_some) {
+            page.more(&join(facts))?;
+        }
         Ok(())
     }
 

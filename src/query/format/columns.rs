@@ -115,6 +115,18 @@ const RULES: &[Column] = &[
     LAST_SEEN,
 ];
 
+const HASHES: &[Column] = &[
+    PROCESS,
+    EXECUTABLE,
+    Column("SHA-256", First(&["exe_sha256", "exe_hash_status"])),
+    Column("PACKAGE", First(&["package"])),
+    Column("VERSION", First(&["package_version"])),
+    Column("MODIFIED", First(&["exe_modified"])),
+    Column("CONNS", Number("connections")),
+    FIRST_SEEN,
+    LAST_SEEN,
+];
+
 const VERDICTS: &[Column] = &[
     PROCESS,
     USER,
@@ -332,6 +344,9 @@ pub fn shape(question: &Question) -> Shape {
                 columns: RULES.to_vec(),
                 nouns,
             };
+        }
+        (Projection::Hashes, _) => {
+            return whole(HASHES, Noun("executable", "executables", None));
         }
         (Projection::Verdicts, _) => return whole(VERDICTS, CONNECTION),
         (Projection::Beacons, _) => return whole(BEACONS, Noun("beacon", "beacons", None)),

@@ -1,7 +1,7 @@
 //! Predicates as SQL conditions.
 
 use super::{doh, measure};
-use crate::query::ast::{Actors, Predicate, Relation, Subject};
+use crate::query::ast::{Actors, ExecutableKind, Predicate, Relation, Subject};
 use crate::query::host::{Host, forms};
 use crate::text::printable;
 
@@ -274,7 +274,14 @@ fn by(subject: &Subject) -> String {
             let directory = format!("{}/", directory.trim_end_matches('/'));
             format!("exe LIKE {}", like("", &directory, "%"))
         }
-        Subject::Deleted => "exe_deleted = 1".to_owned(),
+        Subject::Executables(kind) => match kind {
+            ExecutableKind::Deleted => "exe_deleted = 1",
+            ExecutableKind::Unpackaged => "exe_packaged = 0",
+            ExecutableKind::Modified => "exe_modified = 1",
+            ExecutableKind::SetUserId => "exe_setuid = 1",
+            ExecutableKind::InWorldWritable => "exe_world_writable_dir = 1",
+        }
+        .to_owned(),
         Subject::Namespace(name) => rare_of(
             "pod_namespace",
             &format!("pod_namespace = {}", literal(name)),

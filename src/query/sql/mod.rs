@@ -258,6 +258,9 @@ fn conditions(question: &Question) -> Vec<String> {
         // What a firewall denied has no verdict.
         conditions.push("rule IS NOT NULL".to_owned());
     }
+    if question.projection == Projection::Hashes {
+        conditions.push("exe_hash_status IS NOT NULL".to_owned());
+    }
     conditions
 }
 

@@ -74,7 +74,7 @@ fn is_covered(predicate: &Predicate) -> bool {
         | Predicate::WouldBlock
         | Predicate::Verdict(_)
         | Predicate::Rule(_)
-        | Predicate::By(Subject::Deleted) => false,
+        | Predicate::By(Subject::Executables(_)) => false,
         Predicate::Not(of) => is_covered(of),
         Predicate::Elsewhere(_) => false,
         Predicate::Any(of) | Predicate::All(of) => of.iter().all(is_covered),
@@ -85,9 +85,11 @@ fn is_covered(predicate: &Predicate) -> bool {
 /// Whether rollups have the columns of what is listed.
 fn cover_projection(question: &Question) -> bool {
     let listed = match question.projection {
-        Projection::Each | Projection::Average(_) | Projection::Rules | Projection::Verdicts => {
-            false
-        }
+        Projection::Each
+        | Projection::Average(_)
+        | Projection::Hashes
+        | Projection::Rules
+        | Projection::Verdicts => false,
         Projection::Actors(actors)
         | Projection::Pairs(actors)
         | Projection::Count(Counted::Actors(actors)) => match actors {

@@ -61,6 +61,9 @@ const PROCESS: &str = "pid || ' ' || coalesce(start_ts, '')";
 const FOLDED_DESTINATION: &str = "host, CASE WHEN host IS NULL AND coalesce(dst_port, 0) NOT IN (53, 853, 5353, 5355)\n         \
                                   THEN dst_ip END, dst_port, protocol";
 
+/// What identifies the content of an executable.
+const HASH: &str = "comm, exe, exe_sha256, exe_hash_status, package, package_version, exe_modified";
+
 /// What identifies a decision.
 const VERDICT: &str = "comm, exe, uid, container_id, host, dst_ip, dst_port, protocol, \
                        verdict, enforced, rule";
@@ -287,6 +290,14 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
                 pair,
             )
         }
+        (Projection::Hashes, _) => grouped(
+            format!(
+                "comm, exe, exe_sha256, exe_hash_status, package, package_version, exe_modified,
+       {totals}"
+            ),
+            HASH,
+            HASH,
+        ),
         (Projection::Rules, _) => grouped(
             format!(
                 "rule, verdict,

@@ -214,6 +214,15 @@ fn history() -> History {
         .execute_batch(
             "UPDATE process SET parent_comm = 'make', cmdline = 'curl -s https://pypi.org' WHERE comm = 'curl';
              UPDATE process SET exe_deleted = 1 WHERE comm = 'miner';
+             INSERT INTO executable (id, hash_status, sha256, setuid, world_writable_dir, packaged, package, modified)
+             VALUES (1, 'hashed', 'c1', 0, 0, 1, 'curl', 0), (2, 'hashed', 'c2', 0, 0, 1, 'curl', 0),
+                    (3, 'hashed', 'w1', 0, 0, 1, 'wget', 1), (4, 'too_large', NULL, 0, 1, 0, NULL, NULL),
+                    (5, 'hashed', 'a1', 0, 0, 0, NULL, NULL), (6, 'unreadable', NULL, 1, 0, 1, 'ssh', NULL);
+             UPDATE process SET executable_id = CASE comm WHEN 'wget' THEN 3 WHEN 'miner' THEN 4
+                 WHEN 'agent' THEN 5 WHEN 'ssh' THEN 6 WHEN 'curl' THEN 2 END;
+             UPDATE process SET executable_id = 1 WHERE id = (
+                 SELECT process_id FROM connection_group g JOIN connection_daily d ON d.group_id = g.id
+                 JOIN connection c ON c.daily_id = d.id WHERE c.id = 1);
              INSERT INTO address (addr, ip, scope) VALUES (x'00000000000000000000ffffac100002', '172.16.0.2', 'private');
              UPDATE connection_group SET src_id = (SELECT id FROM address WHERE ip = '172.16.0.2')
              WHERE host_id = (SELECT id FROM host WHERE name = 'pypi.org');

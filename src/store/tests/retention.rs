@@ -1,5 +1,6 @@
 //! Retention, on histories of known size.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::super::Store;
@@ -7,7 +8,7 @@ use super::super::removal::{EXEMPT, ROWS};
 use super::super::retention::used;
 use super::support::{self, number};
 use crate::model::builders::{connection, lookup};
-use crate::model::{Progress, Record};
+use crate::model::{Executable, Progress, Record};
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_795_442_400 * SECOND;
@@ -27,8 +28,10 @@ fn record(store: &mut Store, seconds: std::ops::Range<i64>) -> Duration {
             let mut c = connection("curl");
             c.number = (second * 100 + n + 1) as u64;
             c.ts = START + second * SECOND + n;
-            let process = std::rc::Rc::get_mut(&mut c.process).unwrap();
+            let process = Rc::get_mut(&mut c.process).unwrap();
             process.serial = second as u64;
+            let serial = process.serial;
+            process.executable = Some(Rc::new(Executable { serial }));
             store.add(&Record::Closed(c));
         }
         let begun = Instant::now();
@@ -58,6 +61,8 @@ fn rows_older_than_keep_are_removed_and_reported_as_a_gap() {
         (left + 99) / 100,
         "a process is removed with its last row"
     );
+    let executables = number(&store.db, "SELECT count(*) FROM executable");
+    assert_eq!(executables, processes, "and its executable with it");
 }
 
 #[test]

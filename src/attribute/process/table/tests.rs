@@ -42,7 +42,7 @@ const S: u64 = 1_000_000_000;
 fn child_without_exec_runs_its_parents_program() {
     let mut table = Processes::new(ProcessOptions::default());
     table.fork(0, (10, S), 1, 0);
-    table.exec(exec(10, S, &["bash", "-c", "x"]));
+    table.exec(exec(10, S, &["bash", "-c", "x"]), 1);
     table.fork(0, (11, 2 * S), 10, S);
     let who = owner(11, 2 * S, "bash");
     let node = table.node(&who);
@@ -60,9 +60,9 @@ fn child_without_exec_runs_its_parents_program() {
 fn process_created_by_a_sibling_inherits_its_program_and_cgroup() {
     let mut table = Processes::new(ProcessOptions::default());
     table.fork(0, (10, S), 1, 0);
-    table.exec(exec(10, S, &["runc", "create"]));
+    table.exec(exec(10, S, &["runc", "create"]), 1);
     table.fork(0, (11, 2 * S), 10, S);
-    table.exec(exec(11, 2 * S, &["runc", "init"]));
+    table.exec(exec(11, 2 * S, &["runc", "init"]), 1);
     let path = format!("/docker/{}", "a1".repeat(32));
     assert!(table.moved(11, 2 * S, Some(&path)));
     // CLONE_PARENT: 11 creates it, and 10 is its parent
@@ -88,7 +88,7 @@ fn identity_lasts_until_a_part_of_it_changes() {
     };
     let second = table.identify(&node, &user, nowhere());
     assert_ne!(second.serial, first.serial);
-    table.exec(exec(10, S, &["bash"]));
+    table.exec(exec(10, S, &["bash"]), 1);
     let third = table.identify(&node, &user, nowhere());
     assert_ne!(third.serial, second.serial);
 }
@@ -98,11 +98,11 @@ fn exec_between_two_connections_leaves_nothing_of_the_earlier_program() {
     let mut table = Processes::new(ProcessOptions::default());
     let who = owner(10, S, "bash");
     table.fork(0, (10, S), 1, 0);
-    table.exec(exec(10, S, &["bash", "one"]));
+    table.exec(exec(10, S, &["bash", "one"]), 1);
     let node = table.node(&who);
     table.identify(&node, &who, nowhere());
-    table.exec(exec(10, S, &["env", "bash", "two"]));
-    table.exec(exec(10, S, &["bash", "two"]));
+    table.exec(exec(10, S, &["env", "bash", "two"]), 1);
+    table.exec(exec(10, S, &["bash", "two"]), 1);
     let process = table.identify(&node, &who, nowhere());
     assert_eq!(process.cmdline.as_deref(), Some("bash two"));
 }
@@ -111,7 +111,7 @@ fn exec_between_two_connections_leaves_nothing_of_the_earlier_program() {
 fn lost_exec_does_not_leave_the_earlier_program() {
     let mut table = Processes::new(ProcessOptions::default());
     table.fork(0, (10, S), 1, 0);
-    table.exec(exec(10, S, &["bash", "script"]));
+    table.exec(exec(10, S, &["bash", "script"]), 1);
     let curl = Owner {
         exec_id: 8,
         ..owner(10, S, "curl")
@@ -126,7 +126,7 @@ fn lost_exec_does_not_leave_the_earlier_program() {
 fn reused_pid_is_another_process() {
     let mut table = Processes::new(ProcessOptions::default());
     table.fork(0, (10, S), 1, 0);
-    table.exec(exec(10, S, &["curl"]));
+    table.exec(exec(10, S, &["curl"]), 1);
     let again = owner(10, 9 * S, "wget");
     let node = table.node(&again);
     let process = table.identify(&node, &again, nowhere());
@@ -158,7 +158,7 @@ fn ended_process_is_still_known_and_its_pid_reusable() {
     let mut table = Processes::new(ProcessOptions::default());
     table.track(10);
     table.fork(0, (10, S), 1, 0);
-    table.exec(exec(10, S, &["curl", "x"]));
+    table.exec(exec(10, S, &["curl", "x"]), 1);
     table.exit(10, S + 1); // the fork's time is rounded, as those in /proc are
     table.fork(0, (10, 5 * S), 1, 0);
     let late = owner(10, S + 1, "curl");
@@ -181,12 +181,12 @@ fn ended_process_is_still_known_and_its_pid_reusable() {
 fn ancestors_are_as_they_were_at_the_fork() {
     let mut table = Processes::new(ProcessOptions::default());
     table.fork(0, (10, S), 1, 0);
-    table.exec(exec(10, S, &["bash", "build.sh"]));
+    table.exec(exec(10, S, &["bash", "build.sh"]), 1);
     table.fork(0, (11, 2 * S), 10, S);
-    table.exec(exec(11, 2 * S, &["make"]));
+    table.exec(exec(11, 2 * S, &["make"]), 1);
     table.fork(0, (12, 3 * S), 11, 2 * S);
     table.fork(0, (13, 3 * S), 11, 2 * S);
-    table.exec(exec(11, 2 * S, &["true"]));
+    table.exec(exec(11, 2 * S, &["true"]), 1);
     table.exit(11, 2 * S);
     let mut chain = |pid| {
         let who = owner(pid, 3 * S, "curl");
@@ -214,7 +214,7 @@ fn no_args_keeps_only_the_program() {
         no_args: true,
         ..ProcessOptions::default()
     });
-    table.exec(exec(10, S, &["curl", "-u", "me:secret"]));
+    table.exec(exec(10, S, &["curl", "-u", "me:secret"]), 1);
     let who = owner(10, S, "curl");
     let node = table.node(&who);
     let process = table.identify(&node, &who, nowhere());

@@ -62,6 +62,10 @@ pub const COMMANDS: Words = &["commands", "command"];
 pub const PARENTS: Words = &["parents", "parent"];
 pub const SHELLS: Words = &["shells", "shell"];
 pub const DELETED: Words = &["deleted-programs", "deleted"];
+pub const UNPACKAGED: Words = &["unpackaged-programs", "unpackaged"];
+pub const MODIFIED: Words = &["modified-programs", "modified"];
+pub const SET_USER_ID: Words = &["setuid-programs", "setuid", "suid"];
+pub const IN_WORLD_WRITABLE: Words = &["world-writable-programs", "world-writable"];
 pub const IN_DIRECTORY: Words = &["in-directory"];
 /// What a program can be called after its name: "the ssh client".
 pub const CLIENTS: Words = &[

@@ -41,6 +41,17 @@ pub const DNS_SERVERS: Words = &["servers", "server", "resolvers", "resolver"];
 pub const RULES: Words = &["rules", "rule"];
 pub const VERDICTS: Words = &["verdicts", "verdict"];
 pub const RULE_IS: Words = &["rule-is"];
+/// Of executables.
+pub const HASHES: Words = &[
+    "hashes",
+    "hash",
+    "checksums",
+    "checksum",
+    "sha256",
+    "sha-256",
+    "sha256sum",
+    "sha256sums",
+];
 pub const PAIRS: Words = &["pairs"];
 pub const ANSWERS: Words = &["answers"];
 pub const BEACONS: Words = &["beacons"];

@@ -1,0 +1,135 @@
+//! What executables are: hashes, packages, flags, of files that run, ran, or are no files at all.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::support::*;
+
+/// Each with its name as `comm`. Those that are run by `stay` stay until they are let go, so that
+/// their file is read as it runs. bash is a program that every test has.
+const SCRIPT: &str = r#"
+set -e; cd $AT; chmod 755 . ..; : > ready; chmod 666 ready
+exec 4<&0
+stay() { exec "$@" -c "exec 3<>/dev/tcp/$TO/$PORT; echo >> $AT/ready; read x; :" <&4; }
+for name in plain replaced deleted setuid locked big; do cp /usr/bin/bash $name; done
+chmod u+s setuid; chmod 711 locked; truncate -s 10G big
+for name in plain replaced deleted setuid big; do (stay ./$name) & done
+(stay setpriv --reuid 65534 --clear-groups ./locked) &
+until [ $(wc -l < ready) = 6 ]; do sleep 0.02; done
+cp $DIAL other; mv other replaced; rm deleted
+
+curl -s -o /dev/null http://$TO:$PORT
+# a file of a package, changed
+(cat plain; echo) > changed; chmod 755 changed
+(stay unshare -m sh -c 'mount --bind changed /usr/bin/bash; exec /usr/bin/bash "$@"' sh) &
+# an Alpine image, as a container has it
+mkdir t root; export SUM=$(sha1sum plain | cut -c 1-40 | perl -ne 'print pack "H40", $_' | base64)
+(stay unshare -m sh -c '
+   mount -t tmpfs t t; mkdir t/u t/w
+   mount -t overlay o -o lowerdir=/,upperdir=t/u,workdir=t/w root
+   mount -t tmpfs t root/var/lib/dpkg
+   mkdir -p root/usr/lib/apk/db root/opt/x; cp plain root/opt/x/alpine
+   printf "P:tool\nV:1.2-r3\nF:opt/x\nR:alpine\nZ:Q1%s\n\n" $SUM > root/usr/lib/apk/db/installed
+   exec chroot root /opt/x/alpine "$@"' sh) &
+# what is gone at once, and whose path is a FIFO
+cp $DIAL fifo; exec 5<fifo; rm fifo; mkfifo fifo; /proc/self/fd/5 tcp $TO $PORT; exec 5<&-
+$DIAL memory $TO $PORT
+# another program in the same file: neither is to have the hash of the other
+cp $DIAL again; ./again tcp $TO $PORT; (cat $DIAL; echo) > again; ./again tcp $TO $PORT
+wait
+"#;
+
+#[test]
+fn executables_have_the_hash_and_the_package_of_the_file_that_ran() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    let at = dir.path().join("x");
+    fs::create_dir(&at).unwrap();
+    let recording = Recording::start(&net);
+    let mut script = net.near(|| {
+        Command::new("bash")
+            .args(["-c", SCRIPT])
+            .env("AT", &at)
+            .env("TO", FAR4)
+            .env("PORT", &port)
+            .env("DIAL", dial())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap()
+    });
+    let known = format!(
+        "SELECT count(*) FROM egress WHERE netns = {} AND dst_port = {port} AND exe_hash_status IS NOT NULL",
+        net.near_inode()
+    );
+    let all = 13;
+    eventually("all executables have been read", || {
+        (value::<i64>(recording.history(), &known) == all).then_some(())
+    });
+    script.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(script.wait().unwrap().success());
+    recording.save(&db);
+
+    let sha256 =
+        |path: &str| text(&ok(Command::new("sha256sum").arg(path)).into_bytes())[..64].to_owned();
+    let installed = |package: &str| {
+        run("dpkg-query", &["-W", "-f", "${Version}", package])
+            .trim()
+            .to_owned()
+    };
+    let column = |exe: &str, columns: &str| {
+        let sql = format!(
+            "SELECT {columns} FROM egress WHERE exe LIKE '%{exe}' AND dst_port = {port} ORDER BY id"
+        );
+        select(&db, &sql)
+    };
+    let identity =
+        "exe_hash_status, exe_sha256, exe_packaged, package, package_version, exe_modified";
+    let bash = sha256("/usr/bin/bash");
+    assert_eq!(
+        column("/usr/bin/curl", identity),
+        [[
+            "hashed",
+            &sha256("/usr/bin/curl"),
+            "1",
+            "curl",
+            &installed("curl"),
+            "0"
+        ]]
+    );
+    let changed = sha256(&format!("{}/changed", at.display()));
+    assert_eq!(
+        column("/usr/bin/bash", identity),
+        [["hashed", &changed, "1", "bash", &installed("bash"), "1"]]
+    );
+    assert_eq!(
+        column("/opt/x/alpine", identity),
+        [["hashed", &bash, "1", "tool", "1.2-r3", "0"]]
+    );
+    let unpackaged = ["hashed", bash.as_str(), "0", "", "", ""];
+    for name in ["plain", "replaced", "deleted", "setuid"] {
+        assert_eq!(
+            column(&format!("/x/{name}"), identity),
+            [unpackaged],
+            "{name}"
+        );
+    }
+    let flags = "exe_hash_status, exe_setuid, exe_world_writable_dir";
+    assert_eq!(column("/x/setuid", flags), [["hashed", "1", "1"]]);
+    assert_eq!(column("/x/plain", flags), [["hashed", "0", "1"]]);
+    assert_eq!(column("/usr/bin/curl", flags), [["hashed", "0", "0"]]);
+    assert_eq!(column("/x/big", flags), [["too_large", "0", "1"]]);
+    assert_eq!(
+        column("/x/locked", "exe_hash_status, exe_sha256"),
+        [["unreadable", ""]]
+    );
+    assert_eq!(column("memfd:payload (deleted)", "exe_packaged"), [["0"]]);
+    let again = column("/x/again", "COALESCE(exe_sha256, 'gone')");
+    let now = sha256(&format!("{}/again", at.display()));
+    assert!(
+        ["gone", &sha256(&dial().display().to_string())].contains(&&*again[0][0]),
+        "{again:?}"
+    );
+    assert!(["gone", &now].contains(&&*again[1][0]), "{again:?}");
+}
