@@ -42,6 +42,11 @@ where
     }));
     said.extend(
         question
+            .average
+            .map(|of| format!("with the average {} of each", measure(of))),
+    );
+    said.extend(
+        question
             .having
             .iter()
             .map(|of| format!("with {}", comparison(of))),
@@ -229,6 +234,13 @@ pub fn subject(subject: &Subject) -> String {
         Subject::AnyService => "any service".to_owned(),
         Subject::ExecutableIn(path) => format!("executables in {}", shown(path)),
         Subject::Deleted => "deleted or replaced executables".to_owned(),
+        Subject::Those { of, relation, did } => {
+            let went = match relation {
+                Relation::Connections => "with any connection",
+                Relation::Lookups => "with any lookup",
+            };
+            format!("{} {went} {}", actors(*of), predicate(did))
+        }
     }
 }
 

@@ -20,7 +20,14 @@ enum Quantity {
 }
 
 /// Words that compare, what they compare with, and the measure that they imply.
-const COMPARATIVES: [(Words, Operator, Option<Measure>); 8] = [
+const COMPARATIVES: [(Words, Operator, Option<Measure>); 10] = [
+    // what idioms make of "took from 1m to 10m": "1M" is no size there
+    (
+        &["at-least-long"],
+        Operator::AtLeast,
+        Some(Measure::Duration),
+    ),
+    (&["at-most-long"], Operator::AtMost, Some(Measure::Duration)),
     (
         &["more", "greater", "larger", "bigger"],
         Operator::More,

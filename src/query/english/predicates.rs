@@ -191,6 +191,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Accepts the "host" of "per host". After "by", a noun with a name is a subject instead.
     pub(super) fn group(&mut self, by: bool) -> bool {
+        // "by processes that hit x.org"
+        if by && self.at_those().is_some() {
+            return false;
+        }
         let list = |(words, actors)| (words, Projection::Actors(actors));
         let actors = ACTORS.into_iter().chain(ORIGINS).map(list);
         let others = [
