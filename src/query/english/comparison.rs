@@ -309,6 +309,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             (PORTS, Measure::Ports),
             (PROCESS, Measure::Processes),
         ];
+        // "who made more than one lookup"
+        if self.next_is(LOOKUPS) {
+            self.verb = Some(Relation::Lookups);
+        }
         measures
             .into_iter()
             .find_map(|(words, measure)| self.take(words).then_some(measure))

@@ -280,6 +280,12 @@ const ADJECTIVES: Words = &[
     "lots",
     "give",
     "answered",
+    "seconds",
+    "minutes",
+    "hours",
+    "days",
+    "weeks",
+    "months",
 ];
 
 /// A line of the table: a pattern, what becomes of it, and its meaning.

@@ -67,7 +67,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if !self.one_outcome() {
             return false;
         }
-        while self.next_is(OR) {
+        // A connection has one outcome: "failed and refused connections" are both.
+        let ended = |predicate: Option<&Predicate>| {
+            matches!(predicate, Some(Predicate::Failed | Predicate::Outcome(_)))
+        };
+        while self.next_is(OR)
+            || self.next_is(AND)
+                && ended(self.predicates.last())
+                && [FAILED, OUTCOMES]
+                    .iter()
+                    .any(|words| self.word_is(self.next + 1, words))
+        {
             let start = self.next;
             self.advance();
             if !self.one_outcome() {

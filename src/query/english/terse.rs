@@ -190,6 +190,9 @@ pub(super) fn spelled_out(words: &[Word]) -> Option<Vec<Word>> {
         } else if is(word, SERVICES) || is(word, PROTOCOLS) || is(word, FAMILIES) {
             clauses.extend([new("over"), word.clone()]);
             names += 1;
+        } else if word.text.bytes().all(|b| b.is_ascii_digit()) {
+            // a port, or a pid?
+            return None;
         } else if idioms::is_host(word) {
             clauses.extend([new("to"), word.clone()]);
             names += 1;
