@@ -20,6 +20,9 @@ use crate::query::ast::{
 use crate::query::host::Host;
 use crate::when;
 
+/// What stands before known words that are nearest to one that is not understood.
+const NEAR: &str = "did you mean: ";
+
 /// The longest question that is accepted, in characters.
 pub(super) const LONGEST: usize = 1000;
 
@@ -80,7 +83,12 @@ fn meaning<Tz: TimeZone>(
     understood(question, words.clone(), now).or_else(|refused| {
         let shorter = without_fillers(question, words.clone(), now, &refused);
         let shorter = shorter.or_else(|| bare(question, words.clone(), now));
-        let shorter = shorter.or_else(|| terse(question, &words, now));
+        // Where a known word is near, a typo is likelier than a name.
+        let near = refused
+            .hint
+            .as_ref()
+            .is_some_and(|hint| hint.starts_with(NEAR));
+        let shorter = shorter.or_else(|| terse(question, &words, now).filter(|_| !near));
         shorter.ok_or_else(|| with_nearest(question, words, now, refused))
     })
 }
@@ -1163,7 +1171,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 let tried = self.tried.concat();
                 let typed = tried.into_iter().filter(|word| !word.contains('-'));
                 let near = words::nearest(&word.text, &Vec::from_iter(typed));
-                let hint = (!near.is_empty()).then(|| format!("did you mean: {}", near.join(", ")));
+                let hint = (!near.is_empty()).then(|| format!("{NEAR}{}", near.join(", ")));
                 self.refuse_word(word.at.clone(), hint)
             }
             None if self.words.is_empty() => NotUnderstood {

@@ -87,6 +87,11 @@ const ADJECTIVES: [Words; 4] = [FAILED, OUTCOMES, RCODES, OPENED];
 /// Words that end the names: clauses follow.
 const CLAUSES_BEGIN: [Words; 8] = [SINCE, UNTIL, BETWEEN, TODAY, YESTERDAY, THIS, PAST, IN];
 
+/// Whether a name can have this byte without quotes.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-/@+*".contains(&byte)
+}
+
 /// What two heads ask for: a list that has both.
 fn both(first: &'static str, second: &'static str) -> Option<&'static str> {
     let has = |one| first == one || second == one;
@@ -196,7 +201,7 @@ pub(super) fn spelled_out(words: &[Word]) -> Option<Vec<Word>> {
         } else if idioms::is_host(word) {
             clauses.extend([new("to"), word.clone()]);
             names += 1;
-        } else if idioms::is_name(word) && word.text.bytes().all(|b| b.is_ascii_graphic()) {
+        } else if idioms::is_name(word) && word.text.bytes().all(is_plain) {
             clauses.extend([new("by"), word.clone()]);
             names += 1;
         } else {
