@@ -108,18 +108,29 @@ pub fn month<Tz: TimeZone>(
     )
 }
 
-/// The latest day of a month: `20 november`, `nov 20`, `november 20th`.
+/// The latest day of a month: `20 november`, `nov 20`, `november 20th`, `21st`.
 fn day_of_month(text: &str, today: NaiveDate) -> Option<NaiveDate> {
-    let (first, last) = text.split_once(' ')?;
+    let number = |day: &str| {
+        let endings = ["st", "nd", "rd", "th"];
+        let ordinal = endings.iter().find_map(|end| day.strip_suffix(end));
+        let number = ordinal.unwrap_or(day).parse::<u32>().ok()?;
+        Some((number, ordinal.is_some()))
+    };
+    let Some((first, last)) = text.split_once(' ') else {
+        let (day, _) = number(text).filter(|&(_, ordinal)| ordinal)?;
+        let months = (0..12).filter_map(|ago| {
+            let month = today.with_day(1)?;
+            let month = month.checked_sub_months(chrono::Months::new(ago))?;
+            month.with_day(day)
+        });
+        return months.into_iter().find(|&date| date <= today);
+    };
     let (name, day) = match first.starts_with(|c: char| c.is_ascii_digit()) {
         true => (last.strip_prefix("of ").unwrap_or(last), first),
         false => (first, last),
     };
     let month = name.parse::<chrono::Month>().ok()?.number_from_month();
-    let ending = ["st", "nd", "rd", "th"]
-        .iter()
-        .find_map(|end| day.strip_suffix(end));
-    let day = ending.unwrap_or(day).parse().ok()?;
+    let (day, _) = number(day)?;
     let of = |year| NaiveDate::from_ymd_opt(year, month, day);
     of(today.year())
         .filter(|&date| date <= today)

@@ -19,20 +19,26 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         return ask_many(args);
     }
     let begun = Instant::now();
-    let request = request(args, &args.question.join(" "), begun)?;
+    let mut request = request(args, &args.question.join(" "), begun)?;
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
     if args.sql {
         // Without a history, names are what they say: a name alone is a process.
         let sql = match store::open_reader(&path) {
-            Ok(db) => request.sql_for(&db).map_err(|e| store::of_file(e, &path))?,
-            Err(_) => request.sql(),
+            Ok(db) => {
+                note_typos(&mut request, Some(&db))?;
+                request.sql_for(&db).map_err(|e| store::of_file(e, &path))?
+            }
+            Err(_) => {
+                note_typos(&mut request, None)?;
+                request.sql()
+            }
         };
         print_sql(&sql)?;
         return Ok(ExitCode::SUCCESS);
     }
     let db = store::open_reader(&path)?;
-    Ok(match answer(&request, &db, &path)? {
+    Ok(match answer(request, &db, &path)? {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(1),
     })
@@ -45,13 +51,22 @@ fn ask_many(args: &QueryArgs) -> Result<ExitCode> {
     let db = store::open_reader(&path)?;
     eprintln!("Ask in plain English, such as: what did curl talk to today. Ctrl-D leaves.");
     prompt::run(path.clone(), |question| {
-        let request = request(args, question, Instant::now())?;
+        let mut request = request(args, question, Instant::now())?;
         if args.sql {
+            note_typos(&mut request, Some(&db))?;
             return print_sql(&request.sql_for(&db)?);
         }
-        answer(&request, &db, &path).map(drop)
+        answer(request, &db, &path).map(drop)
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which typos were read as what.
+fn note_typos(request: &mut Request<Local>, db: Option<&Connection>) -> Result<()> {
+    for read_so in request.settle(db)? {
+        eprintln!("note: {read_so}");
+    }
+    Ok(())
 }
 
 fn print_sql(sql: &str) -> Result<()> {
@@ -83,7 +98,9 @@ fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<L
 }
 
 /// Writes the answer; whether anything was found.
-fn answer(request: &Request<Local>, db: &Connection, path: &Path) -> Result<bool> {
+fn answer(mut request: Request<Local>, db: &Connection, path: &Path) -> Result<bool> {
+    // above the answer, also where that goes through a pager
+    note_typos(&mut request, Some(db))?;
     let run = |out: &mut dyn Write, notes: &mut dyn Write| {
         let found = request.run(db, out, notes);
         found.map_err(|e| store::of_file(e, path))

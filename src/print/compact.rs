@@ -98,6 +98,7 @@ impl Compact {
             Record::Acted(action) => self.acted(out, action, context),
             Record::Query(_)
             | Record::Container(_)
+            | Record::Executable(_)
             | Record::Cgroup(_)
             | Record::Policy(_)
             | Record::PolicyRefused(_)

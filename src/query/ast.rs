@@ -20,6 +20,8 @@ pub struct Question {
     pub new: bool,
     /// One row for each of these spans.
     pub bucket: Option<Bucket>,
+    /// Each group with the mean of this measure over its rows, greatest first.
+    pub average: Option<Measure>,
     /// Only groups whose total compares in these ways.
     pub having: Vec<Comparison>,
     /// Only groups of which some row meets each of these.
@@ -46,6 +48,18 @@ pub struct Typed {
     pub names: Vec<(String, Range<usize>)>,
     /// The names stand where another word could be an adjective or a typo.
     pub doubtful: bool,
+    /// Names of who acted, before their verb.
+    pub acting: Vec<String>,
+    pub correction: Option<Box<Correction>>,
+}
+
+/// Words that were read as known ones, if the history has no such names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correction {
+    /// What was typed, and what it was read as.
+    pub words: Vec<(String, &'static str)>,
+    /// The question as it was typed, or the place and the hint of its refusal.
+    pub otherwise: Result<Question, (Range<usize>, String)>,
 }
 
 impl PartialEq for Typed {
@@ -235,6 +249,13 @@ pub enum Subject {
     ExecutableIn(String),
     /// Processes whose executable is of this kind.
     Executables(ExecutableKind),
+    /// Processes, users or containers of which some row meets this: "the processes that hit
+    /// x.org".
+    Those {
+        of: Actors,
+        relation: Relation,
+        did: Box<Predicate>,
+    },
 }
 
 /// What an executable may be, whatever its path.
@@ -423,7 +444,9 @@ impl Question {
             | Projection::Rules
             | Projection::Verdicts
             | Projection::Count(_) => true,
-            Projection::Actors(_) | Projection::Each => !by_bytes,
+            Projection::Actors(_) | Projection::Each => {
+                !by_bytes && !self.average.is_some_and(of_bytes)
+            }
             Projection::Average(measure) => !of_bytes(measure),
             _ => false,
         };
@@ -451,6 +474,7 @@ impl Question {
     /// Whether it does no more than select rows.
     pub fn only_selects(&self) -> bool {
         self.ranking.is_none()
+            && self.average.is_none()
             && self.bucket.is_none()
             && !self.new
             && self.having.is_empty()

@@ -83,6 +83,7 @@ impl Filter {
                 | Projection::Verdicts
         );
         let of_groups = question.ranking.is_some()
+            || question.average.is_some()
             || question.new
             || question.bucket.is_some()
             || question.without.is_some()

@@ -42,7 +42,7 @@ pub use export::{Export, RowSink, View};
 pub use filter::Filter;
 pub use format::{RowFormat, json_value, zone_name};
 pub use host::Host;
-use resolve::{Resolved, resolve};
+use resolve::{Resolved, resolve, settle};
 pub use selected::Selected;
 pub use sql::FAILURES;
 use sql::Zone;
@@ -86,6 +86,18 @@ impl<Tz: TimeZone> Request<Tz>
 where
     Tz::Offset: Display,
 {
+    /// Decides whether typos are read as known words, which they are without a history; returns
+    /// what was read as what, one sentence each.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, and a word that is not understood.
+    pub fn settle(&mut self, db: Option<&Connection>) -> Result<Vec<String>> {
+        let (question, corrections) = settle(db, &self.question)?;
+        self.question = question;
+        Ok(corrections)
+    }
+
     /// The SQL that answers the question. It has no parameters, so any SQLite can run it.
     pub fn sql(&self) -> String {
         self.sql_of(&self.question)
@@ -118,21 +130,25 @@ where
     /// When `since` is not before `until`, SQLite's, and those of the writers.
     pub fn run(&self, db: &Connection, out: &mut dyn Write, notes: &mut dyn Write) -> Result<bool> {
         let now = when::to_ns(self.now.to_utc());
-        let (since, until) = self.question.span(self.since, self.until);
-        check_span(since, until, now)?;
         // One snapshot, so that the notes are about the same rows.
         let db = db.unchecked_transaction()?;
+        let (question, corrections) = settle(Some(&db), &self.question)?;
+        let (since, until) = question.span(self.since, self.until);
+        check_span(since, until, now)?;
         let Resolved {
             question,
             readings,
             unknown,
             left_out,
-        } = resolve(&db, &self.question)?;
+        } = resolve(&db, &question)?;
         let left_out = match left_out {
             Some(answers) => count_left_out(&db, &self.sql_of(&answers))?,
             None => None,
         };
         let said = Vec::from_iter(readings.into_iter().chain(unknown).chain(left_out));
+        for correction in corrections {
+            writeln!(notes, "note: {correction}")?;
+        }
         if self.format != OutputFormat::Table {
             for said in &said {
                 writeln!(notes, "note: {said}")?;

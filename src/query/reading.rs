@@ -42,6 +42,11 @@ where
     }));
     said.extend(
         question
+            .average
+            .map(|of| format!("with the average {} of each", measure(of))),
+    );
+    said.extend(
+        question
             .having
             .iter()
             .map(|of| format!("with {}", comparison(of))),
@@ -237,6 +242,13 @@ pub fn subject(subject: &Subject) -> String {
             ExecutableKind::InWorldWritable => "executables in world-writable directories",
         }
         .to_owned(),
+        Subject::Those { of, relation, did } => {
+            let went = match relation {
+                Relation::Connections => "with any connection",
+                Relation::Lookups => "with any lookup",
+            };
+            format!("{} {went} {}", actors(*of), predicate(did))
+        }
     }
 }
 

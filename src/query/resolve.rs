@@ -4,7 +4,10 @@
 use anyhow::Result;
 use rusqlite::Connection;
 
-use super::ast::{Actors, Counted, Predicate, Projection, Question, Relation, Subject, Typed};
+use super::ast::{
+    Actors, Counted, Limit, Measure, Predicate, Projection, Question, Ranking, Relation, Subject,
+    Typed,
+};
 use super::english::{NotUnderstood, is_grammar, is_verb};
 use super::host::Host;
 use super::reading;
@@ -39,17 +42,14 @@ pub struct Resolved {
 ///
 /// SQLite's; and two subjects that can't both be meant.
 pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
-    let mut resolved = Resolver {
-        db,
-        relation: question.relation,
-        has_host: question.predicates.iter().any(is_host),
-        lists_actors: matches!(question.projection, Projection::Actors(_)),
-        readings: Vec::new(),
-        unknown: Vec::new(),
-        typed: &question.typed,
-        denied: false,
-    };
-    let mut question = question.clone();
+    let typed_so = question;
+    let (mut question, corrections) = settle(Some(db), question)?;
+    if question.span(None, None) != typed_so.span(None, None) {
+        return Err(unsettled(typed_so));
+    }
+    let typed = question.typed.clone();
+    let mut resolved = Resolver::new(db, &question, &typed);
+    resolved.readings = corrections;
     for predicates in [&mut question.predicates, &mut question.also] {
         for predicate in predicates {
             resolved.predicate(predicate)?;
@@ -67,6 +67,9 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
             false => Projection::Destinations,
         };
     }
+    if resolved.reversed {
+        reverse(&mut question);
+    }
     refuse_two_subjects(&question)?;
     let left_out = resolved.leave_out_answers(&mut question)?;
     // "only" looks at a name twice
@@ -80,6 +83,77 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
         readings: resolved.readings,
         unknown: resolved.unknown,
     })
+}
+
+/// Decides whether typos are read as known words: not where a history has such a name. Returns
+/// the question, and what was read as what.
+///
+/// # Errors
+///
+/// SQLite's; and a word that is not understood.
+pub fn settle(db: Option<&Connection>, question: &Question) -> Result<(Question, Vec<String>)> {
+    let Some(correction) = &question.typed.correction else {
+        return Ok((question.clone(), Vec::new()));
+    };
+    let resolver = db.map(|db| Resolver::new(db, question, &question.typed));
+    for (typed, _) in &correction.words {
+        if let Some(resolver) = &resolver
+            && resolver.has_name_like(typed)?
+        {
+            return match &correction.otherwise {
+                Ok(otherwise) => Ok((otherwise.clone(), Vec::new())),
+                Err((at, hint)) => {
+                    let text = &question.typed.text;
+                    Err(NotUnderstood::word(text, at.clone(), hint.clone()).into())
+                }
+            };
+        }
+    }
+    let said = correction.words.iter().map(|(typed, known)| {
+        let typed = printable(typed);
+        format!("read \"{typed}\" as \"{known}\"")
+    });
+    let mut settled = question.clone();
+    settled.typed.correction = None;
+    Ok((settled, said.collect()))
+}
+
+/// The refusal of a question whose typos mean different times: who asks has settled on one.
+fn unsettled(question: &Question) -> anyhow::Error {
+    let at = 0..question.typed.text.len();
+    let hint = "write it without typos".to_owned();
+    NotUnderstood::word(&question.typed.text, at, hint).into()
+}
+
+/// "How much did x.org receive": what a host receives is sent by this one.
+fn reverse(question: &mut Question) {
+    let other = |measure: &mut Measure| {
+        *measure = match *measure {
+            Measure::Sent => Measure::Received,
+            Measure::Received => Measure::Sent,
+            same => same,
+        };
+    };
+    match &mut question.projection {
+        Projection::Sent => question.projection = Projection::Received,
+        Projection::Received => question.projection = Projection::Sent,
+        Projection::Average(measure) => other(measure),
+        _ => {}
+    }
+    if let Some(Ranking::By { measure, .. }) = &mut question.ranking {
+        other(measure);
+    }
+    question.average.iter_mut().for_each(other);
+    let compared = question.predicates.iter_mut().filter_map(|p| match p {
+        Predicate::Compared(comparison) => Some(comparison),
+        _ => None,
+    });
+    for comparison in question.having.iter_mut().chain(compared) {
+        other(&mut comparison.measure);
+        if let Limit::Of(measure) = &mut comparison.limit {
+            other(measure);
+        }
+    }
 }
 
 fn is_host(predicate: &Predicate) -> bool {
@@ -119,9 +193,49 @@ struct Resolver<'a> {
     typed: &'a Typed,
     /// What is left out is looked at.
     denied: bool,
+    /// The name before the verb was that of a host.
+    reversed: bool,
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    fn new(db: &'a Connection, question: &Question, typed: &'a Typed) -> Self {
+        Resolver {
+            db,
+            relation: question.relation,
+            has_host: question.predicates.iter().any(is_host),
+            lists_actors: matches!(question.projection, Projection::Actors(_)),
+            readings: Vec::new(),
+            unknown: Vec::new(),
+            typed,
+            denied: false,
+            reversed: false,
+        }
+    }
+
+    /// Whether anything in the history is called so, or a process nearly so.
+    fn has_name_like(&self, name: &str) -> Result<bool> {
+        let subjects: [fn(String) -> Subject; 8] = [
+            Subject::Process,
+            Subject::User,
+            Subject::Container,
+            Subject::Unit,
+            Subject::Pod,
+            Subject::Image,
+            Subject::Namespace,
+            Subject::BelowProcess,
+        ];
+        for subject in subjects {
+            let by = Predicate::By(subject(name.to_owned()));
+            if self.exists(&by)? || self.exists_in_other(&by)? {
+                return Ok(true);
+            }
+        }
+        let label = Predicate::To(Host::Label(name.to_lowercase()));
+        Ok(self.exists(&label)?
+            || self.exists_in_other(&label)?
+            || !nearest(name, &self.names(COMMS)?).is_empty())
+    }
+
     /// Restricts a question to what this host's processes began, if it is about that and
     /// there is anything else.
     fn leave_out_answers(&self, question: &mut Question) -> Result<Option<Question>> {
@@ -136,6 +250,7 @@ impl Resolver<'_> {
             ranking: None,
             new: false,
             bucket: None,
+            average: None,
             having: Vec::new(),
             also: Vec::new(),
             never: Vec::new(),
@@ -169,6 +284,7 @@ impl Resolver<'_> {
                 let name = name.clone();
                 self.started_by(&name, predicate)
             }
+            Predicate::By(Subject::Those { did, .. }) => self.predicate(did),
             Predicate::By(subject) => {
                 let subject = subject.clone();
                 self.subject(&subject)
@@ -251,6 +367,7 @@ impl Resolver<'_> {
                         names.join(", ")
                     ));
                     *predicate = to;
+                    self.reversed |= self.typed.acting.iter().any(|acting| acting == name);
                     return Ok(());
                 }
             }
@@ -298,11 +415,9 @@ impl Resolver<'_> {
         };
         match host {
             // "slow connections" is not about slow.example
-            Host::Domain(name) if !name.contains('.') && !self.typed.doubtful => vec![
-                Host::Domain(name.clone()),
-                Host::Begins(format!("{name}.")),
-                Host::Label(name),
-            ],
+            Host::Domain(name) if !name.contains('.') && (self.denied || !self.typed.doubtful) => {
+                vec![Host::Domain(name.clone()), Host::Label(name)]
+            }
             host => vec![host],
         }
     }
@@ -433,7 +548,8 @@ impl Resolver<'_> {
         let label = Predicate::To(Host::Label(name.clone()));
         let candidates = match name.contains('.') {
             true => vec![longer],
-            false => vec![longer, label],
+            // "github" is api.github.com, too
+            false => vec![label],
         };
         if matches!(host, Host::Domain(_)) {
             for other in candidates {

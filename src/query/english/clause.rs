@@ -196,7 +196,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             return Ok(());
         }
         // "users who contacted"
-        if self.take(BEEN) || self.take(FILLERS) || self.verb.is_none() && self.take(WHO) {
+        let actors = matches!(list, Projection::Actors(_) | Projection::Count(_));
+        let who = actors && self.verb.is_none();
+        if self.take(BEEN) || self.take(FILLERS) || who && self.take(WHO) {
             return Ok(());
         }
         if self.take(FOR) {
@@ -354,6 +356,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         // "everything under make"
         if !anyone || self.next_is(UNDER) {
             let of = self.subjects()?;
+            if let Predicate::By(Subject::Process(name)) = &of {
+                self.acting.push(name.clone());
+            }
             self.predicates.push(of);
         }
         self.bare_name = BareName::Nothing;
@@ -689,7 +694,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.bare_name = BareName::Nothing;
             return Ok(true);
         }
-        if self.raw()? {
+        let number = self.words.get(self.next).filter(|word| !word.quoted);
+        if number.is_some_and(|word| word.text.parse::<u16>().is_ok()) {
+            let ports = self.ports()?;
+            self.predicates.push(ports);
+        } else if self.raw()? {
             self.predicates.push(Predicate::To(Host::Raw));
         } else if let Some(scope) = self.scope() {
             self.predicates.push(scope);

@@ -20,7 +20,14 @@ enum Quantity {
 }
 
 /// Words that compare, what they compare with, and the measure that they imply.
-const COMPARATIVES: [(Words, Operator, Option<Measure>); 8] = [
+const COMPARATIVES: [(Words, Operator, Option<Measure>); 10] = [
+    // what idioms make of "took from 1m to 10m": "1M" is no size there
+    (
+        &["at-least-long"],
+        Operator::AtLeast,
+        Some(Measure::Duration),
+    ),
+    (&["at-most-long"], Operator::AtMost, Some(Measure::Duration)),
     (
         &["more", "greater", "larger", "bigger"],
         Operator::More,
@@ -302,6 +309,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             (PORTS, Measure::Ports),
             (PROCESS, Measure::Processes),
         ];
+        // "who made more than one lookup"
+        if self.next_is(LOOKUPS) {
+            self.verb = Some(Relation::Lookups);
+        }
         measures
             .into_iter()
             .find_map(|(words, measure)| self.take(words).then_some(measure))

@@ -191,6 +191,11 @@ fn said(rest: &[Word]) -> Option<Said> {
             day: None,
             words: 3,
         }),
+        "at" if text(1)? == "night" => Some(Said {
+            half: Half::Night,
+            day: None,
+            words: 2,
+        }),
         "in" => Some(Said {
             half: part(1)?,
             day: None,

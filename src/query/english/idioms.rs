@@ -279,6 +279,18 @@ const ADJECTIVES: Words = &[
     "anywhere",
     "please",
     "thanks",
+    "regularly",
+    "periodically",
+    "lot",
+    "lots",
+    "give",
+    "answered",
+    "seconds",
+    "minutes",
+    "hours",
+    "days",
+    "weeks",
+    "months",
 ];
 
 /// A line of the table: a pattern, what becomes of it, and its meaning.
@@ -326,6 +338,18 @@ fn read(line: &'static str) -> Option<Idiom> {
 }
 
 impl Idiom {
+    /// Whether these words become others: what stays the same would be found again and again.
+    fn changes(&self, words: &[Word], captured: &[Vec<Word>]) -> bool {
+        let Meaning::Words(pieces) = &self.meaning else {
+            return true;
+        };
+        let new = pieces.iter().flat_map(|piece| match piece {
+            Piece::Word(text) => vec![*text],
+            Piece::Captured(hole) => captured[*hole].iter().map(|w| w.text.as_str()).collect(),
+        });
+        !new.eq(words.iter().map(|word| word.text.as_str()))
+    }
+
     /// Whether it makes a name of a word where an adjective or an adverb could stand as well.
     fn doubtful(&self) -> bool {
         let has = |part: &Part, word| match part {
@@ -418,7 +442,8 @@ fn find(words: &[Word]) -> Option<Found> {
         (0..starts.min(words.len())).find_map(|start| {
             let mut captured = Vec::new();
             let end = fit(idiom, 0, words, start, &mut captured)?;
-            (end > start).then_some((idiom, start..end, captured))
+            let changes = end > start && idiom.changes(&words[start..end], &captured);
+            changes.then_some((idiom, start..end, captured))
         })
     })
 }
@@ -480,22 +505,21 @@ fn fillings(kind: char, words: &[Word], at: usize) -> Vec<(Vec<Word>, usize)> {
     }
     let mut all = Vec::from_iter(one(kind));
     all.extend(phrase(words, at));
-    // "curl or wget", "user alice and user bob"
-    let (first, end) = match all.last() {
-        Some((first, end)) => (first.clone(), *end),
-        None => return all,
-    };
-    let joined = words
-        .get(end)
-        .is_some_and(|word| is_one_of(word, &["or", "and"]));
-    let second = joined.then(|| {
-        phrase(words, end + 1).or_else(|| {
-            let word = words.get(end + 1)?;
-            is_of(kind, word).then(|| (vec![word.clone()], end + 2))
-        })
-    });
-    if let Some((second, last)) = second.flatten() {
-        all.push(([first, vec![words[end].clone()], second].concat(), last));
+    // "curl or wget", "user alice and user bob", "x.org, y.org or z.org"
+    while let Some((first, end)) = all.last().cloned() {
+        let joined = words
+            .get(end)
+            .is_some_and(|word| is_one_of(word, &["or", "and"]));
+        let next = joined.then(|| {
+            phrase(words, end + 1).or_else(|| {
+                let word = words.get(end + 1)?;
+                is_of(kind, word).then(|| (vec![word.clone()], end + 2))
+            })
+        });
+        let Some((next, last)) = next.flatten() else {
+            break;
+        };
+        all.push(([first, vec![words[end].clone()], next].concat(), last));
     }
     all.reverse();
     all
@@ -602,6 +626,17 @@ pub(super) fn is_host(word: &Word) -> bool {
     is_of('h', word)
 }
 
+/// The words of the grammar and of the table.
+pub(super) fn known() -> impl Iterator<Item = &'static str> {
+    let patterns = IDIOMS.iter().flat_map(|idiom| &idiom.parts);
+    let patterns = patterns.flat_map(|(part, _)| match part {
+        Part::Words(words) => words.as_slice(),
+        Part::Hole(_) => &[],
+    });
+    let grammar = GRAMMAR.iter().chain([&ADJECTIVES]).copied().flatten();
+    grammar.chain(patterns).copied()
+}
+
 /// Whether a word is one of the grammar, so that a name has to be quoted.
 pub(in crate::query) fn is_grammar(word: &str) -> bool {
     let mut all = GRAMMAR.iter().chain([&ADJECTIVES]);
@@ -636,6 +671,28 @@ mod tests {
         ] {
             assert_eq!(replaced(question), words, "{question}");
         }
+    }
+
+    /// What a refusal names instead is understood when it is typed in.
+    #[test]
+    fn every_question_that_a_refusal_names_is_understood() {
+        let mut checked = 0;
+        for idiom in IDIOMS.iter() {
+            let Meaning::Refused(why) = idiom.meaning else {
+                continue;
+            };
+            for named in why.split('"').skip(1).step_by(2) {
+                let question = named
+                    .replace("NAME", "nginx")
+                    .replace("PROGRAM", "make")
+                    .replace("HOST", "x.org")
+                    .replace("TIME", "yesterday");
+                let read = super::super::parse(&question, &chrono::Utc::now());
+                assert!(read.is_ok(), "{question}: {}", read.unwrap_err());
+                checked += 1;
+            }
+        }
+        assert!(checked > 40, "{checked}");
     }
 
     #[test]

@@ -89,7 +89,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 self.loose = true;
                 continue;
             }
-            let about = matches!(predicate, Predicate::To(_) | Predicate::Any(_));
+            // "hit port 443 but not port 80": one that is on the first is never on the second
+            let about = matches!(predicate, Predicate::To(_) | Predicate::Any(_))
+                || self
+                    .predicates
+                    .iter()
+                    .any(|kept| of_one_kind(kept, &predicate));
             match group && (acted || ever || but && about) && !self.is_within(&predicate) {
                 true => self.never.push(predicate),
                 false => self.predicates.push(Predicate::Not(Box::new(predicate))),
@@ -170,6 +175,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             FETCH,
             MAKE,
             INTERNET,
+            DNS_SERVER,
+            IN_DIRECTORY,
         ]
         .iter()
         .any(|words| self.next_is(words))
@@ -214,6 +221,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(any_of(hosts.collect()));
         }
     }
+}
+
+/// Whether two conditions exclude each other, so that one row can't decide about both.
+pub(super) fn of_one_kind(one: &Predicate, other: &Predicate) -> bool {
+    is_port(one) && is_port(other)
+        || matches!(
+            (one, other),
+            (Predicate::Protocol(_), Predicate::Protocol(_))
+                | (Predicate::Family(_), Predicate::Family(_))
+                | (Predicate::Scope(_), Predicate::Scope(_))
+        )
 }
 
 /// Whether a condition is on the destination's port.

@@ -19,11 +19,14 @@ mod pattern;
 mod predicates;
 mod projection;
 mod refusal;
+mod second;
 mod span;
 mod spoken;
 mod subject;
+mod terse;
 #[cfg(test)]
 mod tests;
+mod typo;
 mod units;
 mod vocabulary;
 mod words;

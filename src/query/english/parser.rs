@@ -5,16 +5,23 @@ use std::ops::Range;
 use chrono::{DateTime, TimeZone};
 
 use super::idioms;
-use super::refusal::{NOT_UNDERSTOOD, NotUnderstood};
+use super::logic::of_one_kind;
+use super::refusal::{FORMS, NOT_UNDERSTOOD, NotUnderstood};
+use super::second;
 use super::spoken;
+use super::terse;
+use super::typo;
 use super::vocabulary::*;
 use super::words::{self, Word};
 use crate::query::ast::{
-    Actors, Bucket, Comparison, Counted, Limit, Measure, Operator, Predicate, Projection, Property,
-    Question, Ranking, Relation, Subject, Typed,
+    Actors, Bucket, Comparison, Correction, Counted, Limit, Measure, Operator, Predicate,
+    Projection, Property, Question, Ranking, Relation, Subject, Typed,
 };
 use crate::query::host::Host;
 use crate::when;
+
+/// What stands before known words that are nearest to one that is not understood.
+const NEAR: &str = "did you mean: ";
 
 /// The longest question that is accepted, in characters.
 pub(super) const LONGEST: usize = 1000;
@@ -46,7 +53,22 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
     let words =
         words::split(question).map_err(|at| refuse("this quote is never closed", at..at + 1))?;
     let words = spoken::normalize(words);
-    let words = clause_last(question, commas(words), now);
+    let polite = |word: &Word| !word.quoted && word.text.eq_ignore_ascii_case("please");
+    let mut words = commas(words);
+    if words.len() > 1 && polite(&words[0]) {
+        words.remove(0);
+    }
+    let words = clause_last(question, words, now);
+    let otherwise = meaning(question, words.clone(), now);
+    corrected(question, words, now, otherwise)
+}
+
+/// The meaning of words as they were typed.
+fn meaning<Tz: TimeZone>(
+    question: &str,
+    words: Vec<Word>,
+    now: &DateTime<Tz>,
+) -> Result<Question, NotUnderstood> {
     if let Some((at, why)) = idioms::replace(words.clone()).refused {
         return Err(NotUnderstood {
             problem: String::new(),
@@ -54,10 +76,90 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
             hint: Some(why.to_owned()),
         });
     }
+    // "and to where": not a host of that name
+    if let Some(both) = two_in_one(question, &words, now) {
+        return Ok(both);
+    }
     understood(question, words.clone(), now).or_else(|refused| {
         let shorter = without_fillers(question, words.clone(), now, &refused);
         let shorter = shorter.or_else(|| bare(question, words.clone(), now));
+        // Where a known word is near, a typo is likelier than a name.
+        let near = refused
+            .hint
+            .as_ref()
+            .is_some_and(|hint| hint.starts_with(NEAR));
+        let shorter = shorter.or_else(|| terse(question, &words, now).filter(|_| !near));
         shorter.ok_or_else(|| with_nearest(question, words, now, refused))
+    })
+}
+
+/// Most words of a question that are looked at for typos.
+const MOST_TYPOS: usize = 3;
+
+/// The meaning with typos read as what they are nearest to, if that is understood, and only that.
+/// Whether the history has such names is not known here.
+fn corrected<Tz: TimeZone>(
+    question: &str,
+    words: Vec<Word>,
+    now: &DateTime<Tz>,
+    otherwise: Result<Question, NotUnderstood>,
+) -> Result<Question, NotUnderstood> {
+    let is_name = |of: &Question, text: &str| {
+        let mut names = of.typed.names.iter();
+        names.any(|(name, _)| name.eq_ignore_ascii_case(text))
+    };
+    // What was understood without a name is no typo.
+    let typo = |word: &Word| match &otherwise {
+        Ok(of) => is_name(of, &word.text),
+        Err(_) => true,
+    };
+    let typos = words.iter().enumerate().filter(|(_, word)| typo(word));
+    let typos = typos.filter_map(|(at, word)| Some((at, typo::meant(word)?)));
+    let typos = Vec::from_iter(typos.take(MOST_TYPOS));
+    let read = |with: &[(usize, &'static str)]| {
+        let mut words = words.clone();
+        for &(at, known) in with {
+            words[at].text = known.to_owned();
+        }
+        let read = meaning(question, words, now).ok()?;
+        // a known word that is read as a name again says nothing
+        let named = with.iter().any(|(_, known)| is_name(&read, known));
+        (!named && !read.bare).then_some(read)
+    };
+    let all = Vec::from_iter(typos.iter().map(|&(at, (known, _))| (at, known)));
+    let single = all.iter().filter(|_| all.len() > 1).map(|one| vec![*one]);
+    let mut attempts = [all.clone()].into_iter().chain(single);
+    let found = attempts.find_map(|with| Some((read(&with)?, with)));
+    let Some((read_so, with)) = found.filter(|(_, with)| !with.is_empty()) else {
+        return otherwise;
+    };
+    let rivals = typos.iter().flat_map(|(at, (_, short))| {
+        let rivals = short.iter().map(|short| vec![(*at, *short)]);
+        rivals.filter(|_| with.len() == 1 && with[0].0 == *at)
+    });
+    if rivals.into_iter().any(|rival| read(&rival).is_some()) {
+        return otherwise;
+    }
+    let otherwise = match otherwise {
+        Ok(of) => Ok(of),
+        Err(NotUnderstood {
+            place: Some((_, at)),
+            hint,
+            ..
+        }) => Err((at, hint.unwrap_or_else(|| FORMS.to_owned()))),
+        refused => return refused,
+    };
+    let typed = with.iter().map(|&(at, _)| words[at].text.clone());
+    let correction = Correction {
+        words: typed.zip(with.iter().map(|&(_, known)| known)).collect(),
+        otherwise,
+    };
+    Ok(Question {
+        typed: Typed {
+            correction: Some(Box::new(correction)),
+            ..read_so.typed
+        },
+        ..read_so
     })
 }
 
@@ -77,6 +179,47 @@ fn understood<Tz: TimeZone>(
         loose: replaced.loose || understood.loose,
         typed,
         ..understood
+    })
+}
+
+/// A question behind which a second one stands that the same answer has: "who hit x.org and when".
+fn two_in_one<Tz: TimeZone>(
+    question: &str,
+    words: &[Word],
+    now: &DateTime<Tz>,
+) -> Option<Question> {
+    let (first, second) = second::split(words)?;
+    // "and how much did they send this week": the time is that of both
+    let is_time = |words: &[Word]| {
+        let mut parser = Parser::new(question, words.to_vec(), now);
+        while parser.next < words.len() {
+            if !matches!(parser.time(), Ok(true)) {
+                return false;
+            }
+        }
+        true
+    };
+    let ends = (1..=second.len()).find(|&at| is_time(&second[at..]))?;
+    let (second, time) = second.split_at(ends);
+    let first = understood(question, [first, time].concat(), now).ok()?;
+    second::answered_with(first, second)
+}
+
+/// A question of nouns and names alone.
+fn terse<Tz: TimeZone>(question: &str, words: &[Word], now: &DateTime<Tz>) -> Option<Question> {
+    let spelled_out = terse::spelled_out(words)?;
+    if idioms::replace(spelled_out.clone()).refused.is_some() {
+        return None;
+    }
+    let read = understood(question, spelled_out, now).ok()?;
+    let typed = Typed {
+        doubtful: true,
+        ..read.typed
+    };
+    Some(Question {
+        loose: true,
+        typed,
+        ..read
     })
 }
 
@@ -124,27 +267,60 @@ fn with_nearest<Tz: TimeZone>(
 ) -> NotUnderstood {
     let place = refused.place.as_ref().filter(|_| refused.hint.is_none());
     let word = place.and_then(|(_, at)| words.iter().position(|word| word.at == *at));
+    let works = |text: &str| {
+        let words = words::split(text).map(|words| spoken::normalize(commas(words)));
+        let read = words
+            .ok()
+            .filter(|words| idioms::replace(words.clone()).refused.is_none());
+        let read = read.and_then(|words| understood(text, words, now).ok());
+        read.is_some_and(|read| !read.loose)
+    };
     if let Some(word) = word {
-        let at = words.remove(word).at;
-        if understood(question, words, now).is_ok() {
-            let shorter = [question[..at.start].trim_end(), &question[at.end..]].concat();
-            refused.hint = Some(format!("without it: {}", shorter.trim_start()));
+        let before = word;
+        let Word { at, text, .. } = words.remove(word);
+        let shorter = [question[..at.start].trim_end(), &question[at.end..]].concat();
+        let shorter = shorter.trim_start();
+        let ends = |c: char| c.is_whitespace() || [',', ';', ':'].contains(&c);
+        let first = question[..at.start].trim_end_matches(ends);
+        // Without a word that joins or denies it would be another question.
+        let mut joins = [NOT, BUT, AND, OR, ONLY, WITHOUT, PER]
+            .into_iter()
+            .flatten();
+        let joins = joins.any(|one| text.eq_ignore_ascii_case(one));
+        if !joins && works(shorter) {
+            refused.hint = Some(format!("without it: {shorter}"));
+        } else if before >= FEWEST_BEFORE && 2 * before >= words.len() && works(first) {
+            refused.hint = Some(format!("understood up to there: {first}"));
         }
     }
     refused
 }
 
+/// Fewest words before one that is not understood that are shown as a question of their own.
+const FEWEST_BEFORE: usize = 3;
+
 /// Most words that are dropped from a question.
 const MOST_DROPPED: usize = 4;
 
-/// Drops commas at the ends of words. Between names, they mean "or".
+/// Drops commas and other punctuation at the ends of words. Between names, they mean "or".
 fn commas(words: Vec<Word>) -> Vec<Word> {
     let mut all: Vec<Word> = Vec::new();
     let mut words = words.into_iter().peekable();
     while let Some(mut word) = words.next() {
         let bare = word.text.trim_end_matches(',').len();
         let comma = !word.quoted && (1..word.text.len()).contains(&bare);
-        if comma {
+        // "bash: how much", "who hit x.org!"; "fe80::" is an address
+        let colon = word.text.find(':') == Some(word.text.len().saturating_sub(1));
+        let ends = match word.text.chars().next_back() {
+            Some(':') => colon,
+            Some(';' | '!') => true,
+            _ => false,
+        };
+        let bare = match ends && !word.quoted && word.text.len() > 1 {
+            true => word.text.len() - 1,
+            false => bare,
+        };
+        if bare > 0 && bare < word.text.len() && !word.quoted {
             word.at.end -= word.text.len() - bare;
             word.text.truncate(bare);
         }
@@ -388,6 +564,10 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) names: Vec<(String, Range<usize>)>,
     /// A name was taken from where another word could stand.
     pub(super) doubtful: bool,
+    /// Names of who acted, before their verb.
+    pub(super) acting: Vec<String>,
+    /// What each group has the mean of.
+    pub(super) average: Option<Measure>,
 }
 
 impl<'a, Tz: TimeZone> Parser<'a, Tz> {
@@ -427,6 +607,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             both_directions: false,
             names: Vec::new(),
             doubtful: false,
+            acting: Vec::new(),
+            average: None,
         }
     }
 
@@ -527,10 +709,11 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         }
         if !self.never.is_empty() {
             // Who "hit x but never y": rows of both decide.
+            let never = self.never.clone();
             let is_host = |p: &Predicate| match p {
                 Predicate::To(_) => true,
                 Predicate::Any(all) => all.iter().all(|p| matches!(p, Predicate::To(_))),
-                _ => false,
+                p => never.iter().any(|never| of_one_kind(p, never)),
             };
             let hosts = self.predicates.extract_if(.., |p| is_host(p));
             self.also.extend(hosts);
@@ -559,6 +742,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             ranking: self.ranking,
             new: self.new,
             bucket: self.bucket,
+            average: self.average,
             having,
             also: std::mem::take(&mut self.also),
             never: std::mem::take(&mut self.never),
@@ -570,6 +754,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 text: self.text.to_owned(),
                 names: std::mem::take(&mut self.names),
                 doubtful: self.doubtful,
+                acting: std::mem::take(&mut self.acting),
+                correction: None,
             },
         })
     }
@@ -731,6 +917,17 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         list: Projection,
         group: Projection,
     ) -> Result<Projection, NotUnderstood> {
+        if let Projection::Average(measure) = list {
+            if self.bucket.is_some() || self.ranking.is_some() {
+                return Err(self.refuse_all("averages of groups are neither ranked nor split by time: \"average bytes per process\""));
+            }
+            self.average = match (measure, self.direction) {
+                (Measure::Bytes, Some(direction)) => Some(direction),
+                (measure, _) => Some(measure),
+            };
+            self.no_question_word = false;
+            return Ok(group);
+        }
         let counts = match (list, group) {
             (
                 Projection::Destinations | Projection::Count(Counted::Hosts),
@@ -754,6 +951,10 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             }
             _ => None,
         };
+        if counts.is_some() && matches!(self.ranking, Some(Ranking::Most(_))) {
+            let why = "the first of each can be asked for by time alone: \"top 3 hosts per hour\"; without \"top\", they are counted: \"hosts per process\"";
+            return Err(self.refuse_all(why));
+        }
         if let Some(measure) = counts
             && self.bucket.is_none()
             && self
@@ -972,7 +1173,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 let tried = self.tried.concat();
                 let typed = tried.into_iter().filter(|word| !word.contains('-'));
                 let near = words::nearest(&word.text, &Vec::from_iter(typed));
-                let hint = (!near.is_empty()).then(|| format!("did you mean: {}", near.join(", ")));
+                let hint = (!near.is_empty()).then(|| format!("{NEAR}{}", near.join(", ")));
                 self.refuse_word(word.at.clone(), hint)
             }
             None if self.words.is_empty() => NotUnderstood {

@@ -67,7 +67,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if !self.one_outcome() {
             return false;
         }
-        while self.next_is(OR) {
+        // A connection has one outcome: "failed and refused connections" are both.
+        let ended = |predicate: Option<&Predicate>| {
+            matches!(predicate, Some(Predicate::Failed | Predicate::Outcome(_)))
+        };
+        while self.next_is(OR)
+            || self.next_is(AND)
+                && ended(self.predicates.last())
+                && [FAILED, OUTCOMES]
+                    .iter()
+                    .any(|words| self.word_is(self.next + 1, words))
+        {
             let start = self.next;
             self.advance();
             if !self.one_outcome() {
@@ -191,6 +201,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// Accepts the "host" of "per host". After "by", a noun with a name is a subject instead.
     pub(super) fn group(&mut self, by: bool) -> bool {
+        // "by processes that hit x.org"
+        if by && self.at_those().is_some() {
+            return false;
+        }
         let list = |(words, actors)| (words, Projection::Actors(actors));
         let actors = ACTORS.into_iter().chain(ORIGINS).map(list);
         let others = [

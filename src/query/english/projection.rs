@@ -104,6 +104,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         while self.adverb() {}
         // "show the last 5 minutes"
         if !self.next_is(FIRST) && self.time()? {
+            while self.next < self.words.len() && self.time()? {}
             // "since yesterday evening who hit x.org"
             let asks = [WHO, WHICH, WHAT, HOW, WHEN];
             if asks.iter().any(|words| self.next_is(words)) {

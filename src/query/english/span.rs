@@ -215,6 +215,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let tried = |parser: &mut Self| parser.next = start;
         // "over 1500 ms" is not a time
         if self.next_is(&["on", "at"]) && self.take(ON) {
+            // "on the 21st"
+            self.skip_article();
             match self.longest() {
                 Some((words, text, _)) if !text.contains(':') => {
                     (0..words).for_each(|_| self.advance());

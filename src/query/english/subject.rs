@@ -2,10 +2,10 @@
 
 use chrono::TimeZone;
 
-use super::parser::{NameKind, Parser};
+use super::parser::{BareName, NameKind, Parser};
 use super::refusal::NotUnderstood;
 use super::vocabulary::*;
-use crate::query::ast::{Actors, ExecutableKind, Subject};
+use crate::query::ast::{Actors, ExecutableKind, Projection, Relation, Subject};
 
 /// The nouns for actors.
 pub(super) const ACTORS: [(Words, Actors); 8] = [
@@ -90,7 +90,55 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.refuse_word(self.words[at].at.clone(), Some(hint.to_owned()))
     }
 
+    /// Whether "the processes that hit" follows, or "whatever hit": its noun, and the number of
+    /// words before the verb.
+    pub(super) fn at_those(&self) -> Option<(Actors, usize)> {
+        let article = usize::from(self.word_is(self.next, ARTICLES));
+        let at = self.next + article;
+        let nouns = [
+            (PROCESS, Actors::Processes),
+            (USER, Actors::Users),
+            (CONTAINER, Actors::Containers),
+        ];
+        let noun = nouns.into_iter().find(|(words, _)| self.word_is(at, words));
+        let (of, mut words) = match noun {
+            Some((_, of)) if self.word_is(at + 1, WHOM) || self.word_is(at + 1, WHO) => (of, 2),
+            None if self.word_is(at, WHATEVER) => (Actors::Processes, 1),
+            _ => return None,
+        };
+        while self.word_is(at + words, ACTIVE) || self.word_is(at + words, FILLERS) {
+            words += 1;
+        }
+        let verbs = [VERBS, FETCH, RESOLVE, LOOK, ASK];
+        let verb = verbs.iter().any(|verbs| self.word_is(at + words, verbs));
+        verb.then_some((of, article + words))
+    }
+
+    /// Those who have been somewhere, in words: "the processes that hit x.org".
+    fn those(&mut self, of: Actors, before: usize) -> Result<Subject, NotUnderstood> {
+        (0..before).for_each(|_| self.advance());
+        let kept = (self.verb.take(), self.direction, self.bare_name);
+        let mine = std::mem::take(&mut self.predicates);
+        self.verb();
+        let relation = self.verb.unwrap_or(Relation::Connections);
+        self.bare_name = BareName::Object;
+        self.clause(Projection::Each)?;
+        let mut did = std::mem::replace(&mut self.predicates, mine);
+        (self.verb, self.direction, self.bare_name) = kept;
+        match did.len() {
+            1 => Ok(Subject::Those {
+                of,
+                relation,
+                did: Box::new(did.remove(0)),
+            }),
+            _ => Err(self.refuse("a host or a port")),
+        }
+    }
+
     fn one(&mut self) -> Result<Subject, NotUnderstood> {
+        if let Some((of, before)) = self.at_those() {
+            return self.those(of, before);
+        }
         if self.at_descendants() {
             self.next += 1;
             self.advance();
@@ -137,14 +185,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let ends = at >= self.words.len()
             || [
                 VERBS, FETCH, MAKE, RESOLVE, SINCE, UNTIL, TODAY, YESTERDAY, TO, IN, ON, DO, PER,
-                BY, THAT, LAST, NOT, BUT, AND,
+                BY, THAT, LAST, NOT, BUT, AND, ACTIVE, PASSIVE,
             ]
             .iter()
             .any(|words| self.word_is(at, words));
         if !ends {
             return None;
         }
-        if self.take(CONTAINERS) {
+        let the = self.word_is(self.next.saturating_sub(1), ARTICLES);
+        if self.take(CONTAINERS) || the && self.take(CONTAINER) {
             return Some(Subject::AnyContainer);
         }
         if self.take(SERVICE_UNITS) {
@@ -169,9 +218,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let name = self.name(NameKind::Process)?;
         let goes_on = |at: usize| {
             at == self.words.len()
-                || [VERBS, FETCH, MAKE, RESOLVE, LOOK, ASK, FILLERS, BEEN, DO]
-                    .iter()
-                    .any(|words| self.word_is(at, words))
+                || [
+                    VERBS, FETCH, MAKE, RESOLVE, LOOK, ASK, FILLERS, BEEN, DO, PER, SINCE, UNTIL,
+                    TODAY, YESTERDAY, PAST, NOT, BUT,
+                ]
+                .iter()
+                .any(|words| self.word_is(at, words))
         };
         // "the ssh client"
         if self.next_is(CLIENTS) && goes_on(self.next + 1) {

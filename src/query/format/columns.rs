@@ -185,7 +185,8 @@ const SPARE: [&str; 8] = [
 ];
 
 /// Words of a question that name a column.
-const NAMED: [(&str, &str); 6] = [
+const NAMED: [(&str, &str); 7] = [
+    ("FIRST SEEN", "when"),
     ("DURATION", "duration"),
     ("DURATION", "how long"),
     ("LATENCY", "latenc"),
@@ -203,6 +204,7 @@ pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
         (Projection::Sent, _) => Some(Measure::Sent),
         (Projection::Received, _) => Some(Measure::Received),
         (Projection::Average(measure), _) => Some(measure),
+        _ if question.average.is_some() => question.average,
         (_, Some(Ranking::MostBytes(_))) => Some(Measure::Bytes),
         (_, Some(Ranking::Longest(_))) => Some(Measure::Duration),
         (_, Some(Ranking::Slowest(_))) => Some(Measure::Latency),
@@ -398,6 +400,9 @@ pub fn shape(question: &Question) -> Shape {
         Projection::Actors(_) => what,
         _ => &[],
     };
+    // The mean stands behind what it is of.
+    let mean = question.average.map_or(&[] as &[Column], average);
+    let own = &*[own, mean].concat();
     // What was asked for comes first, and only once.
     let own_titles = own.iter().map(|Column(title, _)| *title);
     let own_titles = Vec::from_iter(own_titles);

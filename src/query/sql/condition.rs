@@ -282,6 +282,7 @@ fn by(subject: &Subject) -> String {
             ExecutableKind::InWorldWritable => "exe_world_writable_dir = 1",
         }
         .to_owned(),
+        Subject::Those { of, relation, did } => those(*of, *relation, did),
         Subject::Namespace(name) => rare_of(
             "pod_namespace",
             &format!("pod_namespace = {}", literal(name)),
@@ -335,6 +336,22 @@ fn tree(condition: &str, relation: Relation) -> String {
         "process_id IN (SELECT process_id FROM ancestors WHERE {condition}\n    \
          UNION SELECT process_id FROM {view} WHERE {condition})"
     )
+}
+
+/// The condition that a process, user or container has a row that meets `did`, at any time.
+fn those(of: Actors, relation: Relation, did: &Predicate) -> String {
+    let key = match of {
+        Actors::Users => "uid",
+        Actors::Containers => "container_id",
+        // a process that was recorded twice is one
+        _ => "json_array(pid, start_ts)",
+    };
+    let view = match relation {
+        Relation::Connections => "egress_total",
+        Relation::Lookups => "lookups_total",
+    };
+    let did = condition(relation, did).replace('\n', "\n    ");
+    format!("{key} IN (SELECT {key} FROM {view} WHERE {did})")
 }
 
 /// The condition that a process is called `name`: the kernel's short name, or the end of its

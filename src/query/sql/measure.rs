@@ -64,3 +64,11 @@ pub fn compared(comparison: &Comparison, expression: impl Fn(Measure) -> String)
     };
     format!("{} {operator} {limit}", expression(comparison.measure))
 }
+
+/// The column with the mean of a measure over rows.
+pub fn average(measure: Measure) -> String {
+    format!(
+        "CAST(round(avg({})) AS INTEGER) AS average",
+        of_row(measure)
+    )
+}

@@ -120,6 +120,10 @@ pub fn statement(
     let bucket = question
         .bucket
         .map(|bucket| (bucket.label(zone, ts), bucket.key(zone, ts)));
+    let columns = match question.average {
+        Some(measure) => format!("{},\n       {columns}", measure::average(measure)),
+        None => columns,
+    };
     let columns = match &bucket {
         Some((label, _)) => format!("{label},\n       {columns}"),
         None => columns,
@@ -313,6 +317,7 @@ fn order(question: &Question, ties: &str, use_rollups: bool) -> String {
     }
     let (first, n) = match question.ranking {
         _ if ties.is_empty() => return String::new(),
+        None if question.average.is_some() => ("average DESC NULLS LAST", None),
         None if each => ("ts", None),
         None => ("last_seen DESC", None),
         Some(Ranking::First(n)) => (if each { "ts" } else { "first_seen" }, Some(n)),

@@ -106,7 +106,8 @@ fn cover_projection(question: &Question) -> bool {
     let compared = question.having.iter().map(|comparison| comparison.measure);
     // Conditions on groups refer to columns that the totals of a span leave out.
     let groups = question.also.is_empty() && question.never.is_empty();
-    listed && ranked && groups && !compared.into_iter().any(is_of_rows)
+    let single = question.average.is_none();
+    listed && ranked && groups && single && !compared.into_iter().any(is_of_rows)
 }
 
 /// Whether rollups can answer the question.

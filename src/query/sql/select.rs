@@ -1,6 +1,6 @@
 //! The columns that a statement selects for each projection.
 
-use super::measure::{SUM_BOTH_WAYS, of_row};
+use super::measure::{SUM_BOTH_WAYS, average};
 use crate::query::ast::{Actors, Counted, Predicate, Projection, Property, Question, Relation};
 
 /// How often, how much and when, for a group of connections.
@@ -265,14 +265,9 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             "",
             "",
         ),
-        (Projection::Average(measure), _) => grouped(
-            format!(
-                "CAST(round(avg({})) AS INTEGER) AS average,\n       {totals}",
-                of_row(measure)
-            ),
-            "",
-            "",
-        ),
+        (Projection::Average(measure), _) => {
+            grouped(format!("{},\n       {totals}", average(measure)), "", "")
+        }
         (Projection::DnsServers, _) => grouped(
             format!("server_ip, server_port, transport,\n       {totals}"),
             "server_ip, server_port, transport",

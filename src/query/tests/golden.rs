@@ -139,12 +139,11 @@ const PODS_AND_SPANS: [&str; 22] = [
     "top 2 longest connections to example.com",
 ];
 
-const REFUSED: [&str; 35] = [
-    "which proceses hit example.com",
+const REFUSED: [&str; 34] = [
+    "which lookups faild",
     "which processes hti example.com",
     "what did curl",
     "who hit",
-    "which processes hit example.com sicne yesterday",
     "which processes hit example.com since soom",
     "what did pid curl talk to",
     "which connections on port https",

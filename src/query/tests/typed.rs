@@ -513,6 +513,35 @@ fn a_history_without_a_policy_says_so() {
     }
 }
 
+/// What a typo was read as stands above the answer; and where a process is called so, it is none.
+#[test]
+fn typos_are_read_as_known_words_unless_they_are_names() {
+    let history = history();
+    for format in [OutputFormat::Table, OutputFormat::Json] {
+        let (_, notes) = history.ask("which proceses hit github.com", format, None);
+        assert!(
+            notes.starts_with("note: read \"proceses\" as \"processes\"\n"),
+            "{notes}"
+        );
+    }
+    let named = By {
+        comm: "proceses",
+        ..WGET
+    };
+    history.connect_to(
+        named,
+        Some("github.com"),
+        ("198.51.100.4", 443),
+        "connected",
+        60,
+    );
+    let refused = ask(&history, "which proceses hit github.com").unwrap_err();
+    assert!(
+        refused.ends_with("did you mean: process, processes"),
+        "{refused}"
+    );
+}
+
 /// A question in slightly other words.
 fn mutations(question: &str, seed: usize) -> Vec<String> {
     let words = Vec::from_iter(question.split(' '));

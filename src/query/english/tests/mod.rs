@@ -31,6 +31,7 @@ fn connections(projection: Projection, predicates: Vec<Predicate>) -> Question {
         ranking: None,
         new: false,
         bucket: None,
+        average: None,
         having: vec![],
         also: vec![],
         never: vec![],

@@ -77,6 +77,8 @@ pub const CLIENTS: Words = &[
     "executable",
     "utility",
 ];
+/// Before what a process did: "whatever hit x.org".
+pub const WHATEVER: Words = &["whatever"];
 /// Subjects that restrict nothing.
 pub const ANYONE: Words = &[
     "anything",

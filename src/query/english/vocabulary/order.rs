@@ -16,7 +16,17 @@ pub const SMALLEST: Words = &["smallest"];
 pub const COMPARED: Words = &["than", "longer", "larger", "bigger", "slower", "fastest"];
 /// The same where a condition follows "and" or "but".
 pub const COMPARING: Words = &[
-    "longer", "shorter", "larger", "bigger", "smaller", "slower", "faster", "more", "less", "fewer",
+    "longer",
+    "shorter",
+    "larger",
+    "bigger",
+    "smaller",
+    "slower",
+    "faster",
+    "more",
+    "less",
+    "fewer",
+    "at-most-long",
 ];
 pub const THAN: Words = &["than"];
 pub const ONLY: Words = &["only", "exactly", "just"];
