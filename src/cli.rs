@@ -82,7 +82,7 @@ pub enum Command {
     Report(ReportArgs),
     /// Show the report in a browser, live
     Serve(ServeArgs),
-    /// Report what questions find while a recorder runs: on stdout, to a program, to the journal
+    /// Report what questions find from now on
     #[cfg_attr(not(feature = "record"), command(hide = true))]
     Alert(AlertArgs),
     /// Explain why a connection has its name, or none

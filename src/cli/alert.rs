@@ -17,7 +17,7 @@ use super::{ConfigFileArgs, DbArgs};
     The same is reported once in 10 minutes, and a question 20 times a minute at most.")]
 pub struct AlertArgs {
     /// What is worth an alert, e.g. "new hosts by user www-data"
-    #[arg(value_name = "QUESTION", required_unless_present_any = ["conditions", "recorder"])]
+    #[arg(value_name = "QUESTION")]
     pub question: Vec<String>,
     /// Another question; can be repeated
     #[arg(long = "if", value_name = "QUESTION", id = "conditions")]

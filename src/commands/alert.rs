@@ -30,6 +30,11 @@ pub fn run(args: &AlertArgs) -> Result<ExitCode> {
     let rules = questions
         .map(|question| Rule::parse(question, &now))
         .collect::<Result<Vec<_>>>()?;
+    ensure!(
+        !rules.is_empty() || args.recorder,
+        "what is worth an alert? Give a question, such as 'egrets alert new hosts by curl', or \
+         --recorder"
+    );
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
     let notifier = notifier(args)?;

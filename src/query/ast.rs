@@ -334,6 +334,26 @@ pub enum Predicate {
 }
 
 impl Predicate {
+    /// Whether this and the other exclude each other, so that one row can't decide about both.
+    pub fn is_of_one_kind_with(&self, other: &Predicate) -> bool {
+        self.is_of_port() && other.is_of_port()
+            || matches!(
+                (self, other),
+                (Predicate::Protocol(_), Predicate::Protocol(_))
+                    | (Predicate::Family(_), Predicate::Family(_))
+                    | (Predicate::Scope(_), Predicate::Scope(_))
+            )
+    }
+
+    /// Whether it is on the destination's port.
+    pub fn is_of_port(&self) -> bool {
+        match self {
+            Predicate::Port(_) | Predicate::Ports(..) => true,
+            Predicate::Any(all) => all.iter().all(Predicate::is_of_port),
+            _ => false,
+        }
+    }
+
     /// Whether it names the rows by a host, an address, a port, a pid or their direction.
     fn names_a_flow(&self) -> bool {
         match self {

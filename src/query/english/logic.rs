@@ -28,7 +28,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         // "not to private addresses", "not to hit"
         let to = self.take(TO) && !self.take(VERBS);
         // "except to 443 and 80", "ports above 1024 except 3306"
-        let of_ports = self.predicates.last().is_some_and(is_port);
+        let of_ports = self.predicates.last().is_some_and(Predicate::is_of_port);
         if (to || of_ports) && self.number_at(self.next) && !self.looks_like_host() {
             let ports = self.ports()?;
             self.predicates.push(Predicate::Not(Box::new(ports)));
@@ -94,7 +94,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 || self
                     .predicates
                     .iter()
-                    .any(|kept| of_one_kind(kept, &predicate));
+                    .any(|kept| kept.is_of_one_kind_with(&predicate));
             match group && (acted || ever || but && about) && !self.is_within(&predicate) {
                 true => self.never.push(predicate),
                 false => self.predicates.push(Predicate::Not(Box::new(predicate))),
@@ -220,26 +220,6 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         } else {
             self.predicates.push(any_of(hosts.collect()));
         }
-    }
-}
-
-/// Whether two conditions exclude each other, so that one row can't decide about both.
-pub(super) fn of_one_kind(one: &Predicate, other: &Predicate) -> bool {
-    is_port(one) && is_port(other)
-        || matches!(
-            (one, other),
-            (Predicate::Protocol(_), Predicate::Protocol(_))
-                | (Predicate::Family(_), Predicate::Family(_))
-                | (Predicate::Scope(_), Predicate::Scope(_))
-        )
-}
-
-/// Whether a condition is on the destination's port.
-fn is_port(predicate: &Predicate) -> bool {
-    match predicate {
-        Predicate::Port(_) | Predicate::Ports(..) => true,
-        Predicate::Any(all) => all.iter().all(is_port),
-        _ => false,
     }
 }
 

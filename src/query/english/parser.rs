@@ -5,7 +5,6 @@ use std::ops::Range;
 use chrono::{DateTime, TimeZone};
 
 use super::idioms;
-use super::logic::of_one_kind;
 use super::refusal::{FORMS, NOT_UNDERSTOOD, NotUnderstood};
 use super::second;
 use super::spoken;
@@ -713,7 +712,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             let is_host = |p: &Predicate| match p {
                 Predicate::To(_) => true,
                 Predicate::Any(all) => all.iter().all(|p| matches!(p, Predicate::To(_))),
-                p => never.iter().any(|never| of_one_kind(p, never)),
+                p => never.iter().any(|never| p.is_of_one_kind_with(never)),
             };
             let hosts = self.predicates.extract_if(.., |p| is_host(p));
             self.also.extend(hosts);
