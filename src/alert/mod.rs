@@ -145,11 +145,7 @@ impl Watch {
             let selected = self.selected(db, &rule, now)?;
             let sql = format!("SELECT * FROM {} ORDER BY ts", selected.rows());
             let mut statement = db.prepare(&sql)?;
-            let names: Vec<String> = statement
-                .column_names()
-                .into_iter()
-                .map(str::to_owned)
-                .collect();
+            let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
             let mut rows = statement.query([])?;
             let mut left = MAX_ROWS;
             while let Some(row) = rows.next()? {
