@@ -40,7 +40,9 @@ fn reload_changes_what_can_and_keeps_the_old_configuration_if_the_new_one_is_bro
     recorder.signal("HUP");
     recorder.expect("read again: new exclude, keep, max-size");
     recorder.expect("ring-size changed, which a restart puts into force");
-    assert_eq!(settings(), ["max_size"]);
+    eventually("they are stored", || {
+        (settings() == ["max_size"]).then_some(())
+    });
     let after = connect();
     assert_eq!(recorder.stop(), 0);
     assert!(!recorded(&after));
