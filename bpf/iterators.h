@@ -123,6 +123,9 @@ static __always_inline void write_open_socks(struct seq_file *seq, struct task_s
 			return;
 		node = BPF_CORE_READ(node ? node : mptcp_paths(sk), next);
 		at = node && node != mptcp_paths(sk) ? mptcp_path(node) : NULL;
+		/* the list is read without its lock: its memory may be another socket's by now */
+		if (at && mptcp_parent(at) != sk)
+			break;
 	}
 }
 

@@ -66,4 +66,6 @@ find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$target/packages"
 package=$target/packages/egrets_$version-${revision}_$arch.deb
 dpkg-deb --root-owner-group -Z"${COMPRESSION:-xz}" --build "$root" "$package" >/dev/null
+# a build as the user goes on there
+[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$target/packages"
 (cd "$target/packages" && sha256sum "${package##*/}")

@@ -16,7 +16,7 @@ suite=${SUITE:-bookworm}
 
 # In a mount namespace, so that nothing stays mounted, whatever happens.
 if [ "${1:-}" != inside ]; then
-	exec unshare --mount --propagation private "$0" inside
+	exec unshare --mount --propagation private scripts/packages.sh inside
 fi
 
 work=$(mktemp -d)
@@ -25,6 +25,7 @@ finish() {
 	[ -z "$server" ] || kill "$server" 2>/dev/null || true
 	umount --recursive --lazy "$work/root/proc" "$work/root/sys" "$work/root/dev" 2>/dev/null || true
 	rm -rf --one-file-system "$work"
+	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$target/packages"
 }
 trap finish EXIT
 passed=0

@@ -16,6 +16,7 @@ triple=$(uname -m)-unknown-linux-gnu
 libraries=$(dirname "$(gcc -print-file-name=libelf.a)")
 [ -e "$libraries/libelf.a" ] || { echo "static.sh: there is no libelf.a: install libelf-dev" >&2; exit 2; }
 
+[[ $PWD$target$home != *[[:space:]]* ]] || { echo "static.sh: a path with blanks can't be passed to the compilers: $PWD, $target, $home" >&2; exit 2; }
 # Where things were built goes into no file. Of several that match, the last counts.
 flags="-C target-feature=+crt-static -C link-arg=-Wl,--build-id=sha1"
 prefixes=
@@ -39,5 +40,7 @@ if readelf --program-headers --wide "$out/egrets" | grep -q INTERP; then
 	echo "static.sh: $out/egrets is not statically linked" >&2
 	exit 1
 fi
+# a build as the user goes on there
+[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$out"
 "$out/egrets" --version
 (cd "$out" && sha256sum egrets egrets.debug)

@@ -41,7 +41,7 @@ fn reload_changes_what_can_and_keeps_the_old_configuration_if_the_new_one_is_bro
     recorder.expect("read again: new exclude, keep, max-size");
     recorder.expect("ring-size changed, which a restart puts into force");
     eventually("they are stored", || {
-        (settings() == ["max_size"]).then_some(())
+        (settings() == ["keep", "max_size"]).then_some(())
     });
     let after = connect();
     assert_eq!(recorder.stop(), 0);

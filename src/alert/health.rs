@@ -16,6 +16,8 @@ const MAX_LAG: Duration = Duration::from_secs(30);
 pub struct Health {
     stopped: bool,
     behind: bool,
+    /// It was late at the last look. A machine that was asleep is so once.
+    late: bool,
     /// Events that were lost since the start.
     lost: i64,
 }
@@ -29,7 +31,7 @@ impl Health {
     /// SQLite's.
     pub fn check(&mut self, db: &Db, runs: bool, start_ts: i64, now: i64) -> Result<Vec<Alert>> {
         let mut alerts = Vec::new();
-        let mut say = |why: String| alerts.push(alert(&why));
+        let mut say = |why: String| alerts.push(Alert::without_row("recorder", &why));
         if self.stopped == runs {
             self.stopped = !runs;
             say(match runs {
@@ -40,7 +42,9 @@ impl Health {
         let sql = "SELECT seen_ts FROM recordings ORDER BY id DESC LIMIT 1";
         let seen: Option<i64> = db.query_row(sql, [], |row| row.get(0)).optional()?;
         let lag = seen.map_or(0, |seen| (now - seen).max(0));
-        let behind = runs && lag > MAX_LAG.as_nanos() as i64;
+        let late = runs && lag > MAX_LAG.as_nanos() as i64;
+        let behind = late && (self.behind || self.late);
+        self.late = late;
         if self.behind != behind && runs {
             self.behind = behind;
             say(match behind {
@@ -56,14 +60,5 @@ impl Health {
         }
         self.lost = lost;
         Ok(alerts)
-    }
-}
-
-fn alert(why: &str) -> Alert {
-    Alert {
-        line: format!("recorder: {why}"),
-        json:
-            serde_json::json!({"event": "alert", "alert": "recorder", "suppressed": 0, "why": why})
-                .to_string(),
     }
 }

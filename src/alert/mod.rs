@@ -20,7 +20,11 @@ use crate::query::{Question, Selected, json_value, parse};
 use crate::text::printable;
 
 /// Rows that began so long ago are looked at: an attempt that times out does so after two minutes.
-const WINDOW: Duration = Duration::from_secs(180);
+pub const WINDOW: Duration = Duration::from_secs(180);
+
+/// How old a connection is when it is looked at, in nanoseconds: its name may come after its
+/// beginning.
+const SETTLE: i64 = 2_000_000_000;
 
 /// Rows that have had their alert, or need none.
 const MAX_SEEN: usize = 262_144;
@@ -98,6 +102,19 @@ pub struct Alert {
     pub json: String,
 }
 
+impl Alert {
+    /// One about the rule, or the recorder, rather than a row.
+    fn without_row(rule: &str, why: &str) -> Alert {
+        let json = serde_json::json!({
+            "event": "alert", "alert": rule, "suppressed": 0, "why": why
+        });
+        Alert {
+            line: format!("{}: {why}", printable(rule)),
+            json: json.to_string(),
+        }
+    }
+}
+
 /// What has had an alert, and what may have one.
 pub struct Watch {
     rules: Vec<Rule>,
@@ -105,6 +122,8 @@ pub struct Watch {
     seen: LruCache<(usize, i64), ()>,
     /// What began before is none of its business, nanoseconds since 1970.
     start_ts: i64,
+    /// When it last looked.
+    looked_ts: i64,
 }
 
 impl Watch {
@@ -114,7 +133,13 @@ impl Watch {
             throttle: Throttle::default(),
             seen: LruCache::new(MAX_SEEN),
             start_ts,
+            looked_ts: start_ts,
         }
+    }
+
+    /// Another history has taken the place of the one before: its rows are others.
+    pub fn forget_seen(&mut self) {
+        self.seen.clear();
     }
 
     /// How the rules are read in this history, one sentence each.
@@ -143,7 +168,8 @@ impl Watch {
                 continue;
             };
             let selected = self.selected(db, &rule, now)?;
-            let sql = format!("SELECT * FROM {} ORDER BY ts", selected.rows());
+            // the newest first, so that a flood keeps no later row from being looked at
+            let sql = format!("SELECT * FROM {} ORDER BY ts DESC", selected.rows());
             let mut statement = db.prepare(&sql)?;
             let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
             let mut rows = statement.query([])?;
@@ -153,7 +179,11 @@ impl Watch {
                 if self.seen.contains_key(&key) {
                     continue;
                 }
+                if rule.question.is_about_connections() && now - row.get::<_, i64>("ts")? < SETTLE {
+                    continue; // TLS may still say its name
+                }
                 let Some(less) = left.checked_sub(1) else {
+                    alerts.extend(self.overflow(&rule));
                     break;
                 };
                 left = less;
@@ -171,11 +201,22 @@ impl Watch {
                 }
             }
         }
+        self.looked_ts = now;
         Ok(alerts)
     }
 
+    /// That rows of the rule were left out, once in a while.
+    fn overflow(&mut self, rule: &Rule) -> Option<Alert> {
+        let why = format!("more than {MAX_ROWS} rows at once: some were left out");
+        let subject = (u32::MAX, None);
+        self.throttle
+            .admit(&rule.text, subject, &why, Instant::now())?;
+        Some(Alert::without_row(&rule.text, &why))
+    }
+
     fn selected(&self, db: &Db, rule: &Rule, now: i64) -> Result<Selected> {
-        let since = (now - WINDOW.as_nanos() as i64).max(self.start_ts);
+        let looked = self.looked_ts.min(now);
+        let since = (looked - WINDOW.as_nanos() as i64).max(self.start_ts);
         let since = since.min(now - 1); // a span is not empty
         Selected::read(db, &rule.question, Vec::new(), (Some(since), None), now)
     }

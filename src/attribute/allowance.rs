@@ -83,11 +83,14 @@ impl Allowance {
 
     /// Uses what was used already.
     pub fn spend(&mut self, user: u32, amount: f64) {
-        if let Some(bucket) = self.users.get_mut(&user) {
+        // What a user uses beyond the own share is a debt of that user, not of all.
+        let shared = self.users.get_mut(&user).map_or(amount, |bucket| {
+            let within = amount.min(bucket.left.max(0.0));
             bucket.left -= amount;
-        }
+            within
+        });
         if !users::is_system(user) {
-            self.all.left -= amount;
+            self.all.left -= shared;
         }
     }
 }

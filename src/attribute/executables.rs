@@ -55,6 +55,10 @@ const CPU: Limits = Limits {
 const START_MS: f64 = 0.5;
 /// What is counted for one that did not answer: a file system of the user's may have kept it.
 const TIMEOUT_MS: f64 = 1_000.0;
+/// And at most: RLIMIT_CPU of the reader.
+const MOST_CPU_MS: f64 = 10_000.0;
+/// A reader that ends so soon was refused.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The process that runs an executable.
 pub struct Runner {
@@ -116,6 +120,8 @@ pub struct Executables {
     known: Shares<ExecutableKey, Known>,
     waiting: VecDeque<Waiting>,
     reading: Vec<Reading>,
+    /// Of accounts whose readers had no more time, and have not ended.
+    hung: Vec<(u32, Session)>,
     cpu: Allowance,
     started: Instant,
 }
@@ -129,6 +135,7 @@ impl Executables {
             known: Shares::new(MAX_KNOWN),
             waiting: VecDeque::new(),
             reading: Vec::new(),
+            hung: Vec::new(),
             cpu: Allowance::new(CPU),
             started: Instant::now(),
         }
@@ -237,14 +244,26 @@ impl Executables {
                     self.reading.push(reading);
                 }
                 Ok(Some(reply)) => self.received(reading, reply, out),
-                Ok(None) | Err(_) => {
+                // refused: too many wait there
+                Err(_) if reading.begun.elapsed() < REFUSED_WITHIN => {
+                    emit(&reading.executable, HashStatus::RateLimit, out);
+                }
+                reply => {
                     if !users::is_system(reading.account) {
-                        self.cpu.spend(reading.account, TIMEOUT_MS);
+                        let used = reading.begun.elapsed().as_millis() as f64;
+                        self.cpu
+                            .spend(reading.account, used.clamp(TIMEOUT_MS, MOST_CPU_MS));
                     }
                     emit(&reading.executable, HashStatus::Timeout, out);
+                    // It may hang in the kernel, where nothing ends it.
+                    if reply.is_ok() {
+                        self.hung.push((reading.account, reading.session));
+                    }
                 }
             }
         }
+        self.hung
+            .retain_mut(|(_, session)| matches!(session.reply(Duration::ZERO), Ok(None)));
     }
 
     fn received(&mut self, reading: Reading, reply: Reply, out: &mut Vec<Record>) {
@@ -289,7 +308,8 @@ impl Executables {
 
     fn has_room(&self, account: u32) -> bool {
         let of = |is: &dyn Fn(u32) -> bool| self.reading.iter().filter(|r| is(r.account)).count();
-        let of_user = of(&|other| other == account);
+        let hung = self.hung.iter().filter(|(its, _)| *its == account).count();
+        let of_user = of(&|other| other == account) + hung;
         match users::is_system(account) {
             true => of_user < MAX_OF_SYSTEM_USER,
             false => of_user < MAX_OF_USER && of(&|other| !users::is_system(other)) < MAX_OF_USERS,

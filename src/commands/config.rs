@@ -11,8 +11,10 @@ use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, ConfigArgs, ConfigCommand};
 use crate::config::{self, FILE, Resolved};
+use crate::privileges::as_the_caller;
 
 pub fn run(args: &ConfigArgs) -> Result<ExitCode> {
+    super::read_as_the_caller()?;
     let text = match &args.command {
         ConfigCommand::Check(args) => check(args.file.as_deref())?,
         ConfigCommand::Show(args) => show(args.config.as_deref())?,
@@ -30,7 +32,8 @@ pub fn run(args: &ConfigArgs) -> Result<ExitCode> {
 /// # Errors
 /// All that is wrong with the configuration.
 pub fn resolve(typed: &[OsString]) -> Result<Resolved> {
-    config::resolve(&Cli::command(), typed, &|name| std::env::var_os(name))
+    let read = || config::resolve(&Cli::command(), typed, &|name| std::env::var_os(name));
+    as_the_caller(read).context("can't drop the capabilities")?
 }
 
 /// What the command line says, once the configuration's values are in it.

@@ -13,7 +13,7 @@ use super::config;
 use crate::cli::{Command, RecordArgs};
 use crate::config::Values;
 use crate::pipeline::Changes;
-use crate::store::{Override, RetentionOverrides};
+use crate::store::RetentionOverrides;
 
 /// The options that change while it records.
 const LIVE: [&str; 4] = ["exclude", "keep", "keep-summary", "max-size"];
@@ -75,10 +75,10 @@ impl Reload {
         let changes = Changes {
             exclude: has("exclude").then_some(args.live.exclude),
             retention: RetentionOverrides {
-                age: has("keep").then(|| args.keep.unwrap_or(Override::Default)),
-                bytes: has("max-size").then(|| args.max_size.unwrap_or(Override::Default)),
-                summary: has("keep-summary")
-                    .then(|| args.keep_summary.unwrap_or(Override::Default)),
+                // what is set nowhere any more stays as the history has it, as at a start
+                age: args.keep.filter(|_| has("keep")),
+                bytes: args.max_size.filter(|_| has("max-size")),
+                summary: args.keep_summary.filter(|_| has("keep-summary")),
             },
         };
         // Until then what was not changed differs from what is in force.

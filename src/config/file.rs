@@ -21,7 +21,7 @@ const DROP_INS: &str = "conf.d";
 const SUFFIX: &str = "toml";
 
 /// Sections of a build that records, which one that does not leaves alone.
-const RECORDERS: [&str; 2] = ["record", "watch"];
+const RECORDERS: [&str; 3] = ["record", "watch", "alert"];
 
 /// Files of a configuration, from the one that counts least.
 #[derive(Debug, Default)]

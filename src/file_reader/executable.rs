@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use md5::Md5;
-use rustix::fs::{Mode, OFlags, ResolveFlags, major, minor, openat2};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, fstatfs, major, minor, openat2, statat};
 use rustix::time::{ClockId, clock_gettime};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -42,6 +42,8 @@ pub struct Found {
     pub root_path: Option<std::ffi::CString>,
     /// mountinfo of the process.
     pub mounts: Option<OwnedFd>,
+    /// Its directory in /proc.
+    pub process: Option<OwnedFd>,
 }
 
 /// Reads an executable, unless it is as it is known.
@@ -54,7 +56,12 @@ pub fn describe(found: &Found, request: &ExecutableRequest) -> Result<Reply> {
         Ok(found) => found,
         Err(why) => return Ok(report(ExecutableReport::without(why))),
     };
-    let root = found.root.as_ref().filter(|_| request.packages);
+    // A process that has changed its root directory could have made any database there.
+    let own_root = found
+        .root
+        .as_ref()
+        .filter(|_| found.root_path.as_deref() == Some(c"/"));
+    let root = own_root.filter(|_| request.packages);
     let databases = root.map(packages::stamps).unwrap_or_default();
     let stamp = ExecutableStamp {
         file: FileStamp::of(&meta),
@@ -66,9 +73,7 @@ pub fn describe(found: &Found, request: &ExecutableRequest) -> Result<Reply> {
     }
     let mut shown = ExecutableReport {
         setuid: Some(meta.mode() & SET_USER_ID != 0),
-        world_writable_dir: found
-            .root
-            .as_ref()
+        world_writable_dir: own_root
             .zip(path)
             .and_then(|(root, path)| below_writable_dir(root, path)),
         ..ExecutableReport::without(ReadStatus::Read)
@@ -95,7 +100,8 @@ pub fn describe(found: &Found, request: &ExecutableRequest) -> Result<Reply> {
                 let (sha256, modified) = hash(&mut opened, meta.size(), owner.as_ref())?;
                 let after = opened.metadata()?;
                 // Of a file that runs only root can change the content.
-                if after.size() != meta.size() || after.mtime() != meta.mtime() {
+                let changed = !is_alive(found) && changed_since(&after, request.run_ts);
+                if changed || FileStamp::of(&after) != FileStamp::of(&meta) {
                     return Ok(report(ExecutableReport::without(ReadStatus::Gone)));
                 }
                 (shown.sha256, shown.modified) = (Some(sha256), modified);
@@ -132,6 +138,10 @@ fn find(
     let exe = found.exe.as_ref().and_then(|exe| exe.try_clone().ok());
     if let Some(exe) = exe.map(File::from) {
         require_local(&exe).map_err(|_| ReadStatus::FileSystem)?;
+        // In a user's mount namespace, what is below an overlay can change while it runs.
+        if !request.packages && is_overlay(&exe) {
+            return Err(ReadStatus::FileSystem);
+        }
         if let Some(meta) = reported(&exe, found, request) {
             return Ok((exe, meta));
         }
@@ -146,6 +156,11 @@ fn find(
         true => Err(ReadStatus::Gone),
         false => Ok((file, meta)),
     }
+}
+
+fn is_overlay(file: &File) -> bool {
+    const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630; // linux/magic.h
+    fstatfs(file).is_ok_and(|of| of.f_type == OVERLAYFS_SUPER_MAGIC)
 }
 
 /// The file at a path without links.
@@ -196,6 +211,13 @@ fn mount_device(file: &File, mounts: Option<&OwnedFd>) -> Result<(u32, u32)> {
 }
 
 const MAX_MOUNTINFO: u64 = 1 << 20;
+
+/// Whether the process is still there, which keeps its file from being written to. That it runs
+/// the same file as before can't be seen with its user's rights.
+fn is_alive(found: &Found) -> bool {
+    let process = found.process.as_ref();
+    process.is_some_and(|process| statat(process, "stat", AtFlags::empty()).is_ok())
+}
 
 /// Whether the file may have changed since it was run. Only while it runs is it safe from that
 /// (`ETXTBSY`).

@@ -101,6 +101,13 @@ fn spellings(root: &OwnedFd, path: &str) -> Vec<String> {
     paths
 }
 
+/// Of rpm and pacman, which are not read.
+const OTHER_DATABASES: [&str; 3] = [
+    "var/lib/rpm",
+    "usr/lib/sysimage/rpm",
+    "var/lib/pacman/local",
+];
+
 fn dpkg(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
     let (Ok(status), Ok(info)) = (
         open_in(root, DPKG_STATUS),
@@ -117,7 +124,12 @@ fn dpkg(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
     let finders = Vec::from_iter(lines_of.map(|line| memmem::Finder::new(&line).into_owned()));
     let has_path = |list: &[u8]| finders.iter().any(|line| has_line(list, line));
     let Some(package) = search_lists(&info, ".list", &wanted, has_path)? else {
-        return Ok(Lookup::Unowned);
+        // where dpkg is a tool beside the host's own packages, it says nothing of these
+        let is_other = |path: &&str| in_root(root, path, OFlags::PATH).is_ok();
+        return Ok(match OTHER_DATABASES.iter().any(|path| is_other(path)) {
+            true => Lookup::Unknown,
+            false => Lookup::Unowned,
+        });
     };
     let sums = open_beneath(&info, &format!("{package}.md5sums"));
     let (name, arch) = package.split_once(':').unwrap_or((&package, ""));

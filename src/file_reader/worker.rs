@@ -188,6 +188,7 @@ fn find_executable(pids: &[u32], uid: u32, mntns: u32, on_host: bool) -> Result<
             root: openat(&process, "root", DIRECTORY, Mode::empty()).ok(),
             root_path: readlinkat(&process, "root", Vec::new()).ok(),
             mounts: openat(&process, "mountinfo", read, Mode::empty()).ok(),
+            process: (n == 0).then_some(process),
         };
         return Ok((rights, found));
     }
@@ -199,6 +200,7 @@ fn find_executable(pids: &[u32], uid: u32, mntns: u32, on_host: bool) -> Result<
     let mut found = Found::default();
     if on_host {
         found.root = Some(directory(Path::new("/"))?);
+        found.root_path = Some(c"/".to_owned());
     }
     Ok((rights, found))
 }

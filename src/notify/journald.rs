@@ -63,6 +63,11 @@ fn message(event: &Map<String, Value>) -> String {
     if let Some(Value::String(why)) = event.get("why").filter(|_| event.contains_key("alert")) {
         return format!("{}: {}", show("alert"), printable(why));
     }
+    if event.contains_key("qname") {
+        let (comm, pid, name) = (show("comm"), show("pid"), show("qname"));
+        let (status, alert) = (show("status"), show("alert"));
+        return format!("{comm}[{pid}] looked up {name}: {status}: alert by \"{alert}\"");
+    }
     let to = match event.get("host") {
         Some(Value::String(host)) => printable(host).into_owned(),
         _ => show("dst_ip"),

@@ -143,27 +143,26 @@ fn check_file(path: &Path, meta: &fs::Metadata, owner: Owner) -> Result<()> {
     check_directory(path, owner)
 }
 
-/// Refuses a directory in which another user can replace the file, by an older one of root's too.
+/// Refuses a path on which another user can replace the file, by an older one of root's too.
 fn check_directory(path: &Path, owner: Owner) -> Result<()> {
     let real = fs::canonicalize(path).with_context(|| format!("can't open {}", path.display()))?;
-    let Some(directory) = real.parent() else {
-        return Ok(());
-    };
-    let meta =
-        fs::metadata(directory).with_context(|| format!("can't use {}", directory.display()))?;
-    let shown = directory.display();
-    let mode = meta.mode();
-    if mode & 0o002 != 0 && mode & libc::S_ISVTX == 0 {
-        bail!(
-            "every user can replace files in {shown}: 'chmod o-w {shown}', or put the policy elsewhere"
-        );
-    }
-    if !is_trusted(meta.uid(), owner) {
-        bail!(
-            "user {} can replace files in {shown}: put the policy into a directory of root's, such \
-             as /etc/egrets",
-            meta.uid()
-        );
+    for directory in real.ancestors().skip(1) {
+        let meta = fs::metadata(directory)
+            .with_context(|| format!("can't use {}", directory.display()))?;
+        let shown = directory.display();
+        let mode = meta.mode();
+        if mode & 0o002 != 0 && mode & libc::S_ISVTX == 0 {
+            bail!(
+                "every user can replace files in {shown}: 'chmod o-w {shown}', or put the policy elsewhere"
+            );
+        }
+        if !is_trusted(meta.uid(), owner) {
+            bail!(
+                "user {} can replace files in {shown}: put the policy into a directory of root's, \
+                 such as /etc/egrets",
+                meta.uid()
+            );
+        }
     }
     Ok(())
 }

@@ -4,11 +4,12 @@
 //! that failed have a line.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, FixedOffset, Local, NaiveDate, TimeZone};
+use hashlink::LruCache;
 
 use super::{Context, acted_event, decided_event};
 use crate::human::short_bytes;
@@ -22,6 +23,8 @@ use crate::text::{printable, width};
 const OPEN_AFTER: Duration = Duration::from_secs(2);
 /// An attempt that failed without an errno: connect may still return one.
 const ERRNO_WITHIN: Duration = Duration::from_millis(50);
+/// How soon it is looked for lines that are due.
+const SOONEST: Duration = Duration::from_millis(100);
 /// Connections that wait for their line. One more, and the oldest has it at once.
 const MAX_WAITING: usize = 16_384;
 
@@ -43,7 +46,9 @@ pub struct CompactOptions {
 
 pub struct Compact {
     options: CompactOptions,
-    waiting: HashMap<u64, Waiting>,
+    waiting: BTreeMap<u64, Waiting>,
+    /// What is over and has had its line, while more may be reported of it.
+    said: LruCache<u64, ()>,
     /// Of the last line: a new one has a line of its own.
     day: Option<NaiveDate>,
     local: fn(i64) -> DateTime<FixedOffset>,
@@ -66,7 +71,8 @@ impl Compact {
     pub fn new(options: CompactOptions) -> Compact {
         Compact {
             options,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
+            said: LruCache::new(MAX_WAITING),
             day: None,
             local: |ts| Local.timestamp_nanos(ts).fixed_offset(),
         }
@@ -88,8 +94,8 @@ impl Compact {
             Record::Decided(c) => self.decided(out, c, context),
             Record::Closed(c) => {
                 self.waiting.remove(&c.number);
-                // refused, which has been said
-                match is_over(c) || self.is_dns(c) {
+                let said = self.said.remove(&c.number).is_some();
+                match said && is_over(c) || self.is_dns(c) {
                     true => Ok(()),
                     false => self.ended(out, c, context),
                 }
@@ -112,13 +118,12 @@ impl Compact {
     /// Writes the lines that are due; all that are left, at the end.
     pub fn flush(&mut self, out: &mut dyn Write, context: &Context, all: bool) -> io::Result<()> {
         let now = Instant::now();
-        let mut due: Vec<u64> = self
+        let due: Vec<u64> = self
             .waiting
             .iter()
             .filter(|(_, waiting)| all || waiting.due <= now)
             .map(|(number, _)| *number)
             .collect();
-        due.sort_unstable();
         for number in due {
             if let Some(Waiting { connection, .. }) = self.waiting.remove(&number) {
                 self.ended(out, &connection, context)?;
@@ -130,7 +135,8 @@ impl Compact {
     /// How soon the next line is due.
     pub fn due_within(&self) -> Option<Duration> {
         let next = self.waiting.values().map(|waiting| waiting.due).min()?;
-        Some(next.saturating_duration_since(Instant::now()))
+        let within = next.saturating_duration_since(Instant::now());
+        Some(within.max(SOONEST))
     }
 
     fn is_dns(&self, c: &Connection) -> bool {
@@ -150,10 +156,9 @@ impl Compact {
             return Ok(());
         }
         if self.waiting.len() >= MAX_WAITING
-            && let Some(oldest) = self.waiting.keys().min().copied()
-            && let Some(first) = self.waiting.remove(&oldest)
+            && let Some((_, oldest)) = self.waiting.pop_first()
         {
-            self.ended(out, &first.connection, context)?;
+            self.ended(out, &oldest.connection, context)?;
         }
         self.waiting.insert(
             c.number,
@@ -175,7 +180,7 @@ impl Compact {
         let over = is_over(c);
         let Some(waiting) = self.waiting.get_mut(&c.number) else {
             // shown as open before
-            return match over {
+            return match over && !self.said.contains_key(&c.number) {
                 true => self.ended(out, c, context),
                 false => Ok(()),
             };
@@ -208,6 +213,9 @@ impl Compact {
 
     /// The line of a connection as it is now.
     fn ended(&mut self, out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<()> {
+        if is_over(c) {
+            self.said.insert(c.number, ());
+        }
         let bytes = |n: Option<u64>| n.map_or("-".to_owned(), |n| short_bytes(n as f64));
         let sent_and_received = |last: &str| {
             let (tx, rx) = (bytes(c.tx_bytes), bytes(c.rx_bytes));
@@ -477,6 +485,8 @@ mod tests {
         let mut failed = named(2, "a-long-name.example.com", 1);
         failed.outcome = Outcome::Refused;
         failed.errno = Some(111);
+        let mut late = named(3, "late.example.com", 0);
+        late.outcome = Outcome::Failed;
         let text = write(
             &mut compact,
             &[
@@ -484,7 +494,11 @@ mod tests {
                 Record::Outcome(connected),
                 closed(c),
                 Record::Opened(named(2, "a-long-name.example.com", 1)),
+                Record::Outcome(failed.clone()),
+                // connect's errno, after what the policy decided
                 Record::Outcome(failed),
+                Record::Opened(named(3, "late.example.com", 0)),
+                Record::Closed(late),
             ],
         );
         let expected = "\
@@ -492,6 +506,7 @@ mod tests {
 TIME     PROCESS                TO                              SENT  RECV  TOOK
 00:01:01 curl[2074]             api.example.com:443               79  1.4K    1m
 00:00:00 curl[2074]             a-long-name.example.com:443?             refused
+00:00:00 curl[2074]             late.example.com:443                      failed
 ";
         assert_eq!(text, expected);
         assert!(expected.lines().all(|line| width(line) <= 80));

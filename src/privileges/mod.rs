@@ -19,7 +19,7 @@ pub use self::landlock::write_nothing;
 pub use self::server::only_answer;
 #[cfg(feature = "record")]
 pub use self::syscalls::filter as filter_system_calls;
-pub use capabilities::hold_only;
+pub use capabilities::{as_the_caller, hold_only};
 pub use held::Held;
 pub use rustix::thread::CapabilitySet;
 

@@ -23,15 +23,16 @@ curl -s -o /dev/null http://$TO:$PORT
 # a file of a package, changed
 (cat plain; echo) > changed; chmod 755 changed
 (stay unshare -m sh -c 'mount --bind changed /usr/bin/bash; exec /usr/bin/bash "$@"' sh) &
-# an Alpine image, as a container has it
+# an Alpine image, as a container has it; and a user's own root directory, where anything may be
 mkdir t root; export SUM=$(sha1sum plain | cut -c 1-40 | perl -ne 'print pack "H40", $_' | base64)
-(stay unshare -m sh -c '
+for HOW in pivot chroot; do export HOW; (stay unshare -m sh -c '
    mount -t tmpfs t t; mkdir t/u t/w
    mount -t overlay o -o lowerdir=/,upperdir=t/u,workdir=t/w root
    mount -t tmpfs t root/var/lib/dpkg
-   mkdir -p root/usr/lib/apk/db root/opt/x; cp plain root/opt/x/alpine
-   printf "P:tool\nV:1.2-r3\nF:opt/x\nR:alpine\nZ:Q1%s\n\n" $SUM > root/usr/lib/apk/db/installed
-   exec chroot root /opt/x/alpine "$@"' sh) &
+   mkdir -p root/usr/lib/apk/db root/opt/x; cp plain root/opt/x/alpine; cp plain root/opt/x/chrooted
+   printf "P:tool\nV:1.2-r3\nF:opt/x\nR:alpine\nZ:Q1%s\nR:chrooted\nZ:Q1%s\n\n" $SUM $SUM > root/usr/lib/apk/db/installed
+   [ $HOW = pivot ] || exec chroot root /opt/x/chrooted "$@"
+   cd root; pivot_root . mnt; exec /opt/x/alpine "$@"' sh) & done
 # what is gone at once, and whose path is a FIFO
 cp $DIAL fifo; exec 5<fifo; rm fifo; mkfifo fifo; /proc/self/fd/5 tcp $TO $PORT; exec 5<&-
 $DIAL memory $TO $PORT
@@ -63,7 +64,7 @@ fn executables_have_the_hash_and_the_package_of_the_file_that_ran() {
         "SELECT count(*) FROM egress WHERE netns = {} AND dst_port = {port} AND exe_hash_status IS NOT NULL",
         net.near_inode()
     );
-    let all = 13;
+    let all = 14;
     eventually("all executables have been read", || {
         (value::<i64>(recording.history(), &known) == all).then_some(())
     });
@@ -106,6 +107,10 @@ fn executables_have_the_hash_and_the_package_of_the_file_that_ran() {
     assert_eq!(
         column("/opt/x/alpine", identity),
         [["hashed", &bash, "1", "tool", "1.2-r3", "0"]]
+    );
+    assert_eq!(
+        column("/opt/x/chrooted", identity),
+        [["hashed", &bash, "", "", "", ""]]
     );
     let unpackaged = ["hashed", bash.as_str(), "0", "", "", ""];
     for name in ["plain", "replaced", "deleted", "setuid"] {

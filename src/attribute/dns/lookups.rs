@@ -33,6 +33,8 @@ pub struct PendingQuery {
 /// A resolver retries after 5 seconds (resolv.conf(5)). A query without an answer for twice as
 /// long after its last try is unanswered, and an answer after that unsolicited.
 const TIMEOUT_NS: u64 = 10_000_000_000;
+/// However often it is tried again.
+const MAX_TRIES_NS: u64 = 6 * TIMEOUT_NS;
 /// How long an unanswered lookup keeps others' lookups from naming what its process connects to.
 const DOUBT_NS: u64 = 60_000_000_000;
 /// Processes with an unanswered lookup that are remembered.
@@ -77,8 +79,13 @@ impl PendingQueries {
         let same = |p: &PendingQuery| {
             p.id == query.id && p.server == query.server && p.question == query.question
         };
-        if let Some((_, again)) = pending.iter_mut().find(|(_, p)| same(p)) {
+        if let Some((number, again)) = pending.iter_mut().find(|(_, p)| same(p)) {
             again.last_ns = query.ns;
+            // Behind the others, or it would keep them from being over. Its old place is stale.
+            *number = self.next;
+            let order = self.order.entry(again.requester.account).or_default();
+            order.push_back((self.next, cookie));
+            self.next += 1;
             return false;
         }
         if pending.len() == MAX_PER_SOCKET {
@@ -198,7 +205,10 @@ impl PendingQueries {
     fn is_over(&self, number: u64, cookie: u64, now_ns: u64) -> bool {
         let pending = self.by_socket.get(&cookie);
         let query = pending.and_then(|p| p.iter().find(|(n, _)| *n == number));
-        query.is_none_or(|(_, query)| now_ns.saturating_sub(query.last_ns) >= TIMEOUT_NS)
+        query.is_none_or(|(_, query)| {
+            now_ns.saturating_sub(query.last_ns) >= TIMEOUT_NS
+                || now_ns.saturating_sub(query.ns) >= MAX_TRIES_NS
+        })
     }
 
     fn remove_oldest(&mut self, account: u32) -> Option<PendingQuery> {
@@ -382,6 +392,16 @@ mod tests {
         // a slow machine's resolver may wait longer for the answer to this one
         assert!(l.expired(14 * S).is_empty());
         assert_eq!(l.expired(15 * S).len(), 1);
+        // one that is tried again and again keeps no other from being over, nor itself for ever
+        assert!(l.add(1, query(7, "a.example", 100 * S)));
+        assert!(l.add(2, query(8, "b.example", 101 * S)));
+        assert!(!l.add(1, query(7, "a.example", 109 * S)));
+        assert_eq!(l.expired(111 * S).len(), 1);
+        assert!(l.expired(112 * S).is_empty());
+        for again in 1..6 {
+            assert!(!l.add(1, query(7, "a.example", (109 + again * 9) * S)));
+        }
+        assert_eq!(l.expired(160 * S).len(), 1);
     }
 
     #[test]

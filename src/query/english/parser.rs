@@ -1045,6 +1045,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 {
                     "lookups have no bytes"
                 }
+                Predicate::By(Subject::Executables(_)) => {
+                    "what an executable is, is known of connections alone: use \"hit\" to ask about them"
+                }
                 Predicate::Rcode(_)
                 | Predicate::Unanswered
                 | Predicate::Server(_)

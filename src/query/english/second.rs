@@ -4,7 +4,7 @@
 
 use super::vocabulary::*;
 use super::words::Word;
-use crate::query::ast::{Actors, Projection, Question, Ranking, Relation};
+use crate::query::ast::{Actors, Predicate, Projection, Question, Ranking, Relation};
 
 /// What a second question asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,11 @@ fn asked(words: &[Word]) -> Option<Vec<Asked>> {
         if amount {
             continue;
         }
-        if let Some((_, of)) = ASKED.iter().find(|(known, _)| is(known)) {
+        if let Some((known, of)) = ASKED.iter().find(|(known, _)| is(known)) {
+            // "how many failed", but not "which processes failed"
+            if *known == FAILED && all.last() != Some(&Asked::Numbers) {
+                return None;
+            }
             all.push(*of);
         } else if !AROUND_IT.iter().any(|known| is(known)) {
             return None;
@@ -143,8 +147,22 @@ fn asked(words: &[Word]) -> Option<Vec<Asked>> {
 /// The first question, as one whose answer has what the second one asks for.
 pub(super) fn answered_with(first: Question, second: &[Word]) -> Option<Question> {
     let asked = asked(second)?;
-    let all_in = |known: &[Asked]| asked.iter().all(|of| known.contains(of));
     let connections = first.relation == Relation::Connections;
+    // "… and how many lookups", "… and where did they go": about other rows than the first
+    let others = if connections { LOOKUPS } else { CONNECTIONS };
+    let is_other = |word: &Word| {
+        !word.quoted
+            && others
+                .iter()
+                .any(|other| word.text.eq_ignore_ascii_case(other))
+    };
+    let of_hosts = |p: &Predicate| matches!(p, Predicate::To(_));
+    if second.iter().any(is_other)
+        || asked.contains(&Asked::Host) && first.predicates.iter().any(of_hosts)
+    {
+        return None;
+    }
+    let all_in = |known: &[Asked]| asked.iter().all(|of| known.contains(of));
     let totals = [Asked::Time, Asked::Numbers];
     let with = |more: &[Asked]| [&totals, more].concat();
     let has = match first.projection {

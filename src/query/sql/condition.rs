@@ -274,14 +274,13 @@ fn by(subject: &Subject) -> String {
             let directory = format!("{}/", directory.trim_end_matches('/'));
             format!("exe LIKE {}", like("", &directory, "%"))
         }
-        Subject::Executables(kind) => match kind {
+        Subject::Executables(kind) => rare(match kind {
             ExecutableKind::Deleted => "exe_deleted = 1",
             ExecutableKind::Unpackaged => "exe_packaged = 0",
             ExecutableKind::Modified => "exe_modified = 1",
             ExecutableKind::SetUserId => "exe_setuid = 1",
             ExecutableKind::InWorldWritable => "exe_world_writable_dir = 1",
-        }
-        .to_owned(),
+        }),
         Subject::Those { of, relation, did } => those(*of, *relation, did),
         Subject::Namespace(name) => rare_of(
             "pod_namespace",
@@ -346,12 +345,34 @@ fn those(of: Actors, relation: Relation, did: &Predicate) -> String {
         // a process that was recorded twice is one
         _ => "json_array(pid, start_ts)",
     };
-    let view = match relation {
-        Relation::Connections => "egress_total",
-        Relation::Lookups => "lookups_total",
+    let view = match (relation, is_covered(did)) {
+        (Relation::Connections, true) => "egress_total",
+        (Relation::Connections, false) => "egress",
+        (Relation::Lookups, true) => "lookups_total",
+        (Relation::Lookups, false) => "lookups",
     };
     let did = condition(relation, did).replace('\n', "\n    ");
     format!("{key} IN (SELECT {key} FROM {view} WHERE {did})")
+}
+
+/// Whether rollups have the columns of a predicate.
+pub(super) fn is_covered(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::Open
+        | Predicate::SourcePort(_)
+        | Predicate::SourceAddress(_)
+        | Predicate::SinceBoot
+        | Predicate::Compared(_)
+        | Predicate::Blocked
+        | Predicate::WouldBlock
+        | Predicate::Verdict(_)
+        | Predicate::Rule(_)
+        | Predicate::By(Subject::Executables(_)) => false,
+        Predicate::Not(of) => is_covered(of),
+        Predicate::Elsewhere(_) => false,
+        Predicate::Any(of) | Predicate::All(of) => of.iter().all(is_covered),
+        _ => true,
+    }
 }
 
 /// The condition that a process is called `name`: the kernel's short name, or the end of its

@@ -2,13 +2,11 @@
 //! the totals that the recorder maintains, so that the time it takes depends on the size of
 //! the answer and not of the history.
 
-use super::condition::{FAILURES, rare};
+use super::condition::{FAILURES, is_covered, rare};
 use super::measure::is_of_rows;
 use super::zone::Zone;
 use super::{all_of, is_selective};
-use crate::query::ast::{
-    Actors, Counted, Predicate, Projection, Question, Ranking, Relation, Subject,
-};
+use crate::query::ast::{Actors, Counted, Projection, Question, Ranking, Relation};
 
 /// The columns that describe the actor.
 const ACTOR: &str = "comm, exe, pid, start_ts, uid, user, unit, \
@@ -60,26 +58,6 @@ pub fn total(relation: Relation) -> &'static str {
 /// Whether rollups have the columns that a question's predicates need.
 pub fn cover_predicates(question: &Question) -> bool {
     question.projection != Projection::NeverContacted && question.predicates.iter().all(is_covered)
-}
-
-/// Whether rollups have the columns of a predicate.
-fn is_covered(predicate: &Predicate) -> bool {
-    match predicate {
-        Predicate::Open
-        | Predicate::SourcePort(_)
-        | Predicate::SourceAddress(_)
-        | Predicate::SinceBoot
-        | Predicate::Compared(_)
-        | Predicate::Blocked
-        | Predicate::WouldBlock
-        | Predicate::Verdict(_)
-        | Predicate::Rule(_)
-        | Predicate::By(Subject::Executables(_)) => false,
-        Predicate::Not(of) => is_covered(of),
-        Predicate::Elsewhere(_) => false,
-        Predicate::Any(of) | Predicate::All(of) => of.iter().all(is_covered),
-        _ => true,
-    }
 }
 
 /// Whether rollups have the columns of what is listed.
