@@ -126,7 +126,7 @@ fn dpkg(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
     let Some(package) = search_lists(&info, ".list", &wanted, has_path)? else {
         // where dpkg is a tool beside the host's own packages, it says nothing of these
         let is_other = |path: &&str| in_root(root, path, OFlags::PATH).is_ok();
-        return Ok(match OTHER_DATABASES.iter().any(|path| is_other(path)) {
+        return Ok(match OTHER_DATABASES.iter().any(is_other) {
             true => Lookup::Unknown,
             false => Lookup::Unowned,
         });
