@@ -96,7 +96,7 @@ fn readers_are_not_blocked_by_the_recorder() {
                     last = now;
                 }
                 let query = egrets()
-                    .args(["query", "what did dial talk to", "--db"])
+                    .args(["query", "what did 'dial' talk to", "--db"])
                     .arg(&db)
                     .output()
                     .unwrap();

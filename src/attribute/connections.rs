@@ -439,17 +439,19 @@ impl OpenConnection {
         let c = &mut self.connection;
         // a packet socket receives the packets of all sockets
         let back = c.protocol != Protocol::Packet;
-        let new = (Some(bytes.tx), back.then_some(bytes.rx));
-        if (c.tx_bytes, c.rx_bytes) == new {
+        let new_bytes = (Some(bytes.tx), back.then_some(bytes.rx));
+        // packets may be empty
+        let new_packets = (Some(bytes.tx_packets), back.then_some(bytes.rx_packets));
+        if (c.tx_bytes, c.rx_bytes) == new_bytes && (c.tx_packets, c.rx_packets) == new_packets {
             return false;
         }
-        (c.tx_bytes, c.rx_bytes) = new;
+        (c.tx_bytes, c.rx_bytes) = new_bytes;
+        (c.tx_packets, c.rx_packets) = new_packets;
         let stopped = c.verdict.as_ref().is_some_and(Verdict::stopped);
         if c.outcome == Outcome::Denied && bytes.tx_packets > 0 && !stopped {
             c.outcome = Outcome::Sent; // a later packet passed
             c.errno = None;
         }
-        (c.tx_packets, c.rx_packets) = (Some(bytes.tx_packets), back.then_some(bytes.rx_packets));
         c.duration_us = Some(micros(self.ns, bytes.last_ns));
         true
     }
@@ -519,6 +521,32 @@ mod tests {
             .filter(|s| lines_due(*s) > lines_due(s - 1))
             .collect();
         assert_eq!(lines, [2, 4, 8, 16, 32, 64, 124, 184]);
+    }
+
+    #[test]
+    fn empty_packets_are_counted_after_a_reading() {
+        let mut open = OpenConnection {
+            connection: builders::connection("ping"),
+            ns: 0,
+            established: false,
+            before: None,
+            lines: 0,
+            grown: false,
+            answered: false,
+        };
+        open.connection.protocol = Protocol::Udp;
+        for packets in [2, 7] {
+            let read = FlowBytes {
+                tx: 0,
+                rx: 0,
+                tx_packets: packets,
+                rx_packets: packets,
+                last_ns: packets,
+            };
+            assert!(open.count(read), "{packets}");
+            assert_eq!(open.connection.tx_packets, Some(packets));
+            assert!(!open.count(read));
+        }
     }
 
     #[test]
