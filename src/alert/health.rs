@@ -7,6 +7,7 @@ use anyhow::Result;
 use rusqlite::{Connection as Db, OptionalExtension};
 
 use super::Alert;
+use crate::query::lost_since;
 
 /// How far the history may be behind the present.
 const MAX_LAG: Duration = Duration::from_secs(30);
@@ -52,9 +53,7 @@ impl Health {
                 false => "the recorder has caught up".to_owned(),
             });
         }
-        let sql = "SELECT coalesce(sum(lost), 0) FROM gaps
-                   WHERE kind NOT IN ('retention', 'summary', 'recording') AND to_ts >= ?1";
-        let lost: i64 = db.query_row(sql, [start_ts], |row| row.get(0))?;
+        let lost = lost_since(db, start_ts)?;
         if lost > self.lost {
             say(format!("events were lost: {}", lost - self.lost));
         }

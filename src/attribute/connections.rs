@@ -523,17 +523,21 @@ mod tests {
         assert_eq!(lines, [2, 4, 8, 16, 32, 64, 124, 184]);
     }
 
-    #[test]
-    fn empty_packets_are_counted_after_a_reading() {
-        let mut open = OpenConnection {
-            connection: builders::connection("ping"),
+    fn open_connection() -> OpenConnection {
+        OpenConnection {
+            connection: builders::connection("curl"),
             ns: 0,
-            established: false,
+            established: true,
             before: None,
             lines: 0,
             grown: false,
             answered: false,
-        };
+        }
+    }
+
+    #[test]
+    fn empty_packets_are_counted_after_a_reading() {
+        let mut open = open_connection();
         open.connection.protocol = Protocol::Udp;
         for packets in [2, 7] {
             let read = FlowBytes {
@@ -551,15 +555,7 @@ mod tests {
 
     #[test]
     fn growth_is_reported_by_the_next_line_that_is_due() {
-        let mut open = OpenConnection {
-            connection: builders::connection("curl"),
-            ns: 0,
-            established: true,
-            before: None,
-            lines: 0,
-            grown: false,
-            answered: false,
-        };
+        let mut open = open_connection();
         // a reading each 2 s, with what it leads to: a record, and whether a line is due
         let mut read = |ms: u64, changed| {
             let now = Moment {

@@ -1,8 +1,6 @@
 //! `egrets alert`: reports what questions find while a recorder runs.
 
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -39,7 +37,7 @@ pub fn run(args: &AlertArgs) -> Result<ExitCode> {
     let path = super::readers_db(&args.db);
     let notifier = notifier(args)?;
     let mut db = store::open_reader(&path)?;
-    let mut file = identity(&path);
+    let mut file = super::identity(&path);
     let start_ts = when::now_ts();
     let mut watch = Watch::new(rules, start_ts);
     let mut health = args.recorder.then(Health::default);
@@ -56,7 +54,7 @@ pub fn run(args: &AlertArgs) -> Result<ExitCode> {
     loop {
         let begun = Instant::now();
         // a new history in the place of the old one
-        let current = identity(&path);
+        let current = super::identity(&path);
         if current != file
             && current.is_some()
             && let Ok(new) = store::open_reader(&path)
@@ -108,12 +106,6 @@ fn notifier(args: &AlertArgs) -> Result<Option<Notifier>> {
     (!settings.is_empty())
         .then(|| Notifier::start(&settings, false))
         .transpose()
-}
-
-/// The file that the history is now: its device and inode.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let meta = std::fs::metadata(path).ok()?;
-    Some((meta.dev(), meta.ino()))
 }
 
 fn deliver(args: &AlertArgs, notifier: Option<&Notifier>, alerts: &[Alert]) -> Result<()> {

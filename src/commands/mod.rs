@@ -30,7 +30,8 @@ pub mod top;
 pub mod watch;
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -99,6 +100,12 @@ fn recorders_db(args: &DbArgs) -> PathBuf {
         None if rustix::process::geteuid().is_root() => SYSTEM_DB.into(),
         None => user_db().unwrap_or_else(|| SYSTEM_DB.into()),
     }
+}
+
+/// The file that a history is now: its device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 /// Drops the capabilities that setcap(8) gave the program: they are for recording, and reading

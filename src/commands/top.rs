@@ -1,7 +1,6 @@
 //! `egrets top`: who talks to whom now, on a terminal.
 
 use std::io::IsTerminal;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -32,8 +31,7 @@ impl Source for History {
     }
 
     fn identity(&self) -> Option<(u64, u64)> {
-        let meta = std::fs::metadata(&self.0).ok()?;
-        Some((meta.dev(), meta.ino()))
+        super::identity(&self.0)
     }
 }
 

@@ -98,8 +98,10 @@ impl Printer {
             // applies to lines that wait for it, too
             Record::Container(update) => self.context.containers.update(update),
             Record::Executable(update) => self.context.executables.update(update),
-            Record::Gap(_) => {}
-            record => self.held.push_back((Instant::now(), record.clone())),
+            record if process_of(record).is_some() => {
+                self.held.push_back((Instant::now(), record.clone()));
+            }
+            _ => {}
         }
     }
 
@@ -170,6 +172,7 @@ fn acted_event(action: &ProcessAction) -> &'static str {
     }
 }
 
+/// The process that a record is about; one about no process has no line in any form.
 fn process_of(record: &Record) -> Option<&Process> {
     match record {
         Record::Acted(action) => Some(&action.connection.process),

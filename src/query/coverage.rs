@@ -284,6 +284,17 @@ pub struct Gap {
     pub why: Option<String>,
 }
 
+/// Events that were lost from this time on, nanoseconds since 1970.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn lost_since(db: &Connection, ts: i64) -> Result<i64> {
+    let sql = "SELECT coalesce(sum(lost), 0) FROM gaps
+               WHERE kind NOT IN ('retention', 'summary', 'recording') AND to_ts >= ?1";
+    Ok(db.prepare_cached(sql)?.query_row([ts], |row| row.get(0))?)
+}
+
 /// The gaps of `from..to`, the longest if there are more than `most`, and how many there are.
 /// Other than in the view, the time before the first recording and after the last one is a gap.
 ///

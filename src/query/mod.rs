@@ -35,7 +35,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::human;
 use crate::when;
 pub use ast::Question;
-pub use coverage::{Baseline, Coverage, Gap, gaps};
+pub use coverage::{Baseline, Coverage, Gap, gaps, lost_since};
 pub use english::{NameKind, NotUnderstood, expected, parse, written};
 pub use explain::Explanation;
 pub use export::{Export, RowSink, View};

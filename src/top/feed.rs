@@ -50,13 +50,6 @@ pub fn data_version(db: &Db) -> Result<i64> {
     Ok(db.pragma_query_value(None, "data_version", |row| row.get(0))?)
 }
 
-/// Events that were lost from this time on.
-pub fn lost_since(db: &Db, ts: i64) -> Result<i64> {
-    let sql = "SELECT coalesce(sum(lost), 0) FROM gaps
-               WHERE kind NOT IN ('retention', 'summary', 'recording') AND to_ts >= ?1";
-    Ok(db.prepare_cached(sql)?.query_row([ts], |row| row.get(0))?)
-}
-
 /// The ids that may belong to the window, from the newest down.
 #[derive(Debug, Clone, Copy)]
 pub struct Window {

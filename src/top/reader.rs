@@ -14,7 +14,7 @@ use super::feed::{self, Found, Recording, Window};
 use super::lines::Key;
 use super::snapshot::{Snapshot, Status};
 use super::traffic::Traffic;
-use crate::query::{Filter, Question};
+use crate::query::{Filter, Question, lost_since};
 
 /// How often it looks whether the file has changed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -239,7 +239,7 @@ impl Reader {
         let before = self.recording;
         self.recording = Recording::newest(&self.db)?;
         let found = feed::after(&self.db, self.last_id, self.condition())?;
-        let lost = feed::lost_since(&self.db, self.since)?;
+        let lost = lost_since(&self.db, self.since)?;
         self.grown |= !found.is_empty() || lost != self.lost;
         self.lost = lost;
         let more = !found.is_empty();
