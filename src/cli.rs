@@ -31,7 +31,9 @@ pub use policy::*;
 #[cfg(not(feature = "record"))]
 pub use reader::{AlertArgs, CheckArgs, RecordArgs, WatchArgs};
 #[cfg(feature = "record")]
-pub use record::{CheckArgs, FailOn, HookArgs, LiveArgs, LogFormat, RecordArgs, WatchArgs};
+pub use record::{
+    CheckArgs, FailOn, HookArgs, JsonSchema, LiveArgs, LogFormat, LogTo, RecordArgs, WatchArgs,
+};
 pub use report::ReportArgs;
 pub use serve::ServeArgs;
 pub use top::TopArgs;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use egrets::cli::{Cli, Command};
-use egrets::print::LineQueue;
+use egrets::print::{FileDestination, LineQueue};
 use egrets::query::NotUnderstood;
 use egrets::{commands, store};
 use env_logger::Target;
@@ -43,7 +43,9 @@ fn main() -> ExitCode {
     // A stalled terminal must not stall a recording.
     let queue = match is_single_threaded(&cli) {
         true => None,
-        false => LineQueue::start(std::io::stderr(), MESSAGES).ok(),
+        false => FileDestination::new(std::io::stderr())
+            .and_then(|stderr| LineQueue::start(stderr, MESSAGES))
+            .ok(),
     };
     log_to(queue.clone());
     let result = match cli.command {

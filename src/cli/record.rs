@@ -1,6 +1,7 @@
 //! The arguments of the commands that load the BPF programs.
 
 use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,11 +18,32 @@ use crate::store::Override;
 
 #[derive(Debug, Args)]
 pub struct WatchArgs {
-    /// Print one JSON object per line: --format json
-    #[arg(long)]
-    pub json: bool,
+    /// Print one JSON object per line, with this schema's fields: --format json, ecs or ocsf
+    #[arg(long, value_name = "SCHEMA", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "egrets")]
+    pub json: Option<JsonSchema>,
     #[command(flatten)]
     pub live: LiveArgs,
+}
+
+/// Whose fields the objects of the live log have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum JsonSchema {
+    /// The columns of the history
+    Egrets,
+    /// The Elastic Common Schema's
+    Ecs,
+    /// The Open Cybersecurity Schema Framework's
+    Ocsf,
+}
+
+impl From<JsonSchema> for LogFormat {
+    fn from(schema: JsonSchema) -> LogFormat {
+        match schema {
+            JsonSchema::Egrets => LogFormat::Json,
+            JsonSchema::Ecs => LogFormat::Ecs,
+            JsonSchema::Ocsf => LogFormat::Ocsf,
+        }
+    }
 }
 
 /// The forms of the live log.
@@ -31,8 +53,46 @@ pub enum LogFormat {
     Compact,
     /// A line per event, as key=value, in the original egrets' form
     Classic,
-    /// A JSON object per event
+    /// A JSON object per event, with the columns of the history
     Json,
+    /// With the fields of the Elastic Common Schema
+    Ecs,
+    /// With the attributes of the Open Cybersecurity Schema Framework
+    Ocsf,
+}
+
+/// Where the live log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogTo {
+    Stdout,
+    Journald,
+    Syslog,
+    Remote(SocketAddr),
+}
+
+/// RFC 5426, section 3.3.
+const SYSLOG_PORT: u16 = 514;
+
+impl FromStr for LogTo {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<LogTo> {
+        match text {
+            "stdout" => return Ok(LogTo::Stdout),
+            "journald" => return Ok(LogTo::Journald),
+            "syslog" => return Ok(LogTo::Syslog),
+            _ => {}
+        }
+        let Some(address) = text.strip_prefix("udp://") else {
+            bail!("stdout, journald, syslog or udp://ADDRESS:PORT");
+        };
+        let ip = address.trim_start_matches('[').trim_end_matches(']');
+        let with_port = ip.parse().map(|ip: IpAddr| (ip, SYSLOG_PORT).into());
+        match address.parse().or(with_port) {
+            Ok(address) => Ok(LogTo::Remote(address)),
+            Err(_) => bail!("an IP address, as in udp://192.0.2.1:514 or udp://[2001:db8::1]:514"),
+        }
+    }
 }
 
 /// What watch and record share.
@@ -44,6 +104,10 @@ pub struct LiveArgs {
     /// How the live log looks [default: compact on a terminal, else classic]
     #[arg(long, value_name = "FORMAT", value_enum, conflicts_with = "json")]
     pub format: Option<LogFormat>,
+    /// Where the live log goes: stdout, journald, syslog (this host's), or udp://ADDRESS[:PORT],
+    /// a syslog server [default: stdout]
+    #[arg(long, value_name = "WHERE", value_parser = LogTo::from_str)]
+    pub log_to: Option<LogTo>,
     /// Leave out loopback, a network (10.0.0.0/8), an address, a port (443), a program of
     /// root's (curl) or a program's path (/opt/agent/bin/agent); can be repeated
     #[arg(long, value_name = "WHAT", value_parser = Exclude::from_str)]
@@ -142,9 +206,10 @@ pub struct RecordArgs {
     /// Also print the live events
     #[arg(long)]
     pub print: bool,
-    /// Print them as JSON, one object per line: --format json, which like any format implies --print
-    #[arg(long)]
-    pub json: bool,
+    /// Print them as JSON, one object per line, with this schema's fields: --format json, ecs or
+    /// ocsf, which like any format implies --print
+    #[arg(long, value_name = "SCHEMA", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "egrets")]
+    pub json: Option<JsonSchema>,
     /// Remove connections and lookups older than this, e.g. 30d; "none" keeps them
     /// however old they are [default: none]
     #[arg(long, value_name = "TIME", value_parser = kept_time)]

@@ -1,19 +1,19 @@
 //! What `watch` and `record` share: from their options to the parts of the pipeline.
 
-use std::io::{IsTerminal, stdout};
+use std::io::{self, IsTerminal, stdout};
 
 use anyhow::{Context, Result, bail};
 
 use crate::attribute::Settings;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
-use crate::cli::{LiveArgs, LogFormat};
+use crate::cli::{JsonSchema, LiveArgs, LogFormat, LogTo};
 use crate::enforce::{Cached, Enforcer, PolicyFile, Scope};
 use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::notify::Notifier;
 use crate::pipeline::PrintSink;
-use crate::print::{CompactOptions, LineFormat, LineQueue, Printer};
+use crate::print::{CompactOptions, FileDestination, LineFormat, LineQueue, LogDaemon, Printer};
 use crate::privileges::{self, CapabilitySet};
 use crate::process_control::{DumpDir, ProcessControl};
 
@@ -131,15 +131,15 @@ pub fn enforcer(
 /// The live log on stdout; `stored` if there is a history as well.
 pub fn log(
     args: &LiveArgs,
-    json: bool,
+    json: Option<JsonSchema>,
     capture: &Capture,
     start_ts: i64,
     run: Run,
     stored: bool,
 ) -> Result<PrintSink> {
-    let terminal = stdout().is_terminal();
-    let format = match args.format {
-        _ if json => LogFormat::Json,
+    let to = args.log_to.unwrap_or(LogTo::Stdout);
+    let terminal = to == LogTo::Stdout && stdout().is_terminal();
+    let format = match json.map(LogFormat::from).or(args.format) {
         Some(format) => format,
         None if terminal => LogFormat::Compact,
         None => LogFormat::Classic,
@@ -152,8 +152,35 @@ pub fn log(
         }),
         LogFormat::Classic => LineFormat::Classic,
         LogFormat::Json => LineFormat::Json,
+        LogFormat::Ecs => LineFormat::Ecs { host: host()? },
+        LogFormat::Ocsf => LineFormat::Ocsf { host: host()? },
     };
-    let queue = LineQueue::start(stdout(), QUEUE).context("the live log can't be started")?;
+    let (queue, destination) = queue(to)?;
     let printer = Printer::new(format, Box::new(queue.clone()), start_ts, run);
-    Ok(PrintSink::new(printer, queue, stored))
+    Ok(PrintSink::new(printer, queue, destination, stored))
+}
+
+/// The queue of lines before where they go, and what that is called.
+fn queue(to: LogTo) -> Result<(LineQueue, &'static str)> {
+    let start = |daemon: io::Result<LogDaemon>| daemon.and_then(|d| LineQueue::start(d, QUEUE));
+    let (queue, name) = match to {
+        LogTo::Stdout => {
+            let stdout = FileDestination::new(stdout());
+            (
+                stdout.and_then(|stdout| LineQueue::start(stdout, QUEUE)),
+                "stdout",
+            )
+        }
+        LogTo::Journald => (start(LogDaemon::journal()), "journald"),
+        LogTo::Syslog => (start(LogDaemon::syslog()), "syslog"),
+        LogTo::Remote(address) => (start(LogDaemon::remote(address, &host()?)), "syslog"),
+    };
+    let queue = queue.with_context(|| format!("the live log can't be written to {name}"))?;
+    Ok((queue, name))
+}
+
+/// This host's name.
+fn host() -> Result<String> {
+    let name = nix::unistd::gethostname().context("the host's name can't be read")?;
+    Ok(name.to_string_lossy().into_owned())
 }

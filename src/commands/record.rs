@@ -94,7 +94,8 @@ pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
     live::drop_privileges(&capture, enforcer.as_ref(), kill)?;
     let run = store.run();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
-    if args.print || args.json || args.live.format.is_some() {
+    if args.print || args.json.is_some() || args.live.format.is_some() || args.live.log_to.is_some()
+    {
         let log = live::log(&args.live, args.json, &capture, start_ts, run, true)?;
         sinks.push(Box::new(log));
     }

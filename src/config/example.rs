@@ -22,6 +22,8 @@ fn sample(command: &str, option: &str) -> &'static [&'static str] {
     match (command, option) {
         (_, "for") => &["1h"],
         (_, "format") => &["classic"],
+        (_, "log-to") => &["journald"],
+        ("watch" | "record", "json") => &["ecs"],
         (_, "exclude") => &["loopback", "10.0.0.0/8"],
         (_, "dns-port") => &["5300"],
         (_, "policy") => &["/etc/egrets/policy.yaml"],

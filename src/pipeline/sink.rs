@@ -70,6 +70,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 pub struct PrintSink {
     printer: Printer,
     queue: LineQueue,
+    /// What takes the lines.
+    destination: &'static str,
     /// The records are stored as well: the recording outlives the live log.
     stored: bool,
     /// Dropped lines that were reported, and when.
@@ -77,11 +79,17 @@ pub struct PrintSink {
 }
 
 impl PrintSink {
-    /// `printer` prints into `queue`.
-    pub fn new(printer: Printer, queue: LineQueue, stored: bool) -> PrintSink {
+    /// `printer` prints into `queue`, whose lines go to `destination`.
+    pub fn new(
+        printer: Printer,
+        queue: LineQueue,
+        destination: &'static str,
+        stored: bool,
+    ) -> PrintSink {
         PrintSink {
             printer,
             queue,
+            destination,
             stored,
             reported: (0, None),
         }
@@ -92,7 +100,8 @@ impl PrintSink {
         let dropped = self.queue.dropped();
         if dropped > reported && when.is_none_or(|when| when.elapsed() >= REPORT_INTERVAL) {
             let lines = dropped - reported;
-            log::warn!("{lines} lines not printed: stdout is not read fast enough");
+            let to = self.destination;
+            log::warn!("{lines} lines of the live log lost: {to} does not take them fast enough");
             self.reported = (dropped, Some(Instant::now()));
         }
     }

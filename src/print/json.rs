@@ -5,49 +5,24 @@ use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::{Context, acted_event, decided_event};
+use super::{Context, Event, Subject, event};
 use crate::columns::{ColumnDef, DNS, EGRESS, Value};
-use crate::model::{Connection, Lookup, Record};
+use crate::model::Record;
 
 /// Writes a record's line; some have none.
 pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Result<()> {
-    match record {
-        Record::Query(l) => lookup(out, "dns.query", l, context),
-        Record::Lookup(l) => lookup(out, "dns", l, context),
-        Record::Opened(c) => connection(out, "connect", c, context),
-        Record::Outcome(c) => connection(out, "outcome", c, context),
-        Record::Named(c) => connection(out, "named", c, context),
-        Record::Decided(c) => match decided_event(c) {
-            Some(event) => connection(out, event, c, context),
-            None => Ok(()),
-        },
-        Record::Acted(action) => connection(out, acted_event(action), &action.connection, context),
-        Record::Closed(c) => connection(out, "close", c, context),
-        Record::Progress(p) if p.due => connection(out, "progress", &p.connection, context),
-        // progress that is not due, and what has no line in any form
-        _ => Ok(()),
+    let Some(Event { name, subject, .. }) = event(record) else {
+        return Ok(());
+    };
+    let row = context.row();
+    match subject {
+        Subject::Connection(c) => line(out, name, EGRESS, |column| column.of_connection(c, &row)),
+        Subject::Lookup(l) => line(out, name, DNS, |column| match (name, column.name) {
+            // The answer is still to come.
+            ("dns.query", "status") => Value::Null,
+            _ => column.of_lookup(l, &row),
+        }),
     }
-}
-
-fn connection(
-    out: &mut dyn Write,
-    event: &str,
-    c: &Connection,
-    context: &Context,
-) -> io::Result<()> {
-    let context = context.row();
-    line(out, event, EGRESS, |column| {
-        column.of_connection(c, &context)
-    })
-}
-
-fn lookup(out: &mut dyn Write, event: &str, l: &Lookup, context: &Context) -> io::Result<()> {
-    let context = context.row();
-    line(out, event, DNS, |column| match (event, column.name) {
-        // The answer is still to come.
-        ("dns.query", "status") => Value::Null,
-        _ => column.of_lookup(l, &context),
-    })
 }
 
 fn line<'a>(
@@ -84,13 +59,9 @@ impl<'v, F: Fn(&ColumnDef) -> Value<'v>> Serialize for JsonLine<'_, F> {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
-    use crate::model::{
-        Container, ContainerDetails, ContainerUpdate, Endpoint, Name, Outcome, Source, builders,
-    };
-    use crate::print::tests::context;
+    use crate::model::builders;
+    use crate::print::tests::{context, full_connection, full_context};
 
     fn lines(context: &Context) -> String {
         let mut out = Vec::new();
@@ -105,67 +76,6 @@ mod tests {
             write(&mut out, &record, context).unwrap();
         }
         String::from_utf8(out).unwrap()
-    }
-
-    /// With a value in every column.
-    fn full_connection() -> Connection {
-        let container = |serial, outer| Container {
-            uid: 0,
-            serial,
-            id: format!("id{serial}"),
-            runtime: None,
-            outer,
-        };
-        let mut c = builders::connection("curl");
-        let process = Rc::get_mut(&mut c.process).unwrap();
-        process.cmdline = Some("curl -v".into());
-        process.unit = Some("x.service".into());
-        process.cgroup = Some("/x".into());
-        process.netns = Some(4_026_531_840);
-        (process.login_uid, process.login_user) = (Some(1000), Some("alice".into()));
-        let outer = Rc::new(container(1, None));
-        process.container = Some(Rc::new(container(2, Some(outer))));
-        c.src = Some(Endpoint {
-            ip: [192, 0, 2, 9].into(),
-            port: 5000,
-        });
-        c.name = Some(Name {
-            host: "x.example".into(),
-            source: Source::Container,
-            age_ms: Some(12),
-            lookup: Some(3),
-            rivals: 1,
-            rival_names: Vec::new(),
-        });
-        c.outcome = Outcome::Reset;
-        c.errno = Some(libc::ECONNRESET);
-        (c.latency_us, c.duration_us) = (Some(5), Some(6));
-        (c.tx_bytes, c.rx_bytes) = (Some(7), Some(u64::MAX));
-        (c.tx_packets, c.rx_packets) = (Some(8), Some(9));
-        (c.already_open, c.raw, c.shared_pid) = (true, true, Some(10));
-        c
-    }
-
-    fn full_context() -> Context {
-        let mut context = context();
-        let inner = full_connection().process.container.clone().unwrap();
-        for container in [inner.outer.clone().unwrap(), inner] {
-            let text = |what: &str| Some(format!("{what}{}", container.serial));
-            let details = ContainerDetails {
-                name: text("name"),
-                image: text("image"),
-                hostname: text("hostname"),
-                ip: text("ip"),
-                pod: text("pod"),
-                pod_namespace: text("namespace"),
-                runtime: Some("crio"),
-            };
-            context.containers.update(&ContainerUpdate {
-                container,
-                details: details.into(),
-            });
-        }
-        context
     }
 
     #[test]

@@ -4,7 +4,11 @@
 
 mod classic;
 mod compact;
+mod destination;
+mod ecs;
+mod fields;
 mod json;
+mod ocsf;
 mod queue;
 
 use std::collections::VecDeque;
@@ -13,12 +17,13 @@ use std::time::{Duration, Instant};
 
 use compact::Compact;
 pub use compact::CompactOptions;
+pub use destination::{Destination, FileDestination, LogDaemon};
 pub use queue::LineQueue;
 
 use crate::columns::RowContext;
 use crate::model::{
     Action, ActionOutcome, Connection, Container, ContainerDetails, ContainerTable,
-    ExecutableTable, Process, ProcessAction, Progress, Record, Run,
+    ExecutableTable, Lookup, Process, ProcessAction, Progress, Record, Run,
 };
 
 #[derive(Debug, Clone)]
@@ -26,6 +31,14 @@ pub enum LineFormat {
     Compact(CompactOptions),
     Classic,
     Json,
+    /// The Elastic Common Schema, as an event of this host.
+    Ecs {
+        host: String,
+    },
+    /// The Open Cybersecurity Schema Framework, likewise.
+    Ocsf {
+        host: String,
+    },
 }
 
 /// How long a line waits for its container's details.
@@ -37,6 +50,8 @@ enum Writer {
     Compact(Compact),
     Classic,
     Json,
+    Ecs { host: String },
+    Ocsf { host: String },
 }
 
 pub struct Printer {
@@ -81,6 +96,8 @@ impl Printer {
                 LineFormat::Compact(options) => Writer::Compact(Compact::new(options)),
                 LineFormat::Classic => Writer::Classic,
                 LineFormat::Json => Writer::Json,
+                LineFormat::Ecs { host } => Writer::Ecs { host },
+                LineFormat::Ocsf { host } => Writer::Ocsf { host },
             },
             out,
             held: VecDeque::new(),
@@ -120,7 +137,7 @@ impl Printer {
         match &self.writer {
             _ if !self.held.is_empty() => Some(HELD_LINE),
             Writer::Compact(compact) => compact.due_within(),
-            Writer::Classic | Writer::Json => None,
+            _ => None,
         }
     }
 
@@ -129,16 +146,23 @@ impl Printer {
             if self.is_pending(record) && since.elapsed() < timeout {
                 break;
             }
-            let (out, context) = (&mut self.out, &self.context);
+            // A record is written at once: what takes lines takes or drops whole ones.
+            let mut lines = Vec::new();
+            let (out, context) = (&mut lines, &self.context);
             match &mut self.writer {
                 Writer::Compact(compact) => compact.write(out, record, context)?,
                 Writer::Classic => classic::write(out, record, context)?,
                 Writer::Json => json::write(out, record, context)?,
+                Writer::Ecs { host } => ecs::write(out, record, host, context)?,
+                Writer::Ocsf { host } => ocsf::write(out, record, host, context)?,
             }
             self.held.pop_front();
+            self.out.write_all(&lines)?;
         }
         if let Writer::Compact(compact) = &mut self.writer {
-            compact.flush(&mut self.out, &self.context, timeout.is_zero())?;
+            let mut lines = Vec::new();
+            compact.flush(&mut lines, &self.context, timeout.is_zero())?;
+            self.out.write_all(&lines)?;
         }
         self.out.flush()
     }
@@ -148,6 +172,45 @@ impl Printer {
             .and_then(|p| p.container.as_ref())
             .is_some_and(|container| self.context.containers.is_pending(container))
     }
+}
+
+/// What happened, in the forms that have an object an event.
+struct Event<'a> {
+    /// The live log's name for it.
+    name: &'static str,
+    /// Nanoseconds since 1970: when it happened, as far as that is known.
+    ts: i64,
+    subject: Subject<'a>,
+}
+
+enum Subject<'a> {
+    Connection(&'a Connection),
+    Lookup(&'a Lookup),
+}
+
+/// The event of a record; some have none.
+fn event(record: &Record) -> Option<Event<'_>> {
+    let after = |ts: i64, us: Option<i64>| ts.saturating_add(us.unwrap_or(0).saturating_mul(1000));
+    let (name, ts, subject) = match record {
+        Record::Query(l) => ("dns.query", l.ts, Subject::Lookup(l)),
+        Record::Lookup(l) => ("dns", after(l.ts, l.latency_us), Subject::Lookup(l)),
+        Record::Opened(c) => ("connect", c.ts, Subject::Connection(c)),
+        Record::Outcome(c) => {
+            let ts = after(c.ts, c.latency_us.or(c.duration_us));
+            ("outcome", ts, Subject::Connection(c))
+        }
+        Record::Named(c) => ("named", c.ts, Subject::Connection(c)),
+        Record::Decided(c) => (decided_event(c)?, c.ts, Subject::Connection(c)),
+        Record::Acted(action) => {
+            let c = &action.connection;
+            (acted_event(action), c.ts, Subject::Connection(c))
+        }
+        Record::Closed(c) => ("close", after(c.ts, c.duration_us), Subject::Connection(c)),
+        Record::Progress(p) if p.due => ("progress", p.ts, Subject::Connection(&p.connection)),
+        // progress that is not due, and what has no line in any form
+        _ => return None,
+    };
+    Some(Event { name, ts, subject })
 }
 
 /// The event of a verdict; None for one that lets through without a word.
@@ -201,8 +264,8 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::model::builders::{connection, process};
-    use crate::model::{ContainerUpdate, Details};
+    use crate::model::builders::{self, connection, process};
+    use crate::model::{ContainerUpdate, Details, Endpoint, Name, Outcome, Source};
 
     pub fn context() -> Context {
         Context {
@@ -213,11 +276,73 @@ mod tests {
         }
     }
 
+    /// With a value in every column.
+    pub fn full_connection() -> Connection {
+        let container = |serial, outer| Container {
+            uid: 0,
+            serial,
+            id: format!("id{serial}"),
+            runtime: None,
+            outer,
+        };
+        let mut c = builders::connection("curl");
+        let process = Rc::get_mut(&mut c.process).unwrap();
+        process.cmdline = Some("curl -v".into());
+        process.unit = Some("x.service".into());
+        process.cgroup = Some("/x".into());
+        process.netns = Some(4_026_531_840);
+        (process.login_uid, process.login_user) = (Some(1000), Some("alice".into()));
+        let outer = Rc::new(container(1, None));
+        process.container = Some(Rc::new(container(2, Some(outer))));
+        c.src = Some(Endpoint {
+            ip: [192, 0, 2, 9].into(),
+            port: 5000,
+        });
+        c.name = Some(Name {
+            host: "x.example".into(),
+            source: Source::Container,
+            age_ms: Some(12),
+            lookup: Some(3),
+            rivals: 1,
+            rival_names: Vec::new(),
+        });
+        c.outcome = Outcome::Reset;
+        c.errno = Some(libc::ECONNRESET);
+        (c.latency_us, c.duration_us) = (Some(5), Some(6));
+        (c.tx_bytes, c.rx_bytes) = (Some(7), Some(u64::MAX));
+        (c.tx_packets, c.rx_packets) = (Some(8), Some(9));
+        (c.already_open, c.raw, c.shared_pid) = (true, true, Some(10));
+        c
+    }
+
+    pub fn full_context() -> Context {
+        let mut context = context();
+        let inner = full_connection().process.container.clone().unwrap();
+        for container in [inner.outer.clone().unwrap(), inner] {
+            let text = |what: &str| Some(format!("{what}{}", container.serial));
+            let details = ContainerDetails {
+                name: text("name"),
+                image: text("image"),
+                hostname: text("hostname"),
+                ip: text("ip"),
+                pod: text("pod"),
+                pod_namespace: text("namespace"),
+                runtime: Some("crio"),
+            };
+            context.containers.update(&ContainerUpdate {
+                container,
+                details: details.into(),
+            });
+        }
+        context
+    }
+
     #[derive(Clone, Default)]
     struct Output(Rc<RefCell<Vec<u8>>>);
 
     impl Write for Output {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            assert_eq!(bytes.last(), Some(&b'\n'), "part of a line");
             self.0.borrow_mut().write(bytes)
         }
 
@@ -276,5 +401,30 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].contains("comm=in") && lines[0].contains("container.name=web"));
         assert!(lines[1].contains("comm=after"));
+    }
+
+    /// A queue that has no room drops what it is given at once: that has to be lines.
+    #[test]
+    fn records_are_written_in_whole_lines() {
+        let host = || "web1".to_owned();
+        let compact = CompactOptions {
+            columns: 80,
+            color: false,
+            dns_ports: Vec::new(),
+        };
+        for format in [
+            LineFormat::Compact(compact),
+            LineFormat::Classic,
+            LineFormat::Json,
+            LineFormat::Ecs { host: host() },
+            LineFormat::Ocsf { host: host() },
+        ] {
+            let output = Output::default();
+            let mut printer = Printer::new(format, Box::new(output.clone()), 0, Run::new(0));
+            printer.add(&Record::Opened(full_connection()));
+            printer.add(&Record::Closed(full_connection()));
+            printer.finish().unwrap();
+            assert_ne!(output.take(), "");
+        }
     }
 }

@@ -1,21 +1,15 @@
-//! A bounded queue of lines before a file that may stall, such as a pipe that is not read. A
-//! thread writes to the file, and queueing a line never waits. What finds no room is dropped,
+//! A bounded queue of lines before a destination that may stall, such as a pipe that is not read.
+//! A thread writes to it, and queueing a line never waits. What finds no room is dropped,
 //! line by line, and counted.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
-
+use super::destination::Destination;
 use crate::privileges::{CapabilitySet, hold_only};
 
-/// What is written at once, so that progress shows in the meantime.
-const CHUNK: usize = 16 << 10;
-
-/// How long [`LineQueue::drain`] waits in all, however fast the file takes the lines.
+/// How long [`LineQueue::drain`] waits in all, however fast the destination takes the lines.
 const DRAIN_AT_MOST: Duration = Duration::from_secs(10);
 
 /// A handle; clones share the queue.
@@ -41,12 +35,11 @@ struct State {
 }
 
 impl LineQueue {
-    /// Queues at most `capacity` bytes for `file`.
+    /// Queues at most `capacity` bytes.
     ///
     /// # Errors
-    /// The file's descriptor can't be duplicated, or no thread started.
-    pub fn start(file: impl AsFd, capacity: usize) -> io::Result<LineQueue> {
-        let file = File::from(file.as_fd().try_clone_to_owned()?);
+    /// No thread can be started.
+    pub fn start(mut to: impl Destination + 'static, capacity: usize) -> io::Result<LineQueue> {
         let queue = LineQueue(Arc::new(Shared {
             capacity,
             state: Mutex::default(),
@@ -57,7 +50,7 @@ impl LineQueue {
             .name("print".to_owned())
             .spawn(move || {
                 drop_capabilities();
-                of_thread.write_all_to(file);
+                of_thread.write_all_to(&mut to);
             })?;
         Ok(queue)
     }
@@ -67,7 +60,7 @@ impl LineQueue {
         self.lock().dropped
     }
 
-    /// Waits until all lines are written, unless the file takes nothing for `patience`. The
+    /// Waits until all lines are written, unless the destination takes nothing for `patience`. The
     /// lines that are left then, which count as dropped.
     pub fn drain(&self, patience: Duration) -> u64 {
         let begun = Instant::now();
@@ -92,8 +85,8 @@ impl LineQueue {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread: writes what is queued until the file fails.
-    fn write_all_to(&self, mut file: File) {
+    /// The thread: writes what is queued until the destination fails.
+    fn write_all_to(&self, to: &mut impl Destination) {
         loop {
             let mut state = self.lock();
             while state.queued.is_empty() {
@@ -103,7 +96,7 @@ impl LineQueue {
             let lines = std::mem::take(&mut state.queued);
             state.writing = lines.len();
             drop(state);
-            if let Err(e) = self.write_chunks(&mut file, &lines) {
+            if let Err(e) = self.write_some(to, &lines) {
                 let mut state = self.lock();
                 state.failed = Some((e.kind(), e.to_string()));
                 state.queued = Vec::new();
@@ -113,21 +106,14 @@ impl LineQueue {
         }
     }
 
-    fn write_chunks(&self, file: &mut File, mut lines: &[u8]) -> io::Result<()> {
+    fn write_some(&self, to: &mut impl Destination, mut lines: &[u8]) -> io::Result<()> {
         while !lines.is_empty() {
-            let written = match file.write(&lines[..lines.len().min(CHUNK)]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => written,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                // Another process has made the file non-blocking for all that share it.
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    poll(&mut [PollFd::new(file, PollFlags::OUT)], None)?;
-                    continue;
-                }
-                Err(e) => return Err(e),
-            };
-            lines = &lines[written..];
-            self.lock().writing -= written;
+            let written = to.write(lines)?;
+            lines = &lines[written.bytes..];
+            let mut state = self.lock();
+            state.writing -= written.bytes;
+            state.dropped += written.dropped;
+            drop(state);
             self.0.changed.notify_all();
         }
         Ok(())
@@ -182,13 +168,15 @@ mod tests {
     use std::io::Read;
 
     use super::*;
+    use crate::print::FileDestination;
 
     const PATIENCE: Duration = Duration::from_millis(200);
 
     #[test]
     fn a_reader_that_stalls_costs_lines_which_are_counted_and_no_time() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let mut queue = LineQueue::start(&writer, 100 << 10).unwrap();
+        let mut queue =
+            LineQueue::start(FileDestination::new(&writer).unwrap(), 100 << 10).unwrap();
         drop(writer);
         let line = [[b'x'; 99].as_slice(), b"\n"].concat();
         let begun = Instant::now();
@@ -210,7 +198,7 @@ mod tests {
     fn a_reader_that_has_gone_is_reported() {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        let mut queue = LineQueue::start(&writer, 1000).unwrap();
+        let mut queue = LineQueue::start(FileDestination::new(&writer).unwrap(), 1000).unwrap();
         queue.write_all(b"x\n").unwrap();
         queue.flush().unwrap();
         queue.drain(PATIENCE);
