@@ -199,7 +199,7 @@ make_root() {
 	done
 	put "$root" /usr/sbin/{iptables,ip6tables} /usr/lib/x86_64-linux-gnu/xtables \
 		/etc/containers /usr/share/containers \
-		/etc/{passwd,group,nsswitch.conf,protocols,services}
+		/etc/{passwd,group,nsswitch.conf,protocols,services} /usr/lib/ssl/openssl.cnf
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
 	: >"$root/etc/resolv.conf"
 	for file in "${programs[@]}"; do

@@ -24,6 +24,6 @@ for header in bpf/*.h; do
 		clang -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Werror -Ibpf -I"$include" -fsyntax-only \
 			-x c - <<<"#include \"${header##*/}\"" || status=1
 done
-shellcheck scripts/*.sh .ci/run || status=1
+shellcheck scripts/*.sh contrib/ci/*.sh .ci/run || status=1
 scripts/prose.sh || status=1
 exit $status

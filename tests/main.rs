@@ -13,6 +13,8 @@ mod alert;
 #[cfg(feature = "record")]
 mod attacks;
 #[cfg(feature = "record")]
+mod ci;
+#[cfg(feature = "record")]
 mod cli;
 #[cfg(feature = "record")]
 mod completion;
