@@ -195,7 +195,7 @@ struct policy_lineage {
 	struct policy_condition conditions[POLICY_CONDITIONS];
 	__u64 comm_start[POLICY_COMM_WORDS];
 	__u64 comm_star[POLICY_COMM_WORDS];
-	__u32 comm_words; /* that are used */
+	__u32 has_names; /* 0: there are no patterns of names */
 	__u32 pad;
 	__u32 sets[1 << POLICY_CONDITIONS]; /* by the conditions that hold, a bit each */
 };

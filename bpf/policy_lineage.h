@@ -74,66 +74,100 @@ static __always_inline void policy_match_ancestors(struct task_struct *task)
 	p->via[POLICY_TRUSTED_PATHS] |= trusted;
 }
 
-/* Accepting and other states of a word after the current process' name. */
+/*
+ * The states of a word after the current process' name. The stack of the callers leaves room for
+ * little here.
+ */
 __noinline __u64 policy_match_name(__u32 generation, __u32 word)
 {
-	__u32 slot = generation % POLICY_GENERATIONS;
-	const struct policy_lineage *l = bpf_map_lookup_elem(&policy_lineages, &slot);
+	__u32 key = generation % POLICY_GENERATIONS;
+	const struct policy_lineage *l = bpf_map_lookup_elem(&policy_lineages, &key);
+	__u32 first = key * POLICY_COMM_CHARS;
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	__u8 comm[EGRETS_COMM_LEN] = {};
+	union {
+		struct task_struct *leader;
+		__u8 comm[EGRETS_COMM_LEN];
+	} u = {};
 
 	word &= POLICY_COMM_WORDS - 1;
 	if (!l)
 		return 0; /* never: for the verifier */
-	BPF_CORE_READ_STR_INTO(&comm, task, group_leader, comm);
 	__u64 state = l->comm_start[word], star = l->comm_star[word];
 
+	bpf_core_read(&u.leader, sizeof(u.leader), &task->group_leader);
+	task = u.leader;
+	bpf_core_read_str(u.comm, sizeof(u.comm), &task->comm);
+#pragma unroll
 	for (int i = 0; i < EGRETS_COMM_LEN; i++) {
-		__u32 at = slot * POLICY_COMM_CHARS + comm[i];
-		const struct policy_comm *on = bpf_map_lookup_elem(&policy_comms, &at);
+		key = first + u.comm[i];
+		const struct policy_comm *on = bpf_map_lookup_elem(&policy_comms, &key);
 
-		if (!on || !comm[i])
+		if (!on || !u.comm[i])
 			break;
 		state = (state & on->states[word]) << 1 | (state & star);
 	}
 	return state;
 }
 
-/* The set of the conditions that hold for the current process, or another without its name. */
-__noinline __u32 policy_lineage_set(__u32 generation, __u32 tgid, __u32 contained, __u32 named)
+enum { FOR_CONTAINED = 1, FOR_NAMED = 2 };
+
+/* 1 if it is not 0. Without a branch, each of which would multiply what the verifier checks. */
+static __always_inline __u32 is_set(__u64 bits)
 {
-	__u32 slot = generation % POLICY_GENERATIONS;
-	const struct policy_lineage *l = bpf_map_lookup_elem(&policy_lineages, &slot);
-	const struct policy_process *p = bpf_map_lookup_elem(&policy_processes, &tgid);
-	__u32 hold = 0, has_name = 0, lacks = 0;
+	__u64 negative = -bits;
+
+	barrier_var(negative); /* or clang makes it a comparison again */
+	return (bits | negative) >> 63;
+}
+
+/* The conditions that hold as far as the name of the current process goes. */
+__noinline __u32 policy_names_hold(__u32 generation, __u32 of)
+{
+	__u32 key = generation % POLICY_GENERATIONS;
+	const struct policy_lineage *l = bpf_map_lookup_elem(&policy_lineages, &key);
+	__u64 hold = 0; /* the half above: those that lack a name, or have one too many */
 
 	if (!l)
 		return 0; /* never: for the verifier */
-	__u64 via = p ? p->via[contained ? POLICY_ANY_PATHS : POLICY_TRUSTED_PATHS] : 0;
-
+#pragma unroll
+	for (int i = 0; i < POLICY_CONDITIONS; i++)
+		hold |= (__u64)(~l->conditions[i].flags / POLICY_NEEDS_NAME & 1) << i;
 	for (__u32 word = 0; word < POLICY_COMM_WORDS; word++) {
-		if (word >= l->comm_words || !named)
+		if (!(of & FOR_NAMED) || !l->has_names)
 			break;
 		__u64 names = policy_match_name(generation, word);
 
+#pragma unroll
 		for (int i = 0; i < POLICY_CONDITIONS; i++) {
 			const struct policy_condition *c = &l->conditions[i];
 
-			has_name |= (__u32) !!(names & c->comm_any[word]) << i;
-			lacks |= (__u32) !!(names & c->comm_none[word]) << i;
+			hold |= (__u64)is_set(names & c->comm_any[word]) << i;
+			hold |= (__u64)is_set(names & c->comm_none[word]) << (32 + i);
 		}
 	}
+	return hold & ~(hold >> 32);
+}
+
+/* The set of the conditions that hold, of those whose names do. */
+__noinline __u32 policy_lineage_set(__u32 generation, __u32 tgid, __u32 of, __u32 named)
+{
+	__u32 key = generation % POLICY_GENERATIONS;
+	const struct policy_process *p = bpf_map_lookup_elem(&policy_processes, &tgid);
+	__u64 via = p ? p->via[of & FOR_CONTAINED] : 0;
+	const struct policy_lineage *l = bpf_map_lookup_elem(&policy_lineages, &key);
+	__u64 hold = named;
+
+	if (!l)
+		return 0; /* never: for the verifier */
+#pragma unroll
 	for (int i = 0; i < POLICY_CONDITIONS; i++) {
 		const struct policy_condition *c = &l->conditions[i];
-		bool is_about = !contained == !(c->flags & POLICY_CONTAINED);
-		__u64 its = via & -(__u64)is_about;
-		bool holds = (!c->via_any | !!(its & c->via_any)) & !(its & c->via_none);
+		__u64 is_about = ~(of ^ c->flags) & POLICY_CONTAINED;
+		__u64 its = via & -is_about;
+		__u32 lacks = is_set(c->via_any) & ~is_set(its & c->via_any);
 
-		hold |= (__u32)holds << i;
-		has_name |= (__u32) !(c->flags & POLICY_NEEDS_NAME) << i;
+		hold &= ~((__u64)(lacks | is_set(its & c->via_none)) << i);
 	}
-	hold &= has_name & ~lacks;
-	hold &= (1 << POLICY_CONDITIONS) - 1;
 	barrier_var(hold); /* keeps the bound on the register that is the index */
 	return l->sets[hold & ((1 << POLICY_CONDITIONS) - 1)];
 }
@@ -144,8 +178,12 @@ static __always_inline __u32 lineage_set(const struct policy_settings *s,
 {
 	if (!s->conditions)
 		return s->unconditional;
-	return policy_lineage_set(s->generation, process ? a->tgid : 0,
-				  !(class >> 32 & POLICY_OUTSIDE), a->is_current);
+	__u32 of = class >> 32 & POLICY_OUTSIDE ? 0 : FOR_CONTAINED;
+
+	if (a->is_current)
+		of |= FOR_NAMED;
+	return policy_lineage_set(s->generation, process ? a->tgid : 0, of,
+				  policy_names_hold(s->generation, of));
 }
 
 #endif

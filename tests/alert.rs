@@ -205,11 +205,12 @@ fn webhook_gets_its_secret_over_tls_and_an_alert_again_that_it_did_not_take() {
     let mut server = TlsServer::start(dir.path());
     let headers = dir.path().join("headers");
     fs::write(&headers, "Authorization: Bearer s3cret\n").unwrap();
+    let url = format!("https://127.0.0.1:{}/hook", server.port);
     let start = |ca: &str| {
         let mut command = egrets();
         command
             .args(["alert", "--if", "lookups that failed", "--webhook"])
-            .arg(format!("https://127.0.0.1:{}/hook", server.port))
+            .arg(&url)
             .args(["--webhook-headers".as_ref(), headers.as_os_str()])
             .args(["--webhook-ca".as_ref(), dir.path().join(ca).as_os_str()])
             .args(["--db".as_ref(), db.as_os_str()])

@@ -113,7 +113,7 @@ impl Lineage {
         let mut entry = types::policy_lineage {
             comm_start: self.names.start,
             comm_star: self.names.star,
-            comm_words: self.names.words_used() as u32,
+            has_names: (!self.names.patterns.is_empty()).into(),
             ..types::policy_lineage::default()
         };
         for (to, of) in entry.conditions.iter_mut().zip(&self.conditions) {
@@ -194,10 +194,6 @@ impl Names {
         Some(())
     }
 
-    fn words_used(&self) -> usize {
-        self.used.iter().filter(|used| **used > 0).count()
-    }
-
     fn accepting(&self, globs: &[Glob]) -> [u64; WORDS] {
         let mut words = [0; WORDS];
         for (_, word, bit) in self
@@ -256,7 +252,7 @@ mod tests {
             contained: false,
         };
         let names = Names::new(&[required.clone()]).unwrap();
-        assert!(names.words_used() > 1);
+        assert!(names.used[1] > 0, "the next word");
         let tried = [
             "curl",
             "cu",
