@@ -13,6 +13,7 @@
 #include "policy.h"
 #include "policy_egress.h"
 #include "policy_exe.h"
+#include "policy_lineage.h"
 #include "policy_names.h"
 #include "policy_names_lookups.h"
 
@@ -29,6 +30,11 @@ EXPORT(struct, policy_cidr_key);
 EXPORT(struct, policy_cgroup);
 EXPORT(struct, policy_process);
 EXPORT(struct, policy_flow);
+EXPORT(struct, policy_lineage);
+EXPORT(struct, policy_condition);
+EXPORT(struct, policy_comm);
+EXPORT(struct, policy_pattern_key);
+EXPORT(enum, policy_condition_flag);
 EXPORT(enum, egrets_action);
 EXPORT(struct, policy_name_key);
 EXPORT(struct, policy_name);
@@ -137,5 +143,17 @@ int policy_tasks(struct bpf_iter__task *ctx)
 	}
 	if (task && BPF_CORE_READ(task, mm))
 		policy_exec(task, POLICY_ITERATOR);
+	return 0;
+}
+
+/* Once there are new patterns: programs of running processes, and what these were started by. */
+
+SEC("iter/task")
+int policy_ancestors(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (task && BPF_CORE_READ(task, mm))
+		policy_match_ancestors(task);
 	return 0;
 }

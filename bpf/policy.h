@@ -27,6 +27,9 @@ enum policy_size {
 	POLICY_COMPONENTS = 64, /* of a path that is hashed */
 	POLICY_PORT_BLOCK = 128,
 	POLICY_HITS = POLICY_RULES + 4,
+	POLICY_CONDITIONS = 8,	 /* different ones on what started a process, and its name */
+	POLICY_COMM_WORDS = 4,	 /* see struct policy_lineage */
+	POLICY_COMM_CHARS = 256, /* values of a character */
 };
 
 /* A rule is bit n % 64 of bits[n / 64]. */
@@ -86,6 +89,8 @@ struct policy_settings {
 	__u32 private_named; /* of those whose names may lead to private addresses, */
 	__u32 shared_named;  /* of those for which any process' lookup gives an address its name, */
 	__u32 allowing;	     /* and of those that let through */
+	__u32 unconditional; /* of rules without a condition of struct policy_lineage, */
+	__u32 conditions;    /* and the number of these */
 	__u32 kinds[POLICY_KINDS];
 	__u8 default_action; /* enum egrets_action */
 	__u8 pad[3];
@@ -142,6 +147,16 @@ struct policy_cgroup {
 	__u32 flags; /* enum policy_cgroup_flag */
 };
 
+/*
+ * A pattern of a rule's path is a bit, the same one in all generations: so what a process has
+ * been started by outlives a reload.
+ */
+enum policy_view {
+	POLICY_TRUSTED_PATHS, /* that only root can change */
+	POLICY_ANY_PATHS,     /* for rules that name the process' container */
+	POLICY_VIEWS,
+};
+
 /* The program of a process: hashes of its path. */
 struct policy_process {
 	__u64 start_ns;
@@ -152,6 +167,48 @@ struct policy_process {
 	__u8 trusted;			     /* 1: only root can change what is at the path */
 	__u8 tree;			     /* 1: of the command that is recorded */
 	__u32 pad;
+	__u64 patterns[POLICY_VIEWS]; /* that the path matches, by enum policy_view */
+	__u64 via[POLICY_VIEWS];      /* that those of its ancestors' programs did */
+};
+
+enum policy_condition_flag {
+	POLICY_CONTAINED = 1,  /* about processes in containers, and their paths there */
+	POLICY_NEEDS_NAME = 2, /* the process has one of the names */
+};
+
+/* What some rules require of a process: ancestors, and a name (comm). */
+struct policy_condition {
+	__u64 via_any;	/* one of these patterns, if there are any, */
+	__u64 via_none; /* and none of these */
+	__u64 comm_any[POLICY_COMM_WORDS];
+	__u64 comm_none[POLICY_COMM_WORDS];
+	__u32 flags; /* enum policy_condition_flag */
+	__u32 pad;
+};
+
+/*
+ * The conditions of a generation. Patterns of names are automata that run side by side, in the
+ * bits of a few words: the first bit of each is its start, the one before the next one's the
+ * accepting state, and a bit of comm_star stands for a *, which stays for any character.
+ */
+struct policy_lineage {
+	struct policy_condition conditions[POLICY_CONDITIONS];
+	__u64 comm_start[POLICY_COMM_WORDS];
+	__u64 comm_star[POLICY_COMM_WORDS];
+	__u32 has_names; /* 0: there are no patterns of names */
+	__u32 pad;
+	__u32 sets[1 << POLICY_CONDITIONS]; /* by the conditions that hold, a bit each */
+};
+
+/* For a character: the states that it leads on from. */
+struct policy_comm {
+	__u64 states[POLICY_COMM_WORDS];
+};
+
+/* A pattern of paths: enum policy_exe_kind, and what has the hash. */
+struct policy_pattern_key {
+	__u64 hash;
+	__u64 kind;
 };
 
 /* The last verdict of a flow, and for whom. */

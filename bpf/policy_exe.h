@@ -15,6 +15,7 @@
 #include "egrets.h"
 #include "owner.h"
 #include "policy_hash.h"
+#include "policy_lineage.h"
 #include "policy_maps.h"
 #include "process.h"
 #include "uapi.h"
@@ -171,10 +172,14 @@ static __always_inline void policy_exec(struct task_struct *task, __u32 slot)
 	p->count = 0;
 	p->process.start_ns = start_ns;
 	p->process.exec_id = exec_id;
-	if (known && known->start_ns == start_ns)
+	if (known && known->start_ns == start_ns) {
 		p->process.tree = known->tree;
+		for (int i = 0; i < POLICY_VIEWS; i++)
+			p->process.via[i] = known->via[i];
+	}
 	hash_exe(p, slot, task);
 	bpf_map_update_elem(&policy_processes, &tgid, &p->process, BPF_ANY);
+	policy_match_program(tgid);
 }
 
 /* A child runs the program of the process that creates it, whatever its parent is. */
@@ -202,6 +207,8 @@ static __always_inline void policy_fork(struct task_struct *child)
 		return;
 	to->start_ns = start_ns;
 	to->exec_id = exec_id;
+	for (int i = 0; i < POLICY_VIEWS; i++)
+		to->via[i] |= to->patterns[i];
 }
 
 static __always_inline void policy_exit(struct task_struct *task)

@@ -103,6 +103,31 @@ struct {
 	__type(value, struct policy_process);
 } policy_processes SEC(".maps");
 
+/* Bits of the patterns that rules have of ancestors' paths. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, struct policy_pattern_key);
+	__type(value, __u64);
+} policy_patterns SEC(".maps");
+
+/* How many there are. */
+__u32 pattern_count;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, POLICY_GENERATIONS);
+	__type(key, __u32); /* generation % POLICY_GENERATIONS */
+	__type(value, struct policy_lineage);
+} policy_lineages SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, POLICY_GENERATIONS *POLICY_COMM_CHARS);
+	__type(key, __u32); /* generation % POLICY_GENERATIONS * POLICY_COMM_CHARS + character */
+	__type(value, struct policy_comm);
+} policy_comms SEC(".maps");
+
 /*
  * An LRU: what a flood evicts is decided anew, and is reported again. Nothing depends on an
  * entry being there.

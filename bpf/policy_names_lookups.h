@@ -44,18 +44,21 @@ __noinline __u32 lookup_verdict(__u32 generation, __u32 name_set)
 	const struct policy_mask *cgroup = mask_of(s->generation, class_set(s, class));
 	const struct policy_mask *kind = mask_of(s->generation, s->kinds[index % POLICY_KINDS]);
 	const struct policy_mask *names = mask_of(s->generation, name_set);
+	const struct policy_mask *lineage =
+		mask_of(s->generation, lineage_set(s, a, process, class));
 	const struct policy_mask *any = mask_of(s->generation, s->any);
 	const struct policy_mask *allowing = mask_of(s->generation, s->allowing);
 	__u32 first = EGRETS_RULE_DEFAULT;
 	bool stub = is_stub();
 
-	if (!exe || !user || !cgroup || !kind || !names || !any || !allowing)
+	if (!exe || !user || !cgroup || !kind || !names || !any || !allowing || !lineage)
 		return NO_VERDICT; /* never: for the verifier */
 	for (int i = 0; i < POLICY_WORDS; i++) {
 		__u64 bits = names->bits[i] | any->bits[i];
 
 		if (!stub)
-			bits &= exe->bits[i] & user->bits[i] & cgroup->bits[i] & kind->bits[i];
+			bits &= exe->bits[i] & user->bits[i] & cgroup->bits[i] & kind->bits[i] &
+				lineage->bits[i];
 		if (bits & allowing->bits[i])
 			return NO_VERDICT;
 		if (bits && first == EGRETS_RULE_DEFAULT)

@@ -11,6 +11,7 @@
 #include "headers.h"
 #include "policy_actor.h"
 #include "policy_essential.h"
+#include "policy_lineage.h"
 #include "policy_maps.h"
 #include "policy_names_mask.h"
 #include "policy_scope.h"
@@ -122,6 +123,7 @@ struct policy_dimensions {
 	__u32 port;
 	__u32 cidr;
 	__u32 any;
+	__u32 lineage;
 };
 
 /* The first rule that is in all sets; EGRETS_RULE_DEFAULT without one. */
@@ -135,12 +137,14 @@ static __always_inline __u32 first_rule(__u32 generation, const struct policy_di
 	const struct policy_mask *port = mask_of(generation, d->port);
 	const struct policy_mask *cidr = mask_of(generation, d->cidr);
 	const struct policy_mask *any = mask_of(generation, d->any);
+	const struct policy_mask *lineage = mask_of(generation, d->lineage);
 
-	if (!exe || !user || !class || !kind || !port || !cidr || !any)
+	if (!exe || !user || !class || !kind || !port || !cidr || !any || !lineage)
 		return EGRETS_RULE_DEFAULT; /* never: for the verifier */
 	for (int i = 0; i < POLICY_WORDS; i++) {
 		__u64 bits = exe->bits[i] & user->bits[i] & class->bits[i] & kind->bits[i] &
-			     port->bits[i] & (any->bits[i] | cidr->bits[i] | names->bits[i]);
+			     port->bits[i] & lineage->bits[i] &
+			     (any->bits[i] | cidr->bits[i] | names->bits[i]);
 
 		if (bits)
 			return i * 64 + lowest_bit(bits);
@@ -190,6 +194,7 @@ static __always_inline __u32 decide(const struct policy_settings *s, const struc
 	if (process)
 		d.exe = policy_exe_set(s->generation, s->exe_depth, a->tgid,
 				       !(class >> 32 & POLICY_OUTSIDE), d.exe);
+	d.lineage = lineage_set(s, a, process, class);
 	d.user = user_set(s, a->uid);
 	d.class = class_set(s, class);
 	d.kind = s->kinds[kind_of(a, class, process) % POLICY_KINDS];

@@ -114,6 +114,10 @@ pub enum Command {
     #[cfg(feature = "record")]
     #[command(hide = true)]
     ProcessControl,
+    /// Reset connections for a policy; started by watch and record
+    #[cfg(feature = "record")]
+    #[command(hide = true)]
+    ConnectionReset,
     /// Send notifications for a policy; started by watch and record
     #[cfg(feature = "record")]
     #[command(hide = true)]

@@ -14,6 +14,8 @@ pub mod commands;
 pub mod complete;
 pub mod config;
 #[cfg(feature = "record")]
+pub mod connection_reset;
+#[cfg(feature = "record")]
 pub mod enforce;
 #[cfg(feature = "record")]
 pub mod file_reader;

@@ -86,6 +86,10 @@ fn main() -> ExitCode {
             egrets::process_control::serve().map(|()| ExitCode::SUCCESS)
         }
         #[cfg(feature = "record")]
+        Some(Command::ConnectionReset) => {
+            egrets::connection_reset::serve().map(|()| ExitCode::SUCCESS)
+        }
+        #[cfg(feature = "record")]
         Some(Command::Notifier) => egrets::notify::serve().map(|()| ExitCode::SUCCESS),
     };
     let code = match result {

@@ -1,8 +1,10 @@
 //! `egrets alert`, on a history that this process writes as a recorder does.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -124,4 +126,147 @@ fn a_condition_that_no_single_row_answers_is_refused() {
         .output()
         .unwrap();
     assert!(text(&relative.stderr).contains("whole path"));
+}
+
+/// A server of openssl(1): what it gets, and what it answers.
+struct TlsServer {
+    process: Guard,
+    port: u16,
+    requests: Receiver<String>,
+}
+
+impl TlsServer {
+    /// With a certificate for 127.0.0.1 by the authority in ca.pem, which is made, too.
+    fn start(dir: &Path) -> TlsServer {
+        let config = "[req]\ndistinguished_name = dn\nprompt = no\n[dn]\nCN = test\n\
+                      [ca]\nbasicConstraints = critical, CA:TRUE\n\
+                      [leaf]\nbasicConstraints = critical, CA:FALSE\nsubjectAltName = IP:127.0.0.1\n";
+        fs::write(dir.join("config"), config).unwrap();
+        let certificate = |name: &str, more: &str| {
+            let common = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -config config";
+            let files = format!("-keyout {name}.key -out {name}.pem -extensions {name}");
+            let words = [common, &files, more].join(" ");
+            let mut openssl = Command::new("openssl");
+            openssl.current_dir(dir).args(words.split_whitespace());
+            let output = openssl.output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+        };
+        certificate("ca", "");
+        certificate("leaf", "-CA ca.pem -CAkey ca.key");
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut openssl = Command::new("openssl");
+        openssl
+            .args([
+                "s_server", "-quiet", "-cert", "leaf.pem", "-key", "leaf.key",
+            ])
+            .args(["-accept", &format!("127.0.0.1:{port}")])
+            .current_dir(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut process = Guard(openssl.spawn().unwrap());
+        let (to, requests) = channel();
+        let mut stdout = process.0.stdout.take().unwrap();
+        thread::spawn(move || {
+            let mut bytes = [0; 1 << 16];
+            while let Ok(len @ 1..) = stdout.read(&mut bytes) {
+                let _ = to.send(text(&bytes[..len]));
+            }
+        });
+        TlsServer {
+            process,
+            port,
+            requests,
+        }
+    }
+
+    /// The next request, up to the end of its JSON.
+    fn request(&self) -> String {
+        let mut request = String::new();
+        while !request.ends_with('}') {
+            request += &self.requests.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        request
+    }
+
+    fn answer(&mut self, status: &str) {
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let stdin = self.process.0.stdin.as_mut().unwrap();
+        stdin.write_all(answer.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn webhook_gets_its_secret_over_tls_and_an_alert_again_that_it_did_not_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, mut store) = record(dir.path());
+    let mut server = TlsServer::start(dir.path());
+    let headers = dir.path().join("headers");
+    fs::write(&headers, "Authorization: Bearer s3cret\n").unwrap();
+    let url = format!("https://127.0.0.1:{}/hook", server.port);
+    let start = |ca: &str| {
+        let mut command = egrets();
+        command
+            .args(["alert", "--if", "lookups that failed", "--webhook"])
+            .arg(&url)
+            .args(["--webhook-headers".as_ref(), headers.as_os_str()])
+            .args(["--webhook-ca".as_ref(), dir.path().join(ca).as_os_str()])
+            .args(["--db".as_ref(), db.as_os_str()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    };
+    fs::set_permissions(&headers, fs::Permissions::from_mode(0o644)).unwrap();
+    let output = start("ca.pem").output().unwrap();
+    assert_eq!(code(&output), 2);
+    let said = text(&output.stderr);
+    assert!(said.contains("other users can read"), "{said}");
+    fs::set_permissions(&headers, fs::Permissions::from_mode(0o600)).unwrap();
+
+    let mut child = Guard(start("ca.pem").spawn().unwrap());
+    let mut stdout = BufReader::new(child.0.stdout.take().unwrap());
+    let printed = thread::spawn(move || stdout.read_line(&mut String::new()));
+    let mut lookup = builders::lookup("gone.test", "192.0.2.1");
+    lookup.rcode = Some("NXDOMAIN".into());
+    eventually("the alert is printed", || {
+        (lookup.number, lookup.ts) = (lookup.number + 1, now());
+        store.add(&Record::Lookup(lookup.clone()));
+        store.commit(now()).unwrap();
+        printed.is_finished().then_some(())
+    });
+    let first = server.request();
+    server.answer("503 Service Unavailable");
+    let again = server.request();
+    server.answer("204 No Content");
+    for request in [&first, &again] {
+        assert!(request.starts_with("POST /hook HTTP/1.1"), "{request}");
+        assert!(request.contains("Bearer s3cret"), "{request}");
+        let body = request.split("\r\n\r\n").nth(1).unwrap();
+        let event: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(event["qname"], "gone.test");
+    }
+    drop(child);
+
+    // one that another authority vouches for gets nothing
+    fs::copy(dir.path().join("leaf.pem"), dir.path().join("other.pem")).unwrap();
+    let mut child = Guard(start("other.pem").spawn().unwrap());
+    let stderr = BufReader::new(child.0.stderr.take().unwrap());
+    let (to, said) = channel();
+    thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            let _ = to.send(line);
+        }
+    });
+    let why = eventually("the failure is reported", || {
+        (lookup.number, lookup.ts) = (lookup.number + 1, now());
+        store.add(&Record::Lookup(lookup.clone()));
+        store.commit(now()).unwrap();
+        said.try_iter()
+            .find(|line| line.contains("could not be sent"))
+    });
+    assert!(why.contains("https://127.0.0.1"), "{why}");
+    let got: String = server.requests.try_iter().collect();
+    assert!(!got.contains("s3cret"), "{got}");
 }

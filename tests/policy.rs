@@ -232,6 +232,22 @@ impl Programs {
     fn path(&self, path: &str) -> String {
         self.0.join(path).to_str().unwrap().to_owned()
     }
+
+    fn copy(&self, from: &str, path: &str) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(from, path).unwrap();
+    }
+
+    /// A command that this copy of the shell starts.
+    fn started_by(&self, shell: &str, command: &Command) -> Command {
+        let mut starting = Command::new(self.path(shell));
+        starting
+            .args(["-c", "\"$@\"; exit $?", "sh"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        starting
+    }
 }
 
 impl Drop for Programs {
@@ -313,6 +329,131 @@ fn program_from_before_is_known_except_in_a_user_namespace() {
     );
 }
 
+/// Of a process from before, and of one whose parent has ended.
+#[test]
+fn what_started_a_process_is_known_by_a_rule_that_comes_with_a_reload() {
+    const TO: &str = "10.77.1.71";
+    let net = Net::new();
+    net.many_addresses();
+    let port = net.http("x").to_string();
+    let programs = Programs::new(&["a"]);
+    programs.copy("/bin/sh", "sh");
+    let (dir, db) = history();
+    let rules = policy(dir.path(), "allow", &[]);
+    let waiting = |by: Option<&str>| {
+        let mut command = Command::new(programs.path("a"));
+        command.args(["thread", TO, &port]);
+        if let Some(shell) = by {
+            command = programs.started_by(shell, &command);
+        }
+        command.stdin(Stdio::piped());
+        net.near(|| command.spawn().unwrap())
+    };
+    let children = [waiting(Some("sh")), waiting(None)];
+    let recorder = start(&db, &rules, &[]);
+    let via = format!("who: {{ via: {} }}", programs.path("*"));
+    let rule = format!("{{ name: by, {via}, to: [{TO}], action: alert }}");
+    policy(dir.path(), "allow", &[&rule]);
+    recorder.signal("HUP");
+    recorder.expect("policy ");
+    for mut child in children {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+    let mut orphan = net.command(&programs.path("sh"));
+    let script = format!(
+        "(sleep 0.2; exec {} tcp {TO} {port}) & exit 0",
+        programs.path("a")
+    );
+    orphan.args(["-c", &script]);
+    assert!(orphan.output().unwrap().status.success());
+    let sql = format!(
+        "SELECT verdict, coalesce(rule, '') FROM egress
+         WHERE dst_port = {port} AND NOT already_open ORDER BY id"
+    );
+    eventually("three connections", || {
+        (select(&db, &sql).len() == 3).then_some(())
+    });
+    assert_eq!(recorder.stop(), 0);
+    let mut seen = select(&db, &sql);
+    seen.sort();
+    assert_eq!(
+        seen,
+        [["alert", "by"], ["alert", "by"], ["allow", "default"]]
+    );
+}
+
+/// Connections that are older than the policy.
+#[test]
+fn older_connections_are_reported_or_reset_if_the_policy_does_not_allow_them() {
+    use std::io::Read;
+    use std::net::TcpStream;
+
+    let net = Net::new();
+    net.many_addresses();
+    let port = net.http("x");
+    let connect = |ip: &str| {
+        let stream = net.near(|| TcpStream::connect((ip, port)).unwrap());
+        stream
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        stream
+    };
+    let error = |mut stream: &TcpStream| stream.read(&mut [0; 1]).unwrap_err().raw_os_error();
+    let is_reset = |stream: &TcpStream| {
+        eventually("a reset", || {
+            (error(stream) == Some(libc::ECONNABORTED)).then_some(())
+        });
+    };
+    let (dir, db) = history();
+    let block = |setting: &str, ips: &str| {
+        let rule = format!("{{ name: stop, to: [{ips}], action: block }}");
+        policy(
+            dir.path(),
+            &format!("allow\nestablished: {setting}"),
+            &[&rule],
+        )
+    };
+    let [stopped, open, later] = ["10.77.1.72", "10.77.1.73", "10.77.1.74"].map(connect);
+    let observed = start(
+        &db,
+        &block("alert", "10.77.1.72"),
+        &["--enforce", "--print"],
+    );
+    observed.expect("process.alert");
+    assert_eq!(observed.stop(), 0);
+    assert_eq!(error(&stopped), Some(libc::EAGAIN));
+
+    let recorder = start(&db, &block("reset", "10.77.1.72"), &["--enforce"]);
+    is_reset(&stopped);
+    assert_eq!(error(&later), Some(libc::EAGAIN));
+    let held = ok(egrets().args(["status", "--db"]).arg(&db));
+    assert!(
+        held.contains("resets       CAP_NET_ADMIN CAP_SYS_ADMIN CAP_SYS_PTRACE"),
+        "{held}"
+    );
+    block("reset", "10.77.1.74");
+    recorder.signal("HUP");
+    recorder.expect("policy ");
+    is_reset(&later);
+    assert_eq!(error(&open), Some(libc::EAGAIN), "it is allowed");
+    assert_eq!(recorder.stop(), 0);
+    let sql = format!(
+        "SELECT dst_ip, outcome, coalesce(errno, ''), coalesce(verdict, ''), coalesce(rule, '')
+         FROM egress WHERE dst_port = {port} ORDER BY ts, dst_ip"
+    );
+    let row = |row: &str| row.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let rows = select(&db, &sql);
+    for expected in [
+        "10.77.1.72 connected  block stop",
+        "10.77.1.72 connected ECONNABORTED block stop",
+        "10.77.1.74 connected ECONNABORTED block stop",
+    ] {
+        assert!(rows.contains(&row(expected)), "{expected}: {rows:?}");
+    }
+    assert!(rows.contains(&row("10.77.1.73 connected   ")), "{rows:?}");
+}
+
 /// As a line of a shell, which says how often the command was refused.
 fn line_of(command: &Command) -> String {
     format!("{}2>&1 | grep -c 'not permitted'; true\n", quoted(command))
@@ -366,6 +507,20 @@ fn random_rule(numbers: &mut Numbers, number: usize, dir: &str, cgroup: &str) ->
     if numbers.below(6) == 0 {
         who.push(format!("host: {}", numbers.one_of(&["true", "false"])));
     }
+    if numbers.below(3) == 0 {
+        let not = numbers.one_of(&["", "", "!"]);
+        let by = numbers.one_of(&["by/sh", "by/*", "**", "b/**", "sh"]);
+        who.push(format!("via: \"{not}{dir}/{by}\""));
+    }
+    let by_name = numbers.below(4) == 0;
+    if by_name {
+        let names = numbers.one_of(&["a", "c*", "!e", "a, e", "*", "*b*", "a*, !a"]);
+        let names: Vec<String> = names
+            .split(", ")
+            .map(|name| format!("\"{name}\""))
+            .collect();
+        who.push(format!("process: [{}]", names.join(", ")));
+    }
     let to = numbers.one_of(&[
         "10.77.1.200",
         "10.77.1.201",
@@ -386,7 +541,10 @@ fn random_rule(numbers: &mut Numbers, number: usize, dir: &str, cgroup: &str) ->
         ", ports: [7001-7002, 7004]",
         ", ports: [udp]",
     ]);
-    let action = numbers.one_of(&["allow", "alert", "block"]);
+    let action = match by_name {
+        true => "alert",
+        false => numbers.one_of(&["allow", "alert", "block"]),
+    };
     format!(
         "{{ name: r{number}, who: {{ {} }}, to: [{to}]{ports}, action: {action} }}",
         who.join(", ")
@@ -412,6 +570,7 @@ fn verdicts_are_the_evaluators(enforce: bool) {
     let net = Net::new();
     net.many_addresses();
     let programs = Programs::new(&["a", "b/c", "b/d/e"]);
+    programs.copy("/bin/sh", "by/sh");
     fs::set_permissions(
         programs.path("b/d/e"),
         std::os::unix::fs::PermissionsExt::from_mode(0o777),
@@ -450,6 +609,7 @@ fn verdicts_are_the_evaluators(enforce: bool) {
             let exe = numbers.one_of(&["a", "b/c", "b/d/e"]);
             let uid = [0, DAEMON, 2][numbers.below(3)];
             let in_cgroup = numbers.below(2) == 0;
+            let is_started = numbers.below(2) == 0;
             let ip = format!("10.77.1.{}", 200 + numbers.below(5));
             let port = 7001 + numbers.below(4) as u16;
             let protocol = numbers.one_of(&["tcp", "udp"]);
@@ -462,9 +622,13 @@ fn verdicts_are_the_evaluators(enforce: bool) {
                 .args(["--reuid", &uid.to_string(), "--clear-groups"])
                 .arg(programs.path(exe))
                 .args(words);
+            let mut command = cgroup.run(command, in_cgroup);
+            if is_started {
+                command = programs.started_by("by/sh", &command);
+            }
             match enforce {
-                false => drop(cgroup.run(command, in_cgroup).output().unwrap()),
-                true => script += &line_of(&cgroup.run(command, in_cgroup)),
+                false => drop(command.output().unwrap()),
+                true => script += &line_of(&command),
             }
             let own = fs::read_to_string("/proc/self/cgroup").unwrap();
             let own = own
@@ -482,6 +646,11 @@ fn verdicts_are_the_evaluators(enforce: bool) {
                     .into(),
                 ),
                 cgroup: Some(if in_cgroup { format!("/{name}") } else { own }),
+                comm: exe.rsplit('/').next().map(str::to_owned),
+                ancestors: match is_started {
+                    true => vec![programs.path("by/sh")],
+                    false => Vec::new(),
+                },
                 ..Subject::default()
             };
             let destination = Destination {

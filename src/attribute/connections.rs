@@ -197,6 +197,26 @@ impl Connections {
         out.push(Record::Decided(c.clone()));
     }
 
+    /// A policy decides on the TCP connections that are older than it.
+    pub fn judge_open(
+        &mut self,
+        verdict: &mut dyn FnMut(u64, &Connection) -> Option<Verdict>,
+        out: &mut Vec<Record>,
+    ) {
+        for (cookie, open) in &mut self.tcp {
+            let c = &mut open.connection;
+            let Some(verdict) = verdict(*cookie, c) else {
+                continue;
+            };
+            if verdict.stopped() && c.outcome == Outcome::InProgress {
+                c.outcome = Outcome::Denied;
+                c.errno = Some(Errno::ECONNABORTED as i32);
+            }
+            c.verdict = Some(verdict);
+            out.push(Record::Decided(c.clone()));
+        }
+    }
+
     /// The connection has a source route.
     pub fn routed(&mut self, cookie: u64, hop: IpAddr, out: &mut Vec<Record>) {
         if let Some(open) = self.tcp.get_mut(&cookie) {

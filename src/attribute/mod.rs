@@ -27,7 +27,7 @@ use std::rc::Rc;
 use crate::capture::adopt::{Kind, OpenSocket};
 use crate::capture::event::{self, Event, EventKind, FlowEnd};
 use crate::file_reader::FileReader;
-use crate::model::{CgroupUpdate, Container, Loss, PolicyChange, Record, Verdict};
+use crate::model::{CgroupUpdate, Connection, Container, Loss, PolicyChange, Record, Verdict};
 use accounts::Accounts;
 use connections::{Connections, Moment};
 use container::{CgroupPaths, Containers};
@@ -366,6 +366,15 @@ impl Attributor {
             *generation + KEPT_GENERATIONS >= change.generation
                 || Some(*generation) == change.fallback
         });
+    }
+
+    /// A policy decides on the TCP connections that are older than it.
+    pub fn judge_open(
+        &mut self,
+        verdict: &mut dyn FnMut(u64, &Connection) -> Option<Verdict>,
+        out: &mut Vec<Record>,
+    ) {
+        self.connections.judge_open(verdict, out);
     }
 
     /// A verdict belongs to the attempt or the flow that was reported before it.

@@ -13,7 +13,7 @@ mod loss;
 pub mod preflight;
 mod reaper;
 mod ring;
-mod socket_diag;
+pub mod socket_diag;
 mod tables;
 pub mod tun;
 

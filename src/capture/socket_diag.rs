@@ -1,13 +1,16 @@
-//! Cookies for sockets that are no files of any process: the kernel assigns one when it shows a
-//! socket through sock_diag(7).
+//! What sock_diag(7) does for TCP sockets besides listing them. It assigns cookies to those that are
+//! no files of any process, when it shows them; and it resets connections.
 
 use std::io;
-use std::net::Ipv6Addr;
+use std::mem::size_of;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use rustix::fs::{fstat, stat};
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
+};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// An address, IPv4 mapped, and a port.
@@ -17,8 +20,12 @@ type End = ([u8; 16], u16);
 const SIOCGSKNS: libc::Ioctl = 0x894C;
 /// include/uapi/linux/sock_diag.h
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const SOCK_DESTROY: u16 = 21;
+/// INET_DIAG_NOCOOKIE, include/uapi/linux/inet_diag.h
+const ANY_COOKIE: u64 = u64::MAX;
 /// struct nlmsghdr and struct inet_diag_req_v2
-const REQUEST_LEN: usize = 16 + 56;
+const HEADER_LEN: usize = 16;
+const REQUEST_LEN: usize = HEADER_LEN + 56;
 
 /// Of TCP sockets, by their two ends, each in the network namespace of a socket that is given
 /// with it.
@@ -47,19 +54,59 @@ fn show(beside: &OwnedFd, src: End, dst: End) -> io::Result<()> {
     if fstat(&namespace)?.st_ino != stat("/proc/thread-self/ns/net")?.st_ino {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
     }
+    // The kernel has answered when this returns, and nothing of the answer is needed.
+    let request = request(SOCK_DIAG_BY_FAMILY, 0, [src, dst], ANY_COOKIE);
+    send(&request)?;
+    Ok(())
+}
+
+/// The socket that has the kernel's answer.
+fn send(request: &[u8]) -> io::Result<OwnedFd> {
     let diag = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
         SocketFlags::CLOEXEC,
         Some(SOCK_DIAG),
     )?;
-    // The kernel has answered when this returns, and nothing of the answer is needed.
     let kernel = SocketAddrNetlink::new(0, 0);
-    sendto(&diag, &request(src, dst), SendFlags::empty(), &kernel)?;
-    Ok(())
+    sendto(&diag, request, SendFlags::empty(), &kernel)?;
+    Ok(diag)
 }
 
-fn request(src: End, dst: End) -> Vec<u8> {
+/// Resets a TCP connection of this network namespace, by its two ends and its cookie.
+///
+/// # Errors
+/// `EOPNOTSUPP` from a kernel without `CONFIG_INET_DIAG_DESTROY`, `ENOENT` without such a connection.
+pub fn reset([src, dst]: [End; 2], cookie: u64) -> io::Result<()> {
+    let flags = libc::NLM_F_ACK as u16;
+    let diag = send(&request(SOCK_DESTROY, flags, [src, dst], cookie))?;
+    let mut answer = [0; 512];
+    let (_, len) = recv(&diag, &mut answer[..], RecvFlags::empty())?;
+    // struct nlmsghdr, and the error of struct nlmsgerr
+    let error = answer.get(HEADER_LEN..HEADER_LEN + size_of::<i32>());
+    let error = error.filter(|_| len >= HEADER_LEN + size_of::<i32>());
+    let error = error.and_then(|bytes| Some(i32::from_ne_bytes(bytes.try_into().ok()?)));
+    match error {
+        Some(0) => Ok(()),
+        Some(error) => Err(io::Error::from_raw_os_error(-error)),
+        None => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Whether this kernel can reset connections, and this process ask it to.
+///
+/// # Errors
+/// Why not.
+pub fn can_reset() -> io::Result<()> {
+    // the address of none
+    let nowhere = (Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets(), 1);
+    match reset([nowhere, nowhere], 0) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ESTALE)) => Ok(()),
+        done => done,
+    }
+}
+
+fn request(kind: u16, flags: u16, [src, dst]: [End; 2], cookie: u64) -> Vec<u8> {
     let both_ipv4 = [src, dst].map(|(addr, _)| Ipv6Addr::from(addr).to_ipv4_mapped());
     let (family, [from, to]) = match both_ipv4 {
         [Some(from), Some(to)] => (libc::AF_INET, [from, to].map(padded)),
@@ -67,8 +114,8 @@ fn request(src: End, dst: End) -> Vec<u8> {
     };
     let mut request = Vec::with_capacity(REQUEST_LEN);
     request.extend((REQUEST_LEN as u32).to_ne_bytes());
-    request.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    request.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend((libc::NLM_F_REQUEST as u16 | flags).to_ne_bytes());
     request.extend([0; 8]); // sequence number and port
     request.extend([family as u8, libc::IPPROTO_TCP as u8, 0, 0]);
     request.extend(u32::MAX.to_ne_bytes()); // in any state
@@ -77,7 +124,9 @@ fn request(src: End, dst: End) -> Vec<u8> {
     request.extend(from);
     request.extend(to);
     request.extend(0_u32.to_ne_bytes()); // of any device
-    request.extend([u8::MAX; 8]); // INET_DIAG_NOCOOKIE
+    // the lower half first
+    request.extend((cookie as u32).to_ne_bytes());
+    request.extend(((cookie >> 32) as u32).to_ne_bytes());
     request
 }
 

@@ -34,6 +34,15 @@ pub struct AlertArgs {
     /// Send alerts to systemd's journal
     #[arg(long)]
     pub journald: bool,
+    /// Send alerts to this URL: the JSON object is the body of a POST
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub webhook: Option<String>,
+    /// File with headers for --webhook that others can't read, such as Authorization: Bearer SECRET
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "webhook")]
+    pub webhook_headers: Option<PathBuf>,
+    /// Certificate authorities for --webhook in place of the system's (PEM)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "webhook")]
+    pub webhook_ca: Option<PathBuf>,
     /// Stop after this time, e.g. 60s, 10m
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,

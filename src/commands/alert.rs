@@ -1,6 +1,7 @@
 //! `egrets alert`: reports what questions find while a recorder runs.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use chrono::Local;
 use crate::alert::{Alert, Health, Rule, WINDOW, Watch};
 use crate::cli::AlertArgs;
 use crate::notify::{Notifier, SendError};
-use crate::policy::{Notify, check_program};
+use crate::policy::{Notify, Webhook, check_program};
 use crate::store;
 use crate::when;
 
@@ -102,10 +103,32 @@ fn notifier(args: &AlertArgs) -> Result<Option<Notifier>> {
     let settings = Notify {
         exec: exec.transpose()?.into_iter().collect(),
         journald: args.journald,
+        webhook: webhook(args)?,
     };
     (!settings.is_empty())
         .then(|| Notifier::start(&settings, false))
         .transpose()
+}
+
+fn webhook(args: &AlertArgs) -> Result<Option<Webhook>> {
+    let Some(url) = &args.webhook else {
+        return Ok(None);
+    };
+    let path = |file: &Option<PathBuf>| {
+        let file = file.as_deref().map(std::path::absolute).transpose()?;
+        let text = |file: PathBuf| file.to_str().map(str::to_owned);
+        file.map(|file| text(file).context("the path of a file for --webhook is no text"))
+            .transpose()
+    };
+    let webhook = Webhook {
+        url: url.clone(),
+        header_file: path(&args.webhook_headers)?,
+        ca_file: path(&args.webhook_ca)?,
+    };
+    if let Some(problem) = webhook.problem() {
+        anyhow::bail!("--webhook: {problem}");
+    }
+    Ok(Some(webhook))
 }
 
 fn deliver(args: &AlertArgs, notifier: Option<&Notifier>, alerts: &[Alert]) -> Result<()> {

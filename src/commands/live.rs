@@ -8,7 +8,8 @@ use crate::attribute::Settings;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::{JsonSchema, LiveArgs, LogFormat, LogTo};
-use crate::enforce::{Cached, Enforcer, PolicyFile, Scope};
+use crate::connection_reset::ConnectionReset;
+use crate::enforce::{Cached, Enforcer, Helpers, PolicyFile, Scope};
 use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::notify::Notifier;
@@ -55,15 +56,20 @@ pub fn file_reader() -> Option<FileReader> {
     }
 }
 
-/// The process that acts on others for an enforced policy, where one of its rules takes that. Like
-/// the other one it starts before privileges are dropped.
+/// The processes that carry out what takes other privileges than recording does, where an enforced
+/// policy has that. Like the other one they start before privileges are dropped.
 ///
 /// # Errors
-/// It can't be started, or does not know where dumps go.
-pub fn process_control(
-    args: &LiveArgs,
-    policy: Option<&PolicyFile>,
-) -> Result<Option<ProcessControl>> {
+/// One can't be started, or does not know where dumps go.
+pub fn helpers(args: &LiveArgs, policy: Option<&PolicyFile>) -> Result<Helpers> {
+    let resets = policy.filter(|policy| args.enforce && policy.resets());
+    Ok(Helpers {
+        control: process_control(args, policy)?,
+        resets: resets.map(|_| ConnectionReset::start()).transpose()?,
+    })
+}
+
+fn process_control(args: &LiveArgs, policy: Option<&PolicyFile>) -> Result<Option<ProcessControl>> {
     let Some(policy) = policy.filter(|policy| args.enforce && policy.harms()) else {
         return Ok(None);
     };
@@ -116,7 +122,7 @@ pub fn enforcer(
     policy: Option<PolicyFile>,
     only_tree: bool,
     capture: &Capture,
-    control: Option<ProcessControl>,
+    helpers: Helpers,
     cached: Cached,
 ) -> Result<Option<Enforcer>> {
     let scope = Scope {
@@ -124,7 +130,7 @@ pub fn enforcer(
         only_tree,
     };
     policy
-        .map(|policy| Enforcer::start(policy, scope, capture, control, cached))
+        .map(|policy| Enforcer::start(policy, scope, capture, helpers, cached))
         .transpose()
 }
 

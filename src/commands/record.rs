@@ -62,7 +62,7 @@ pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
     }
     clock::check_time_namespace()?;
     let files = live::file_reader();
-    let control = live::process_control(&args.live, policy.as_ref())?;
+    let helpers = live::helpers(&args.live, policy.as_ref())?;
     let notifier = live::notifier(policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
     let resolvers = policy.as_ref().map_or_else(Vec::new, PolicyFile::resolvers);
@@ -72,7 +72,7 @@ pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
         policy,
         around_command,
         &capture,
-        control,
+        helpers,
         &cached,
     )?;
     // Now, while egrets has the privileges that it takes.

@@ -12,7 +12,7 @@ use super::local;
 use super::policy::status as policy_status;
 use crate::cli::StatusArgs;
 use crate::human;
-use crate::privileges::{FILE_READER, Held, NOTIFIER, PROCESS_CONTROL};
+use crate::privileges::{CONNECTION_RESET, FILE_READER, Held, NOTIFIER, PROCESS_CONTROL};
 use crate::store::{self, LastRecording, Status};
 use crate::{text, when};
 
@@ -35,9 +35,10 @@ pub fn run(args: &StatusArgs) -> Result<ExitCode> {
 }
 
 /// Its processes beside the recorder: command, and what tables and JSON call it.
-const HELPERS: [(&str, &str, &str); 3] = [
+const HELPERS: [(&str, &str, &str); 4] = [
     (FILE_READER, "file reader", "file_reader_privileges"),
     (PROCESS_CONTROL, "actions", "process_control_privileges"),
+    (CONNECTION_RESET, "resets", "connection_reset_privileges"),
     (NOTIFIER, "notifier", "notifier_privileges"),
 ];
 

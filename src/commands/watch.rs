@@ -16,10 +16,10 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let policy = live::policy(&args.live)?;
     clock::check_time_namespace()?;
     let files = live::file_reader();
-    let control = live::process_control(&args.live, policy.as_ref())?;
+    let helpers = live::helpers(&args.live, policy.as_ref())?;
     let notifier = live::notifier(policy.as_ref())?;
     let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, false, &capture, control, &|_| {
+    let enforcer = live::enforcer(&args.live, policy, false, &capture, helpers, &|_| {
         Vec::new()
     })?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);

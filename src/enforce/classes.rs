@@ -224,9 +224,14 @@ impl Classes {
     }
 
     fn container(&self, facts: &Facts) -> policy::Container {
-        let Some(key) = &facts.container else {
-            return policy::Container::None;
-        };
+        match &facts.container {
+            Some(key) => self.described(key),
+            None => policy::Container::None,
+        }
+    }
+
+    /// A container by its [key](crate::model::Container::key).
+    pub fn described(&self, key: &Rc<str>) -> policy::Container {
         match self.details.get(key) {
             Some((id, Details::Known(details))) => policy::Container::Known(policy::Details {
                 name: details.name.clone(),

@@ -6,6 +6,7 @@
 mod actions;
 mod classes;
 mod compile;
+mod established;
 mod hits;
 mod object;
 mod path_hash;
@@ -23,15 +24,19 @@ use anyhow::{Context, Result, bail};
 use signal_hook::consts::SIGHUP;
 
 use crate::capture::Capture;
+use crate::connection_reset::{ConnectionReset, Failure, Request};
 use crate::human;
-use crate::model::{Action, PolicyChange, PolicyReason, PolicyRefusal, Record, RuleInForce};
+use crate::model::{
+    Action, Connection, PolicyChange, PolicyReason, PolicyRefusal, Record, RuleInForce, Verdict,
+};
 use crate::policy::requests::Inbox;
-use crate::policy::{LoadError, Mode, Notify, Owner, Policy};
+use crate::policy::{Established, LoadError, Mode, Notify, Owner, Policy};
 use crate::process_control::ProcessControl;
 use crate::when::now_ts;
 use actions::Actions;
 use classes::Classes;
 use compile::Tables;
+use established::Judge;
 use hits::HitCounters;
 pub use object::Cached;
 use object::{GENERATIONS, Generation, Keys, Object};
@@ -120,6 +125,11 @@ impl PolicyFile {
         self.actions().any(|action| action == Action::Dump)
     }
 
+    /// Whether enforcing it resets connections that are older.
+    pub fn resets(&self) -> bool {
+        self.policy.established == Established::Reset
+    }
+
     /// Of the rules that are enforced.
     fn actions(&self) -> impl Iterator<Item = Action> {
         let rules = self.policy.rules.iter();
@@ -154,12 +164,24 @@ pub struct Enforcer {
     inbox: Option<Inbox>,
     hits: HitCounters,
     actions: Actions,
+    /// Connections that are older than the rules of now have not been looked at yet.
+    judges_open: bool,
+    /// What resets them, for a policy that does.
+    resets: Option<ConnectionReset>,
+}
+
+/// What carries out that takes privileges of its own.
+#[derive(Default)]
+pub struct Helpers {
+    /// Wanted by an enforced policy that [harms](PolicyFile::harms).
+    pub control: Option<ProcessControl>,
+    /// Wanted by one that [resets](PolicyFile::resets).
+    pub resets: Option<ConnectionReset>,
 }
 
 impl Enforcer {
     /// Loads and attaches; the policy decides nothing before [`Enforcer::tick`] finds that the
-    /// cgroups and containers that exist are known. `control` is wanted by a policy that
-    /// [harms](PolicyFile::harms). `cached` has what processes may have looked up before.
+    /// cgroups and containers that exist are known. `cached` has what processes may have looked up before.
     ///
     /// # Errors
     /// The kernel refuses a program, or the policy does not fit.
@@ -167,7 +189,7 @@ impl Enforcer {
         file: PolicyFile,
         scope: Scope,
         capture: &Capture,
-        control: Option<ProcessControl>,
+        helpers: Helpers,
         cached: Cached,
     ) -> Result<Enforcer> {
         let keys = Keys::random();
@@ -191,7 +213,9 @@ impl Enforcer {
             reload,
             inbox: None,
             hits: HitCounters::new(),
-            actions: Actions::new(control),
+            actions: Actions::new(helpers.control),
+            judges_open: false,
+            resets: helpers.resets,
         })
     }
 
@@ -246,6 +270,46 @@ impl Enforcer {
         self.object.write_classes(generations, &mut self.classes)
     }
 
+    /// Has a new policy decide on the connections that are older than it: `open` hands over each
+    /// TCP connection that is open, with its cookie.
+    pub fn judge_open(
+        &mut self,
+        open: impl FnOnce(&mut dyn FnMut(u64, &Connection) -> Option<Verdict>),
+    ) {
+        if !std::mem::take(&mut self.judges_open) {
+            return;
+        }
+        let mut judge = Judge {
+            policy: &self.file.policy,
+            scope: self.scope,
+            classes: &self.classes,
+            host_netns: object::host_netns(),
+            digest: self.file.policy.digest.as_str().into(),
+            resets: self.resets.as_mut(),
+        };
+        open(&mut |cookie, connection| judge.verdict(cookie, connection));
+    }
+
+    fn poll_resets(&mut self) {
+        let Some(resets) = &mut self.resets else {
+            return;
+        };
+        match resets.poll() {
+            Ok(failures) => {
+                for Failure { request, why } in failures {
+                    let Request { pid, dst, .. } = request;
+                    log::warn!(
+                        "established: the connection of process {pid} to {dst} goes on: {why}"
+                    );
+                }
+            }
+            Err(e) => {
+                log::error!("established: connections are reset no more: {e:#}");
+                self.resets = None;
+            }
+        }
+    }
+
     /// Suspends, kills and dumps processes as was decided. Adds what became of it, which may be
     /// later.
     pub fn act(&mut self, records: &[Record], out: &mut Vec<Record>) {
@@ -263,6 +327,7 @@ impl Enforcer {
     /// # Errors
     /// The kernel's tables can't be written.
     pub fn tick(&mut self, out: &mut Vec<Record>) -> Result<()> {
+        self.poll_resets();
         if let Some((_, since)) = &self.pending {
             let ready = self.classes.all_described() || since.elapsed() > PATIENCE;
             if let Some((tables, _)) = self.pending.take_if(|_| ready) {
@@ -355,6 +420,7 @@ impl Enforcer {
         let file = PolicyFile::read(path)?;
         self.check_privileges(&file, scope)?;
         let tables = self.compile(&file, scope)?;
+        self.object.check_patterns(&tables.lineage)?;
         Ok((file, tables))
     }
 
@@ -370,6 +436,11 @@ impl Enforcer {
     /// What the recorder could do when it started is all that it can.
     fn check_privileges(&self, file: &PolicyFile, scope: Scope) -> Result<()> {
         let lacks = |wanted: bool, has: bool| scope.enforce && wanted && !has;
+        if lacks(file.resets(), self.resets.is_some()) {
+            bail!(
+                "it resets connections, and the one that the recorder was started with does not: restart the recorder"
+            );
+        }
         if lacks(file.harms(), self.actions.is_possible())
             || lacks(file.dumps(), self.actions.can_dump())
         {
@@ -434,6 +505,7 @@ impl Enforcer {
         let actions = policy.rules.iter().map(|rule| rule.action).collect();
         self.hits.begin(generation, actions, policy.default);
         self.object.activate(generation)?;
+        self.judges_open = policy.established != Established::Keep && !self.scope.only_tree;
         let expiries = policy.rules.iter().filter_map(|rule| rule.expires);
         self.next_expiry = expiries.filter(|expires| *expires > now_ts()).min();
         log::info!(

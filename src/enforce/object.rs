@@ -11,13 +11,13 @@ use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut, ProgramMut};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::classes::Classes;
-use super::compile::{Name, Tables};
+use super::compile::{Lineage, Name, Tables, exe_kind};
 use super::path_hash::hash_path;
 use super::seed::Seeds;
 use crate::capture::{Capture, verifier_log};
 use crate::model::{CachedAddress, VerdictRule, mapped};
-use crate::policy::STUBS;
 use crate::policy::name_hash::NameHasher;
+use crate::policy::{PathPattern, STUBS};
 use crate::when::now_ts;
 
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
@@ -38,6 +38,7 @@ const PORT_TABLES: u32 = types::policy_port_table::POLICY_PORT_TABLES.0;
 /// Counters of a generation, see [`hit_order`].
 const HITS: u32 = types::policy_size::POLICY_HITS.0;
 const RULES: u32 = types::policy_size::POLICY_RULES.0;
+const COMM_CHARS: u32 = types::policy_size::POLICY_COMM_CHARS.0;
 
 /// Bits of a generation's number, in the keys of networks.
 const GENERATION_BITS: u32 = 32;
@@ -46,6 +47,11 @@ pub struct Object {
     skel: skel::PolicySkel<'static>,
     _links: Vec<Link>,
     pub keys: Keys,
+    /// Patterns of ancestors' paths, by the number of their bits, since the start: processes keep
+    /// what they have been started by.
+    patterns: Vec<PathPattern>,
+    /// Of the iterator over what runs already.
+    ancestors: Link,
 }
 
 /// A policy's tables in the kernel.
@@ -93,6 +99,13 @@ const CGROUP: [&str; 5] = [
     "policy_egress",
 ];
 const TASKS: &str = "policy_tasks";
+const ANCESTORS: &str = "policy_ancestors";
+
+/// Patterns that have bits.
+const MAX_PATTERNS: usize = 64;
+
+/// How often running processes are read: those in between may have come while others were read.
+const ANCESTORS_PASSES: usize = 3;
 
 impl Object {
     /// `cached` has the addresses that processes of a network namespace may have in their caches.
@@ -133,6 +146,8 @@ impl Object {
             links.push(program(&mut skel, name)?.attach_trace().context(name)?);
         }
         read_processes(&mut skel)?;
+        let ancestors = program(&mut skel, ANCESTORS)?;
+        let ancestors = ancestors.attach().context(ANCESTORS)?;
         // no program writes these tables yet
         grant_cached(&skel, keys, cached)?;
         for name in CGROUP {
@@ -144,6 +159,8 @@ impl Object {
             skel,
             _links: links,
             keys,
+            patterns: Vec::new(),
+            ancestors,
         })
     }
 
@@ -275,6 +292,8 @@ impl Object {
             let key = name_key(generation, self.keys.names().hash(suffix));
             put(&maps.policy_search, plain_bytes(&key), &[1])?;
         }
+        self.fill_lineage(generation, &tables.lineage)?;
+        let maps = &self.skel.maps;
         for path in STUBS {
             let hash = hash_path(self.keys.paths, path).to_ne_bytes();
             put(&maps.policy_stubs, &hash, &[1])?;
@@ -289,6 +308,71 @@ impl Object {
         };
         self.write_sets(&mut filled)?;
         Ok(filled)
+    }
+
+    /// # Errors
+    /// There have been too many patterns since the start.
+    pub fn check_patterns(&self, lineage: &Lineage) -> Result<()> {
+        let new = lineage
+            .patterns
+            .iter()
+            .filter(|p| !self.patterns.contains(p));
+        if self.patterns.len() + new.count() > MAX_PATTERNS {
+            bail!(
+                "via: there have been more than {MAX_PATTERNS} different paths since the recorder started: restart it"
+            );
+        }
+        Ok(())
+    }
+
+    fn fill_lineage(&mut self, generation: u32, lineage: &Lineage) -> Result<()> {
+        self.match_patterns(lineage)?;
+        let maps = &self.skel.maps;
+        let slot = generation % GENERATIONS;
+        let entry = lineage.entry(|pattern| {
+            let bit = self.patterns.iter().position(|known| known == pattern);
+            bit.map_or(0, |bit| 1 << bit)
+        });
+        put(
+            &maps.policy_lineages,
+            &slot.to_ne_bytes(),
+            plain_bytes(&entry),
+        )?;
+        for (character, states) in (0_u32..).zip(lineage.characters()) {
+            let key = slot * COMM_CHARS + character;
+            let value = types::policy_comm { states: *states };
+            put(&maps.policy_comms, &key.to_ne_bytes(), plain_bytes(&value))?;
+        }
+        Ok(())
+    }
+
+    /// Gives new patterns their bits, and running processes those that they and their ancestors
+    /// match.
+    fn match_patterns(&mut self, lineage: &Lineage) -> Result<()> {
+        self.check_patterns(lineage)?;
+        let is_new = |pattern: &&PathPattern| !self.patterns.contains(pattern);
+        let new: Vec<PathPattern> = lineage.patterns.iter().filter(is_new).cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for pattern in new {
+            let (kind, path) = exe_kind(&pattern);
+            let key = types::policy_pattern_key {
+                hash: hash_path(self.keys.paths, path),
+                kind: kind.0.into(),
+            };
+            let bit = 1_u64 << self.patterns.len();
+            let patterns = &self.skel.maps.policy_patterns;
+            put(patterns, plain_bytes(&key), &bit.to_ne_bytes())?;
+            self.patterns.push(pattern);
+        }
+        let count = self.patterns.len() as u32;
+        store(&mut self.globals()?.pattern_count, count);
+        for _ in 0..ANCESTORS_PASSES {
+            let mut processes = Iter::new(&self.ancestors).context(ANCESTORS)?;
+            processes.read_to_end(&mut Vec::new()).context(ANCESTORS)?;
+        }
+        Ok(())
     }
 
     /// Writes the classes that the generations do not have, then the cgroups that are new or have
@@ -504,7 +588,10 @@ plain!(
     policy_name,
     policy_grant_key,
     policy_grant,
-    policy_seen_name
+    policy_seen_name,
+    policy_lineage,
+    policy_comm,
+    policy_pattern_key
 );
 
 fn plain_bytes<T: plain::Plain>(value: &T) -> &[u8] {
@@ -519,7 +606,7 @@ fn random() -> u64 {
 }
 
 /// Inode number of the host's network namespace; 0 where /proc does not show it.
-fn host_netns() -> u32 {
+pub fn host_netns() -> u32 {
     let namespace = rustix::fs::stat("/proc/1/ns/net");
     namespace.map_or(0, |namespace| namespace.st_ino as u32)
 }

@@ -1,40 +1,44 @@
 //! What of a policy can't be enforced yet: refused, never ignored.
 
+use std::io;
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::compile::{max_depth, most_labels};
+use super::compile::{lineage_problem, max_depth, most_labels};
 use super::types::policy_size;
+use crate::capture::socket_diag;
+use crate::notify;
 use crate::policy::name_hash::MAX_LABELS;
-use crate::policy::{Established, Policy, Rule, Sni, check_program};
+use crate::policy::{Established, Policy, Sni, check_program};
 
 /// # Errors
 /// The rules and settings that the kernel side can't carry out, each with the reason.
 pub fn check(policy: &Policy) -> Result<()> {
-    let mut refused: Vec<String> = policy
-        .rules
-        .iter()
-        .enumerate()
-        .filter_map(|(index, rule)| {
-            let why = refusal(rule)?;
-            Some(format!("{}: {}: {why}", rule.at.line, rule.label(index)))
-        })
-        .collect();
+    let mut refused: Vec<String> = lineage_problem(policy).into_iter().collect();
     if policy.sni != Sni::Off {
         refused.push("sni is not enforced yet".into());
     }
-    if policy.established != Established::Keep {
-        refused.push("established: only 'keep' is enforced yet".into());
+    if policy.established == Established::Reset
+        && let Err(e) = socket_diag::can_reset()
+    {
+        refused.push(format!("established: {}", cannot_reset(&e)));
     }
     if let Some(program) = policy.notify.exec.first()
         && let Err(e) = check_program(Path::new(program))
     {
         refused.push(format!("notify: {e:#}"));
     }
+    if let Some(webhook) = &policy.notify.webhook
+        && let Err(e) = notify::check_webhook(webhook)
+    {
+        refused.push(format!("notify: webhook: {e:#}"));
+    }
     let most = policy_size::POLICY_EXE_DEPTH.0 as usize;
     if max_depth(policy) > most {
-        refused.push(format!("exe: a directory can have {most} levels at most"));
+        refused.push(format!(
+            "exe, via: a directory can have {most} levels at most"
+        ));
     }
     if most_labels(policy) > MAX_LABELS {
         refused.push(format!("a name can have {MAX_LABELS} labels at most"));
@@ -45,12 +49,14 @@ pub fn check(policy: &Policy) -> Result<()> {
     bail!("can't be enforced:\n  {}", refused.join("\n  "));
 }
 
-fn refusal(rule: &Rule) -> Option<&'static str> {
-    if !rule.who.via.is_empty() {
-        return Some("via can't be decided in the kernel yet");
+fn cannot_reset(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP) => "this kernel can't reset connections: it takes one with \
+                                   CONFIG_INET_DIAG_DESTROY (Linux 4.5), or 'alert'"
+            .to_owned(),
+        Some(libc::EAFNOSUPPORT) => "connections can't be reset without netlink sockets: it takes \
+                                     RestrictAddressFamilies=AF_UNIX AF_NETLINK in the unit"
+            .to_owned(),
+        _ => format!("connections can't be reset (sock_diag): {error}"),
     }
-    if !rule.who.process.is_empty() {
-        return Some("process can't be decided in the kernel yet: use exe");
-    }
-    None
 }

@@ -9,6 +9,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod throttle;
+#[cfg(feature = "webhook")]
+mod webhook;
 
 use std::io;
 use std::path::Path;
@@ -18,11 +20,34 @@ use anyhow::{Context, Result};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::model::Process;
-use crate::policy::Notify;
+use crate::policy::{Notify, Webhook};
 use crate::privileges::NOTIFIER;
 use crate::privileges::helper::{self, Helper};
 pub use server::serve;
 pub use throttle::{MAX_A_MINUTE, MAX_OF_SUBJECT, REPEAT, Subject, Throttle};
+
+/// Whether this build and this user's rights do for a webhook: its files are there, and a secret is
+/// one.
+///
+/// # Errors
+/// Why not.
+#[cfg(feature = "webhook")]
+pub fn check_webhook(webhook: &Webhook) -> Result<()> {
+    for file in webhook.header_file.iter().chain(&webhook.ca_file) {
+        std::fs::metadata(file).with_context(|| format!("can't read {file}"))?;
+    }
+    match &webhook.header_file {
+        Some(file) => webhook::check_secret(Path::new(file)),
+        None => Ok(()),
+    }
+}
+
+/// # Errors
+/// Always.
+#[cfg(not(feature = "webhook"))]
+pub fn check_webhook(_: &Webhook) -> Result<()> {
+    anyhow::bail!("this egrets was built without (the Cargo feature webhook)")
+}
 
 /// An event. A process chooses its arguments, its path and its cgroup, 4 KiB each, which may
 /// take six times that in JSON.
@@ -58,6 +83,12 @@ impl Notifier {
                 "notify: {} does not exist: nothing is sent to the journal until it does",
                 socket.display()
             );
+        }
+        if let Some(webhook) = &settings.webhook {
+            check_webhook(webhook)?;
+            // what it can't use is an error of the start
+            #[cfg(feature = "webhook")]
+            webhook::Endpoint::new(webhook)?;
         }
         let why = "the process that sends notifications can't be started";
         let helper = helper::start(NOTIFIER, Stdio::null()).context(why)?;

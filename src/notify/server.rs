@@ -16,6 +16,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::thread::set_no_new_privs;
 
+#[cfg(feature = "webhook")]
+use super::webhook::WebhookSender;
 use super::{MAX_FAILURE, MAX_MESSAGE, journald};
 use crate::policy::Notify;
 use crate::privileges::{CapabilitySet, filter_system_calls, helper, hold_only};
@@ -26,7 +28,7 @@ const MAX_AT_ONCE: usize = 4;
 /// How long one may take; then it is killed, with what it has started.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// How often those that run are looked at.
+/// How often those that run are looked at, and what a webhook did not take.
 const CHECK: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 50_000_000,
@@ -38,6 +40,8 @@ struct Server {
     control: OwnedFd,
     settings: Notify,
     running: Vec<(Child, Instant)>,
+    #[cfg(feature = "webhook")]
+    webhook: Option<WebhookSender>,
 }
 
 /// # Errors
@@ -46,11 +50,19 @@ pub fn serve() -> Result<()> {
     let control = helper::control()?;
     let settings = receive(&control)?.context("not a recorder")?;
     let settings: Notify = serde_json::from_slice(&settings).context("not a recorder")?;
-    drop_privileges(!settings.exec.is_empty())?;
+    let is_local = settings.exec.is_empty() && settings.webhook.is_none();
+    drop_privileges(is_local)?;
     let mut server = Server {
         control,
-        settings,
         running: Vec::new(),
+        // its thread has no more privileges than this one
+        #[cfg(feature = "webhook")]
+        webhook: settings
+            .webhook
+            .as_ref()
+            .map(WebhookSender::start)
+            .transpose()?,
+        settings,
     };
     let result = server.run();
     server.finish();
@@ -58,11 +70,11 @@ pub fn serve() -> Result<()> {
 }
 
 /// Nothing here needs any. With no_new_privs a program that root starts gets none back.
-fn drop_privileges(execs: bool) -> Result<()> {
+fn drop_privileges(is_local: bool) -> Result<()> {
     hold_only(CapabilitySet::empty())?;
     set_no_new_privs(true)?;
     // A kernel without seccomp does without.
-    if !execs {
+    if is_local {
         let _ = filter_system_calls();
     }
     Ok(())
@@ -79,16 +91,17 @@ fn receive(control: &OwnedFd) -> Result<Option<Vec<u8>>> {
 impl Server {
     fn run(&mut self) -> Result<()> {
         loop {
+            // in this order: what has ended before is reported now
+            let timeout = self.is_busy().then_some(&CHECK);
+            self.reap();
             let has_room = self.running.len() < MAX_AT_ONCE;
             let mut fds = [PollFd::new(&self.control, PollFlags::IN)];
             let fds = if has_room { &mut fds[..] } else { &mut [] };
-            let timeout = (!self.running.is_empty()).then_some(&CHECK);
             let ready = match poll(fds, timeout) {
                 Ok(ready) => ready > 0,
                 Err(rustix::io::Errno::INTR) => false,
                 Err(e) => return Err(e.into()),
             };
-            self.reap();
             if ready {
                 let Some(event) = receive(&self.control)? else {
                     return Ok(());
@@ -98,7 +111,20 @@ impl Server {
         }
     }
 
+    /// Whether something has to be looked at.
+    fn is_busy(&self) -> bool {
+        #[cfg(feature = "webhook")]
+        if self.webhook.as_ref().is_some_and(WebhookSender::is_busy) {
+            return true;
+        }
+        !self.running.is_empty()
+    }
+
     fn notify(&mut self, event: &[u8]) {
+        #[cfg(feature = "webhook")]
+        if let Some(Err(e)) = self.webhook.as_ref().map(|webhook| webhook.send(event)) {
+            self.fail(&format!("{e:#}"));
+        }
         if self.settings.journald {
             let sent = serde_json::from_slice(event)
                 .map_err(anyhow::Error::from)
@@ -118,10 +144,11 @@ impl Server {
 
     fn reap(&mut self) {
         let mut failures = Vec::new();
+        let program = self.settings.exec.first().cloned().unwrap_or_default();
         self.running.retain_mut(|(child, since)| {
             if let Ok(Some(status)) = child.try_wait() {
                 if !status.success() {
-                    failures.push(format!("{status}"));
+                    failures.push(format!("{program}: {status}"));
                 }
                 return false;
             }
@@ -129,12 +156,21 @@ impl Server {
                 return true;
             }
             kill(child);
-            failures.push(format!("it took more than {} s", TIME_LIMIT.as_secs()));
+            failures.push(format!(
+                "{program}: it took more than {} s",
+                TIME_LIMIT.as_secs()
+            ));
             false
         });
-        let program = self.settings.exec.first().cloned().unwrap_or_default();
+        #[cfg(feature = "webhook")]
+        failures.extend(
+            self.webhook
+                .iter()
+                .flat_map(|w| w.failures())
+                .map(|f| format!("webhook: {f}")),
+        );
         for failure in failures {
-            self.fail(&format!("{program}: {failure}"));
+            self.fail(&failure);
         }
     }
 
@@ -151,6 +187,10 @@ impl Server {
 
     /// The recorder has ended: what runs has its time.
     fn finish(&mut self) {
+        #[cfg(feature = "webhook")]
+        if let Some(webhook) = self.webhook.take() {
+            webhook.finish(TIME_LIMIT);
+        }
         while !self.running.is_empty() {
             let _ = poll(&mut [], Some(&CHECK));
             self.reap();

@@ -207,6 +207,7 @@ impl Pipeline {
                     attributor.policy_changed(change);
                 }
             }
+            enforcer.judge_open(|verdict| attributor.judge_open(verdict, records));
             enforcer.act(records, &mut self.acted);
             records.append(&mut self.acted);
         }

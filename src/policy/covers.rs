@@ -35,7 +35,8 @@ fn names_count(earlier: &Rule, later: &Rule) -> bool {
 fn who_covers(a: &Who, b: &Who) -> bool {
     let flag = |a: Option<bool>, b: Option<bool>| a.is_none() || a == b;
     // what `exe` means depends on whether the rule names a container
-    let same_exe = a.exe.is_empty() || a.names_container() == b.names_container();
+    let same_exe =
+        (a.exe.is_empty() && a.via.is_empty()) || a.names_container() == b.names_container();
     same_exe
         && flag(a.host, b.host)
         && flag(a.kernel, b.kernel)

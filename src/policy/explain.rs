@@ -122,7 +122,7 @@ fn who_reason(rule: &Rule, key: WhoKey, who: &Subject) -> String {
         WhoKey::Kernel => (who.kernel.to_string(), flag(of.kernel)),
         WhoKey::Tree => (who.tree.to_string(), flag(of.tree)),
         WhoKey::Via => (
-            who.ancestors.join(", "),
+            who.ancestors_for(of.names_container()).join(", "),
             condition(&of.via, ToString::to_string),
         ),
         WhoKey::Process => (

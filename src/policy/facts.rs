@@ -24,7 +24,7 @@ pub struct Subject {
     pub kernel: bool,
     /// Below the command that is recorded.
     pub tree: bool,
-    /// Executables of the programs that started it.
+    /// Executables of the programs that started it, where the paths say which ones.
     pub ancestors: Vec<String>,
     pub comm: Option<String>,
 }
@@ -93,6 +93,14 @@ impl Subject {
             false => self.exe_is_trusted && !self.in_container(),
         };
         self.exe.as_deref().filter(|_| holds)
+    }
+
+    /// What started it, as [`Subject::exe_for`].
+    pub fn ancestors_for(&self, rule_names_container: bool) -> &[String] {
+        match rule_names_container == self.in_container() {
+            true => &self.ancestors,
+            false => &[],
+        }
     }
 
     /// Its unit, if the system manager started it.

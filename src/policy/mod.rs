@@ -41,7 +41,7 @@ pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
 pub use file::{LoadError, Owner, check_program, system_resolvers};
 pub use list::{List, MAX_ENTRIES};
 pub use name_rules::{NameRules, RuleBits};
-pub use notify::Notify;
+pub use notify::{Notify, Webhook};
 pub use parse::{Imported, import as import_config};
 pub use pattern::{Glob, ImagePattern, PathPattern, UserPattern};
 pub use problem::{Position, Problem, Problems};

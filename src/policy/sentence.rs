@@ -13,7 +13,10 @@ use super::problem::shown;
 use super::target::{NamePattern, Target};
 
 pub const FORM: &str = "PROGRAM to HOST[:PORT] [as USER] [in CONTAINER] [image IMAGE] [pod POD] \
-                        [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [at ADDRESS] [over PROTOCOL]";
+                        [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [called NAME] [at ADDRESS] [over PROTOCOL]";
+
+/// Characters of a process' name (comm).
+const MAX_NAME: usize = 15;
 
 /// What a sentence says, and what had to be assumed.
 #[derive(Debug)]
@@ -99,6 +102,7 @@ struct Said {
     container: Option<Details>,
     unit: Option<String>,
     via: Vec<String>,
+    name: Option<String>,
     at: Option<IpAddr>,
     protocol: Option<Protocol>,
 }
@@ -122,6 +126,7 @@ impl Said {
             "namespace" => details(self, |of, value| of.namespace = Some(value)),
             "unit" => self.unit = Some(value.to_owned()),
             "via" => self.via.push(path(value, system).0),
+            "called" => self.name = Some(value.to_owned()),
             "at" => {
                 self.at = Some(value.parse().context("'at' is followed by an address")?);
             }
@@ -155,8 +160,11 @@ impl Said {
             assumed.push("no rule names its unit or what started it".to_owned());
         }
         let (uid, user) = self.user.clone().unwrap_or_default();
+        // as the kernel cuts it
+        let name = exe.rsplit('/').next();
+        let name = name.map(|name| name.chars().take(MAX_NAME).collect());
         Subject {
-            comm: exe.rsplit('/').next().map(str::to_owned),
+            comm: self.name.clone().or(name),
             exe: Some(exe),
             exe_is_trusted: !in_container,
             uid,

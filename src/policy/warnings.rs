@@ -231,6 +231,11 @@ fn programs(rule: &Rule, warn: &mut impl FnMut(Position, String)) {
                     container instead, or block by default and allow programs";
         warn(rule.at, text.to_owned());
     }
+    if rule.action.stops() && !rule.who.via.any.is_empty() {
+        let text = "what a service starts in its place (at, systemd-run, a container's runtime) evades \
+                    the rule: via is about who starts a process itself";
+        warn(rule.at, text.to_owned());
+    }
     if rule.action.stops() {
         return;
     }

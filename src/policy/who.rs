@@ -49,7 +49,7 @@ pub struct Who {
     pub kernel: Option<bool>,
     /// Below the command of `record -- CMD`.
     pub tree: Option<bool>,
-    /// A program that started it, directly or through others.
+    /// A program that started it, directly or through others: as `exe`.
     pub via: Condition<PathPattern>,
     /// Its name (comm), which it chooses itself: with `alert` only.
     pub process: Condition<Glob>,
@@ -119,6 +119,7 @@ impl Who {
     pub fn mismatch(&self, of: &Subject) -> Option<WhoKey> {
         let flag = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
         let exe = of.exe_for(self.names_container());
+        let ancestors = of.ancestors_for(self.names_container());
         let details = of.container.details();
         let text = |condition: &Condition<Glob>, value: Option<&str>| {
             condition.holds(|glob| value.is_some_and(|value| glob.matches(value)))
@@ -169,7 +170,7 @@ impl Who {
             (
                 WhoKey::Via,
                 self.via
-                    .holds(|path| of.ancestors.iter().any(|exe| path.matches(exe))),
+                    .holds(|path| ancestors.iter().any(|exe| path.matches(exe))),
             ),
             (WhoKey::Process, text(&self.process, of.comm.as_deref())),
         ];

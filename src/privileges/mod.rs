@@ -29,5 +29,8 @@ pub const FILE_READER: &str = "file-reader";
 /// That of the process that suspends, kills and dumps for a policy.
 pub const PROCESS_CONTROL: &str = "process-control";
 
+/// That of the process that resets older connections for a policy.
+pub const CONNECTION_RESET: &str = "connection-reset";
+
 /// That of the process that sends notifications for a policy.
 pub const NOTIFIER: &str = "notifier";

@@ -2,6 +2,7 @@
 //! with a program, a user, a class of cgroups, a port, a network.
 
 mod addresses;
+mod lineage;
 mod names;
 mod ports;
 mod programs;
@@ -20,9 +21,10 @@ use crate::policy::{
     UnknownContainers, UserPattern, Who,
 };
 pub use addresses::Network;
+pub use lineage::{Lineage, problem as lineage_problem};
 pub use names::{Name, most_labels};
 pub use ports::PortTable;
-pub use programs::{Program, depth as max_depth};
+pub use programs::{Program, depth as max_depth, exe_kind};
 pub use sets::Mask;
 use sets::{Sets, mask_of};
 
@@ -38,6 +40,7 @@ pub struct Tables {
     /// What resolv.conf has names tried with.
     pub search_suffixes: Vec<String>,
     pub names: Vec<Name>,
+    pub lineage: Lineage,
     sets: Sets,
     /// The conditions on cgroups of each rule; None of one that has expired.
     classes: Vec<Option<Who>>,
@@ -57,6 +60,7 @@ impl Tables {
         let ports = ports::tables(policy, is_live, &mut sets);
         let networks = addresses::networks(policy, is_live, &mut sets);
         let names = names::names(policy, is_live, hasher, &mut sets);
+        let lineage = Lineage::new(policy, is_live, &mut sets);
         let mut tables = Tables {
             settings: settings(policy, scope, is_live, &mut sets),
             users,
@@ -64,6 +68,7 @@ impl Tables {
             ports,
             networks,
             names,
+            lineage,
             resolvers: policy.resolver_addresses().collect(),
             search_suffixes: policy.search_suffixes.clone(),
             sets,
@@ -78,6 +83,8 @@ impl Tables {
             ..Subject::default()
         };
         tables.settings.class_miss = tables.class_set(&unknown);
+        tables.settings.conditions = tables.lineage.conditions();
+        tables.settings.unconditional = tables.lineage.unconditional();
         if !tables.sets.fit() {
             bail!("the policy's rules have too many different combinations: use fewer rules");
         }

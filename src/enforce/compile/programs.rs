@@ -21,7 +21,12 @@ pub struct Program {
 
 /// Components of the longest directory that a rule names.
 pub fn depth(policy: &Policy) -> usize {
-    let directories = patterns(policy).filter_map(|pattern| match pattern {
+    let of_ancestors = policy.rules.iter().flat_map(|rule| {
+        let via = &rule.who.via;
+        via.any.iter().chain(&via.none)
+    });
+    let all = patterns(policy).chain(of_ancestors);
+    let directories = all.filter_map(|pattern| match pattern {
         PathPattern::Exact(_) => None,
         PathPattern::In(path) | PathPattern::Below(path) => Some(components(path).count()),
     });
@@ -31,6 +36,15 @@ pub fn depth(policy: &Policy) -> usize {
 fn patterns(policy: &Policy) -> impl Iterator<Item = &PathPattern> {
     let exes = policy.rules.iter().map(|rule| &rule.who.exe);
     exes.flat_map(|exe| exe.any.iter().chain(&exe.none))
+}
+
+/// What of a program's path a pattern is about.
+pub fn exe_kind(pattern: &PathPattern) -> (raw, &str) {
+    match pattern {
+        PathPattern::Exact(path) => (raw::POLICY_EXE, path),
+        PathPattern::In(path) => (raw::POLICY_EXE_CHILD, path),
+        PathPattern::Below(path) => (raw::POLICY_EXE_BELOW, path),
+    }
 }
 
 /// Each with all rules for a program at such a path.
@@ -53,16 +67,11 @@ pub fn programs(policy: &Policy, is_live: impl Fn(&Rule) -> bool, sets: &mut Set
         let Ok(pattern) = PathPattern::parse(&text) else {
             continue;
         };
-        let (kind, path, example) = match pattern {
-            PathPattern::Exact(path) => (raw::POLICY_EXE, path.clone(), path),
-            PathPattern::In(path) => {
-                let example = format!("{path}/{ANY}");
-                (raw::POLICY_EXE_CHILD, path, example)
-            }
-            PathPattern::Below(path) => {
-                let example = format!("{path}/{ANY}/{ANY}");
-                (raw::POLICY_EXE_BELOW, path, example)
-            }
+        let (kind, path) = exe_kind(&pattern);
+        let example = match &pattern {
+            PathPattern::Exact(_) => path.to_owned(),
+            PathPattern::In(_) => format!("{path}/{ANY}"),
+            PathPattern::Below(_) => format!("{path}/{ANY}/{ANY}"),
         };
         for contained in [false, true] {
             let offset = match contained {
@@ -71,7 +80,7 @@ pub fn programs(policy: &Policy, is_live: impl Fn(&Rule) -> bool, sets: &mut Set
             };
             programs.push(Program {
                 kind: kind.0 + offset,
-                path: path.clone(),
+                path: path.to_owned(),
                 set: sets.number(mask(&example, contained)),
             });
         }

@@ -109,6 +109,9 @@ fn every_condition_on_the_process_is_decided() {
         ("via: /usr/sbin/sshd", &curl(), true),
         ("via: '!/usr/sbin/sshd'", &curl(), false),
         ("via: /usr/sbin/cron", &curl(), false),
+        // in a container paths are the container's
+        ("via: /usr/sbin/sshd", &web, false),
+        ("via: /usr/sbin/sshd, container: 'web-*'", &web, true),
         ("process: 'cu*'", &curl(), true),
         ("process: wget", &curl(), false),
         ("user: alice, exe: /bin/sh", &curl(), false),

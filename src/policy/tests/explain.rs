@@ -38,13 +38,14 @@ fn sentence_gives_the_facts_and_says_what_it_assumes() {
 
     let said = say(
         &policy,
-        "python3 to [2001:db8::1]:53 over udp as root unit app.service via /usr/sbin/cron",
+        "python3 to [2001:db8::1]:53 over udp as root unit app.service via /usr/sbin/cron called py",
     )
     .unwrap();
     assert_eq!(said.subject.exe.as_deref(), Some("/usr/bin/python3.13"));
     assert_eq!(said.subject.uid, Some(0));
     assert_eq!(said.subject.system_unit(), Some("app.service"));
     assert_eq!(said.subject.ancestors, ["/usr/sbin/cron"]);
+    assert_eq!(said.subject.comm.as_deref(), Some("py"));
     assert_eq!(said.destination.protocol, Protocol::Udp);
     assert_eq!(
         (said.destination.ip, said.destination.port),

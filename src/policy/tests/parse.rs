@@ -191,7 +191,7 @@ proptest! {
 }
 
 #[test]
-fn notify_is_a_program_with_arguments_and_the_journal_and_no_webhook_yet() {
+fn notify_is_a_program_with_arguments_the_journal_and_a_webhook() {
     let policy = |notify: &str| format!("version: 1\ndefault: allow\nnotify: {notify}\n");
     let read = Policy::parse(&policy("{ exec: [/bin/x, 'a b', 7], journald: true }")).unwrap();
     assert_eq!(read.notify.exec, ["/bin/x", "a b", "7"]);
@@ -199,11 +199,52 @@ fn notify_is_a_program_with_arguments_and_the_journal_and_no_webhook_yet() {
     let read = Policy::parse(&policy("{ journald: false }")).unwrap();
     assert!(read.notify.is_empty());
     assert_eq!(
-        errors(&policy("{ exec: x -v, webhook: https://x.test }")),
+        errors(&policy("{ exec: x -v, webhook: x.test }")),
         [
             "3:17: exec is a list of a program and its arguments, 64 at most: [/usr/local/bin/alert, --team, ops]",
-            "3:32: webhook is not supported yet: exec can run a program that calls it",
+            "3:32: a webhook has a URL with http:// or https://",
         ]
+    );
+    let read = Policy::parse(&policy("{ webhook: 'https://x.test/a' }")).unwrap();
+    assert_eq!(read.notify.webhook.unwrap().url, "https://x.test/a");
+    let with_secret = |url: &str| {
+        policy(&format!(
+            "{{ webhook: {{ url: '{url}', header_file: /s, ca_file: /c }} }}"
+        ))
+    };
+    let read = Policy::parse(&with_secret("http://[::1]:8080/a")).unwrap();
+    let webhook = read.notify.webhook.unwrap();
+    assert_eq!(webhook.header_file.as_deref(), Some("/s"));
+    assert_eq!(webhook.ca_file.as_deref(), Some("/c"));
+    for (url, why) in [
+        (
+            "http://x.test/127.0.0.1",
+            "http sends what is in header_file unencrypted: use https",
+        ),
+        (
+            "http://127.0.0.1.x.test",
+            "http sends what is in header_file unencrypted: use https",
+        ),
+        (
+            "https://me:secret@x.test",
+            "a password in a URL is anyone's who may read it: use header_file",
+        ),
+        (
+            "https:///x",
+            "a webhook's URL has a host, and no space or special character",
+        ),
+        (
+            "https://x.test/a b",
+            "a webhook's URL has a host, and no space or special character",
+        ),
+    ] {
+        assert_eq!(errors(&with_secret(url)), [format!("3:20: {why}")], "{url}");
+    }
+    assert_eq!(
+        errors(&policy(
+            "{ webhook: { url: 'https://x.test', header_file: s } }"
+        )),
+        ["3:58: header_file is an absolute path"]
     );
     assert_eq!(
         errors(&policy("{ exec: [x], journal: true }")),
