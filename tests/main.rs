@@ -15,6 +15,8 @@ mod attacks;
 #[cfg(feature = "record")]
 mod cli;
 #[cfg(feature = "record")]
+mod clients;
+#[cfg(feature = "record")]
 mod completion;
 #[cfg(feature = "record")]
 mod config;
