@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use common::Recorder;
-use libbpf_rs::query::{ProgInfoIter, ProgramInfo as ProgInfo};
+use libbpf_rs::query::{MapInfoIter, ProgInfoIter, ProgramInfo as ProgInfo};
+use libbpf_rs::{MapHandle, MapType};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use socket2::SockRef;
 
@@ -45,6 +46,7 @@ fn main() -> Result<()> {
         datagrams,
     )?;
     compare("frame of 64 bytes from a packet socket", FRAMES, frames)?;
+    reading_payload()?;
     let policy = Policy::write()?;
     println!("a policy of {RULES} rules and a list of {LISTED} names, to recording without one");
     compare_policy("TCP connect and close", CONNECTS, connects, &policy)?;
@@ -54,6 +56,35 @@ fn main() -> Result<()> {
         datagrams,
         &policy,
     )?;
+    Ok(())
+}
+
+/// What it costs to read the names that connections send.
+fn reading_payload() -> Result<()> {
+    println!("names that connections send, to recording with --no-payload");
+    let without: &[&str] = &["--no-payload"];
+    let measured: [(&str, u32, Work); 3] = [
+        ("TCP in bulk with names read, 64 KiB", BULK, bulk),
+        (
+            "UDP datagram of 64 bytes with names read",
+            DATAGRAMS,
+            datagrams,
+        ),
+        (
+            "TLS with names read, a ClientHello of 517 bytes and close",
+            CONNECTS,
+            hellos,
+        ),
+    ];
+    for (what, count, work) in measured {
+        compare_options(what, count, work, without, &[])?;
+    }
+    // the ring buffer has all that is copied, and a header for each record
+    let what = "TLS with names read, bytes in the ring buffer per connection, of all its records";
+    if is_wanted(what) {
+        let [without, with] = [without, &[]].map(|args| ring_bytes(CONNECTS, hellos, args));
+        println!("{what}: {:.0} without, {:.0} with", without?, with?);
+    }
     Ok(())
 }
 
@@ -220,16 +251,76 @@ fn compare(what: &str, count: u32, work: Work) -> Result<()> {
 }
 
 fn compare_policy(what: &str, count: u32, work: Work, policy: &Policy) -> Result<()> {
+    let path = policy.path()?;
+    compare_options(what, count, work, &[], &["--policy", &path, "--enforce"])
+}
+
+/// Two recorders.
+fn compare_options(
+    what: &str,
+    count: u32,
+    work: Work,
+    without: &[&str],
+    with: &[&str],
+) -> Result<()> {
     if !is_wanted(what) {
         return Ok(());
     }
-    let path = policy.path()?;
-    let enforced = ["--policy", &path, "--enforce"];
     work(count)?;
-    let round = |_| Ok([watched(count, work, &[])?, watched(count, work, &enforced)?]);
+    let round = |_| Ok([watched(count, work, without)?, watched(count, work, with)?]);
     let rounds: Vec<[Duration; 2]> = (0..ROUNDS).map(round).collect::<Result<_>>()?;
     println!("{what}: {}", said(count, &rounds));
     Ok(())
+}
+
+/// Bytes that the kernel side writes for each.
+fn ring_bytes(count: u32, work: Work, args: &[&str]) -> Result<f64> {
+    let (recorder, _dir) = start(args)?;
+    let end = Instant::now() + PATIENCE;
+    let written = loop {
+        let (others, before) = (running() != 1, ring_position()?);
+        work(count)?;
+        let after = ring_position()?;
+        if !others && running() == 1 {
+            break after - before;
+        }
+        if Instant::now() > end {
+            bail!("another egrets is running");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    recorder.stop()?;
+    Ok(written as f64 / f64::from(count))
+}
+
+/// Bytes that were ever written to the ring buffer of the recorder: the producer's position is in its
+/// second page (kernel/bpf/ringbuf.c).
+fn ring_position() -> Result<usize> {
+    use std::os::fd::{AsFd, AsRawFd};
+    let ring =
+        MapInfoIter::default().find(|map| map.ty == MapType::RingBuf && map.name == "events");
+    let map = MapHandle::from_map_id(ring.context("no ring buffer")?.id)?;
+    let page = rustix::param::page_size();
+    let fd = map.as_fd().as_raw_fd();
+    // SAFETY: a new mapping of a page, for reading; it is removed below, and only read until then.
+    unsafe {
+        let at = libc::mmap(
+            std::ptr::null_mut(),
+            page,
+            libc::PROT_READ,
+            libc::MAP_SHARED,
+            fd,
+            page as libc::off_t,
+        );
+        anyhow::ensure!(
+            at != libc::MAP_FAILED,
+            "{}",
+            std::io::Error::last_os_error()
+        );
+        let position = at.cast::<usize>().read_volatile();
+        libc::munmap(at, page);
+        Ok(position)
+    }
 }
 
 /// Medians, and the range of the ratios.
@@ -305,6 +396,39 @@ fn connects(count: u32) -> Result<Duration> {
         drop(stream);
     }
     Ok(start.elapsed())
+}
+
+/// The same, with what a client of TLS sends first and nothing behind it: the cryptography of a handshake
+/// takes many times as long as all that is compared here.
+fn hellos(count: u32) -> Result<Duration> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let to = listener.local_addr()?;
+    let hello = client_hello();
+    let mut received = vec![0; hello.len()];
+    let start = Spent::start();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(to)?;
+        let (mut accepted, _) = listener.accept()?;
+        stream.write_all(&hello)?;
+        accepted.read_exact(&mut received)?;
+        drop(accepted);
+        drop(stream);
+    }
+    Ok(start.elapsed())
+}
+
+/// A ClientHello for www.example.com, padded to the usual 512 bytes (RFC 7685).
+fn client_hello() -> Vec<u8> {
+    let name = b"www.example.com";
+    let sized = |data: &[u8]| [&(data.len() as u16).to_be_bytes(), data].concat();
+    let server_name = sized(&[&[0][..], &sized(name)].concat());
+    let mut extensions = [&[0, 0][..], &sized(&server_name)].concat();
+    let fixed = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 1, 1, 0]].concat();
+    let padding = 512 - 4 - fixed.len() - 2 - extensions.len() - 4;
+    extensions.extend([&[0, 21][..], &sized(&vec![0; padding])].concat());
+    let body = [&fixed[..], &sized(&extensions)].concat();
+    let message = [&[1, 0][..], &sized(&body)].concat();
+    [&[22, 3, 1][..], &sized(&message)].concat()
 }
 
 fn datagrams(count: u32) -> Result<Duration> {

@@ -262,9 +262,12 @@ struct egrets_dns {
 
 enum egrets_payload_kind {
 	EGRETS_PAYLOAD_NONE,
-	EGRETS_PAYLOAD_TLS,  /* a ClientHello */
-	EGRETS_PAYLOAD_HTTP, /* a request of HTTP/1 */
-	EGRETS_PAYLOAD_QUIC, /* a datagram of QUIC's first ones */
+	EGRETS_PAYLOAD_TLS,   /* a ClientHello */
+	EGRETS_PAYLOAD_HTTP,  /* a request of HTTP/1 */
+	EGRETS_PAYLOAD_QUIC,  /* a datagram of QUIC's first ones */
+	EGRETS_PAYLOAD_HTTP2, /* what a client of HTTP/2 sends without TLS */
+	EGRETS_PAYLOAD_SOCKS, /* what a client of a SOCKS proxy sends */
+	EGRETS_PAYLOAD_DTLS,  /* a datagram with a ClientHello, or a part of one */
 };
 
 /* Some of what a client sends first. */

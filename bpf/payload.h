@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * The first bytes that a client sends: what is in clear there says whom it wants, with DNS or
- * without. Read are the ClientHello of TLS, wherever it begins (STARTTLS, proxies), and requests
- * of HTTP/1; and the first packets of QUIC. Most packets leave after a look at their socket's
- * counters, or at their first bytes.
+ * without. Read are the ClientHello of TLS, wherever it begins (STARTTLS, proxies), requests of
+ * HTTP and of SOCKS; and the first packets of QUIC and DTLS. Most packets leave after a look at
+ * their socket's counters, or at their first byte.
  *
  * A program of its own: together with the one that counts flows it would need more of the stack
  * than there is.
@@ -25,6 +25,7 @@
 #define STREAM_BEGINNING 16384 /* bytes of a connection that are looked at */
 #define PAYLOAD_MAX 4096       /* of these, copied of one message */
 #define REQUEST_MAX 2048       /* the same of a request of HTTP */
+#define SOCKS_MAX 800	       /* methods, user name and password, destination: RFC 1928, 1929 */
 
 /* RFC 8446, sections 5.1 and 4 */
 #define TLS_HANDSHAKE 22
@@ -127,8 +128,8 @@ static __always_inline bool is_hello(const __u8 *head, __u32 len, bool first)
 
 #define METHOD(a, b, c, d) ((__u32)(a) << 24 | (b) << 16 | (c) << 8 | (d))
 
-/* RFC 9110, section 9; RFC 5789 */
-static __always_inline bool is_request(const __u8 *head)
+/* RFC 9110, section 9; RFC 5789; the preface of HTTP/2: RFC 9113, section 3.4 */
+static __always_inline __u32 request_kind(const __u8 *head)
 {
 	switch (METHOD(head[0], head[1], head[2], head[3])) {
 	case METHOD('G', 'E', 'T', ' '):
@@ -140,9 +141,27 @@ static __always_inline bool is_request(const __u8 *head)
 	case METHOD('O', 'P', 'T', 'I'):
 	case METHOD('T', 'R', 'A', 'C'):
 	case METHOD('P', 'A', 'T', 'C'):
-		return true;
+		return EGRETS_PAYLOAD_HTTP;
+	case METHOD('P', 'R', 'I', ' '):
+		return EGRETS_PAYLOAD_HTTP2;
 	}
-	return false;
+	return EGRETS_PAYLOAD_NONE;
+}
+
+#define SOCKS4 4
+#define SOCKS4_REQUEST 9 /* the least: without a user's name */
+#define SOCKS_BIND 2	 /* and 1 to connect */
+#define SOCKS5 5
+#define SOCKS5_METHODS 8 /* that a client may offer; there are few */
+
+static __always_inline bool is_socks(const __u8 *head, __u32 len)
+{
+	__u8 second = head[1]; /* the command; or how many bytes follow in what comes first */
+
+	barrier_var(second);
+	if (head[0] == SOCKS4)
+		return second && second <= SOCKS_BIND && len >= SOCKS4_REQUEST;
+	return head[0] == SOCKS5 && second && second <= SOCKS5_METHODS && len >= 2 + second;
 }
 
 /* What a segment begins, if anything. */
@@ -164,9 +183,13 @@ static __always_inline void find_beginning(struct __sk_buff *skb, const struct s
 		begins->end = hello_len(head, segment->len);
 		if (begins->end > PAYLOAD_MAX)
 			begins->end = PAYLOAD_MAX;
-	} else if (!segment->at && is_request(head)) {
-		begins->kind = EGRETS_PAYLOAD_HTTP;
+	} else if (!segment->at) {
+		begins->kind = request_kind(head);
 		begins->end = REQUEST_MAX;
+		if (!begins->kind && is_socks(head, segment->len)) {
+			begins->kind = EGRETS_PAYLOAD_SOCKS;
+			begins->end = SOCKS_MAX;
+		}
 	}
 	begins->end += segment->at;
 }
@@ -253,7 +276,6 @@ static __always_inline bool is_wanted(struct __sk_buff *skb, const struct segmen
 #define QUIC_V2 0x6b3343cf
 #define QUIC_V1_INITIAL 0xc /* the upper half of the first byte, which no key protects */
 #define QUIC_V2_INITIAL 0xd
-#define QUIC_HEAD 5
 #define QUIC_MIN_INITIAL 1200 /* RFC 9000, section 14.1: of a client's datagram */
 
 static __always_inline bool is_quic_initial(const __u8 *head)
@@ -264,23 +286,56 @@ static __always_inline bool is_quic_initial(const __u8 *head)
 	       (version == QUIC_V2 && head[0] >> 4 == QUIC_V2_INITIAL);
 }
 
-/*
- * False for what is no first packet of QUIC. Most datagrams leave because they are short, or after
- * a look at their first bytes, where they are without IP options.
- */
-static __always_inline bool find_initial(struct __sk_buff *skb, struct segment *segment)
+/* RFC 6347, sections 4.1 and 4.2.2; RFC 9147, section 5.3: the first message is in clear. */
+#define DTLS_MAJOR 0xfe
+#define DTLS_EPOCH 3
+#define DTLS_RECORD_HEADER 13
+#define DTLS_HEADERS 25
+#define DATAGRAM_HEAD (DTLS_RECORD_HEADER + 1)
+
+static __always_inline bool is_dtls_hello(const __u8 *head)
+{
+	return head[0] == TLS_HANDSHAKE && head[1] == DTLS_MAJOR && !head[DTLS_EPOCH] &&
+	       !head[DTLS_EPOCH + 1] && head[DTLS_RECORD_HEADER] == TLS_CLIENT_HELLO;
+}
+
+static __always_inline bool may_be_first(__u8 byte)
+{
+	return byte == TLS_HANDSHAKE || byte >> 4 == QUIC_V1_INITIAL ||
+	       byte >> 4 == QUIC_V2_INITIAL;
+}
+
+/* Most datagrams leave after a look at their first byte, where that is in the skb's linear part. */
+static __always_inline __u32 datagram_kind(struct __sk_buff *skb, __u32 payload)
+{
+	const __u8 *first = (void *)(long)skb->data + payload;
+	const __u8 *end = (void *)(long)skb->data_end;
+	__u8 head[DATAGRAM_HEAD];
+
+	if (first + 1 <= end && !may_be_first(*first))
+		return EGRETS_PAYLOAD_NONE;
+	if (skb->len < payload + DTLS_HEADERS ||
+	    bpf_skb_load_bytes(skb, payload, head, sizeof(head)))
+		return EGRETS_PAYLOAD_NONE;
+	if (is_dtls_hello(head))
+		return EGRETS_PAYLOAD_DTLS;
+	return skb->len >= payload + QUIC_MIN_INITIAL && is_quic_initial(head)
+		       ? EGRETS_PAYLOAD_QUIC
+		       : EGRETS_PAYLOAD_NONE;
+}
+
+/* False for what is no first packet of QUIC or DTLS. Those with IP options are left out. */
+static __always_inline bool find_datagram(struct __sk_buff *skb, struct segment *segment,
+					  struct payload_wanted *whole)
 {
 	__u32 ip = skb->protocol == bpf_htons(ETH_P_IP) ? sizeof(struct ipv4_header)
 							: sizeof(struct ipv6_header);
 	__u32 payload = ip + UDP_HEADER_LEN;
-	__u8 head[QUIC_HEAD];
 	struct packet p = {};
 
-	if (skb->len < payload + QUIC_MIN_INITIAL ||
-	    bpf_skb_load_bytes(skb, payload, head, sizeof(head)) || !is_quic_initial(head))
-		return false;
-	if (!parse_skb(skb, &p) || p.headless || p.routed || p.dst.protocol != IPPROTO_UDP ||
-	    p.header != ip)
+	whole->kind = datagram_kind(skb, payload);
+	if (!whole->kind || !parse_skb(skb, &p) || p.headless || p.routed ||
+	    p.dst.protocol != IPPROTO_UDP || p.header != ip)
 		return false;
 	set_payload(skb, &p, payload);
 	segment->payload = p.payload;
@@ -291,10 +346,10 @@ static __always_inline bool find_initial(struct __sk_buff *skb, struct segment *
 
 static __always_inline void on_datagram(struct __sk_buff *skb)
 {
-	struct payload_wanted whole = {.end = PAYLOAD_MAX, .kind = EGRETS_PAYLOAD_QUIC};
+	struct payload_wanted whole = {.end = PAYLOAD_MAX};
 	struct segment datagram = {};
 
-	if (!find_initial(skb, &datagram))
+	if (!find_datagram(skb, &datagram, &whole))
 		return;
 	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);

@@ -4,7 +4,12 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::num::NonZeroUsize;
 
+use aes_gcm::aead::Aead;
+use aes_gcm::aes::Aes128;
+use aes_gcm::aes::cipher::BlockEncrypt;
+use aes_gcm::{Aes128Gcm, KeyInit};
 use egrets::attribute::dns::{Streams, addresses, host_of, parse};
 use egrets::attribute::payload::Beginnings;
 use egrets::attribute::{Attributor, Settings};
@@ -12,7 +17,7 @@ use egrets::capture::event::{
     Connect, Dns, Event, EventKind, MountNamespace, Owner, Payload, PayloadKind, Segment,
 };
 use egrets::file_reader::hosts::{condense, parse as parse_hosts};
-use egrets::model::{self, Connection, Endpoint, Protocol, Record};
+use egrets::model::{self, Connection, Endpoint, Protocol, Record, WireNames};
 use egrets::policy::{Destination, List, MAX_RULES, Policy, Position, Subject, import_config};
 use egrets::print::{CompactOptions, LineFormat, Printer};
 
@@ -231,48 +236,159 @@ pub fn stream(bytes: &[u8]) {
     }
 }
 
-/// The beginning of a connection, whole and in pieces that the bytes themselves choose: both say
-/// the same names, in printable ASCII.
-pub fn payload(bytes: &[u8]) {
-    for kind in [PayloadKind::Tls, PayloadKind::Http] {
-        let piece = |from: usize, to: usize| Payload {
-            cookie: 1,
-            peer: Endpoint {
-                ip: std::net::Ipv4Addr::LOCALHOST.into(),
-                port: 443,
-            },
-            kind,
-            start: 0,
-            offset: from as u32,
-            bytes: bytes[from..to].to_vec(),
-            message_size: None,
-        };
-        let whole = &bytes[..bytes.len().min(4096)];
-        let names = Beginnings::default().piece(0, &piece(0, whole.len()));
-        for name in names.iter().flat_map(|names| {
-            let proxied = names.proxied.as_ref().map(|(name, _)| name);
-            names.sni.iter().chain(&names.http_host).chain(proxied)
-        }) {
-            assert!(name.text.bytes().all(|b| b.is_ascii_graphic()));
-            assert!(name.text.len() <= 4 * 255);
-        }
-        let cut = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0)) * whole.len() / 256;
-        let mut cuts = [0, cut(3), cut(4), cut(10), whole.len()];
-        cuts.sort_unstable();
-        let mut spans: Vec<(usize, usize)> = cuts.windows(2).map(|w| (w[0], w[1])).collect();
-        if kind == PayloadKind::Tls {
-            spans.rotate_left(usize::from(bytes.first().copied().unwrap_or(0)) % 4);
-        }
-        let mut beginnings = Beginnings::default();
-        let mut found = None;
-        for (from, to) in spans {
-            found = found.or(beginnings.piece(0, &piece(from, to)));
-        }
-        // of a request, the first part alone may say enough
-        if kind == PayloadKind::Tls {
-            assert_eq!(found, names);
-        }
+/// What a client sends first over TLS: its first byte chooses how it is cut.
+pub fn tls(bytes: &[u8]) {
+    beginning(PayloadKind::Tls, bytes);
+}
+
+/// The same over HTTP/1.
+pub fn http(bytes: &[u8]) {
+    beginning(PayloadKind::Http, bytes);
+}
+
+/// The same over HTTP/2, behind the preface.
+pub fn http2(bytes: &[u8]) {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    beginning(PayloadKind::Http2, &[preface, bytes].concat());
+}
+
+/// The same to a SOCKS proxy.
+pub fn socks(bytes: &[u8]) {
+    beginning(PayloadKind::Socks, bytes);
+}
+
+fn piece(kind: PayloadKind, offset: usize, bytes: &[u8]) -> Payload {
+    Payload {
+        cookie: 1,
+        peer: Endpoint {
+            ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: 443,
+        },
+        kind,
+        start: 0,
+        offset: offset as u32,
+        bytes: bytes.to_vec(),
+        message_size: None,
     }
+}
+
+/// Names are printable ASCII, however hostile.
+fn is_printable(names: Option<&WireNames>) {
+    for name in names.iter().flat_map(|names| {
+        let proxied = names.proxied.as_ref().map(|(name, _)| name);
+        names.sni.iter().chain(&names.http_host).chain(proxied)
+    }) {
+        assert!(name.text.bytes().all(|b| b.is_ascii_graphic()));
+        assert!(name.text.len() <= 4 * 255);
+    }
+}
+
+/// The beginning of a connection, whole and in pieces that the bytes themselves choose: both say
+/// the same names.
+fn beginning(kind: PayloadKind, bytes: &[u8]) {
+    let whole = &bytes[..bytes.len().min(4096)];
+    let names = Beginnings::default().piece(0, &piece(kind, 0, whole));
+    is_printable(names.as_ref());
+    let cut = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0)) * whole.len() / 256;
+    let mut cuts = [0, cut(3), cut(4), cut(10), whole.len()];
+    cuts.sort_unstable();
+    let mut spans: Vec<(usize, usize)> = cuts.windows(2).map(|w| (w[0], w[1])).collect();
+    // of the others, an early part may say enough, or say that it is nothing
+    let is_any_order = kind == PayloadKind::Tls;
+    if is_any_order {
+        spans.rotate_left(usize::from(bytes.first().copied().unwrap_or(0)) % 4);
+    }
+    let mut beginnings = Beginnings::default();
+    let mut found = None;
+    for (from, to) in spans {
+        found = found.or(beginnings.piece(0, &piece(kind, from, &whole[from..to])));
+    }
+    is_printable(found.as_ref());
+    if matches!(kind, PayloadKind::Tls | PayloadKind::Socks) {
+        assert_eq!(found, names);
+    }
+}
+
+/// Datagrams of DTLS: the first byte says how long each is.
+pub fn dtls(bytes: &[u8]) {
+    datagrams(PayloadKind::Dtls, bytes);
+}
+
+/// Datagrams of QUIC, as they are; and frames in a packet that is sealed with the true keys, since
+/// nothing else gets behind them.
+pub fn quic(bytes: &[u8]) {
+    datagrams(PayloadKind::Quic, bytes);
+    let (first, frames) = bytes.split_at(bytes.len().min(1));
+    let mut beginnings = Beginnings::default();
+    // in two packets, of which each has some
+    let cut = usize::from(first.first().copied().unwrap_or(0)) * frames.len() / 256;
+    for (number, part) in [&frames[..cut], &frames[cut..]].into_iter().enumerate() {
+        let packet = sealed(number as u8, &part[..part.len().min(1200)]);
+        let found = beginnings.piece(0, &piece(PayloadKind::Quic, 0, &packet));
+        is_printable(found.as_ref());
+    }
+}
+
+fn datagrams(kind: PayloadKind, bytes: &[u8]) {
+    let Some((first, rest)) = bytes.split_first() else {
+        return;
+    };
+    let mut beginnings = Beginnings::default();
+    let mut found = None;
+    for datagram in rest.chunks(usize::from(*first) * 8 + 1) {
+        found = found.or(beginnings.piece(0, &piece(kind, 0, datagram)));
+    }
+    is_printable(found.as_ref());
+    // as one call sends them
+    let several = Payload {
+        message_size: NonZeroUsize::new(usize::from(*first) * 8 + 1),
+        ..piece(kind, 0, rest)
+    };
+    is_printable(Beginnings::default().piece(0, &several).as_ref());
+}
+
+/// An Initial packet of QUIC version 1 (RFC 9001) to the connection with the identifier of that
+/// standard's examples, whose keys they give.
+fn sealed(number: u8, frames: &[u8]) -> Vec<u8> {
+    const ID: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
+    const KEY: [u8; 16] = 0x1f369613dd76d5467730efcbe3b1a22d_u128.to_be_bytes();
+    const IV: [u8; 12] = [
+        0xfa, 0x04, 0x4b, 0x2f, 0x42, 0xa3, 0xfd, 0x3b, 0x46, 0xfb, 0x25, 0x5c,
+    ];
+    const HEADER_KEY: [u8; 16] = 0x9f50449e04a0e810283a1e9933adedd2_u128.to_be_bytes();
+    // padded, so that there is enough to sample
+    let frames = [frames, &[0; 4]].concat();
+    let length = (1 + frames.len() + 16) as u16 | 0x4000;
+    let mut packet = vec![0xc0, 0, 0, 0, 1, ID.len() as u8];
+    packet.extend(ID);
+    packet.extend([0, 0]); // no identifier of its own, no token
+    packet.extend(length.to_be_bytes());
+    let at = packet.len();
+    packet.push(number);
+    let mut nonce = IV;
+    nonce[11] ^= number;
+    let message = aes_gcm::aead::Payload {
+        msg: &frames,
+        aad: &packet,
+    };
+    let cipher = Aes128Gcm::new(&KEY.into());
+    packet.extend(cipher.encrypt(&nonce.into(), message).expect("it is short"));
+    let mut mask = aes_gcm::aes::Block::clone_from_slice(&packet[at + 4..at + 20]);
+    Aes128::new(&HEADER_KEY.into()).encrypt_block(&mut mask);
+    packet[0] ^= mask[0] & 0x0f;
+    packet[at] ^= mask[1];
+    packet
+}
+
+/// A ClientHello gets through the seal: else nothing that is sealed is read.
+#[test]
+fn sealed_packets_are_read() {
+    let hello = b"\x01\0\0\x3a\x03\x03\
+        01234567890123456789012345678901\0\0\x02\x13\x01\x01\0\0\x0f\0\0\0\x0b\0\x09\0\0\x06a.test";
+    let frames = [b"\x06\0\x3e", &hello[..]].concat();
+    let packet = piece(PayloadKind::Quic, 0, &sealed(1, &frames));
+    let names = Beginnings::default().piece(0, &packet).expect("names");
+    assert_eq!(&*names.sni.expect("a name").text, "a.test");
 }
 
 /// /etc/hosts, which its process can write.

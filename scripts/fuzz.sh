@@ -1,7 +1,7 @@
 #!/bin/bash
-# Fuzzes the parsers of untrusted input, each target for SECONDS_EACH seconds:
+# Fuzzes the parsers of untrusted input, each target for SECONDS_EACH seconds, or RUNS inputs:
 #
-#     make fuzz [SECONDS_EACH=60] [TARGETS="dns stream payload hosts policy"] [KEEP=1]
+#     make fuzz [SECONDS_EACH=60] [RUNS=10000000] [TARGETS="dns stream tls quic http http2 socks dtls hosts policy"] [KEEP=1]
 #
 # It starts from fuzz/corpus. KEEP=1 adds short inputs that reach new code to it, which
 # tests/corpus.rs replays. An input that breaks a target is left in fuzz/artifacts.
@@ -23,11 +23,15 @@ fuzz() {
 	nice -n 10 scripts/cargo.sh fuzz run --sanitizer none "$@"
 }
 
-for target in ${TARGETS:-dns stream payload hosts policy}; do
+# with RUNS, the time is no limit
+limit=(-max_total_time="${SECONDS_EACH:-60}")
+[ -z "${RUNS:-}" ] || limit=(-runs="$RUNS")
+
+for target in ${TARGETS:-dns stream tls quic http http2 socks dtls hosts policy}; do
 	found=$cache/$target kept=fuzz/corpus/$target
 	mkdir -p "$found"
 	echo "== $target"
-	fuzz "$target" "$found" "$kept" -- -max_total_time="${SECONDS_EACH:-60}" \
+	fuzz "$target" "$found" "$kept" -- "${limit[@]}" \
 		-timeout=5 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
 	[ -z "${KEEP:-}" ] || fuzz "$target" "$kept" "$found" -- -merge=1 -use_counters=0 -max_len=200 -verbosity=0
 done

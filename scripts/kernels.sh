@@ -63,7 +63,8 @@ OLDEST_kprobe=(
 		flow_belongs_to_the_user_who_named_its_destination
 		recorder_keeps_only_what_reading_proc_takes'
 	'loss captured_and_lost_events_add_up'
-	'sent_names client_hello_in_pieces_names_and_a_hostile_one_does_not'
+	'sent_names client_hello_in_pieces_names_and_a_hostile_one_does_not
+		http2_without_tls_and_socks_say_whom_they_want dtls_flow_has_the_name_that_it_asks_for'
 	'stale_entries flows_that_threads_begin_at_once_on_one_socket_all_end_with_it'
 	'policy what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied
 		observed_verdicts_are_those_of_the_reference_evaluator'

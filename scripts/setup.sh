@@ -32,8 +32,11 @@ for part in "$@"; do
 		[ "$(id -u)" = 0 ] || fail "the tests load BPF programs and make network namespaces: sudo make test"
 		packages+=(curl dnsmasq-base bind9-dnsutils sqlite3 iproute2 iptables nftables docker.io
 			podman conmon busybox-static netcat-openbsd util-linux e2fsprogs procps libcap2-bin aria2 musl-tools
-			zsh fish python3-venv systemd bsdutils openssl)
-		command -v chromium >/dev/null || packages+=(chromium-headless-shell)
+			zsh fish python3-venv systemd bsdutils openssl openssh-client dropbear-bin tinyproxy-bin)
+		# DNS over HTTPS needs the whole browser
+		command -v chromium >/dev/null || packages+=(chromium)
+		command -v node >/dev/null || packages+=(nodejs)
+		command -v javac >/dev/null || packages+=(default-jdk-headless)
 		;;
 	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;
 	fuzz) packages+=(g++) ;;

@@ -30,8 +30,13 @@ fn corpus_streams_yield_the_messages_sent() {
 }
 
 #[test]
-fn corpus_beginnings_say_the_same_in_pieces() {
-    play("payload", checks::payload);
+fn corpus_beginnings_say_printable_names_and_the_same_in_pieces() {
+    play("tls", checks::tls);
+    play("http", checks::http);
+    play("http2", checks::http2);
+    play("socks", checks::socks);
+    play("quic", checks::quic);
+    play("dtls", checks::dtls);
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod ci;
 #[cfg(feature = "record")]
 mod cli;
 #[cfg(feature = "record")]
+mod clients;
+#[cfg(feature = "record")]
 mod completion;
 #[cfg(feature = "record")]
 mod config;

@@ -27,15 +27,6 @@ impl Drop for NamedServer {
     }
 }
 
-/// A key and its certificate.
-fn certificate(dir: &Path) -> (String, String) {
-    let [key, cert] = ["key", "cert"].map(|name| dir.join(name).to_str().unwrap().to_owned());
-    let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-    let files = ["-nodes", "-keyout", &key, "-out", &cert, "-subj", "/CN=any"];
-    run("openssl", &[&["req", "-x509"][..], &curve, &files].concat());
-    (key, cert)
-}
-
 fn tls_server(net: &Net) -> NamedServer {
     let dir = tempfile::tempdir().unwrap();
     let (key, cert) = certificate(dir.path());
@@ -107,13 +98,6 @@ fn tls_connection_has_the_name_that_it_asks_for() {
     );
 }
 
-/// What speaks QUIC: a program and its first argument.
-fn quic() -> (String, &'static str) {
-    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python/bin/python");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/quic.py");
-    (python.to_str().unwrap().to_owned(), script)
-}
-
 #[test]
 fn quic_flow_has_the_name_that_it_asks_for() {
     let mut net = Net::new();
@@ -121,21 +105,16 @@ fn quic_flow_has_the_name_that_it_asks_for() {
     let dir = tempfile::tempdir().unwrap();
     let (key, cert) = certificate(dir.path());
     let port = "4433";
-    let (python, script) = quic();
+    let (python, script) = python("quic.py");
     let server = net.far(|| {
         Command::new(&python)
-            .arg(script)
+            .arg(&script)
             .args(["serve", &cert, &key, FAR4, port])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
     });
-    let mut server = NamedServer(server, 4433, dir);
-    let mut line = String::new();
-    BufReader::new(server.0.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert_eq!(line, "serves\n");
+    let _server = (serving(server), dir);
     let (_dir, db) = history();
     let recording = Recording::start(&net);
     for args in [
@@ -146,7 +125,7 @@ fn quic_flow_has_the_name_that_it_asks_for() {
     ] {
         let client = net
             .command(&python)
-            .args([script, "get"])
+            .args([&script, "get"])
             .args(args)
             .status();
         assert!(client.unwrap().success(), "{args:?}");
@@ -195,9 +174,8 @@ fn records(message: &[u8], size: usize) -> Vec<u8> {
     each.collect::<Vec<_>>().concat()
 }
 
-#[test]
-fn client_hello_in_pieces_names_and_a_hostile_one_does_not() {
-    let net = Net::new();
+/// A server on the far side that takes all that comes.
+fn sink(net: &Net) -> u16 {
     let listener = net.far(|| TcpListener::bind((FAR4, 0)).unwrap());
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -205,16 +183,26 @@ fn client_hello_in_pieces_names_and_a_hostile_one_does_not() {
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         }
     });
-    let send = |bytes: &[u8], cuts: &[usize]| {
-        let mut stream = net.near(|| TcpStream::connect((FAR4, port)).unwrap());
-        stream.set_nodelay(true).unwrap();
-        let mut from = 0;
-        for to in cuts.iter().copied().chain([bytes.len()]) {
-            stream.write_all(&bytes[from..to]).unwrap();
-            from = to;
-            thread::sleep(Duration::from_millis(2));
-        }
-    };
+    port
+}
+
+/// Over a connection of its own, a segment between two cuts.
+fn send_in_pieces(net: &Net, port: u16, bytes: &[u8], cuts: &[usize]) {
+    let mut stream = net.near(|| TcpStream::connect((FAR4, port)).unwrap());
+    stream.set_nodelay(true).unwrap();
+    let mut from = 0;
+    for to in cuts.iter().copied().chain([bytes.len()]) {
+        stream.write_all(&bytes[from..to]).unwrap();
+        from = to;
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn client_hello_in_pieces_names_and_a_hostile_one_does_not() {
+    let net = Net::new();
+    let port = sink(&net);
+    let send = |bytes: &[u8], cuts: &[usize]| send_in_pieces(&net, port, bytes, cuts);
     let whole = |name: &[u8]| records(&client_hello(name, false), 16_384);
     let (_dir, db) = history();
     let recording = Recording::start(&net);
@@ -250,6 +238,125 @@ fn client_hello_in_pieces_names_and_a_hostile_one_does_not() {
             ["-", "later.test", "0"],
         ]
     );
+}
+
+#[test]
+fn http2_without_tls_and_socks_say_whom_they_want() {
+    let net = Net::new();
+    let port = sink(&net);
+    let send = |parts: &[&[u8]], cuts: &[usize]| {
+        send_in_pieces(&net, port, &parts.concat(), cuts);
+    };
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let request = b"\0\0\x0d\x01\x05\0\0\0\x01\x82\x86\x84\x41\x08two.test";
+    let connect = b"\0\0\x15\x01\x04\0\0\0\x01\x42\x07CONNECT\x41\x0afar.test:1";
+    let hello = records(&client_hello(b"far.test", false), 16_384);
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    send(&[preface, request], &[]);
+    send(&[preface, request], &[24, 40, 41]);
+    send(&[preface, connect], &[33]);
+    // with a password, and TLS through the proxy
+    let login = b"\x01\x02me\x03pwd";
+    let to = b"\x05\x01\0\x03\x08Far.test\x01\xbb";
+    send(&[b"\x05\x02\0\x02", login, to, &hello], &[4, 6, 12, 15, 27]);
+    send(
+        &[b"\x05\x01\0", b"\x05\x01\0\x01\xc0\0\x02\x01\0\x50"],
+        &[3],
+    );
+    send(&[b"\x04\x01\0\x50\0\0\0\x01me\0four.test\0"], &[]);
+    // what only begins so
+    send(&[b"\x05\x01\0", b"\x16\x03\x01\0\x02hi"], &[3]);
+    send(&[b"\x04\x01\0\x50\0\0\0\x01\xffe\0four.test\0"], &[]);
+    send(
+        &[preface, b"\0\0\x04\x01\x05\0\0\0\x01\x82\x86\x84\xbe"],
+        &[24],
+    );
+    recording.save(&db);
+    let sql = format!(
+        "SELECT coalesce(host, ''), coalesce(http_host, ''), coalesce(proxied_host, ''),
+             coalesce(proxied_port, ''), coalesce(sni, '')
+         FROM egress WHERE dst_port = {port} ORDER BY id"
+    );
+    assert_eq!(
+        rows(&db, &sql),
+        [
+            ["", "two.test", "", "", ""],
+            ["", "two.test", "", "", ""],
+            ["", "", "far.test", "1", ""],
+            ["", "", "far.test", "443", "far.test"],
+            ["", "", "192.0.2.1", "80", ""],
+            ["", "", "four.test", "80", ""],
+            ["", "", "", "", ""],
+            ["", "", "", "", ""],
+            ["", "", "", "", ""],
+        ]
+    );
+}
+
+#[test]
+fn dtls_flow_has_the_name_that_it_asks_for() {
+    let net = Net::new();
+    let dir = tempfile::tempdir().unwrap();
+    let _server = dtls_server(&net, dir.path());
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    assert!(dtls(&net, &["-servername", "One.test", "-alpn", "coap"]));
+    // in packets of 256 bytes, of which the ClientHello takes several
+    let long = format!("{}.test", ["p"; 3].map(|label| label.repeat(60)).join("."));
+    assert!(dtls(&net, &["-servername", &long, "-mtu", "256"]));
+    assert!(dtls(&net, &["-noservername"]));
+    recording.save(&db);
+    let sql = "SELECT host, host_source, sni, sni_ech, alpn FROM egress
+         WHERE dst_port = 4444 AND protocol = 'udp' ORDER BY id";
+    assert_eq!(
+        rows(&db, sql),
+        [
+            ["one.test", "sni", "one.test", "0", "coap"],
+            [&long, "sni", &long, "0", ""],
+            ["", "", "", "", ""],
+        ]
+    );
+}
+
+#[test]
+fn connection_that_goes_over_to_tls_has_the_name_that_it_asks_for() {
+    let net = Net::new();
+    let listener = net.far(|| TcpListener::bind((FAR4, 587)).unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let _ = submission(stream);
+        }
+    });
+    let (_dir, db) = history();
+    let at = format!("{FAR4}:587");
+    let args = [
+        "s_client",
+        "-starttls",
+        "smtp",
+        "-servername",
+        "mail.test",
+        "-connect",
+        &at,
+    ];
+    // no certificate comes: it fails
+    net.observe(&db, &[&["openssl"][..], &args].concat());
+    let sql = "SELECT host, host_source, sni FROM egress WHERE dst_port = 587";
+    assert_eq!(rows(&db, sql), [["mail.test", "sni", "mail.test"]]);
+}
+
+/// A mail server (RFC 3207) that ends where TLS begins.
+fn submission(stream: TcpStream) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?);
+    let mut to = &stream;
+    let mut read = || lines.read_line(&mut String::new());
+    to.write_all(b"220 mail.test ESMTP\r\n")?;
+    read()?;
+    to.write_all(b"250-mail.test\r\n250 STARTTLS\r\n")?;
+    read()?;
+    to.write_all(b"220 go ahead\r\n")?;
+    // the first byte of TLS, so that the connection ends behind it
+    lines.fill_buf().map(drop)
 }
 
 #[test]

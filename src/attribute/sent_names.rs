@@ -10,9 +10,9 @@ const STARTTLS: [u16; 7] = [25, 110, 143, 389, 587, 3306, 5432];
 
 impl Attributor {
     pub(super) fn payload(&mut self, piece: &Payload, out: &mut Vec<Record>) {
-        match piece.kind {
-            PayloadKind::Quic => self.datagram(piece, out),
-            PayloadKind::Tls | PayloadKind::Http => self.segment(piece, out),
+        match piece.kind.is_datagram() {
+            true => self.datagram(piece, out),
+            false => self.segment(piece, out),
         }
     }
 
@@ -34,8 +34,9 @@ impl Attributor {
         let Some(connection) = self.connections.tcp(piece.cookie) else {
             return; // not recorded
         };
-        if piece.kind == PayloadKind::Http && connection.http_host().is_some() {
-            return; // the body, or the next request
+        let is_known = connection.http_host().is_some() || connection.proxied().is_some();
+        if piece.kind != PayloadKind::Tls && is_known {
+            return; // a body, the next request, or what goes through a proxy
         }
         let port = connection.dst.port;
         let account = self.accounts.of(connection.process.uid);

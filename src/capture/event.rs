@@ -223,6 +223,18 @@ pub enum PayloadKind {
     Http,
     /// A datagram of QUIC's first ones.
     Quic,
+    /// What a client of HTTP/2 sends without TLS.
+    Http2,
+    /// What a client of a SOCKS proxy sends.
+    Socks,
+    /// A datagram with a ClientHello of DTLS, or a part of one.
+    Dtls,
+}
+
+impl PayloadKind {
+    pub fn is_datagram(self) -> bool {
+        matches!(self, PayloadKind::Quic | PayloadKind::Dtls)
+    }
 }
 
 /// Bytes of a TCP connection so far.

@@ -396,12 +396,15 @@ pub const EGRESS: &[ColumnDef] = &[
         .doc("the protocols that TLS offered, such as `h2,http/1.1`")
         .null("as `sni_ech`; TLS offered none"),
     connection("http_host", "text", |c, _| c.http_host().into())
-        .doc("`Host` of the first HTTP/1 request, without its port, as `sni`")
+        .doc(
+            "the host of the first HTTP request, without its port, as `sni`: `Host` of HTTP/1, `:authority` \
+             of HTTP/2 without TLS",
+        )
         .null("no such request was seen"),
     connection("proxied_host", "text", |c, _| {
         c.proxied().map(|(host, _)| &*host.text).into()
     })
-    .doc("the host that an HTTP proxy at `dst_ip` was asked for, in the first request, as `sni`")
+    .doc("the host that an HTTP or SOCKS proxy at `dst_ip` was asked for, in the first request, as `sni`")
     .null("not seen to be asked"),
     connection("proxied_port", "integer", |c, _| c.proxied().map(|(_, port)| port).into())
         .doc("its port")

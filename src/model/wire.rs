@@ -13,7 +13,7 @@ pub struct WireNames {
     pub sni_ech: bool,
     /// The application protocols that TLS offers, separated by commas.
     pub alpn: Option<Rc<str>>,
-    /// The host of an HTTP/1 request.
+    /// The host of an HTTP request.
     pub http_host: Option<WireName>,
     /// Where a proxy is asked to connect to.
     pub proxied: Option<(WireName, u16)>,

@@ -16,6 +16,7 @@ pub mod rate;
 pub mod recorder;
 pub mod say;
 pub mod shared;
+pub mod tls;
 
 use std::fs;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use net::*;
 pub use rate::*;
 pub use recorder::*;
 pub use shared::Recording;
+pub use tls::*;
 
 /// The program under test.
 pub fn egrets() -> Command {

@@ -53,7 +53,8 @@ pub fn message(bytes: &[u8]) -> Parsed {
     }
 }
 
-fn names(extensions: &[u8]) -> Parsed {
+/// What a message with these extensions says.
+pub fn names(extensions: &[u8]) -> Parsed {
     let mut names = WireNames::default();
     let mut rest = extensions;
     while !rest.is_empty() {

@@ -1,11 +1,15 @@
-//! What connections say themselves, before anything is encrypted: the server name of TLS and QUIC, the
-//! host of HTTP/1, the destination that a proxy is asked for. In come pieces of the first bytes that a
+//! What connections say themselves, before anything is encrypted: the server name of TLS, DTLS and QUIC,
+//! the host of HTTP, the destination that a proxy is asked for. In come pieces of the first bytes that a
 //! client sends, in any order; out go names. Nothing in it fails: what does not parse says nothing.
 
 mod client_hello;
+mod dtls;
+mod http2;
+mod huffman;
 mod pieces;
 mod quic;
 mod request;
+mod socks;
 
 use crate::attribute::shares::Shares;
 use crate::capture::event::{FlowKey, Payload, PayloadKind};
@@ -29,7 +33,7 @@ enum Parsed {
 /// The beginnings of connections of which a part is missing: of TCP by the socket's cookie.
 pub struct Beginnings {
     incomplete: Shares<u64, Beginning>,
-    handshakes: Shares<FlowKey, quic::Handshake>,
+    handshakes: Shares<FlowKey, Handshake>,
 }
 
 struct Beginning {
@@ -37,6 +41,32 @@ struct Beginning {
     /// Where it is in the connection's stream.
     start: u32,
     pieces: Pieces,
+}
+
+/// What a flow of datagrams has sent of its ClientHello so far.
+enum Handshake {
+    Quic(quic::Handshake),
+    Dtls(dtls::Handshake),
+}
+
+impl Handshake {
+    fn of(kind: PayloadKind) -> Handshake {
+        match kind {
+            PayloadKind::Dtls => Handshake::Dtls(dtls::Handshake::default()),
+            _ => Handshake::Quic(quic::Handshake::default()),
+        }
+    }
+
+    fn is_of(&self, kind: PayloadKind) -> bool {
+        matches!(self, Handshake::Dtls(_)) == (kind == PayloadKind::Dtls)
+    }
+
+    fn datagram(&mut self, bytes: &[u8]) -> Parsed {
+        match self {
+            Handshake::Quic(handshake) => handshake.datagram(bytes),
+            Handshake::Dtls(handshake) => handshake.datagram(bytes),
+        }
+    }
 }
 
 impl Default for Beginnings {
@@ -52,7 +82,7 @@ impl Beginnings {
     /// Adds a piece, which takes the share of the user `account`; returns the names that it
     /// completes.
     pub fn piece(&mut self, account: u32, piece: &Payload) -> Option<WireNames> {
-        if piece.kind == PayloadKind::Quic {
+        if piece.kind.is_datagram() {
             return self.datagrams(account, piece);
         }
         let of_this = |known: &Beginning| known.kind == piece.kind && known.start == piece.start;
@@ -81,24 +111,30 @@ impl Beginnings {
         }
     }
 
-    /// Datagrams of QUIC, which were sent by one call.
+    /// Datagrams that were sent by one call.
     fn datagrams(&mut self, account: u32, piece: &Payload) -> Option<WireNames> {
         let key = piece.flow_key();
         let size = piece.message_size.map_or(usize::MAX, usize::from);
-        let mut new = quic::Handshake::default();
+        let mut new = Handshake::of(piece.kind);
         let known = self.handshakes.get_mut(&key);
+        let known = known.filter(|known| known.is_of(piece.kind));
         let is_new = known.is_none();
         let handshake = known.unwrap_or(&mut new);
-        let datagrams = piece.bytes.chunks(size);
-        let parsed = datagrams.map(|datagram| handshake.datagram(datagram));
-        match parsed.last()? {
+        let mut parsed = Parsed::Nothing; // perhaps forged, beside the true ones
+        for datagram in piece.bytes.chunks(size) {
+            parsed = handshake.datagram(datagram);
+            if matches!(parsed, Parsed::Names(_)) {
+                break;
+            }
+        }
+        match parsed {
             Parsed::Incomplete => {
                 if is_new {
                     self.handshakes.insert(account, key, new);
                 }
                 None
             }
-            Parsed::Nothing => None, // perhaps forged, beside the true ones
+            Parsed::Nothing => None,
             Parsed::Names(names) => {
                 self.handshakes.remove(&key);
                 Some(names)
@@ -141,7 +177,9 @@ fn parse(kind: PayloadKind, bytes: &[u8]) -> Parsed {
     match kind {
         PayloadKind::Tls => client_hello::parse(bytes),
         PayloadKind::Http => request::parse(bytes),
-        PayloadKind::Quic => Parsed::Nothing, // not a stream
+        PayloadKind::Http2 => http2::parse(bytes),
+        PayloadKind::Socks => socks::parse(bytes),
+        PayloadKind::Quic | PayloadKind::Dtls => Parsed::Nothing, // not a stream
     }
 }
 

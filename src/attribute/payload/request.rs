@@ -8,7 +8,7 @@ use super::Parsed;
 use crate::model::{WireName, WireNames};
 
 const MAX_HEADERS: usize = 64;
-const HTTP_PORT: u16 = 80;
+pub const HTTP_PORT: u16 = 80;
 
 pub fn parse(bytes: &[u8]) -> Parsed {
     let mut headers = [EMPTY_HEADER; MAX_HEADERS];
@@ -44,7 +44,7 @@ fn names(request: &Request<'_, '_>) -> WireNames {
 }
 
 /// A host and its port: RFC 3986, section 3.2.
-fn authority(bytes: &[u8], default_port: u16) -> Option<(WireName, u16)> {
+pub fn authority(bytes: &[u8], default_port: u16) -> Option<(WireName, u16)> {
     let bytes = bytes.rsplit(|b| *b == b'@').next()?.trim_ascii();
     if let Some(address) = std::str::from_utf8(bytes)
         .ok()

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::Endpoint;
 
-/// A ClientHello for this server, without records.
+/// A ClientHello for this server, without records: as DTLS has it, too, but for its cookie.
 pub fn client_hello(name: &[u8]) -> Vec<u8> {
     message(&[post_quantum_share(), server_name(name)])
 }
@@ -247,13 +247,16 @@ proptest! {
     #[test]
     fn any_pieces_are_survived(
         parts in prop::collection::vec(
-            (0u64..3, any::<bool>(), 0u32..5000, prop::collection::vec(any::<u8>(), 0..300)), 0..40),
+            (0u64..3, 0usize..6, 0u32..5000, prop::collection::vec(any::<u8>(), 0..300)), 0..40),
         head in prop::sample::select(vec![
-            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..], b"GET / HTTP/1.1\r\n", b"CONNECT ", b""]),
+            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"[..], b"GET / HTTP/1.1\r\n", b"CONNECT ",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00", b"\x05\x01\x00\x05\x01\x00\x03", b"\x04\x01",
+            b"\x16\xfe\xfd\0\0\0\0\0\0\0\0\x01\0\x01\x00", b""]),
     ) {
+        use PayloadKind::*;
         let mut all = Beginnings::default();
-        for (cookie, tls, offset, bytes) in parts {
-            let kind = if tls { PayloadKind::Tls } else { PayloadKind::Http };
+        for (cookie, kind, offset, bytes) in parts {
+            let kind = [Tls, Http, Http2, Socks, Quic, Dtls][kind];
             let offset = if offset % 2 == 0 { 0 } else { offset };
             let bytes = match offset {
                 0 => [head, &bytes].concat(),
@@ -261,6 +264,6 @@ proptest! {
             };
             all.piece(0, &Payload { cookie, offset, ..piece(kind, 0, &bytes) });
         }
-        prop_assert!(all.incomplete.len() <= 3);
+        prop_assert!(all.incomplete.len() <= 3 && all.handshakes.len() <= 3);
     }
 }
