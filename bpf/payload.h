@@ -25,6 +25,7 @@
 #define STREAM_BEGINNING 16384 /* bytes of a connection that are looked at */
 #define PAYLOAD_MAX 4096       /* of these, copied of one message */
 #define REQUEST_MAX 2048       /* the same of a request of HTTP */
+#define USUAL_HELLO 576	       /* padded to 512 bytes (RFC 7685), in a record */
 #define SOCKS_MAX 800	       /* methods, user name and password, destination: RFC 1928, 1929 */
 
 /* RFC 8446, sections 5.1 and 4 */
@@ -225,7 +226,7 @@ static __always_inline void copy_payload(struct __sk_buff *skb, const struct seg
 	__u32 last = len - 1;
 	struct egrets_payload *e;
 
-	COPY_PAYLOAD(512);
+	COPY_PAYLOAD(USUAL_HELLO);
 	COPY_PAYLOAD(1024);
 	COPY_PAYLOAD(2048);
 	COPY_PAYLOAD(PAYLOAD_MAX);
