@@ -6,9 +6,12 @@ use chrono::{DateTime, TimeZone};
 
 use super::idioms;
 use super::refusal::{FORMS, NOT_UNDERSTOOD, NotUnderstood};
+use super::reordered::{
+    by_facets, follows_up, has_grammar_as_name, is_grammatical, judged_without, names_refused,
+    proposed,
+};
 use super::second;
 use super::spoken;
-use super::terse;
 use super::typo;
 use super::vocabulary::*;
 use super::words::{self, Word};
@@ -21,6 +24,10 @@ use crate::when;
 
 /// What stands before known words that are nearest to one that is not understood.
 const NEAR: &str = "did you mean: ";
+
+/// Why numbers over time have no order but that of time.
+const TOP_PER_SPAN: &str =
+    "a \"top\" that is split by time needs hosts, processes or the like: \"top 3 hosts per hour\"";
 
 /// The longest question that is accepted, in characters.
 pub(super) const LONGEST: usize = 1000;
@@ -58,28 +65,42 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
         words.remove(0);
     }
     let words = clause_last(question, words, now);
-    let otherwise = meaning(question, words.clone(), now);
+    let otherwise = meaning(question, words.clone(), now, true);
     corrected(question, words, now, otherwise)
 }
 
-/// The meaning of words as they were typed.
+/// The meaning of words as they were typed, in any order or in that of the grammar alone.
 fn meaning<Tz: TimeZone>(
     question: &str,
     words: Vec<Word>,
     now: &DateTime<Tz>,
+    in_any_order: bool,
 ) -> Result<Question, NotUnderstood> {
     if let Some((at, why)) = idioms::replace(words.clone()).refused {
         return Err(NotUnderstood {
             problem: String::new(),
+            hint: Some(judged_without(&words, &at, why, now)),
             place: Some((question.to_owned(), at)),
-            hint: Some(why.to_owned()),
         });
     }
     // "and to where": not a host of that name
     if let Some(both) = two_in_one(question, &words, now) {
         return Ok(both);
     }
-    understood(question, words.clone(), now).or_else(|refused| {
+    let read = understood(question, words.clone(), now);
+    // "made the last connection": a word of the grammar is hardly a name
+    if let Ok(read) = &read
+        && in_any_order
+        && has_grammar_as_name(read)
+        && let Some(other) = by_facets(question, &words, now)
+        && !has_grammar_as_name(&other)
+    {
+        return Ok(other);
+    }
+    read.or_else(|refused| {
+        if let Some(refused) = follows_up(question, &words, now) {
+            return Err(refused);
+        }
         let shorter = without_fillers(question, words.clone(), now, &refused);
         let shorter = shorter.or_else(|| bare(question, words.clone(), now));
         // Where a known word is near, a typo is likelier than a name.
@@ -87,7 +108,24 @@ fn meaning<Tz: TimeZone>(
             .hint
             .as_ref()
             .is_some_and(|hint| hint.starts_with(NEAR));
-        let shorter = shorter.or_else(|| terse(question, &words, now).filter(|_| !near));
+        // A reason is about the whole, and holds for the same in another order. A question that
+        // breaks off goes on, unless a superlative stands before its last word.
+        let asks = [WHAT, WHATS, WHICH, WHO, WHEN, HOW, ACTIVE, PASSIVE];
+        let asks = words.first().is_some_and(|first| {
+            let mut known = asks.iter().copied().flatten();
+            known.any(|one| first.text.eq_ignore_ascii_case(one))
+        });
+        let breaks_off = asks
+            && refused.problem != NOT_UNDERSTOOD
+            && !words
+                .iter()
+                .any(|word| MOSTLY.contains(&word.text.as_str()));
+        let other = in_any_order && !refused.problem.is_empty() && !breaks_off;
+        let shorter = shorter.or_else(|| match other {
+            true => by_facets(question, &words, now)
+                .filter(|read| !near || !names_refused(read, &refused)),
+            false => None,
+        });
         shorter.ok_or_else(|| with_nearest(question, words, now, refused))
     })
 }
@@ -120,7 +158,8 @@ fn corrected<Tz: TimeZone>(
         for &(at, known) in with {
             words[at].text = known.to_owned();
         }
-        let read = meaning(question, words, now).ok()?;
+        // typos in words of any order could be too much
+        let read = meaning(question, words, now, false).ok()?;
         // a known word that is read as a name again says nothing
         let named = with.iter().any(|(_, known)| is_name(&read, known));
         (!named && !read.bare).then_some(read)
@@ -163,7 +202,7 @@ fn corrected<Tz: TimeZone>(
 }
 
 /// The meaning of words, once idioms are replaced.
-fn understood<Tz: TimeZone>(
+pub(super) fn understood<Tz: TimeZone>(
     question: &str,
     words: Vec<Word>,
     now: &DateTime<Tz>,
@@ -202,24 +241,6 @@ fn two_in_one<Tz: TimeZone>(
     let (second, time) = second.split_at(ends);
     let first = understood(question, [first, time].concat(), now).ok()?;
     second::answered_with(first, second)
-}
-
-/// A question of nouns and names alone.
-fn terse<Tz: TimeZone>(question: &str, words: &[Word], now: &DateTime<Tz>) -> Option<Question> {
-    let spelled_out = terse::spelled_out(words)?;
-    if idioms::replace(spelled_out.clone()).refused.is_some() {
-        return None;
-    }
-    let read = understood(question, spelled_out, now).ok()?;
-    let typed = Typed {
-        doubtful: true,
-        ..read.typed
-    };
-    Some(Question {
-        loose: true,
-        typed,
-        ..read
-    })
 }
 
 /// The same without words that say nothing where they were not understood. The answer says how
@@ -266,14 +287,7 @@ fn with_nearest<Tz: TimeZone>(
 ) -> NotUnderstood {
     let place = refused.place.as_ref().filter(|_| refused.hint.is_none());
     let word = place.and_then(|(_, at)| words.iter().position(|word| word.at == *at));
-    let works = |text: &str| {
-        let words = words::split(text).map(|words| spoken::normalize(commas(words)));
-        let read = words
-            .ok()
-            .filter(|words| idioms::replace(words.clone()).refused.is_none());
-        let read = read.and_then(|words| understood(text, words, now).ok());
-        read.is_some_and(|read| !read.loose)
-    };
+    let works = |text: &str| is_grammatical(text, now);
     if let Some(word) = word {
         let before = word;
         let Word { at, text, .. } = words.remove(word);
@@ -281,6 +295,8 @@ fn with_nearest<Tz: TimeZone>(
         let shorter = shorter.trim_start();
         let ends = |c: char| c.is_whitespace() || [',', ';', ':'].contains(&c);
         let first = question[..at.start].trim_end_matches(ends);
+        // "30 minutes ago": not a port 30
+        let cut = first.ends_with(|c: char| c.is_ascii_digit());
         // Without a word that joins or denies it would be another question.
         let mut joins = [NOT, BUT, AND, OR, ONLY, WITHOUT, PER]
             .into_iter()
@@ -288,8 +304,13 @@ fn with_nearest<Tz: TimeZone>(
         let joins = joins.any(|one| text.eq_ignore_ascii_case(one));
         if !joins && works(shorter) {
             refused.hint = Some(format!("without it: {shorter}"));
-        } else if before >= FEWEST_BEFORE && 2 * before >= words.len() && works(first) {
+        } else if before >= FEWEST_BEFORE && 2 * before >= words.len() && !cut && works(first) {
             refused.hint = Some(format!("understood up to there: {first}"));
+        } else if !joins
+            && words.len() >= FEWEST_BEFORE
+            && let Some(nearest) = proposed(&words, now)
+        {
+            refused.hint = Some(format!("nearest: {nearest}"));
         }
     }
     refused
@@ -302,7 +323,7 @@ const FEWEST_BEFORE: usize = 3;
 const MOST_DROPPED: usize = 4;
 
 /// Drops commas and other punctuation at the ends of words. Between names, they mean "or".
-fn commas(words: Vec<Word>) -> Vec<Word> {
+pub(super) fn commas(words: Vec<Word>) -> Vec<Word> {
     let mut all: Vec<Word> = Vec::new();
     let mut words = words.into_iter().peekable();
     while let Some(mut word) = words.next() {
@@ -700,6 +721,11 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 }
             };
         }
+        // "connections per hour sorted by bytes"
+        let numbers = matches!(list, Projection::Count(_) | Projection::Bytes);
+        if self.bucket.is_some() && self.ranking.is_some() && numbers {
+            return Err(self.refuse_all(TOP_PER_SPAN));
+        }
         if let Some(at) = self.only.take() {
             self.apply_only(list, at)?;
         }
@@ -1010,9 +1036,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             Some(Ranking::First(_) | Ranking::Last(_)) => {
                 Err(self.refuse_all("\"first\" and \"last\" can't be split by time"))
             }
-            Some(_) if numbers => Err(self.refuse_all(
-                "a \"top\" that is split by time needs hosts, processes or the like: \"top 3 hosts per hour\"",
-            )),
+            Some(_) if numbers => Err(self.refuse_all(TOP_PER_SPAN)),
             _ => Ok(list),
         }
     }
