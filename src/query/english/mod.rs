@@ -11,6 +11,7 @@
 //!
 //! [`Question`]: super::ast::Question
 
+mod attempts;
 mod clause;
 mod comparison;
 mod exclusive;
@@ -36,9 +37,10 @@ mod units;
 mod vocabulary;
 mod words;
 
+pub use attempts::parse;
 pub use expected::{expected, written};
 pub(super) use idioms::{is_grammar, is_verb};
-pub use parser::{NameKind, parse};
+pub use parser::NameKind;
 #[cfg(test)]
 pub use refusal::FORMS;
 pub use refusal::NotUnderstood;

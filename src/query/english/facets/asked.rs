@@ -263,16 +263,16 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                 head => head.to_owned(),
             },
         };
-        let mut spelled = Vec::from_iter(head.split(' ').map(|text| self.new(text)));
+        let mut spelled = Vec::from_iter(head.split(' ').map(|text| self.written(text)));
         if self.by_bytes.is_some() && self.most.is_none() {
             if !head.starts_with("which ") && head != "connections" {
                 return None;
             }
             let sorted = format!("sorted by bytes{direction}");
-            spelled.extend(sorted.split(' ').map(|text| self.new(text)));
+            spelled.extend(sorted.split(' ').map(|text| self.written(text)));
         }
         if self.why && !spelled.iter().any(|word| is(word, FAILED)) {
-            let failed = self.new("failed");
+            let failed = self.written("failed");
             spelled.push(failed);
         }
         // lookups are "to" a server, and "for" a name

@@ -79,21 +79,21 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             && (is(&words[0], SERVICES) || is(&words[0], PROTOCOLS) || is(&words[0], FAMILIES));
         self.failed |= kind == "outcome" && !service;
         if self.denied {
-            let not = self.new("not");
+            let not = self.written("not");
             self.clauses.push(not);
         }
         if service {
-            let over = self.new("over");
+            let over = self.written("over");
             self.clauses.push(over);
         }
         match kind {
             "group" if self.at_is(self.at, &["by"]) => {
-                let per = self.new("per");
+                let per = self.written("per");
                 self.clauses.push(per);
                 self.clauses.extend(words.into_iter().skip(1));
             }
             "open" => {
-                let now = self.new("now");
+                let now = self.written("now");
                 self.clauses.push(now);
             }
             _ => self.clauses.extend(words),
@@ -142,8 +142,8 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             return if bare { None } else { Some(false) };
         }
         let number = self.words[self.at + usize::from(said)].clone();
-        let mut clause = Vec::from_iter(self.denied.then(|| self.new("not")));
-        clause.extend([self.new("on"), self.new("port"), number]);
+        let mut clause = Vec::from_iter(self.denied.then(|| self.written("not")));
+        clause.extend([self.written("on"), self.written("port"), number]);
         self.clauses.extend(clause);
         self.others += 1;
         (self.role, self.denied) = (Role::Unsaid, false);
@@ -164,7 +164,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         }
         let before: &[&str] = if ago { &["since"] } else { &["in", "last"] };
         words += usize::from(ago);
-        let before = Vec::from_iter(before.iter().map(|text| self.new(text)));
+        let before = Vec::from_iter(before.iter().map(|text| self.written(text)));
         self.clauses.extend(before);
         self.clauses
             .extend_from_slice(&self.words[self.at..self.at + words]);

@@ -161,7 +161,7 @@ impl<'a, Tz: TimeZone> Facets<'a, Tz> {
         self.word(at).is_some_and(|word| is(word, known))
     }
 
-    fn new(&self, text: &str) -> Word {
+    fn written(&self, text: &str) -> Word {
         Word {
             text: text.to_owned(),
             quoted: false,

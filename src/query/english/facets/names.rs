@@ -53,11 +53,11 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         let fits = |word: &Word| {
             word.quoted || word.text.bytes().all(is_plain) && !word.text.contains("//")
         };
-        let denied = Vec::from_iter(self.denied.then(|| self.new("not")));
+        let denied = Vec::from_iter(self.denied.then(|| self.written("not")));
         if is(word, INTERNET) || is(word, SCOPES) {
             let to = match is(word, INTERNET) {
-                true => [self.new("to"), self.new("internet")],
-                false => [word.clone(), self.new("hosts")],
+                true => [self.written("to"), self.written("internet")],
+                false => [word.clone(), self.written("hosts")],
             };
             let noun = ADDRESSES
                 .iter()
@@ -71,7 +71,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             self.at += 1 + usize::from(!is(word, INTERNET) && beside && self.role == Role::To);
             self.clauses.extend(denied);
             if to[0].text != "to" {
-                let word = self.new("to");
+                let word = self.written("to");
                 self.clauses.push(word);
             }
             self.clauses.extend(to);
@@ -80,7 +80,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             return Some(true);
         }
         if let Some((phrase, end)) = self.subject_phrase() {
-            let by = self.new("by");
+            let by = self.written("by");
             self.clauses
                 .extend(denied.into_iter().chain([by]).chain(phrase));
             self.subjects += 1;
@@ -89,7 +89,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             return Some(true);
         }
         if self.denied && (is(word, DNS) || is(word, DNS_TRAFFIC)) {
-            let words = [self.new("except"), self.new("dns")];
+            let words = [self.written("except"), self.written("dns")];
             self.clauses.extend(words);
             self.others += 1;
             (self.role, self.denied) = (Role::Unsaid, false);
@@ -101,7 +101,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             // "containers" after "from" names all of them
             let all = is(word, CONTAINERS) || is(word, SERVICE_UNITS);
             if all && matches!(self.role, Role::By | Role::From) {
-                let words = [self.new("by"), word.clone()];
+                let words = [self.written("by"), word.clone()];
                 self.clauses.extend(denied.into_iter().chain(words));
                 self.subjects += 1;
                 (self.role, self.denied) = (Role::Unsaid, false);
@@ -148,7 +148,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         if !to && self.at_is(self.at, BEHIND_PROGRAMS) {
             self.at += 1;
         }
-        let by = self.new(if to { "to" } else { "by" });
+        let by = self.written(if to { "to" } else { "by" });
         self.clauses
             .extend(denied.into_iter().chain([by]).chain(names));
         match to {
