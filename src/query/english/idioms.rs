@@ -580,8 +580,8 @@ fn is_of(kind: char, word: &Word) -> bool {
                 && !is_version(text)
         }
         'p' => text.starts_with('/') && text.len() > 1,
-        't' => word.quoted || !is_grammar(text),
-        'w' => word.quoted || !is_grammar(text) && !is_time(text),
+        't' => word.quoted || !is_grammar(text) && !denies(text),
+        'w' => word.quoted || !is_grammar(text) && !is_time(text) && !denies(text),
         'q' => is_one_of(word, ASKING),
         // ".xyz"
         'e' => text.len() > 1 && text.starts_with('.') && !text[1..].contains('.'),
@@ -597,6 +597,12 @@ fn is_version(text: &str) -> bool {
     let last = text.rsplit('.').next().unwrap_or_default();
     let network = text.contains('/') || text.contains(':');
     !network && last.bytes().all(|b| b.is_ascii_digit()) || text.contains("://")
+}
+
+/// Whether a word is what something is not: "non-root".
+fn denies(text: &str) -> bool {
+    text.get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case("non-"))
 }
 
 /// Whether a word says a time: "noon", "9:00", "monday".

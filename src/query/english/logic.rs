@@ -28,7 +28,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         // "not to private addresses", "not to hit"
         let to = self.take(TO) && !self.take(VERBS);
         // "except to 443 and 80", "ports above 1024 except 3306"
-        let of_ports = self.predicates.last().is_some_and(Predicate::is_of_port);
+        let of_ports = list == Projection::Ports && !self.next_is(PID)
+            || self.predicates.last().is_some_and(Predicate::is_of_port);
         if (to || of_ports) && self.number_at(self.next) && !self.looks_like_host() {
             let ports = self.ports()?;
             self.predicates.push(Predicate::Not(Box::new(ports)));

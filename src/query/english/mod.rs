@@ -5,12 +5,18 @@
 //! remembers every word that it would have accepted: that is what errors and completion
 //! suggest.
 //!
+//! Where a word goes: a word of the grammar into `vocabulary/`; a turn of phrase that is said in
+//! the grammar's words, or can't be answered, into `idioms.txt`. What is in another order is read
+//! by its facets (`facets.rs`), with its own words in `vocabulary/facets.rs`.
+//!
 //! [`Question`]: super::ast::Question
 
+mod attempts;
 mod clause;
 mod comparison;
 mod exclusive;
 mod expected;
+mod facets;
 mod hours;
 mod idioms;
 mod logic;
@@ -19,11 +25,11 @@ mod pattern;
 mod predicates;
 mod projection;
 mod refusal;
+mod reordered;
 mod second;
 mod span;
 mod spoken;
 mod subject;
-mod terse;
 #[cfg(test)]
 mod tests;
 mod typo;
@@ -31,9 +37,10 @@ mod units;
 mod vocabulary;
 mod words;
 
+pub use attempts::parse;
 pub use expected::{expected, written};
 pub(super) use idioms::{is_grammar, is_verb};
-pub use parser::{NameKind, parse};
+pub use parser::NameKind;
 #[cfg(test)]
 pub use refusal::FORMS;
 pub use refusal::NotUnderstood;

@@ -219,8 +219,24 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let goes_on = |at: usize| {
             at == self.words.len()
                 || [
-                    VERBS, FETCH, MAKE, RESOLVE, LOOK, ASK, FILLERS, BEEN, DO, PER, SINCE, UNTIL,
-                    TODAY, YESTERDAY, PAST, NOT, BUT,
+                    VERBS,
+                    FETCH,
+                    MAKE,
+                    RESOLVE,
+                    LOOK,
+                    ASK,
+                    FILLERS,
+                    BEEN,
+                    DO,
+                    PER,
+                    SINCE,
+                    UNTIL,
+                    TODAY,
+                    YESTERDAY,
+                    PAST,
+                    NOT,
+                    BUT,
+                    PREPOSITIONS,
                 ]
                 .iter()
                 .any(|words| self.word_is(at, words))

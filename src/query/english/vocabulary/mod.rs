@@ -3,6 +3,7 @@
 
 mod actors;
 mod asking;
+mod facets;
 mod listed;
 mod order;
 mod outcomes;
@@ -13,6 +14,7 @@ mod verbs;
 
 pub use actors::*;
 pub use asking::*;
+pub use facets::*;
 pub use listed::*;
 pub use order::*;
 pub use outcomes::*;

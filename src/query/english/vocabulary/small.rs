@@ -25,6 +25,9 @@ pub const BUT: Words = &["but", "and", "yet"];
 pub const NEVER: Words = &["never", "not"];
 /// Before what is left out.
 pub const NOT: Words = &["not", "except", "excluding", "besides", "never", "nor"];
+pub const NO: Words = &[
+    "no", "nothing", "nobody", "none", "nowhere", "neither", "without",
+];
 pub const OTHER: Words = &["other"];
 pub const APART: Words = &["apart", "aside"];
 pub const WITHOUT: Words = &["without"];
