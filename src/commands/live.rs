@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, stdout};
 use anyhow::{Context, Result, bail};
 
 use crate::attribute::Settings;
+use crate::attribute::geo::GeoFiles;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::{JsonSchema, LiveArgs, LogFormat, LogTo};
@@ -29,6 +30,7 @@ pub fn settings(
     args: &LiveArgs,
     capture: &Capture,
     files: Option<FileReader>,
+    geo: GeoFiles,
     only_tracked: bool,
 ) -> Settings {
     Settings {
@@ -41,6 +43,7 @@ pub fn settings(
         cgroup_root: capture.cgroup_root(),
         reports_cgroups: args.policy.is_some(),
         files,
+        geo,
     }
 }
 
