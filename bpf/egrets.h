@@ -99,7 +99,7 @@ struct egrets_owner {
 	__u32 login_uid;	    /* audit's loginuid; EGRETS_NO_LOGIN without login or audit */
 	__u8 comm[EGRETS_COMM_LEN]; /* of the leader: threads rename themselves */
 	__u32 foreign;		    /* in another user or pid namespace than the initial one */
-	__u32 pad;
+	__u32 euid;		    /* effective user id: whose rights it acts with */
 };
 
 /* Every byte counts in a flow's key. */

@@ -70,6 +70,14 @@ static __always_inline __u32 login_uid(struct task_struct *task)
 	return BPF_CORE_READ(task, loginuid.val);
 }
 
+/* The effective user: a set-user-ID program acts with its owner's rights. */
+static __always_inline __u32 effective_uid(struct task_struct *task)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	return BPF_CORE_READ(cred, euid.val);
+}
+
 /* What is in the user and pid namespaces that the host began with is no container. */
 static __always_inline __u32 is_foreign(struct task_struct *task)
 {
@@ -92,6 +100,7 @@ static __always_inline void fill_owner(struct egrets_owner *owner)
 	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = bpf_get_current_cgroup_id();
 	owner->login_uid = login_uid(task);
+	owner->euid = effective_uid(task);
 	owner->foreign = is_foreign(task);
 	fill_mount_namespace(owner, task);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
@@ -126,6 +135,7 @@ static __always_inline void fill_process(struct egrets_owner *owner, struct task
 	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
 	owner->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	owner->login_uid = login_uid(task);
+	owner->euid = effective_uid(task);
 	owner->foreign = is_foreign(task);
 	fill_mount_namespace(owner, task);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);

@@ -183,6 +183,7 @@ struct user_namespace;
 
 struct cred {
 	kuid_t uid;
+	kuid_t euid;
 	struct user_namespace *user_ns;
 };
 

@@ -98,6 +98,7 @@ impl Scenario {
             dns_ports: vec![53],
             cgroup_root: "/nonexistent".into(),
             reports_cgroups: false,
+            geo: Default::default(),
             files: None,
         });
         let printer = |format| Printer::new(format, Box::new(io::sink()), 0, model::Run::new(0));
@@ -175,6 +176,7 @@ fn owner() -> Owner {
         pid: 10,
         tid: 10,
         uid: 1000,
+        euid: 0,
         login_uid: None,
         start_ns: 1,
         exec_id: 1,

@@ -78,8 +78,14 @@ CREATE TABLE address (
     id    INTEGER PRIMARY KEY,
     addr  BLOB NOT NULL UNIQUE,                 -- 16 bytes, network order; IPv4 as ::ffff:a.b.c.d: it sorts, so a CIDR is a range
     ip    TEXT NOT NULL,                        -- as inet_ntop(3) writes it; IPv4 in dotted form
-    scope TEXT NOT NULL                         -- 'loopback', 'link', 'private', 'multicast', 'public'
+    scope TEXT NOT NULL,                        -- 'loopback', 'link', 'private', 'multicast', 'public'
+    ipv4  TEXT,                                 -- that it stands for by NAT64
+    country TEXT,                               -- of --geo, as it was when the address was last connected to
+    asn   INTEGER,
+    as_org TEXT
 ) STRICT;
+CREATE INDEX address_country ON address (country) WHERE country IS NOT NULL;
+CREATE INDEX address_asn ON address (asn) WHERE asn IS NOT NULL;
 
 -- A container between two changes of its details: after a rename or a new address
 -- the same container_id gets another row.
@@ -127,6 +133,8 @@ CREATE INDEX lineage_above ON lineage (above_id);
 -- only root can change share a row for a second; any other exec has its own.
 CREATE TABLE executable (
     id                 INTEGER PRIMARY KEY,
+    recording_id       INTEGER NOT NULL REFERENCES recording,
+    serial             INTEGER NOT NULL,        -- in that recording; of several rows where its id was no longer remembered
     hash_status        TEXT,                    -- 'hashed', 'too_large', 'unreadable', 'gone', ...; NULL: not known yet
     sha256             TEXT,                    -- hexadecimal digits
     setuid             INTEGER,                 -- 1: set-user-ID
@@ -137,6 +145,7 @@ CREATE TABLE executable (
     modified           INTEGER                  -- 1: differs from the package's checksum
 ) STRICT;
 CREATE INDEX executable_sha256 ON executable (sha256) WHERE sha256 IS NOT NULL;
+CREATE INDEX executable_pending ON executable (recording_id, serial) WHERE hash_status IS NULL;
 
 -- A process between two changes of its identity: an exec, a new name, user, cgroup or
 -- network namespace begins a new row.
@@ -165,7 +174,9 @@ CREATE TABLE process (
     exe_deleted  INTEGER,                       -- 1: deleted or replaced
     exe_device   TEXT,                          -- MAJOR:MINOR
     exe_inode    INTEGER,
-    executable_id INTEGER REFERENCES executable
+    executable_id INTEGER REFERENCES executable,
+    euid         INTEGER NOT NULL,              -- effective: whose rights it had
+    euser        TEXT
 ) STRICT;
 CREATE INDEX process_comm ON process (comm);
 CREATE INDEX process_user ON process (user) WHERE user IS NOT NULL;
@@ -361,10 +372,13 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('process', 'process_executable', '500 2'),
     ('process', 'process_parent', '500 10'),
     ('executable', 'executable_sha256', '250 2'),
+    ('executable', 'executable_pending', '10 1'),
     ('process', 'process_user', '500 100'),
     ('process', 'process_unit', '300 15'),
     ('host', 'sqlite_autoindex_host_1', '2000 1'),
     ('address', 'sqlite_autoindex_address_1', '2500 1'),
+    ('address', 'address_country', '2000 100'),
+    ('address', 'address_asn', '2000 20'),
     ('container', 'container_container_id', '20 1'),
     ('container', 'container_outer', '2 1'),
     ('lookup_group', 'lookup_group_process', '40000 80 4'),

@@ -89,7 +89,13 @@ SELECT
     x.packaged                                                     AS exe_packaged, -- 1: a package owns it; 0: none does
     x.package,                                                     -- its package
     x.package_version,                                             -- the version of that
-    x.modified                                                     AS exe_modified -- 1: it differs from the package's checksum
+    x.modified                                                     AS exe_modified, -- 1: it differs from the package's checksum
+    p.euid,                                                        -- effective user id: whose rights it had
+    p.euser,                                                       -- its name
+    CASE WHEN d.ip <> '::' THEN d.ipv4 END                         AS dst_ipv4, -- the IPv4 address that dst_ip stands for by NAT64
+    d.country                                                      AS dst_country, -- country of the destination: --geo
+    d.asn                                                          AS dst_asn, -- number of its autonomous system
+    d.as_org                                                       AS dst_as_org -- who runs that
 FROM connection c
 JOIN connection_daily cd ON cd.id = c.daily_id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -148,7 +154,13 @@ SELECT
     w.alpn,                                                        -- protocols that TLS offered
     w.http_host,                                                   -- Host of the first HTTP/1 request
     w.proxied_host,                                                -- host that a proxy was asked for
-    w.proxied_port                                                 -- its port
+    w.proxied_port,                                                -- its port
+    p.euid,                                                        -- effective user id: whose rights it had
+    p.euser,                                                       -- its name
+    CASE WHEN d.ip <> '::' THEN d.ipv4 END                         AS dst_ipv4, -- the IPv4 address that dst_ip stands for by NAT64
+    d.country                                                      AS dst_country, -- country of the destination: --geo
+    d.asn                                                          AS dst_asn, -- number of its autonomous system
+    d.as_org                                                       AS dst_as_org -- who runs that
 FROM connection_group g
 JOIN process p        ON p.id = g.process_id
 JOIN address d        ON d.id = g.dst_id
@@ -205,7 +217,13 @@ SELECT
     w.alpn,                                                        -- protocols that TLS offered
     w.http_host,                                                   -- Host of the first HTTP/1 request
     w.proxied_host,                                                -- host that a proxy was asked for
-    w.proxied_port                                                 -- its port
+    w.proxied_port,                                                -- its port
+    p.euid,                                                        -- effective user id: whose rights it had
+    p.euser,                                                       -- its name
+    CASE WHEN d.ip <> '::' THEN d.ipv4 END                         AS dst_ipv4, -- the IPv4 address that dst_ip stands for by NAT64
+    d.country                                                      AS dst_country, -- country of the destination: --geo
+    d.asn                                                          AS dst_asn, -- number of its autonomous system
+    d.as_org                                                       AS dst_as_org -- who runs that
 FROM day y
 JOIN connection_daily cd ON cd.day_id = y.id
 JOIN connection_group g  ON g.id = cd.group_id
@@ -252,7 +270,9 @@ SELECT
     p.unit,                                                        -- systemd unit
     k.container_id,                                                -- NULL: not in a container
     k.pod,                                                         -- Kubernetes pod
-    k.pod_namespace                                                -- namespace of the pod
+    k.pod_namespace,                                               -- namespace of the pod
+    p.euid,                                                        -- effective user id: whose rights it had
+    p.euser                                                        -- its name
 FROM lookup l
 JOIN lookup_group g   ON g.id = l.group_id
 LEFT JOIN process p   ON p.id = g.process_id
@@ -291,7 +311,9 @@ SELECT
         || printf('.%03dZ', p.start_ts / 1000000 % 1000)           AS start, -- start time of the process
     p.start_ts,                                                    -- the same in ns since 1970
     k.pod,                                                         -- Kubernetes pod
-    k.pod_namespace                                                -- namespace of the pod
+    k.pod_namespace,                                               -- namespace of the pod
+    p.euid,                                                        -- effective user id: whose rights it had
+    p.euser                                                        -- its name
 FROM lookup l
 JOIN lookup_group g   ON g.id = l.group_id
 LEFT JOIN process p   ON p.id = g.process_id
@@ -324,7 +346,9 @@ SELECT
     g.lookups,                                                     -- count
     CASE WHEN g.rcode IS 'NOERROR' THEN 0 ELSE g.lookups END       AS failed, -- how many of them failed: all or none
     g.first_ts,                                                    -- ts of the first
-    g.last_ts                                                      -- ts of the last
+    g.last_ts,                                                     -- ts of the last
+    p.euid,                                                        -- effective user id: whose rights it had
+    p.euser                                                        -- its name
 FROM lookup_group g
 LEFT JOIN process p   ON p.id = g.process_id
 LEFT JOIN container k ON k.id = p.container_id
@@ -359,7 +383,9 @@ SELECT
     ld.first_ts,                                                   -- ts of the first
     ld.last_ts,                                                    -- ts of the last
     y.start_ts                                                     AS day_ts, -- midnight in the recorder's time zone, ns since 1970
-    y.end_ts                                                       AS day_end_ts -- end of the day
+    y.end_ts                                                       AS day_end_ts, -- end of the day
+    p.euid,                                                        -- effective user id: whose rights it had
+    p.euser                                                        -- its name
 FROM day y
 JOIN lookup_daily ld  ON ld.day_id = y.id
 JOIN lookup_group g   ON g.id = ld.group_id

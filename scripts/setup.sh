@@ -32,7 +32,7 @@ for part in "$@"; do
 		[ "$(id -u)" = 0 ] || fail "the tests load BPF programs and make network namespaces: sudo make test"
 		packages+=(curl dnsmasq-base bind9-dnsutils sqlite3 iproute2 iptables nftables docker.io
 			podman conmon busybox-static netcat-openbsd util-linux e2fsprogs procps libcap2-bin aria2 musl-tools
-			zsh fish python3-venv systemd bsdutils openssl)
+			zsh fish python3-venv systemd bsdutils openssl rpm)
 		command -v chromium >/dev/null || packages+=(chromium-headless-shell)
 		;;
 	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;

@@ -47,8 +47,8 @@ fn named() -> (tempfile::TempDir, std::path::PathBuf) {
         .unwrap();
     history
         .execute(
-            "INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, uid, user, unit)
-             VALUES (1, 7, 0, 0, 'nginx', 33, 'www-data', 'cron@my$(id).service')",
+            "INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, uid, euid, user, unit)
+             VALUES (1, 7, 0, 0, 'nginx', 33, 33, 'www-data', 'cron@my$(id).service')",
             [],
         )
         .unwrap();
@@ -311,8 +311,8 @@ fn names_are_few_and_need_permission_to_read_the_history() {
     history
         .execute_batch(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
-             INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, uid, user, unit)
-             SELECT 1, i, i, i, 'curl', 33, 'user' || (i % 3), iif(i % 9, 'cron.service', 'run-r' || i || '.scope')
+             INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, uid, euid, user, unit)
+             SELECT 1, i, i, i, 'curl', 33, 33, 'user' || (i % 3), iif(i % 9, 'cron.service', 'run-r' || i || '.scope')
              FROM n",
         )
         .unwrap();

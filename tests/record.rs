@@ -841,3 +841,99 @@ fn metrics_file_agrees_with_the_history() {
     let said = text(&refused.stderr);
     assert!(said.contains("install -d -m 755"), "{said}");
 }
+
+/// A file in MaxMind's format, written by a library for it.
+fn geo_file(path: &Path, networks: &[(&str, serde_json::Value)]) {
+    use maxminddb_writer::paths::IpAddrWithMask;
+    let mut database = maxminddb_writer::Database::default();
+    database.metadata.ip_version = maxminddb_writer::metadata::IpVersion::V6;
+    database.metadata.binary_format_major_version = 2;
+    for (net, value) in networks {
+        let data = database.insert_value(value).unwrap();
+        database.insert_node(net.parse::<IpAddrWithMask>().unwrap(), data);
+    }
+    database.write_to(fs::File::create(path).unwrap()).unwrap();
+}
+
+#[test]
+fn public_addresses_have_their_country_and_network_and_nat64_the_address_behind_it() {
+    let net = Net::new();
+    let port = net.http("x");
+    for (ns, family, args) in [
+        (&net.near, "-4", "route add 203.0.113.0/24 via 10.77.0.2"),
+        (&net.far, "-4", "route add local 203.0.113.0/24 dev lo"),
+        (&net.near, "-6", "route add 64:ff9b::/96 via fd77::2"),
+        (&net.far, "-6", "route add local 64:ff9b::/96 dev lo"),
+    ] {
+        let ip = ["-n", ns, family].into_iter().chain(args.split(' '));
+        run("ip", &Vec::from_iter(ip));
+    }
+    let (dir, db) = history();
+    let geo = ["country", "asn"].map(|name| dir.path().join(name));
+    let country = serde_json::json!({"country": {"iso_code": "DE"}});
+    geo_file(&geo[0], &[("::203.0.113.0/120", country)]);
+    let network = serde_json::json!({
+        "autonomous_system_number": 64500,
+        "autonomous_system_organization": "Example \u{1b}[31m",
+    });
+    geo_file(&geo[1], &[("::203.0.113.4/126", network)]);
+    let mut record = egrets();
+    record.args(["record", "--db"]).arg(&db);
+    for file in &geo {
+        record.arg("--geo").arg(file);
+    }
+    let connect = format!(
+        "for to in 203.0.113.7 203.0.113.9 64:ff9b::cb00:7107 64:ff9b::a4d:2 {FAR4}; do {} tcp $to {port}; done",
+        dial().display()
+    );
+    record.args(["--", "ip", "netns", "exec", &net.near, "sh", "-c", &connect]);
+    ok(&mut record);
+    let rows = select(
+        &db,
+        "SELECT dst_ip, dst_ipv4, dst_scope, dst_country, dst_asn, dst_as_org FROM egress ORDER BY id",
+    );
+    let org = "Example \u{1b}[31m";
+    assert_eq!(
+        rows,
+        [
+            ["203.0.113.7", "", "public", "DE", "64500", org],
+            ["203.0.113.9", "", "public", "DE", "", ""],
+            [
+                "64:ff9b::cb00:7107",
+                "203.0.113.7",
+                "public",
+                "DE",
+                "64500",
+                org
+            ],
+            ["64:ff9b::a4d:2", "10.77.0.2", "private", "", "", ""],
+            [FAR4, "", "private", "", "", ""],
+        ]
+    );
+    let ask = |question: &str| {
+        let mut query = egrets();
+        ok(query.args(["query", question, "--db"]).arg(&db))
+    };
+    let countries = ask("connections per country");
+    assert!(
+        countries.contains("DE ") && countries.contains(" 3 "),
+        "{countries}"
+    );
+    let network = ask("connections to AS64500");
+    assert_eq!(network.matches("dial ").count(), 2, "{network}");
+    let explained = ok(egrets().args(["explain", "3", "--db"]).arg(&db));
+    let place = "by NAT64 to 203.0.113.7, in DE, AS64500 (Example \\x1b[31m)";
+    assert!(explained.contains(place), "{explained}");
+
+    let text = dir.path().join("text");
+    fs::write(&text, "no database").unwrap();
+    let refused = egrets()
+        .args(["watch", "--geo"])
+        .arg(text)
+        .output()
+        .unwrap();
+    assert_eq!(code(&refused), 2);
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("is not a database in MaxMind's format")
+    );
+}

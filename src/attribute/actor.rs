@@ -91,6 +91,7 @@ impl Attributor {
             ts: self.wall(ns),
             process: actor.process,
             name,
+            geo: self.geo.of(dst.ip),
         })
     }
 
@@ -109,6 +110,7 @@ impl Attributor {
             mntns: owner.mntns,
             account: actor.requester.account,
             run_ts: image.exec_ns.map(|ns| self.wall(ns)),
+            node: Rc::clone(&actor.node),
         };
         self.executables.read(executable, &image, runner, out);
     }

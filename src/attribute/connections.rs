@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{self, Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
 use crate::model::{
-    Action, Connection, Name, Outcome, Process, Progress, Protocol, Record, Verdict, WireNames,
+    Action, Connection, Geo, Name, Outcome, Process, Progress, Protocol, Record, Verdict, WireNames,
 };
 
 use super::naming::with_sni;
@@ -55,6 +55,7 @@ pub struct ConnectionStart {
     pub ts: i64,
     pub process: Rc<Process>,
     pub name: Option<Name>,
+    pub geo: Option<Rc<Geo>>,
 }
 
 /// A moment, by both clocks.
@@ -403,6 +404,7 @@ impl Connections {
                 first_hop: connect.first_hop,
                 total_bytes: None,
                 wire: None,
+                geo: start.geo,
                 verdict: None,
             },
             ns: start.ns,

@@ -10,8 +10,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::allowance::{Allowance, Limit, Limits};
-use super::process::Image;
+use super::process::{Image, Node};
 use super::shares::Shares;
 use super::users;
 use crate::capture::event::{MountNamespace, Owner};
@@ -70,6 +72,31 @@ pub struct Runner {
     pub account: u32,
     /// When it began to run it, nanoseconds since 1970.
     pub run_ts: Option<i64>,
+    pub node: Rc<Node>,
+}
+
+/// Whether a process has run the same program all the time, which kept its file as it was.
+struct Running {
+    node: Rc<Node>,
+    image: Rc<Image>,
+    run_ts: Option<i64>,
+}
+
+impl Running {
+    fn is_same(&self) -> bool {
+        Rc::ptr_eq(&self.node.image(), &self.image)
+    }
+}
+
+/// A file that was changed after a process began to run it: a chmod or a rename of it, or another content
+/// that was written while the process ran another program.
+struct Unproved {
+    running: Running,
+    /// When it had been read, nanoseconds since boot: it is proved once all execs until then are known.
+    ns: u64,
+    key: ExecutableKey,
+    stamp: ExecutableStamp,
+    update: ExecutableUpdate,
 }
 
 /// A file as a user sees it, who may not be able to read it.
@@ -99,6 +126,7 @@ struct Waiting {
     account: u32,
     who: Who,
     request: ExecutableRequest,
+    running: Running,
     /// A memfd: no package has it.
     in_memory: bool,
 }
@@ -109,8 +137,9 @@ struct Reading {
     executable: Rc<Executable>,
     key: ExecutableKey,
     account: u32,
-    /// The identity, if it is still that of the stamp that was sent.
-    known: Option<Rc<ExecutableIdentity>>,
+    running: Running,
+    /// The stamp that was sent, and the identity if it is still that.
+    known: Option<(ExecutableStamp, Rc<ExecutableIdentity>)>,
     in_memory: bool,
 }
 
@@ -120,6 +149,7 @@ pub struct Executables {
     known: Shares<ExecutableKey, Known>,
     waiting: VecDeque<Waiting>,
     reading: Vec<Reading>,
+    unproved: Vec<Unproved>,
     /// Of accounts whose readers had no more time, and have not ended.
     hung: Vec<(u32, Session)>,
     cpu: Allowance,
@@ -135,6 +165,7 @@ impl Executables {
             known: Shares::new(MAX_KNOWN),
             waiting: VecDeque::new(),
             reading: Vec::new(),
+            unproved: Vec::new(),
             hung: Vec::new(),
             cpu: Allowance::new(CPU),
             started: Instant::now(),
@@ -170,7 +201,7 @@ impl Executables {
     pub fn read(
         &mut self,
         executable: &Rc<Executable>,
-        image: &Image,
+        image: &Rc<Image>,
         runner: Runner,
         out: &mut Vec<Record>,
     ) {
@@ -202,6 +233,11 @@ impl Executables {
                 packages: matches!(view, Some(ExeView::Host | ExeView::Namespace)),
                 known: None,
             },
+            running: Running {
+                node: runner.node,
+                image: Rc::clone(image),
+                run_ts: runner.run_ts,
+            },
             key,
             in_memory: view == Some(ExeView::Memory),
         };
@@ -222,16 +258,38 @@ impl Executables {
         self.start(out);
     }
 
+    /// All events until `processed_ns` have been handled.
+    pub fn tick(&mut self, processed_ns: u64, out: &mut Vec<Record>) {
+        for read in std::mem::take(&mut self.unproved) {
+            match read.ns <= processed_ns {
+                true => self.prove(read, out),
+                false => self.unproved.push(read),
+            }
+        }
+    }
+
+    fn prove(&mut self, read: Unproved, out: &mut Vec<Record>) {
+        match read.running.is_same() {
+            true => self.found(&read.key, Some(read.stamp), read.update, out),
+            false => emit(&read.update.executable, HashStatus::Gone, out),
+        }
+    }
+
     pub fn is_busy(&self) -> bool {
-        !self.reading.is_empty() || !self.waiting.is_empty()
+        !self.reading.is_empty() || !self.waiting.is_empty() || !self.unproved.is_empty()
     }
 
     /// The recording ends: waits a moment for what is being read.
     pub fn finish(&mut self, out: &mut Vec<Record>) {
         let end = Instant::now() + LAST_WAIT;
-        while self.is_busy() && Instant::now() < end {
+        let is_reading = |all: &Executables| !all.reading.is_empty() || !all.waiting.is_empty();
+        while is_reading(self) && Instant::now() < end {
             self.receive(Duration::from_millis(5), out);
             self.start(out);
+        }
+        // The execs of these moments are not read any more.
+        for read in std::mem::take(&mut self.unproved) {
+            emit(&read.update.executable, HashStatus::Gone, out);
         }
     }
 
@@ -274,22 +332,46 @@ impl Executables {
                 (stamp, Rc::new(identity(*report, reading.in_memory)))
             }
             Reply::Unchanged if reading.known.is_some() => {
-                (None, reading.known.unwrap_or_else(unreadable))
+                let (stamp, identity) = reading.known.unzip();
+                (stamp, identity.unwrap_or_else(unreadable))
             }
             other => {
                 log::debug!("executable {:?}: {other:?}", reading.key);
                 (None, unreadable())
             }
         };
-        if let Some(known) = self.known.get_mut(&reading.key)
-            && let Some(stamp) = stamp
-        {
-            known.read = Some((stamp, Rc::clone(&identity)));
-        }
-        out.push(Record::Executable(ExecutableUpdate {
+        let update = ExecutableUpdate {
             executable: reading.executable,
             identity,
-        }));
+        };
+        let running = reading.running;
+        match stamp {
+            Some(stamp) if stamp.file.changed_since(running.run_ts) => {
+                self.unproved.push(Unproved {
+                    running,
+                    ns: boot_ns(),
+                    key: reading.key,
+                    stamp,
+                    update,
+                });
+            }
+            stamp => self.found(&reading.key, stamp, update, out),
+        }
+    }
+
+    fn found(
+        &mut self,
+        key: &ExecutableKey,
+        stamp: Option<ExecutableStamp>,
+        update: ExecutableUpdate,
+        out: &mut Vec<Record>,
+    ) {
+        if let Some(known) = self.known.get_mut(key)
+            && let Some(stamp) = stamp
+        {
+            known.read = Some((stamp, Rc::clone(&update.identity)));
+        }
+        out.push(Record::Executable(update));
     }
 
     /// Starts to read as many as may be read at once.
@@ -324,9 +406,9 @@ impl Executables {
             return;
         }
         let known = self.known.get_mut(&waiting.key);
-        let (stamp, known) = known.and_then(|known| known.read.clone()).unzip();
+        let known = known.and_then(|known| known.read.clone());
         let request = ExecutableRequest {
-            known: stamp,
+            known: known.as_ref().map(|(stamp, _)| stamp.clone()),
             ..waiting.request
         };
         let session = files.session(&waiting.who).and_then(|mut session| {
@@ -340,6 +422,7 @@ impl Executables {
                 executable: waiting.executable,
                 key: waiting.key,
                 account: waiting.account,
+                running: waiting.running,
                 known,
                 in_memory: waiting.in_memory,
             }),
@@ -349,6 +432,11 @@ impl Executables {
             }
         }
     }
+}
+
+fn boot_ns() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 fn key(image: &Image, uid: u32, mntns: u64) -> Option<ExecutableKey> {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use ipnet::IpNet;
 
-use crate::model::{Endpoint, Process, UNKNOWN, dst_scope};
+use crate::model::{Endpoint, Process, UNKNOWN};
 
 /// One value of `--exclude`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,8 @@ impl Exclude {
     ) -> bool {
         match self {
             Exclude::Loopback | Exclude::Net(_) if dst == UNKNOWN => false,
-            Exclude::Loopback => dst_scope(dst.ip) == "loopback",
+            // Not what NAT64 leads there: that leaves the host.
+            Exclude::Loopback => dst.ip.is_loopback() || dst.ip.is_unspecified(),
             Exclude::Net(net) => net.contains(&dst.ip),
             Exclude::Port(port) => dst.port == *port,
             Exclude::Program(program) => {

@@ -11,6 +11,7 @@ pub mod dns;
 mod dns_events;
 mod executables;
 mod filter;
+pub mod geo;
 pub mod naming;
 pub mod payload;
 mod process;
@@ -33,6 +34,7 @@ use connections::{Connections, Moment};
 use container::{CgroupPaths, Containers};
 use dns::{PendingQueries, RepeatCoalescer, StoredLookups, Streams};
 use executables::Executables;
+use geo::GeoFiles;
 use naming::{HostsFiles, NameTable, Resolvers};
 use payload::Beginnings;
 use process::{ProcessOptions, Processes};
@@ -60,6 +62,8 @@ pub struct Settings {
     pub reports_cgroups: bool,
     /// Reads the files that users may have chosen; without it they are not read.
     pub files: Option<FileReader>,
+    /// Where addresses are.
+    pub geo: GeoFiles,
 }
 
 pub struct Attributor {
@@ -77,6 +81,7 @@ pub struct Attributor {
     connections: Connections,
     resolvers: Resolvers,
     hosts: HostsFiles,
+    geo: GeoFiles,
     accounts: Accounts,
     /// Inode of the host's network namespace.
     host_netns: Option<u32>,
@@ -100,7 +105,7 @@ const REPEATS_INTERVAL_NS: u64 = 1_000_000_000;
 
 impl Attributor {
     /// Starts with the processes and cgroups that exist now.
-    pub fn new(settings: Settings) -> Attributor {
+    pub fn new(mut settings: Settings) -> Attributor {
         let mut processes = Processes::new(ProcessOptions {
             procfs: settings.procfs,
             no_args: settings.no_args,
@@ -116,6 +121,7 @@ impl Attributor {
             cgroups,
             connections: Connections::new(),
             clock_offset_ns: 0,
+            geo: std::mem::take(&mut settings.geo),
             settings,
             rules: HashMap::new(),
             processes,
@@ -300,6 +306,8 @@ impl Attributor {
         }
         self.containers.poll_updates(out);
         self.containers.apply_until(self.wall(processed_ns), out);
+        self.executables.tick(processed_ns, out);
+        self.geo.tick(processed_ns);
     }
 
     /// The recording ends: pending queries are unanswered.

@@ -284,12 +284,12 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
         tgid: owner.pid,
         tid: owner.tid,
         uid: owner.uid,
+        euid: owner.euid,
         login_uid: owner.login_uid.unwrap_or(NO_LOGIN.0),
         netns: owner.netns,
         mntns_id: owner.mntns.id,
         mntns: owner.mntns.inode,
         foreign: owner.foreign.into(),
-        pad: 0,
         comm,
     }
 }
@@ -335,7 +335,7 @@ mod tests {
                 netns: 9,
                 mntns: 10,
                 foreign: 1,
-                pad: 0,
+                euid: 0,
                 login_uid,
                 comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
             };

@@ -221,6 +221,7 @@ pub fn owner(o: &types::egrets_owner) -> Owner {
         pid: o.tgid,
         tid: o.tid,
         uid: o.uid,
+        euid: o.euid,
         login_uid: (o.login_uid != types::egrets_login::EGRETS_NO_LOGIN.0).then_some(o.login_uid),
         start_ns: o.start_ns,
         exec_id: o.exec_id,

@@ -20,6 +20,8 @@ pub struct Owner {
     pub tid: u32,
     /// The real user id.
     pub uid: u32,
+    /// The effective one.
+    pub euid: u32,
     /// Audit's loginuid; None without a login.
     pub login_uid: Option<u32>,
     /// Nanoseconds since boot.

@@ -64,6 +64,10 @@ pub struct LiveArgs {
     /// (LLMNR); can be given up to 5 times
     #[arg(long = "dns-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub dns_ports: Vec<u16>,
+    /// Look public addresses up in this file for their country and network: a database in
+    /// MaxMind's format (.mmdb); can be repeated, as some have either
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub geo: Vec<PathBuf>,
     /// Judge connections by this policy: the verdicts are recorded and shown
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub policy: Option<PathBuf>,

@@ -66,4 +66,6 @@ pub const DNS: &[ColumnDef] = &[
     sql("container_id", "text").doc(AS_EGRESS).null(AS_EGRESS),
     sql("pod", "text").doc(AS_EGRESS).null(AS_EGRESS),
     sql("pod_namespace", "text").doc(AS_EGRESS).null(AS_EGRESS),
+    sql("euid", "integer").doc(AS_EGRESS),
+    sql("euser", "text").doc(AS_EGRESS).null(AS_EGRESS),
 ];

@@ -1,7 +1,7 @@
 //! The view `egress`.
 
 use super::{ColumnDef, RowContext, connection, process, sql};
-use crate::model::{Container, ExeView, Process, dst_scope, errno_name};
+use crate::model::{Container, ExeView, Process, dst_scope, errno_name, nat64_ipv4};
 use crate::when::iso;
 
 const AS_EXE: &str = "as `exe`";
@@ -19,6 +19,10 @@ fn start_ts(process: &Process, context: &RowContext) -> i64 {
 
 /// When what was found out about an executable is NULL.
 const AS_HASH: &str = "not known, as `exe_hash_status` may say";
+
+/// When what files say of addresses is NULL.
+const NO_GEO: &str =
+    "recorded without `--geo`; `dst_scope` is not `public`; the file does not have it";
 
 pub const EGRESS: &[ColumnDef] = &[
     connection("id", "integer", |c, x| {
@@ -57,8 +61,8 @@ pub const EGRESS: &[ColumnDef] = &[
     process("uid", "integer", |p, _| p.uid.into())
         .stored()
         .doc(
-            "real user id, in the initial user namespace: of the user who started it, whose rights \
-             a set-user-ID program may change",
+            "real user id, in the initial user namespace: of the user who started it. Whose rights it \
+             has is `euid`",
         ),
     process("user", "text", |p, _| p.user.as_deref().into())
         .stored()
@@ -439,11 +443,11 @@ pub const EGRESS: &[ColumnDef] = &[
         x.identity(p).and_then(|i| i.packaged).into()
     })
     .doc(
-        "1: a package owns the executable; 0: none does. By the databases of dpkg and apk of the host, \
+        "1: a package owns the executable; 0: none does. By the databases of dpkg, apk and rpm of the host, \
          or of the container: what root in the container says",
     )
     .null(
-        "neither database is there; not looked up: `exe_view` is `user_namespace` or `detached`, or \
+        "none of these is there; not looked up: `exe_view` is `user_namespace` or `detached`, or \
          as `exe_hash_status`; the package's file has been replaced since",
     ),
     process("package", "text", |p, x| {
@@ -461,4 +465,35 @@ pub const EGRESS: &[ColumnDef] = &[
     })
     .doc("1: the executable is not what its package installed, by the package's checksum; 0: it is")
     .null("as `package`; not hashed; the package has no checksum of it"),
+    process("euid", "integer", |p, _| p.euid.into())
+        .stored()
+        .doc(
+            "effective user id, in the initial user namespace: whose rights the process had. It differs \
+             from `uid` in set-user-ID programs, and in services that give up rights for a while",
+        ),
+    process("euser", "text", |p, _| p.euser.as_deref().into())
+        .stored()
+        .doc("its name in `/etc/passwd`")
+        .null("it has none there"),
+    connection("dst_ipv4", "text", |c, _| {
+        c.dst_ip().and_then(nat64_ipv4).map(|ip| ip.to_string()).into()
+    })
+    .doc(
+        "the IPv4 address that `dst_ip` stands for by NAT64: of addresses in `64:ff9b::/96`. `dst_scope` \
+         and the columns below are that one's",
+    )
+    .null("`dst_ip` is no such address"),
+    connection("dst_country", "text", |c, _| {
+        c.geo().and_then(|geo| geo.country.as_deref()).into()
+    })
+    .doc("country of the destination, two letters, as the file of `--geo` has it: [below](#geo)")
+    .null(NO_GEO),
+    connection("dst_asn", "integer", |c, _| c.geo().and_then(|geo| geo.asn).into())
+        .doc("number of the autonomous system that announces the destination, likewise")
+        .null(NO_GEO),
+    connection("dst_as_org", "text", |c, _| {
+        c.geo().and_then(|geo| geo.as_org.as_deref()).into()
+    })
+    .doc("who runs that system, likewise")
+    .null(NO_GEO),
 ];

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, stdout};
 use anyhow::{Context, Result, bail};
 
 use crate::attribute::Settings;
+use crate::attribute::geo::GeoFiles;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::{LiveArgs, LogFormat};
@@ -28,6 +29,7 @@ pub fn settings(
     args: &LiveArgs,
     capture: &Capture,
     files: Option<FileReader>,
+    geo: GeoFiles,
     only_tracked: bool,
 ) -> Settings {
     Settings {
@@ -40,6 +42,7 @@ pub fn settings(
         cgroup_root: capture.cgroup_root(),
         reports_cgroups: args.policy.is_some(),
         files,
+        geo,
     }
 }
 

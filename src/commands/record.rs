@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use super::child::{Child, Credentials, HeldChild};
 use super::live;
 use super::reload::Reload;
+use crate::attribute::geo::GeoFiles;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::{FailOn, RecordArgs};
@@ -55,6 +56,7 @@ pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
         false => None,
     };
     let policy = live::policy(&args.live)?;
+    let geo = GeoFiles::open(&args.live.geo)?;
     let path = super::recorders_db(&args.db);
     let access = access(args, user.as_ref(), &path)?;
     if let Some(file) = &args.metrics_file {
@@ -105,7 +107,7 @@ pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
         sinks.push(Box::new(NotifySink::new(notifier, start_ts, run)));
     }
     let hook_set = capture.hook_set;
-    let settings = live::settings(&args.live, &capture, files, around_command);
+    let settings = live::settings(&args.live, &capture, files, geo, around_command);
     let mut pipeline = Pipeline::new(capture, settings, sinks);
     if !plausible {
         log::info!(

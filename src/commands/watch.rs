@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::live;
+use crate::attribute::geo::GeoFiles;
 use crate::capture::Capture;
 use crate::cli::WatchArgs;
 use crate::model::Run;
@@ -14,6 +15,7 @@ use crate::privileges::CapabilitySet;
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let signals = StopSignals::install()?;
     let policy = live::policy(&args.live)?;
+    let geo = GeoFiles::open(&args.live.geo)?;
     clock::check_time_namespace()?;
     let files = live::file_reader();
     let control = live::process_control(&args.live, policy.as_ref())?;
@@ -31,7 +33,7 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     if let Some(notifier) = notifier {
         sinks.push(Box::new(NotifySink::new(notifier, start_ts, run)));
     }
-    let settings = live::settings(&args.live, &capture, files, false);
+    let settings = live::settings(&args.live, &capture, files, geo, false);
     let mut pipeline = Pipeline::new(capture, settings, sinks);
     if let Some(enforcer) = enforcer {
         pipeline.enforce(enforcer)?;

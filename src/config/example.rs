@@ -24,6 +24,10 @@ fn sample(command: &str, option: &str) -> &'static [&'static str] {
         (_, "format") => &["classic"],
         (_, "exclude") => &["loopback", "10.0.0.0/8"],
         (_, "dns-port") => &["5300"],
+        (_, "geo") => &[
+            "/usr/share/GeoIP/GeoLite2-Country.mmdb",
+            "/usr/share/GeoIP/GeoLite2-ASN.mmdb",
+        ],
         (_, "policy") => &["/etc/egrets/policy.yaml"],
         (_, "dump-dir") => &["/var/lib/egrets/dumps"],
         (_, "db") => &["/var/lib/egrets/egrets.db"],

@@ -16,7 +16,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::mounts::require_local;
-use super::packages::{self, Checksum, Lookup};
+use super::package_lookup::{Checksum, Lookup};
+use super::packages;
 use super::protocol::{
     ExecutableReport, ExecutableRequest, ExecutableStamp, FileStamp, ReadStatus, Reply,
 };
@@ -25,9 +26,6 @@ use super::regular_file;
 /// Bytes of the largest executable that is read: what is larger costs its user nothing to make,
 /// and a second or more to hash. Browsers have 300 MB.
 pub const MAX_BYTES: u64 = 512 << 20;
-
-/// The kernel's file times may lag by a tick of its slowest clock (CONFIG_HZ=100).
-const TICK_NS: i64 = 10_000_000;
 
 const SET_USER_ID: u32 = 0o4000;
 const WORLD_WRITABLE: u32 = 0o2;
@@ -63,7 +61,7 @@ pub fn describe(found: &Found, request: &ExecutableRequest) -> Result<Reply> {
         .filter(|_| found.root_path.as_deref() == Some(c"/"));
     let root = own_root.filter(|_| request.packages);
     let databases = root.map(packages::stamps).unwrap_or_default();
-    let stamp = ExecutableStamp {
+    let mut stamp = ExecutableStamp {
         file: FileStamp::of(&meta),
         mtime: (meta.mtime(), meta.mtime_nsec()),
         databases,
@@ -99,9 +97,10 @@ pub fn describe(found: &Found, request: &ExecutableRequest) -> Result<Reply> {
             Ok((mut opened, _)) => {
                 let (sha256, modified) = hash(&mut opened, meta.size(), owner.as_ref())?;
                 let after = opened.metadata()?;
-                // Of a file that runs only root can change the content.
-                let changed = !is_alive(found) && changed_since(&after, request.run_ts);
-                if changed || FileStamp::of(&after) != FileStamp::of(&meta) {
+                stamp.file = FileStamp::of(&after);
+                // Of a file that runs only root can change the content, but anyone its name.
+                let may_differ = !is_alive(found) && stamp.file.changed_since(request.run_ts);
+                if may_differ || after.size() != meta.size() {
                     return Ok(report(ExecutableReport::without(ReadStatus::Gone)));
                 }
                 (shown.sha256, shown.modified) = (Some(sha256), modified);
@@ -152,7 +151,7 @@ fn find(
         .ok_or(ReadStatus::Gone)?;
     require_local(&file).map_err(|_| ReadStatus::FileSystem)?;
     let meta = reported(&file, found, request).ok_or(ReadStatus::Gone)?;
-    match changed_since(&meta, request.run_ts) {
+    match FileStamp::of(&meta).changed_since(request.run_ts) {
         true => Err(ReadStatus::Gone),
         false => Ok((file, meta)),
     }
@@ -213,17 +212,10 @@ fn mount_device(file: &File, mounts: Option<&OwnedFd>) -> Result<(u32, u32)> {
 const MAX_MOUNTINFO: u64 = 1 << 20;
 
 /// Whether the process is still there, which keeps its file from being written to. That it runs
-/// the same file as before can't be seen with its user's rights.
+/// the same file as before can't be seen with its user's rights: the recorder compares its execs.
 fn is_alive(found: &Found) -> bool {
     let process = found.process.as_ref();
     process.is_some_and(|process| statat(process, "stat", AtFlags::empty()).is_ok())
-}
-
-/// Whether the file may have changed since it was run. Only while it runs is it safe from that
-/// (`ETXTBSY`).
-fn changed_since(meta: &Metadata, run_ts: Option<i64>) -> bool {
-    let changed_ts = meta.ctime().saturating_mul(1_000_000_000) + meta.ctime_nsec();
-    run_ts.is_none_or(|run_ts| changed_ts.saturating_add(TICK_NS) > run_ts)
 }
 
 /// Whether any user can write to a directory on the way to a file; None where they can't all be

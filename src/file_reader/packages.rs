@@ -1,6 +1,6 @@
-//! Which package owns a file, by the databases of dpkg and apk below a root directory: deb(5),
-//! dpkg(1), and apk's `installed`. In come files that may have any content; out go a package and
-//! its checksum of the file. No command is run.
+//! Which package owns a file, by the databases of dpkg, apk and rpm below a root directory: deb(5),
+//! dpkg(1), apk's `installed`, and [`rpm`]'s. In come files that may have any content; out go a
+//! package and its checksum of the file. No command is run.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -12,10 +12,10 @@ use anyhow::{Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use memchr::memmem;
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
+use rustix::fs::{Dir, Mode, OFlags, openat, readlinkat};
 
-use super::mounts::require_local;
-use super::regular_file;
+use super::package_lookup::{Checksum, Lookup, Package, in_root, is_token};
+use super::{regular_file, rpm};
 
 const DPKG_STATUS: &str = "var/lib/dpkg/status";
 const DPKG_INFO: &str = "var/lib/dpkg/info";
@@ -32,41 +32,20 @@ const MAX_LISTS: u64 = 512 << 20;
 const MAX_PACKAGES: usize = 65_536;
 /// Bytes of a line that are read. A path has at most 4,096.
 const MAX_LINE: u64 = 16 << 10;
-/// Bytes of a package's name or version.
-const MAX_NAME: usize = 128;
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum Lookup {
-    Owned(Package),
-    /// There is a database, and no package in it has the file.
-    Unowned,
-    /// There is none that can be read.
-    Unknown,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Package {
-    pub name: String,
-    pub version: Option<String>,
-    pub checksum: Option<Checksum>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub enum Checksum {
-    Md5([u8; 16]),
-    Sha1([u8; 20]),
-    Sha256([u8; 32]),
-}
 
 /// What differs when a package was installed or removed.
 pub fn stamps(root: &OwnedFd) -> Vec<(i64, i64, u64)> {
     let [apk, new_apk] = APK_INSTALLED;
-    let files = [DPKG_STATUS, DPKG_STATUS_DIR, apk, new_apk];
-    let stamp = |path: &str| {
-        let meta = in_root(root, path, OFlags::PATH).ok()?.metadata().ok()?;
+    let files = [DPKG_STATUS, DPKG_STATUS_DIR, apk, new_apk].map(str::to_owned);
+    let stamp = |path: String| {
+        let meta = in_root(root, &path, OFlags::PATH).ok()?.metadata().ok()?;
         Some((meta.ctime(), meta.ctime_nsec(), meta.ino()))
     };
-    files.into_iter().filter_map(stamp).collect()
+    files
+        .into_iter()
+        .chain(rpm::paths())
+        .filter_map(stamp)
+        .collect()
 }
 
 /// The package that owns the file at this path below the root directory.
@@ -78,42 +57,68 @@ pub fn find(root: &OwnedFd, path: &Path) -> Result<Lookup> {
         return Ok(Lookup::Unknown);
     };
     let paths = spellings(root, path);
-    for search in [dpkg, distroless, apk] {
+    let rpm = |root: &_, paths: &[String]| Ok(rpm::find(root, paths));
+    let mut answers = Vec::new();
+    for search in [dpkg, distroless, apk, rpm] {
         match search(root, &paths)? {
-            Lookup::Unknown => {}
-            found => return Ok(found),
+            Some(owned @ Lookup::Owned(_)) => return Ok(owned),
+            answer => answers.extend(answer),
         }
     }
-    Ok(Lookup::Unknown)
+    // dpkg may be a tool beside the host's own packages: then it says nothing of these
+    let is_unread =
+        answers.contains(&Lookup::Unknown) || in_root(root, PACMAN, OFlags::PATH).is_ok();
+    Ok(match answers.is_empty() || is_unread {
+        true => Lookup::Unknown,
+        false => Lookup::Unowned,
+    })
 }
 
-/// A path as packages may list it: `bin/ls` for `usr/bin/ls`, where /bin is a link to usr/bin.
+/// A path as packages may list it: `bin/ls` for `usr/bin/ls`, where /bin is a link to usr/bin; and
+/// those in usr/sbin, where that is a link to bin.
 fn spellings(root: &OwnedFd, path: &str) -> Vec<String> {
     let mut paths = vec![path.to_owned()];
-    if let Some(short) = path.strip_prefix("usr/") {
-        let top = short.split('/').next().unwrap_or_default();
-        let link = readlinkat(root, top, Vec::new());
+    let leads_to = |from: &str, to: &str| {
+        let link = readlinkat(root, from, Vec::new());
         let target = link.as_ref().ok().and_then(|link| link.to_str().ok());
-        if target.is_some_and(|to| to.trim_start_matches('/') == format!("usr/{top}")) {
-            paths.push(short.to_owned());
+        target.is_some_and(|target| {
+            let target = target.trim_start_matches('/');
+            target == to
+                || from
+                    .strip_suffix("sbin")
+                    .map(|dir| format!("{dir}{target}"))
+                    .as_deref()
+                    == Some(to)
+        })
+    };
+    if let Some(name) = path.strip_prefix("usr/bin/")
+        && leads_to("usr/sbin", "usr/bin")
+    {
+        paths.push(format!("usr/sbin/{name}"));
+    }
+    for path in paths.clone() {
+        if let Some(short) = path.strip_prefix("usr/") {
+            let top = short.split('/').next().unwrap_or_default();
+            if leads_to(top, &format!("usr/{top}")) || top == "sbin" && leads_to(top, "usr/bin") {
+                paths.push(short.to_owned());
+            }
         }
     }
     paths
 }
 
-/// Of rpm and pacman, which are not read.
-const OTHER_DATABASES: [&str; 3] = [
-    "var/lib/rpm",
-    "usr/lib/sysimage/rpm",
-    "var/lib/pacman/local",
-];
+/// Of pacman, which is not read.
+const PACMAN: &str = "var/lib/pacman/local";
 
-fn dpkg(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
+/// The answer of a database; None where there is none.
+type Answer = Result<Option<Lookup>>;
+
+fn dpkg(root: &OwnedFd, paths: &[String]) -> Answer {
     let (Ok(status), Ok(info)) = (
         open_in(root, DPKG_STATUS),
         in_root(root, DPKG_INFO, OFlags::PATH | OFlags::DIRECTORY),
     ) else {
-        return Ok(Lookup::Unknown);
+        return Ok(None);
     };
     let diversions = open_in(root, DPKG_DIVERSIONS);
     let wanted = match diversions {
@@ -124,28 +129,23 @@ fn dpkg(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
     let finders = Vec::from_iter(lines_of.map(|line| memmem::Finder::new(&line).into_owned()));
     let has_path = |list: &[u8]| finders.iter().any(|line| has_line(list, line));
     let Some(package) = search_lists(&info, ".list", &wanted, has_path)? else {
-        // where dpkg is a tool beside the host's own packages, it says nothing of these
-        let is_other = |path: &&str| in_root(root, path, OFlags::PATH).is_ok();
-        return Ok(match OTHER_DATABASES.iter().any(is_other) {
-            true => Lookup::Unknown,
-            false => Lookup::Unowned,
-        });
+        return Ok(Some(Lookup::Unowned));
     };
     let sums = open_beneath(&info, &format!("{package}.md5sums"));
     let (name, arch) = package.split_once(':').unwrap_or((&package, ""));
-    Ok(Lookup::Owned(Package {
+    Ok(Some(Lookup::Owned(Package {
         version: version_in_status(lines(status), name, arch),
         checksum: sums
             .ok()
             .and_then(|file| md5_in(lines(file), &wanted.paths)),
         name: name.to_owned(),
-    }))
+    })))
 }
 
-fn distroless(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
+fn distroless(root: &OwnedFd, paths: &[String]) -> Answer {
     let dir = in_root(root, DPKG_STATUS_DIR, OFlags::PATH | OFlags::DIRECTORY);
     let Ok(dir) = dir else {
-        return Ok(Lookup::Unknown);
+        return Ok(None);
     };
     let wanted = Wanted::at(paths);
     let has_path = |sums: &[u8]| {
@@ -153,7 +153,7 @@ fn distroless(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
         lines.any(|line| md5_of_line(line, paths).is_some())
     };
     let Some(package) = search_lists(&dir, ".md5sums", &wanted, has_path)? else {
-        return Ok(Lookup::Unowned);
+        return Ok(Some(Lookup::Unowned));
     };
     let sums = open_beneath(&dir, &format!("{package}.md5sums"))?;
     let control = open_beneath(&dir, &package).ok();
@@ -161,20 +161,20 @@ fn distroless(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
         let control = lines(control.as_ref()?.try_clone().ok()?);
         control.into_iter().find_map(|line| token(&line, key))
     };
-    Ok(Lookup::Owned(Package {
+    Ok(Some(Lookup::Owned(Package {
         checksum: md5_in(lines(sums), paths),
         version: field("Version: "),
         name: package,
-    }))
+    })))
 }
 
-fn apk(root: &OwnedFd, paths: &[String]) -> Result<Lookup> {
+fn apk(root: &OwnedFd, paths: &[String]) -> Answer {
     for path in APK_INSTALLED {
         if let Ok(file) = open_in(root, path) {
-            return Ok(owner_in_apk(lines(file), paths));
+            return Ok(Some(owner_in_apk(lines(file), paths)));
         }
     }
-    Ok(Lookup::Unknown)
+    Ok(None)
 }
 
 /// What is looked for in dpkg's lists.
@@ -369,10 +369,6 @@ fn token(line: &[u8], key: &str) -> Option<String> {
     is_token(value).then(|| value.to_owned())
 }
 
-fn is_token(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
-}
-
 type Lines = Box<dyn Iterator<Item = Vec<u8>>>;
 
 /// The lines of a file, without their ends. Of one that is too long for a path there is the
@@ -396,14 +392,6 @@ fn lines_of(mut text: impl BufRead + 'static) -> Lines {
         }
         Some(line)
     }))
-}
-
-fn in_root(root: &OwnedFd, path: &str, flags: OFlags) -> Result<File> {
-    let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let flags = flags | OFlags::CLOEXEC;
-    let file = File::from(openat2(root, path, flags, Mode::empty(), how)?);
-    require_local(&file)?;
-    Ok(file)
 }
 
 /// Opens a file whose way may have links, none of which leaves the root directory.

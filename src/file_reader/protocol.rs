@@ -53,7 +53,18 @@ pub struct FileStamp {
     pub changed: (i64, i64),
 }
 
+/// The kernel's file times may lag by a tick of its slowest clock (CONFIG_HZ=100).
+const TICK_NS: i64 = 10_000_000;
+
 impl FileStamp {
+    /// Whether the file may have changed since it was run. Only while it runs is it safe from that
+    /// (`ETXTBSY`).
+    pub fn changed_since(&self, run_ts: Option<i64>) -> bool {
+        let (seconds, ns) = self.changed;
+        let changed_ts = seconds.saturating_mul(1_000_000_000).saturating_add(ns);
+        run_ts.is_none_or(|run_ts| changed_ts.saturating_add(TICK_NS) > run_ts)
+    }
+
     pub fn of(meta: &Metadata) -> FileStamp {
         FileStamp {
             device: meta.dev(),

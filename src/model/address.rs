@@ -21,8 +21,32 @@ pub const UNKNOWN: Endpoint = Endpoint {
     port: 0,
 };
 
-/// What a destination is to this host: RFC 1122, 4193, 6598, 3927, 4291.
+/// RFC 6052's well-known prefix for NAT64.
+const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
+
+/// The IPv4 address that an address stands for by NAT64, if it has the well-known prefix. Which one a
+/// network has of its own is not known.
+pub fn nat64_ipv4(ip: IpAddr) -> Option<Ipv4Addr> {
+    match ip {
+        IpAddr::V6(v6) if v6.segments()[..6] == NAT64 => {
+            let [.., a, b, c, d] = v6.octets();
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
+    }
+}
+
+/// The address that packets reach in the end: IPv4 where an IPv6 address only wraps it, mapped or
+/// by NAT64.
+pub fn plain_address(ip: IpAddr) -> IpAddr {
+    let ip = ip.to_canonical();
+    nat64_ipv4(ip).map_or(ip, IpAddr::V4)
+}
+
+/// What a destination is to this host: RFC 1122, 4193, 6598, 3927, 4291. By NAT64, what the IPv4
+/// address is that it stands for.
 pub fn dst_scope(ip: IpAddr) -> &'static str {
+    let ip = plain_address(ip);
     if ip.is_loopback() || ip.is_unspecified() {
         "loopback"
     } else if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
@@ -80,6 +104,11 @@ mod tests {
             ("ff02::fb", "multicast"),
             ("93.184.216.34", "public"),
             ("2001:db8::1", "public"),
+            ("::ffff:10.0.0.1", "private"),
+            ("64:ff9b::a00:1", "private"),
+            ("64:ff9b::7f00:1", "loopback"),
+            ("64:ff9b::5db8:d822", "public"),
+            ("64:ff9b:1::a00:1", "public"),
         ] {
             assert_eq!(dst_scope(ip.parse().unwrap()), scope, "{ip}");
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::{Endpoint, Name, Process, Protocol, UNKNOWN, Verdict, WireName, WireNames};
+use super::{Endpoint, Geo, Name, Process, Protocol, UNKNOWN, Verdict, WireName, WireNames};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -91,12 +91,18 @@ pub struct Connection {
     pub verdict: Option<Verdict>,
     /// The names that it has sent itself.
     pub wire: Option<Rc<WireNames>>,
+    /// Where its destination is.
+    pub geo: Option<Rc<Geo>>,
 }
 
 impl Connection {
     /// None where it is unknown: a frame without an IP packet.
     pub fn dst_ip(&self) -> Option<IpAddr> {
         (self.dst.ip != UNKNOWN.ip).then_some(self.dst.ip)
+    }
+
+    pub fn geo(&self) -> Option<&Geo> {
+        self.geo.as_deref()
     }
 
     pub fn direction(&self) -> &'static str {

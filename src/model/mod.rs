@@ -12,6 +12,7 @@ mod cached;
 mod connection;
 mod container;
 mod executable;
+mod geo;
 mod lookup;
 mod loss;
 mod name;
@@ -22,7 +23,7 @@ mod run;
 mod verdict;
 mod wire;
 
-pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, unmapped};
+pub use address::{Endpoint, UNKNOWN, dst_scope, mapped, nat64_ipv4, plain_address, unmapped};
 pub use cached::CachedAddress;
 pub use connection::{Connection, Outcome, Progress, errno_name};
 pub use container::{
@@ -31,6 +32,7 @@ pub use container::{
 pub use executable::{
     Executable, ExecutableIdentity, ExecutableTable, ExecutableUpdate, HashStatus,
 };
+pub use geo::Geo;
 pub use lookup::{Lookup, LookupStatus, ResourceRecord, Transport};
 pub use loss::{Gap, GapKind, Loss};
 pub use name::{MAX_RIVALS, Name, Rival, Source};

@@ -26,6 +26,9 @@ pub struct Process {
     /// The real user id, as the initial user namespace sees it.
     pub uid: u32,
     pub user: Option<String>,
+    /// The effective one: a set-user-ID program acts with its owner's rights.
+    pub euid: u32,
+    pub euser: Option<String>,
     pub cgroup: Option<String>,
     pub unit: Option<String>,
     pub container: Option<Rc<Container>>,

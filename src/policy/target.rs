@@ -180,20 +180,7 @@ impl Scope {
     }
 }
 
-/// RFC 6052's well-known prefix for NAT64.
-const NAT64: [u16; 6] = [0x64, 0xff9b, 0, 0, 0, 0];
-
-/// The address that packets reach in the end: IPv4 where an IPv6 address only wraps it, mapped or
-/// by NAT64.
-pub fn plain_address(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) if v6.segments()[..6] == NAT64 => {
-            let [.., a, b, c, d] = v6.octets();
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        plain => plain,
-    }
-}
+pub use crate::model::plain_address;
 
 /// Ports of a protocol, or of every protocol that has ports; a protocol without a range is all of
 /// it.

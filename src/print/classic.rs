@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use super::{Context, acted_event, decided_event, outer};
 use crate::model::{
-    Connection, ContainerDetails, ExeFile, ExeView, Lookup, LookupStatus, Outcome, ProcessAction,
-    Progress, Record, errno_name,
+    Connection, ContainerDetails, ExeFile, ExeView, Lookup, LookupStatus, Outcome, Process,
+    ProcessAction, Progress, Record, errno_name, nat64_ipv4,
 };
 use crate::text::printable;
 
@@ -109,7 +109,18 @@ fn opened(out: &mut dyn Write, c: &Connection, context: &Context) -> io::Result<
         .optional("first_hop", c.first_hop)
         .optional("exe_view", unproved_view(&p.exe_file))
         .optional("exe_deleted", p.exe_file.deleted.then_some("yes"))
+        .optional("euser", effective_user(p))
+        .optional("ipv4", c.dst_ip().and_then(nat64_ipv4))
+        .optional("country", c.geo().and_then(|geo| geo.country.as_ref()))
+        .optional("asn", c.geo().and_then(|geo| geo.asn))
+        .optional("as_org", c.geo().and_then(|geo| geo.as_org.as_ref()))
         .end(out)
+}
+
+/// The user whose rights a process has, if not the one who started it.
+fn effective_user(process: &Process) -> Option<String> {
+    let user = || process.euser.clone().unwrap_or(process.euid.to_string());
+    (process.euid != process.uid).then(user)
 }
 
 /// The view of an executable whose path says little: any user can make it up.
@@ -287,13 +298,29 @@ fn answer(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> 
 mod tests {
     use super::*;
     use crate::model::builders::{connection, lookup};
-    use crate::model::{Endpoint, Name, Source, WireName, WireNames};
+    use crate::model::{Endpoint, Geo, Name, Source, WireName, WireNames};
     use crate::print::tests::context;
 
     fn lines(record: &Record) -> String {
         let mut out = Vec::new();
         write(&mut out, record, &context()).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn other_rights_and_what_is_known_of_an_address_are_shown() {
+        let mut c = connection("curl");
+        assert!(!lines(&Record::Opened(c.clone())).contains("euser"));
+        std::rc::Rc::get_mut(&mut c.process).unwrap().uid = 1000;
+        c.dst.ip = "64:ff9b::808:808".parse().unwrap();
+        c.geo = Some(std::rc::Rc::new(Geo {
+            country: Some("US".into()),
+            asn: Some(15169),
+            as_org: Some("GOOGLE LLC\n".into()),
+        }));
+        let line = lines(&Record::Opened(c));
+        let shown = "euser=root ipv4=8.8.8.8 country=US asn=15169 as_org=\"GOOGLE LLC\\n\"";
+        assert!(line.trim_end().ends_with(shown), "{line}");
     }
 
     #[test]

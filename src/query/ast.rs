@@ -149,6 +149,10 @@ pub enum Property {
     Outcome,
     Protocol,
     QueryType,
+    /// Of the destination.
+    Country,
+    /// Its autonomous system.
+    Network,
 }
 
 /// What "how many" counts.
@@ -233,6 +237,8 @@ pub enum Subject {
     Image(String),
     /// By name or uid.
     User(String),
+    /// The same of whose rights the process had.
+    EffectiveUser(String),
     /// A systemd unit, with or without `.service`.
     Unit(String),
     /// By its name, `namespace/name`, or a prefix of its name and a `*`.
@@ -270,6 +276,8 @@ pub enum ExecutableKind {
     SetUserId,
     /// Any user can write to a directory on its path.
     InWorldWritable,
+    /// It was run with the rights of another user than the one who ran it.
+    OtherRights,
 }
 
 /// A condition on the rows.
@@ -327,6 +335,8 @@ pub enum Predicate {
     Rule(String),
     /// It sent another name than the one that was looked up.
     OtherName,
+    /// In this country, two capital letters.
+    Country(String),
     /// To a resolver that is known to speak DNS over HTTPS.
     DnsOverHttps,
     /// It sent this name: to a server by TLS or HTTP, or to a proxy.

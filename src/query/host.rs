@@ -22,6 +22,8 @@ pub enum Host {
         first: u128,
         last: u128,
     },
+    /// Every address of this autonomous system: `AS15169`.
+    Network(u32),
     /// Every address that was contacted without a name, except DNS servers and multicast
     /// groups, which never have one.
     Raw,
@@ -48,10 +50,20 @@ impl Host {
             return network(address, Some(prefix));
         }
         if !literal {
+            if let Some(number) = autonomous_system(text) {
+                return Ok(Host::Network(number));
+            }
             refuse_other_notations(text)?;
         }
         name(text, literal)
     }
+}
+
+/// The number of `AS15169`, RFC 5396.
+fn autonomous_system(text: &str) -> Option<u32> {
+    let (prefix, digits) = text.split_at_checked(2)?;
+    let is_number = prefix.eq_ignore_ascii_case("as") && digits.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| digits.parse().ok())?
 }
 
 /// The addresses that share the first `prefix` bits of `address`; without a prefix, the
@@ -167,6 +179,19 @@ mod tests {
         assert_eq!(form("straße.example"), "xn--strae-oqa.example");
         assert!(forms("café.local").contains(&"caf\\195\\169.local".to_owned()));
         assert_eq!(forms("example.com"), ["example.com"]);
+    }
+
+    #[test]
+    fn autonomous_systems_have_numbers() {
+        assert_eq!(Host::parse("AS15169", false), Ok(Host::Network(15169)));
+        assert_eq!(Host::parse("as1", false), Ok(Host::Network(1)));
+        for name in ["as", "asn1", "as99999999999", "as1.example"] {
+            assert_eq!(Host::parse(name, false), Ok(Host::Domain(name.into())));
+        }
+        assert_eq!(
+            Host::parse("AS15169", true),
+            Ok(Host::Domain("as15169".into()))
+        );
     }
 
     #[test]

@@ -116,6 +116,8 @@ fn listed(question: &Question) -> String {
         Projection::Properties(Property::Outcome) => format!("outcomes of {rows}"),
         Projection::Properties(Property::Protocol) => format!("protocols of {rows}"),
         Projection::Properties(Property::QueryType) => format!("query types of {rows}"),
+        Projection::Properties(Property::Country) => format!("countries of {rows}"),
+        Projection::Properties(Property::Network) => format!("autonomous systems of {rows}"),
         Projection::Each => rows.to_owned(),
         Projection::Count(Counted::Rows) => format!("number of {rows}"),
         Projection::Count(Counted::Actors(of)) => format!("number of {} of {rows}", actors(of)),
@@ -206,6 +208,7 @@ pub fn predicate(predicate: &Predicate) -> String {
         Predicate::Verdict(verdict) => format!("with verdict {verdict}"),
         Predicate::DnsOverHttps => "to well-known resolvers of DNS over HTTPS".to_owned(),
         Predicate::Sent(of) => format!("that sent the name {}", host(of)),
+        Predicate::Country(code) => format!("to the country {}", printable(code)),
         Predicate::OtherName => "that sent another name than was looked up".to_owned(),
         Predicate::Rule(name) => format!("decided by the rule {}", printable(name)),
     }
@@ -227,6 +230,7 @@ pub fn subject(subject: &Subject) -> String {
         Subject::Container(name) => format!("container {}", shown(name)),
         Subject::Image(name) => format!("image {}", shown(name)),
         Subject::User(name) => format!("user {}", shown(name)),
+        Subject::EffectiveUser(name) => format!("processes with the rights of {}", shown(name)),
         Subject::Unit(name) => format!("unit {}", shown(name)),
         Subject::Pod(name) => format!("pod {}", shown(name)),
         Subject::Namespace(name) => format!("namespace {}", shown(name)),
@@ -240,6 +244,7 @@ pub fn subject(subject: &Subject) -> String {
             ExecutableKind::Modified => "executables that differ from their package",
             ExecutableKind::SetUserId => "set-user-ID executables",
             ExecutableKind::InWorldWritable => "executables in world-writable directories",
+            ExecutableKind::OtherRights => "processes whose effective user is not their real one",
         }
         .to_owned(),
         Subject::Those { of, relation, did } => {
@@ -265,6 +270,7 @@ pub fn host(host: &Host) -> String {
         Host::Contains(text) => format!("names containing {}", shown(text)),
         Host::Addresses { first, last } if first == last => address(*first),
         Host::Addresses { first, last } => format!("{} to {}", address(*first), address(*last)),
+        Host::Network(number) => format!("addresses of AS{number}"),
         Host::Raw => "addresses without a name".to_owned(),
     }
 }

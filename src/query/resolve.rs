@@ -5,8 +5,8 @@ use anyhow::Result;
 use rusqlite::Connection;
 
 use super::ast::{
-    Actors, Counted, Limit, Measure, Predicate, Projection, Question, Ranking, Relation, Subject,
-    Typed,
+    Actors, Counted, Limit, Measure, Predicate, Projection, Property, Question, Ranking, Relation,
+    Subject, Typed,
 };
 use super::english::{NotUnderstood, is_grammar, is_verb};
 use super::host::Host;
@@ -71,6 +71,7 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
         reverse(&mut question);
     }
     refuse_two_subjects(&question)?;
+    resolved.places(&question)?;
     let left_out = resolved.leave_out_answers(&mut question)?;
     // "only" looks at a name twice
     for said in [&mut resolved.readings, &mut resolved.unknown] {
@@ -316,6 +317,31 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// A question about countries or networks, of a history without any.
+    fn places(&mut self, question: &Question) -> Result<()> {
+        let is_place = |predicate: &Predicate| {
+            matches!(
+                predicate,
+                Predicate::Country(_) | Predicate::To(Host::Network(_))
+            )
+        };
+        let grouped = matches!(
+            question.projection,
+            Projection::Properties(Property::Country | Property::Network)
+        );
+        if !grouped && !question.predicates.iter().any(is_place) {
+            return Ok(());
+        }
+        let any = "SELECT 1 FROM egress_total WHERE dst_country IS NOT NULL OR dst_asn IS NOT NULL LIMIT 1";
+        if !self.db.prepare(any)?.exists([])? {
+            self.unknown.push(
+                "this history has no countries or networks of addresses: record with --geo FILE"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
     /// A rule that no policy of this history has, and that decided on nothing.
     fn rule(&mut self, name: &str) -> Result<()> {
         for view in ["policy_rules", "egress"] {
@@ -440,6 +466,11 @@ impl<'a> Resolver<'a> {
                 "user",
                 name,
                 "SELECT DISTINCT user FROM egress_total WHERE user IS NOT NULL LIMIT ?1",
+            ),
+            Subject::EffectiveUser(name) => (
+                "user",
+                name,
+                "SELECT DISTINCT euser FROM egress_total WHERE euser IS NOT NULL LIMIT ?1",
             ),
             Subject::Container(name) => (
                 "container",
@@ -606,7 +637,8 @@ impl<'a> Resolver<'a> {
 
     /// Whether connections with another name, or none, sent this one themselves.
     fn is_sent(&self, host: &Host) -> Result<bool> {
-        if self.relation == Relation::Lookups || matches!(host, Host::Addresses { .. } | Host::Raw)
+        if self.relation == Relation::Lookups
+            || matches!(host, Host::Addresses { .. } | Host::Raw | Host::Network(_))
         {
             return Ok(false);
         }
@@ -705,7 +737,10 @@ impl<'a> Resolver<'a> {
             Relation::Connections => ("egress_total", true),
             Relation::Lookups => ("lookups_total", false),
         };
-        let address = matches!(predicate, Predicate::To(Host::Addresses { .. } | Host::Raw));
+        let address = matches!(
+            predicate,
+            Predicate::To(Host::Addresses { .. } | Host::Raw | Host::Network(_))
+        );
         if !image && address {
             return Ok(false);
         }

@@ -14,8 +14,8 @@ use super::row;
 use crate::columns::{RowContext, Value};
 use crate::model::{
     Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
-    Executable, ExecutableTable, ExecutableUpdate, Lookup, Process, Run, WireNames, dst_scope,
-    errno_name, mapped,
+    Executable, ExecutableTable, ExecutableUpdate, Geo, Lookup, Process, Run, WireNames, dst_scope,
+    errno_name, mapped, nat64_ipv4,
 };
 
 /// Ids cached of each kind. What was evicted is looked up in the file, or written again.
@@ -59,6 +59,8 @@ struct ConnectionGroupKey {
     errno: Option<i32>,
     direction: &'static str,
     wire: Option<Rc<WireNames>>,
+    /// A file that says something else makes its address' row be written.
+    geo: Option<Rc<Geo>>,
 }
 
 /// What the lookups of a group have in common.
@@ -139,6 +141,7 @@ impl Interner {
             errno: c.errno,
             direction: c.direction(),
             wire: c.wire.clone(),
+            geo: c.geo.clone(),
         };
         let cached = self.connection_groups.0.get(&key).copied();
         if let Some((group_day, cached_day)) = cached
@@ -152,6 +155,9 @@ impl Interner {
                 let process = self.process(db, recording, &c.process)?;
                 let src = key.src.map(|ip| self.address(db, ip)).transpose()?;
                 let dst = self.address(db, c.dst.ip)?;
+                if let Some(geo) = c.geo() {
+                    write_geo(db, dst, geo)?;
+                }
                 let host = name.map(|n| self.host(db, &n.host)).transpose()?;
                 let wire = self.wire(db, c)?;
                 let errno = c.errno.map(errno_name);
@@ -313,6 +319,7 @@ impl Interner {
 
     pub fn address(&mut self, db: &Db, ip: IpAddr) -> rusqlite::Result<i64> {
         let addr = mapped(ip);
+        let ipv4 = nat64_ipv4(ip).map(|ip| ip.to_string());
         cached(&mut self.addresses.0, &ip, || {
             find_or_insert(
                 db,
@@ -321,8 +328,8 @@ impl Interner {
                     &[&addr.as_slice()],
                 ),
                 (
-                    "INSERT INTO address (addr, ip, scope) VALUES (?1, ?2, ?3)",
-                    &[&addr.as_slice(), &ip.to_string(), &dst_scope(ip)],
+                    "INSERT INTO address (addr, ip, scope, ipv4) VALUES (?1, ?2, ?3, ?4)",
+                    &[&addr.as_slice(), &ip.to_string(), &dst_scope(ip), &ipv4],
                 ),
             )
         })
@@ -376,42 +383,51 @@ impl Interner {
         Ok(())
     }
 
-    fn executable(&mut self, db: &Db, executable: &Executable) -> rusqlite::Result<i64> {
+    fn executable(
+        &mut self,
+        db: &Db,
+        recording: i64,
+        executable: &Executable,
+    ) -> rusqlite::Result<i64> {
         if let Some(id) = self.executables.0.get(&executable.serial) {
             return Ok(*id);
         }
-        db.prepare_cached("INSERT INTO executable DEFAULT VALUES")?
-            .execute([])?;
+        db.prepare_cached("INSERT INTO executable (recording_id, serial) VALUES (?1, ?2)")?
+            .execute(params![recording, executable.serial as i64])?;
         let id = db.last_insert_rowid();
         self.executables.0.insert(executable.serial, id);
-        self.write_identity(db, executable)?;
+        self.write_identity(db, recording, executable)?;
         Ok(id)
     }
 
-    /// Keeps what was found out about an executable, and writes it into its row if it has one.
+    /// Keeps what was found out about an executable, and writes it into its rows if it has any.
     pub fn executable_update(
         &mut self,
         db: &Db,
+        recording: i64,
         update: &ExecutableUpdate,
     ) -> rusqlite::Result<()> {
         self.identities.update(update);
-        self.write_identity(db, &update.executable)
+        self.write_identity(db, recording, &update.executable)
     }
 
-    fn write_identity(&mut self, db: &Db, executable: &Executable) -> rusqlite::Result<()> {
-        let (Some(id), Some(identity)) = (
-            self.executables.0.get(&executable.serial),
-            self.identities.identity(executable),
-        ) else {
+    /// The rows say themselves whose they are: it may come when their ids have been forgotten.
+    fn write_identity(
+        &self,
+        db: &Db,
+        recording: i64,
+        executable: &Executable,
+    ) -> rusqlite::Result<()> {
+        let Some(identity) = self.identities.identity(executable) else {
             return Ok(());
         };
         db.prepare_cached(
             "UPDATE executable SET hash_status = ?2, sha256 = ?3, setuid = ?4, world_writable_dir = ?5,
                                    packaged = ?6, package = ?7, package_version = ?8, modified = ?9
-             WHERE id = ?1",
+             WHERE recording_id = ?10 AND serial = ?1 AND hash_status IS NULL",
         )?
         .execute(params![
-            id,
+            executable.serial as i64,
             identity.status.as_str(),
             identity.sha256,
             identity.setuid,
@@ -420,6 +436,7 @@ impl Interner {
             identity.package,
             identity.package_version,
             identity.modified,
+            recording,
         ])?;
         Ok(())
     }
@@ -437,7 +454,7 @@ impl Interner {
             None => None,
         };
         let executable = match &p.executable {
-            Some(executable) => Some(self.executable(db, executable)?),
+            Some(executable) => Some(self.executable(db, recording, executable)?),
             None => None,
         };
         let context = self.row_context();
@@ -496,6 +513,16 @@ impl Interner {
         // Never None: it is `of` at least.
         above.ok_or(rusqlite::Error::QueryReturnedNoRows)
     }
+}
+
+/// What is known of an address now.
+fn write_geo(db: &Db, address: i64, geo: &Geo) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE address SET country = ?2, asn = ?3, as_org = ?4
+         WHERE id = ?1 AND (country IS NOT ?2 OR asn IS NOT ?3 OR as_org IS NOT ?4)",
+    )?
+    .execute(params![address, geo.country, geo.asn, geo.as_org])?;
+    Ok(())
 }
 
 /// The cached id of a key, or else that which `find` returns.

@@ -78,7 +78,7 @@ impl Writer {
             self.intern.container_update(&tx, update)?;
         }
         for update in &batch.executables {
-            self.intern.executable_update(&tx, update)?;
+            self.intern.executable_update(&tx, self.recording, update)?;
         }
         self.lookups(&tx, &batch.lookups)?;
         self.connections(&tx, &batch.connections)?;
@@ -385,8 +385,8 @@ mod tests {
 
     use crate::model::builders::connection;
     use crate::model::{
-        Executable, ExecutableIdentity, ExecutableUpdate, Gap, HashStatus, Name, Record, Rival,
-        Source, WireName, WireNames,
+        Executable, ExecutableIdentity, ExecutableUpdate, Gap, Geo, HashStatus, Name, Record,
+        Rival, Source, WireName, WireNames,
     };
 
     #[test]
@@ -506,6 +506,79 @@ mod tests {
         assert_eq!(rows, ["hashed l 1", "hashed l 1", "hashed e 1"]);
         let number = |sql: &str| support::number(&store.db, sql);
         assert_eq!(number("SELECT count(*) FROM executable"), 2);
+    }
+
+    #[test]
+    fn hash_is_written_when_its_rows_id_has_been_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = support::open(&dir.path().join("e.db"), 1);
+        let executables = [1, 2].map(|serial| Rc::new(Executable { serial }));
+        for (executable, number) in executables.iter().zip(1..) {
+            let mut c = connection("curl");
+            let process = Rc::get_mut(&mut c.process).unwrap();
+            process.serial = number;
+            process.executable = Some(Rc::clone(executable));
+            c.number = number;
+            store.add(&Record::Opened(c));
+        }
+        store.commit(1).unwrap();
+        let hash = |executable: &Rc<Executable>| {
+            Record::Executable(ExecutableUpdate {
+                executable: Rc::clone(executable),
+                identity: Rc::new(ExecutableIdentity {
+                    sha256: Some(format!("hash {}", executable.serial)),
+                    ..ExecutableIdentity::unknown(HashStatus::Hashed)
+                }),
+            })
+        };
+        // As others take its place; and after a commit that failed.
+        store.writer.intern.executables = Default::default();
+        store.add(&hash(&executables[0]));
+        store.commit(2).unwrap();
+        store.writer.forget_unwritten();
+        store.add(&hash(&executables[1]));
+        store.finish(3).unwrap();
+        let hashes = support::texts(&store.db, "SELECT exe_sha256 FROM egress ORDER BY id");
+        assert_eq!(hashes, ["hash 1", "hash 2"]);
+    }
+
+    #[test]
+    fn address_has_the_country_and_network_of_the_newest_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = support::open(&dir.path().join("e.db"), 1);
+        let mut go = |number, ip: &str, geo: Option<Geo>| {
+            let mut c = connection("curl");
+            c.number = number;
+            c.dst.ip = ip.parse().unwrap();
+            c.geo = geo.map(Rc::new);
+            store.add(&Record::Opened(c));
+            store.commit(number as i64).unwrap();
+        };
+        let geo = |country: &str, asn| Geo {
+            country: Some(country.into()),
+            asn,
+            as_org: None,
+        };
+        go(1, "192.0.2.1", None);
+        go(2, "192.0.2.1", Some(geo("DE", Some(64500))));
+        go(3, "64:ff9b::a00:1", Some(geo("SE", None)));
+        go(4, "192.0.2.1", Some(geo("FR", None)));
+        // A recording without files changes nothing.
+        go(5, "192.0.2.1", None);
+        let shown = "coalesce(dst_ipv4, '-') || ' ' || dst_scope || ' ' || dst_country || ' ' || coalesce(dst_asn, '-')";
+        let rows = |view| {
+            support::texts(
+                &store.db,
+                &format!("SELECT DISTINCT {shown} FROM {view} ORDER BY 1"),
+            )
+        };
+        for view in ["egress", "egress_total", "egress_daily"] {
+            assert_eq!(
+                rows(view),
+                ["- public FR -", "10.0.0.1 private SE -"],
+                "{view}"
+            );
+        }
     }
 
     #[test]

@@ -371,6 +371,7 @@ mod tests {
             pid: u32::MAX, // has ended
             tid: 1,
             uid,
+            euid: 0,
             login_uid: None,
             start_ns: 1,
             exec_id: 1,

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use hashlink::LruCache;
 
 use super::requester::{AcceptedAnswer, ProcessKey, Requester};
-use crate::model::{Endpoint, MAX_RIVALS, Name, Rival, Source, dst_scope};
+use crate::model::{Endpoint, MAX_RIVALS, Name, Rival, Source, dst_scope, nat64_ipv4};
 
 /// Where an answer counts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -89,7 +89,8 @@ impl NameTable {
             // to a multicast group: such an answer names neighbours, but nothing on the Internet
             // for other processes.
             let sinkhole = ip.is_unspecified() || ip.is_loopback();
-            let from_anyone = answer.server.ip.is_multicast() && dst_scope(*ip) == "public";
+            let is_near = dst_scope(*ip) != "public" && nat64_ipv4(*ip).is_none();
+            let from_anyone = answer.server.ip.is_multicast() && !is_near;
             for scope in scopes_of(&answer.requester) {
                 if (sinkhole || from_anyone) && !matches!(scope, Scope::Process(_)) {
                     continue;

@@ -41,6 +41,8 @@ impl Identities {
             cmdline: image.cmdline.clone(),
             uid: owner.uid,
             user: self.users.name(owner.uid),
+            euid: owner.euid,
+            euser: self.users.name(owner.euid),
             cgroup: cgroup.map(str::to_string),
             unit: cgroup.and_then(cgroup_path::unit).map(str::to_string),
             container: place.container,

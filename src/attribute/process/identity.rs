@@ -20,6 +20,7 @@ pub struct Surroundings {
 pub struct Identity {
     comm: String,
     uid: u32,
+    euid: u32,
     login_uid: Option<u32>,
     cgroup: Option<Rc<str>>,
     container: Option<Rc<Container>>,
@@ -32,7 +33,7 @@ impl PartialEq for Identity {
     fn eq(&self, other: &Identity) -> bool {
         let parts = |i: &Identity| {
             let container = i.container.as_ref().map(|c| c.serial);
-            (i.uid, i.login_uid, i.netns, container)
+            (i.uid, i.euid, i.login_uid, i.netns, container)
         };
         // As it is held here, no later image can have the same address.
         Rc::ptr_eq(&self.image, &other.image)
@@ -46,6 +47,7 @@ impl Identity {
         Identity {
             comm: owner.comm.clone(),
             uid: owner.uid,
+            euid: owner.euid,
             login_uid: owner.login_uid,
             cgroup: place.cgroup.clone(),
             container: place.container.clone(),

@@ -63,7 +63,7 @@ static IDIOMS: LazyLock<Vec<Idiom>> = LazyLock::new(|| {
 });
 
 /// Words that `<t>` does not stand for.
-const GRAMMAR: [Words; 93] = [
+const GRAMMAR: [Words; 96] = [
     PROTOCOL_NAMES,
     ARTICLES,
     SINGULAR,
@@ -133,6 +133,9 @@ const GRAMMAR: [Words; 93] = [
     MODIFIED,
     SET_USER_ID,
     IN_WORLD_WRITABLE,
+    OTHER_RIGHTS,
+    EFFECTIVE_USER,
+    IN_COUNTRY,
     HASHES,
     CONTAINER,
     IMAGE,

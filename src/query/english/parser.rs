@@ -682,6 +682,15 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         {
             return Err(self.refuse_all("a type is one of lookups: \"lookups per qtype\""));
         }
+        let of_places = matches!(
+            list,
+            Projection::Properties(Property::Country | Property::Network)
+        );
+        if of_places && relation == Relation::Lookups {
+            return Err(self.refuse_all(
+                "countries and networks are those of connections: use \"connections\"",
+            ));
+        }
         let having = self.apply_comparisons(list, relation)?;
         if self.bucket.is_some() {
             list = self.split(list)?;
@@ -1047,6 +1056,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 }
                 Predicate::By(Subject::Executables(_)) => {
                     "what an executable is, is known of connections alone: use \"hit\" to ask about them"
+                }
+                Predicate::Country(_) | Predicate::To(Host::Network(_)) => {
+                    "countries and networks are those of connections: use \"hit\" to ask about them"
                 }
                 Predicate::Rcode(_)
                 | Predicate::Unanswered

@@ -207,6 +207,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }
             let of = Subject::ExecutableIn(word.text);
             self.predicates.push(Predicate::By(of));
+        } else if self.take(IN_COUNTRY) {
+            let word = self.name(NameKind::Host)?;
+            if word.text.len() != 2 || !word.text.bytes().all(|b| b.is_ascii_alphabetic()) {
+                let hint = "a country is its two letters, such as DE";
+                return Err(self.refuse_word(word.at, Some(hint.to_owned())));
+            }
+            self.predicates
+                .push(Predicate::Country(word.text.to_ascii_uppercase()));
         } else if self.take(RULE_IS) {
             let Some(word) = self.words.get(self.next).cloned() else {
                 return Err(self.refuse("the name of a rule"));

@@ -214,6 +214,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             (GROUPED_PROTOCOL, Projection::Properties(Property::Protocol)),
             (GROUPED_OUTCOME, Projection::Properties(Property::Outcome)),
             (GROUPED_TYPE, Projection::Properties(Property::QueryType)),
+            (GROUPED_COUNTRY, Projection::Properties(Property::Country)),
+            (GROUPED_NETWORK, Projection::Properties(Property::Network)),
         ];
         let mut lists = actors.clone().chain(others);
         let Some((words, list)) = lists.find(|(words, _)| self.next_is(words)) else {

@@ -27,12 +27,13 @@ pub(super) const ORIGINS: [(Words, Actors); 3] = [
 ];
 
 /// Kinds of executables, which stand for the programs, too.
-pub(super) const EXECUTABLES: [(Words, ExecutableKind); 5] = [
+pub(super) const EXECUTABLES: [(Words, ExecutableKind); 6] = [
     (DELETED, ExecutableKind::Deleted),
     (UNPACKAGED, ExecutableKind::Unpackaged),
     (MODIFIED, ExecutableKind::Modified),
     (SET_USER_ID, ExecutableKind::SetUserId),
     (IN_WORLD_WRITABLE, ExecutableKind::InWorldWritable),
+    (OTHER_RIGHTS, ExecutableKind::OtherRights),
 ];
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
@@ -153,6 +154,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         if self.take(UNDER) {
             return self.below();
+        }
+        if self.take(EFFECTIVE_USER) {
+            let name = self.name(NameKind::User)?;
+            return Ok(Subject::EffectiveUser(name.text));
         }
         // "the executable curl"
         if self.next_is(EXECUTABLE) && self.next + 1 < self.words.len() {

@@ -117,7 +117,20 @@ impl Explanation {
             already_open(c).map(str::to_owned),
         ];
         page.more(&join(parts))?;
+        let place = [
+            c.text("dst_ipv4").map(|ip| format!("by NAT64 to {ip}")),
+            c.text("dst_country").map(|code| format!("in {code}")),
+            c.text("dst_asn").map(|number| match c.text("dst_as_org") {
+                Some(name) => format!("AS{number} ({name})"),
+                None => format!("AS{number}"),
+            }),
+        ];
+        if place.iter().any(Option::is_some) {
+            page.more(&join(place))?;
+        }
         let user = c.text("user").or_else(|| c.text("uid"));
+        let acting = c.text("euser").or_else(|| c.text("euid"));
+        let acting = acting.filter(|_| c.int("euid") != c.int("uid"));
         let short_id = |id: String| id.chars().take(SHORT_ID).collect();
         let container = c
             .text("container_name")
@@ -128,6 +141,7 @@ impl Explanation {
                 Some(known("comm")),
                 Some(format!("pid {}", known("pid"))),
                 user.map(|user| format!("user {user}")),
+                acting.map(|user| format!("with the rights of {user}")),
                 container.map(|name| format!("container {name}")),
                 c.text("exe"),
             ]),

@@ -118,7 +118,9 @@ const RULES: &[Column] = &[
 const HASHES: &[Column] = &[
     PROCESS,
     EXECUTABLE,
+    IMAGE,
     Column("SHA-256", First(&["exe_sha256", "exe_hash_status"])),
+    Column("CHANGED", First(&["changed"])),
     Column("PACKAGE", First(&["package"])),
     Column("VERSION", First(&["package_version"])),
     Column("MODIFIED", First(&["exe_modified"])),
@@ -516,6 +518,17 @@ fn by_property(property: Property, relation: Relation) -> (Noun, &'static [Colum
             &[Column("TRANSPORT", First(&["transport"]))],
         ),
         (Property::QueryType, _) => (Noun("type", "types", None), &[TYPE]),
+        (Property::Country, _) => (
+            Noun("country", "countries", None),
+            &[Column("COUNTRY", First(&["dst_country"]))],
+        ),
+        (Property::Network, _) => (
+            Noun("network", "networks", None),
+            &[
+                Column("AS", First(&["dst_asn"])),
+                Column("ORGANISATION", First(&["dst_as_org"])),
+            ],
+        ),
     }
 }
 

@@ -89,6 +89,11 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
             format!("({})", any.join("\n    OR "))
         }
         (Predicate::Sent(_), Relation::Lookups) => "0".to_owned(),
+        (Predicate::Country(code), Relation::Connections) => format!(
+            "dst_country IS NOT NULL AND {}",
+            rare(&format!("dst_country = {}", literal(code)))
+        ),
+        (Predicate::Country(_), Relation::Lookups) => "0".to_owned(),
         (Predicate::OtherName, _) => {
             "(host_source IS NOT 'sni' AND coalesce(sni, http_host) <> host \
              AND proxied_host IS NULL)"
@@ -177,6 +182,10 @@ fn hit(host: &Host, column: &str) -> String {
                 false => range,
             }
         }
+        Host::Network(number) => format!(
+            "dst_asn IS NOT NULL AND {}",
+            rare(&format!("dst_asn = {number}"))
+        ),
         Host::Raw => format!(
             "host IS NULL\n  AND dst_scope <> 'multicast'\n  AND coalesce(dst_port, 0) NOT IN ({DNS_PORTS})"
         ),
@@ -280,21 +289,26 @@ fn by(subject: &Subject) -> String {
             ExecutableKind::Modified => "exe_modified = 1",
             ExecutableKind::SetUserId => "exe_setuid = 1",
             ExecutableKind::InWorldWritable => "exe_world_writable_dir = 1",
+            ExecutableKind::OtherRights => "euid <> uid",
         }),
         Subject::Those { of, relation, did } => those(*of, *relation, did),
         Subject::Namespace(name) => rare_of(
             "pod_namespace",
             &format!("pod_namespace = {}", literal(name)),
         ),
-        Subject::User(name) => {
-            let uid = name.parse::<u32>().map(|uid| format!(" OR uid = {uid}"));
-            rare(&format!(
-                "user = {}{}",
-                literal(name),
-                uid.unwrap_or_default()
-            ))
-        }
+        Subject::User(name) => user("user", "uid", name),
+        Subject::EffectiveUser(name) => user("euser", "euid", name),
     }
+}
+
+/// The condition that a user has this name, or this id.
+fn user(column: &str, id: &str, name: &str) -> String {
+    let uid = name.parse::<u32>().map(|uid| format!(" OR {id} = {uid}"));
+    rare(&format!(
+        "{column} = {}{}",
+        literal(name),
+        uid.unwrap_or_default()
+    ))
 }
 
 /// The condition that a process was in a pod with this name.

@@ -30,7 +30,8 @@ fn views(relation: Relation) -> RollupViews {
             total: "egress_total",
             daily: "egress_daily",
             rows: "egress",
-            columns: "cmdline, host, dst_ip, dst_addr, dst_port, dst_scope, protocol, outcome, errno",
+            columns: "cmdline, host, dst_ip, dst_addr, dst_port, dst_scope, dst_country, dst_asn, dst_as_org, \
+                      protocol, outcome, errno",
             totals: "connections, failed, tx_bytes, rx_bytes, first_ts, last_ts",
             row_totals: format!(
                 "1 AS connections, outcome IN ({FAILURES}) AS failed,

@@ -62,7 +62,13 @@ const FOLDED_DESTINATION: &str = "host, CASE WHEN host IS NULL AND coalesce(dst_
                                   THEN dst_ip END, dst_port, protocol";
 
 /// What identifies the content of an executable.
-const HASH: &str = "comm, exe, exe_sha256, exe_hash_status, package, package_version, exe_modified";
+const HASH: &str = "comm, exe, container_image, exe_sha256, exe_hash_status, package, package_version, exe_modified";
+
+/// Whether the file at a path had several contents; NULL if none is known.
+const HASH_CHANGED: &str = "\
+CASE min(exe_sha256) OVER (PARTITION BY exe, container_image)
+         = max(exe_sha256) OVER (PARTITION BY exe, container_image)
+       WHEN 1 THEN 'no' WHEN 0 THEN 'yes' END AS changed";
 
 /// What identifies a decision.
 const VERDICT: &str = "comm, exe, uid, container_id, host, dst_ip, dst_port, protocol, \
@@ -176,6 +182,8 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
                 (Property::Protocol, Relation::Connections) => ("protocol", "protocol"),
                 (Property::Protocol, Relation::Lookups) => ("transport", "transport"),
                 (Property::QueryType, _) => ("qtype", "qtype"),
+                (Property::Country, _) => ("dst_country", "dst_country"),
+                (Property::Network, _) => ("dst_asn, max(dst_as_org) AS dst_as_org", "dst_asn"),
             };
             let (what, named) = match relation {
                 Relation::Connections => ("coalesce(host, dst_ip)", "host"),
@@ -287,7 +295,9 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
         }
         (Projection::Hashes, _) => grouped(
             format!(
-                "comm, exe, exe_sha256, exe_hash_status, package, package_version, exe_modified,
+                "comm, exe, container_image, exe_sha256, exe_hash_status,
+       {HASH_CHANGED},
+       package, package_version, exe_modified,
        {totals}"
             ),
             HASH,

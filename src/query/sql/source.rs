@@ -15,7 +15,9 @@ pub fn has_columns(relation: Relation, predicate: &Predicate) -> bool {
         Predicate::Any(of) | Predicate::All(of) => of.iter().all(|p| has_columns(relation, p)),
         Predicate::By(Subject::Executables(_)) => relation == Relation::Connections,
         Predicate::By(_) | Predicate::SinceBoot => true,
-        Predicate::To(Host::Addresses { .. } | Host::Raw) => relation == Relation::Connections,
+        Predicate::To(Host::Addresses { .. } | Host::Raw | Host::Network(_)) => {
+            relation == Relation::Connections
+        }
         Predicate::To(_) | Predicate::Sent(_) => true,
         _ => false,
     }

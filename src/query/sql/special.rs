@@ -177,7 +177,9 @@ fn summary(question: &Question, times: (Option<i64>, Option<i64>), zone: &Zone) 
         };
         let conditions = question.predicates.iter().map(|predicate| match predicate {
             // Lookups are for names.
-            Predicate::To(Host::Addresses { .. } | Host::Raw) if relation == Relation::Lookups => {
+            Predicate::To(Host::Addresses { .. } | Host::Raw | Host::Network(_))
+                if relation == Relation::Lookups =>
+            {
                 "0".to_owned()
             }
             predicate => condition(relation, predicate),

@@ -167,7 +167,7 @@ const REFUSED: [&str; 34] = [
     "which processes hit example.com per host",
     "why does curl connect",
     "longest lookups",
-    "what countries did we talk to",
+    "what cities did we talk to",
     "which processes listen on port 80",
     "which hosts are not in allowlist.txt",
     "tcp and udp connections",

@@ -274,8 +274,8 @@ fn renamed_container_has_its_newest_name() {
         .execute_batch(
             "UPDATE container SET image = 'zoo:1';
              INSERT INTO container (container_id, name, image) VALUES ('c0ffee', 'ant', 'hill:2');
-             INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, exe, uid, user, container_id)
-             SELECT 1, pid, start_ns, start_ts, comm, exe, uid, user, (SELECT max(id) FROM container) FROM process;
+             INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, exe, uid, user, euid, container_id)
+             SELECT 1, pid, start_ns, start_ts, comm, exe, uid, user, euid, (SELECT max(id) FROM container) FROM process;
              INSERT INTO connection_group SELECT 9, (SELECT max(id) FROM process), protocol, src_id, dst_id, dst_port, host_id,
                  host_source, outcome, errno, direction, connections, tx_known, tx_bytes, rx_known, rx_bytes,
                  first_ts + 5000000000, last_ts + 5000000000, wire_id FROM connection_group;",

@@ -214,10 +214,14 @@ fn history() -> History {
         .execute_batch(
             "UPDATE process SET parent_comm = 'make', cmdline = 'curl -s https://pypi.org' WHERE comm = 'curl';
              UPDATE process SET exe_deleted = 1 WHERE comm = 'miner';
-             INSERT INTO executable (id, hash_status, sha256, setuid, world_writable_dir, packaged, package, modified)
-             VALUES (1, 'hashed', 'c1', 0, 0, 1, 'curl', 0), (2, 'hashed', 'c2', 0, 0, 1, 'curl', 0),
-                    (3, 'hashed', 'w1', 0, 0, 1, 'wget', 1), (4, 'too_large', NULL, 0, 1, 0, NULL, NULL),
-                    (5, 'hashed', 'a1', 0, 0, 0, NULL, NULL), (6, 'unreadable', NULL, 1, 0, 1, 'ssh', NULL);
+             INSERT INTO executable (id, recording_id, serial, hash_status, sha256, setuid, world_writable_dir, packaged, package, modified)
+             VALUES (1, 1, 1, 'hashed', 'c1', 0, 0, 1, 'curl', 0), (2, 1, 2, 'hashed', 'c2', 0, 0, 1, 'curl', 0),
+                    (3, 1, 3, 'hashed', 'w1', 0, 0, 1, 'wget', 1), (4, 1, 4, 'too_large', NULL, 0, 1, 0, NULL, NULL),
+                    (5, 1, 5, 'hashed', 'a1', 0, 0, 0, NULL, NULL), (6, 1, 6, 'unreadable', NULL, 1, 0, 1, 'ssh', NULL);
+             UPDATE process SET euid = 1, euser = 'daemon' WHERE comm = 'ssh';
+             UPDATE address SET country = 'DE', asn = 64500, as_org = 'Example' WHERE ip LIKE '203.0.113.%';
+             UPDATE address SET country = 'US', asn = 15169, as_org = 'GOOGLE' WHERE ip LIKE '198.51.100.%';
+             UPDATE address SET country = 'SE' WHERE ip = '2001:db8::20';
              UPDATE process SET executable_id = CASE comm WHEN 'wget' THEN 3 WHEN 'miner' THEN 4
                  WHEN 'agent' THEN 5 WHEN 'ssh' THEN 6 WHEN 'curl' THEN 2 END;
              UPDATE process SET executable_id = 1 WHERE id = (

@@ -241,8 +241,8 @@ impl History {
             self.id("SELECT id FROM container WHERE container_id = ?1", id)
         });
         db.execute(
-            "INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, exe, uid, user, container_id)
-             VALUES (1, ?1, 0, 0, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO process (recording_id, pid, start_ns, start_ts, comm, exe, uid, user, euid, euser, container_id)
+             VALUES (1, ?1, 0, 0, ?2, ?3, ?4, ?5, ?4, ?5, ?6)",
             params![by.pid, by.comm, by.exe, by.uid, by.user, container],
         )
         .unwrap();

@@ -7,6 +7,7 @@ fn owner(pid: u32, start_ns: u64, comm: &str) -> Owner {
         pid,
         tid: pid,
         uid: 0,
+        euid: 0,
         login_uid: None,
         start_ns,
         exec_id: 7,

@@ -66,6 +66,8 @@ pub const UNPACKAGED: Words = &["unpackaged-programs", "unpackaged"];
 pub const MODIFIED: Words = &["modified-programs", "modified"];
 pub const SET_USER_ID: Words = &["setuid-programs", "setuid", "suid"];
 pub const IN_WORLD_WRITABLE: Words = &["world-writable-programs", "world-writable"];
+pub const OTHER_RIGHTS: Words = &["other-rights-programs"];
+pub const EFFECTIVE_USER: Words = &["effective-user"];
 pub const IN_DIRECTORY: Words = &["in-directory"];
 /// What a program can be called after its name: "the ssh client".
 pub const CLIENTS: Words = &[

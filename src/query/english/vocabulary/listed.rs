@@ -65,6 +65,11 @@ pub const GROUPED_OUTCOME: Words = &[
     "errors", "cause", "causes", "rcode", "rcodes", "errno",
 ];
 pub const GROUPED_TYPE: Words = &["qtype", "qtypes"];
+pub const GROUPED_COUNTRY: Words = &["country", "countries"];
+/// Autonomous systems.
+pub const GROUPED_NETWORK: Words = &["asn", "asns"];
+/// Before a country's code.
+pub const IN_COUNTRY: Words = &["in-country"];
 /// Of flows whose peer sent first.
 pub const INCOMING: Words = &["incoming", "inbound", "ingress"];
 pub const BOTH_DIRECTIONS: Words = &["both-directions"];
