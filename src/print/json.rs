@@ -16,7 +16,7 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Lookup(l) => lookup(out, "dns", l, context),
         Record::Opened(c) => connection(out, "connect", c, context),
         Record::Outcome(c) => connection(out, "outcome", c, context),
-        Record::Named(c) => connection(out, "named", c, context),
+        Record::Named(c) | Record::NamedAfterEnd(c) => connection(out, "named", c, context),
         Record::Decided(c) => match decided_event(c) {
             Some(event) => connection(out, event, c, context),
             None => Ok(()),

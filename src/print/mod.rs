@@ -181,6 +181,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Outcome(c)
         | Record::Decided(c)
         | Record::Named(c)
+        | Record::NamedAfterEnd(c)
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
         Record::Container(_)
