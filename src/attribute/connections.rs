@@ -291,8 +291,7 @@ impl Connections {
         let c = &mut open.connection;
         c.src = c.src.or(state.src);
         c.duration_us = Some(micros(open.ns, ns));
-        // the hooks take an MPTCP path that a kernel thread has opened for that one's
-        c.shared_pid = state.shared_pid.filter(|pid| *pid != c.process.pid);
+        c.shared_pid = state.shared_pid;
         if let Some(bytes) = state.bytes {
             count_tcp(c, open.before, bytes);
         }
