@@ -104,7 +104,7 @@ fn hosts_file_ranks_between_own_lookups_and_those_of_others() {
 
 /// The reader of files is stopped meanwhile.
 #[test]
-fn while_a_hosts_file_is_unread_no_other_process_names_and_then_the_file_does() {
+fn hosts_file_that_is_read_late_names_its_processes_connections() {
     let mut net = Net::new();
     net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
     let port = net.http("x").to_string();
@@ -125,7 +125,6 @@ fn while_a_hosts_file_is_unread_no_other_process_names_and_then_the_file_does() 
         );
         let mut client = net.command("sh").args(["-c", &script]).spawn().unwrap();
         eventually("a row", || (count(&of_file) == attempt).then_some(()));
-        assert_eq!(count(&format!("{of_file} AND host = 'asked.test'")), 0);
         run("kill", &["-CONT", &reader]);
         client.wait().unwrap();
         if count(&format!(
@@ -136,7 +135,6 @@ fn while_a_hosts_file_is_unread_no_other_process_names_and_then_the_file_does() 
         }
     }
     recorder.stop();
-    assert_eq!(count(&format!("{of_file} AND host = 'asked.test'")), 0);
     let named = format!("{of_file} AND host = 'file.test' AND lookup_id IS NULL");
     assert_eq!(count(&named), 1);
     assert_eq!(count("host = 'asked.test' AND dst_port > 53"), 1);

@@ -134,7 +134,7 @@ impl Attributor {
     }
 
     /// A name that another process looked up gives way to the /etc/hosts that this one sees: a
-    /// process that finds a name there sends no query. While that is not read, there is none.
+    /// process that finds a name there sends no query. It does so late if that is not read yet.
     fn name(
         &mut self,
         actor: &Actor,
@@ -162,14 +162,13 @@ impl Attributor {
         let account = actor.requester.account;
         match self.hosts.name(owner, account, dst.ip, ns) {
             HostsAnswer::Known(from_file) => (from_file.or(name), None),
-            HostsAnswer::Missed => (None, None),
+            HostsAnswer::Missed => (name, None),
             HostsAnswer::Pending => {
                 let deferral = Deferral {
                     owner: owner.clone(),
                     account,
-                    withheld: name,
                 };
-                (None, Some(deferral))
+                (name, Some(deferral))
             }
         }
     }

@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{self, Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
 use crate::model::{
-    Action, Connection, Name, Outcome, Process, Progress, Protocol, Record, Verdict, WireNames,
+    Action, Connection, Name, Outcome, Process, Progress, Protocol, Record, Source, Verdict,
+    WireNames,
 };
 
 use super::deferred_names::{Deferral, DeferredNames};
@@ -57,7 +58,7 @@ pub struct ConnectionStart {
     pub ts: i64,
     pub process: Rc<Process>,
     pub name: Option<Name>,
-    /// Its name waits for a file.
+    /// A file that is still to be read may name it.
     pub deferral: Option<Deferral>,
 }
 
@@ -234,12 +235,12 @@ impl Connections {
         }
     }
 
-    /// Whether names wait for files.
+    /// Whether files that may name connections are still to be read.
     pub fn has_deferred_names(&self) -> bool {
         !self.deferred_names.is_empty()
     }
 
-    /// Names those whose files have been read.
+    /// Names those whose files have been read late.
     pub fn poll_names(&mut self, hosts: &mut HostsFiles, out: &mut Vec<Record>) {
         for settled in self.deferred_names.settled(hosts) {
             let key = settled.key;
@@ -253,14 +254,12 @@ impl Connections {
             let open = open.map(|open| &mut open.connection);
             match open.filter(|c| c.number == settled.number) {
                 Some(c) => {
-                    if named_by_file(c, settled.name) {
-                        out.push(Record::Named(c.clone()));
-                    }
+                    name_by_file(c, settled.name);
+                    out.push(Record::Named(c.clone()));
                 }
                 None => {
-                    if let Some(mut c) = settled.ended
-                        && named_by_file(&mut c, settled.name)
-                    {
+                    if let Some(mut c) = settled.ended {
+                        name_by_file(&mut c, settled.name);
                         out.push(Record::NamedAfterEnd(c));
                     }
                 }
@@ -524,15 +523,11 @@ impl OpenConnection {
     }
 }
 
-/// The name that a connection had to wait for, beside what it has sent itself; whether it changes.
-fn named_by_file(c: &mut Connection, name: Option<Name>) -> bool {
-    let Some(name) = name else { return false };
-    let sent = c.name.as_ref().map(|sent| Rc::clone(&sent.host));
-    let name = sent
-        .and_then(|sni| with_sni(Some(&name), &sni))
-        .unwrap_or(name);
-    c.name = Some(name);
-    true
+/// The name that a file gives, beside what the connection has sent itself.
+fn name_by_file(c: &mut Connection, name: Name) {
+    let sent = c.name.as_ref().filter(|n| n.source == Source::Sni);
+    let named = sent.and_then(|sent| with_sni(Some(&name), &sent.host));
+    c.name = Some(named.unwrap_or(name));
 }
 
 /// Takes over the kernel's counters of a TCP connection: what was transferred before the
@@ -575,7 +570,7 @@ mod tests {
     use super::*;
     use crate::attribute::naming::owner_in_a_namespace as owner;
     use crate::file_reader::FileReader;
-    use crate::model::{Endpoint, Source, WireName, builders};
+    use crate::model::{Endpoint, WireName, builders};
 
     #[test]
     fn progress_lines_double_their_interval_up_to_a_minute() {
@@ -640,7 +635,7 @@ mod tests {
     }
 
     #[test]
-    fn name_waits_for_an_unread_hosts_file_rather_than_be_another_processes() {
+    fn hosts_file_that_is_read_late_replaces_another_processes_name() {
         let mut hosts = HostsFiles::new(Some(FileReader::hanging()));
         let owner = owner(1000);
         let mut connections = Connections::new();
@@ -674,11 +669,10 @@ mod tests {
                 ns: 1,
                 ts: 1,
                 process: Rc::new(builders::process("curl")),
-                name: None,
+                name: Some(name("wide.test", Source::Netns)),
                 deferral: Some(Deferral {
                     owner: owner.clone(),
                     account: 1000,
-                    withheld: Some(name("wide.test", Source::Netns)),
                 }),
             };
             connections.attempt(&connect, start, &mut out);
@@ -708,21 +702,17 @@ mod tests {
             let host = |c: &Connection| c.name.as_ref().map(|n| Rc::clone(&n.host));
             shown.map(|(c, late)| (c.number, late, host(c))).collect()
         };
-        let unnamed = |number| (number, false, None);
+        let wide = |number| (number, false, Some("wide.test".into()));
         let sent = (3, false, Some("sni.test".into()));
         assert_eq!(
             hosts_of(&out),
-            [unnamed(1), unnamed(2), unnamed(3), unnamed(2), sent.clone()]
+            [wide(1), wide(2), wide(3), wide(2), sent.clone()]
         );
         out.clear();
-        hosts.read(&owner, "192.0.2.1 file.test\n192.0.2.3 file3.test");
+        hosts.read(&owner, "192.0.2.2 file.test\n192.0.2.3 file3.test");
         std::thread::sleep(std::time::Duration::from_millis(25));
         connections.poll_names(&mut hosts, &mut out);
-        let named = [
-            (1, false, Some("file.test".into())),
-            (2, true, Some("wide.test".into())),
-            sent,
-        ];
+        let named = [(2, true, Some("file.test".into())), sent];
         assert_eq!(hosts_of(&out), named);
         let Some(Record::Named(c)) = out.last() else {
             panic!()

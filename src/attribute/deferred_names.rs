@@ -1,7 +1,6 @@
-//! Connections whose name waits for their process' /etc/hosts. A file that was not read when they
-//! began may have the name that the process used, so what other processes looked up must not be
-//! shown before. In come such connections, and their ends; out go those whose file has been read
-//! since, with the name that they have now.
+//! Connections whose process' /etc/hosts was not read when they began. It may have the name that the
+//! process used, and then what other processes looked up is wrong. In come such connections, and
+//! their ends; out go those to which the file gives a name once it has been read.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use super::shares::Shares;
 use crate::capture::event::{FlowKey, MountNamespace, Owner};
 use crate::model::{Connection, Name};
 
-/// Connections that wait. Beyond that, the user with the most of them has the oldest unnamed.
+/// Connections that wait. Beyond that, the oldest of the user with the most of them keeps its name.
 const MAX_WAITING: usize = 4096;
 /// How long one waits: longer than a reader may take.
 const MAX_WAIT: Duration = Duration::from_secs(5);
@@ -22,8 +21,6 @@ const INTERVAL: Duration = Duration::from_millis(20);
 pub struct Deferral {
     pub owner: Owner,
     pub account: u32,
-    /// What another process looked up, if it did: the name if the file has none.
-    pub withheld: Option<Name>,
 }
 
 struct Waiting {
@@ -36,11 +33,11 @@ struct Waiting {
     ended: Option<Connection>,
 }
 
-/// A connection that waits no more.
+/// A connection that the file of its process names.
 pub struct Settled {
     pub number: u64,
     pub key: FlowKey,
-    pub name: Option<Name>,
+    pub name: Name,
     pub ended: Option<Connection>,
 }
 
@@ -84,7 +81,7 @@ impl DeferredNames {
         }
     }
 
-    /// Those whose file has been read, or will not be, in the order in which they began.
+    /// Those that their file has named since, in the order in which they began.
     pub fn settled(&mut self, hosts: &mut HostsFiles) -> Vec<Settled> {
         if self.is_empty() || self.polled.elapsed() < INTERVAL {
             return Vec::new();
@@ -113,11 +110,9 @@ impl DeferredNames {
                     continue;
                 }
             }
-            if let Some(waiting) = self.waiting.remove(&number) {
-                let name = match answer {
-                    HostsAnswer::Known(name) => name.or(waiting.deferral.withheld),
-                    HostsAnswer::Pending | HostsAnswer::Missed => None,
-                };
+            if let Some(waiting) = self.waiting.remove(&number)
+                && let HostsAnswer::Known(Some(name)) = answer
+            {
                 settled.push(Settled {
                     number,
                     key: waiting.key,
