@@ -83,7 +83,7 @@ __noinline int adopt_sender(struct __sk_buff *skb)
 	struct bpf_sock *full = common ? bpf_sk_fullsock(common) : NULL;
 	__u64 sk = 0;
 
-	if (!full || !(is_udp(full->type, full->protocol) || full->type == SOCK_RAW))
+	if (!full || !(full->type == SOCK_DGRAM || full->type == SOCK_RAW))
 		return 0;
 	/* a copy of the pointer is a number, which the verifier lets be read through */
 	bpf_probe_read_kernel(&sk, sizeof(sk), &full);
@@ -99,6 +99,8 @@ __noinline int adopt_sender(struct __sk_buff *skb)
 	fill_owner_of(&s->owner, task, BPF_CORE_READ(at, __sk_common.skc_net.net));
 	if (full->type == SOCK_RAW)
 		s->kind = EGRETS_RAW;
+	else if (!is_udp(full->type, full->protocol))
+		s->kind = EGRETS_OTHER;
 	return 1;
 }
 

@@ -506,6 +506,34 @@ fn cgroup_path_of_4_kib_names_its_container() {
     assert_eq!(rows, [[inner.as_str(), &outer, "1"]]);
 }
 
+/// Who may create cgroups in a container's could leave it so.
+#[test]
+fn cgroup_beyond_any_path_is_in_its_container_even_if_it_is_gone_at_once() {
+    let me = id();
+    let mut scene = Scene::new();
+    let top = cgroup2().join(format!("docker/{me}"));
+    scene.laid.dir(&top);
+    let (dial, port) = (dial().display().to_string(), scene.port.clone());
+    let script = format!(
+        "import os, subprocess
+os.chdir('{}')
+for level in range(20):
+    os.mkdir('d' * 255); os.chdir('d' * 255)
+child = os.fork()
+if child == 0:
+    open('cgroup.procs', 'w').write('0')
+    os.execvp('ip', ['ip', 'netns', 'exec', '{}', '{dial}', 'tcp', '{FAR4}', '{port}'])
+os.waitpid(child, 0)
+for level in range(20):
+    os.chdir('..'); os.rmdir('d' * 255)",
+        top.display(),
+        scene.net.near
+    );
+    run("python3", &["-c", &script]);
+    let rows = scene.rows("container_id, cgroup LIKE '/docker/%/ddd%/…'", 1);
+    assert_eq!(rows, [[me.as_str(), "1"]]);
+}
+
 #[test]
 fn hostile_files_and_names_break_no_output() {
     let (big, broken, evil, mut laid) = (id(), id(), id(), TempFiles::default());

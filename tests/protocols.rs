@@ -148,6 +148,56 @@ fn pings_and_raw_packets_are_exact_and_attributed() {
     }
 }
 
+/// No process has them among its files as the recorder starts.
+#[test]
+fn datagram_sockets_on_their_way_through_a_unix_socket_at_the_start_are_recorded_when_they_send() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let echo = net.echo();
+    ok(net
+        .command("sysctl")
+        .args(["-qw", "net.ipv4.ping_group_range=0 0"]));
+    let script = format!(
+        "import socket, sys
+to, via = socket.socketpair()
+def park(s):
+    socket.send_fds(to, [b'x'], [s.fileno()])
+    s.close()
+def take():
+    return socket.socket(fileno=socket.recv_fds(via, 1, 1)[1][0])
+for protocol in 0, 1:
+    park(socket.socket(socket.AF_INET, socket.SOCK_DGRAM, protocol))
+print('ready', flush=True)
+sys.stdin.readline()
+for message, port in (b'u' * 100, {echo}), (bytes([8] + [0] * 7) + b'p' * 100, 0):
+    s = take()
+    s.sendto(message, ('{FAR4}', port))
+    s.recv(1000)"
+    );
+    let mut child = net
+        .command("python3")
+        .args(["-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    let recorder = Recorder::start(&db, &[]);
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(recorder.stop(), 0);
+    let sql = format!(
+        "SELECT protocol, comm, tx_bytes >= 100, rx_bytes >= 100 FROM egress
+         WHERE netns = {} ORDER BY protocol",
+        net.near_inode()
+    );
+    let rows = [["icmp", "python3", "1", "1"], ["udp", "python3", "1", "1"]];
+    assert_eq!(select(&db, &sql), rows);
+}
+
 /// An SCTP server of the far side that echoes over each association, or only reads. None if
 /// this kernel lacks SCTP.
 fn associations(net: &Net, sends: bool) -> Option<u16> {

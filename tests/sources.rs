@@ -102,6 +102,44 @@ fn hosts_file_ranks_between_own_lookups_and_those_of_others() {
     );
 }
 
+/// The reader of files is stopped meanwhile.
+#[test]
+fn hosts_file_that_is_read_late_names_its_processes_connections() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x").to_string();
+    write_hosts(&net, &format!("{FAR4} file.test\n"));
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    get(&net, "asked.test", &port);
+    let reader = recorder.child("file-reader").to_string();
+    let of_file = format!("dst_port = {port} AND cmdline LIKE '%file.test%'");
+    let count =
+        |filter: &str| value::<i64>(&db, &format!("SELECT count(*) FROM egress WHERE {filter}"));
+    // a file that takes longer than 3 s is given up
+    for attempt in 1..10 {
+        run("kill", &["-STOP", &reader]);
+        let script = format!(
+            "sleep 0.3; {} get file.test {port}; sleep 4",
+            dial().display()
+        );
+        let mut client = net.command("sh").args(["-c", &script]).spawn().unwrap();
+        eventually("a row", || (count(&of_file) == attempt).then_some(()));
+        run("kill", &["-CONT", &reader]);
+        client.wait().unwrap();
+        if count(&format!(
+            "{of_file} AND host = 'file.test' AND host_source = 'hosts'"
+        )) > 0
+        {
+            break;
+        }
+    }
+    recorder.stop();
+    let named = format!("{of_file} AND host = 'file.test' AND lookup_id IS NULL");
+    assert_eq!(count(&named), 1);
+    assert_eq!(count("host = 'asked.test' AND dst_port > 53"), 1);
+}
+
 #[test]
 fn hostile_hosts_file_only_costs_names() {
     let net = Net::new();

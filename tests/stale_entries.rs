@@ -32,30 +32,6 @@ fn bpf_map(recorder: &Recorder, name: &str) -> MapHandle {
         .unwrap()
 }
 
-/// Ids of that recorder's programs, maps and links, with what opens them.
-fn objects(recorder: &Recorder) -> Vec<(unsafe extern "C" fn(u32) -> i32, u32)> {
-    let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
-    let infos = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
-    let mut ids = Vec::new();
-    for info in infos {
-        let id = |field: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(field))?;
-            line.trim().parse::<u32>().ok()
-        };
-        let opens: [(_, unsafe extern "C" fn(u32) -> i32); 3] = [
-            ("prog_id:", libbpf_sys::bpf_prog_get_fd_by_id),
-            ("map_id:", libbpf_sys::bpf_map_get_fd_by_id),
-            ("link_id:", libbpf_sys::bpf_link_get_fd_by_id),
-        ];
-        ids.extend(
-            opens
-                .iter()
-                .filter_map(|(field, open)| Some((*open, id(field)?))),
-        );
-    }
-    ids
-}
-
 /// Adds entries until there is no room, or an LRU has replaced all that it had.
 fn fill(map: &MapHandle) {
     let value = vec![0; map.value_size() as usize];
@@ -255,21 +231,12 @@ fn no_program_map_or_link_outlives_the_recorder() {
     let starts = std::env::var("EGRETS_TEST_STARTS").map_or(2, |n| n.parse().unwrap());
     for killed in [false, true].into_iter().cycle().take(starts) {
         let recorder = Recorder::start(&db, &[]);
-        let objects = objects(&recorder);
-        assert!(objects.len() > 60, "{} objects", objects.len());
+        let objects = KernelObjects::of(&recorder);
         match killed {
             true => recorder.kill(),
             false => assert_eq!(recorder.stop(), 0),
         }
-        eventually("all are gone", || {
-            let mut left = objects.iter().filter(|(open, id)| {
-                // SAFETY: takes any number.
-                let fd = unsafe { open(*id) };
-                // SAFETY: the kernel has just opened it.
-                fd >= 0 && unsafe { OwnedFd::from_raw_fd(fd) }.as_raw_fd() >= 0
-            });
-            left.next().is_none().then_some(())
-        });
+        eventually("all are gone", || objects.are_gone().then_some(()));
     }
 }
 

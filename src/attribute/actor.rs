@@ -5,9 +5,13 @@ use std::rc::Rc;
 
 use super::Attributor;
 use super::connections::ConnectionStart;
-use super::container::ROOT_ID;
+use super::container::{
+    ROOT_ID,
+    cgroup_path::{CUT, is_cut},
+};
+use super::deferred_names::Deferral;
 use super::executables::Runner;
-use super::naming::Requester;
+use super::naming::{HostsAnswer, Requester};
 use super::process::{Node, Surroundings};
 use crate::capture::event::Owner;
 use crate::model::{Endpoint, Name, Process, Record, Source, UNKNOWN};
@@ -59,16 +63,31 @@ impl Attributor {
         }
     }
 
+    /// In the share of who may create it.
+    pub(super) fn add_cgroup(&mut self, id: u64, path: &str) {
+        let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+        let owner = self.containers.owner(above);
+        self.cgroups.add(id, path, self.accounts.of(owner));
+    }
+
     fn cgroup(&mut self, node: &Node, id: u64) -> Option<Rc<str>> {
         if id == ROOT_ID {
             // With cgroup v1, all containers may be in the root of cgroup2.
             return self.processes.v1_path(node);
         }
-        if let Some(path) = self.cgroups.get(id) {
-            return Some(path);
+        let known = self.cgroups.get(id);
+        if known.as_ref().is_some_and(|path| !is_cut(path)) {
+            return known;
         }
-        let path = self.processes.v2_path(node)?;
-        self.cgroups.add(id, &path);
+        // It may have moved since.
+        let whole = self.processes.v2_path(node).filter(|path| {
+            let beginning = known.as_deref().and_then(|known| known.strip_suffix(CUT));
+            beginning.is_none_or(|beginning| path.starts_with(beginning))
+        });
+        let Some(path) = whole else {
+            return known;
+        };
+        self.add_cgroup(id, &path);
         Some(path)
     }
 
@@ -81,7 +100,7 @@ impl Attributor {
         out: &mut Vec<Record>,
     ) -> Option<ConnectionStart> {
         let actor = self.actor(owner, out);
-        let name = self.name(&actor, owner, dst, ns);
+        let (name, deferral) = self.name(&actor, owner, dst, ns);
         if !self.records_connection(&actor, dst) {
             return None;
         }
@@ -92,6 +111,7 @@ impl Attributor {
             process: actor.process,
             name,
             geo: self.geo.of(dst.ip),
+            deferral,
         })
     }
 
@@ -116,10 +136,16 @@ impl Attributor {
     }
 
     /// A name that another process looked up gives way to the /etc/hosts that this one sees: a
-    /// process that finds a name there sends no query.
-    fn name(&mut self, actor: &Actor, owner: &Owner, dst: Endpoint, ns: u64) -> Option<Name> {
+    /// process that finds a name there sends no query. It does so late if that is not read yet.
+    fn name(
+        &mut self,
+        actor: &Actor,
+        owner: &Owner,
+        dst: Endpoint,
+        ns: u64,
+    ) -> (Option<Name>, Option<Deferral>) {
         if dst == UNKNOWN {
-            return None;
+            return (None, None);
         }
         let ancestors = actor.node.ancestors();
         let is_own = |n: &Name| matches!(n.source, Source::Process | Source::Ancestor);
@@ -130,16 +156,23 @@ impl Attributor {
         }
         // Resolvers are configured by address, whatever names others have for it.
         if name.as_ref().is_some_and(is_own) || self.settings.dns_ports.contains(&dst.port) {
-            return name.filter(is_own);
+            return (name.filter(is_own), None);
         }
-        let from_file = match self.settings.procfs {
-            true => {
-                let account = actor.requester.account;
-                self.hosts.name(owner, account, dst.ip, ns)
+        if !self.settings.procfs {
+            return (name, None);
+        }
+        let account = actor.requester.account;
+        match self.hosts.name(owner, account, dst.ip, ns) {
+            HostsAnswer::Known(from_file) => (from_file.or(name), None),
+            HostsAnswer::Missed => (name, None),
+            HostsAnswer::Pending => {
+                let deferral = Deferral {
+                    owner: owner.clone(),
+                    account,
+                };
+                (name, Some(deferral))
             }
-            false => None,
-        };
-        from_file.or(name)
+        }
     }
 
     fn records_connection(&self, actor: &Actor, dst: Endpoint) -> bool {

@@ -11,10 +11,12 @@ use nix::errno::Errno;
 use crate::capture::adopt::OpenSocket;
 use crate::capture::event::{self, Connect, FlowBytes, FlowEnd, FlowKey, State, TcpCounters};
 use crate::model::{
-    Action, Connection, Geo, Name, Outcome, Process, Progress, Protocol, Record, Verdict, WireNames,
+    Action, Connection, Geo, Name, Outcome, Process, Progress, Protocol, Record, Source, Verdict,
+    WireNames,
 };
 
-use super::naming::with_sni;
+use super::deferred_names::{Deferral, DeferredNames};
+use super::naming::{HostsFiles, with_sni};
 
 /// Open connections followed. One whose end was lost is evicted at some time.
 const MAX_OPEN: usize = 262_144;
@@ -47,6 +49,7 @@ pub struct Connections {
     returning: LruCache<u64, OpenConnection>,
     /// Sockets older than the recording that may have flows.
     adopted: LruCache<u64, ()>,
+    deferred_names: DeferredNames,
 }
 
 /// What is known of a connection when it begins.
@@ -56,6 +59,8 @@ pub struct ConnectionStart {
     pub process: Rc<Process>,
     pub name: Option<Name>,
     pub geo: Option<Rc<Geo>>,
+    /// A file that is still to be read may name it.
+    pub deferral: Option<Deferral>,
 }
 
 /// A moment, by both clocks.
@@ -74,6 +79,7 @@ impl Connections {
             flows: LruCache::new(MAX_OPEN),
             returning: LruCache::new(MAX_RETURNING),
             adopted: LruCache::new(MAX_OPEN),
+            deferred_names: DeferredNames::new(),
         }
     }
 
@@ -250,6 +256,38 @@ impl Connections {
         }
     }
 
+    /// Whether files that may name connections are still to be read.
+    pub fn has_deferred_names(&self) -> bool {
+        !self.deferred_names.is_empty()
+    }
+
+    /// Names those whose files have been read late.
+    pub fn poll_names(&mut self, hosts: &mut HostsFiles, out: &mut Vec<Record>) {
+        for settled in self.deferred_names.settled(hosts) {
+            let key = settled.key;
+            let open = match key.protocol {
+                Protocol::Tcp => match self.tcp.contains_key(&key.cookie) {
+                    true => self.tcp.get_mut(&key.cookie),
+                    false => self.returning.get_mut(&key.cookie),
+                },
+                _ => self.flows.get_mut(&key),
+            };
+            let open = open.map(|open| &mut open.connection);
+            match open.filter(|c| c.number == settled.number) {
+                Some(c) => {
+                    name_by_file(c, settled.name);
+                    out.push(Record::Named(c.clone()));
+                }
+                None => {
+                    if let Some(mut c) = settled.ended {
+                        name_by_file(&mut c, settled.name);
+                        out.push(Record::NamedAfterEnd(c));
+                    }
+                }
+            }
+        }
+    }
+
     pub fn established(&mut self, state: &State, ns: u64, out: &mut Vec<Record>) {
         let Some(open) = self.tcp.get_mut(&state.cookie) else {
             return;
@@ -284,6 +322,7 @@ impl Connections {
             if state.err == Errno::ECONNRESET as i32 {
                 c.outcome = Outcome::Reset;
             }
+            self.deferred_names.ended(c);
             out.push(Record::Closed(c.clone()));
             self.tcp.remove(&state.cookie);
             return;
@@ -293,6 +332,7 @@ impl Connections {
             c.outcome = Outcome::of_errno(state.err);
             c.errno = (state.err != 0).then_some(state.err);
         }
+        self.deferred_names.ended(c);
         out.push(Record::Outcome(c.clone()));
         // EADDRNOTAVAIL and a cancelled attempt both end without an error here, but for the
         // former connect returns one.
@@ -317,6 +357,7 @@ impl Connections {
         c.outcome = Outcome::of_errno(errno);
         c.errno = Some(errno);
         c.duration_us = c.duration_us.or(Some(micros(open.ns, ns)));
+        self.deferred_names.ended(c);
         out.push(Record::Outcome(open.connection));
     }
 
@@ -328,12 +369,14 @@ impl Connections {
         ns: u64,
         out: &mut Vec<Record>,
     ) {
-        if let Some(mut open) = self.tcp.remove(&cookie)
-            && open.connection.outcome == Outcome::InProgress
-        {
+        let Some(mut open) = self.tcp.remove(&cookie) else {
+            return;
+        };
+        if open.connection.outcome == Outcome::InProgress {
             open.connection.outcome = Outcome::Failed;
             open.connection.duration_us = Some(micros(open.ns, ns));
             open.connection.shared_pid = shared_pid;
+            self.deferred_names.ended(&open.connection);
             out.push(Record::Outcome(open.connection));
         }
     }
@@ -350,6 +393,7 @@ impl Connections {
                     Some(_) => Outcome::Connected,
                 };
             }
+            self.deferred_names.ended(c);
             out.push(Record::Closed(open.connection));
         }
     }
@@ -399,6 +443,10 @@ impl Connections {
         outcome: Outcome,
     ) -> OpenConnection {
         self.last_number += 1;
+        if let Some(deferral) = start.deferral {
+            let (number, key) = (self.last_number, connect.flow_key());
+            self.deferred_names.add(number, key, start.ns, deferral);
+        }
         OpenConnection {
             connection: Connection {
                 number: self.last_number,
@@ -497,6 +545,13 @@ impl OpenConnection {
     }
 }
 
+/// The name that a file gives, beside what the connection has sent itself.
+fn name_by_file(c: &mut Connection, name: Name) {
+    let sent = c.name.as_ref().filter(|n| n.source == Source::Sni);
+    let named = sent.and_then(|sent| with_sni(Some(&name), &sent.host));
+    c.name = Some(named.unwrap_or(name));
+}
+
 /// Takes over the kernel's counters of a TCP connection: what was transferred before the
 /// recording counts in its totals only. Returns whether the bytes have changed.
 fn count_tcp(c: &mut Connection, before: Option<(u64, u64)>, bytes: (u64, u64)) -> bool {
@@ -535,7 +590,9 @@ fn micros(from_ns: u64, to_ns: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::builders;
+    use crate::attribute::naming::owner_in_a_namespace as owner;
+    use crate::file_reader::FileReader;
+    use crate::model::{Endpoint, WireName, builders};
 
     #[test]
     fn progress_lines_double_their_interval_up_to_a_minute() {
@@ -597,5 +654,93 @@ mod tests {
         assert_eq!(read(99_000, false), Some(true));
         assert_eq!(read(300_000, false), None);
         assert_eq!(read(302_000, true), Some(true));
+    }
+
+    #[test]
+    fn hosts_file_that_is_read_late_replaces_another_processes_name() {
+        let mut hosts = HostsFiles::new(Some(FileReader::hanging()));
+        let owner = owner(1000);
+        let mut connections = Connections::new();
+        let mut out = Vec::new();
+        let name = |host: &str, source| Name {
+            host: host.into(),
+            source,
+            age_ms: None,
+            lookup: None,
+            rivals: 0,
+            rival_names: Vec::new(),
+        };
+        for cookie in 1..=3 {
+            let connect = Connect {
+                owner: owner.clone(),
+                cookie,
+                protocol: Protocol::Tcp,
+                src: None,
+                dst: Endpoint {
+                    ip: [192, 0, 2, cookie as u8].into(),
+                    port: 443,
+                },
+                raw: false,
+                shared_pid: None,
+                inbound: false,
+                denied: false,
+                first_hop: None,
+                route: 0,
+            };
+            let start = ConnectionStart {
+                ns: 1,
+                ts: 1,
+                process: Rc::new(builders::process("curl")),
+                name: Some(name("wide.test", Source::Netns)),
+                deferral: Some(Deferral {
+                    owner: owner.clone(),
+                    account: 1000,
+                }),
+            };
+            connections.attempt(&connect, start, &mut out);
+        }
+        let closed = State {
+            cookie: 2,
+            src: None,
+            err: 0,
+            bytes: None,
+            was_open: true,
+            shared_pid: None,
+        };
+        connections.closed(&closed, 2, &mut out);
+        let sni = WireNames {
+            sni: Some(WireName::new(b"sni.test")),
+            ..WireNames::default()
+        };
+        connections.named(3, sni, true, &mut out);
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        connections.poll_names(&mut hosts, &mut out);
+        let hosts_of = |records: &[Record]| -> Vec<(u64, bool, Option<Rc<str>>)> {
+            let shown = records.iter().filter_map(|record| match record {
+                Record::NamedAfterEnd(c) => Some((c, true)),
+                Record::Opened(c) | Record::Named(c) | Record::Closed(c) => Some((c, false)),
+                _ => None,
+            });
+            let host = |c: &Connection| c.name.as_ref().map(|n| Rc::clone(&n.host));
+            shown.map(|(c, late)| (c.number, late, host(c))).collect()
+        };
+        let wide = |number| (number, false, Some("wide.test".into()));
+        let sent = (3, false, Some("sni.test".into()));
+        assert_eq!(
+            hosts_of(&out),
+            [wide(1), wide(2), wide(3), wide(2), sent.clone()]
+        );
+        out.clear();
+        hosts.read(&owner, "192.0.2.2 file.test\n192.0.2.3 file3.test");
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        connections.poll_names(&mut hosts, &mut out);
+        let named = [(2, true, Some("file.test".into())), sent];
+        assert_eq!(hosts_of(&out), named);
+        let Some(Record::Named(c)) = out.last() else {
+            panic!()
+        };
+        let rivals = &c.name.as_ref().unwrap().rival_names;
+        assert_eq!(&*rivals[0].host, "file3.test");
+        assert!(!connections.has_deferred_names());
     }
 }

@@ -7,6 +7,7 @@ mod actor;
 mod allowance;
 mod connections;
 pub mod container;
+mod deferred_names;
 pub mod dns;
 mod dns_events;
 mod executables;
@@ -24,6 +25,7 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use crate::capture::adopt::{Kind, OpenSocket};
 use crate::capture::event::{self, Event, EventKind, FlowEnd};
@@ -100,6 +102,10 @@ pub struct Attributor {
 /// side has room for.
 const KEPT_GENERATIONS: u32 = 4;
 
+/// How long the end of a recording waits for names, and how often it looks for them.
+const LAST_WAIT: Duration = Duration::from_millis(200);
+const LAST_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// How often a coalesced lookup is emitted again as it grows.
 const REPEATS_INTERVAL_NS: u64 = 1_000_000_000;
 
@@ -112,7 +118,8 @@ impl Attributor {
         });
         processes.seed();
         let hosts = HostsFiles::new(settings.files.clone());
-        let cgroups = CgroupPaths::read(&settings.cgroup_root);
+        let mut accounts = Accounts::default();
+        let cgroups = CgroupPaths::read(&settings.cgroup_root, |uid| accounts.of(uid));
         let containers =
             Containers::start(&settings.cgroup_root, cgroups.all(), settings.files.clone());
         Attributor {
@@ -129,7 +136,7 @@ impl Attributor {
             queries: PendingQueries::default(),
             resolvers: Resolvers::new(host_netns()),
             hosts,
-            accounts: Accounts::default(),
+            accounts,
             host_netns: host_netns(),
             streams: Streams::default(),
             beginnings: Beginnings::default(),
@@ -175,6 +182,7 @@ impl Attributor {
     pub fn poll_updates(&mut self, out: &mut Vec<Record>) {
         self.containers.poll_updates(out);
         self.executables.poll(out);
+        self.connections.poll_names(&mut self.hosts, out);
     }
 
     /// Handles an event that was read outside of the ring buffer; whether it is about a flow
@@ -277,7 +285,7 @@ impl Attributor {
                 // Queries its details before its first process connects.
                 let container = self.containers.created(&path, out);
                 if hierarchy == 0 {
-                    self.cgroups.add(id, &path);
+                    self.add_cgroup(id, &path);
                     self.report_cgroup(id, &path, container, out);
                 }
             }
@@ -316,12 +324,17 @@ impl Attributor {
         self.unanswered(pending, out);
         out.extend(self.repeats.grown().into_iter().map(Record::Lookup));
         self.executables.finish(out);
+        let end = Instant::now() + LAST_WAIT;
+        while self.connections.has_deferred_names() && Instant::now() < end {
+            std::thread::sleep(LAST_POLL_INTERVAL);
+            self.connections.poll_names(&mut self.hosts, out);
+        }
     }
 
-    /// Whether executables are being read, so that [`poll_updates`](Attributor::poll_updates) is
+    /// Whether files are being read, so that [`poll_updates`](Attributor::poll_updates) is
     /// due soon.
     pub fn is_reading(&self) -> bool {
-        self.executables.is_busy()
+        self.executables.is_busy() || self.connections.has_deferred_names()
     }
 
     /// What has been left out since the beginning: more than its user's share.

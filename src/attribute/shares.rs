@@ -97,6 +97,14 @@ impl<K: Hash + Eq + Clone, V> Shares<K, V> {
         value
     }
 
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.owners.keys()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.users.values().flat_map(LruCache::iter)
+    }
+
     /// Each user with their entries.
     pub fn users(&self) -> impl Iterator<Item = (u32, impl Iterator<Item = &V>)> {
         let users = self.users.iter();

@@ -367,10 +367,13 @@ fn state(bytes: &[u8]) -> Result<State, Unreadable> {
 
 fn cgroup(bytes: &[u8]) -> Result<(types::egrets_cgroup, Option<String>), Unreadable> {
     let r: types::egrets_cgroup = fixed(bytes)?;
-    let path = tail::<types::egrets_cgroup>(bytes, 0, r.path_len)?;
-    // A path that was cut would name another cgroup.
-    let whole = path.len() < types::egrets_size::EGRETS_PATH_MAX.0 as usize - 1;
-    Ok((r, whole.then(|| text(path))))
+    let mut path = text(tail::<types::egrets_cgroup>(bytes, 0, r.path_len)?);
+    // The last directory of a path that was cut may be another one.
+    if r.path_len >= types::egrets_size::EGRETS_PATH_MAX.0 - 1 {
+        path.truncate(path.rfind('/').unwrap_or(0));
+        path.push_str("/…");
+    }
+    Ok((r, (!path.is_empty()).then_some(path)))
 }
 
 fn exec(bytes: &[u8]) -> Result<Exec, Unreadable> {

@@ -305,7 +305,7 @@ pub enum EventKind {
     Verdict(Verdict),
     Dns(Dns),
     Payload(Payload),
-    /// `hierarchy` is 0 for cgroup2; no path if it was too long.
+    /// `hierarchy` is 0 for cgroup2. A path that was too long ends in `/…`.
     Cgroup {
         id: u64,
         hierarchy: u32,

@@ -16,6 +16,7 @@ enum ReplyHeader {
     Content { stamp: FileStamp, bytes: u64 },
     Unchanged,
     Refused(String),
+    Gone,
     Executable(Box<ExecutableReport>),
 }
 
@@ -54,6 +55,7 @@ pub fn write_reply(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
             (ReplyHeader::Content { stamp, bytes: len }, &bytes[..])
         }
         Reply::Unchanged => (ReplyHeader::Unchanged, &[][..]),
+        Reply::Gone => (ReplyHeader::Gone, &[][..]),
         Reply::Refused(why) => (ReplyHeader::Refused(why.clone()), &[][..]),
         Reply::Executable(report) => (ReplyHeader::Executable(report.clone()), &[][..]),
     };
@@ -75,6 +77,7 @@ pub fn parse_reply(received: &[u8]) -> io::Result<Option<Reply>> {
     };
     Ok(match serde_json::from_slice(json)? {
         ReplyHeader::Unchanged => Some(Reply::Unchanged),
+        ReplyHeader::Gone => Some(Reply::Gone),
         ReplyHeader::Refused(why) => Some(Reply::Refused(why)),
         ReplyHeader::Executable(report) => Some(Reply::Executable(report)),
         ReplyHeader::Content { bytes, .. } if bytes > MAX_CONTENT => {

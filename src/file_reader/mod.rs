@@ -58,6 +58,16 @@ impl FileReader {
         })
     }
 
+    /// One that accepts requests and never answers.
+    #[cfg(test)]
+    pub fn hanging() -> FileReader {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        std::mem::forget(theirs);
+        FileReader {
+            control: Arc::new(ours.into()),
+        }
+    }
+
     /// Starts a worker with the rights of `who`. Never waits: whether it works shows in its
     /// first reply.
     ///

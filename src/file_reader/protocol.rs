@@ -161,7 +161,10 @@ impl ExecutableReport {
 pub enum Reply {
     Content(FileStamp, Vec<u8>),
     Unchanged,
+    /// The file may not be read, or is none.
     Refused(String),
+    /// None of the processes that have the file is there any more.
+    Gone,
     Executable(Box<ExecutableReport>),
 }
 

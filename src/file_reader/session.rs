@@ -91,7 +91,7 @@ impl Session {
         match reply.context("its reader takes too long")? {
             Reply::Content(_, bytes) => Ok(bytes),
             Reply::Refused(why) => bail!(why),
-            Reply::Unchanged | Reply::Executable(_) => bail!("no content"),
+            Reply::Unchanged | Reply::Gone | Reply::Executable(_) => bail!("no content"),
         }
     }
 }

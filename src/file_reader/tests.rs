@@ -15,6 +15,7 @@ fn messages_are_read_as_written_and_only_when_complete() {
         Reply::Content(STAMP, Vec::new()),
         Reply::Unchanged,
         Reply::Refused("not a regular file".into()),
+        Reply::Gone,
     ] {
         let mut bytes = Vec::new();
         write_reply(&mut bytes, &reply).unwrap();

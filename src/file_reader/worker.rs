@@ -1,6 +1,7 @@
 //! A worker: finds out whose rights it is to have, takes them, and reads. Until it has them it
 //! touches nothing but /proc.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -55,6 +56,18 @@ enum Root {
     Executable(Found),
 }
 
+/// A process has ended, or is no longer the one that it was.
+#[derive(Debug)]
+struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process has ended, or has another user or mount namespace")
+    }
+}
+
+impl std::error::Error for Gone {}
+
 /// Serves the requests of a session until it ends.
 pub fn run(who: &Who, mut stream: UnixStream) {
     close_all_but(&[stream.as_raw_fd()]);
@@ -62,6 +75,7 @@ pub fn run(who: &Who, mut stream: UnixStream) {
     while let Ok(Some(request)) = read_request(&mut stream) {
         let reply = match &ready {
             Ok(root) => answer(root, &request),
+            Err(e) if e.is::<Gone>() => Ok(Reply::Gone),
             Err(e) => Err(anyhow::anyhow!("{e:#}")),
         };
         let reply = reply.unwrap_or_else(|e| Reply::Refused(format!("{e:#}")));
@@ -137,14 +151,15 @@ fn first_of(pids: &[u32], uid: u32, mntns: u32) -> Result<(Rights, OwnedFd)> {
 fn of_process(pid: u32, uid: u32, mntns: u32) -> Result<(Rights, OwnedFd)> {
     let process = process(pid)?;
     let rights = rights_in_namespace(&process, uid, mntns, hosts_is_served)?;
-    Ok((rights, openat(&process, "root", DIRECTORY, Mode::empty())?))
+    let root = openat(&process, "root", DIRECTORY, Mode::empty()).context(Gone)?;
+    Ok((rights, root))
 }
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 fn process(pid: u32) -> Result<OwnedFd> {
     let path = format!("/proc/{pid}");
-    openat(CWD, path, DIRECTORY, Mode::empty()).context("the process has ended")
+    openat(CWD, path, DIRECTORY, Mode::empty()).context(Gone)
 }
 
 /// The rights of a process, if it is one of this user's in this mount namespace. In one that users
@@ -155,12 +170,12 @@ fn rights_in_namespace(
     mntns: u32,
     is_served: impl FnOnce(File) -> bool,
 ) -> Result<Rights> {
-    let rights = rights_in_status(process)?;
-    ensure!(rights.uid.as_raw() == uid, "another user's process");
+    let rights = rights_in_status(process).context(Gone)?;
+    ensure!(rights.uid.as_raw() == uid, Gone);
     let read = OFlags::RDONLY | OFlags::CLOEXEC;
-    let namespace = openat(process, "ns/mnt", read, Mode::empty())?;
+    let namespace = openat(process, "ns/mnt", read, Mode::empty()).context(Gone)?;
     let inode = File::from(namespace.try_clone()?).metadata()?.ino();
-    ensure!(inode == u64::from(mntns), "another mount namespace");
+    ensure!(inode == u64::from(mntns), Gone);
     if !namespace::is_roots(&namespace)? {
         // Its user could bind-mount any file there that root alone may read.
         ensure!(uid != 0, "root in a user's mount namespace");

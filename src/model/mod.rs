@@ -60,8 +60,11 @@ pub enum Record {
     Decided(Connection),
     /// And the process of one that it refused was killed or suspended, or spared.
     Acted(ProcessAction),
-    /// A connection has said whom it wants.
+    /// The name of a connection has changed: it has said whom it wants, or a file with names was
+    /// read late.
     Named(Connection),
+    /// The same, where the connection has ended meanwhile.
+    NamedAfterEnd(Connection),
     /// The counters of a connection or a flow have changed.
     Progress(Progress),
     /// A connection or a flow has ended.

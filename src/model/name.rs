@@ -36,7 +36,7 @@ impl Source {
 }
 
 /// A destination's name and its evidence.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
     pub host: Rc<str>,
     pub source: Source,

@@ -17,7 +17,9 @@ pub fn write(out: &mut dyn Write, record: &Record, context: &Context) -> io::Res
         Record::Lookup(lookup) => answer(out, lookup, context),
         Record::Opened(connection) => opened(out, connection, context),
         Record::Outcome(connection) => outcome(out, connection, context),
-        Record::Named(connection) => named(out, connection, context),
+        Record::Named(connection) | Record::NamedAfterEnd(connection) => {
+            named(out, connection, context)
+        }
         Record::Decided(connection) => decided(out, connection, context),
         Record::Acted(action) => acted(out, action, context),
         Record::Closed(connection) => closed(out, connection, context),

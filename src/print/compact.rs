@@ -91,6 +91,12 @@ impl Compact {
             Record::Opened(c) => self.wait(out, c, context),
             Record::Outcome(c) | Record::Named(c) => self.changed(out, c, context),
             Record::Progress(p) => self.changed(out, &p.connection, context),
+            Record::NamedAfterEnd(c) => {
+                if let Some(waiting) = self.waiting.get_mut(&c.number) {
+                    waiting.connection = c.clone();
+                }
+                Ok(())
+            }
             Record::Decided(c) => self.decided(out, c, context),
             Record::Closed(c) => {
                 self.waiting.remove(&c.number);

@@ -199,7 +199,7 @@ fn event(record: &Record) -> Option<Event<'_>> {
             let ts = after(c.ts, c.latency_us.or(c.duration_us));
             ("outcome", ts, Subject::Connection(c))
         }
-        Record::Named(c) => ("named", c.ts, Subject::Connection(c)),
+        Record::Named(c) | Record::NamedAfterEnd(c) => ("named", c.ts, Subject::Connection(c)),
         Record::Decided(c) => (decided_event(c)?, c.ts, Subject::Connection(c)),
         Record::Acted(action) => {
             let c = &action.connection;
@@ -244,6 +244,7 @@ fn process_of(record: &Record) -> Option<&Process> {
         | Record::Outcome(c)
         | Record::Decided(c)
         | Record::Named(c)
+        | Record::NamedAfterEnd(c)
         | Record::Progress(Progress { connection: c, .. })
         | Record::Closed(c) => Some(&c.process),
         Record::Container(_)

@@ -30,6 +30,8 @@ const UPDATE: &str = "how they went on could not be written";
 /// A connection that changes twice in a batch is written once.
 pub struct Batch {
     pub connections: Vec<Latest>,
+    /// Those whose name has changed, by number: the other names of the address may have, too.
+    pub renamed: HashSet<u64>,
     /// Indexes into `connections` by number.
     indexes: HashMap<u64, usize>,
     pub lookups: Vec<Lookup>,
@@ -92,6 +94,7 @@ impl Batch {
     pub fn bounded(max_bytes: usize) -> Batch {
         Batch {
             connections: Vec::new(),
+            renamed: HashSet::new(),
             indexes: HashMap::new(),
             lookups: Vec::new(),
             containers: Vec::new(),
@@ -111,6 +114,9 @@ impl Batch {
     }
 
     pub fn add(&mut self, record: &Record) {
+        if let Record::Named(c) | Record::NamedAfterEnd(c) = record {
+            self.renamed.insert(c.number);
+        }
         match record {
             Record::Opened(c) => self.open(c),
             Record::Progress(Progress { connection: c, .. }) => self.update(c, true),
@@ -121,7 +127,7 @@ impl Batch {
                 );
                 self.update(c, open);
             }
-            Record::Closed(c) => self.update(c, false),
+            Record::Closed(c) | Record::NamedAfterEnd(c) => self.update(c, false),
             Record::Lookup(lookup) => self.lookup(lookup),
             Record::Container(update) => self.container(update),
             Record::Executable(update) => self.executable(update),

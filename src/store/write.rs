@@ -14,7 +14,7 @@ use super::intern::{GroupDay, Interner};
 use super::lookup_rollup::LookupRollup;
 use super::policy;
 use super::row::{self, capped};
-use crate::model::{Connection, Gap, Lookup, Run, Source};
+use crate::model::{Connection, Gap, Lookup, Run};
 
 /// Cap on [`Writer::open`]: as many as the capture follows.
 const MOST_OPEN: usize = 1 << 19;
@@ -81,7 +81,7 @@ impl Writer {
             self.intern.executable_update(&tx, self.recording, update)?;
         }
         self.lookups(&tx, &batch.lookups)?;
-        self.connections(&tx, &batch.connections)?;
+        self.connections(&tx, batch)?;
         for (number, outcome) in &batch.actions {
             // unless retention has removed it
             tx.prepare_cached("UPDATE connection SET action_outcome = ?2 WHERE id = ?1")?
@@ -132,12 +132,12 @@ impl Writer {
         (self.last_connection, self.last_lookup) = self.committed;
     }
 
-    fn connections(&mut self, tx: &Transaction, batch: &[Latest]) -> rusqlite::Result<()> {
+    fn connections(&mut self, tx: &Transaction, batch: &Batch) -> rusqlite::Result<()> {
         let mut insert = tx.prepare_cached(&row::INSERT_CONNECTION)?;
         for Latest {
             connection: c,
             open,
-        } in batch
+        } in &batch.connections
         {
             let id = self.intern.run.connection_id(c.number);
             let day = self.days.id(tx, c.ts)?;
@@ -155,6 +155,12 @@ impl Writer {
                 self.last_connection = id;
             } else {
                 self.update(tx, id, c, group_day, &contribution)?;
+                if batch.renamed.contains(&c.number) {
+                    // what had named it may be a rival now, and the other way round
+                    tx.prepare_cached("DELETE FROM rival WHERE connection_id = ?1")?
+                        .execute([id])?;
+                    self.write_rivals(tx, id, c)?;
+                }
             }
             match open {
                 true => self.open.insert(id),
@@ -222,12 +228,6 @@ impl Writer {
         } else {
             self.connection_rollup.remove(old_group_day, &old);
             self.connection_rollup.add(group_day, contribution);
-            // what had named it may be a rival now, and the other way round
-            if c.name.as_ref().is_some_and(|n| n.source == Source::Sni) {
-                tx.prepare_cached("DELETE FROM rival WHERE connection_id = ?1")?
-                    .execute([id])?;
-                self.write_rivals(tx, id, c)?;
-            }
         }
         Ok(())
     }

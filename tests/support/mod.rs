@@ -9,6 +9,7 @@ pub mod coverage;
 pub mod docker;
 pub mod forge;
 pub mod image;
+pub mod kernel_objects;
 pub mod metrics;
 pub mod net;
 pub mod peer;
@@ -24,6 +25,7 @@ use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use kernel_objects::KernelObjects;
 pub use net::*;
 pub use rate::*;
 pub use recorder::*;

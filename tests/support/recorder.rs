@@ -68,6 +68,22 @@ impl Recorder {
         self.child.as_ref().unwrap().id()
     }
 
+    /// The process of its own that does this.
+    pub fn child(&self, role: &str) -> u32 {
+        let pid = self.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap();
+        let does = |pid: &&str| {
+            let cmdline = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+            cmdline.is_ok_and(|c| c.contains(role))
+        };
+        let child = children.split_whitespace().find(does);
+        child
+            .unwrap_or_else(|| panic!("no {role}"))
+            .parse()
+            .unwrap()
+    }
+
     pub fn signal(&self, name: &str) {
         run("kill", &[&format!("-{name}"), &self.pid().to_string()]);
     }

@@ -127,6 +127,25 @@ fn bare_runtime(parent: &str) -> Option<&'static str> {
     }
 }
 
+/// The longest path that is kept as it is, as long as /proc has it (PATH_MAX).
+const MAX_PATH: usize = 4095;
+/// What stands for the directories that are left out of a longer one.
+pub const CUT: &str = "/…";
+
+/// The path of a directory in this one. The first directories say which container it is.
+pub fn below(path: &str, name: &str) -> String {
+    match path.len() + name.len() {
+        _ if is_cut(path) => path.to_owned(),
+        MAX_PATH.. => format!("{path}{CUT}"),
+        _ => format!("{path}/{name}"),
+    }
+}
+
+/// Whether directories are left out at its end.
+pub fn is_cut(path: &str) -> bool {
+    path.ends_with(CUT)
+}
+
 /// The user whose service manager (`user@UID.service`) a cgroup is: systemd delegates it.
 pub fn user(name: &str) -> Option<u32> {
     let uid = name.strip_prefix("user@")?;

@@ -133,6 +133,11 @@ impl Containers {
         self.of(path, out)
     }
 
+    /// The user who may create cgroups in this one.
+    pub fn owner(&mut self, path: &str) -> u32 {
+        self.delegation.owner(path)
+    }
+
     /// Remembers the id of one of root's containers. Root in a container may create cgroups with
     /// the ids of others: an id is whose it was first, and rather of a container in no other.
     fn register(&mut self, path: &str) {

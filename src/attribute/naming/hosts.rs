@@ -4,8 +4,8 @@
 //!
 //! The process may choose that file. So the [`FileReader`] reads it, with the process' rights;
 //! events wait for it only within a budget, and how many files a user may have read, and
-//! kept, is limited. A process that no longer exists has the file that its user, or else root,
-//! had in its mount namespace.
+//! kept, is limited. Where a file comes later, so does the name. A process that no longer exists
+//! has the file that its user, or else root, had in its mount namespace.
 
 use std::collections::HashMap;
 use std::fs;
@@ -85,6 +85,26 @@ struct CachedFile {
     table: Option<HostsTable>,
     /// When it was last checked, nanoseconds since boot.
     checked_ns: u64,
+    /// The last check found no process that has the file, or no time to read it.
+    missed: bool,
+}
+
+/// What the file of a process says of an address.
+#[derive(Debug, PartialEq)]
+pub enum HostsAnswer {
+    /// Its name. None where the file has no name for it, or names nothing.
+    Known(Option<Name>),
+    /// The file is being read, or will be.
+    Pending,
+    /// The file was not read in time.
+    Missed,
+}
+
+/// Whether an answer may be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    WithinBudget,
+    None,
 }
 
 /// A file that is being read.
@@ -150,21 +170,49 @@ impl HostsFiles {
 
     /// The name that the file of a process has for an address that it connects to at `ns`,
     /// nanoseconds since boot.
-    pub fn name(&mut self, owner: &Owner, account: u32, ip: IpAddr, ns: u64) -> Option<Name> {
+    pub fn name(&mut self, owner: &Owner, account: u32, ip: IpAddr, ns: u64) -> HostsAnswer {
+        self.answer(owner, account, ip, ns, Patience::WithinBudget)
+    }
+
+    /// The same, without waiting.
+    pub fn poll_name(&mut self, owner: &Owner, account: u32, ip: IpAddr, ns: u64) -> HostsAnswer {
+        self.answer(owner, account, ip, ns, Patience::None)
+    }
+
+    fn answer(
+        &mut self,
+        owner: &Owner,
+        account: u32,
+        ip: IpAddr,
+        ns: u64,
+        patience: Patience,
+    ) -> HostsAnswer {
         if owner.mntns.id == 0 || ip.is_unspecified() {
-            return None;
+            return HostsAnswer::Known(None);
         }
         if self.is_own(owner) {
-            return name_in(self.own.as_mut()?.table(ns)?, ip);
+            return match &mut self.own {
+                Some(own) => own.answer(ip, ns, patience),
+                None => HostsAnswer::Known(None),
+            };
         }
         let key = (owner.mntns, owner.uid);
-        self.check(owner.pid, key, account, ns);
-        let own = self.cached.get_mut(&key).and_then(|f| f.table.as_ref());
-        if let Some(table) = own {
-            return name_in(table, ip);
+        self.check(owner.pid, key, account, ns, patience);
+        let of_root = self.cached.get_mut(&(owner.mntns, ROOT));
+        let of_root = of_root.map(|file| file.answer(ip));
+        match self.cached.get_mut(&key) {
+            Some(file) if file.checked_ns != OUTDATED => match file.answer(ip) {
+                HostsAnswer::Known(None) if file.table.is_none() => {
+                    of_root.unwrap_or(HostsAnswer::Known(None))
+                }
+                HostsAnswer::Missed if file.table.is_none() => {
+                    of_root.unwrap_or(HostsAnswer::Missed)
+                }
+                answer => answer,
+            },
+            _ if self.reader.is_none() => of_root.unwrap_or(HostsAnswer::Known(None)),
+            _ => HostsAnswer::Pending,
         }
-        let roots = self.cached.get_mut(&(owner.mntns, ROOT))?;
-        name_in(roots.table.as_ref()?, ip)
     }
 
     fn remember(&mut self, pid: u32, key: HostsKey, account: u32) {
@@ -185,9 +233,9 @@ impl HostsFiles {
     }
 
     /// Brings the file up to date for a connection that began at `ns`, as far as there is time.
-    fn check(&mut self, pid: u32, key: HostsKey, account: u32, ns: u64) {
+    fn check(&mut self, pid: u32, key: HostsKey, account: u32, ns: u64, patience: Patience) {
         if let Some(pending) = self.pending.remove(&key) {
-            self.wait(key, pending);
+            self.wait(key, pending, patience);
         }
         let checked = self.cached.get_mut(&key).map(|file| file.checked_ns);
         if checked.is_some_and(|at| at + MAX_AGE_NS > ns) {
@@ -195,7 +243,7 @@ impl HostsFiles {
         }
         self.start(pid, key, account);
         if let Some(pending) = self.pending.remove(&key) {
-            self.wait(key, pending);
+            self.wait(key, pending, patience);
         }
     }
 
@@ -244,9 +292,12 @@ impl HostsFiles {
     }
 
     /// Waits for a file within its user's budget; it stays pending where that does not suffice.
-    fn wait(&mut self, key: HostsKey, mut pending: Pending) {
+    fn wait(&mut self, key: HostsKey, mut pending: Pending, patience: Patience) {
         let begun = Instant::now();
-        let left = self.waits.left(pending.account, boot_ns()).max(0.0);
+        let left = match patience {
+            Patience::WithinBudget => self.waits.left(pending.account, boot_ns()).max(0.0),
+            Patience::None => 0.0,
+        };
         let limit = TIMEOUT.min(Duration::from_secs_f64(left / 1e3));
         let reply = pending.session.reply(limit);
         let waited = begun.elapsed().as_secs_f64() * 1e3;
@@ -260,7 +311,7 @@ impl HostsFiles {
             Ok(Some(reply)) => return self.received(key, &pending, reply),
             Err(e) => log::debug!("/etc/hosts of mount namespace {}: {e:#}", key.0.inode),
         }
-        self.received(key, &pending, Reply::Unchanged);
+        self.received(key, &pending, Reply::Gone);
     }
 
     fn received(&mut self, key: HostsKey, pending: &Pending, reply: Reply) {
@@ -271,11 +322,15 @@ impl HostsFiles {
                 self.cached.insert(pending.account, key, file);
             }
             // Where the process has ended, the file stays as it was.
-            (_, Some(file)) => file.checked_ns = checked_ns,
+            (reply, Some(file)) => {
+                file.checked_ns = checked_ns;
+                file.missed = matches!(reply, Reply::Gone);
+            }
             (reply, None) => {
                 log::debug!("/etc/hosts of mount namespace {}: {reply:?}", key.0.inode);
                 let file = CachedFile {
                     checked_ns,
+                    missed: matches!(reply, Reply::Gone),
                     ..CachedFile::default()
                 };
                 self.cached.insert(pending.account, key, file);
@@ -296,8 +351,17 @@ impl OwnNamespace {
         })
     }
 
-    /// The names, as a connection that began at `ns` may have seen them.
-    fn table(&mut self, ns: u64) -> Option<&HostsTable> {
+    /// As a connection that began at `ns` may have seen the file.
+    fn answer(&mut self, ip: IpAddr, ns: u64, patience: Patience) -> HostsAnswer {
+        self.check(ns, patience);
+        match (&self.file.table, self.waiting) {
+            (Some(table), _) => HostsAnswer::Known(name_in(table, ip)),
+            (None, Some(_)) => HostsAnswer::Pending,
+            (None, None) => HostsAnswer::Known(None),
+        }
+    }
+
+    fn check(&mut self, ns: u64, patience: Patience) {
         let late = self.waiting.is_some();
         if !late && self.file.checked_ns < ns {
             let stamp = self.file.stamp;
@@ -306,12 +370,12 @@ impl OwnNamespace {
         }
         if let Some(sent_ns) = self.waiting {
             // A file that did not come in time is not waited for again.
-            let limit = match late {
+            let limit = match late || patience == Patience::None {
                 true => Duration::ZERO,
                 false => TIMEOUT,
             };
             match self.session.reply(limit) {
-                Ok(None) => return self.file.table.as_ref(),
+                Ok(None) => return,
                 Ok(Some(Reply::Content(stamp, bytes))) => {
                     self.file = CachedFile::new(stamp, &bytes, sent_ns);
                 }
@@ -323,7 +387,6 @@ impl OwnNamespace {
             }
             self.waiting = None;
         }
-        self.file.table.as_ref()
     }
 }
 
@@ -333,6 +396,15 @@ impl CachedFile {
             stamp: Some(stamp),
             table: Some(parse(&String::from_utf8_lossy(bytes))),
             checked_ns,
+            missed: false,
+        }
+    }
+
+    /// What it says, as it was last read.
+    fn answer(&self, ip: IpAddr) -> HostsAnswer {
+        match self.table.as_ref().and_then(|table| name_in(table, ip)) {
+            None if self.missed => HostsAnswer::Missed,
+            name => HostsAnswer::Known(name),
         }
     }
 }
@@ -360,15 +432,28 @@ fn boot_ns() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+impl HostsFiles {
+    /// The file of this owner has been read, with these lines.
+    pub fn read(&mut self, owner: &Owner, lines: &str) {
+        let key = (owner.mntns, owner.uid);
+        let file = CachedFile {
+            table: Some(parse(lines)),
+            checked_ns: boot_ns(),
+            ..CachedFile::default()
+        };
+        self.pending.remove(&key);
+        self.cached.insert(owner.uid, key, file);
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
     use super::*;
 
-    #[test]
-    fn users_file_names_nothing_for_other_users() {
-        let ip = IpAddr::from([192, 0, 2, 1]);
-        let mut hosts = HostsFiles::new(None);
-        let owner = |uid| Owner {
-            pid: u32::MAX, // has ended
+    /// A process of a user that has ended, in a mount namespace of its own.
+    pub fn owner(uid: u32) -> Owner {
+        Owner {
+            pid: u32::MAX,
             tid: 1,
             uid,
             euid: 0,
@@ -381,20 +466,50 @@ mod tests {
             mntns: MountNamespace { id: 9, inode: 1 },
             foreign: false,
             comm: "x".into(),
+        }
+    }
+
+    #[test]
+    fn users_file_names_nothing_for_other_users() {
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let mut hosts = HostsFiles::new(None);
+        let seen = |hosts: &mut HostsFiles, uid, line: &str| hosts.read(&owner(uid), line);
+        let host = |hosts: &mut HostsFiles, uid| match hosts.name(&owner(uid), uid, ip, 1) {
+            HostsAnswer::Known(name) => Some(name?.host),
+            answer => panic!("{answer:?}"),
         };
-        let seen = |hosts: &mut HostsFiles, uid, line: &str| {
-            let file = CachedFile {
-                table: Some(parse(line)),
-                ..CachedFile::default()
-            };
-            hosts.cached.insert(uid, (owner(uid).mntns, uid), file);
-        };
-        let host = |hosts: &mut HostsFiles, uid| Some(hosts.name(&owner(uid), uid, ip, 1)?.host);
         seen(&mut hosts, 1000, "192.0.2.1 lie");
         assert_eq!(host(&mut hosts, 1001), None);
         assert_eq!(host(&mut hosts, ROOT), None);
         seen(&mut hosts, ROOT, "192.0.2.1 true");
         assert_eq!(host(&mut hosts, 1001).as_deref(), Some("true"));
         assert_eq!(host(&mut hosts, 1000).as_deref(), Some("lie"));
+    }
+
+    #[test]
+    fn file_that_is_not_read_yet_or_missed_is_no_file_without_names() {
+        let ip = IpAddr::from([192, 0, 2, 1]);
+        let mut hosts = HostsFiles::new(Some(FileReader::hanging()));
+        let (user, key) = (owner(1000), (owner(1000).mntns, 1000));
+        let known = |name: &str| {
+            let table = parse(&format!("192.0.2.1 {name}"));
+            HostsAnswer::Known(name_in(&table, ip))
+        };
+        assert_eq!(hosts.name(&user, 1000, ip, 1), HostsAnswer::Pending);
+        hosts.read(&user, "192.0.2.1 a.test");
+        assert_eq!(hosts.name(&user, 1000, ip, boot_ns()), known("a.test"));
+        // a program starts: the file may be another one from here on
+        hosts.on_exec(&user, 1000);
+        assert_eq!(hosts.name(&user, 1000, ip, boot_ns()), HostsAnswer::Pending);
+        let pending = hosts.pending.remove(&key).unwrap();
+        hosts.received(key, &pending, Reply::Gone);
+        assert_eq!(hosts.poll_name(&user, 1000, ip, 1), known("a.test"));
+        let other = IpAddr::from([192, 0, 2, 2]);
+        let missed = hosts.poll_name(&user, 1000, other, 1);
+        assert_eq!(missed, HostsAnswer::Missed);
+        // what may not be read names nothing
+        hosts.received(key, &pending, Reply::Refused("a link".into()));
+        let refused = hosts.poll_name(&user, 1000, other, 1);
+        assert_eq!(refused, HostsAnswer::Known(None));
     }
 }

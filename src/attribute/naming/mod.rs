@@ -7,7 +7,9 @@ mod requester;
 mod resolvers;
 mod sni;
 
-pub use hosts::HostsFiles;
+#[cfg(test)]
+pub use hosts::tests::owner as owner_in_a_namespace;
+pub use hosts::{HostsAnswer, HostsFiles};
 pub use names::NameTable;
 pub use requester::{AcceptedAnswer, ProcessKey, Requester};
 pub use resolvers::Resolvers;

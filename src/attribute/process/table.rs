@@ -129,13 +129,18 @@ impl Processes {
         }
     }
 
-    /// A process was moved to this path of a cgroup v1 hierarchy, None for an overlong one;
-    /// returns whether the path names a container.
+    /// A process was moved to this path of a cgroup v1 hierarchy; returns whether it names a
+    /// container.
     pub fn moved(&mut self, pid: u32, start_ns: u64, path: Option<&str>) -> bool {
         let contained = path.is_some_and(|path| cgroup_path::container(path).is_some());
         if let Some(node) = self.running(pid, start_ns) {
             match path {
-                Some(path) if contained => *node.v1_path.borrow_mut() = Some(path.into()),
+                Some(path) if contained => {
+                    *node.v1_path.borrow_mut() = Some(path.into());
+                    if cgroup_path::is_cut(path) {
+                        node.v1_path_read.set(false);
+                    }
+                }
                 Some(_) => {}
                 None => {
                     *node.v1_path.borrow_mut() = None;
@@ -205,16 +210,22 @@ impl Processes {
 
     /// Its cgroup v1 path, if that names a container: from an event or, read once, from /proc.
     pub fn v1_path(&self, node: &Node) -> Option<Rc<str>> {
-        if node.v1_path.borrow().is_none() && !node.v1_path_read.replace(true) {
-            let text = self.proc.cgroup(node.key.0)?;
-            *node.v1_path.borrow_mut() = cgroup_path::v1_container_path(&text).map(Rc::from);
+        let is_whole = |path: &Rc<str>| !cgroup_path::is_cut(path);
+        let known = node.v1_path.borrow().as_ref().is_some_and(is_whole);
+        if !known
+            && !node.v1_path_read.replace(true)
+            && let Some(text) = self.proc.cgroup(node.key.0)
+            && let Some(path) = cgroup_path::v1_container_path(&text)
+        {
+            *node.v1_path.borrow_mut() = Some(path.into());
         }
         node.v1_path.borrow().clone()
     }
 
-    /// Its cgroup2 path from /proc, where no event has reported it.
+    /// Its cgroup2 path from /proc, where no event has reported all of it.
     pub fn v2_path(&self, node: &Node) -> Option<Rc<str>> {
-        cgroup_path::v2_path(&self.proc.cgroup(node.key.0)?).map(Rc::from)
+        let cgroup = self.proc.cgroup(node.key.0)?;
+        cgroup_path::v2_path(&cgroup).map(Rc::from)
     }
 
     fn running(&self, pid: u32, start_ns: u64) -> Option<Rc<Node>> {

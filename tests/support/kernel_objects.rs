@@ -1,0 +1,47 @@
+//! What a recorder has in the kernel: programs, maps and links.
+
+use std::fs;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use libbpf_rs::libbpf_sys;
+
+use super::Recorder;
+
+/// Their ids, with what opens each.
+pub struct KernelObjects(Vec<(unsafe extern "C" fn(u32) -> i32, u32)>);
+
+impl KernelObjects {
+    pub fn of(recorder: &Recorder) -> KernelObjects {
+        let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
+        let infos = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
+        let mut ids = Vec::new();
+        for info in infos {
+            let id = |field: &str| {
+                let line = info.lines().find_map(|line| line.strip_prefix(field))?;
+                line.trim().parse::<u32>().ok()
+            };
+            let opens: [(_, unsafe extern "C" fn(u32) -> i32); 3] = [
+                ("prog_id:", libbpf_sys::bpf_prog_get_fd_by_id),
+                ("map_id:", libbpf_sys::bpf_map_get_fd_by_id),
+                ("link_id:", libbpf_sys::bpf_link_get_fd_by_id),
+            ];
+            ids.extend(
+                opens
+                    .iter()
+                    .filter_map(|(field, open)| Some((*open, id(field)?))),
+            );
+        }
+        assert!(ids.len() > 60, "{} objects", ids.len());
+        KernelObjects(ids)
+    }
+
+    pub fn are_gone(&self) -> bool {
+        let mut left = self.0.iter().filter(|(open, id)| {
+            // SAFETY: takes any number.
+            let fd = unsafe { open(*id) };
+            // SAFETY: the kernel has just opened it.
+            fd >= 0 && unsafe { OwnedFd::from_raw_fd(fd) }.as_raw_fd() >= 0
+        });
+        left.next().is_none()
+    }
+}
