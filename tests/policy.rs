@@ -415,12 +415,13 @@ fn older_connections_are_reported_or_reset_if_the_policy_does_not_allow_them() {
         )
     };
     let [stopped, open, later] = ["10.77.1.72", "10.77.1.73", "10.77.1.74"].map(connect);
-    let observed = start(
-        &db,
-        &block("alert", "10.77.1.72"),
-        &["--enforce", "--print"],
-    );
-    observed.expect("process.alert");
+    let observed = start(&db, &block("alert", "10.77.1.72"), &["--enforce"]);
+    eventually("a verdict", || {
+        let sql = format!("SELECT enforced FROM egress WHERE dst_port = {port} AND rule = 'stop'");
+        select(&db, &sql)
+            .contains(&vec!["0".to_owned()])
+            .then_some(())
+    });
     assert_eq!(observed.stop(), 0);
     assert_eq!(error(&stopped), Some(libc::EAGAIN));
 
