@@ -360,7 +360,7 @@ fn what_started_a_process_is_known_by_a_rule_that_comes_with_a_reload() {
         drop(child.stdin.take());
         child.wait().unwrap();
     }
-    let mut orphan = net.command(&programs.path("sh"));
+    let mut orphan = net.command(programs.path("sh"));
     let script = format!(
         "(sleep 0.2; exec {} tcp {TO} {port}) & exit 0",
         programs.path("a")

@@ -253,7 +253,7 @@ mod tests {
             process,
             contained: false,
         };
-        let names = Names::new(&[required.clone()]).unwrap();
+        let names = Names::new(std::slice::from_ref(&required)).unwrap();
         assert!(names.used[1] > 0, "the next word: {:?}", names.used);
         let tried = [
             "curl",
