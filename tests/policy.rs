@@ -360,7 +360,7 @@ fn what_started_a_process_is_known_by_a_rule_that_comes_with_a_reload() {
         drop(child.stdin.take());
         child.wait().unwrap();
     }
-    let mut orphan = net.command(&programs.path("sh"));
+    let mut orphan = net.command(programs.path("sh"));
     let script = format!(
         "(sleep 0.2; exec {} tcp {TO} {port}) & exit 0",
         programs.path("a")
@@ -415,12 +415,13 @@ fn older_connections_are_reported_or_reset_if_the_policy_does_not_allow_them() {
         )
     };
     let [stopped, open, later] = ["10.77.1.72", "10.77.1.73", "10.77.1.74"].map(connect);
-    let observed = start(
-        &db,
-        &block("alert", "10.77.1.72"),
-        &["--enforce", "--print"],
-    );
-    observed.expect("process.alert");
+    let observed = start(&db, &block("alert", "10.77.1.72"), &["--enforce"]);
+    eventually("a verdict", || {
+        let sql = format!("SELECT enforced FROM egress WHERE dst_port = {port} AND rule = 'stop'");
+        select(&db, &sql)
+            .contains(&vec!["0".to_owned()])
+            .then_some(())
+    });
     assert_eq!(observed.stop(), 0);
     assert_eq!(error(&stopped), Some(libc::EAGAIN));
 

@@ -43,13 +43,7 @@ pub fn assign_cookies(sockets: impl Iterator<Item = (OwnedFd, [End; 2])> + Send)
 }
 
 fn show(beside: &OwnedFd, src: End, dst: End) -> io::Result<()> {
-    // SAFETY: SIOCGSKNS takes no argument, and returns a descriptor that is this function's.
-    let namespace = unsafe {
-        match libc::ioctl(beside.as_raw_fd(), SIOCGSKNS) {
-            -1 => return Err(io::Error::last_os_error()),
-            fd => OwnedFd::from_raw_fd(fd),
-        }
-    };
+    let namespace = namespace_of(beside)?;
     // It takes CAP_SYS_ADMIN, which is not needed where egrets is already.
     if fstat(&namespace)?.st_ino != stat("/proc/thread-self/ns/net")?.st_ino {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
@@ -58,6 +52,20 @@ fn show(beside: &OwnedFd, src: End, dst: End) -> io::Result<()> {
     let request = request(SOCK_DIAG_BY_FAMILY, 0, [src, dst], ANY_COOKIE);
     send(&request)?;
     Ok(())
+}
+
+/// The network namespace of a socket.
+///
+/// # Errors
+/// It is none, or takes CAP_NET_ADMIN.
+pub fn namespace_of(socket: &OwnedFd) -> io::Result<OwnedFd> {
+    // SAFETY: SIOCGSKNS takes no argument, and returns a descriptor that is this function's.
+    unsafe {
+        match libc::ioctl(socket.as_raw_fd(), SIOCGSKNS) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
 }
 
 /// The socket that has the kernel's answer.

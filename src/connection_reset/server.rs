@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use rustix::fs::fstat;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_no_new_privs};
 
 use super::{Failure, MAX_MESSAGE, NEEDED, Request};
@@ -43,7 +44,7 @@ pub fn serve() -> Result<()> {
 }
 
 fn reset(request: &Request) -> Result<()> {
-    let namespace = namespace(request).context("no process is in its network namespace")?;
+    let namespace = namespace(request).context("its network namespace is not found")?;
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
         .context("its network namespace can't be entered")?;
     let end = |of: SocketAddr| (mapped(of.ip()), of.port());
@@ -54,17 +55,33 @@ fn reset(request: &Request) -> Result<()> {
     }
 }
 
-/// A thread of its process is in its network namespace, or any other process.
-fn namespace(request: &Request) -> Option<File> {
-    let threads = format!("/proc/{}/task", request.pid);
-    [threads.as_str(), "/proc"]
-        .into_iter()
-        .find_map(|directory| {
-            let tasks = std::fs::read_dir(directory).ok()?.flatten();
-            tasks
-                .filter_map(|task| File::open(task.path().join("ns/net")).ok())
-                .find(|file| {
-                    fstat(file).is_ok_and(|found| found.st_ino == u64::from(request.netns))
-                })
-        })
+/// That of a thread of its process, of one of its sockets, or of any other process.
+fn namespace(request: &Request) -> Option<OwnedFd> {
+    let is_it =
+        |file: &OwnedFd| fstat(file).is_ok_and(|found| found.st_ino == u64::from(request.netns));
+    let of_tasks = |directory: &str| {
+        let tasks = std::fs::read_dir(directory).ok()?.flatten();
+        tasks
+            .filter_map(|task| File::open(task.path().join("ns/net")).ok())
+            .map(OwnedFd::from)
+            .find(is_it)
+    };
+    of_tasks(&format!("/proc/{}/task", request.pid))
+        .or_else(|| namespaces_of_sockets(request.pid)?.find(is_it))
+        .or_else(|| of_tasks("/proc"))
+}
+
+/// A process may have left the namespace in which it has made a socket.
+fn namespaces_of_sockets(pid: u32) -> Option<impl Iterator<Item = OwnedFd>> {
+    let process = pidfd_open(Pid::from_raw(pid as i32)?, PidfdFlags::empty()).ok()?;
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();
+    let sockets = files.filter_map(|file| {
+        let target = std::fs::read_link(file.path()).ok()?;
+        let number = file.file_name().to_str()?.parse().ok()?;
+        target.to_str()?.starts_with("socket:").then_some(number)
+    });
+    Some(sockets.filter_map(move |number| {
+        let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok()?;
+        socket_diag::namespace_of(&socket).ok()
+    }))
 }
