@@ -692,6 +692,7 @@ mod tests {
                 ts: 1,
                 process: Rc::new(builders::process("curl")),
                 name: Some(name("wide.test", Source::Netns)),
+                geo: None,
                 deferral: Some(Deferral {
                     owner: owner.clone(),
                     account: 1000,
