@@ -143,9 +143,24 @@ fn action_records_the_commands_of_a_step_and_keeps_their_status() {
         job.read("summary")
     );
 
-    let step = job.action(&[("run", "true"), ("enforce", "true")], &[]);
-    assert_eq!(code(&step), 2);
-    assert!(text(&step.stderr).contains("INPUT_ENFORCE needs INPUT_POLICY"));
+    for (inputs, said) in [
+        (
+            [("run", "true"), ("enforce", "true")],
+            "INPUT_ENFORCE needs INPUT_POLICY",
+        ),
+        (
+            [("run", "true"), ("enforce", "yes")],
+            "INPUT_ENFORCE: true or false, not yes",
+        ),
+        (
+            [("run", ""), ("fail-on", "block")],
+            "INPUT_FAIL_ON is for run alone",
+        ),
+    ] {
+        let step = job.action(&inputs, &[]);
+        assert_eq!(code(&step), 2, "{said}");
+        assert!(text(&step.stderr).contains(said), "{}", text(&step.stderr));
+    }
 }
 
 /// Jenkins' example, and the action without commands, record what comes between two steps.

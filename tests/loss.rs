@@ -2,13 +2,21 @@
 //! of all processes.
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::*;
 
+/// Nor do its tests run beside each other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn captured_and_lost_events_add_up() {
+    let _alone = alone();
     let net = Net::new();
     let port = net.http("x").to_string();
     let (_dir, db) = history();
@@ -40,6 +48,7 @@ fn captured_and_lost_events_add_up() {
 /// or counted as lost.
 #[test]
 fn a_recorder_that_is_stopped_for_a_while_goes_on_and_counts_what_it_lost() {
+    let _alone = alone();
     // CI has no time for the half minute
     let stopped = std::env::var("EGRETS_TEST_STOPPED").map_or(5, |n| n.parse().unwrap());
     let net = Net::new();

@@ -8,7 +8,8 @@
 # It is what action.yml runs on GitHub, and the examples for GitLab and Jenkins beside it. It
 # needs root, or sudo without a password, for the recorder alone: commands run as who calls it.
 #
-#     INPUT_HISTORY    the history's file; egrets.db in the job's own directory for such files
+#     INPUT_HISTORY    the history's file; egrets.db in the runner's directory for temporary files,
+#                      or else in the current one
 #     INPUT_POLICY     a policy to judge connections by, INPUT_ENFORCE=true carries it out
 #     INPUT_FAIL_ON    alert or block: then run fails with status 3, as 'record --fail-on'
 #     INPUT_BASELINE   the history of an earlier run, to say what is new since then
@@ -18,9 +19,10 @@
 set -euo pipefail
 
 temp=${RUNNER_TEMP:-${TMPDIR:-/tmp}}
-history=${INPUT_HISTORY:-$temp/egrets.db}
+history=${INPUT_HISTORY:-${RUNNER_TEMP:-$PWD}/egrets.db}
 summary=${INPUT_SUMMARY:-${GITHUB_STEP_SUMMARY:-}}
-# Of a recording in the background: its messages, and its pid.
+# Of a recording in the background: its messages, and its pid. Beside the history, which is in no
+# directory that others write to.
 log=$history.log pidfile=$history.pid
 root=()
 [ "$(id -u)" = 0 ] || root=(sudo -n)
@@ -57,12 +59,15 @@ find_egrets() {
 # Options of the recording.
 options() {
 	recording=(--db "$history")
-	if [ -n "${INPUT_POLICY:-}" ]; then
-		recording+=(--policy "$INPUT_POLICY")
-		[ "${INPUT_ENFORCE:-}" != true ] || recording+=(--enforce)
-	elif [ "${INPUT_ENFORCE:-}" = true ]; then
-		fail "INPUT_ENFORCE needs INPUT_POLICY"
-	fi
+	[ -z "${INPUT_POLICY:-}" ] || recording+=(--policy "$INPUT_POLICY")
+	case ${INPUT_ENFORCE:-} in
+	true)
+		[ -n "${INPUT_POLICY:-}" ] || fail "INPUT_ENFORCE needs INPUT_POLICY"
+		recording+=(--enforce)
+		;;
+	'' | false) ;;
+	*) fail "INPUT_ENFORCE: true or false, not $INPUT_ENFORCE" ;;
+	esac
 }
 
 # report STATUS: to the job's summary and its outputs; the status stays.
@@ -97,13 +102,18 @@ run)
 	# shellcheck disable=SC2016 # of the inner shell
 	inner='. "$1"; rm -f "$1"; cd "$2" && exec bash -eo pipefail -c "$3"'
 	environment=$(mktemp "$temp/egrets.XXXXXX")
+	trap 'rm -f "$environment"' EXIT
+	trap 'exit 143' INT TERM
 	export -p >"$environment"
 	"${root[@]}" "$egrets" record "${recording[@]}" -- \
 		bash -c "$inner" egrets "$environment" "$PWD" "$INPUT_RUN" || status=$?
-	rm -f "$environment"
 	report "$status"
 	;;
 start)
+	[ -z "${INPUT_FAIL_ON:-}" ] || fail "INPUT_FAIL_ON is for run alone"
+	case $(stat -c %A "$(dirname "$history")") in
+	????????w*) fail "$(dirname "$history"): any user can write to it: another directory for INPUT_HISTORY" ;;
+	esac
 	find_egrets
 	options
 	# who calls this may read the history, and so may the steps after it
@@ -126,9 +136,14 @@ stop)
 	find_egrets
 	[ -e "$pidfile" ] || fail "no recording was started on $history"
 	pid=$(<"$pidfile")
+	[[ $pid =~ ^[1-9][0-9]*$ ]] || fail "$pidfile has no process id"
 	"${root[@]}" kill -INT "$pid" || fail "the recorder has ended: $("${root[@]}" cat "$log")"
-	while "${root[@]}" kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
-	"${root[@]}" chown "$(id -u):$(id -g)" "$log"
+	for _ in {1..600}; do
+		"${root[@]}" kill -0 "$pid" 2>/dev/null || break
+		sleep 0.1
+	done
+	! "${root[@]}" kill -0 "$pid" 2>/dev/null || fail "the recorder does not end within a minute: $log"
+	"${root[@]}" chown -h "$(id -u):$(id -g)" "$log"
 	"${root[@]}" rm -f "$pidfile"
 	report 0
 	;;

@@ -43,7 +43,7 @@ pub fn stamps(root: &OwnedFd) -> Vec<(i64, i64, u64)> {
     };
     files
         .into_iter()
-        .chain(rpm::paths())
+        .chain(rpm::paths().flat_map(|path| [format!("{path}-wal"), path]))
         .filter_map(stamp)
         .collect()
 }

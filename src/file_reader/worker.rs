@@ -31,6 +31,9 @@ use crate::privileges::{CapabilitySet, hold_only};
 const MAX_CPU_SECONDS: u64 = 1;
 const MAX_EXECUTABLE_CPU_SECONDS: u64 = 10;
 
+/// Bytes of memory of such a worker: a package database that a container has may take any.
+const MAX_DATA: u64 = 256 << 20;
+
 /// The priority of a worker that reads an executable: nothing waits for it.
 const LOWEST: i32 = 19;
 
@@ -126,14 +129,16 @@ fn prepare(who: &Who) -> Result<Root> {
     };
     if let Some(rights) = rights {
         take(&rights)?;
-        let limit = Some(cpu_seconds);
-        setrlimit(
-            Resource::Cpu,
-            Rlimit {
-                current: limit,
-                maximum: limit,
-            },
-        )?;
+        for (resource, limit) in [(Resource::Cpu, cpu_seconds), (Resource::Data, MAX_DATA)] {
+            let limit = Some(limit);
+            setrlimit(
+                resource,
+                Rlimit {
+                    current: limit,
+                    maximum: limit,
+                },
+            )?;
+        }
     }
     drop_all_capabilities()?;
     Ok(root)

@@ -27,8 +27,12 @@ static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
         ("process.parent.name", "parent_comm", Same),
         ("process.real_user.id", "uid", Text),
         ("process.real_user.name", "user", Same),
+        ("process.user.id", "euid", Text),
+        ("process.user.name", "euser", Same),
         ("user.id", "uid", Text),
         ("user.name", "user", Same),
+        ("user.effective.id", "euid", Text),
+        ("user.effective.name", "euser", Same),
         ("package.name", "package", Same),
         ("package.version", "package_version", Same),
         ("container.id", "container_id", Same),
@@ -65,6 +69,9 @@ const COVERED: &[&str] = &[
     "tx_packets",
     "rx_packets",
     "duration_us",
+    "dst_country",
+    "dst_asn",
+    "dst_as_org",
 ];
 
 /// The host's side of a connection, and the other one's. A server's answers have the peer as
@@ -79,6 +86,9 @@ const PEER: &[(&str, &str)] = &[
     ("ip", "dst_ip"),
     ("port", "dst_port"),
     ("domain", "host"),
+    ("geo.country_iso_code", "dst_country"),
+    ("as.number", "dst_asn"),
+    ("as.organization.name", "dst_as_org"),
     ("bytes", "rx_bytes"),
     ("packets", "rx_packets"),
 ];
@@ -158,7 +168,7 @@ fn connection(fields: &mut Fields, name: &str, c: &Connection, context: &Context
         "related.ip",
         addresses.map(|ip| ip.map(|ip| ip.to_string())),
     );
-    fields.set_list("related.user", [c.process.user.as_deref()]);
+    fields.set_list("related.user", [row.named("user"), row.named("euser")]);
     fields.set_list("related.hash", [row.named("exe_sha256")]);
 }
 
@@ -331,6 +341,9 @@ mod tests {
         assert_eq!(opened["network"]["direction"], "ingress");
         assert_eq!(outcome["source"]["bytes"], 7);
         assert_eq!(outcome["destination"]["domain"], "x.example");
+        assert_eq!(outcome["destination"]["as"]["number"], 64500);
+        assert_eq!(outcome["user"]["effective"]["name"], "root");
+        assert_eq!(outcome["related"]["user"], json!(["alice", "root"]));
         assert_eq!(outcome["event"]["reason"], "ECONNRESET");
         assert_eq!(outcome["event"]["outcome"], "failure");
         assert_eq!(outcome["labels"]["host_source"], "container");

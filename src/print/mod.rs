@@ -266,7 +266,9 @@ mod tests {
 
     use super::*;
     use crate::model::builders::{self, connection, process};
-    use crate::model::{ContainerUpdate, Details, Endpoint, Name, Outcome, Source};
+    use crate::model::{
+        ContainerUpdate, Details, Endpoint, Geo, Name, Outcome, Source, WireName, WireNames,
+    };
 
     pub fn context() -> Context {
         Context {
@@ -288,6 +290,7 @@ mod tests {
         };
         let mut c = builders::connection("curl");
         let process = Rc::get_mut(&mut c.process).unwrap();
+        (process.uid, process.user) = (1000, Some("alice".into()));
         process.cmdline = Some("curl -v".into());
         process.unit = Some("x.service".into());
         process.cgroup = Some("/x".into());
@@ -307,6 +310,19 @@ mod tests {
             rivals: 1,
             rival_names: Vec::new(),
         });
+        c.geo = Some(Rc::new(Geo {
+            country: Some("DE".into()),
+            asn: Some(64500),
+            as_org: Some("Example AS".into()),
+        }));
+        let sent = |text: &str| Some(WireName::new(text.as_bytes()));
+        c.wire = Some(Rc::new(WireNames {
+            sni: sent("sni.example"),
+            sni_ech: true,
+            alpn: Some("h2".into()),
+            http_host: sent("http.example"),
+            proxied: sent("proxied.example").map(|name| (name, 8443)),
+        }));
         c.outcome = Outcome::Reset;
         c.errno = Some(libc::ECONNRESET);
         (c.latency_us, c.duration_us) = (Some(5), Some(6));

@@ -28,8 +28,9 @@ static MAPPING: LazyLock<Mapping> = LazyLock::new(|| {
         ("actor.process.tid", "tid", Same),
         ("actor.process.name", "comm", Same),
         ("actor.process.cmd_line", "cmdline", Same),
-        ("actor.process.user.uid", "uid", Text),
-        ("actor.process.user.name", "user", Same),
+        // whose rights it has; who started it is in unmapped.uid and unmapped.user
+        ("actor.process.user.uid", "euid", Text),
+        ("actor.process.user.name", "euser", Same),
         ("actor.process.parent_process.pid", "ppid", Same),
         ("actor.process.parent_process.name", "parent_comm", Same),
         ("actor.process.container.uid", "container_id", Same),
@@ -191,7 +192,7 @@ fn lookup(fields: &mut Fields, name: &str, l: &Lookup, context: &Context) {
     profiles.extend(l.process.container.as_ref().map(|_| "container"));
     fields.set("metadata.profiles", json!(profiles));
     fields.set("query.hostname", l.qname.as_deref());
-    fields.set("query.type", l.qtype.as_deref());
+    fields.set("query.type", l.qname.as_ref().and(l.qtype.as_deref()));
     fields.set("query_time", milliseconds(l.ts));
     fields.set("dst_endpoint.ip", l.server.ip.to_string());
     fields.set("dst_endpoint.port", l.server.port);
@@ -380,6 +381,8 @@ mod tests {
         );
         assert_eq!(outcome["type_uid"], 400_103);
         assert_eq!(outcome["status_detail"], "ECONNRESET");
+        assert_eq!(outcome["actor"]["process"]["user"]["name"], "root");
+        assert_eq!(outcome["unmapped"]["user"], "alice");
         assert_eq!(outcome["unmapped"]["host_source"], "container");
         assert_eq!(
             (&blocked["action_id"], &blocked["disposition_id"]),

@@ -28,6 +28,8 @@ struct State {
     queued: Vec<u8>,
     /// Bytes that the thread has taken from the queue and not written yet.
     writing: usize,
+    /// Lines among them.
+    writing_lines: u64,
     /// Lines that found no room.
     dropped: u64,
     /// Why nothing can be written any more.
@@ -71,7 +73,7 @@ impl LineQueue {
                 progress = (state.left(), Instant::now());
             }
             if progress.1.elapsed() >= patience || begun.elapsed() >= DRAIN_AT_MOST {
-                let lines = count_lines(&state.queued) + u64::from(state.writing > 0);
+                let lines = count_lines(&state.queued) + state.writing_lines;
                 state.dropped += lines;
                 return lines;
             }
@@ -95,6 +97,7 @@ impl LineQueue {
             }
             let lines = std::mem::take(&mut state.queued);
             state.writing = lines.len();
+            state.writing_lines = count_lines(&lines);
             drop(state);
             if let Err(e) = self.write_some(to, &lines) {
                 let mut state = self.lock();
@@ -109,9 +112,11 @@ impl LineQueue {
     fn write_some(&self, to: &mut impl Destination, mut lines: &[u8]) -> io::Result<()> {
         while !lines.is_empty() {
             let written = to.write(lines)?;
-            lines = &lines[written.bytes..];
+            let (done, left) = lines.split_at(written.bytes);
+            lines = left;
             let mut state = self.lock();
-            state.writing -= written.bytes;
+            state.writing -= done.len();
+            state.writing_lines -= count_lines(done);
             state.dropped += written.dropped;
             drop(state);
             self.0.changed.notify_all();

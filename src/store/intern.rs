@@ -129,6 +129,7 @@ impl Interner {
         recording: i64,
         c: &Connection,
         day: i64,
+        is_new: bool,
     ) -> rusqlite::Result<GroupDay> {
         let name = c.name.as_ref();
         let key = ConnectionGroupKey {
@@ -155,7 +156,8 @@ impl Interner {
                 let process = self.process(db, recording, &c.process)?;
                 let src = key.src.map(|ip| self.address(db, ip)).transpose()?;
                 let dst = self.address(db, c.dst.ip)?;
-                if let Some(geo) = c.geo() {
+                // that of an older connection may be of an older file
+                if let Some(geo) = c.geo().filter(|_| is_new) {
                     write_geo(db, dst, geo)?;
                 }
                 let host = name.map(|n| self.host(db, &n.host)).transpose()?;

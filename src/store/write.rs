@@ -141,21 +141,23 @@ impl Writer {
         {
             let id = self.intern.run.connection_id(c.number);
             let day = self.days.id(tx, c.ts)?;
-            let group_day = self.intern.connection_group(tx, self.recording, c, day)?;
+            // Ids ascend, so this is the connection's first record.
+            let is_new = id > self.last_connection;
+            let recording = self.recording;
+            let group_day = (self.intern).connection_group(tx, recording, c, day, is_new)?;
             let contribution = Contribution {
                 ts: c.ts,
                 tx: c.tx_bytes.map(capped),
                 rx: c.rx_bytes.map(capped),
             };
-            // Ids ascend, so this is the connection's first record.
-            if id > self.last_connection {
+            if is_new {
                 self.insert(&mut insert, id, c, group_day)?;
                 self.write_rivals(tx, id, c)?;
                 self.connection_rollup.add(group_day, &contribution);
                 self.last_connection = id;
             } else {
-                self.update(tx, id, c, group_day, &contribution)?;
-                if batch.renamed.contains(&c.number) {
+                let is_there = self.update(tx, id, c, group_day, &contribution)?;
+                if is_there && batch.renamed.contains(&c.number) {
                     // what had named it may be a rival now, and the other way round
                     tx.prepare_cached("DELETE FROM rival WHERE connection_id = ?1")?
                         .execute([id])?;
@@ -200,7 +202,7 @@ impl Writer {
         self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
     }
 
-    /// Updates a connection, unless retention has removed it.
+    /// Updates a connection, unless retention has removed it: whether it is there.
     fn update(
         &mut self,
         tx: &Transaction,
@@ -208,9 +210,9 @@ impl Writer {
         c: &Connection,
         group_day: GroupDay,
         contribution: &Contribution,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let Some((old_group_day, old)) = stored(tx, id)? else {
-            return Ok(());
+            return Ok(false);
         };
         self.use_lookup(c);
         let context = self.intern.row_context();
@@ -229,7 +231,7 @@ impl Writer {
             self.connection_rollup.remove(old_group_day, &old);
             self.connection_rollup.add(group_day, contribution);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn write_rivals(&mut self, tx: &Transaction, id: i64, c: &Connection) -> rusqlite::Result<()> {
@@ -410,6 +412,31 @@ mod tests {
         assert!(number("SELECT count(*) FROM gap") <= MAX_GAPS);
         assert_eq!(number("SELECT sum(lost) FROM gap"), all);
         assert_eq!(number("SELECT max(to_ts) FROM gap"), 10 * (all - 1) + 1);
+    }
+
+    /// What retention has removed gets no rivals, which would refer to nothing.
+    #[test]
+    fn late_name_of_a_removed_connection_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = support::open(&dir.path().join("e.db"), 1);
+        let mut c = connection("curl");
+        store.add(&Record::Opened(c.clone()));
+        store.commit(1).unwrap();
+        store.db.execute("DELETE FROM connection", []).unwrap();
+        c.name = Some(Name {
+            host: "sni.test".into(),
+            source: Source::Sni,
+            age_ms: None,
+            lookup: None,
+            rivals: 1,
+            rival_names: vec![Rival {
+                host: "wide.test".into(),
+                lookup: None,
+            }],
+        });
+        store.add(&Record::Named(c));
+        store.commit(2).unwrap();
+        assert_eq!(support::number(&store.db, "SELECT count(*) FROM rival"), 0);
     }
 
     #[test]

@@ -15,6 +15,7 @@ const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
+const FRAME_HEADER: usize = 9;
 const MAX_FRAME: usize = 16_384;
 
 pub fn parse(bytes: &[u8]) -> Parsed {
@@ -47,10 +48,9 @@ pub fn parse(bytes: &[u8]) -> Parsed {
             None => return Parsed::Incomplete,
         }
         let ends = frame.is_whole && frame.flags & END_HEADERS != 0;
-        let parsed = fields(&block, ends);
-        // the names are among the first of many fields
-        if parsed != Parsed::Incomplete || !frame.is_whole {
-            return parsed;
+        // Once: a block may be in hundreds of frames. The names are among the first of many fields.
+        if ends || !frame.is_whole || rest.len() < FRAME_HEADER {
+            return fields(&block, ends);
         }
     }
 }
@@ -65,7 +65,7 @@ struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     fn read(rest: &mut &'a [u8]) -> Result<Frame<'a>, Parsed> {
-        let Some((header, after)) = rest.split_first_chunk::<9>() else {
+        let Some((header, after)) = rest.split_first_chunk::<FRAME_HEADER>() else {
             return Err(Parsed::Incomplete);
         };
         let [a, b, c, kind, flags, ..] = *header;
@@ -110,6 +110,8 @@ struct Request {
     authority: Option<Vec<u8>>,
     host: Option<Vec<u8>>,
     connects: Option<bool>,
+    /// CONNECT to a resource, such as a WebSocket, and through no proxy: RFC 8441.
+    is_extended: bool,
 }
 
 impl Request {
@@ -119,7 +121,7 @@ impl Request {
             return Parsed::Nothing;
         };
         Parsed::Names(match self.connects {
-            Some(true) => WireNames {
+            Some(true) if !self.is_extended => WireNames {
                 proxied: Some((host, port)),
                 ..WireNames::default()
             },
@@ -135,16 +137,18 @@ impl Request {
 fn fields(block: &[u8], is_all: bool) -> Parsed {
     let mut request = Request::default();
     let mut reader = Reader(block);
+    // what CONNECT means depends on all of its fields
+    let is_said =
+        |request: &Request| request.authority.is_some() && request.connects == Some(false);
     while !reader.0.is_empty() {
         match reader.field(&mut request) {
-            Ok(()) if request.authority.is_some() && request.connects.is_some() => break,
+            Ok(()) if is_said(&request) => break,
             Ok(()) => {}
             Err(Parsed::Incomplete) if !is_all => return Parsed::Incomplete,
             Err(_) => return Parsed::Nothing,
         }
     }
-    let is_said = request.authority.is_some() && request.connects.is_some();
-    match is_said || is_all {
+    match is_said(&request) || is_all {
         true => request.names(),
         false => Parsed::Incomplete,
     }
@@ -156,6 +160,7 @@ enum Field {
     Authority,
     Method,
     Host,
+    Protocol,
     Other,
 }
 
@@ -174,6 +179,7 @@ impl Field {
             b":authority" => Field::Authority,
             b":method" => Field::Method,
             b"host" => Field::Host,
+            b":protocol" => Field::Protocol,
             _ => Field::Other,
         }
     }
@@ -209,6 +215,7 @@ impl<'a> Reader<'a> {
             Field::Authority if request.authority.is_none() => {
                 request.authority = Some(value.decoded()?);
             }
+            Field::Protocol => request.is_extended = true,
             Field::Host if request.host.is_none() => request.host = Some(value.decoded()?),
             Field::Method if request.connects.is_none() => {
                 request.connects = Some(value.decoded()? == b"CONNECT");
@@ -334,6 +341,12 @@ mod tests {
         };
         let (to, port) = names.proxied.unwrap();
         assert_eq!((&*to.text, port, names.http_host), ("c.test", 8443, None));
+        let extended = begins(&[&frame(
+            HEADERS,
+            END_HEADERS,
+            b"\x42\x07CONNECT\x41\x09chat.test\x40\x09:protocol\x09websocket",
+        )]);
+        assert_eq!(host(&parse(&extended)), Some("chat.test"));
     }
 
     #[test]
