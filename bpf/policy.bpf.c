@@ -146,14 +146,21 @@ int policy_tasks(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Once there are new patterns: programs of running processes, and what these were started by. */
+/*
+ * Once there are new patterns: programs of running processes, and what these were started by. A
+ * process is looked at by its first thread, or by the others if that has ended.
+ */
 
 SEC("iter/task")
 int policy_ancestors(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
-	if (task && BPF_CORE_READ(task, mm))
-		policy_match_ancestors(task);
+	if (!task || !BPF_CORE_READ(task, mm))
+		return 0;
+	if (BPF_CORE_READ(task, pid) != BPF_CORE_READ(task, tgid) &&
+	    BPF_CORE_READ(task, group_leader, mm))
+		return 0;
+	policy_match_ancestors(task);
 	return 0;
 }

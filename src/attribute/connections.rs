@@ -224,6 +224,23 @@ impl Connections {
         }
     }
 
+    /// A TCP connection goes on that was to be reset.
+    pub fn not_reset(&mut self, cookie: u64, out: &mut Vec<Record>) {
+        let Some(open) = self.tcp.get_mut(&cookie) else {
+            return;
+        };
+        let c = &mut open.connection;
+        let Some(verdict) = c.verdict.as_mut().filter(|verdict| verdict.enforced) else {
+            return;
+        };
+        verdict.enforced = false;
+        if c.outcome == Outcome::Denied && c.errno == Some(Errno::ECONNABORTED as i32) {
+            c.outcome = Outcome::InProgress;
+            c.errno = None;
+        }
+        out.push(Record::Decided(c.clone()));
+    }
+
     /// The connection has a source route.
     pub fn routed(&mut self, cookie: u64, hop: IpAddr, out: &mut Vec<Record>) {
         if let Some(open) = self.tcp.get_mut(&cookie) {

@@ -398,6 +398,11 @@ impl Attributor {
         self.connections.judge_open(verdict, out);
     }
 
+    /// A TCP connection goes on that was to be reset.
+    pub fn not_reset(&mut self, cookie: u64, out: &mut Vec<Record>) {
+        self.connections.not_reset(cookie, out);
+    }
+
     /// A verdict belongs to the attempt or the flow that was reported before it.
     fn verdict(&mut self, verdict: &event::Verdict, ns: u64, out: &mut Vec<Record>) {
         let Some(rules) = self.rules.get(&verdict.generation) else {

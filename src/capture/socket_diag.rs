@@ -22,10 +22,19 @@ const SIOCGSKNS: libc::Ioctl = 0x894C;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
 /// INET_DIAG_NOCOOKIE, include/uapi/linux/inet_diag.h
-const ANY_COOKIE: u64 = u64::MAX;
+pub const ANY_COOKIE: u64 = u64::MAX;
 /// struct nlmsghdr and struct inet_diag_req_v2
 const HEADER_LEN: usize = 16;
 const REQUEST_LEN: usize = HEADER_LEN + 56;
+/// struct inet_diag_sockid, which ends a request, and its cookie, which ends it. An answer, struct
+/// inet_diag_msg, has four bytes before it, the family first.
+const ID_LEN: usize = 48;
+const COOKIE_AT: usize = 40;
+const ID_AT: usize = HEADER_LEN + 4;
+/// A kernel's answer to a dump comes in parts of 32 KiB at most.
+const PART: usize = 32 << 10;
+/// TCP_TIME_WAIT, include/net/tcp_states.h: nothing is left to be reset.
+const ENDED: u32 = 1 << 6;
 
 /// Of TCP sockets, by their two ends, each in the network namespace of a socket that is given
 /// with it.
@@ -81,18 +90,109 @@ fn send(request: &[u8]) -> io::Result<OwnedFd> {
     Ok(diag)
 }
 
-/// Resets a TCP connection of this network namespace, by its two ends and its cookie.
+/// Resets a TCP connection of this network namespace, by its two ends and its cookie. False if
+/// there is none with this cookie.
 ///
 /// # Errors
-/// `EOPNOTSUPP` from a kernel without `CONFIG_INET_DIAG_DESTROY`, `ENOENT` without such a connection.
-pub fn reset([src, dst]: [End; 2], cookie: u64) -> io::Result<()> {
+/// `EOPNOTSUPP` from a kernel without `CONFIG_INET_DIAG_DESTROY`.
+pub fn reset([src, dst]: [End; 2], cookie: u64) -> io::Result<bool> {
     let flags = libc::NLM_F_ACK as u16;
-    let diag = send(&request(SOCK_DESTROY, flags, [src, dst], cookie))?;
+    let by_ends = destroy(&request(SOCK_DESTROY, flags, [src, dst], cookie));
+    let Err(mut missed) = by_ends else {
+        return Ok(true);
+    };
+    // By its ends the kernel finds none that is bound to a device, or has another peer than was
+    // seen: a socket's own id has all of that. It may change meanwhile, as when it is connected.
+    for _ in 0..2 {
+        if !is_missing(&missed) {
+            return Err(missed);
+        }
+        let Some(found) = find(src.1, cookie)? else {
+            return Ok(false);
+        };
+        match destroy(&found) {
+            Ok(()) => return Ok(true),
+            Err(e) => missed = e,
+        }
+    }
+    Err(missed)
+}
+
+fn is_missing(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ESTALE))
+}
+
+/// The request that resets the TCP socket with this cookie, by its id as the kernel has it.
+fn find(port: u16, cookie: u64) -> io::Result<Option<Vec<u8>>> {
+    for any in [Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets(), [0; 16]] {
+        let mut dump = request(
+            SOCK_DIAG_BY_FAMILY,
+            libc::NLM_F_DUMP as u16,
+            [(any, port), (any, 0)],
+            ANY_COOKIE,
+        );
+        let states = REQUEST_LEN - ID_LEN - size_of::<u32>();
+        dump[states..states + size_of::<u32>()].copy_from_slice(&(!ENDED).to_ne_bytes());
+        let diag = send(&dump)?;
+        if let Some((family, id)) = find_in(&diag, cookie)? {
+            let flags = libc::NLM_F_ACK as u16;
+            let mut found = request(SOCK_DESTROY, flags, [(any, 0), (any, 0)], cookie);
+            found[HEADER_LEN] = family;
+            found[REQUEST_LEN - ID_LEN..].copy_from_slice(&id);
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The family and the id of the socket with this cookie, in the answer to a dump.
+fn find_in(diag: &OwnedFd, cookie: u64) -> io::Result<Option<(u8, [u8; ID_LEN])>> {
+    let mut part = vec![0; PART];
+    loop {
+        let (len, whole) = recv(diag, &mut part[..], RecvFlags::empty())?;
+        if len == 0 || whole > len {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut rest = part.get(..len).unwrap_or_default();
+        while let Some((kind, message, after)) = next_message(rest) {
+            match i32::from(kind) {
+                libc::NLMSG_DONE => return Ok(None),
+                libc::NLMSG_ERROR => acknowledged(message)?,
+                _ => {
+                    let family = message.get(HEADER_LEN).copied();
+                    let id = message.get(ID_AT..ID_AT + ID_LEN);
+                    let id = id.and_then(|id| <[u8; ID_LEN]>::try_from(id).ok());
+                    if let (Some(family), Some(id)) = (family, id)
+                        && id[COOKIE_AT..] == cookie_bytes(cookie)
+                    {
+                        return Ok(Some((family, id)));
+                    }
+                }
+            }
+            rest = after;
+        }
+    }
+}
+
+/// The kind of the first message, the message with its header, and what follows it.
+fn next_message(of: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+    let len = u32::from_ne_bytes(of.get(..4)?.try_into().ok()?) as usize;
+    let kind = u16::from_ne_bytes(of.get(4..6)?.try_into().ok()?);
+    let message = of.get(..len).filter(|_| len >= HEADER_LEN)?;
+    let after = of.get(len.next_multiple_of(4)..).unwrap_or_default();
+    Some((kind, message, after))
+}
+
+fn destroy(request: &[u8]) -> io::Result<()> {
+    let diag = send(request)?;
     let mut answer = [0; 512];
-    let (_, len) = recv(&diag, &mut answer[..], RecvFlags::empty())?;
-    // struct nlmsghdr, and the error of struct nlmsgerr
-    let error = answer.get(HEADER_LEN..HEADER_LEN + size_of::<i32>());
-    let error = error.filter(|_| len >= HEADER_LEN + size_of::<i32>());
+    let (len, _) = recv(&diag, &mut answer[..], RecvFlags::empty())?;
+    acknowledged(answer.get(..len).unwrap_or_default())
+}
+
+/// What struct nlmsgerr says, after struct nlmsghdr.
+fn acknowledged(message: &[u8]) -> io::Result<()> {
+    let error = message.get(HEADER_LEN..HEADER_LEN + size_of::<i32>());
     let error = error.and_then(|bytes| Some(i32::from_ne_bytes(bytes.try_into().ok()?)));
     match error {
         Some(0) => Ok(()),
@@ -108,8 +208,9 @@ pub fn reset([src, dst]: [End; 2], cookie: u64) -> io::Result<()> {
 pub fn can_reset() -> io::Result<()> {
     // the address of none
     let nowhere = (Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets(), 1);
-    match reset([nowhere, nowhere], 0) {
-        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ESTALE)) => Ok(()),
+    let flags = libc::NLM_F_ACK as u16;
+    match destroy(&request(SOCK_DESTROY, flags, [nowhere, nowhere], 0)) {
+        Err(e) if is_missing(&e) => Ok(()),
         done => done,
     }
 }
@@ -132,10 +233,17 @@ fn request(kind: u16, flags: u16, [src, dst]: [End; 2], cookie: u64) -> Vec<u8> 
     request.extend(from);
     request.extend(to);
     request.extend(0_u32.to_ne_bytes()); // of any device
-    // the lower half first
-    request.extend((cookie as u32).to_ne_bytes());
-    request.extend(((cookie >> 32) as u32).to_ne_bytes());
+    request.extend(cookie_bytes(cookie));
     request
+}
+
+/// The lower half first.
+fn cookie_bytes(cookie: u64) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    let (low, high) = bytes.split_at_mut(4);
+    low.copy_from_slice(&(cookie as u32).to_ne_bytes());
+    high.copy_from_slice(&((cookie >> 32) as u32).to_ne_bytes());
+    bytes
 }
 
 /// An IPv4 address at the beginning of its field.

@@ -74,11 +74,14 @@ impl ConnectionReset {
         })
     }
 
-    /// Never waits.
-    pub fn request(&mut self, request: Request) {
-        if self.waiting.len() < MAX_WAITING {
+    /// Never waits. False if too many do already.
+    #[must_use]
+    pub fn request(&mut self, request: Request) -> bool {
+        let has_room = self.waiting.len() < MAX_WAITING;
+        if has_room {
             self.waiting.push_back(request);
         }
+        has_room
     }
 
     /// Hands over what waits, as far as the helper takes it. The failures since the last time.

@@ -22,6 +22,8 @@ pub struct Judge<'a> {
     /// Inode number of the host's network namespace; 0 if it is not known.
     pub host_netns: u32,
     pub digest: Rc<str>,
+    /// Since when it decides: the kernel side has decided on what is newer.
+    pub since_ts: i64,
     pub resets: Option<&'a mut ConnectionReset>,
 }
 
@@ -30,7 +32,7 @@ impl Judge<'_> {
     /// before. What is to be reset is.
     pub fn verdict(&mut self, cookie: u64, c: &Connection) -> Option<Verdict> {
         let is_decided = c.verdict.as_ref().is_some_and(|v| v.policy == self.digest);
-        if c.inbound || is_decided {
+        if c.inbound || is_decided || c.ts > self.since_ts {
             return None;
         }
         let destination = destination(c);
@@ -54,7 +56,7 @@ impl Judge<'_> {
         })
     }
 
-    /// False if its ends are not known.
+    /// False if its ends are not known, or too many wait already.
     fn reset(&mut self, cookie: u64, c: &Connection) -> bool {
         let (Some(resets), Some(src), Some(netns)) = (&mut self.resets, c.src, c.process.netns)
         else {
@@ -66,8 +68,7 @@ impl Judge<'_> {
             netns,
             src: SocketAddr::new(src.ip, src.port),
             dst: SocketAddr::new(c.dst.ip, c.dst.port),
-        });
-        true
+        })
     }
 
     fn label(&self, decision: &Decision) -> Rc<str> {
@@ -92,16 +93,20 @@ impl Judge<'_> {
         let is_host = container == Container::None
             && of_system
             && process.netns.is_none_or(|netns| netns == self.host_netns);
-        let ancestors = std::iter::successors(process.parent.as_deref(), |of| of.parent.as_deref());
+        // in a container, the paths that its rules mean are its own
+        let in_container = container != Container::None;
+        let ancestors = std::iter::successors(process.parent.as_deref(), |of| of.parent.as_deref())
+            .filter(|of| in_container || of.exe_is_trusted);
+        let exe = process.exe.as_deref();
         Subject {
             exe: process.exe.clone(),
-            exe_is_trusted: of_system && process.exe_file.root_only && !process.exe_file.deleted,
+            exe_is_trusted: process.exe_file.is_trusted(),
             uid: Some(process.uid),
             user: process.user.clone(),
             unit: process.unit.clone(),
             cgroup: process.cgroup.clone(),
             host: is_host,
-            kernel: false,
+            kernel: Subject::is_kernels(exe, Some(process.uid), Some(&process.comm)),
             tree: false,
             ancestors: ancestors.filter_map(|of| of.exe.clone()).collect(),
             comm: Some(process.comm.clone()),
@@ -131,5 +136,63 @@ fn destination(c: &Connection) -> Destination {
         port: c.dst_port(),
         protocol: c.protocol,
         names: names.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Ancestor, builders};
+
+    fn is_stopped(change: impl FnOnce(&mut Process)) -> bool {
+        let text = "version: 1\ndefault: block\nestablished: alert\nrules:\n  \
+                    - { who: { via: /usr/sbin/sshd }, action: allow }\n";
+        let mut process = builders::process("x");
+        change(&mut process);
+        let connection = Connection {
+            process: Rc::new(process),
+            ..builders::connection("x")
+        };
+        let mut judge = Judge {
+            policy: &Policy::parse(text).unwrap(),
+            scope: Scope {
+                enforce: true,
+                only_tree: false,
+            },
+            classes: &Classes::new(),
+            host_netns: 0,
+            digest: "".into(),
+            since_ts: connection.ts,
+            resets: None,
+        };
+        judge.verdict(7, &connection).is_some()
+    }
+
+    #[test]
+    fn the_kernels_threads_go_on_and_only_trusted_ancestors_count() {
+        let kernels = |comm: &str, uid| {
+            is_stopped(|process| {
+                process.exe = None;
+                process.comm = comm.into();
+                process.uid = uid;
+            })
+        };
+        assert!(!kernels("kworker/u8:1", 0));
+        assert!(kernels("kworker/u8:1", 1000) && kernels("nfs", 0));
+        let started = |exe_is_trusted| {
+            is_stopped(|process| {
+                process.parent = Some(Rc::new(Ancestor {
+                    serial: 2,
+                    pid: 1,
+                    start_ns: 0,
+                    comm: "sshd".into(),
+                    exe: Some("/usr/sbin/sshd".into()),
+                    exe_is_trusted,
+                    cmdline: None,
+                    parent: None,
+                }));
+            })
+        };
+        assert!(!started(true) && started(false));
     }
 }

@@ -51,6 +51,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long actions have at the end.
 const LAST_ACTIONS: Duration = Duration::from_secs(1);
 
+/// How long after a policy came into force the connections that are older are looked at again.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 /// Programs that read a generation have long ended after this.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -164,10 +167,21 @@ pub struct Enforcer {
     inbox: Option<Inbox>,
     hits: HitCounters,
     actions: Actions,
-    /// Connections that are older than the rules of now have not been looked at yet.
-    judges_open: bool,
+    /// Until the connections that are older than the rules of now have been looked at.
+    older: Option<Older>,
     /// What resets them, for a policy that does.
     resets: Option<ConnectionReset>,
+    /// Cookies of those that it could not reset.
+    not_reset: Vec<u64>,
+}
+
+/// Connections that are older than the rules that decide.
+struct Older {
+    /// When these came into force, ns since 1970.
+    since_ts: i64,
+    since: Instant,
+    /// Those that were known then have been looked at.
+    looked: bool,
 }
 
 /// What carries out that takes privileges of its own.
@@ -214,8 +228,9 @@ impl Enforcer {
             inbox: None,
             hits: HitCounters::new(),
             actions: Actions::new(helpers.control),
-            judges_open: false,
+            older: None,
             resets: helpers.resets,
+            not_reset: Vec::new(),
         })
     }
 
@@ -271,13 +286,23 @@ impl Enforcer {
     }
 
     /// Has a new policy decide on the connections that are older than it: `open` hands over each
-    /// TCP connection that is open, with its cookie.
+    /// TCP connection that is open, with its cookie. `is_up_to_date`: the recorder has read all
+    /// events; those of connections just before may come later than the policy.
     pub fn judge_open(
         &mut self,
+        is_up_to_date: bool,
         open: impl FnOnce(&mut dyn FnMut(u64, &Connection) -> Option<Verdict>),
     ) {
-        if !std::mem::take(&mut self.judges_open) {
+        let Some(older) = &mut self.older else {
             return;
+        };
+        let is_last = is_up_to_date && older.since.elapsed() >= LAST_LOOK;
+        if std::mem::replace(&mut older.looked, true) && !is_last {
+            return;
+        }
+        let since_ts = older.since_ts;
+        if is_last {
+            self.older = None;
         }
         let mut judge = Judge {
             policy: &self.file.policy,
@@ -285,9 +310,16 @@ impl Enforcer {
             classes: &self.classes,
             host_netns: object::host_netns(),
             digest: self.file.policy.digest.as_str().into(),
+            since_ts,
             resets: self.resets.as_mut(),
         };
         open(&mut |cookie, connection| judge.verdict(cookie, connection));
+        self.poll_resets();
+    }
+
+    /// Cookies of connections that go on, though they were to be reset, since the last time.
+    pub fn take_not_reset(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.not_reset)
     }
 
     fn poll_resets(&mut self) {
@@ -297,7 +329,10 @@ impl Enforcer {
         match resets.poll() {
             Ok(failures) => {
                 for Failure { request, why } in failures {
-                    let Request { pid, dst, .. } = request;
+                    let Request {
+                        cookie, pid, dst, ..
+                    } = request;
+                    self.not_reset.push(cookie);
                     log::warn!(
                         "established: the connection of process {pid} to {dst} goes on: {why}"
                     );
@@ -505,7 +540,12 @@ impl Enforcer {
         let actions = policy.rules.iter().map(|rule| rule.action).collect();
         self.hits.begin(generation, actions, policy.default);
         self.object.activate(generation)?;
-        self.judges_open = policy.established != Established::Keep && !self.scope.only_tree;
+        let judges_older = policy.established != Established::Keep && !self.scope.only_tree;
+        self.older = judges_older.then(|| Older {
+            since_ts: now_ts(),
+            since: Instant::now(),
+            looked: false,
+        });
         let expiries = policy.rules.iter().filter_map(|rule| rule.expires);
         self.next_expiry = expiries.filter(|expires| *expires > now_ts()).min();
         log::info!(

@@ -50,6 +50,8 @@ pub struct Object {
     /// Patterns of ancestors' paths, by the number of their bits, since the start: processes keep
     /// what they have been started by.
     patterns: Vec<PathPattern>,
+    /// Running processes have not got the bits of all of them.
+    patterns_are_new: bool,
     /// Of the iterator over what runs already.
     ancestors: Link,
 }
@@ -160,6 +162,7 @@ impl Object {
             _links: links,
             keys,
             patterns: Vec::new(),
+            patterns_are_new: false,
             ancestors,
         })
     }
@@ -352,7 +355,9 @@ impl Object {
         self.check_patterns(lineage)?;
         let is_new = |pattern: &&PathPattern| !self.patterns.contains(pattern);
         let new: Vec<PathPattern> = lineage.patterns.iter().filter(is_new).cloned().collect();
-        if new.is_empty() {
+        // until the processes have been read: that may fail
+        self.patterns_are_new |= !new.is_empty();
+        if !self.patterns_are_new {
             return Ok(());
         }
         for pattern in new {
@@ -372,6 +377,7 @@ impl Object {
             let mut processes = Iter::new(&self.ancestors).context(ANCESTORS)?;
             processes.read_to_end(&mut Vec::new()).context(ANCESTORS)?;
         }
+        self.patterns_are_new = false;
         Ok(())
     }
 

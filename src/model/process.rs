@@ -56,6 +56,16 @@ pub struct ExeFile {
     pub root_only: bool,
 }
 
+impl ExeFile {
+    /// Whether its path says which program it is: only root can change what is there, in a mount
+    /// namespace of the initial user namespace.
+    pub fn is_trusted(&self) -> bool {
+        matches!(self.view, Some(ExeView::Host | ExeView::Namespace))
+            && self.root_only
+            && !self.deleted
+    }
+}
+
 /// Where an executable's path holds. A process chooses its root directory, and any user can
 /// create a mount namespace, in which any file may be at any path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +104,8 @@ pub struct Ancestor {
     pub start_ns: u64,
     pub comm: String,
     pub exe: Option<String>,
+    /// [`ExeFile::is_trusted`]
+    pub exe_is_trusted: bool,
     pub cmdline: Option<String>,
     pub parent: Option<Rc<Ancestor>>,
 }

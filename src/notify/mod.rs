@@ -37,7 +37,7 @@ pub fn check_webhook(webhook: &Webhook) -> Result<()> {
         std::fs::metadata(file).with_context(|| format!("can't read {file}"))?;
     }
     match &webhook.header_file {
-        Some(file) => webhook::check_secret(Path::new(file)),
+        Some(file) => webhook::open_secret(Path::new(file)).map(drop),
         None => Ok(()),
     }
 }

@@ -78,3 +78,25 @@ fn what_a_process_chooses_makes_no_event_too_large_to_be_sent() {
     let whole = br#"{"event":"blocked"}"#;
     assert_eq!(&*bounded(whole), whole);
 }
+
+#[cfg(feature = "webhook")]
+#[test]
+fn a_secret_is_a_regular_file_that_no_other_user_can_read() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("file"), "A: b").unwrap();
+    let mode = |mode| fs::set_permissions(path("file"), Permissions::from_mode(mode)).unwrap();
+    symlink(path("file"), path("link")).unwrap();
+    let pipe = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), pipe, 0o600.into(), 0).unwrap();
+    let refusal = |name: &str| webhook::open_secret(&path(name)).unwrap_err().to_string();
+    mode(0o644);
+    assert!(refusal("file").starts_with("other users can read"));
+    mode(0o600);
+    assert!(webhook::open_secret(&path("file")).is_ok());
+    assert!(refusal("link").contains("is a symbolic link"));
+    assert!(refusal("pipe").contains("is not a regular file"));
+}

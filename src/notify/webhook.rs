@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use std::sync::mpsc::{
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use ureq::Agent;
 use ureq::http::header::CONTENT_TYPE;
 use ureq::http::{HeaderName, HeaderValue, StatusCode, Uri};
@@ -99,8 +99,13 @@ impl Endpoint {
         let status = match sent {
             Ok(response) => response.status(),
             Err(e) => {
+                // the text has the URL
+                let why = match e {
+                    ureq::Error::BadUri(_) => "its URL is not one to send to".to_owned(),
+                    _ => e.to_string(),
+                };
                 return Err(Refused {
-                    why: format!("{}: {e}", self.place()),
+                    why: format!("{}: {why}", self.place()),
                     is_temporary: !is_distrust(&e),
                 });
             }
@@ -135,8 +140,8 @@ fn is_distrust(error: &ureq::Error) -> bool {
 
 /// A file with headers, one a line, that only its owner can read.
 fn headers(path: &Path) -> Result<Vec<(HeaderName, HeaderValue)>> {
-    check_secret(path)?;
-    let text = String::from_utf8(read(path, MAX_HEADERS)?).context("it is not UTF-8 text")?;
+    let bytes = read(open_secret(path)?, path, MAX_HEADERS)?;
+    let text = String::from_utf8(bytes).context("it is not UTF-8 text")?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     let header = |line: &str| {
         let (name, value) = line
@@ -152,13 +157,21 @@ fn headers(path: &Path) -> Result<Vec<(HeaderName, HeaderValue)>> {
     lines.map(header).collect()
 }
 
-/// Refuses a file with a secret that others can read or change.
+/// Opens a file with a secret, which others can neither read nor change.
 ///
 /// # Errors
 /// Why it is refused.
-pub fn check_secret(path: &Path) -> Result<()> {
+pub fn open_secret(path: &Path) -> Result<fs::File> {
     let shown = path.display();
-    let meta = fs::metadata(path).with_context(|| format!("can't read {shown}"))?;
+    let file = fs::File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path);
+    let file = file.map_err(|e| match e.raw_os_error() {
+        Some(libc::ELOOP) => anyhow!("{shown} is a symbolic link: name the file itself"),
+        _ => anyhow::Error::new(e).context(format!("can't read {shown}")),
+    })?;
+    let meta = file.metadata()?;
     ensure!(meta.is_file(), "{shown} is not a regular file");
     let own = rustix::process::geteuid().as_raw();
     if ![0, own].contains(&meta.uid()) {
@@ -170,7 +183,7 @@ pub fn check_secret(path: &Path) -> Result<()> {
     if meta.mode() & 0o077 != 0 {
         bail!("other users can read {shown}, and it has a secret: 'chmod 600 {shown}'");
     }
-    Ok(())
+    Ok(file)
 }
 
 fn authorities(webhook: &Webhook) -> Result<Vec<Certificate<'static>>> {
@@ -184,7 +197,9 @@ fn authorities(webhook: &Webhook) -> Result<Vec<Certificate<'static>>> {
                  name a file with ca_file",
             )?,
     };
-    let pem = read(Path::new(file), MAX_CERTIFICATES).with_context(|| file.to_owned())?;
+    let path = Path::new(file);
+    let opened = fs::File::open(path).with_context(|| format!("can't read {file}"))?;
+    let pem = read(opened, path, MAX_CERTIFICATES).with_context(|| file.to_owned())?;
     let certificates = parse_pem(&pem).filter_map(|item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(certificate),
         _ => None,
@@ -194,9 +209,8 @@ fn authorities(webhook: &Webhook) -> Result<Vec<Certificate<'static>>> {
     Ok(certificates)
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+fn read(file: fs::File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?;
     file.take(limit + 1).read_to_end(&mut bytes)?;
     ensure!(
         bytes.len() as u64 <= limit,

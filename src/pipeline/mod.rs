@@ -207,7 +207,12 @@ impl Pipeline {
                     attributor.policy_changed(change);
                 }
             }
-            enforcer.judge_open(|verdict| attributor.judge_open(verdict, records));
+            enforcer.judge_open(drained.emptied, |verdict| {
+                attributor.judge_open(verdict, records);
+            });
+            for cookie in enforcer.take_not_reset() {
+                attributor.not_reset(cookie, records);
+            }
             enforcer.act(records, &mut self.acted);
             records.append(&mut self.acted);
         }

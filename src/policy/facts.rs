@@ -95,6 +95,12 @@ impl Subject {
         self.exe.as_deref().filter(|_| holds)
     }
 
+    /// Whether what is known of a process is that of the kernel's threads that connect and send
+    /// for it (workqueues).
+    pub fn is_kernels(exe: Option<&str>, uid: Option<u32>, comm: Option<&str>) -> bool {
+        exe.is_none() && uid == Some(0) && comm.is_some_and(|comm| comm.starts_with("kworker/"))
+    }
+
     /// What started it, as [`Subject::exe_for`].
     pub fn ancestors_for(&self, rule_names_container: bool) -> &[String] {
         match rule_names_container == self.in_container() {

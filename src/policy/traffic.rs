@@ -448,11 +448,7 @@ fn subject(row: &Row, host_netns: Option<i64>) -> Result<Subject> {
         host: container.is_none()
             && of_system
             && (host_netns.is_none() || netns.is_none() || netns == host_netns),
-        kernel: exe.is_none()
-            && uid == Some(0)
-            && comm
-                .as_deref()
-                .is_some_and(|comm| comm.starts_with("kworker/")),
+        kernel: Subject::is_kernels(exe.as_deref(), uid, comm.as_deref()),
         container: match container {
             None => Container::None,
             Some(_) if is_described => Container::Known(details),

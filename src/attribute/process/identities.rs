@@ -78,6 +78,7 @@ impl Identities {
                 start_ns: parent.key.1,
                 comm: image.comm.clone(),
                 exe: image.exe.clone(),
+                exe_is_trusted: image.exe_file.is_trusted(),
                 cmdline: image.cmdline.clone(),
                 parent: found,
             });

@@ -36,13 +36,14 @@ pub fn read(reader: &mut Reader, item: &Item) -> Rule {
     if matches!(item.node, Node::Map(_)) && !entries.iter().any(|(key, _)| *key == "action") {
         reader.problem(item.at, "the rule has no action, such as 'action: allow'");
     }
-    let mut process = None;
+    let (mut process, mut negated_via) = (None, None);
     for (key, item) in entries {
         match key {
             "name" => rule.name = reader.text(item, key),
             "who" => {
                 rule.who = who::read(reader, item);
                 process = Some(item.at).filter(|_| !rule.who.process.is_empty());
+                negated_via = who::negated_via(item);
             }
             "to" => rule.to = targets::read_to(reader, item),
             "ports" => rule.ports = targets::read_ports(reader, item),
@@ -62,6 +63,11 @@ pub fn read(reader: &mut Reader, item: &Item) -> Rule {
     if let Some(at) = process.filter(|_| rule.action != Action::Alert) {
         let text = "process goes with 'action: alert' only, since a process chooses its own name; \
                     exe is the program";
+        reader.problem(at, text);
+    }
+    if let Some(at) = negated_via.filter(|_| rule.action == Action::Allow) {
+        let text = "a negated via does not go with 'action: allow', since a process can choose \
+                    what starts it, and the cgroup that it is in: name what may";
         reader.problem(at, text);
     }
     rule

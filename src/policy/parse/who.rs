@@ -3,7 +3,7 @@
 use super::super::problem::{Position, shown};
 use super::super::{Condition, Glob, ImagePattern, PathPattern, UserPattern, Who};
 use super::fields::Reader;
-use super::yaml::Item;
+use super::yaml::{Item, Node};
 
 const KEYS: [&str; 13] = [
     "exe",
@@ -26,6 +26,21 @@ const MAX_PATTERN: usize = 1024;
 
 /// Patterns of a condition.
 const MAX_PATTERNS: usize = 256;
+
+/// Where the first negated value of `via` is, in a `who`.
+pub fn negated_via(item: &Item) -> Option<Position> {
+    let Node::Map(entries) = &item.node else {
+        return None;
+    };
+    let is_via = |key: &Item| matches!(&key.node, Node::Scalar(key) if key == "via");
+    let (_, value) = entries.iter().find(|(key, _)| is_via(key))?;
+    let values = match &value.node {
+        Node::List(values) => values,
+        _ => std::slice::from_ref(value),
+    };
+    let is_negated = |of: &&Item| matches!(&of.node, Node::Scalar(text) if text.starts_with('!'));
+    values.iter().find(is_negated).map(|of| of.at)
+}
 
 pub fn read(reader: &mut Reader, item: &Item) -> Who {
     let mut who = Who::default();

@@ -118,6 +118,14 @@ fn what_is_no_policy_at_all_is_said_at_its_position() {
             "version: 1\ndefault: allow\nrules: [{who: {process: x}, action: block}]\n",
             "3:15: process goes with 'action: alert' only",
         ),
+        (
+            "version: 1\ndefault: block\nrules: [{action: allow, who: {via: '!/a'}}]\n",
+            "3:36: a negated via does not go with 'action: allow', since a process can choose",
+        ),
+        (
+            "version: 1\ndefault: block\nrules: [{who: {via: [/b, '!/a']}, action: allow}]\n",
+            "3:26: a negated via does not go with 'action: allow'",
+        ),
     ] {
         let found = errors(text);
         assert!(

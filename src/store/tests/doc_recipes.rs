@@ -34,6 +34,7 @@ fn ancestor(serial: u64, comm: &str, cmdline: &str, parent: Option<Rc<Ancestor>>
         start_ns: 0,
         comm: comm.to_owned(),
         exe: None,
+        exe_is_trusted: false,
         cmdline: Some(cmdline.to_owned()),
         parent,
     })
