@@ -40,6 +40,8 @@ pub struct GeoFiles {
     found: Option<LruCache<IpAddr, Option<Rc<Geo>>>>,
     /// One of each value, which many addresses share.
     shared: HashMap<Geo, Rc<Geo>>,
+    /// Values above which those that no address has any more are dropped.
+    shared_limit: usize,
     checked_ns: u64,
 }
 
@@ -92,8 +94,10 @@ impl GeoFiles {
             Rc::clone(shared.or_insert_with_key(|geo| Rc::new(geo.clone())))
         });
         found.insert(ip, geo.clone());
-        if self.shared.len() > REMEMBERED {
+        if self.shared.len() > self.shared_limit.max(REMEMBERED) {
             self.shared.retain(|_, geo| Rc::strong_count(geo) > 1);
+            // With many in use, not all are looked at for each address.
+            self.shared_limit = 2 * self.shared.len();
         }
         geo
     }
@@ -373,6 +377,29 @@ mod tests {
         assert_eq!(shown(&mut files, "8.8.8.8"), "- 15169 GOOGLE");
         replace(&mut files, b"broken");
         assert_eq!(shown(&mut files, "8.8.8.8"), "- 15169 GOOGLE");
+    }
+
+    /// More values in use than are remembered are not looked at for each address.
+    #[test]
+    fn values_in_use_are_seldom_looked_at() {
+        let (_dir, paths) = written(&[countries()]);
+        let mut files = GeoFiles::open(&paths).unwrap();
+        let value = |asn| Geo {
+            asn: Some(asn),
+            ..Geo::default()
+        };
+        let share = |files: &mut GeoFiles, asn| {
+            let geo = Rc::new(value(asn));
+            files.shared.insert(value(asn), Rc::clone(&geo));
+            geo
+        };
+        let used = Vec::from_iter((0..=REMEMBERED as u32).map(|asn| share(&mut files, asn)));
+        drop(share(&mut files, u32::MAX));
+        shown(&mut files, "8.8.8.8");
+        assert_eq!(files.shared.len(), used.len() + 1, "that of 8.8.8.8, too");
+        drop(share(&mut files, u32::MAX));
+        shown(&mut files, "8.8.8.9");
+        assert!(files.shared.contains_key(&value(u32::MAX)));
     }
 
     #[test]

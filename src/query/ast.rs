@@ -352,6 +352,7 @@ impl Predicate {
                 (Predicate::Protocol(_), Predicate::Protocol(_))
                     | (Predicate::Family(_), Predicate::Family(_))
                     | (Predicate::Scope(_), Predicate::Scope(_))
+                    | (Predicate::Country(_), Predicate::Country(_))
             )
     }
 

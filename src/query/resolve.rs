@@ -332,8 +332,10 @@ impl<'a> Resolver<'a> {
         if !grouped && !question.predicates.iter().any(is_place) {
             return Ok(());
         }
-        let any = "SELECT 1 FROM egress_total WHERE dst_country IS NOT NULL OR dst_asn IS NOT NULL LIMIT 1";
-        if !self.db.prepare(any)?.exists([])? {
+        // one of each, as each has an index of its own
+        let any = "SELECT EXISTS (SELECT 1 FROM address WHERE country IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM address WHERE asn IS NOT NULL)";
+        if !self.db.query_row(any, [], |row| row.get(0))? {
             self.unknown.push(
                 "this history has no countries or networks of addresses: record with --geo FILE"
                     .to_owned(),

@@ -9,6 +9,10 @@ use crate::attribute::users::Users;
 use crate::capture::event::Owner;
 use crate::model::{Ancestor, Process};
 
+/// Identities remembered of a process: a service that takes on the rights of its users for each
+/// request has the same few again and again.
+const REMEMBERED: usize = 4;
+
 /// Makes identities and ancestors, each with a serial.
 #[derive(Default)]
 pub struct Identities {
@@ -21,9 +25,8 @@ impl Identities {
     pub fn identify(&mut self, node: &Node, owner: &Owner, place: Surroundings) -> Rc<Process> {
         let image = node.image();
         let identity = Identity::new(owner, &place, Rc::clone(&image));
-        if let Some((last, process)) = &*node.last.borrow()
-            && *last == identity
-        {
+        let mut last = node.last.borrow_mut();
+        if let Some((_, process)) = last.iter().find(|(known, _)| *known == identity) {
             return Rc::clone(process);
         }
         let parent = self.ancestor(node);
@@ -52,7 +55,10 @@ impl Identities {
             parent,
             session: Some(node.session.get()).filter(|pid| *pid != 0),
         });
-        *node.last.borrow_mut() = Some((identity, Rc::clone(&process)));
+        // Those before an exec don't come back.
+        last.retain(|(known, _)| known.is_of_image_of(&identity));
+        last.truncate(REMEMBERED - 1);
+        last.push_front((identity, Rc::clone(&process)));
         process
     }
 

@@ -36,13 +36,18 @@ impl PartialEq for Identity {
             (i.uid, i.euid, i.login_uid, i.netns, container)
         };
         // As it is held here, no later image can have the same address.
-        Rc::ptr_eq(&self.image, &other.image)
+        self.is_of_image_of(other)
             && parts(self) == parts(other)
             && (&self.comm, &self.cgroup) == (&other.comm, &other.cgroup)
     }
 }
 
 impl Identity {
+    /// Whether no exec lies between them.
+    pub fn is_of_image_of(&self, other: &Identity) -> bool {
+        Rc::ptr_eq(&self.image, &other.image)
+    }
+
     pub fn new(owner: &Owner, place: &Surroundings, image: Rc<Image>) -> Identity {
         Identity {
             comm: owner.comm.clone(),

@@ -1,6 +1,7 @@
 //! A process over its whole life.
 
 use std::cell::{Cell, Ref, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::identity::Identity;
@@ -26,8 +27,8 @@ pub struct Node {
     pub v1_path: RefCell<Option<Rc<str>>>,
     /// Whether that has been read from /proc.
     pub v1_path_read: Cell<bool>,
-    /// Its identity in its last event.
-    pub last: RefCell<Option<(Identity, Rc<Process>)>>,
+    /// Its identities in its last events, the newest first.
+    pub last: RefCell<VecDeque<(Identity, Rc<Process>)>>,
     /// Its ancestor record, and the program that this is for.
     pub ancestor: RefCell<Option<(Rc<Image>, Rc<Ancestor>)>>,
 }

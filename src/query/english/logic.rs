@@ -138,6 +138,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             PASSIVE,
             OPENED,
             COMPARING,
+            IN_COUNTRY,
         ];
         let next = self.next + 1;
         next < self.words.len() && conditions.iter().any(|words| self.word_is(next, words))
@@ -178,9 +179,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             INTERNET,
             DNS_SERVER,
             IN_DIRECTORY,
+            IN_COUNTRY,
         ]
         .iter()
         .any(|words| self.next_is(words))
+            || self.next_is(OWN_PORT) && self.word_is(self.next + 1, PORT)
     }
 
     /// A subject, or several joined by "or", "and" or commas.

@@ -464,8 +464,20 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 "a connection has one port: \"port 80 or 443\" asks for either",
             ),
             (
+                differ(|p| matches!(p, Predicate::SourcePort(_))),
+                "a connection has one source port",
+            ),
+            (
                 differ(|p| matches!(p, Predicate::Scope(_))),
                 "an address has one scope",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::Country(_))),
+                "an address is in one country: ask about each of them, or \"connections per country\"",
+            ),
+            (
+                differ(|p| matches!(p, Predicate::Rcode(_))),
+                "a lookup has one answer",
             ),
             (
                 differ(|p| matches!(p, Predicate::By(Subject::Pid(_)))),

@@ -253,3 +253,26 @@ fn running_process_is_found_in_proc() {
     assert_eq!(process.exe.as_deref(), exe.to_str());
     assert!(process.ppid.is_some() && process.parent_comm.is_some());
 }
+
+/// A service that takes on the rights of a user for each request, and gives them back.
+#[test]
+fn process_that_returns_to_an_identity_has_the_same_one() {
+    let mut table = Processes::new(ProcessOptions::default());
+    table.fork(0, (10, S), 1, 0);
+    table.exec(exec(10, S, &["smbd"]), 1);
+    let mut serial = |euid| {
+        let who = Owner {
+            euid,
+            ..owner(10, S, "smbd")
+        };
+        let node = table.node(&who);
+        table.identify(&node, &who, nowhere()).serial
+    };
+    let first = [0, 1000, 1001].map(&mut serial);
+    assert_eq!([0, 1000, 1001].map(&mut serial), first);
+    // no more than a few are remembered
+    for euid in 2000..2004 {
+        serial(euid);
+    }
+    assert!(serial(0) > first[2]);
+}

@@ -140,6 +140,15 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             if self.subject_phrase().is_some() {
                 return Some(false);
             }
+            // "from containers" restricts, and asks for none of them
+            if introduced && self.restricts() && !is(word, &["who", "where"]) {
+                let all = is(word, CONTAINERS) || is(word, SERVICE_UNITS);
+                match all {
+                    true => return Some(false),
+                    false if of.starts_with("which ") => return None,
+                    false => {}
+                }
+            }
             // "host processes" are not those of all hosts
             let kind = is(word, SINGULAR) || is(word, &["host", "ip", "address", "port"]);
             let next = self.word(self.at + 1).filter(|_| kind);
@@ -159,6 +168,9 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                     Some(before) => {
                         let of_bytes = ["traffic", "bytes sent", "bytes received"].contains(of);
                         self.by_bytes = (ordered && of_bytes).then_some(*of).or(self.by_bytes);
+                        // "the longest connection" is one
+                        self.single |= is(word, &["connection"])
+                            && self.at_is(self.at.wrapping_sub(1), &["longest", "slowest"]);
                         Some(both(before, of)?)
                     }
                     None => Some(*of),
@@ -181,7 +193,15 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         Some(true)
     }
 
-    /// The question that the facets make.
+    /// Whether the next noun follows "by" or "from" itself, which say whose connections are meant.
+    fn restricts(&self) -> bool {
+        let article = |at: &usize| self.at_is(*at, ARTICLES) || self.at_is(*at, &["all", "any"]);
+        let before = (0..self.at).rev().find(|at| !article(at));
+        before.is_some_and(|at| self.at_is(at, &["by", "from"]))
+    }
+
+    /// The question that the facets make. None that were found are dropped: what can't be said of
+    /// what is asked for refuses the question.
     pub(super) fn assembled(self) -> Option<Vec<Word>> {
         let proposed = self.leftover == Leftover::LeftOut;
         let conditions = self.subjects + self.hosts + self.others;
@@ -200,9 +220,23 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         {
             return None;
         }
-        let direction = match self.direction {
-            _ if self.by_bytes == Some("bytes sent") => " sent",
-            _ if self.by_bytes == Some("bytes received") => " received",
+        let of_number = |number: &str| match number {
+            "bytes sent" => Some(Measure::Sent),
+            "bytes received" => Some(Measure::Received),
+            _ => None,
+        };
+        // "uploads that it received"
+        let directions = [
+            self.direction,
+            self.by_bytes.and_then(of_number),
+            self.head.and_then(of_number),
+        ];
+        let mut directions = directions.into_iter().flatten();
+        let direction = directions.next();
+        if directions.any(|other| Some(other) != direction) {
+            return None;
+        }
+        let direction = match direction {
             Some(Measure::Sent) => " sent",
             Some(Measure::Received) => " received",
             _ => "",
@@ -236,12 +270,12 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                     || self.by_bytes.is_some()
                     || !direction.is_empty()
                     || ["traffic", "bytes sent", "bytes received"].contains(&head);
-                let (noun, direction) = match head {
-                    "traffic" => (open.strip_prefix("which ").unwrap_or(open), direction),
-                    "bytes sent" => (open.strip_prefix("which ").unwrap_or(open), " sent"),
-                    "bytes received" => (open.strip_prefix("which ").unwrap_or(open), " received"),
+                let noun = match head {
+                    "traffic" | "bytes sent" | "bytes received" => {
+                        open.strip_prefix("which ").unwrap_or(open)
+                    }
                     _ if noun.contains(' ') => return None,
-                    _ => (noun, direction),
+                    _ => noun,
                 };
                 let by = if of_bytes {
                     format!(" by bytes{direction}")
@@ -253,6 +287,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                 format!("{}{by}", of(noun))
             }
             (None, true) => match head {
+                "traffic" if !direction.is_empty() => format!("bytes{direction}"),
                 "traffic" | "bytes sent" | "bytes received" => head.to_owned(),
                 "connections" | "lookups" | "failed connections" => format!("how many {head}"),
                 _ if head.starts_with("which ") => format!("how many {noun}"),
@@ -260,6 +295,9 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             },
             (None, false) => match head {
                 "traffic" if !direction.is_empty() => format!("bytes{direction}"),
+                "longest connections" | "slowest connections" if self.single => {
+                    head.replacen(' ', " 1 ", 1)
+                }
                 head => head.to_owned(),
             },
         };
@@ -270,6 +308,10 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             }
             let sorted = format!("sorted by bytes{direction}");
             spelled.extend(sorted.split(' ').map(|text| self.written(text)));
+        }
+        let unsaid = !spelled.iter().any(|word| is(word, &["sent", "received"]));
+        if !direction.is_empty() && unsaid && !head.starts_with("which ") {
+            return None;
         }
         if self.why && !spelled.iter().any(|word| is(word, FAILED)) {
             let failed = self.written("failed");

@@ -143,7 +143,12 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         }
         let number = self.words[self.at + usize::from(said)].clone();
         let mut clause = Vec::from_iter(self.denied.then(|| self.written("not")));
-        clause.extend([self.written("on"), self.written("port"), number]);
+        // "from port 40983" is the local end, as in the grammar
+        let which = match self.role {
+            Role::From => "source",
+            _ => "on",
+        };
+        clause.extend([self.written(which), self.written("port"), number]);
         self.clauses.extend(clause);
         self.others += 1;
         (self.role, self.denied) = (Role::Unsaid, false);

@@ -64,6 +64,8 @@ struct Facets<'a, Tz: TimeZone> {
     things: bool,
     /// "first" or "last", and of how many.
     first: Option<(&'static str, Option<u32>)>,
+    /// "the longest connection" is asked for alone.
+    single: bool,
     direction: Option<Measure>,
     role: Role,
     denied: bool,
@@ -103,6 +105,7 @@ pub(super) fn spelled_out<Tz: TimeZone>(
         by_bytes: None,
         things: false,
         first: None,
+        single: false,
         direction: None,
         role: Role::Unsaid,
         denied: false,
@@ -141,7 +144,7 @@ fn without_prefix(word: &Word) -> Vec<Word> {
         text: text.to_owned(),
         ..word.clone()
     };
-    denied.map_or_else(|| vec![word.clone()], |rest| vec![of("not"), of(rest)])
+    denied.map_or_else(|| vec![word.clone()], |rest| vec![of("non"), of(rest)])
 }
 
 /// Whether a question has another meaning without this word.

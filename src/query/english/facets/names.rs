@@ -96,6 +96,19 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             self.at += 1;
             return Some(true);
         }
+        // "non-root" is by rights, as "as root" is
+        let non = self
+            .at
+            .checked_sub(1)
+            .is_some_and(|at| self.at_is(at, &["non"]));
+        if self.denied && non && is(word, &["root"]) {
+            let words = ["by", "effective-user", "root"].map(|text| self.written(text));
+            self.clauses.extend(denied.into_iter().chain(words));
+            self.subjects += 1;
+            (self.role, self.denied) = (Role::Unsaid, false);
+            self.at += 1;
+            return Some(true);
+        }
         let host = idioms::is_host(word);
         if !host && !idioms::is_name(word) {
             // "containers" after "from" names all of them

@@ -577,3 +577,30 @@ fn fillers_and_synonyms_are_understood() {
         &last(Ranking::First(1)),
     );
 }
+
+/// As "as root" is by the rights that a process has, "non-root" is, too.
+#[test]
+fn who_is_not_root_has_other_rights() {
+    let root = || Predicate::By(Subject::EffectiveUser("root".to_owned()));
+    mean(
+        &[
+            "which non-root processes connected",
+            "which non root processes connected",
+        ],
+        &connections(
+            Projection::Actors(Actors::Processes),
+            vec![Predicate::Not(Box::new(root()))],
+        ),
+    );
+    mean(
+        &[
+            "connections of non-root",
+            "connections by non-root processes",
+        ],
+        &connections(Projection::Each, vec![Predicate::Not(Box::new(root()))]),
+    );
+    mean(
+        &["connections as root"],
+        &connections(Projection::Each, vec![root()]),
+    );
+}
