@@ -59,10 +59,8 @@ pub struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// # Panics
-    /// For a name that no column of the view `egress` has.
     pub fn named(&self, column: &str) -> Json {
-        self.get(column_of(column))
+        column_of(column).map_or(Json::Null, |column| self.get(column))
     }
 
     fn get(&self, column: &ColumnDef) -> Json {
@@ -79,9 +77,11 @@ impl Row<'_> {
     }
 }
 
-fn column_of(name: &str) -> &'static ColumnDef {
+/// A column of the view `egress`; the names here are all of one.
+fn column_of(name: &str) -> Option<&'static ColumnDef> {
     let column = EGRESS.iter().find(|column| column.name == name);
-    column.expect("a column of egress")
+    debug_assert!(column.is_some(), "no column {name}");
+    column
 }
 
 /// Whether a schema wants a column as it is.
@@ -98,18 +98,17 @@ pub struct Mapping(Vec<(String, &'static ColumnDef, Form)>);
 impl Mapping {
     /// The fields by their paths. `covered` are the columns that other fields tell; all that are
     /// left are in the object `rest`, by their names, so that no schema loses one.
-    ///
-    /// # Panics
-    /// For a name that no column of the view `egress` has.
     pub fn new(
         fields: &[(&str, &str, Form)],
         covered: &[&str],
         (rest, form): (&str, Form),
     ) -> Mapping {
         let known = fields.iter();
-        let known = known.map(|(path, name, form)| ((*path).to_owned(), column_of(name), *form));
+        let known = known
+            .filter_map(|(path, name, form)| Some(((*path).to_owned(), column_of(name)?, *form)));
         let mut mapping = Vec::from_iter(known);
-        let covered = Vec::from_iter(covered.iter().map(|name| column_of(name).name));
+        let covered = covered.iter().filter_map(|name| column_of(name));
+        let covered = Vec::from_iter(covered.map(|column| column.name));
         let is_left = |column: &&ColumnDef| {
             column.is_in_json()
                 && !covered.contains(&column.name)
