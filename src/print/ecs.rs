@@ -1,15 +1,14 @@
 //! Events in the Elastic Common Schema, one JSON object a line: the fields of version 9.4, and
 //! what it has no field for in `labels`, by the column's name.
 
-use std::io::{self, Write};
 use std::sync::LazyLock;
 
 use serde_json::json;
 
 use super::fields::Form::{Same, Text};
 use super::fields::{Fields, Mapping, Row, is_answered, is_success};
-use super::{Context, Event, Subject, event};
-use crate::model::{Connection, Lookup, Protocol, Record};
+use super::{Context, Event, Subject, after};
+use crate::model::{Connection, Lookup, Protocol};
 use crate::when::iso;
 
 const VERSION: &str = "9.4.0";
@@ -93,20 +92,8 @@ const PEER: &[(&str, &str)] = &[
     ("packets", "rx_packets"),
 ];
 
-/// Writes a record's line; some have none.
-pub fn write(
-    out: &mut dyn Write,
-    record: &Record,
-    host: &str,
-    context: &Context,
-) -> io::Result<()> {
-    match event(record) {
-        Some(event) => fields(&event, host, context).write(out),
-        None => Ok(()),
-    }
-}
-
-fn fields(event: &Event<'_>, host: &str, context: &Context) -> Fields {
+/// An event of this host.
+pub fn fields(event: &Event<'_>, host: &str, context: &Context) -> Fields {
     let mut fields = Fields::default();
     fields.set("@timestamp", iso(event.ts));
     fields.set("ecs.version", VERSION);
@@ -123,11 +110,7 @@ fn fields(event: &Event<'_>, host: &str, context: &Context) -> Fields {
 
 fn connection(fields: &mut Fields, name: &str, c: &Connection, context: &Context) {
     let context = context.row();
-    let row = Row {
-        connection: Some(c),
-        process: &c.process,
-        context: &context,
-    };
+    let row = Row::of_connection(c, &context);
     MAPPING.fill(fields, &row);
     let (source, destination) = match c.inbound {
         false => (LOCAL, PEER),
@@ -145,10 +128,7 @@ fn connection(fields: &mut Fields, name: &str, c: &Connection, context: &Context
     fields.set("event.start", iso(c.ts));
     if let Some(us) = c.duration_us {
         fields.set("event.duration", us.saturating_mul(1000));
-        fields.set(
-            "event.end",
-            iso(c.ts.saturating_add(us.saturating_mul(1000))),
-        );
+        fields.set("event.end", iso(after(c.ts, Some(us))));
     }
     let direction = match c.inbound {
         true => "ingress",
@@ -174,11 +154,7 @@ fn connection(fields: &mut Fields, name: &str, c: &Connection, context: &Context
 
 fn lookup(fields: &mut Fields, name: &str, l: &Lookup, context: &Context) {
     let context = context.row();
-    let row = Row {
-        connection: None,
-        process: &l.process,
-        context: &context,
-    };
+    let row = Row::of_process(&l.process, &context);
     MAPPING.fill(fields, &row);
     let is_query = name == "dns.query";
     fields.set("event.dataset", "egrets.dns");
@@ -288,19 +264,13 @@ mod tests {
 
     use super::*;
     use crate::print::fields::tests::{events, leaves, published};
-    use crate::print::tests::full_context;
 
     const PUBLISHED: &str = include_str!("ecs_fields.txt");
-
-    fn all() -> Vec<Json> {
-        let context = full_context();
-        events(|out, record| write(out, record, "web1", &context).unwrap())
-    }
 
     #[test]
     fn fields_are_those_of_the_schema_with_its_types() {
         let published = published(PUBLISHED);
-        for event in all() {
+        for event in events(fields) {
             let mut found = Vec::new();
             leaves("", &event, &mut found);
             for (path, value) in found {
@@ -330,7 +300,7 @@ mod tests {
 
     #[test]
     fn events_tell_who_began_and_how_it_went() {
-        let events = all();
+        let events = events(fields);
         let [opened, outcome, blocked, _, closed, query, failed, answered] = &*events else {
             panic!("{} events", events.len());
         };

@@ -53,12 +53,28 @@ impl Fields {
 /// The columns of one record, by their names.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
-    pub connection: Option<&'a Connection>,
+    connection: Option<&'a Connection>,
     pub process: &'a Process,
-    pub context: &'a RowContext<'a>,
+    context: &'a RowContext<'a>,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    pub fn of_connection(c: &'a Connection, context: &'a RowContext<'a>) -> Row<'a> {
+        Row {
+            connection: Some(c),
+            process: &c.process,
+            context,
+        }
+    }
+
+    pub fn of_process(process: &'a Process, context: &'a RowContext<'a>) -> Row<'a> {
+        Row {
+            connection: None,
+            process,
+            context,
+        }
+    }
+
     pub fn named(&self, column: &str) -> Json {
         column_of(column).map_or(Json::Null, |column| self.get(column))
     }
@@ -160,10 +176,12 @@ pub mod tests {
 
     use super::*;
     use crate::model::{Action, Progress, Record, Verdict, builders};
-    use crate::print::tests::full_connection;
+    use crate::print::tests::{full_connection, full_context};
+    use crate::print::{SchemaFields, event};
 
     /// A record of each kind, as an object each.
-    pub fn events(write: impl Fn(&mut Vec<u8>, &Record)) -> Vec<Json> {
+    pub fn events(fields: SchemaFields) -> Vec<Json> {
+        let context = full_context();
         let mut unnamed = builders::connection("a\nb\u{1b}\"");
         unnamed.inbound = true;
         let mut blocked = full_connection();
@@ -194,7 +212,8 @@ pub mod tests {
         ];
         let events = records.iter().map(|record| {
             let mut line = Vec::new();
-            write(&mut line, record);
+            let event = event(record).unwrap();
+            fields(&event, "web1", &context).write(&mut line).unwrap();
             let text = String::from_utf8(line).unwrap();
             assert!(text.ends_with("}\n") && text.lines().count() == 1, "{text}");
             serde_json::from_str(&text).unwrap()

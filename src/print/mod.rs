@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use compact::Compact;
 pub use compact::CompactOptions;
 pub use destination::{Destination, FileDestination, LogDaemon};
+use fields::Fields;
 pub use queue::LineQueue;
 
 use crate::columns::RowContext;
@@ -50,9 +51,11 @@ enum Writer {
     Compact(Compact),
     Classic,
     Json,
-    Ecs { host: String },
-    Ocsf { host: String },
+    Schema { fields: SchemaFields, host: String },
 }
+
+/// The fields of an event, on a host of this name, in a published schema.
+type SchemaFields = fn(&Event<'_>, &str, &Context) -> Fields;
 
 pub struct Printer {
     writer: Writer,
@@ -96,8 +99,14 @@ impl Printer {
                 LineFormat::Compact(options) => Writer::Compact(Compact::new(options)),
                 LineFormat::Classic => Writer::Classic,
                 LineFormat::Json => Writer::Json,
-                LineFormat::Ecs { host } => Writer::Ecs { host },
-                LineFormat::Ocsf { host } => Writer::Ocsf { host },
+                LineFormat::Ecs { host } => Writer::Schema {
+                    fields: ecs::fields,
+                    host,
+                },
+                LineFormat::Ocsf { host } => Writer::Schema {
+                    fields: ocsf::fields,
+                    host,
+                },
             },
             out,
             held: VecDeque::new(),
@@ -153,8 +162,11 @@ impl Printer {
                 Writer::Compact(compact) => compact.write(out, record, context)?,
                 Writer::Classic => classic::write(out, record, context)?,
                 Writer::Json => json::write(out, record, context)?,
-                Writer::Ecs { host } => ecs::write(out, record, host, context)?,
-                Writer::Ocsf { host } => ocsf::write(out, record, host, context)?,
+                Writer::Schema { fields, host } => {
+                    if let Some(event) = event(record) {
+                        fields(&event, host, context).write(out)?;
+                    }
+                }
             }
             self.held.pop_front();
             self.out.write_all(&lines)?;
@@ -188,9 +200,13 @@ enum Subject<'a> {
     Lookup(&'a Lookup),
 }
 
+/// A moment, in nanoseconds, so many microseconds later.
+fn after(ts: i64, us: Option<i64>) -> i64 {
+    ts.saturating_add(us.unwrap_or(0).saturating_mul(1000))
+}
+
 /// The event of a record; some have none.
 fn event(record: &Record) -> Option<Event<'_>> {
-    let after = |ts: i64, us: Option<i64>| ts.saturating_add(us.unwrap_or(0).saturating_mul(1000));
     let (name, ts, subject) = match record {
         Record::Query(l) => ("dns.query", l.ts, Subject::Lookup(l)),
         Record::Lookup(l) => ("dns", after(l.ts, l.latency_us), Subject::Lookup(l)),

@@ -2,7 +2,6 @@
 //! (4001) and DNS Activity (4003) of version 1.3, with its profiles for hosts, containers and
 //! security controls. What it has no attribute for is in `unmapped`, by the column's name.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -10,8 +9,8 @@ use serde_json::{Value as Json, json};
 
 use super::fields::Form::{Same, Text};
 use super::fields::{Fields, Mapping, Row, is_answered, is_success};
-use super::{Context, Event, Subject, event};
-use crate::model::{Action, Connection, Lookup, Outcome, Record, errno_name};
+use super::{Context, Event, Subject, after};
+use crate::model::{Action, Connection, Lookup, Outcome, errno_name};
 
 const VERSION: &str = "1.3.0";
 /// The category Network Activity.
@@ -72,20 +71,8 @@ const RCODES: [&str; 11] = [
     "NXRRSET", "NOTAUTH", "NOTZONE",
 ];
 
-/// Writes a record's line; some have none.
-pub fn write(
-    out: &mut dyn Write,
-    record: &Record,
-    host: &str,
-    context: &Context,
-) -> io::Result<()> {
-    match event(record) {
-        Some(event) => fields(&event, host, context).write(out),
-        None => Ok(()),
-    }
-}
-
-fn fields(event: &Event<'_>, host: &str, context: &Context) -> Fields {
+/// An event of this host.
+pub fn fields(event: &Event<'_>, host: &str, context: &Context) -> Fields {
     let mut fields = Fields::default();
     fields.set("category_uid", CATEGORY);
     fields.set("category_name", "Network Activity");
@@ -107,11 +94,7 @@ fn fields(event: &Event<'_>, host: &str, context: &Context) -> Fields {
 
 fn connection(fields: &mut Fields, name: &str, c: &Connection, host: &str, context: &Context) {
     let context = context.row();
-    let row = Row {
-        connection: Some(c),
-        process: &c.process,
-        context: &context,
-    };
+    let row = Row::of_connection(c, &context);
     MAPPING.fill(fields, &row);
     process(fields, &row);
     class(
@@ -126,10 +109,7 @@ fn connection(fields: &mut Fields, name: &str, c: &Connection, host: &str, conte
     fields.set("start_time", milliseconds(c.ts));
     if let Some(us) = c.duration_us {
         fields.set("duration", us / 1000);
-        fields.set(
-            "end_time",
-            milliseconds(c.ts.saturating_add(us.saturating_mul(1000))),
-        );
+        fields.set("end_time", milliseconds(after(c.ts, Some(us))));
     }
     let (local, peer, out, into) = match c.inbound {
         false => ("src_endpoint", "dst_endpoint", "out", "in"),
@@ -174,11 +154,7 @@ fn connection(fields: &mut Fields, name: &str, c: &Connection, host: &str, conte
 
 fn lookup(fields: &mut Fields, name: &str, l: &Lookup, context: &Context) {
     let context = context.row();
-    let row = Row {
-        connection: None,
-        process: &l.process,
-        context: &context,
-    };
+    let row = Row::of_process(&l.process, &context);
     MAPPING.fill(fields, &row);
     process(fields, &row);
     let is_query = name == "dns.query";
@@ -206,7 +182,7 @@ fn lookup(fields: &mut Fields, name: &str, l: &Lookup, context: &Context) {
     fields.set("status_detail", l.status.as_str());
     fields.set("unmapped.times", l.times);
     if let Some(us) = l.latency_us {
-        let end = milliseconds(l.ts.saturating_add(us.saturating_mul(1000)));
+        let end = milliseconds(after(l.ts, Some(us)));
         fields.set("response_time", end);
         fields.set("duration", us / 1000);
     }
@@ -297,19 +273,13 @@ fn milliseconds(ns: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::print::fields::tests::{events, leaves, published};
-    use crate::print::tests::full_context;
 
     const PUBLISHED: &str = include_str!("ocsf_fields.txt");
-
-    fn all() -> Vec<Json> {
-        let context = full_context();
-        events(|out, record| write(out, record, "web1", &context).unwrap())
-    }
 
     #[test]
     fn attributes_are_those_of_the_schema_with_its_types() {
         let published = published(PUBLISHED);
-        for event in all() {
+        for event in events(fields) {
             let mut found = Vec::new();
             leaves("", &event, &mut found);
             for (path, value) in &found {
@@ -357,7 +327,7 @@ mod tests {
 
     #[test]
     fn events_tell_who_began_and_how_it_went() {
-        let events = all();
+        let events = events(fields);
         let [
             opened,
             outcome,

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use crate::support::*;
 
@@ -46,6 +47,21 @@ cp $DIAL again; ./again tcp $TO $PORT; (cat $DIAL; echo) > again; ./again tcp $T
 wait
 "#;
 
+/// Runs a script in its directory; its programs connect to this port.
+fn start(script: &str, net: &Net, at: &Path, port: &str) -> Child {
+    net.near(|| {
+        Command::new("bash")
+            .args(["-c", script])
+            .env("AT", at)
+            .env("TO", FAR4)
+            .env("PORT", port)
+            .env("DIAL", dial())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap()
+    })
+}
+
 #[test]
 fn executables_have_the_hash_and_the_package_of_the_file_that_ran() {
     let net = Net::new();
@@ -54,17 +70,7 @@ fn executables_have_the_hash_and_the_package_of_the_file_that_ran() {
     let at = dir.path().join("x");
     fs::create_dir(&at).unwrap();
     let recording = Recording::start(&net);
-    let mut script = net.near(|| {
-        Command::new("bash")
-            .args(["-c", SCRIPT])
-            .env("AT", &at)
-            .env("TO", FAR4)
-            .env("PORT", &port)
-            .env("DIAL", dial())
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap()
-    });
+    let mut script = start(SCRIPT, &net, &at, &port);
     let known = format!(
         "SELECT count(*) FROM egress WHERE netns = {} AND dst_port = {port} AND exe_hash_status IS NOT NULL",
         net.near_inode()
@@ -205,16 +211,7 @@ fn rpms_database_says_whose_a_program_is_and_whether_it_was_changed() {
     let at = dir.path().join("x");
     fs::create_dir(&at).unwrap();
     let recording = Recording::start(&net);
-    let mut script = net.near(|| {
-        Command::new("bash")
-            .args(["-c", RPM])
-            .env("AT", &at)
-            .env("TO", FAR4)
-            .env("PORT", &port)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap()
-    });
+    let mut script = start(RPM, &net, &at, &port);
     let known = format!(
         "SELECT count(*) FROM egress WHERE netns = {} AND dst_port = {port} AND exe_hash_status IS NOT NULL",
         net.near_inode()
