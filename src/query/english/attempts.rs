@@ -45,7 +45,7 @@ pub fn parse<Tz: TimeZone>(question: &str, now: &DateTime<Tz>) -> Result<Questio
     let words =
         words::split(question).map_err(|at| refuse("this quote is never closed", at..at + 1))?;
     let words = spoken::normalize(words);
-    let polite = |word: &Word| !word.quoted && word.text.eq_ignore_ascii_case("please");
+    let polite = |word: &Word| word.is_one_of(&["please"]);
     let mut words = commas(words);
     if words.len() > 1 && polite(&words[0]) {
         words.remove(0);
@@ -222,13 +222,7 @@ fn without_fillers<Tz: TimeZone>(
     for _ in 0..MOST_DROPPED {
         let (_, at) = place?;
         let word = words.iter().position(|word| word.at == at)?;
-        let says_nothing = |word: &Word| {
-            !word.quoted
-                && DROPPED
-                    .iter()
-                    .any(|one| word.text.eq_ignore_ascii_case(one))
-        };
-        if !says_nothing(&words[word]) {
+        if !words[word].is_one_of(DROPPED) {
             return None;
         }
         words.remove(word);
@@ -311,10 +305,7 @@ const STARTS: [Words; 13] = [
 /// Moves a clause from before the question to its end: "since this morning, what did curl do",
 /// "on port 443, who talked".
 fn clause_last<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> Vec<Word> {
-    let is = |word: &Word, known: &[Words]| {
-        let mut known = known.iter().copied().flatten();
-        !word.quoted && known.any(|one| word.text.eq_ignore_ascii_case(one))
-    };
+    let is = |word: &Word, known: &[Words]| known.iter().any(|known| word.is_one_of(known));
     let Some(question) = words
         .iter()
         .position(|word| is(word, &STARTS))

@@ -267,7 +267,7 @@ fn written(text: &str, half: Half) -> String {
 }
 
 fn is(word: &Word, one: &str) -> bool {
-    !word.quoted && word.text.eq_ignore_ascii_case(one)
+    word.is_one_of(&[one])
 }
 
 #[cfg(test)]

@@ -512,7 +512,7 @@ fn fillings(kind: char, words: &[Word], at: usize) -> Vec<(Vec<Word>, usize)> {
     while let Some((first, end)) = all.last().cloned() {
         let joined = words
             .get(end)
-            .is_some_and(|word| is_one_of(word, &["or", "and"]));
+            .is_some_and(|word| word.is_one_of(&["or", "and"]));
         let next = joined.then(|| {
             phrase(words, end + 1).or_else(|| {
                 let word = words.get(end + 1)?;
@@ -528,10 +528,6 @@ fn fillings(kind: char, words: &[Word], at: usize) -> Vec<(Vec<Word>, usize)> {
     all
 }
 
-fn is_one_of(word: &Word, words: &[&str]) -> bool {
-    !word.quoted && words.iter().any(|one| word.text.eq_ignore_ascii_case(one))
-}
-
 /// A subject of more than one word: "user alice", "the web container", "children of make"; with
 /// its noun first, and where it ends.
 pub(super) fn phrase(words: &[Word], at: usize) -> Option<(Vec<Word>, usize)> {
@@ -539,7 +535,7 @@ pub(super) fn phrase(words: &[Word], at: usize) -> Option<(Vec<Word>, usize)> {
         return None;
     };
     let named = |word: &Word| is_of('t', word);
-    if is_one_of(first, DESCENDANTS) && is_one_of(second, OF) {
+    if first.is_one_of(DESCENDANTS) && second.is_one_of(OF) {
         let (of, end) = match phrase(words, at + 2) {
             Some(phrase) => phrase,
             None => (
@@ -549,14 +545,14 @@ pub(super) fn phrase(words: &[Word], at: usize) -> Option<(Vec<Word>, usize)> {
         };
         return Some(([vec![first.clone(), second.clone()], of].concat(), end));
     }
-    if is_one_of(first, SINGULAR) && named(second) {
+    if first.is_one_of(SINGULAR) && named(second) {
         return Some((vec![first.clone(), second.clone()], at + 2));
     }
     // "the ssh client"
-    if named(first) && is_one_of(second, CLIENTS) {
+    if named(first) && second.is_one_of(CLIENTS) {
         return Some((vec![first.clone()], at + 2));
     }
-    let noun = is_one_of(second, SINGULAR) && !is_one_of(second, PID);
+    let noun = second.is_one_of(SINGULAR) && !second.is_one_of(PID);
     (named(first) && noun).then(|| (vec![second.clone(), first.clone()], at + 2))
 }
 
@@ -585,11 +581,11 @@ fn is_of(kind: char, word: &Word) -> bool {
         'p' => text.starts_with('/') && text.len() > 1,
         't' => word.quoted || !is_grammar(text) && !denies(text),
         'w' => word.quoted || !is_grammar(text) && !is_time(text) && !denies(text),
-        'q' => is_one_of(word, ASKING),
+        'q' => word.is_one_of(ASKING),
         // ".xyz"
         'e' => text.len() > 1 && text.starts_with('.') && !text[1..].contains('.'),
-        'o' => LISTED.iter().any(|words| is_one_of(word, words)),
-        'v' => ACTING.iter().any(|words| is_one_of(word, words)),
+        'o' => LISTED.iter().any(|words| word.is_one_of(words)),
+        'v' => ACTING.iter().any(|words| word.is_one_of(words)),
         _ => !text.is_empty(),
     }
 }

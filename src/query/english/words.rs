@@ -12,6 +12,13 @@ pub struct Word {
     pub at: Range<usize>,
 }
 
+impl Word {
+    /// Whether it is one of the known words; in quotes it is none.
+    pub fn is_one_of(&self, known: &[&str]) -> bool {
+        !self.quoted && known.iter().any(|one| self.text.eq_ignore_ascii_case(one))
+    }
+}
+
 /// Splits a question at whitespace. Text in `"…"` or `'…'` is one word, in which the quote
 /// itself is doubled. A question mark at the end is dropped.
 ///

@@ -5,7 +5,7 @@ use chrono::TimeZone;
 use super::super::idioms;
 use super::super::vocabulary::*;
 use super::super::words::Word;
-use super::{Facets, Leftover, Most, Role, is};
+use super::{Facets, Leftover, Most, Role};
 use crate::query::ast::Measure;
 
 /// What two heads ask for: a list that has both.
@@ -82,37 +82,37 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         if self.denied || introduced && self.subject_phrase().is_some() {
             return Some(false);
         }
-        if is(word, OPEN_HEADS) {
+        if word.is_one_of(OPEN_HEADS) {
             // "and what they talked to"
             if self.at > 0 && self.head.is_some() {
                 self.head = Some(both(self.head?, "which hosts")?);
             }
             self.open = true;
-        } else if is(word, WHY) {
+        } else if word.is_one_of(WHY) {
             self.why = true;
-        } else if is(word, HOW) {
+        } else if word.is_one_of(HOW) {
             // the next word is a head
             let known = [MUCH, MANY, OFTEN, &["long"]];
             known.iter().find(|known| self.at_is(self.at + 1, known))?;
-        } else if is(word, COUNTING) {
+        } else if word.is_one_of(COUNTING) {
             self.counting = true;
-        } else if is(word, LOTS) {
+        } else if word.is_one_of(LOTS) {
             // "a lot of data"
             self.most.get_or_insert(Most {
                 rows: None,
                 of_bytes: true,
             });
-        } else if is(word, MOSTLY) {
+        } else if word.is_one_of(MOSTLY) {
             if self.most.is_some() {
                 return None;
             }
             let rows = self
                 .word(self.at + 1)
                 .and_then(|next| next.text.parse().ok());
-            let of_bytes = !is(word, &["top", "most", "busiest"]);
+            let of_bytes = !word.is_one_of(&["top", "most", "busiest"]);
             self.at += usize::from(rows.is_some());
             self.most = Some(Most { rows, of_bytes });
-        } else if is(word, FIRST) || is(word, LAST) {
+        } else if word.is_one_of(FIRST) || word.is_one_of(LAST) {
             // "how long did it last"
             if self.at + 1 == self.words.len() && self.head == Some("longest connections") {
                 self.at += 1;
@@ -131,18 +131,22 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             if !ends && !rows_of.iter().any(|known| self.at_is(of, known)) {
                 return None;
             }
-            let first = if is(word, FIRST) { "first" } else { "last" };
+            let first = if word.is_one_of(FIRST) {
+                "first"
+            } else {
+                "last"
+            };
             self.first = Some((first, rows));
             self.at += usize::from(rows.is_some());
             // "the last time"
             self.at += usize::from(self.at_is(self.at + 1, TIME));
-        } else if let Some((known, of)) = HEADS.iter().find(|(known, _)| is(word, known)) {
+        } else if let Some((known, of)) = HEADS.iter().find(|(known, _)| word.is_one_of(known)) {
             if self.subject_phrase().is_some() {
                 return Some(false);
             }
             // "from containers" restricts, and asks for none of them
-            if introduced && self.restricts() && !is(word, &["who", "where"]) {
-                let all = is(word, CONTAINERS) || is(word, SERVICE_UNITS);
+            if introduced && self.restricts() && !word.is_one_of(&["who", "where"]) {
+                let all = word.is_one_of(CONTAINERS) || word.is_one_of(SERVICE_UNITS);
                 match all {
                     true => return Some(false),
                     false if of.starts_with("which ") => return None,
@@ -150,9 +154,10 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                 }
             }
             // "host processes" are not those of all hosts
-            let kind = is(word, SINGULAR) || is(word, &["host", "ip", "address", "port"]);
+            let kind =
+                word.is_one_of(SINGULAR) || word.is_one_of(&["host", "ip", "address", "port"]);
             let next = self.word(self.at + 1).filter(|_| kind);
-            if next.is_some_and(|next| LISTED_KINDS.iter().any(|kinds| is(next, kinds))) {
+            if next.is_some_and(|next| LISTED_KINDS.iter().any(|kinds| next.is_one_of(kinds))) {
                 return None;
             }
             // "users who ..."
@@ -169,7 +174,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                         let of_bytes = ["traffic", "bytes sent", "bytes received"].contains(of);
                         self.by_bytes = (ordered && of_bytes).then_some(*of).or(self.by_bytes);
                         // "the longest connection" is one
-                        self.single |= is(word, &["connection"])
+                        self.single |= word.is_one_of(&["connection"])
                             && self.at_is(self.at.wrapping_sub(1), &["longest", "slowest"]);
                         Some(both(before, of)?)
                     }
@@ -177,13 +182,13 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                 };
                 // "the most contacted host" is one
                 if let Some(most) = &mut self.most
-                    && is(word, ONE)
+                    && word.is_one_of(ONE)
                 {
                     most.rows.get_or_insert(1);
                 }
             }
             // "command lines"
-            let line = is(word, &["command", "commands"]);
+            let line = word.is_one_of(&["command", "commands"]);
             self.at += usize::from(line && self.at_is(self.at + 1, &["line", "lines"]));
         } else {
             return Some(false);
@@ -309,11 +314,13 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             let sorted = format!("sorted by bytes{direction}");
             spelled.extend(sorted.split(' ').map(|text| self.written(text)));
         }
-        let unsaid = !spelled.iter().any(|word| is(word, &["sent", "received"]));
+        let unsaid = !spelled
+            .iter()
+            .any(|word| word.is_one_of(&["sent", "received"]));
         if !direction.is_empty() && unsaid && !head.starts_with("which ") {
             return None;
         }
-        if self.why && !spelled.iter().any(|word| is(word, FAILED)) {
+        if self.why && !spelled.iter().any(|word| word.is_one_of(FAILED)) {
             let failed = self.written("failed");
             spelled.push(failed);
         }
@@ -322,7 +329,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         let names = self.clauses.iter().skip(1).map(idioms::is_host);
         let names = Vec::from_iter(names.chain([false]));
         for (mut word, before_host) in self.clauses.into_iter().zip(names) {
-            if lookups && before_host && is(&word, &["to"]) {
+            if lookups && before_host && word.is_one_of(&["to"]) {
                 word.text = "for".to_owned();
             }
             spelled.push(word);

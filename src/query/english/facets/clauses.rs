@@ -5,7 +5,7 @@ use chrono::TimeZone;
 use super::super::parser::Parser;
 use super::super::units::microseconds_in;
 use super::super::vocabulary::*;
-use super::{Facets, Leftover, Role, is};
+use super::{Facets, Leftover, Role};
 use crate::query::ast::{Actors, Projection};
 
 impl<Tz: TimeZone> Facets<'_, Tz> {
@@ -60,8 +60,8 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                 // "failed" may take a verb and its "to"
                 (taken, kind) = (at.next, "outcome");
                 let last = &self.words[self.at + taken - 1];
-                if is(last, VERBS) || is(last, FETCH) {
-                    let failed = is(&self.words[self.at], FAILED);
+                if last.is_one_of(VERBS) || last.is_one_of(FETCH) {
+                    let failed = self.words[self.at].is_one_of(FAILED);
                     taken = if failed { 1 } else { taken };
                 }
             } else if at.next == 0 && self.at_is(self.at, RCODES) {
@@ -76,7 +76,9 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         }
         let words = Vec::from_iter(self.words[self.at..self.at + taken].iter().cloned());
         let service = kind == "outcome"
-            && (is(&words[0], SERVICES) || is(&words[0], PROTOCOLS) || is(&words[0], FAMILIES));
+            && (words[0].is_one_of(SERVICES)
+                || words[0].is_one_of(PROTOCOLS)
+                || words[0].is_one_of(FAMILIES));
         self.failed |= kind == "outcome" && !service;
         if self.denied {
             let not = self.written("not");
@@ -134,7 +136,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         {
             return self.length(2);
         }
-        let said = is(word, PORT) && is_port(self.at + 1);
+        let said = word.is_one_of(PORT) && is_port(self.at + 1);
         let behind = is_port(self.at) && matches!(self.role, Role::Way | Role::To);
         if !said && !behind {
             // a port, or a pid?

@@ -79,10 +79,6 @@ struct Facets<'a, Tz: TimeZone> {
     clauses: Vec<Word>,
 }
 
-fn is(word: &Word, known: Words) -> bool {
-    !word.quoted && known.iter().any(|one| word.text.eq_ignore_ascii_case(one))
-}
-
 /// The question in words of the grammar; none if a word belongs to no facet. All words are where
 /// they were typed.
 pub(super) fn spelled_out<Tz: TimeZone>(
@@ -152,7 +148,7 @@ fn is_kept(word: &Word) -> bool {
     let known = [
         NOT, NEVER, ONLY, WITHOUT, OR, OTHER, THAN, COMPARING, LEAST, BOTTOM, SMALLEST,
     ];
-    known.iter().any(|known| is(word, known)) || is(word, NO)
+    known.iter().any(|known| word.is_one_of(known)) || word.is_one_of(NO)
 }
 
 impl<'a, Tz: TimeZone> Facets<'a, Tz> {
@@ -161,7 +157,7 @@ impl<'a, Tz: TimeZone> Facets<'a, Tz> {
     }
 
     fn at_is(&self, at: usize, known: Words) -> bool {
-        self.word(at).is_some_and(|word| is(word, known))
+        self.word(at).is_some_and(|word| word.is_one_of(known))
     }
 
     fn written(&self, text: &str) -> Word {
@@ -182,14 +178,15 @@ impl<'a, Tz: TimeZone> Facets<'a, Tz> {
         }
         // "how much did it see", but "started by make"
         let word = self.word(self.at)?;
-        let vague = self.role == Role::Unsaid || self.role == Role::To && is(word, MAKE);
-        if !(vague && is(word, SAYING_NOTHING)) && self.named()? {
+        let vague = self.role == Role::Unsaid || self.role == Role::To && word.is_one_of(MAKE);
+        if !(vague && word.is_one_of(SAYING_NOTHING)) && self.named()? {
             return Some(());
         }
         // "not" has to be before what it denies
-        let verb = is(word, VERBS) || is(word, FETCH);
+        let verb = word.is_one_of(VERBS) || word.is_one_of(FETCH);
         if verb && !self.denied {
-            self.fetched = is(word, FETCH) && !is(word, &["come", "came", "comes", "coming"]);
+            self.fetched =
+                word.is_one_of(FETCH) && !word.is_one_of(&["come", "came", "comes", "coming"]);
             self.acted = true;
             let vague = [
                 "go", "goes", "going", "went", "get", "got", "gets", "getting",
@@ -204,17 +201,18 @@ impl<'a, Tz: TimeZone> Facets<'a, Tz> {
             self.at += 1;
             return Some(());
         }
-        if is(word, SAYING_NOTHING) && !(self.denied && is(word, ACTIVE)) {
+        if word.is_one_of(SAYING_NOTHING) && !(self.denied && word.is_one_of(ACTIVE)) {
             // "failed to make a connection"
-            if vague && is(word, MAKE) {
+            if vague && word.is_one_of(MAKE) {
                 self.role = Role::Unsaid;
             }
-            self.things |= is(word, RESTRICTING_NOTHING) || is(word, &["something", "stuff"]);
+            self.things |=
+                word.is_one_of(RESTRICTING_NOTHING) || word.is_one_of(&["something", "stuff"]);
             self.at += 1;
             return Some(());
         }
         // "processes and their hosts", "failed and to port 443"
-        if is(word, &["and"]) && !self.denied && self.at > 0 {
+        if word.is_one_of(&["and"]) && !self.denied && self.at > 0 {
             let goes_on = |known: Words| self.at_is(self.at + 1, known);
             let heads = HEADS.iter().any(|(known, _)| goes_on(known));
             if heads

@@ -5,7 +5,7 @@ use chrono::TimeZone;
 use super::super::idioms;
 use super::super::vocabulary::*;
 use super::super::words::Word;
-use super::{Facets, Role, is};
+use super::{Facets, Role};
 
 /// Whether a name can have this byte without quotes.
 fn is_plain(byte: u8) -> bool {
@@ -23,19 +23,19 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         let Some(word) = self.word(self.at) else {
             return false;
         };
-        let role = if is(word, TOWARDS) {
+        let role = if word.is_one_of(TOWARDS) {
             Role::To
-        } else if is(word, &["from"]) {
+        } else if word.is_one_of(&["from"]) {
             Role::From
-        } else if is(word, &["using"]) && self.role == Role::Unsaid && self.subjects > 0 {
+        } else if word.is_one_of(&["using"]) && self.role == Role::Unsaid && self.subjects > 0 {
             // "is alice using wget"
             Role::By
-        } else if is(word, BY_WAY_OF) && !is(word, &["in"]) {
+        } else if word.is_one_of(BY_WAY_OF) && !word.is_one_of(&["in"]) {
             Role::Way
-        } else if is(word, OF) && self.head.is_none() && !self.counting {
+        } else if word.is_one_of(OF) && self.head.is_none() && !self.counting {
             // "gibberish of a kind"
             return false;
-        } else if is(word, OF_WHOM) {
+        } else if word.is_one_of(OF_WHOM) {
             Role::By
         } else {
             return false;
@@ -54,8 +54,8 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             word.quoted || word.text.bytes().all(is_plain) && !word.text.contains("//")
         };
         let denied = Vec::from_iter(self.denied.then(|| self.written("not")));
-        if is(word, INTERNET) || is(word, SCOPES) {
-            let to = match is(word, INTERNET) {
+        if word.is_one_of(INTERNET) || word.is_one_of(SCOPES) {
+            let to = match word.is_one_of(INTERNET) {
                 true => [self.written("to"), self.written("internet")],
                 false => [word.clone(), self.written("hosts")],
             };
@@ -68,7 +68,8 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             let next = self.word(self.at + 1);
             let beside =
                 next.is_some_and(|next| noun.iter().any(|n| next.text.eq_ignore_ascii_case(n)));
-            self.at += 1 + usize::from(!is(word, INTERNET) && beside && self.role == Role::To);
+            self.at +=
+                1 + usize::from(!word.is_one_of(INTERNET) && beside && self.role == Role::To);
             self.clauses.extend(denied);
             if to[0].text != "to" {
                 let word = self.written("to");
@@ -88,7 +89,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             self.at = end;
             return Some(true);
         }
-        if self.denied && (is(word, DNS) || is(word, DNS_TRAFFIC)) {
+        if self.denied && (word.is_one_of(DNS) || word.is_one_of(DNS_TRAFFIC)) {
             let words = [self.written("except"), self.written("dns")];
             self.clauses.extend(words);
             self.others += 1;
@@ -101,7 +102,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             .at
             .checked_sub(1)
             .is_some_and(|at| self.at_is(at, &["non"]));
-        if self.denied && non && is(word, &["root"]) {
+        if self.denied && non && word.is_one_of(&["root"]) {
             let words = ["by", "effective-user", "root"].map(|text| self.written(text));
             self.clauses.extend(denied.into_iter().chain(words));
             self.subjects += 1;
@@ -112,7 +113,7 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         let host = idioms::is_host(word);
         if !host && !idioms::is_name(word) {
             // "containers" after "from" names all of them
-            let all = is(word, CONTAINERS) || is(word, SERVICE_UNITS);
+            let all = word.is_one_of(CONTAINERS) || word.is_one_of(SERVICE_UNITS);
             if all && matches!(self.role, Role::By | Role::From) {
                 let words = [self.written("by"), word.clone()];
                 self.clauses.extend(denied.into_iter().chain(words));
