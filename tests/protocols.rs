@@ -33,6 +33,25 @@ fn run(net: &Net, args: &str, protocol: &str) -> Option<()> {
     }
 }
 
+/// A run whose socket exists already, and which goes on when it is told to.
+fn waiting(net: &Net, args: &str) -> Guard {
+    let mut command = net.command(packet());
+    command.args(args.split(' '));
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = Guard(pipes.spawn().unwrap());
+    let mut line = String::new();
+    let stdout = child.0.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n", "{args}");
+    child
+}
+
+fn go_on(mut child: Guard) {
+    let mut stdin = child.0.stdin.take().unwrap();
+    stdin.write_all(b"now\n").unwrap();
+    assert!(child.0.wait().unwrap().success());
+}
+
 /// Compares a run with its row; gives more of its columns.
 fn compare(
     db: &Path,
@@ -157,44 +176,20 @@ fn datagram_sockets_on_their_way_through_a_unix_socket_at_the_start_are_recorded
     ok(net
         .command("sysctl")
         .args(["-qw", "net.ipv4.ping_group_range=0 0"]));
-    let script = format!(
-        "import socket, sys
-to, via = socket.socketpair()
-def park(s):
-    socket.send_fds(to, [b'x'], [s.fileno()])
-    s.close()
-def take():
-    return socket.socket(fileno=socket.recv_fds(via, 1, 1)[1][0])
-for protocol in 0, 1:
-    park(socket.socket(socket.AF_INET, socket.SOCK_DGRAM, protocol))
-print('ready', flush=True)
-sys.stdin.readline()
-for message, port in (b'u' * 100, {echo}), (bytes([8] + [0] * 7) + b'p' * 100, 0):
-    s = take()
-    s.sendto(message, ('{FAR4}', port))
-    s.recv(1000)"
-    );
-    let mut child = net
-        .command("python3")
-        .args(["-c", &script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    let mut said = BufReader::new(child.stdout.take().unwrap());
-    said.read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    let children = [
+        format!("park-udp {FAR4} {echo} 1 100"),
+        format!("park-ping {FAR4} 0 1 100"),
+    ]
+    .map(|args| waiting(&net, &args));
     let recorder = Recorder::start(&db, &[]);
-    child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    assert!(child.wait().unwrap().success());
+    children.into_iter().for_each(go_on);
     assert_eq!(recorder.stop(), 0);
     let sql = format!(
         "SELECT protocol, comm, tx_bytes >= 100, rx_bytes >= 100 FROM egress
          WHERE netns = {} ORDER BY protocol",
         net.near_inode()
     );
-    let rows = [["icmp", "python3", "1", "1"], ["udp", "python3", "1", "1"]];
+    let rows = [["icmp", "packet", "1", "1"], ["udp", "packet", "1", "1"]];
     assert_eq!(select(&db, &sql), rows);
 }
 
@@ -640,18 +635,10 @@ fn raw_socket_older_than_the_recorder_has_an_owner() {
     let (raw, _) = far(&net, Type::RAW, EXPERIMENT, FAR4).unwrap();
     echo(raw, 20);
     let args = format!("wait-raw {FAR4} {EXPERIMENT} 5 0");
-    let mut command = net.command(packet());
-    command.args(args.split(' '));
-    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = Guard(pipes.spawn().unwrap());
-    let mut line = String::new();
-    let stdout = child.0.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    let child = waiting(&net, &args);
     let (_dir, db) = history();
     let recorder = Recorder::start(&db, &[]);
-    child.0.stdin.take().unwrap().write_all(b"now\n").unwrap();
-    assert!(child.0.wait().unwrap().success());
+    go_on(child);
     recorder.stop();
     let none = TcpCounters::datagrams(5, 0);
     let row = compare(&db, &args, "ip-253", none, none);

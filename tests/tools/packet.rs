@@ -172,6 +172,9 @@ impl Run {
         if let Some(way) = way.strip_prefix("wait-") {
             return share::wait(self, way);
         }
+        if let Some(way) = way.strip_prefix("park-") {
+            return share::park(self, way);
+        }
         if let Some(way) = way.strip_prefix("pass-") {
             return share::send(self, true, way);
         }

@@ -1,5 +1,6 @@
 //! Sockets that two processes use: one creates it, connects and sends the first piece, and
-//! ends; the other sends the rest. Who they are is printed. And one that waits.
+//! ends; the other sends the rest. Who they are is printed. And one that waits, or is on its way
+//! through a Unix socket meanwhile.
 
 use std::io::{Error, IoSlice, IoSliceMut, Result};
 use std::mem::MaybeUninit;
@@ -41,9 +42,22 @@ pub fn send(run: &Run, passed: bool, way: &str) -> Result<()> {
 /// Makes the socket, says "ready", and uses it once a line has come.
 pub fn wait(run: &Run, way: &str) -> Result<()> {
     let socket = make(run, way)?;
-    println!("ready");
-    std::io::stdin().read_line(&mut String::new())?;
+    ready()?;
     (0..run.count).try_for_each(|_| piece(run, way, &socket))
+}
+
+/// The same with a socket that no process holds until then.
+pub fn park(run: &Run, way: &str) -> Result<()> {
+    let (near, far) = UnixStream::pair()?;
+    give(&near, &make(run, way)?)?;
+    ready()?;
+    let socket = receive(&far)?;
+    (0..run.count).try_for_each(|_| piece(run, way, &socket))
+}
+
+fn ready() -> Result<()> {
+    println!("ready");
+    std::io::stdin().read_line(&mut String::new()).map(drop)
 }
 
 pub const THREADS: usize = 4;
@@ -77,6 +91,7 @@ fn make(run: &Run, way: &str) -> Result<Socket> {
     let socket = match way {
         "tcp" => Socket::new(family, libc::SOCK_STREAM, 0)?,
         "udp" => Socket::new(family, libc::SOCK_DGRAM, 0)?,
+        "ping" => Socket::new(family, libc::SOCK_DGRAM, libc::IPPROTO_ICMP)?,
         "raw" => Socket::new(family, libc::SOCK_RAW, run.to.port().into())?,
         _ => frames::socket(libc::SOCK_RAW)?,
     };
@@ -97,9 +112,14 @@ fn rest(run: &Run, way: &str, maker: u32, socket: &Socket) -> ! {
 
 /// Sends one, and waits until it is back.
 fn piece(run: &Run, way: &str, socket: &Socket) -> Result<()> {
-    let data = vec![b'x'; run.size];
+    let mut data = vec![b'x'; run.size];
     match way {
         "tcp" => socket.send(&data)?,
+        "ping" => {
+            // an echo request, whose identifier and checksum the kernel writes
+            data.splice(..0, [8, 0, 0, 0, 0, 0, 0, 0]);
+            socket.send_to(&data, run.to)?;
+        }
         "udp" => socket.send_to(&data, run.to)?,
         "raw" => socket.send_to(&data, run.host())?,
         _ => return frames::plain(run, socket),
