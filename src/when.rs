@@ -171,6 +171,28 @@ pub fn around<Tz: TimeZone>(
     ))
 }
 
+/// Around a time that was so long ago (`5 minutes ago`): half the last unit that was named, or a
+/// tenth of the whole if that is more; `3 days ago` is all that day.
+pub fn ago<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let text = text.trim().to_ascii_lowercase();
+    let length = text.strip_suffix(" ago")?;
+    let middle = parse(length, now).ok()?;
+    let unit = length.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+    let last = unit
+        .rsplit([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+        .next()?;
+    let unit = now.to_utc() - parse(&format!("1 {last}"), now).ok()?;
+    if unit == TimeDelta::days(1) {
+        let day = middle.with_timezone(&now.timezone()).date_naive();
+        return whole_days(day, day.succ_opt()?, now);
+    }
+    let margin = (unit / 2).max((now.to_utc() - middle) / 10);
+    Some((
+        middle.checked_sub_signed(margin)?,
+        middle.checked_add_signed(margin)?.min(now.to_utc()),
+    ))
+}
+
 /// Parses the beginning of a span: a time, or a span that words name.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ fn run(net: &Net, args: &str, protocol: &str) -> Option<()> {
     }
 }
 
-/// A run whose socket exists already, and which goes on when it is told to.
+/// A run whose socket exists already, and which waits to go on.
 fn waiting(net: &Net, args: &str) -> Guard {
     let mut command = net.command(packet());
     command.args(args.split(' '));

@@ -433,7 +433,7 @@ fn answer_to_another_socket_of_its_port_is_no_first_packet() {
     asker.send_to(b"hello", (FAR4, 4444)).unwrap();
     server.recv_from(&mut [0; 8]).unwrap();
     drop(asker);
-    // whoever walks over open files, as /proc and the recorder do, holds one for a moment
+    // any process that walks over open files, as lsof and the recorder do, holds one for a moment
     let other = eventually("the port is free", || near(port).ok());
     server.send_to(b"hi", (NEAR4, port)).unwrap();
     other.recv_from(&mut [0; 8]).unwrap();

@@ -313,6 +313,20 @@ fn comparison(of: &Comparison) -> String {
             measure(of.measure),
             crate::human::duration(limit)
         ),
+        (measured, Limit::Number(1)) => {
+            let one = match measured {
+                Measure::Rows => "time",
+                Measure::Hosts => "host",
+                Measure::Addresses => "address",
+                Measure::Ports => "port",
+                Measure::Processes => "process",
+                Measure::Bytes => "byte",
+                Measure::Sent => "byte sent",
+                Measure::Received => "byte received",
+                Measure::Duration | Measure::Latency => measure(measured),
+            };
+            format!("{operator} 1 {one}")
+        }
         (measured, Limit::Number(limit)) => format!("{operator} {limit} {}", measure(measured)),
     }
 }

@@ -5,8 +5,8 @@ use anyhow::Result;
 use rusqlite::Connection;
 
 use super::ast::{
-    Actors, Counted, Limit, Measure, Predicate, Projection, Property, Question, Ranking, Relation,
-    Subject, Typed,
+    Actors, Counted, ExecutableKind, Limit, Measure, Predicate, Projection, Property, Question,
+    Ranking, Relation, Subject, Typed,
 };
 use super::english::{NotUnderstood, is_grammar, is_verb};
 use super::host::Host;
@@ -286,6 +286,7 @@ impl<'a> Resolver<'a> {
                 self.started_by(&name, predicate)
             }
             Predicate::By(Subject::Those { did, .. }) => self.predicate(did),
+            Predicate::By(Subject::Executables(kind)) => self.executables(*kind),
             Predicate::By(subject) => {
                 let subject = subject.clone();
                 self.subject(&subject)
@@ -315,6 +316,32 @@ impl<'a> Resolver<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What is found out about executables as they start: of some, or of all, it is not known.
+    fn executables(&mut self, kind: ExecutableKind) -> Result<()> {
+        let (column, what) = match kind {
+            ExecutableKind::Unpackaged => ("packaged", "whether a package owns it"),
+            ExecutableKind::Modified => ("packaged", "whether it differs from its package"),
+            ExecutableKind::SetUserId => ("setuid", "whether it is set-user-ID"),
+            ExecutableKind::InWorldWritable => {
+                ("world_writable_dir", "who can write to its directory")
+            }
+            ExecutableKind::Deleted | ExecutableKind::OtherRights => return Ok(()),
+        };
+        let has = |known: &str| {
+            let sql = format!("SELECT 1 FROM executable WHERE {column} {known} LIMIT 1");
+            self.db.prepare(&sql)?.exists([])
+        };
+        if !has("IS NOT NULL")? {
+            self.unknown
+                .push(format!("this history knows of no executable {what}"));
+        } else if has("IS NULL")? {
+            self.readings.push(format!(
+                "of some executables it is not known {what}: they count as if not"
+            ));
+        }
+        Ok(())
     }
 
     /// A question about countries or networks, of a history without any.
@@ -793,9 +820,25 @@ fn nearest(name: &str, known: &[String]) -> Vec<String> {
     }
     near.sort_unstable();
     let best = near.first().map(|&(distance, _)| distance);
-    near.into_iter()
-        .take_while(|&(distance, _)| Some(distance) == best)
-        .take(3)
-        .map(|(_, name)| printable(name).into_owned())
-        .collect()
+    let near = near
+        .into_iter()
+        .take_while(|&(distance, _)| Some(distance) == best);
+    let mut near = Vec::from_iter(near.map(|(_, name)| name));
+    if near.is_empty() {
+        near.extend(known.iter().filter(|one| is_related(&name, one)));
+    }
+    near.truncate(3);
+    let shown = near.into_iter().map(|name| printable(name).into_owned());
+    shown.collect()
+}
+
+/// Fewest letters that two names of one thing have in common at their start.
+const RELATED: usize = 4;
+
+/// Whether two names begin alike for most of the first: "chrome" and "chromium".
+fn is_related(name: &str, known: &str) -> bool {
+    let pairs = name.chars().zip(known.chars());
+    let same = pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
+    let letters = name.chars().count();
+    same >= RELATED && 4 * same >= 3 * letters && !name.contains('.')
 }

@@ -93,7 +93,12 @@ fn meaning<Tz: TimeZone>(
         let near = refused
             .hint
             .as_ref()
-            .is_some_and(|hint| hint.starts_with(NEAR));
+            .and_then(|hint| hint.strip_prefix(NEAR));
+        let typed = refused.place.as_ref().map(|(text, at)| &text[at.clone()]);
+        let near = near.zip(typed).is_some_and(|(near, typed)| {
+            let mut near = near.split(", ");
+            near.any(|known| !typo::is_another(&typed.to_lowercase(), known))
+        });
         // A reason is about the whole, and holds for the same in another order. A question that
         // breaks off goes on, unless a superlative stands before its last word.
         let asks = [WHAT, WHATS, WHICH, WHO, WHEN, HOW, ACTIVE, PASSIVE];
@@ -390,6 +395,10 @@ fn bare<Tz: TimeZone>(text: &str, words: Vec<Word>, now: &DateTime<Tz>) -> Optio
                 })
                 .count();
             let (names, rest) = words.split_at(names);
+            // "root processes that hit x.org": not what root talked to
+            if rest.first().is_some_and(|word| word.is_one_of(PROCESS)) {
+                return None;
+            }
             [
                 before(&["what", "did"]),
                 names.to_vec(),

@@ -43,7 +43,12 @@ impl Said {
 
 /// Writes hours as times of day, with the day before them.
 pub(super) fn normalize(words: &mut Vec<Word>) {
-    let mut at = 1;
+    let mut at = 0;
+    while at < words.len() {
+        clocks_at(words, at);
+        at += 1;
+    }
+    at = 1;
     while at < words.len() {
         part_of_day(words, at);
         at += 1;
@@ -54,6 +59,46 @@ pub(super) fn normalize(words: &mut Vec<Word>) {
             hours_at(words, at);
         }
         at += 1;
+    }
+}
+
+/// "13:50-14:00" and "9am to 11am" are "between 13:50 and 14:00".
+fn clocks_at(words: &mut Vec<Word>, at: usize) {
+    let is_clock = |text: &str| {
+        let written = text.contains(':') || half_of(text).is_some();
+        written && clock_number(text).is_some_and(|hour| hour <= 24)
+    };
+    let new = |text: &str, from: &Word| Word {
+        text: text.to_owned(),
+        ..from.clone()
+    };
+    let limited = at > 0 && BEFORE.iter().any(|one| is(&words[at - 1], one));
+    let stands_with = |one: &str| at > 0 && is(&words[at - 1], one);
+    let word = &words[at];
+    let parts = word.text.split_once(['-', '\u{2013}']);
+    if let Some((first, last)) = parts.filter(|_| !word.quoted)
+        && is_clock(last)
+        && (is_clock(first) || half_of(last).is_some() && clock_number(first).is_some())
+    {
+        let between = [
+            new("between", word),
+            new(first, word),
+            new("and", word),
+            new(last, word),
+        ];
+        let before = usize::from(stands_with("between") || stands_with("from"));
+        words.splice(at - before..=at, between);
+        return;
+    }
+    let joined = words
+        .get(at + 1)
+        .is_some_and(|word| JOINS[1..].iter().any(|one| is(word, one)));
+    let ends = words
+        .get(at + 2)
+        .is_some_and(|word| !word.quoted && is_clock(&word.text));
+    if !limited && joined && ends && !word.quoted && is_clock(&word.text) {
+        words[at + 1].text = "and".to_owned();
+        words.insert(at, new("between", &words[at]));
     }
 }
 
@@ -306,6 +351,12 @@ mod tests {
             ("yesterday evening around 7", "around 7pm yesterday"),
             ("on 22 November in the evening", "on 22 November evening"),
             ("today in the morning", "this morning"),
+            ("13:50-14:00", "between 13:50 and 14:00"),
+            ("between 9-11am", "between 9am and 11am"),
+            ("curl 9am to 11am", "curl between 9am and 11am"),
+            ("from 9:00 to 11:00", "from 9:00 to 11:00"),
+            ("10-12", "10-12"),
+            ("2026-11-24", "2026-11-24"),
         ] {
             let mut words = split(typed).unwrap();
             normalize(&mut words);

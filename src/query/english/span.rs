@@ -154,7 +154,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         false
     }
 
-    /// Accepts "at 3am", "around 10:53", "yesterday at 3am", "at 3am yesterday".
+    /// Accepts "at 3am", "around 10:53", "yesterday at 3am", "at 3am yesterday", "5 minutes ago".
     fn around_time(&mut self) -> bool {
         let start = self.next;
         let at = self.take(AT) | self.take(AROUND);
@@ -162,6 +162,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.next = start;
             return false;
         };
+        if let Some((from, to)) = when::ago(&text, self.now) {
+            (0..words).for_each(|_| self.advance());
+            self.begin(from);
+            self.end(to);
+            // how much around it was not said
+            self.loose = true;
+            return true;
+        }
         let day_at = text.to_lowercase().contains(" at ");
         let Some((mut from, mut to)) = when::around(&text, self.now).filter(|_| at || day_at)
         else {
@@ -308,6 +316,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 if let Some(unit) = text.strip_prefix(article) {
                     text = format!("1 {unit}");
                 }
+            }
+            // "what did curl do an hour ago": the article was skipped
+            if text.split_once(' ').is_some_and(|(unit, ago)| {
+                ago.eq_ignore_ascii_case("ago")
+                    && when::parse(&format!("1 {unit}"), self.now).is_ok()
+            }) {
+                text = format!("1 {text}");
             }
             when::parse(&text, self.now)
                 .ok()

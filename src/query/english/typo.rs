@@ -36,10 +36,10 @@ fn neighbours(word: &Word) -> Vec<&'static str> {
 }
 
 /// Whether another letter at an end is rather that of another word: "systemd" is not "systems".
-fn is_another(text: &str, known: &str) -> bool {
+pub(super) fn is_another(text: &str, known: &str) -> bool {
     let (typed, known) = (text.as_bytes(), known.as_bytes());
     let differ = |at: usize| typed[at] != known[at];
-    let last = typed.len() - 1;
+    let last = typed.len().saturating_sub(1);
     let substituted =
         typed.len() == known.len() && (0..=last).filter(|&at| differ(at)).count() == 1;
     substituted && (differ(0) || differ(last))

@@ -5,7 +5,7 @@ use chrono::TimeZone;
 use super::super::parser::Parser;
 use super::super::units::microseconds_in;
 use super::super::vocabulary::*;
-use super::{Facets, Leftover, Role};
+use super::{Facets, Role};
 use crate::query::ast::{Actors, Projection};
 
 impl<Tz: TimeZone> Facets<'_, Tz> {
@@ -162,16 +162,9 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
         }
     }
 
-    /// Takes a length of time of so many words, of which the last is meant. How much around so
-    /// long ago is not said: since then is proposed.
-    pub(super) fn length(&mut self, mut words: usize) -> Option<bool> {
-        let ago = self.at_is(self.at + words, &["ago"]);
-        if ago && self.leftover == Leftover::Refused {
-            return None;
-        }
-        let before: &[&str] = if ago { &["since"] } else { &["in", "last"] };
-        words += usize::from(ago);
-        let before = Vec::from_iter(before.iter().map(|text| self.written(text)));
+    /// Takes a length of time of so many words, of which the last is meant.
+    pub(super) fn length(&mut self, words: usize) -> Option<bool> {
+        let before = ["in", "last"].map(|text| self.written(text));
         self.clauses.extend(before);
         self.clauses
             .extend_from_slice(&self.words[self.at..self.at + words]);
