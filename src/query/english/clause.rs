@@ -452,6 +452,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.ranking = Some(Ranking::Last(Ranking::ALL));
             return Ok(true);
         }
+        if self.take(BUSIEST_FIRST) {
+            let rows = self.words.get(self.next).map(|word| word.text.parse());
+            self.busiest = rows.and_then(Result::ok);
+            if self.busiest.is_some() {
+                self.advance();
+            }
+            return Ok(self.busiest.is_some());
+        }
         if !self.take(SORTED) {
             return Ok(false);
         }

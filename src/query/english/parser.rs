@@ -141,6 +141,8 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) until: Option<i64>,
     pub(super) new: bool,
     pub(super) bucket: Option<Bucket>,
+    /// How many of the buckets are asked for, those with most first.
+    pub(super) busiest: Option<u32>,
     /// What to group by: "connections per host".
     pub(super) group: Option<Projection>,
     /// Whether data that was sent or received is meant.
@@ -193,6 +195,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             predicates: Vec::new(),
             ranking: None,
             by_bytes: None,
+            busiest: None,
             since: None,
             until: None,
             new: false,
@@ -322,6 +325,12 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         let numbers = matches!(list, Projection::Count(_) | Projection::Bytes);
         if self.bucket.is_some() && self.ranking.is_some() && numbers {
             return Err(self.refuse_all(TOP_PER_SPAN));
+        }
+        if let Some(n) = self.busiest.filter(|_| numbers && self.bucket.is_some()) {
+            self.ranking = Some(match list {
+                Projection::Bytes => Ranking::MostBytes(n),
+                _ => Ranking::Most(n),
+            });
         }
         if let Some(at) = self.only.take() {
             self.apply_only(list, at)?;

@@ -140,6 +140,17 @@ pub fn statement(
     let having = all_of("HAVING", &having);
     let grouped = format!("SELECT {columns}\nFROM {from}{filter}{group}{having}");
     match (question.bucket, bucket) {
+        // The parser refuses other rankings of single rows.
+        (Some(bucket), _) if question.ranking.is_some() && ties.is_empty() => {
+            let (most, n) = match question.ranking {
+                Some(Ranking::MostBytes(n)) => (BOTH_WAYS, n),
+                Some(Ranking::Most(n)) => (number(question), n),
+                _ => (number(question), Ranking::ALL),
+            };
+            let grouped = grouped.replace('\n', "\n  ");
+            let order = bucket.order();
+            format!("SELECT * FROM (\n  {grouped}\n)\nORDER BY {most} DESC, {order}\nLIMIT {n}")
+        }
         (Some(bucket), _) if question.ranking.is_some() => {
             top_of_each(question, bucket, ties, &grouped)
         }

@@ -27,6 +27,8 @@ pub const HOUR: Words = &["hour", "hours"];
 pub const DAY: Words = &["day", "days"];
 pub const WEEK: Words = &["week", "weeks"];
 pub const MONTH: Words = &["month", "months"];
+/// What idioms make of "the busiest hour", behind "connections per hour".
+pub const BUSIEST_FIRST: Words = &["busiest-first"];
 pub const HOURLY: Words = &["hourly"];
 pub const DAILY: Words = &["daily"];
 pub const WEEKLY: Words = &["weekly"];
