@@ -488,6 +488,17 @@ impl Question {
             && !named.into_iter().any(Predicate::names_a_flow)
     }
 
+    /// Whether it lists connections for how long they last, or that are open.
+    pub fn is_about_durations(&self) -> bool {
+        let of_durations = |predicate: &Predicate| match predicate {
+            Predicate::Open => true,
+            Predicate::Compared(of) => of.measure == Measure::Duration,
+            _ => false,
+        };
+        matches!(self.ranking, Some(Ranking::Longest(_)))
+            || self.predicates.iter().any(of_durations)
+    }
+
     /// Whether it is about names that connections sent.
     pub fn is_about_sent_names(&self) -> bool {
         let sent = |predicate: &Predicate| matches!(predicate, Predicate::Sent(_));

@@ -623,9 +623,9 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        // "uploads for alice"
-        if !self.lists_actors && !name.contains('.') {
-            let subjects = [
+        // "uploads for alice", "connections of backup.sh"
+        if !self.lists_actors {
+            let subjects: [fn(String) -> Subject; 4] = [
                 Subject::Process,
                 Subject::User,
                 Subject::Container,

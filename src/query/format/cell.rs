@@ -30,6 +30,8 @@ pub enum Show {
     Quantity(&'static str, &'static str),
     /// Microseconds.
     Duration(&'static str),
+    /// How long a connection was open, or has been.
+    Lasted,
     /// ISO 8601 in UTC, shown with seconds.
     Time(&'static str),
     /// The same, shown with milliseconds.
@@ -55,7 +57,9 @@ impl Show {
     pub fn align(&self) -> Align {
         match self {
             First(_) | Only(..) | Host | Container => Align::Left,
-            OnlyNumber(..) | Number(_) | Quantity(..) | Bytes(_) | Duration(_) => Align::Right,
+            OnlyNumber(..) | Number(_) | Quantity(..) | Bytes(_) | Duration(_) | Lasted => {
+                Align::Right
+            }
             Time(_) | PreciseTime(_) | Span(..) | Date(_) | Destination | Service => Align::Whole,
         }
     }
@@ -100,6 +104,14 @@ impl Show {
             }
             Bytes(column) => number(column)?.map(human::bytes),
             Duration(column) => number(column)?.map(human::duration),
+            Lasted => match number("duration_us")? {
+                Some(us) => Some(human::duration(us)),
+                // only where the question is about it
+                None => number("open_us")
+                    .ok()
+                    .flatten()
+                    .map(|us| format!("open {}", human::duration(us))),
+            },
             Time(column) => text(row, column)?.map(|time| clock.show(&time, "%H:%M:%S")),
             PreciseTime(column) => text(row, column)?.map(|time| clock.show(&time, "%H:%M:%S%.3f")),
             Span(column, form) => text(row, column)?.map(|time| clock.show(&time, form)),

@@ -71,7 +71,7 @@ const EACH_CONNECTION: &[Column] = &[
     Column("OUTCOME", First(&["outcome"])),
     SENT,
     RECEIVED,
-    Column("DURATION", Duration("duration_us")),
+    Column("DURATION", Lasted),
     ID,
 ];
 

@@ -38,11 +38,7 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
         }
         (Predicate::Succeeded, Relation::Lookups) => "rcode = 'NOERROR'".to_owned(),
         // Whether connections of an earlier recording are still open is unknown.
-        (Predicate::Open, _) => {
-            "outcome IN ('connected', 'in_progress') AND duration_us IS NULL\n  \
-             AND ts >= (SELECT max(start_ts) FROM recordings)"
-                .to_owned()
-        }
+        (Predicate::Open, _) => measure::OPEN.to_owned(),
         (Predicate::Scope(scope), _) => format!("dst_scope = '{scope}'"),
         (Predicate::Port(port), _) => format!("dst_port = {port}"),
         (Predicate::Ports(first, last), _) => format!("dst_port BETWEEN {first} AND {last}"),

@@ -7,6 +7,15 @@ use crate::query::ast::{Comparison, Limit, Measure, Operator, Relation};
 pub const BOTH_WAYS: &str = "coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0)";
 pub const SUM_BOTH_WAYS: &str = "sum(coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0))";
 
+/// The condition that a connection is still open.
+pub const OPEN: &str = "outcome IN ('connected', 'in_progress') AND duration_us IS NULL
+  AND ts >= (SELECT max(start_ts) FROM recordings)";
+
+/// For how long it has been, in microseconds.
+pub fn open_us() -> String {
+    format!("iif({OPEN}, ((SELECT max(seen_ts) FROM recordings) - ts) / 1000, NULL)")
+}
+
 /// A measure of a group of rows, which come from rollups or are single.
 pub fn of_group(measure: Measure, relation: Relation, use_rollups: bool) -> String {
     let sql = match (measure, relation) {
@@ -16,7 +25,7 @@ pub fn of_group(measure: Measure, relation: Relation, use_rollups: bool) -> Stri
         (Measure::Bytes, _) => SUM_BOTH_WAYS,
         (Measure::Sent, _) => "sum(coalesce(tx_bytes, 0))",
         (Measure::Received, _) => "sum(coalesce(rx_bytes, 0))",
-        (Measure::Duration, _) => "max(duration_us)",
+        (Measure::Duration, _) => return format!("max({})", of_row(measure)),
         (Measure::Latency, _) => "max(latency_us)",
         (Measure::Hosts, Relation::Connections) => "count(DISTINCT coalesce(host, dst_ip))",
         (Measure::Hosts, Relation::Lookups) => "count(DISTINCT qname)",
@@ -28,12 +37,13 @@ pub fn of_group(measure: Measure, relation: Relation, use_rollups: bool) -> Stri
 }
 
 /// A measure of a single row.
-pub fn of_row(measure: Measure) -> &'static str {
-    match measure {
+pub fn of_row(measure: Measure) -> String {
+    let column = match measure {
+        // until now, if it is still open
+        Measure::Duration => return format!("coalesce(duration_us, {})", open_us()),
         Measure::Bytes => BOTH_WAYS,
         Measure::Sent => "tx_bytes",
         Measure::Received => "rx_bytes",
-        Measure::Duration => "duration_us",
         Measure::Latency => "latency_us",
         // The parser counts only in groups.
         Measure::Rows
@@ -41,7 +51,8 @@ pub fn of_row(measure: Measure) -> &'static str {
         | Measure::Addresses
         | Measure::Ports
         | Measure::Processes => "1",
-    }
+    };
+    column.to_owned()
 }
 
 /// Whether only single rows have it, and rollups do not.
@@ -67,8 +78,10 @@ pub fn compared(comparison: &Comparison, expression: impl Fn(Measure) -> String)
 
 /// The column with the mean of a measure over rows.
 pub fn average(measure: Measure) -> String {
-    format!(
-        "CAST(round(avg({})) AS INTEGER) AS average",
-        of_row(measure)
-    )
+    let of = match measure {
+        // of what has ended
+        Measure::Duration => "duration_us".to_owned(),
+        measure => of_row(measure),
+    };
+    format!("CAST(round(avg({of})) AS INTEGER) AS average")
 }

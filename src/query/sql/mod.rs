@@ -80,7 +80,10 @@ pub fn statement(
     }
     match question.ranking {
         Some(Ranking::Slowest(_)) => conditions.push("latency_us IS NOT NULL".to_owned()),
-        Some(Ranking::Longest(_)) => conditions.push("duration_us IS NOT NULL".to_owned()),
+        Some(Ranking::Longest(_)) => conditions.push(format!(
+            "{} IS NOT NULL",
+            measure::of_row(Measure::Duration)
+        )),
         Some(Ranking::By { measure, .. }) if measure::is_of_rows(measure) => {
             conditions.push(format!("{} IS NOT NULL", measure::of_row(measure)));
         }
@@ -187,6 +190,7 @@ fn groups(question: &Question, use_rollups: bool) -> Vec<String> {
 
 /// The rows of each bucket with most connections, lookups or bytes.
 fn top_of_each(question: &Question, bucket: Bucket, ties: &str, grouped: &str) -> String {
+    let of_row;
     let (most, n, least) = match question.ranking {
         Some(Ranking::MostBytes(n)) => (BOTH_WAYS, n, false),
         Some(Ranking::Most(n)) => (number(question), n, false),
@@ -196,7 +200,10 @@ fn top_of_each(question: &Question, bucket: Bucket, ties: &str, grouped: &str) -
             rows,
         }) => match measure {
             Measure::Rows => (number(question), rows, least),
-            measure => (measure::of_row(measure), rows, least),
+            measure => {
+                of_row = measure::of_row(measure);
+                (of_row.as_str(), rows, least)
+            }
         },
         // The parser refuses other rankings within buckets.
         _ => (number(question), Ranking::ALL, false),
@@ -326,6 +333,7 @@ fn order(question: &Question, ties: &str, use_rollups: bool) -> String {
             limit(Some(rows))
         );
     }
+    let lasted = measure::of_row(Measure::Duration);
     let (first, n) = match question.ranking {
         _ if ties.is_empty() => return String::new(),
         None if question.average.is_some() => ("average DESC NULLS LAST", None),
@@ -337,7 +345,7 @@ fn order(question: &Question, ties: &str, use_rollups: bool) -> String {
         Some(Ranking::Most(n)) if each => ("ts DESC", Some(n)),
         Some(Ranking::Most(n)) => (many, Some(n)),
         Some(Ranking::Slowest(n)) => ("latency_us", Some(n)),
-        Some(Ranking::Longest(n)) => ("duration_us", Some(n)),
+        Some(Ranking::Longest(n)) => (lasted.as_str(), Some(n)),
         Some(Ranking::MostBytes(n)) if each => (BOTH_WAYS, Some(n)),
         Some(Ranking::MostBytes(n)) => (SUM_BOTH_WAYS, Some(n)),
         Some(Ranking::By { rows, .. }) => (many, Some(rows)),

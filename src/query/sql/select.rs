@@ -1,6 +1,6 @@
 //! The columns that a statement selects for each projection.
 
-use super::measure::{SUM_BOTH_WAYS, average};
+use super::measure::{SUM_BOTH_WAYS, average, open_us};
 use crate::query::ast::{Actors, Counted, Predicate, Projection, Property, Question, Relation};
 
 /// How often, how much and when, for a group of connections.
@@ -114,12 +114,16 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
         true => ", proxied_host, sni, http_host",
         false => "",
     };
+    let open = match question.is_about_durations() {
+        true => format!(",\n       {} AS open_us", open_us()),
+        false => String::new(),
+    };
     match (question.projection, question.relation) {
         (Projection::Each, Relation::Connections) => grouped(
             format!(
                 "id, time, comm, exe, pid, uid, user, container_id, container_name,
        host, dst_ip, dst_port, protocol, outcome, errno, latency_us,
-       tx_bytes, rx_bytes, duration_us{sent}"
+       tx_bytes, rx_bytes, duration_us{open}{sent}"
             ),
             "",
             "id",
