@@ -47,6 +47,10 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 
 	if (s) {
 		mark_shared(s);
+		if (!owner.tgid && !s->unowned) {
+			s->unowned = 1;
+			__sync_fetch_and_add(&unowned_socks, 1);
+		}
 		/* of an earlier attempt, whose end was missed */
 		s->established = 0;
 		s->close_pending = 0;
