@@ -39,6 +39,7 @@ EXPORT(struct, egrets_flow_end);
 EXPORT(struct, egrets_association);
 EXPORT(struct, egrets_dns);
 EXPORT(struct, egrets_payload);
+EXPORT(struct, egrets_claim);
 EXPORT(struct, egrets_cgroup);
 EXPORT(struct, egrets_flow_key);
 EXPORT(struct, egrets_flow);

@@ -53,6 +53,7 @@ enum egrets_kind {
 	EGRETS_HOP,	    /* struct egrets_hop: a TCP connection has a source route */
 	EGRETS_VERDICT,	    /* struct egrets_verdict: what the policy decides */
 	EGRETS_PAYLOAD,	    /* struct egrets_payload */
+	EGRETS_OWNER,	    /* struct egrets_claim: the process of a socket that had none */
 	/* losses without a record */
 	EGRETS_SOCKET,	       /* sockets without room in the socket map */
 	EGRETS_RETURN,	       /* calls of connect whose return was not traced */
@@ -84,7 +85,10 @@ struct egrets_header {
 	__u32 pad;
 };
 
-/* The process behind an event, read in its own context. */
+/*
+ * The process behind an event, read in its own context. Of a TCP socket of which no process is
+ * known tgid is 0, and the user is the one who created the socket.
+ */
 struct egrets_owner {
 	__u64 start_ns;	 /* of the thread group leader: distinguishes reused pids */
 	__u64 exec_id;	 /* execs so far, those of its ancestors before the forks included */
@@ -180,6 +184,13 @@ struct egrets_hop {
 	struct egrets_header h;
 	__u64 cookie;
 	__u8 hop[16];
+};
+
+/* The first process that was seen to use a TCP socket of which none was known. */
+struct egrets_claim {
+	struct egrets_header h;
+	struct egrets_owner owner;
+	__u64 cookie;
 };
 
 /* What connect returned. */
@@ -343,7 +354,8 @@ struct egrets_open_sock {
 	__u8 has_bytes;
 	__u8 known;   /* a hook has created its entry: it is not older */
 	__u8 is_path; /* a TCP socket of the MPTCP socket that has this inode and descriptor */
-	__u8 pad[5];
+	__u8 dialled; /* TCP: it has sent a SYN, whatever listens on its port */
+	__u8 pad[4];
 };
 
 /* What a scan finds of a socket of socks. */
@@ -398,10 +410,10 @@ struct egrets_sock {
 	__u8 released;	    /* its process has closed it; SCTP associations may go on */
 	__u8 close_pending; /* TLS: CLOSE is reported at the release */
 	__u8 kind;	    /* enum egrets_sock_kind */
-	__u8 pad;
-	__u16 share;	/* whose table entry it is: share.h */
-	__u32 route;	/* of the last packet; 0: none */
-	__u32 answered; /* flows to peers that sent first */
+	__u8 unowned;	    /* TCP: no process of it is known */
+	__u16 share;	    /* whose table entry it is: share.h */
+	__u32 route;	    /* of the last packet; 0: none */
+	__u32 answered;	    /* flows to peers that sent first */
 };
 
 struct egrets_packet_sock {

@@ -56,6 +56,25 @@ static __always_inline bool is_inet(const struct sock *sk)
 	return family == AF_INET || family == AF_INET6;
 }
 
+/*
+ * Whether a TCP connection began here: its SYN is among the bytes that the peer has acknowledged,
+ * and in no other count. One that was accepted has sent none as itself. Any user may listen on the
+ * port of their connections.
+ */
+static __always_inline bool has_sent_syn(const struct sock *sk, __u32 state)
+{
+	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
+	__u64 acked = BPF_CORE_READ(tp, bytes_acked);
+	__u64 sent = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+	__u32 nxt = BPF_CORE_READ(tp, snd_nxt);
+	__u32 fin = state != BPF_TCP_ESTABLISHED && state != BPF_TCP_CLOSE_WAIT &&
+		    BPF_CORE_READ(tp, write_seq) == nxt;
+
+	if (state == BPF_TCP_SYN_SENT)
+		return true;
+	return acked + (__u32)(nxt - BPF_CORE_READ(tp, snd_una)) - sent - fin == 1;
+}
+
 static __always_inline void write_open_sock(struct seq_file *seq, struct task_struct *task,
 					    const struct sock *sk, struct egrets_open_sock *e)
 {
@@ -75,6 +94,7 @@ static __always_inline void write_open_sock(struct seq_file *seq, struct task_st
 
 		tls_overhead(sk, &tls);
 		e->has_bytes = tcp_counters(sk, &tls, &e->tx_bytes, &e->rx_bytes);
+		e->dialled = e->protocol == IPPROTO_TCP && has_sent_syn(sk, e->state);
 	}
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &e->cookie);
 

@@ -30,6 +30,9 @@ struct {
 	__type(value, struct egrets_sock);
 } socks SEC(".maps");
 
+/* Those of them that are `unowned`. While there are any, each packet of TCP is looked at. */
+__u32 unowned_socks;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, EGRETS_FLOWS);

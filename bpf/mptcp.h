@@ -3,7 +3,8 @@
  * MPTCP: the process has a socket of that protocol, and the kernel a TCP socket for each path,
  * its subflows. They pass TCP's hooks, so each path is a connection. The process' connect opens
  * the first one, a kernel thread the others: their owner is the first one's, which is recorded
- * under the cookie of the process' socket.
+ * under the cookie of the process' socket. A path that is added to a connection which was accepted
+ * belongs to the first process that is seen to use it: claim.h.
  */
 #ifndef EGRETS_MPTCP_H
 #define EGRETS_MPTCP_H
@@ -87,15 +88,15 @@ static __always_inline void mptcp_owner(struct egrets_owner *owner, const struct
 		return;
 	__u64 cookie = BPF_CORE_READ(parent, __sk_common.skc_cookie.counter);
 
-	if (!cookie)
-		return; /* accepted, or older than egrets and no file of a process */
-	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
+	struct egrets_sock *s = cookie ? bpf_map_lookup_elem(&socks, &cookie) : NULL;
 
 	if (s && is_kernel_thread())
 		*owner = s->owner;
 	else if (s)
 		s->owner = *owner;
-	else if (!is_kernel_thread())
+	else if (is_kernel_thread()) /* accepted, or older than egrets and no file of a process */
+		fill_unknown_owner(owner, parent);
+	else if (cookie)
 		sock_get_or_create(cookie, parent, owner);
 }
 

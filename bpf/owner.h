@@ -150,6 +150,50 @@ static __always_inline void fill_owner_of(struct egrets_owner *owner, struct tas
 	owner->netns_cookie = netns_cookie(net);
 }
 
+/* Until 5.13: the cgroup's address with flags, or what cgroup v1 keeps there. */
+struct sock_cgroup_data___before_5_14 {
+	__u64 val;
+};
+
+#define CGROUP_V1_DATA 1
+#define CGROUP_FLAGS 3
+
+/* Id of the cgroup that a socket was created in; 0 if it is not known. */
+static __always_inline __u64 socket_cgroup(const struct sock *sk)
+{
+	struct sock_cgroup_data___before_5_14 *old = NULL;
+	const struct cgroup *cgroup;
+
+	if (bpf_core_field_exists(old->val)) {
+		__u64 at = (__u64)sk + bpf_core_field_offset(struct sock, sk_cgrp_data);
+		__u64 val = BPF_CORE_READ((struct sock_cgroup_data___before_5_14 *)at, val);
+
+		cgroup = val & CGROUP_V1_DATA ? NULL : (void *)(val & ~(__u64)CGROUP_FLAGS);
+	} else {
+		cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	}
+	return BPF_CORE_READ(cgroup, kn, id);
+}
+
+/*
+ * Where no process is known: the user who created the socket, and that user's cgroup. The network
+ * namespace stays.
+ */
+static __always_inline void fill_unknown_owner(struct egrets_owner *owner, const struct sock *sk)
+{
+	__u64 cookie = owner->netns_cookie;
+	__u32 netns = owner->netns;
+
+	__builtin_memset(owner, 0, sizeof(*owner));
+	owner->netns_cookie = cookie;
+	owner->netns = netns;
+	owner->uid = BPF_CORE_READ(sk, sk_uid.val);
+	owner->euid = owner->uid;
+	owner->login_uid = EGRETS_NO_LOGIN;
+	owner->cgroup_id = socket_cgroup(sk);
+	owner->foreign = 1;
+}
+
 /*
  * The address of a socket whose fields the verifier does not let a program read: of a pointer
  * that it knows as such it allows no arithmetic, of a number it does.
@@ -239,9 +283,13 @@ static __always_inline struct egrets_sock *sock_get_or_create(__u64 cookie, cons
 static __always_inline void sock_delete(__u64 cookie, const struct egrets_sock *s)
 {
 	__u32 id = s->share;
+	bool unowned = s->unowned;
 
-	if (!bpf_map_delete_elem(&socks, &cookie))
-		share_give_back(&share(id)->socks);
+	if (bpf_map_delete_elem(&socks, &cookie))
+		return;
+	share_give_back(&share(id)->socks);
+	if (unowned)
+		__sync_fetch_and_add(&unowned_socks, -1);
 }
 
 /* In the context of a process that uses the socket: records one other than the owner. */

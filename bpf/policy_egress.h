@@ -71,7 +71,7 @@ static __always_inline void actor_of(struct policy_actor *a, const struct sock *
 	if (subflow || any_context || a->kernel) {
 		const struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
-		if (s && s->owner.tgid)
+		if (s && (s->owner.tgid || s->unowned))
 			owner_actor(a, &s->owner);
 	}
 	if (!subflow && is_kernel_socket(sk) && !(attempt && is_own_attempt(a))) {

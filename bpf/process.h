@@ -42,13 +42,17 @@ static __always_inline bool mark_reported(struct task_struct *task)
 	return true;
 }
 
-/* The same for an exit. For a process older than egrets every copy reports. */
+/* The same for an exit, also of a process that is older than egrets. */
 static __always_inline bool mark_exit_reported(__u32 tgid, __u64 start_ns, __u32 copy)
 {
 	struct proc_state *state = bpf_map_lookup_elem(&processes, &tgid);
+	struct proc_state exited = {.start_ns = start_ns, .exec_id = EXITED};
 
-	if (!state || state->start_ns != start_ns)
+	if (!state || state->start_ns != start_ns) {
+		if (copy < HOOK_COPIES - 1)
+			bpf_map_update_elem(&processes, &tgid, &exited, BPF_ANY);
 		return true;
+	}
 	bool is_new = state->exec_id != EXITED;
 
 	state->exec_id = EXITED;

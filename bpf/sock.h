@@ -11,6 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "claim.h"
 #include "destination.h"
 #include "egrets.h"
 #include "flow.h"
@@ -108,6 +109,8 @@ static __always_inline void on_egress(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
+	if (unowned_socks)
+		claim_socket(skb);
 	if (is_plain_tcp(skb))
 		return;
 	__u64 cookie = bpf_get_socket_cookie(skb);

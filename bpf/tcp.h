@@ -47,6 +47,10 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 
 	if (s) {
 		mark_shared(s);
+		if (!owner.tgid && !s->unowned) {
+			s->unowned = 1;
+			__sync_fetch_and_add(&unowned_socks, 1);
+		}
 		/* of an earlier attempt, whose end was missed */
 		s->established = 0;
 		s->close_pending = 0;
@@ -304,10 +308,11 @@ static __always_inline void tcp_route(const struct packet *p, struct egrets_sock
 
 	if (s->route == route)
 		return;
+	/* before there may be no room: what is lost is counted once, and not with each packet */
+	s->route = route;
 	e = RESERVE(struct egrets_hop, EGRETS_HOP);
 	if (!e)
 		return;
-	s->route = route;
 	e->cookie = cookie;
 	__builtin_memcpy(e->hop, p->dst.addr, sizeof(e->hop));
 	submit(e);

@@ -45,8 +45,13 @@ enum bpf_tcp_state {
 	BPF_TCP_ESTABLISHED = 1,
 	BPF_TCP_SYN_SENT = 2,
 	BPF_TCP_SYN_RECV = 3,
+	BPF_TCP_FIN_WAIT1 = 4,
+	BPF_TCP_FIN_WAIT2 = 5,
 	BPF_TCP_CLOSE = 7,
+	BPF_TCP_CLOSE_WAIT = 8,
+	BPF_TCP_LAST_ACK = 9,
 	BPF_TCP_LISTEN = 10,
+	BPF_TCP_CLOSING = 11,
 };
 
 enum {
@@ -381,6 +386,14 @@ struct sk_buff_head {
 	};
 };
 
+typedef struct {
+	int owned;
+} socket_lock_t;
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
 struct socket;
 
 struct sock {
@@ -388,10 +401,12 @@ struct sock {
 	struct sk_buff_head sk_error_queue;
 	int sk_err;
 	struct socket *sk_socket;
+	socket_lock_t sk_lock;
 	kuid_t sk_uid;
 	u16 sk_protocol;
 	u16 sk_type;
 	u8 sk_kern_sock: 1;
+	struct sock_cgroup_data sk_cgrp_data;
 };
 
 struct net_device {
@@ -658,6 +673,8 @@ struct tcp_ulp_ops {
 struct tcp_sock {
 	u32 segs_out;
 	u64 bytes_sent;
+	u32 write_seq;
+	u32 snd_nxt;
 	u32 snd_una;
 	u64 bytes_received;
 	u64 bytes_acked;

@@ -1,12 +1,20 @@
 //! Loss is counted exactly. A topic of its own, which runs alone: the BPF programs count the losses
 //! of all processes.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::io::Read;
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::*;
+use egrets::capture::event::EventKind;
+use egrets::capture::{Capture, Options};
+use egrets::model::GapKind;
 
 /// Nor do its tests run beside each other.
 fn alone() -> MutexGuard<'static, ()> {
@@ -42,6 +50,270 @@ fn captured_and_lost_events_add_up() {
     );
     assert!(captured > 0 && lost > 0, "{captured} captured, {lost} lost");
     assert_eq!(captured + lost, all as i64);
+}
+
+/// One of each kind of event. Arguments: a port of TCP, a new cgroup, an address that the route
+/// refuses. Standard input is a Unix socket with the descriptors of connections to send through.
+const EVERY_KIND: &str = r#"
+import os, socket, struct, sys
+port, cgroup, refused = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+FAR = "10.77.0.2"
+parked = socket.socket(fileno=os.dup(0))
+_, descriptors, _, _ = socket.recv_fds(parked, 1, 8)
+for descriptor in descriptors:
+    socket.socket(fileno=descriptor).send(b"x")
+kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for destination in range(4):
+    kept.sendto(b"x", (FAR, 4100 + destination))
+http = socket.create_connection((FAR, port))
+http.send(b"GET / HTTP/1.1\r\nHost: loss.test\r\n\r\n")
+http.recv(100)
+http.close()
+try:
+    socket.create_connection((refused, 80))
+except OSError:
+    pass
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for destination in range(4):
+    udp.sendto(b"x", (FAR, 4000 + destination))
+query = struct.pack(">6H", 7, 256, 1, 0, 0, 0) + b"\4loss\4test\0\0\1\0\1"
+udp.sendto(query, (FAR, 53))
+udp.close()
+routed = socket.socket()
+# loose source route, RFC 791
+option = b"\x83\7\4" + socket.inet_aton(FAR) + b"\0"
+routed.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, option)
+routed.setblocking(False)
+routed.connect_ex(("203.0.113.81", 4443))
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)
+raw.sendto(b"x", (FAR, 0))
+raw.close()
+try:
+    sctp = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
+    sctp.setblocking(False)
+    sctp.connect_ex((FAR, 4005))
+except OSError:
+    pass
+os.mkdir(cgroup)
+child = os.fork()
+if not child:
+    open(cgroup + "/cgroup.procs", "w").write(str(os.getpid()))
+    os.execv("/bin/true", ["true"])
+os.waitpid(child, 0)
+os.rmdir(cgroup)
+# what is kept ends with this process, when the buffer is full
+if not os.fork():
+    parked.recv(1)
+"#;
+
+/// By what it is lost as. None of an event that did not come through the ring buffer.
+fn gap_kind(kind: &EventKind) -> Option<GapKind> {
+    Some(match kind {
+        EventKind::Fork { .. } => GapKind::Fork,
+        EventKind::Exec(_) => GapKind::Exec,
+        EventKind::Exit { .. } => GapKind::Exit,
+        EventKind::Connect(_) => GapKind::Connect,
+        EventKind::Errno { .. } => GapKind::Errno,
+        EventKind::Established(_) => GapKind::Established,
+        EventKind::Close(_) => GapKind::Close,
+        EventKind::Release { .. } => GapKind::Release,
+        EventKind::Flow(_) => GapKind::Flow,
+        EventKind::FlowEnd(_) => GapKind::FlowEnd,
+        EventKind::Association { .. } => GapKind::Association,
+        EventKind::Dns(_) => GapKind::Dns,
+        EventKind::Cgroup { .. } => GapKind::Cgroup,
+        EventKind::Attach { .. } => GapKind::Attach,
+        EventKind::FirstHop { .. } => GapKind::Hop,
+        EventKind::Owner { .. } => GapKind::Owner,
+        EventKind::Verdict(_) => GapKind::Verdict,
+        EventKind::Payload(_) => GapKind::Payload,
+        EventKind::FlowProgress(_) | EventKind::TcpProgress(_) => return None,
+    })
+}
+
+/// A capture, with what it has captured.
+struct Counting {
+    capture: Capture,
+    captured: BTreeMap<&'static str, i64>,
+    /// Processes whose exit was captured, by pid and start.
+    exited: HashSet<(u32, u64)>,
+    /// Lost before.
+    before: HashMap<&'static str, i64>,
+}
+
+impl Counting {
+    fn start(ring_bytes: u32) -> Counting {
+        let options = Options {
+            ring_bytes,
+            ..Options::default()
+        };
+        let mut capture = Capture::start(&options).unwrap();
+        capture.adopt_open_sockets().unwrap();
+        Counting {
+            capture,
+            captured: BTreeMap::new(),
+            exited: HashSet::new(),
+            before: HashMap::new(),
+        }
+    }
+
+    /// How many there were.
+    fn drain(&mut self) -> usize {
+        let (captured, exited) = (&mut self.captured, &mut self.exited);
+        let drained = self.capture.drain(Duration::from_secs(10), |event| {
+            if let EventKind::Exit { pid, start_ns } = event.kind {
+                exited.insert((pid, start_ns));
+            }
+            if let Some(kind) = gap_kind(&event.kind) {
+                *captured.entry(kind.as_str()).or_default() += 1;
+            }
+        });
+        drained.unwrap().events
+    }
+
+    fn lost(&self) -> BTreeMap<&'static str, i64> {
+        let mut all = self.capture.lost();
+        // no record is lost with it
+        all.retain(|(loss, _)| loss.kind != GapKind::Return);
+        let since = all.into_iter().map(|(loss, n)| {
+            let kind = loss.kind.as_str();
+            let before = self.before.get(kind).copied().unwrap_or_default();
+            (kind, n as i64 - before)
+        });
+        since.filter(|(_, n)| *n > 0).collect()
+    }
+
+    fn begin(&mut self) {
+        self.before.clear();
+        self.before = self.lost().into_iter().collect();
+        self.captured.clear();
+        self.exited.clear();
+    }
+}
+
+/// Waits with this until nothing happens on the machine while both are read.
+fn while_quiet(small: &mut Counting, large: &mut Counting) {
+    eventually("a quiet moment", || {
+        large.drain();
+        small.drain();
+        let lost = small.lost();
+        thread::sleep(Duration::from_millis(2));
+        (large.drain() == 0 && small.drain() == 0 && small.lost() == lost).then_some(())
+    });
+}
+
+/// Two captures see the same; one of them has room for everything.
+#[test]
+fn captured_and_lost_add_up_for_every_kind_of_event() {
+    const ROUNDS: usize = 3;
+    let _alone = alone();
+    let net = Net::new();
+    let port = net.http("x");
+    for route in [
+        "203.0.113.0/25 via 10.77.0.2",
+        "unreachable 203.0.113.128/25",
+    ] {
+        let args = format!("-n {} route add {route}", net.near);
+        run("ip", &args.split(' ').collect::<Vec<_>>());
+    }
+    let (ends, parked): (Vec<UnixStream>, Vec<UnixStream>) =
+        (0..ROUNDS).map(|_| parked_connections(&net, port)).unzip();
+    let (dir, _) = history();
+    let script = dir.path().join("every_kind.py");
+    fs::write(&script, EVERY_KIND).unwrap();
+
+    let older = || Guard(Command::new("sleep").arg("1000").spawn().unwrap());
+    let mut older = [(); 4].map(|()| older());
+    let mut large = Counting::start(16 << 20);
+    let mut small = Counting::start(4096);
+    while_quiet(&mut small, &mut large);
+    small.begin();
+    large.begin();
+    for (round, parked) in parked.into_iter().enumerate() {
+        // 'ip netns exec' would hide the cgroups
+        let mut child = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{}", net.near))
+            .arg("python3")
+            .arg(&script)
+            .arg(port.to_string())
+            .arg(cgroup2().join(format!("egt-loss-{}", std::process::id())))
+            .arg("203.0.113.200")
+            .stdin(std::os::fd::OwnedFd::from(parked))
+            .spawn()
+            .unwrap();
+        while child.try_wait().unwrap().is_none() {
+            // in the first round it is read as fast as can be, and then not at all
+            if round == 0 {
+                small.drain();
+            }
+        }
+        assert!(child.wait().unwrap().success());
+    }
+    // the SYNs with a source route are sent again
+    thread::sleep(Duration::from_millis(1200));
+    older.iter_mut().for_each(|older| older.0.kill().unwrap());
+    for mut end in ends {
+        end.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(end.read(&mut [0]).unwrap(), 0, "it has ended");
+    }
+    let mut all = BTreeMap::new();
+    let mut lost = BTreeMap::new();
+    let mut twice = [0; 2];
+    for _ in 0..50 {
+        while_quiet(&mut small, &mut large);
+        lost = small.lost();
+        all = small.captured.clone();
+        for (kind, n) in &lost {
+            *all.entry(kind).or_default() += n;
+        }
+        // what is not known to have begun has no end
+        *all.entry("flow_end").or_default() += lost.get("flow").copied().unwrap_or_default();
+        twice = [&mut all, &mut large.captured]
+            .map(|counts| counts.remove("exit").unwrap_or_default() - large.exited.len() as i64);
+        if all == large.captured {
+            break;
+        }
+        large
+            .captured
+            .insert("exit", twice[1] + large.exited.len() as i64);
+    }
+    assert_eq!(
+        all, large.captured,
+        "captured {:?}, lost {lost:?}",
+        small.captured
+    );
+    assert_eq!(large.lost(), BTreeMap::new());
+    // threads of one process that end at once may both report it
+    assert!(twice.iter().all(|n| (0..=2).contains(n)), "{twice:?}");
+    for kind in [
+        "fork",
+        "exec",
+        "exit",
+        "connect",
+        "errno",
+        "established",
+        "close",
+        "release",
+        "flow",
+        "flow_end",
+        "dns",
+        "cgroup",
+        "attach",
+        "hop",
+        "owner",
+        "payload",
+    ] {
+        assert!(lost.contains_key(kind), "no {kind} is lost: {lost:?}");
+    }
+    assert!(small.captured.len() > 8, "{:?}", small.captured);
+}
+
+/// Connections that no process has: they wait in the second of these.
+fn parked_connections(net: &Net, port: u16) -> (UnixStream, UnixStream) {
+    let (to, from) = UnixStream::pair().unwrap();
+    let connections = net.near(|| [(); 2].map(|()| TcpStream::connect((FAR4, port)).unwrap()));
+    park(&to, &connections);
+    (to, from)
 }
 
 /// Stopped for longer than its buffer lasts, it goes on; what happened meanwhile is in the history

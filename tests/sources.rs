@@ -4,14 +4,16 @@
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
 use crate::support::*;
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
+use socket2::{Domain, Socket, Type};
 
 fn rows(db: &Path, sql: &str) -> Vec<Vec<String>> {
     select(db, sql)
@@ -465,6 +467,87 @@ fn sockets_older_than_the_recorder_are_adopted_and_their_answers_name() {
     let sql =
         format!("SELECT comm, dst_ip, dst_port FROM egress WHERE already_open AND netns = {far}");
     assert_eq!(rows(&db, &sql), NONE);
+}
+
+/// A connection of a user, and a socket that listens on its port, as an accepted one has.
+fn connect_and_listen(net: &Net, port: u16) -> (TcpStream, TcpListener) {
+    let reusing = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket
+    };
+    net.near(|| {
+        // SAFETY: the system call itself changes this thread alone, unlike libc's.
+        let error = unsafe { libc::syscall(libc::SYS_setresuid, 4321, 4321, 4321) };
+        assert_eq!(error, 0);
+        let stream = reusing();
+        let to: SocketAddr = format!("{FAR4}:{port}").parse().unwrap();
+        stream.connect(&to.into()).unwrap();
+        let listener = reusing();
+        listener.bind(&stream.local_addr().unwrap()).unwrap();
+        listener.listen(1).unwrap();
+        (stream.into(), listener.into())
+    })
+}
+
+#[test]
+fn connections_that_no_process_has_as_the_recorder_starts_belong_to_who_uses_them() {
+    let net = Net::new();
+    let port = net.http("x");
+    let (held, _on_its_port) = connect_and_listen(&net, port);
+    let (hold, take) = UnixStream::pair().unwrap();
+    let mut listeners = Vec::new();
+    let sources = [(); 2].map(|()| {
+        let (parked, listener) = connect_and_listen(&net, port);
+        listeners.push(listener);
+        park(&hold, &[&parked]);
+        parked.local_addr().unwrap().port()
+    });
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &[]);
+    let row = |source: u16| {
+        let sql = format!(
+            "SELECT pid, comm, uid, outcome, already_open, tx_bytes, duration_us IS NOT NULL
+             FROM egress WHERE src_port = {source} AND netns = {}",
+            net.near_inode()
+        );
+        rows(&db, &sql)
+    };
+    let own = std::process::id().to_string();
+    let unknown = ["0", "unknown", "4321", "connected", "1", "", "0"];
+    for source in sources {
+        eventually("the row", || (row(source) == [unknown]).then_some(()));
+    }
+    let [one, other] = sources;
+    let mut taken = TcpStream::from(unpark(&take));
+    let source = taken.local_addr().unwrap().port();
+    assert_eq!(source, one);
+    taken.write_all(&[b'x'; 1234]).unwrap();
+    eventually("its process", || {
+        let row = row(one);
+        (row[0][0] == own && row[0][2] == "0" && row[0][5] == "1234").then_some(())
+    });
+    drop(taken);
+    eventually("its end", || (row(one)[0][6] == "1").then_some(()));
+    assert_eq!(row(one).len(), 1);
+    assert_eq!(row(other), [unknown]);
+    // with what it is on its way through: who closes it has not used it
+    drop((hold, take));
+    eventually("the other's end", || {
+        (row(other)[0][6] == "1").then_some(())
+    });
+    assert_eq!(row(other)[0][..3], ["0", "unknown", "4321"]);
+    // any user may listen on the port of their connection
+    let kept = row(held.local_addr().unwrap().port());
+    assert_eq!((&*kept[0][0], &*kept[0][4]), (&*own, "1"), "{kept:?}");
+    assert_eq!(recorder.stop(), 0);
+    let accepted = format!(
+        "SELECT count(*) FROM egress WHERE netns = {}",
+        net.far_inode()
+    );
+    assert_eq!(value::<i64>(&db, &accepted), 0);
+    let lost = "SELECT lost FROM gaps WHERE kind IN ('owner', 'socket')";
+    assert_eq!(select(&db, lost), NONE);
 }
 
 #[test]

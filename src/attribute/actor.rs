@@ -116,7 +116,7 @@ impl Attributor {
     }
 
     /// Has the executable read of a process that connects, once.
-    fn read_executable(&mut self, actor: &Actor, owner: &Owner, out: &mut Vec<Record>) {
+    pub(super) fn read_executable(&mut self, actor: &Actor, owner: &Owner, out: &mut Vec<Record>) {
         let image = actor.node.image();
         let Some(executable) = &actor.process.executable else {
             return;
@@ -158,7 +158,7 @@ impl Attributor {
         if name.as_ref().is_some_and(is_own) || self.settings.dns_ports.contains(&dst.port) {
             return (name.filter(is_own), None);
         }
-        if !self.settings.procfs {
+        if !self.settings.procfs || owner.pid == 0 {
             return (name, None);
         }
         let account = actor.requester.account;

@@ -241,6 +241,16 @@ impl Connections {
         out.push(Record::Decided(c.clone()));
     }
 
+    /// A process uses the connection, of which none was known.
+    pub fn owned(&mut self, cookie: u64, process: Rc<Process>, tid: u32, out: &mut Vec<Record>) {
+        let open = self.tcp.get_mut(&cookie);
+        if let Some(open) = open.filter(|open| open.connection.process.pid == 0) {
+            let c = &mut open.connection;
+            (c.process, c.tid) = (process, tid);
+            out.push(Record::Outcome(c.clone()));
+        }
+    }
+
     /// The connection has a source route.
     pub fn routed(&mut self, cookie: u64, hop: IpAddr, out: &mut Vec<Record>) {
         if let Some(open) = self.tcp.get_mut(&cookie) {

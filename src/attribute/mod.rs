@@ -28,7 +28,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::capture::adopt::{Kind, OpenSocket};
-use crate::capture::event::{self, Event, EventKind, FlowEnd};
+use crate::capture::event::{self, Event, EventKind, FlowEnd, Owner};
 use crate::file_reader::FileReader;
 use crate::model::{CgroupUpdate, Connection, Container, Loss, PolicyChange, Record, Verdict};
 use accounts::Accounts;
@@ -270,6 +270,7 @@ impl Attributor {
                 self.connections.tcp_progress(counters, now, out);
             }
             EventKind::FirstHop { cookie, hop } => self.connections.routed(cookie, hop, out),
+            EventKind::Owner { cookie, owner } => self.owned(cookie, &owner, out),
             EventKind::Association { key, refused } => {
                 self.connections.associated(key, refused, ns, out);
             }
@@ -401,6 +402,17 @@ impl Attributor {
     /// A TCP connection goes on that was to be reset.
     pub fn not_reset(&mut self, cookie: u64, out: &mut Vec<Record>) {
         self.connections.not_reset(cookie, out);
+    }
+
+    /// A process uses a connection of which none was known.
+    fn owned(&mut self, cookie: u64, owner: &Owner, out: &mut Vec<Record>) {
+        if !self.connections.has_tcp(cookie) {
+            return;
+        }
+        let actor = self.actor(owner, out);
+        self.read_executable(&actor, owner, out);
+        self.connections
+            .owned(cookie, actor.process, owner.tid, out);
     }
 
     /// A verdict belongs to the attempt or the flow that was reported before it.

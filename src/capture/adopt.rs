@@ -52,7 +52,7 @@ pub struct OpenSocket {
 impl Capture {
     /// Creates entries for the sockets that were open before the hooks were attached, and
     /// returns them: TCP connections that were not accepted, UDP sockets that are connected,
-    /// and those of other protocols.
+    /// and those of other protocols. With them come those of no process, which have entries.
     ///
     /// # Errors
     /// The iterator can't be read.
@@ -79,6 +79,7 @@ impl Capture {
             }
             open
         });
+        adopted.append(&mut self.unowned);
         let tcp = adopted.iter().filter(|socket| socket.kind == Kind::Tcp);
         for socket in tcp {
             self.counters.track_tcp(socket.cookie);
@@ -89,9 +90,10 @@ impl Capture {
     }
 
     /// False if a hook has created the entry before.
-    fn adopt(&mut self, socket: &OpenSocket) -> bool {
+    pub(super) fn adopt(&mut self, socket: &OpenSocket) -> bool {
         let end = raw_peer(socket.flow());
         let is_udp = socket.kind == Kind::Udp;
+        let is_unowned = socket.owner.pid == 0;
         let kind = match socket.kind {
             Kind::Tcp | Kind::Mptcp | Kind::Udp => types::egrets_sock_kind::EGRETS_PLAIN,
             Kind::Other => types::egrets_sock_kind::EGRETS_OTHER,
@@ -106,6 +108,7 @@ impl Capture {
             dns: self.dns_ports.contains(&socket.dst.port).into(),
             established: socket.established.into(),
             share: socket.share as u16,
+            unowned: is_unowned.into(),
             ..Default::default()
         };
         // SAFETY: plain data without padding: pads are fields.
@@ -120,6 +123,9 @@ impl Capture {
             return false;
         }
         let created = maps.socks.update(&key, value, MapFlags::NO_EXIST);
+        if created.is_ok() && is_unowned {
+            self.tables.add_unowned();
+        }
         if created.is_err() {
             self.tables.give_back(Table::Socks, socket.share);
         }
@@ -188,7 +194,7 @@ pub(super) fn assign_cookies(tables: &mut Tables) -> Result<()> {
 
 /// The socket, or that of whose connection it is a path, through a copy of the process'
 /// descriptor. A process that has exited meanwhile needs none.
-fn copy_of(raw: &types::egrets_open_sock) -> Option<OwnedFd> {
+pub(super) fn copy_of(raw: &types::egrets_open_sock) -> Option<OwnedFd> {
     let copy_from = |pid: u32, flags| {
         let process = pidfd_open(Pid::from_raw(pid as i32)?, flags).ok()?;
         pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()
@@ -239,7 +245,7 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
         .collect();
     let mut found: HashMap<u64, OpenSocket> = HashMap::new();
     for raw in all.iter().filter(|raw| raw.cookie != 0 && raw.known == 0) {
-        let comes_in = served.contains(&port(raw));
+        let comes_in = served.contains(&port(raw)) && raw.dialled == 0;
         let kind = kind(raw);
         let leads_out = match kind {
             Kind::Tcp => raw.dst.port != 0 && raw.state != LISTEN && !is_closed(raw) && !comes_in,
@@ -355,6 +361,9 @@ mod tests {
         // A hook has reported it: its end may have deleted the entry since.
         let mut seen = raw(16, tcp, 1, (40_006, 443));
         seen.known = 1;
+        // its process listens on its port, too
+        let mut dialled = raw(17, tcp, 1, (80, 50_003));
+        dialled.dialled = 1;
         let all = [
             raw(1, tcp, 10, (80, 0)),         // a server
             raw(2, tcp, 1, (80, 50_000)),     // its client's connection
@@ -374,6 +383,7 @@ mod tests {
             raw(14, mptcp, 10, (81, 0)), // a server, and a path that it accepted
             raw(15, tcp, 1, (81, 50_002)),
             seen,
+            dialled,
         ];
         let mut taken: Vec<(u64, bool)> = outgoing(&all)
             .iter()
@@ -390,7 +400,8 @@ mod tests {
                 (10, false),
                 (11, false),
                 (12, false),
-                (13, true)
+                (13, true),
+                (17, true)
             ]
         );
     }

@@ -30,6 +30,7 @@ plain!(
     egrets_payload,
     egrets_cgroup,
     egrets_hop,
+    egrets_claim,
     egrets_verdict,
     egrets_flow,
     egrets_flow_key,
@@ -138,6 +139,13 @@ pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
                 hop: unmapped(r.hop),
             }
         }
+        raw_kind::EGRETS_OWNER => {
+            let r: types::egrets_claim = fixed(bytes)?;
+            EventKind::Owner {
+                cookie: r.cookie,
+                owner: owner(&r.owner),
+            }
+        }
         raw_kind::EGRETS_VERDICT => EventKind::Verdict(verdict(bytes)?),
         raw_kind::EGRETS_DNS => {
             let r: types::egrets_dns = fixed(bytes)?;
@@ -218,8 +226,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// The name of a process that is not known. Its pid is 0, as no other's.
+pub const UNKNOWN_COMM: &str = "unknown";
+
 pub fn owner(o: &types::egrets_owner) -> Owner {
-    let comm = o.comm.split(|b| *b == 0).next().unwrap_or_default();
+    let comm = match o.tgid {
+        0 => UNKNOWN_COMM.as_bytes(),
+        _ => o.comm.split(|b| *b == 0).next().unwrap_or_default(),
+    };
     Owner {
         pid: o.tgid,
         tid: o.tid,
@@ -501,7 +515,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_decode_or_are_unreadable(kind in 0u8..20, mut bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        fn any_bytes_decode_or_are_unreadable(kind in 0u8..24, mut bytes in prop::collection::vec(any::<u8>(), 0..600)) {
             if let Some(k) = bytes.get_mut(8..12) {
                 k.copy_from_slice(&[kind, 0, 0, 0]);
             }

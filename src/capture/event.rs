@@ -13,7 +13,8 @@ pub struct MountNamespace {
     pub inode: u32,
 }
 
-/// The process behind an event, read in its own context.
+/// The process behind an event, read in its own context. Its pid is 0 where no process is known,
+/// but the user who created the socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     pub pid: u32,
@@ -296,6 +297,11 @@ pub enum EventKind {
     FirstHop {
         cookie: u64,
         hop: IpAddr,
+    },
+    /// A process uses a TCP connection of which none was known.
+    Owner {
+        cookie: u64,
+        owner: Owner,
     },
     /// The peer has answered an SCTP flow.
     Association {

@@ -46,6 +46,7 @@ pub(super) const LOSS_KINDS: [(egrets_kind, Loss); egrets_kind::EGRETS_KINDS.0 a
     loss(egrets_kind::EGRETS_HOP, GapKind::Hop, RING_FULL),
     loss(egrets_kind::EGRETS_VERDICT, GapKind::Verdict, RING_FULL),
     loss(egrets_kind::EGRETS_PAYLOAD, GapKind::Payload, RING_FULL),
+    loss(egrets_kind::EGRETS_OWNER, GapKind::Owner, RING_FULL),
     loss(
         egrets_kind::EGRETS_SOCKET,
         GapKind::Socket,

@@ -16,6 +16,7 @@ mod ring;
 pub mod socket_diag;
 mod tables;
 pub mod tun;
+mod unowned;
 
 #[allow(clippy::all, clippy::unwrap_used, clippy::expect_used)]
 mod skel {
@@ -33,6 +34,7 @@ use libbpf_rs::{Link, MapCore};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::model::Loss;
+use adopt::OpenSocket;
 use counters::Counters;
 use event::{Event, EventKind};
 use hooks::HookReport;
@@ -97,6 +99,8 @@ pub struct Capture {
     older_links: Vec<Link>,
     /// Cookies of such connections that are open.
     older: HashSet<u64>,
+    /// Those of them that no process has, until they are adopted.
+    unowned: Vec<OpenSocket>,
     ring: Ring,
     counters: Counters,
     reaper: Reaper,
@@ -133,12 +137,13 @@ impl Capture {
         if let Err(e) = adopt::assign_cookies(&mut tables) {
             log::warn!("sockets that are already open may be missing: {e:#}");
         }
-        Ok(Capture {
+        let mut capture = Capture {
             ring,
             tables,
             _links: loaded.links,
             older_links: loaded.older,
             older: HashSet::new(),
+            unowned: Vec::new(),
             counters: Counters::new(),
             reaper: Reaper::new(),
             newest_ns: 0,
@@ -149,7 +154,13 @@ impl Capture {
             hook_set: loaded.set,
             no_kprobes: loaded.no_kprobes,
             hooks: loaded.reports,
-        })
+        };
+        if let Err(e) = capture.adopt_unowned() {
+            log::warn!(
+                "connections that are already open and that no process has now are not recorded: {e:#}"
+            );
+        }
+        Ok(capture)
     }
 
     /// Passes on the events in the ring buffer, in order, until it is empty or `limit` is

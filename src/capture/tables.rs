@@ -81,7 +81,35 @@ impl Tables {
         let sock: Option<types::egrets_sock> = read(socks, &key);
         if socks.delete(&key).is_ok() {
             self.give_back(Table::Socks, sock.map_or(0, |sock| sock.share.into()));
+            if sock.is_some_and(|sock| sock.unowned != 0)
+                && let Some(unowned) = self.unowned()
+            {
+                unowned.fetch_sub(1, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// Whether a socket has an entry.
+    pub fn has_sock(&self, cookie: u64) -> bool {
+        let found = self
+            .skel
+            .maps
+            .socks
+            .lookup(&cookie.to_ne_bytes(), MapFlags::ANY);
+        found.is_ok_and(|value| value.is_some())
+    }
+
+    /// Counts an entry of which no process is known.
+    pub fn add_unowned(&self) {
+        if let Some(unowned) = self.unowned() {
+            unowned.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn unowned(&self) -> Option<&AtomicU32> {
+        let bss = self.skel.maps.bss_data.as_deref()?;
+        // SAFETY: as in `used`.
+        Some(unsafe { AtomicU32::from_ptr(std::ptr::from_ref(&bss.unowned_socks).cast_mut()) })
     }
 
     /// Deletes a packet socket.

@@ -36,10 +36,13 @@ pub const EGRESS: &[ColumnDef] = &[
         .doc("the same"),
     process("pid", "integer", |p, _| p.pid.into())
         .stored()
-        .doc("process (thread group), in the initial pid namespace"),
+        .doc(
+            "process (thread group), in the initial pid namespace. 0, with the `comm` `unknown`: none \
+             of the connection is known ([limitations](limitations.md#loss))",
+        ),
     connection("tid", "integer", |c, _| c.tid.into())
-        .stored()
-        .doc("its thread that connected or sent"),
+        .updated()
+        .doc("its thread that connected or sent; 0 likewise"),
     process("comm", "text", |p, _| (&p.comm).into())
         .stored()
         .doc("short name of the process (of its main thread), 15 bytes at most"),

@@ -56,6 +56,8 @@ gap_kinds! {
     Hop "hop",
     Verdict "verdict",
     Payload "payload",
+    /// The process that began to use a connection of which none was known.
+    Owner "owner",
     /// No room for the owner of a socket.
     Socket "socket",
     /// The return of a call that connects.

@@ -176,9 +176,12 @@ impl Missed<'_> {
                 Missed::End
             }
             GapKind::Dns | GapKind::DnsBudget => Missed::Dns,
-            GapKind::Fork | GapKind::Exec | GapKind::Exit | GapKind::Cgroup | GapKind::Hop => {
-                Missed::Process
-            }
+            GapKind::Fork
+            | GapKind::Exec
+            | GapKind::Exit
+            | GapKind::Cgroup
+            | GapKind::Hop
+            | GapKind::Owner => Missed::Process,
             GapKind::Payload | GapKind::PayloadBudget => Missed::Sent,
             GapKind::Parse
             | GapKind::Retention

@@ -1,10 +1,12 @@
 //! Two network namespaces joined by a veth pair, and servers on sockets of the far one.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -12,6 +14,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use simple_dns::rdata::{A, RData};
 use simple_dns::{CLASS, Packet, ResourceRecord};
@@ -327,4 +333,28 @@ pub fn set_option(socket: &impl AsRawFd, level: i32, name: i32, value: &[u8]) {
         libc::setsockopt(socket.as_raw_fd(), level, name, data, value.len() as u32)
     };
     assert_eq!(failed, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Sends descriptors into a Unix socket.
+pub fn park(socket: &UnixStream, files: &[impl AsFd]) {
+    let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    assert!(message.push(SendAncillaryMessage::ScmRights(&files)));
+    let byte = [IoSlice::new(b"x")];
+    sendmsg(socket, &byte, &mut message, SendFlags::empty()).unwrap();
+}
+
+/// Takes the one that was sent there first.
+pub fn unpark(socket: &UnixStream) -> OwnedFd {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+    let mut message = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let into = &mut [IoSliceMut::new(&mut byte)];
+    recvmsg(socket, into, &mut message, RecvFlags::empty()).unwrap();
+    let files = message.drain().find_map(|part| match part {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    files.unwrap()
 }

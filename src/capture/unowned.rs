@@ -1,0 +1,220 @@
+//! TCP connections that are older than the recorder and that no process has among its files as it
+//! starts: they are on their way through a Unix socket, or io_uring's alone. sock_diag(7) lists
+//! them all the same. They are recorded without a process, as their user's, and belong to the first
+//! process that is seen to use them (bpf/claim.h).
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::fs::fstat;
+
+use super::Capture;
+use super::adopt::{Kind, OpenSocket, copy_of};
+use super::decode::UNKNOWN_COMM;
+use super::event::{MountNamespace, Owner};
+use super::skel::types;
+use super::socket_diag::{self, TcpSocket};
+use super::tables::Tables;
+use crate::model::{Endpoint, Protocol, unmapped};
+
+/// How long the network namespaces are gone through: users can make thousands of them. That of
+/// egrets comes first, then those of processes by age.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// EGRETS_SHARES and SUBORDINATE_IDS of bpf/share.h.
+const SHARES: u32 = types::egrets_size::EGRETS_SHARES.0;
+const SUBORDINATE_IDS: u32 = 16;
+
+/// TCP sockets by the inode number of their network namespace.
+type Listing = HashMap<u32, Vec<TcpSocket>>;
+
+impl Capture {
+    /// Creates entries for them. Later, egrets has not the privileges for it: adopting the sockets of
+    /// processes returns these, too.
+    ///
+    /// # Errors
+    /// Sockets can't be listed.
+    pub(super) fn adopt_unowned(&mut self) -> anyhow::Result<()> {
+        let namespaces = Namespaces::find(&mut self.tables)?;
+        let listed = namespaces.list(|_| true)?;
+        // Only now: what a process gets meanwhile is its file here.
+        let files = self.tables.open_socks()?;
+        let known: HashSet<u64> = files.iter().map(|raw| raw.cookie).collect();
+        let unowned = outgoing(&listed, |cookie| {
+            known.contains(&cookie) || self.tables.has_sock(cookie)
+        });
+        let adopted: Vec<OpenSocket> = unowned.into_iter().filter(|s| self.adopt(s)).collect();
+        if adopted.is_empty() {
+            return Ok(());
+        }
+        // The entry of one that was closed meanwhile would never be deleted.
+        let inodes: HashSet<u32> = adopted.iter().map(|s| s.owner.netns).collect();
+        let again = namespaces.list(|inode| inodes.contains(&inode))?;
+        let open: HashSet<u64> = again.values().flatten().map(|s| s.cookie).collect();
+        let (open, closed) = adopted.into_iter().partition(|s| open.contains(&s.cookie));
+        let closed: Vec<OpenSocket> = closed;
+        for socket in &closed {
+            self.tables.delete_sock(socket.cookie);
+        }
+        self.unowned = open;
+        Ok(())
+    }
+}
+
+/// Those that lead out and are not known otherwise.
+fn outgoing(listed: &Listing, is_known: impl Fn(u64) -> bool) -> Vec<OpenSocket> {
+    use types::bpf_tcp_state as state;
+    let mut found = Vec::new();
+    for (netns, sockets) in listed {
+        let is_listening = |s: &&TcpSocket| s.state == state::BPF_TCP_LISTEN.0;
+        let served: HashSet<u16> = sockets
+            .iter()
+            .filter(is_listening)
+            .map(|s| s.src.1)
+            .collect();
+        for s in sockets {
+            let comes_in = served.contains(&s.src.1) && !s.dialled;
+            // without an inode: closed, or not accepted yet
+            if is_listening(&s) || comes_in || s.inode == 0 || s.cookie == 0 || is_known(s.cookie) {
+                continue;
+            }
+            let end = |(address, port)| Endpoint {
+                ip: unmapped(address),
+                port,
+            };
+            found.push(OpenSocket {
+                owner: unknown_owner(s, *netns),
+                cookie: s.cookie,
+                kind: Kind::Tcp,
+                protocol: Protocol::Tcp,
+                src: Some(end(s.src)),
+                dst: end(s.dst),
+                established: s.state != state::BPF_TCP_SYN_SENT.0,
+                listening: false,
+                bytes: s.bytes,
+                share: share_of(s.uid),
+            });
+        }
+    }
+    found
+}
+
+/// As `fill_unknown_owner` of bpf/owner.h, with the cgroup.
+fn unknown_owner(socket: &TcpSocket, netns: u32) -> Owner {
+    Owner {
+        pid: 0,
+        tid: 0,
+        uid: socket.uid,
+        euid: socket.uid,
+        login_uid: None,
+        start_ns: 0,
+        exec_id: 0,
+        cgroup_id: socket.cgroup_id.unwrap_or_default(),
+        netns,
+        netns_cookie: 0,
+        mntns: MountNamespace::default(),
+        foreign: true,
+        comm: UNKNOWN_COMM.into(),
+    }
+}
+
+/// As `share_of_socket` of bpf/order.h.
+fn share_of(uid: u32) -> u32 {
+    let id = match uid >> SUBORDINATE_IDS {
+        0 => uid,
+        range => SHARES / 2 + range,
+    };
+    id % SHARES
+}
+
+/// Network namespaces, by inode number. One without a descriptor is egrets' own.
+struct Namespaces(Vec<(u32, Option<OwnedFd>)>);
+
+impl Namespaces {
+    /// Its own, and those of processes, of their sockets, and of mounts.
+    fn find(tables: &mut Tables) -> anyhow::Result<Namespaces> {
+        let own = socket_diag::own_namespace()? as u32;
+        let mut found = Namespaces(vec![(own, None)]);
+        let mut known = HashSet::from([own]);
+        let mut add = |namespace: io::Result<OwnedFd>| {
+            let Ok(namespace) = namespace else { return };
+            let inode = fstat(&namespace).map_or(own, |stat| stat.st_ino as u32);
+            if known.insert(inode) {
+                found.0.push((inode, Some(namespace)));
+            }
+        };
+        for process in procfs::process::all_processes()
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            add(open(format!("/proc/{}/ns/net", process.pid)));
+        }
+        for mount in procfs::process::Process::myself()?.mountinfo()? {
+            if mount.fs_type == "nsfs" && mount.root.starts_with("net:") {
+                add(open(mount.mount_point));
+            }
+        }
+        let mut of_sockets = HashSet::new();
+        for raw in tables.open_socks()? {
+            if of_sockets.insert(raw.owner.netns)
+                && let Some(socket) = copy_of(&raw)
+            {
+                add(socket_diag::namespace_of(&socket));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The sockets of those that `wanted` takes. One that can't be entered is left out.
+    fn list(&self, wanted: impl Fn(u32) -> bool + Sync) -> io::Result<Listing> {
+        use types::bpf_tcp_state as state;
+        let states = [
+            state::BPF_TCP_ESTABLISHED,
+            state::BPF_TCP_SYN_SENT,
+            state::BPF_TCP_FIN_WAIT1,
+            state::BPF_TCP_FIN_WAIT2,
+            state::BPF_TCP_CLOSE_WAIT,
+            state::BPF_TCP_LAST_ACK,
+            state::BPF_TCP_CLOSING,
+            state::BPF_TCP_LISTEN,
+        ];
+        let states = states.iter().fold(0, |bits, one| bits | 1 << one.0);
+        // A thread of its own, since it moves from one namespace to the next.
+        let list = || -> io::Result<Listing> {
+            let begun = Instant::now();
+            let mut listing = Listing::new();
+            for (inode, namespace) in self.0.iter().filter(|(inode, _)| wanted(*inode)) {
+                let Some(namespace) = namespace else {
+                    listing.insert(*inode, socket_diag::list(states)?);
+                    continue;
+                };
+                if begun.elapsed() > PATIENCE {
+                    log::warn!(
+                        "there are too many network namespaces: connections in some of them that no process has now are not recorded"
+                    );
+                    break;
+                }
+                let entered = socket_diag::enter(namespace);
+                match entered.and_then(|()| socket_diag::list(states)) {
+                    Ok(sockets) => drop(listing.insert(*inode, sockets)),
+                    Err(e) => log::debug!("the sockets of a network namespace are not listed: {e}"),
+                }
+            }
+            Ok(listing)
+        };
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(list);
+            let failed = || Err(io::Error::other("the thread has failed"));
+            thread.join().unwrap_or_else(|_| failed())
+        })
+    }
+}
+
+fn open(path: impl Into<PathBuf>) -> io::Result<OwnedFd> {
+    File::open(path.into()).map(OwnedFd::from)
+}
