@@ -198,19 +198,19 @@ fn connection(number: u64, ts: i64, random: u64, process: &Rc<Process>) -> Conne
         _ => (Outcome::Connected, None),
     };
     let done = (outcome == Outcome::Connected).then_some(());
-    let udp = random / 3 % 11 == 0;
-    let verdict = (random / 5 % 6 == 0).then(|| Verdict {
-        action: if random % 2 == 0 {
+    let udp = (random / 3).is_multiple_of(11);
+    let verdict = (random / 5).is_multiple_of(6).then(|| Verdict {
+        action: if random.is_multiple_of(2) {
             Action::Block
         } else {
             Action::Alert
         },
-        enforced: random % 3 == 0,
+        enforced: random.is_multiple_of(3),
         rule: "no-cdn".into(),
         policy: "0123".into(),
         action_outcome: None,
     });
-    let wire = (random / 7 % 4 == 0).then(|| {
+    let wire = (random / 7).is_multiple_of(4).then(|| {
         Rc::new(WireNames {
             sni: Some(WireName {
                 text: "front.example".into(),
@@ -240,7 +240,7 @@ fn connection(number: u64, ts: i64, random: u64, process: &Rc<Process>) -> Conne
         },
         name: name.map(|host| Name {
             host: host.into(),
-            source: if number % 9 == 0 {
+            source: if number.is_multiple_of(9) {
                 Source::Host
             } else {
                 Source::Process
@@ -264,7 +264,7 @@ fn connection(number: u64, ts: i64, random: u64, process: &Rc<Process>) -> Conne
 
 fn lookup(number: u64, ts: i64, random: u64, process: &Rc<Process>) -> Lookup {
     let (name, ip) = host(random);
-    let failed = random % 13 == 0;
+    let failed = random.is_multiple_of(13);
     let name = match number % 17 {
         0 => "unused.test",
         _ => name.unwrap_or("gone.nx"),
@@ -569,7 +569,7 @@ fn files_have_every_row_with_its_types_statistics_and_bloom_filters() {
     let reader = store::open_reader(&db).unwrap();
     for view in ["egress", "dns", "lookups", "verdicts"] {
         let columns = reader.prepare(&format!("SELECT * FROM {view}")).unwrap();
-        let columns = Vec::from_iter(columns.column_names().into_iter().map(str::to_owned));
+        let columns = Vec::from_iter(columns.column_names().map(str::to_owned));
         let digest = |blob: &str, column: &String| match column.as_str() {
             "dst_addr" => format!("lower(hex({blob})) AS {column}"),
             column => format!("\"{column}\""),
