@@ -8,9 +8,9 @@ status=0
 scripts/cargo.sh fmt --check || status=1
 # where clippy is the compiler (.ci/run), the tests' build is the check, and is built once
 if [ "${RUSTC_WORKSPACE_WRAPPER:-}" = clippy-driver ]; then
-	scripts/cargo.sh test --no-run --all-targets || status=1
+	scripts/cargo.sh test --no-run --all-targets --features parquet || status=1
 else
-	scripts/cargo.sh clippy --all-targets -- -D warnings || status=1
+	scripts/cargo.sh clippy --all-targets --features parquet -- -D warnings || status=1
 fi
 # the two vmlinux files are generated, or go into what is
 find bpf -name '*.[ch]' ! -name 'vmlinux*' -exec clang-format --dry-run -Werror {} + || status=1

@@ -29,7 +29,7 @@ export RUSTFLAGS=$flags CFLAGS="${CFLAGS:-}$prefixes" CARGO_TARGET_DIR=$target C
 export LIBBPF_SYS_LIBRARY_PATH=$libraries
 unset RUSTC_WORKSPACE_WRAPPER # clippy builds nothing
 
-scripts/cargo.sh build --locked --profile dist --target "$triple" --features static
+scripts/cargo.sh build --locked --profile dist --target "$triple" --features static,parquet
 
 mkdir -p "$out"
 built=$target/$triple/dist/egrets

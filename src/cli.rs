@@ -22,7 +22,7 @@ use chrono::{DateTime, Local};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::complete::Shell;
-use crate::query::{RowFormat, View};
+use crate::query::{Engine, View};
 use crate::when;
 #[cfg(feature = "record")]
 pub use alert::AlertArgs;
@@ -166,9 +166,10 @@ pub struct QueryArgs {
     /// Print CSV with a header
     #[arg(long, conflicts_with = "sql")]
     pub csv: bool,
-    /// Print the SQL instead of running it
-    #[arg(long)]
-    pub sql: bool,
+    /// Print the SQL instead of running it; of another engine, for a dataset of many machines
+    /// (docs/fleet.md)
+    #[arg(long, value_name = "ENGINE", num_args = 0..=1, require_equals = true, default_missing_value = "sqlite")]
+    pub sql: Option<SqlArg>,
     /// Also say how the question was read
     #[arg(long)]
     pub explain: bool,
@@ -205,10 +206,36 @@ impl SpanArgs {
     }
 }
 
+/// `query --sql`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SqlArg {
+    /// Of a history
+    Sqlite,
+    /// Of a dataset
+    Duckdb,
+}
+
+/// `export --ddl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineArg {
+    Duckdb,
+}
+
+impl From<EngineArg> for Engine {
+    fn from(engine: EngineArg) -> Engine {
+        match engine {
+            EngineArg::Duckdb => Engine::DuckDb,
+        }
+    }
+}
+
 /// How `export` splits its rows into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Split {
+    /// By days of UTC
     Day,
+    /// By hours, with --format parquet
+    Hour,
 }
 
 /// `--what`.
@@ -239,15 +266,8 @@ pub enum FormatArg {
     Jsonl,
     /// RFC 4180 with a header
     Csv,
-}
-
-impl From<FormatArg> for RowFormat {
-    fn from(format: FormatArg) -> RowFormat {
-        match format {
-            FormatArg::Jsonl => RowFormat::JsonLines,
-            FormatArg::Csv => RowFormat::Csv,
-        }
-    }
+    /// A dataset of Parquet files, below a directory
+    Parquet,
 }
 
 #[derive(Debug, Args)]
@@ -256,28 +276,47 @@ impl From<FormatArg> for RowFormat {
     egrets export --output all.jsonl\n  \
     egrets export --what dns --since yesterday --output - | jq .qname\n  \
     egrets export --output curl.csv what did curl talk to today\n  \
-    egrets export --split day --output exported --since 2026-11-01\n\
-    docs/schema.md describes the columns, docs/engines.md how other engines read them."
+    egrets export --split day --output exported --since 2026-11-01\n  \
+    egrets export --format parquet --output /srv/egress --label cluster=prod\n  \
+    egrets export --ddl duckdb --output /srv/egress\n\
+    docs/schema.md describes the columns, docs/engines.md how other engines read them, and\n\
+    docs/fleet.md how they read the rows of many machines."
 )]
 pub struct ExportArgs {
     /// Only the rows that match this question, e.g. "what did curl talk to"
     #[arg(value_name = "QUESTION")]
     pub question: Vec<String>,
-    /// The view to export [default: egress, or dns for a question about lookups]
+    /// The view to export [default: egress, or dns for a question about lookups; with --format
+    /// parquet and no question, all]
     #[arg(long = "what", value_name = "VIEW")]
     pub view: Option<ViewArg>,
     /// The output format [default: csv if PATH ends in .csv, otherwise jsonl]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FormatArg>,
-    /// The file to write; - is standard output
+    /// The file to write, - for standard output; a directory with --split and --format parquet
     #[arg(long, short, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub output: PathBuf,
-    /// Write one file per UTC day into the directory PATH
+    /// Write one file per UTC day, or with --format parquet per hour, into the directory PATH
     #[arg(long, value_name = "BY")]
     pub split: Option<Split>,
     /// Replace existing files
     #[arg(long)]
     pub force: bool,
+    /// With --format parquet: the machine's name [default: as recorded]
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+    /// With --format parquet: a label of the machine, such as cluster=prod; can be repeated
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        env = "EGRETS_LABELS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub label: Vec<String>,
+    /// Print the views over the dataset PATH for an engine, instead of writing rows
+    #[arg(long, value_name = "ENGINE", conflicts_with_all = ["question", "view", "format", "split", "force", "machine", "since", "until"])]
+    pub ddl: Option<EngineArg>,
     #[command(flatten)]
     pub span: SpanArgs,
     #[command(flatten)]

@@ -15,6 +15,7 @@ pub mod complete;
 pub mod config;
 #[cfg(feature = "record")]
 pub mod connection_reset;
+pub mod dataset;
 #[cfg(feature = "record")]
 pub mod enforce;
 #[cfg(feature = "record")]

@@ -38,6 +38,8 @@ mod docker;
 mod engines;
 #[cfg(feature = "record")]
 mod export;
+#[cfg(feature = "parquet")]
+mod fleet;
 #[cfg(feature = "record")]
 mod forged;
 #[cfg(feature = "record")]

@@ -443,3 +443,24 @@ fn reader_build_refuses_to_record_and_says_how_to_get_the_full_one() {
     }
     assert!(!Path::new("x").exists());
 }
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn build_without_parquet_says_how_to_get_it() {
+    let (dir, db) = history();
+    let dataset = dir.path().join("dataset");
+    let [db, dataset] = [&db, &dataset].map(|path| path.to_str().unwrap());
+    let output = egrets(&["export", "--format", "parquet", "-o", dataset, "--db", db]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--features parquet"), "{said}");
+    // What reads a dataset needs no feature.
+    let views = ok(&["export", "--ddl", "duckdb", "-o", "s3://bucket/egress"]);
+    assert!(
+        views.contains("'s3://bucket/egress/table=egress/*/*/*.parquet'"),
+        "{views}"
+    );
+    assert!(
+        ok(&["query", "--sql=duckdb", "which machines hit x.org"]).contains("GROUP BY machine")
+    );
+}

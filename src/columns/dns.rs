@@ -10,6 +10,7 @@ const NO_RECORDS: &str = "no records";
 pub const DNS: &[ColumnDef] = &[
     lookup("id", "integer", |l, x| x.run.lookup_id(l.number).into()).doc("of the lookup"),
     lookup("time", "text", |l, _| iso(l.ts).into())
+        .time_of("ts")
         .doc("of the query; of the answer where no query was seen"),
     lookup("ts", "integer, ns", |l, _| l.ts.into()).doc("the same"),
     process("pid", "integer", |p, _| p.pid.into())

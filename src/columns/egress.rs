@@ -30,6 +30,7 @@ pub const EGRESS: &[ColumnDef] = &[
     })
     .doc("ascends over all recordings"),
     connection("time", "text", |c, _| iso(c.ts).into())
+        .time_of("ts")
         .doc("of the attempt, or of the flow's first packet"),
     connection("ts", "integer, ns", |c, _| c.ts.into())
         .stored()
@@ -222,6 +223,7 @@ pub const EGRESS: &[ColumnDef] = &[
     .doc("the lookup that `host` comes from: `id` in [dns](#dns)")
     .null("as `host`; `host_source` is `hosts`; it is `sni` and none was seen; the lookup is not recorded"),
     connection("already_open", "integer", |c, _| c.already_open.into())
+        .boolean()
         .stored()
         .doc(
             "1: the connection, or the flow's socket, was open before the recording began. `time` is \
@@ -239,7 +241,8 @@ pub const EGRESS: &[ColumnDef] = &[
     sql("process_id", "integer").doc(
         "the process between two changes of its identity: `process_id` in [ancestors](#ancestors)",
     ),
-    process("start", "text", |p, x| iso(start_ts(p, x)).into()).doc(
+    process("start", "text", |p, x| iso(start_ts(p, x)).into()).time_of("start_ts")
+        .doc(
         "start time of the process, to 10 ms, by the wall clock when the first recording of that \
          boot began. `pid` and `start` identify a process even if the pid was reused, in all \
          recordings of a boot unless the clock was set by more than 10 s between them",
@@ -270,6 +273,7 @@ pub const EGRESS: &[ColumnDef] = &[
     .doc("its name")
     .null("none; not reported"),
     connection("raw", "integer", |c, _| c.raw.into())
+        .boolean()
         .stored()
         .doc(
             "1: from a raw socket, whose process wrote the protocol's header itself, or the whole \
@@ -324,7 +328,8 @@ pub const EGRESS: &[ColumnDef] = &[
     process("exe_deleted", "integer", |p, _| {
         p.exe_file.view.map(|_| i64::from(p.exe_file.deleted)).into()
     })
-    .stored()
+    .boolean()
+        .stored()
     .doc("1: when the process was first seen, the file had been deleted or replaced; 0: not")
     .null(AS_EXE),
     process("exe_device", "text", |p, _| {
@@ -371,7 +376,8 @@ pub const EGRESS: &[ColumnDef] = &[
     connection("enforced", "integer", |c, _| {
         c.verdict.as_ref().map(|v| i64::from(v.enforced)).into()
     })
-    .updated()
+    .boolean()
+        .updated()
     .doc(
         "1: the verdict was enforced; 0: it was only observed, without `--enforce` or by a rule \
          with `mode: observe`",
@@ -394,12 +400,14 @@ pub const EGRESS: &[ColumnDef] = &[
         )
         .null("no TLS, or without a name; not seen; `--no-payload`"),
     connection("sni_ech", "integer", |c, _| c.sni_ech().into())
+        .boolean()
         .doc(
             "1: TLS sent an encrypted name as well (ECH), or pretended to, as most browsers do: `sni` \
              may be its provider's alone ([naming.md](naming.md#names-that-connections-send)). 0: not",
         )
         .null("no TLS was seen"),
     connection("alpn", "text", |c, _| c.alpn().into())
+        .list()
         .doc("the protocols that TLS offered, such as `h2,http/1.1`")
         .null("as `sni_ech`; TLS offered none"),
     connection("http_host", "text", |c, _| c.http_host().into())
@@ -435,12 +443,14 @@ pub const EGRESS: &[ColumnDef] = &[
     process("exe_setuid", "integer", |p, x| {
         x.identity(p).and_then(|i| i.setuid).into()
     })
-    .doc("1: the executable is set-user-ID; 0: not")
+    .boolean()
+        .doc("1: the executable is set-user-ID; 0: not")
     .null(AS_HASH),
     process("exe_world_writable_dir", "integer", |p, x| {
         x.identity(p).and_then(|i| i.world_writable_dir).into()
     })
-    .doc(
+    .boolean()
+        .doc(
         "1: any user can write to a directory that its path leads through, such as `/tmp`; 0: to \
          none",
     )
@@ -448,7 +458,8 @@ pub const EGRESS: &[ColumnDef] = &[
     process("exe_packaged", "integer", |p, x| {
         x.identity(p).and_then(|i| i.packaged).into()
     })
-    .doc(
+    .boolean()
+        .doc(
         "1: a package owns the executable; 0: none does. By the databases of dpkg, apk and rpm of the host, \
          or of the container: what root in the container says",
     )
@@ -469,7 +480,8 @@ pub const EGRESS: &[ColumnDef] = &[
     process("exe_modified", "integer", |p, x| {
         x.identity(p).and_then(|i| i.modified).into()
     })
-    .doc("1: the executable is not what its package installed, by the package's checksum; 0: it is")
+    .boolean()
+        .doc("1: the executable is not what its package installed, by the package's checksum; 0: it is")
     .null("as `package`; not hashed; the package has no checksum of it"),
     process("euid", "integer", |p, _| p.euid.into())
         .stored()

@@ -30,6 +30,20 @@ pub struct ColumnDef {
     pub value: ValueOf,
     pub storage: Storage,
     pub visibility: Visibility,
+    pub content: Content,
+}
+
+/// What the SQL value stands for, which formats with types of their own write as that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// What its type says.
+    Plain,
+    /// 0 or 1.
+    Boolean,
+    /// Texts, separated by commas.
+    List,
+    /// A time as text; this column has it in nanoseconds since 1970.
+    TimeOf(&'static str),
 }
 
 /// What a column's value is derived from, and how.
@@ -97,6 +111,7 @@ const fn column(name: &'static str, sql_type: &'static str, value: ValueOf) -> C
         value,
         storage: Storage::No,
         visibility: Visibility::ViewAndJson,
+        content: Content::Plain,
     }
 }
 
@@ -150,6 +165,27 @@ impl ColumnDef {
     const fn updated(self) -> ColumnDef {
         ColumnDef {
             storage: Storage::Updated,
+            ..self
+        }
+    }
+
+    const fn boolean(self) -> ColumnDef {
+        ColumnDef {
+            content: Content::Boolean,
+            ..self
+        }
+    }
+
+    const fn list(self) -> ColumnDef {
+        ColumnDef {
+            content: Content::List,
+            ..self
+        }
+    }
+
+    const fn time_of(self, ts: &'static str) -> ColumnDef {
+        ColumnDef {
+            content: Content::TimeOf(ts),
             ..self
         }
     }

@@ -10,8 +10,8 @@ use chrono::{DateTime, Local};
 use rusqlite::Connection;
 
 use super::{pager, prompt};
-use crate::cli::QueryArgs;
-use crate::query::{self, OutputFormat, Request};
+use crate::cli::{QueryArgs, SqlArg};
+use crate::query::{self, Engine, OutputFormat, Request};
 use crate::store;
 
 pub fn run(args: &QueryArgs) -> Result<ExitCode> {
@@ -20,9 +20,14 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
     }
     let begun = Instant::now();
     let mut request = request(args, &args.question.join(" "), begun)?;
+    if let Some(SqlArg::Duckdb) = args.sql {
+        note_typos(&mut request, None)?;
+        print_sql(&request.sql_of_dataset(Engine::DuckDb)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
-    if args.sql {
+    if args.sql.is_some() {
         // Without a history, names are what they say: a name alone is a process.
         let sql = match store::open_reader(&path) {
             Ok(db) => {
@@ -52,7 +57,11 @@ fn ask_many(args: &QueryArgs) -> Result<ExitCode> {
     eprintln!("Ask in plain English, such as: what did curl talk to today. Ctrl-D leaves.");
     prompt::run(path.clone(), |question| {
         let mut request = request(args, question, Instant::now())?;
-        if args.sql {
+        if args.sql == Some(SqlArg::Duckdb) {
+            note_typos(&mut request, None)?;
+            return print_sql(&request.sql_of_dataset(Engine::DuckDb)?);
+        }
+        if args.sql.is_some() {
             note_typos(&mut request, Some(&db))?;
             return print_sql(&request.sql_for(&db)?);
         }
@@ -77,7 +86,10 @@ fn print_sql(sql: &str) -> Result<()> {
 
 fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<Local>> {
     let now: DateTime<Local> = Local::now();
-    let question = query::parse(question, &now)?;
+    let question = match args.sql {
+        Some(SqlArg::Duckdb) => query::parse_of_machines(question, &now)?,
+        _ => query::parse(question, &now)?,
+    };
     let (since, until) = args.span.between(&now)?;
     Ok(Request {
         question,

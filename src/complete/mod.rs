@@ -196,7 +196,9 @@ impl<'a> Place<'a> {
 }
 
 fn takes_value(arg: &Arg) -> bool {
-    matches!(arg.get_action(), ArgAction::Set | ArgAction::Append)
+    let set = matches!(arg.get_action(), ArgAction::Set | ArgAction::Append);
+    // a value that is optional is in the same word
+    set && !arg.is_require_equals_set()
 }
 
 /// The values of an option, each with `prefix`.

@@ -37,9 +37,9 @@ fn commands_options_and_values_follow() {
     assert!(!after("").contains(&"complete-words".to_owned()));
     assert_eq!(after("query|--js"), ["--json"]);
     assert!(!after("query|--json|--").contains(&"--json".to_owned()));
-    assert_eq!(after("export|--format|"), ["jsonl", "csv"]);
+    assert_eq!(after("export|--format|"), ["jsonl", "csv", "parquet"]);
     assert_eq!(after("export|--format=c"), ["--format=csv"]);
-    assert_eq!(after("export|--split|"), ["day"]);
+    assert_eq!(after("export|--split|"), ["day", "hour"]);
     assert_eq!(after("top|--si"), ["--since"]);
     assert_eq!(after("completions|"), ["bash", "zsh", "fish"]);
     for file in ["query|--db|", "export|-o|", "config|check|"] {

@@ -140,6 +140,8 @@ pub enum Actors {
     CommandLines,
     /// What started the processes.
     Parents,
+    /// The machines of a dataset.
+    Machines,
 }
 
 /// What connections or lookups are grouped by that is neither an end nor a time.
@@ -245,6 +247,10 @@ pub enum Subject {
     Pod(String),
     /// A Kubernetes namespace.
     Namespace(String),
+    /// A machine of a dataset, by its name.
+    Machine(String),
+    /// Machines of a dataset that have this label: a key and its value.
+    Labelled(String, String),
     /// Any of the usual shells.
     Shells,
     /// Any container.

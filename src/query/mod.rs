@@ -16,6 +16,7 @@ mod filter;
 mod fixture;
 mod format;
 mod host;
+mod machines;
 mod reading;
 mod resolve;
 mod selected;
@@ -38,14 +39,15 @@ pub use ast::Question;
 pub use coverage::{Baseline, Coverage, Gap, gaps, lost_since};
 pub use english::{NameKind, NotUnderstood, expected, parse, written};
 pub use explain::Explanation;
-pub use export::{Export, RowSink, View};
+pub use export::{Export, RowEncoder, RowSink, View};
 pub use filter::Filter;
 pub use format::{RowFormat, json_value, zone_name};
 pub use host::Host;
+pub use machines::parse_of_machines;
 use resolve::{Resolved, resolve, settle};
 pub use selected::Selected;
-pub use sql::FAILURES;
 use sql::Zone;
+pub use sql::{Engine, FAILURES};
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,10 +114,27 @@ where
         Ok(self.sql_of(&resolve(db, &self.question)?.question))
     }
 
+    /// The SQL that answers the question over a dataset, in an engine that has its views.
+    ///
+    /// # Errors
+    ///
+    /// When `since` is not before `until`; a question that only a machine itself can answer.
+    pub fn sql_of_dataset(&self, engine: Engine) -> Result<String> {
+        let (since, until) = self.question.span(self.since, self.until);
+        check_span(since, until, when::to_ns(self.now.to_utc()))?;
+        let zone = Zone::over(&self.now, since, until);
+        let span = (since, until);
+        let statement = sql::dataset_statement(engine, &self.question, span, &zone)?;
+        Ok(self.limited(statement))
+    }
+
     fn sql_of(&self, question: &Question) -> String {
         let (since, until) = question.span(self.since, self.until);
         let zone = Zone::over(&self.now, since, until);
-        let statement = sql::statement(question, since, until, &zone, true);
+        self.limited(sql::statement(question, since, until, &zone, true))
+    }
+
+    fn limited(&self, statement: String) -> String {
         match self.limit {
             Some(rows) => format!("SELECT * FROM (\n{statement}\n)\nLIMIT {rows};"),
             None => statement + ";",

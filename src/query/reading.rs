@@ -156,6 +156,7 @@ fn actors(actors: Actors) -> &'static str {
         Actors::Executables => "executables",
         Actors::CommandLines => "command lines",
         Actors::Parents => "parents",
+        Actors::Machines => "machines",
     }
 }
 
@@ -232,6 +233,8 @@ pub fn subject(subject: &Subject) -> String {
         Subject::User(name) => format!("user {}", shown(name)),
         Subject::EffectiveUser(name) => format!("processes with the rights of {}", shown(name)),
         Subject::Unit(name) => format!("unit {}", shown(name)),
+        Subject::Machine(name) => format!("machine {}", shown(name)),
+        Subject::Labelled(key, value) => format!("{} {}", shown(key), shown(value)),
         Subject::Pod(name) => format!("pod {}", shown(name)),
         Subject::Namespace(name) => format!("namespace {}", shown(name)),
         Subject::Shells => "shells".to_owned(),

@@ -1,20 +1,26 @@
-//! Exports rows for other engines: all columns of a view, filtered by a question.
+//! Exports rows for other engines: the columns of a view, filtered by a question.
 
 mod sink;
 mod snapshot_reader;
+mod text;
 
 use anyhow::{Result, bail, ensure};
 use rusqlite::Connection;
 
 use super::ast::{Question, Relation};
 use super::coverage::Coverage;
-use super::format::{RowFormat, RowWriter};
+use super::format::RowFormat;
 use super::resolve::resolve;
 use super::{check_span, sql};
 pub use sink::RowSink;
+pub use snapshot_reader::RowEncoder;
+use text::TextEncoder;
 
 /// A binary column, which neither JSON nor CSV can represent.
 const BINARY: &str = "dst_addr";
+
+/// Nanoseconds in a day of UTC.
+const DAY: i64 = 86_400_000_000_000;
 
 /// The view whose rows are exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +53,6 @@ pub struct Export {
     since: Option<i64>,
     /// Exclusive end, nanoseconds since 1970.
     until: Option<i64>,
-    format: RowFormat,
 }
 
 impl Export {
@@ -61,7 +66,6 @@ impl Export {
         view: Option<View>,
         question: Option<Question>,
         (since, until): (Option<i64>, Option<i64>),
-        format: RowFormat,
     ) -> Result<Export> {
         let Some(question) = question else {
             let view = view.unwrap_or(View::Egress);
@@ -70,7 +74,6 @@ impl Export {
                 question: None,
                 since,
                 until,
-                format,
             });
         };
         ensure!(
@@ -96,7 +99,6 @@ impl Export {
             question: Some(question),
             since,
             until,
-            format,
         })
     }
 
@@ -104,8 +106,8 @@ impl Export {
         self.view
     }
 
-    /// Writes the rows, in order of time, that the history holds at `now` (nanoseconds since
-    /// 1970). Returns their number and notes on what may be missing, one sentence each.
+    /// Writes the rows as text, in order of time, that the history holds at `now` (nanoseconds
+    /// since 1970). Returns their number and notes on what may be missing, one sentence each.
     ///
     /// # Errors
     ///
@@ -114,7 +116,44 @@ impl Export {
         &self,
         db: &Connection,
         now: i64,
+        format: RowFormat,
         sink: &mut dyn RowSink,
+    ) -> Result<(u64, Vec<String>)> {
+        let mut names = self.columns(db)?;
+        names.retain(|name| name != BINARY);
+        let mut encoder = TextEncoder::new(format, names.clone());
+        let header = encoder.header()?;
+        let mut any = false;
+        let read = self.read(db, now, &names, DAY, &mut encoder, |day, rows: Vec<u8>| {
+            let (out, empty) = sink.at(day)?;
+            if empty {
+                out.write_all(&header)?;
+            }
+            out.write_all(&rows)?;
+            any = true;
+            Ok(())
+        })?;
+        if !any && sink.wants_header() {
+            sink.at(0)?.0.write_all(&header)?;
+        }
+        Ok(read)
+    }
+
+    /// Reads the rows likewise and hands them to `write` on another thread: chunks of `encoder`,
+    /// each of rows of one period of this many nanoseconds, with the period's number since 1970.
+    /// Periods never go back. `columns` has at least `ts` and `id`.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's and those of the encoder and of `write`.
+    pub fn read<E: RowEncoder>(
+        &self,
+        db: &Connection,
+        now: i64,
+        columns: &[String],
+        period: i64,
+        encoder: &mut E,
+        write: impl FnMut(i64, E::Chunk) -> Result<()> + Send,
     ) -> Result<(u64, Vec<String>)> {
         check_span(self.since, self.until, now)?;
         let resolved = match &self.question {
@@ -122,11 +161,7 @@ impl Export {
             None => None,
         };
         let question = resolved.as_ref().map(|resolved| &resolved.question);
-        let names = self.columns(db)?;
-        let mut writer = RowWriter::new(self.format, names.clone());
-        let mut header = Vec::new();
-        writer.header(&mut header)?;
-        let written = snapshot_reader::feed(&header, sink, |feed| {
+        let written = snapshot_reader::feed(period, encoder, write, |feed| {
             let (mut newest, mut after) = (None, None);
             loop {
                 feed.drain()?;
@@ -138,13 +173,13 @@ impl Export {
                 };
                 let sql = sql::rows(
                     self.view.name(),
-                    &names,
+                    columns,
                     question,
                     (self.since, self.until),
                     after.map(|after| (after, newest)),
                 );
                 let mut statement = snapshot.prepare(&sql)?;
-                after = feed.read_snapshot(&mut statement, &mut writer)?;
+                after = feed.read_snapshot(&mut statement)?;
                 if after.is_none() {
                     return Ok(());
                 }
@@ -171,12 +206,12 @@ impl Export {
     }
 
     /// The columns of the view, including those that a later version may have added.
-    fn columns(&self, db: &Connection) -> Result<Vec<String>> {
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn columns(&self, db: &Connection) -> Result<Vec<String>> {
         let statement = db.prepare(&format!("SELECT * FROM {}", self.view.name()))?;
-        let names = statement.column_names();
-        Ok(names
-            .filter(|name| *name != BINARY)
-            .map(str::to_owned)
-            .collect())
+        Ok(statement.column_names().map(str::to_owned).collect())
     }
 }

@@ -3,15 +3,12 @@
 //! and when it falls behind, the snapshot is closed and reading continues after the last row
 //! in a new one.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
-use rusqlite::Statement;
-
-use super::sink::RowSink;
-use crate::query::format::RowWriter;
+use rusqlite::{Row, Statement};
 
 /// Longest time for which one snapshot is held, from its first row.
 const MAX_SNAPSHOT: Duration = Duration::from_secs(5);
@@ -20,43 +17,64 @@ const MAX_SNAPSHOT: Duration = Duration::from_secs(5);
 const RETRY_IN_SNAPSHOT: Duration = Duration::from_millis(1);
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Bytes per chunk that is handed to the writer.
-const CHUNK: usize = 1 << 16;
-
-/// Nanoseconds in a day of UTC.
-const DAY: i64 = 86_400_000_000_000;
-
 /// The `ts` and `id` of a row, which order all rows.
 pub type Position = (i64, i64);
 
-/// Formatted rows of one day.
-struct Chunk {
-    day: i64,
-    rows: Vec<u8>,
+/// Makes chunks of rows, which another thread writes.
+pub trait RowEncoder {
+    type Chunk: Send;
+
+    /// Adds a row to the next chunk.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, and a value that can't be represented.
+    fn row(&mut self, row: &Row<'_>) -> Result<()>;
+
+    /// Whether the next chunk is large enough.
+    fn is_full(&self) -> bool;
+
+    /// The rows since the last chunk.
+    ///
+    /// # Errors
+    ///
+    /// Rows that make no chunk.
+    fn take(&mut self) -> Result<Self::Chunk>;
 }
 
 /// The reading end.
-pub struct Feed {
-    to: SyncSender<Chunk>,
+pub struct Feed<'a, E: RowEncoder> {
+    encoder: &'a mut E,
+    /// Nanoseconds.
+    period: i64,
+    to: SyncSender<(i64, E::Chunk)>,
     /// Read, but not handed to the writer yet.
-    pending: Option<Chunk>,
+    pending: Option<(i64, E::Chunk)>,
     rows: u64,
 }
 
-/// Writes the rows that `read` feeds to the sink, below `header`. Returns their number.
+/// Calls `write` with the chunks of what `read` feeds, each with its period. Returns the number
+/// of rows.
 ///
 /// # Errors
 ///
-/// Those of the sink and of `read`.
-pub fn feed(
-    header: &[u8],
-    sink: &mut dyn RowSink,
-    read: impl FnOnce(&mut Feed) -> Result<()>,
+/// Those of `write` and of `read`.
+pub fn feed<E: RowEncoder>(
+    period: i64,
+    encoder: &mut E,
+    mut write: impl FnMut(i64, E::Chunk) -> Result<()> + Send,
+    read: impl FnOnce(&mut Feed<'_, E>) -> Result<()>,
 ) -> Result<u64> {
     thread::scope(|scope| {
         let (to, chunks) = sync_channel(1);
-        let writer = scope.spawn(|| write(chunks, header, sink));
+        let writer = scope.spawn(move || {
+            chunks
+                .into_iter()
+                .try_for_each(|(period, rows)| write(period, rows))
+        });
         let mut feed = Feed {
+            encoder,
+            period,
             to,
             pending: None,
             rows: 0,
@@ -72,23 +90,7 @@ pub fn feed(
     })
 }
 
-fn write(chunks: Receiver<Chunk>, header: &[u8], sink: &mut dyn RowSink) -> Result<()> {
-    let mut any = false;
-    for Chunk { day, rows } in chunks {
-        let (out, empty) = sink.at(day)?;
-        if empty {
-            out.write_all(header)?;
-        }
-        out.write_all(&rows)?;
-        any = true;
-    }
-    if !any && sink.wants_header() {
-        sink.at(0)?.0.write_all(header)?;
-    }
-    Ok(())
-}
-
-impl Feed {
+impl<E: RowEncoder> Feed<'_, E> {
     /// Blocks until everything that was read has been handed to the writer. Must not be
     /// called while a snapshot is held.
     ///
@@ -105,41 +107,32 @@ impl Feed {
     ///
     /// # Errors
     ///
-    /// SQLite's, and those of [`Feed::drain`].
-    pub fn read_snapshot(
-        &mut self,
-        statement: &mut Statement<'_>,
-        writer: &mut RowWriter,
-    ) -> Result<Option<Position>> {
+    /// SQLite's, the encoder's, and those of [`Feed::drain`].
+    pub fn read_snapshot(&mut self, statement: &mut Statement<'_>) -> Result<Option<Position>> {
         let (ts, id) = (statement.column_index("ts")?, statement.column_index("id")?);
         let mut rows = statement.query([])?;
-        let mut read = Vec::with_capacity(CHUNK);
         let mut last: Option<Position> = None;
         let mut deadline = None;
         while let Some(row) = rows.next()? {
             let position: Position = (row.get(ts)?, row.get(id)?);
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + MAX_SNAPSHOT);
             if let Some(last) = last.filter(|&last| last != position) {
-                let day = day_of(last);
-                if read.len() >= CHUNK || day != day_of(position) {
-                    let rows = std::mem::replace(&mut read, Vec::with_capacity(CHUNK));
-                    self.pending = Some(Chunk { day, rows });
-                    if !self.hand_over(Some(deadline))? {
+                let period = self.period_of(last);
+                let stop = Instant::now() >= deadline;
+                if stop || self.encoder.is_full() || period != self.period_of(position) {
+                    self.pending = Some((period, self.encoder.take()?));
+                    if stop || !self.hand_over(Some(deadline))? {
                         return Ok(Some(last));
                     }
-                } else if Instant::now() >= deadline {
-                    self.pending = Some(Chunk { day, rows: read });
-                    return Ok(Some(last));
                 }
             }
-            writer.row(row, &mut read)?;
+            self.encoder.row(row)?;
             self.rows += 1;
             last = Some(position);
         }
-        self.pending = last.map(|last| Chunk {
-            day: day_of(last),
-            rows: read,
-        });
+        if let Some(last) = last {
+            self.pending = Some((self.period_of(last), self.encoder.take()?));
+        }
         Ok(None)
     }
 
@@ -161,8 +154,8 @@ impl Feed {
             }
         }
     }
-}
 
-fn day_of((ts, _): Position) -> i64 {
-    ts.div_euclid(DAY)
+    fn period_of(&self, (ts, _): Position) -> i64 {
+        ts.div_euclid(self.period)
+    }
 }

@@ -479,6 +479,7 @@ fn by_actor(actors: Actors) -> &'static [Column] {
         Actors::Executables => &[EXECUTABLE, PROGRAMS, PID],
         Actors::CommandLines => &[COMMAND_LINE, PROGRAMS_OF_COMMAND, PID],
         Actors::Parents => &[Column("PARENT", First(&["parent_comm"])), PROGRAMS],
+        Actors::Machines => &[Column("MACHINE", First(&["machine"])), PROGRAMS],
     }
 }
 
@@ -495,6 +496,7 @@ fn actor(actors: Actors) -> Noun {
         Actors::Executables => Noun("executable", "executables", None),
         Actors::CommandLines => Noun("command line", "command lines", None),
         Actors::Parents => Noun("parent", "parents", None),
+        Actors::Machines => Noun("machine", "machines", None),
     }
 }
 
@@ -558,6 +560,7 @@ fn number(counted: Counted) -> &'static [Column] {
         Counted::Actors(Actors::Executables) => &[Column("EXECUTABLES", Number("number"))],
         Counted::Actors(Actors::CommandLines) => &[Column("COMMAND LINES", Number("number"))],
         Counted::Actors(Actors::Parents) => &[Column("PARENTS", Number("number"))],
+        Counted::Actors(Actors::Machines) => &[Column("MACHINES", Number("number"))],
         Counted::Hosts => &[Column("HOSTS", Number("number"))],
         Counted::Addresses => &[Column("ADDRESSES", Number("number"))],
         Counted::Ports => &[Column("PORTS", Number("number"))],

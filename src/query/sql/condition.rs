@@ -142,6 +142,7 @@ pub fn known(actors: Actors, relation: Relation) -> Option<String> {
         Actors::Executables => "exe",
         Actors::CommandLines => "cmdline",
         Actors::Parents => "parent_comm",
+        Actors::Machines => "machine",
         Actors::Processes | Actors::Pids | Actors::Users if relation == Relation::Lookups => "uid",
         Actors::Processes | Actors::Pids | Actors::Users => return None,
     };
@@ -270,6 +271,10 @@ fn by(subject: &Subject) -> String {
             rare_of("unit", &format!("unit IN ({}, {service})", literal(name)))
         }
         Subject::Pod(name) => pod(name),
+        Subject::Machine(name) => format!("machine = {}", literal(name)),
+        Subject::Labelled(key, value) => {
+            format!("label({}) = {}", literal(key), literal(value))
+        }
         Subject::Shells => {
             rare("comm IN ('bash', 'sh', 'dash', 'zsh', 'ksh', 'fish', 'ash', 'tcsh')")
         }

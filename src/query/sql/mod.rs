@@ -3,6 +3,7 @@
 
 mod bucket;
 mod condition;
+mod dialect;
 mod doh;
 mod measure;
 mod new_since;
@@ -12,6 +13,7 @@ mod source;
 mod special;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod without;
 mod zone;
 
@@ -19,6 +21,7 @@ use super::ast::{Bucket, Counted, Measure, Predicate, Projection, Question, Rank
 use super::host::Host;
 pub use condition::{FAILURES, condition, sent};
 use condition::{known, rare};
+pub use dialect::{Engine, dataset_statement};
 use measure::{BOTH_WAYS, SUM_BOTH_WAYS};
 use select::{Selection, selection};
 pub use source::{each, has_columns, seen_before, totals};
@@ -45,7 +48,8 @@ pub fn statement(
     zone: &Zone,
     use_rollups: bool,
 ) -> String {
-    if let Some(statement) = special::statement(question, (since, until), zone) {
+    let of_rows = !use_rollups;
+    if let Some(statement) = special::statement(question, (since, until), zone, use_rollups) {
         return statement;
     }
     let mut conditions = conditions(question);
@@ -76,7 +80,13 @@ pub fn statement(
         conditions.push(HAS_QUERY.to_owned());
     }
     if let Some(other) = question.without {
-        conditions.extend(without::without(question, other, (since, until), zone));
+        conditions.extend(without::without(
+            question,
+            other,
+            (since, until),
+            zone,
+            use_rollups,
+        ));
     }
     match question.ranking {
         Some(Ranking::Slowest(_)) => conditions.push("latency_us IS NOT NULL".to_owned()),
@@ -117,6 +127,8 @@ pub fn statement(
                 having.push("count(*) > 0".to_owned());
             }
         }
+        // What a group is by decides, so it is the same for each of its rows.
+        (unseen, _) if of_rows => conditions.extend(unseen),
         (unseen, _) => having.extend(unseen),
     }
     let ts = if use_rollups { "first_ts" } else { "ts" };

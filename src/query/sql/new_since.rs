@@ -44,6 +44,7 @@ pub fn unseen(
                 Actors::Executables => same("exe"),
                 Actors::CommandLines => same("cmdline"),
                 Actors::Parents => same("parent_comm"),
+                Actors::Machines => same("machine"),
             })
         }
         (Projection::FailedLookups | Projection::NeverContacted, _)

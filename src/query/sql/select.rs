@@ -253,6 +253,7 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
                         Actors::Executables => "exe",
                         Actors::CommandLines => "cmdline",
                         Actors::Parents => "parent_comm",
+                        Actors::Machines => "machine",
                     }
                 ),
                 Counted::Hosts if relation == Relation::Lookups => {
@@ -388,6 +389,7 @@ fn pair(actors: Actors) -> &'static str {
         Actors::Executables => "exe, coalesce(host, dst_ip)",
         Actors::CommandLines => "cmdline, coalesce(host, dst_ip)",
         Actors::Parents => "parent_comm, coalesce(host, dst_ip)",
+        Actors::Machines => "machine, coalesce(host, dst_ip)",
     }
 }
 
@@ -402,6 +404,7 @@ fn lookup_pair(actors: Actors) -> &'static str {
         Actors::Units => "unit, qname",
         Actors::Pods => "pod, pod_namespace, qname",
         Actors::Namespaces => "pod_namespace, qname",
+        Actors::Machines => "machine, qname",
         _ => "exe, qname",
     }
 }
@@ -512,6 +515,14 @@ fn group(actors: Actors, ts: &str) -> (String, &'static str) {
        count(DISTINCT comm) AS comms"
             ),
             "parent_comm",
+        ),
+        Actors::Machines => (
+            format!(
+                "machine,
+       {comm},
+       count(DISTINCT comm) AS comms"
+            ),
+            "machine",
         ),
         Actors::Users => (
             format!(

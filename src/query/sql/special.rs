@@ -19,6 +19,7 @@ pub fn statement(
     question: &Question,
     (since, until): (Option<i64>, Option<i64>),
     zone: &Zone,
+    use_rollups: bool,
 ) -> Option<String> {
     let times = (since, until);
     let statement = match question.projection {
@@ -26,7 +27,7 @@ pub fn statement(
         Projection::NamesOfAddress => names_of_address(question, times),
         Projection::Beacons => beacons(question, times),
         Projection::Changes(before) => changes(question, before, times),
-        Projection::Summary => summary(question, times, zone),
+        Projection::Summary => summary(question, times, zone, use_rollups),
         _ => return None,
     };
     Some(statement + &limit(question))
@@ -169,7 +170,12 @@ ORDER BY min(sum(ts < {since}), 1) + min(sum(ts >= {since}), 1),
 }
 
 /// Totals, and what is first among hosts and processes.
-fn summary(question: &Question, times: (Option<i64>, Option<i64>), zone: &Zone) -> String {
+fn summary(
+    question: &Question,
+    times: (Option<i64>, Option<i64>),
+    zone: &Zone,
+    use_rollups: bool,
+) -> String {
     let totals = |relation| {
         let question = Question {
             relation,
@@ -185,7 +191,7 @@ fn summary(question: &Question, times: (Option<i64>, Option<i64>), zone: &Zone) 
             predicate => condition(relation, predicate),
         });
         let conditions = Vec::from_iter(conditions);
-        match rollups::can_answer(&question) {
+        match use_rollups && rollups::can_answer(&question) {
             true => rollups::from_clause(&question, &conditions, times, zone),
             false => rollups::rows(&question, &conditions, times),
         }

@@ -13,6 +13,7 @@ pub fn without(
     other: Relation,
     span: (Option<i64>, Option<i64>),
     zone: &Zone,
+    use_rollups: bool,
 ) -> Option<String> {
     let (Projection::Actors(actors) | Projection::Count(Counted::Actors(actors))) =
         question.projection
@@ -34,7 +35,11 @@ pub fn without(
         new: false,
         ..question.clone()
     };
-    let from = rollups::from_clause(&of_other, &conditions, span, zone).replace('\n', "\n    ");
+    let from = match use_rollups {
+        true => rollups::from_clause(&of_other, &conditions, span, zone),
+        false => rollups::rows(&of_other, &conditions, span),
+    }
+    .replace('\n', "\n    ");
     Some(format!(
         "json_array({key}) NOT IN (\n    SELECT json_array({key}) FROM {from})"
     ))
@@ -60,6 +65,7 @@ fn key(actors: Actors) -> Option<&'static str> {
         Actors::Pods => "pod, pod_namespace",
         Actors::Namespaces => "pod_namespace",
         Actors::Executables => "exe",
+        Actors::Machines => "machine",
         // The parser refuses these: lookups have neither.
         Actors::CommandLines | Actors::Parents => return None,
     })

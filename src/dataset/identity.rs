@@ -1,0 +1,159 @@
+//! Whose rows they are: the machine, the history, and labels.
+
+use std::fs;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use hmac::{Hmac, Mac};
+use rusqlite::{Connection, OptionalExtension};
+use sha2::{Digest, Sha256};
+
+/// Identifies egrets in ids of machines: machine-id(5) asks that no program shows the id itself.
+const APPLICATION: [u8; 16] = [
+    0x5c, 0x5e, 0x0f, 0x1b, 0x9a, 0x0d, 0x4f, 0x3e, 0x8d, 0x2b, 0x7a, 0x61, 0xc4, 0x13, 0xe9, 0x58,
+];
+
+/// A label of a machine, such as `cluster=prod`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    pub key: String,
+    pub value: String,
+}
+
+impl FromStr for Label {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Label, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Label {
+                key: key.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err("a label is written as KEY=VALUE, such as cluster=prod".to_owned()),
+        }
+    }
+}
+
+/// Whose rows they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The machine's name.
+    pub machine: String,
+    /// Identifies the machine; not known of a history that was copied to another one.
+    pub machine_id: Option<String>,
+    /// Identifies the history: with `id`, it identifies a row.
+    pub history: String,
+    pub labels: Vec<Label>,
+}
+
+impl Identity {
+    /// That of a history, whose machine has the name that its newest recording had, unless
+    /// another one is given.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's; a history without recordings; a name that is empty; a label that is given twice.
+    pub fn read(db: &Connection, name: Option<&str>, labels: &[Label]) -> Result<Identity> {
+        for (n, label) in labels.iter().enumerate() {
+            if labels[..n].iter().any(|before| before.key == label.key) {
+                bail!("the label {} is given twice", label.key);
+            }
+        }
+        let first = db
+            .query_row(
+                "SELECT start_ts, boot_id FROM recordings ORDER BY id LIMIT 1",
+                [],
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?)),
+            )
+            .optional()?;
+        let (start, boot) = first.context("this history has no recordings: it has no rows")?;
+        let recorded: Option<String> = db.query_row(
+            "SELECT hostname FROM recordings ORDER BY id DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )?;
+        let machine_id = match recorded.is_some() && recorded == here() {
+            true => machine_id(),
+            false => None,
+        };
+        let machine = name.map(str::to_owned).or(recorded).unwrap_or_default();
+        let machine = partition(&machine);
+        if machine.is_empty() {
+            bail!("the machine has no name: --machine NAME gives it one");
+        }
+        // With its name, so that machines made of one image, with its history, are apart.
+        let boot = boot.unwrap_or_default();
+        let digest = Sha256::digest(format!("{start} {boot} {machine}"));
+        Ok(Identity {
+            machine,
+            machine_id,
+            history: hex(&digest[..8]),
+            labels: labels.to_vec(),
+        })
+    }
+}
+
+/// A name that any engine and file system takes as the value of a partition.
+fn partition(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name = name.chars().map(|c| if plain(c) { c } else { '_' });
+    // An empty value, or one of dots, is no directory's name.
+    let name = name.take(128).collect::<String>();
+    name.trim_start_matches('.').to_owned()
+}
+
+/// The name of the machine that this runs on, as the recorder reads it.
+fn here() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
+}
+
+/// The id of this machine, which says nothing about the one that other programs use.
+fn machine_id() -> Option<String> {
+    let text = fs::read_to_string("/etc/machine-id").ok()?;
+    let id = u128::from_str_radix(text.trim(), 16).ok()?;
+    (id != 0 && text.trim().len() == 32).then(|| hex(&app_specific(id.to_be_bytes())))
+}
+
+/// sd_id128_get_machine_app_specific(3): a HMAC of the application's id, as a UUID of version 4.
+fn app_specific(machine: [u8; 16]) -> [u8; 16] {
+    let mut id = [0; 16];
+    // A key of any length is accepted.
+    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&machine) {
+        mac.update(&APPLICATION);
+        id.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+    }
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    id
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machine_id_is_hashed_as_systemd_does() {
+        // systemd-id128 show --app-specific, of this id
+        let machine = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128;
+        assert_eq!(
+            hex(&app_specific(machine.to_be_bytes())),
+            "21771a0aa00f4a52a8818468dbcf187c"
+        );
+    }
+
+    #[test]
+    fn name_of_a_machine_is_one_directory() {
+        for (name, directory) in [
+            ("web-1.example.com", "web-1.example.com"),
+            ("a/b=c d\n", "a_b_c_d_"),
+            ("..", ""),
+            ("höst", "h_st"),
+        ] {
+            assert_eq!(partition(name), directory);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Questions about many machines: which of them, each of them, or those of a name. A history is of
+//! one machine, so these words belong to questions to a dataset alone.
+
+use anyhow::{Result, bail};
+use chrono::{DateTime, TimeZone};
+
+use super::ast::{Actors, Counted, Predicate, Projection, Question, Subject};
+use super::english::parse;
+
+const MACHINES: [&str; 2] = ["machines", "machine"];
+/// Before the name of a machine, or of a label's value.
+const WHERE: [&str; 4] = ["on", "in", "from", "of"];
+/// Before machines that something is listed or counted for.
+const EACH: [&str; 2] = ["per", "by"];
+/// After machines that were talked to.
+const PASSIVE: [&str; 9] = [
+    "did", "do", "does", "was", "were", "is", "are", "has", "have",
+];
+
+/// Parses a question to a dataset. Besides what [`parse`] knows: "which machines hit x.org", "how
+/// many machines", "per machine", "on machine web-1", "in cluster prod", "with label role=web".
+///
+/// # Errors
+///
+/// A word that is not understood, and machines where they can't be listed.
+pub fn parse_of_machines<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<Question> {
+    let words = split(text);
+    let lower = Vec::from_iter(words.iter().map(|word| word.to_ascii_lowercase()));
+    let is = |at: usize, any: &[&str]| lower.get(at).is_some_and(|word| any.contains(&&**word));
+    let (mut filters, mut rest) = (Vec::new(), Vec::new());
+    let (mut listed, mut each) = (false, false);
+    let mut at = 0;
+    while at < words.len() {
+        let name = words.get(at + 2).map(|word| unquoted(word));
+        if is(at, &EACH) && is(at + 1, &MACHINES) {
+            each = true;
+            at += 2;
+        } else if is(at, &WHERE)
+            && is(at + 1, &["machine"])
+            && let Some(name) = name
+        {
+            filters.push(Subject::Machine(name));
+            at += 3;
+        } else if is(at, &WHERE)
+            && is(at + 1, &["cluster"])
+            && let Some(name) = name
+        {
+            filters.push(Subject::Labelled("cluster".to_owned(), name));
+            at += 3;
+        } else if is(at, &["with"])
+            && is(at + 1, &["label"])
+            && let Some((key, value)) = name.as_deref().and_then(|name| name.split_once('='))
+        {
+            filters.push(Subject::Labelled(key.to_owned(), value.to_owned()));
+            at += 3;
+        } else if !listed && is(at, &["machines"]) && !is(at + 1, &PASSIVE) {
+            listed = true;
+            rest.push("processes");
+            at += 1;
+        } else {
+            rest.push(words[at]);
+            at += 1;
+        }
+    }
+    if rest.is_empty() {
+        rest.push("connections");
+    }
+    let mut question = parse(&rest.join(" "), now)?;
+    if listed || each {
+        question.projection = match (question.projection, each) {
+            (Projection::Actors(Actors::Processes), false) => Projection::Actors(Actors::Machines),
+            (Projection::Count(Counted::Actors(Actors::Processes)), false) => {
+                Projection::Count(Counted::Actors(Actors::Machines))
+            }
+            (
+                Projection::Each
+                | Projection::Count(Counted::Rows)
+                | Projection::Bytes
+                | Projection::Sent
+                | Projection::Received,
+                true,
+            ) if !listed => Projection::Actors(Actors::Machines),
+            (_, true) => bail!(
+                "\"per machine\" goes with connections, lookups and bytes; ask for anything else \
+                 of one machine, \"on machine NAME\", or \"which machines\" hit a host"
+            ),
+            (_, false) => bail!(
+                "machines are what connected or looked up, as in \"which machines hit example.com\""
+            ),
+        };
+        question.bare = false;
+    }
+    let filters = filters.into_iter().map(Predicate::By);
+    question.predicates.extend(filters);
+    Ok(question)
+}
+
+/// The words of a question; what is quoted is one.
+fn split(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut start = None;
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match (quote, start) {
+            (Some(end), _) if c == end => quote = None,
+            (Some(_), _) => {}
+            (None, Some(from)) if c.is_whitespace() => {
+                words.push(&text[from..at]);
+                start = None;
+            }
+            (None, None) if !c.is_whitespace() => {
+                start = Some(at);
+                // An apostrophe within a word is none.
+                quote = matches!(c, '"' | '\'').then_some(c);
+            }
+            _ => {}
+        }
+    }
+    words.extend(start.map(|from| &text[from..]));
+    words
+}
+
+fn unquoted(word: &str) -> String {
+    let bare = ['"', '\''].into_iter().find_map(|quote| {
+        let inner = word.strip_prefix(quote)?;
+        inner.strip_suffix(quote)
+    });
+    bare.unwrap_or(word).trim_end_matches(['?', ',']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Question> {
+        parse_of_machines(
+            text,
+            &DateTime::<Utc>::from_timestamp_nanos(1_795_000_000_000_000_000),
+        )
+    }
+
+    #[test]
+    fn machines_are_listed_counted_and_selected() {
+        let machines = Projection::Actors(Actors::Machines);
+        let web = Predicate::By(Subject::Machine("web-1".to_owned()));
+        let prod = Predicate::By(Subject::Labelled("cluster".to_owned(), "prod".to_owned()));
+        let role = Predicate::By(Subject::Labelled("role".to_owned(), "web".to_owned()));
+        let counted = Projection::Count(Counted::Actors(Actors::Machines));
+        for (text, projection, last) in [
+            ("which machines hit bad.example last week", machines, None),
+            ("which machines looked up bad.example", machines, None),
+            ("how many machines hit bad.example", counted, None),
+            ("top 3 machines by bytes", machines, None),
+            ("machines", machines, None),
+            ("connections per machine", machines, None),
+            ("how much did curl send per machine", machines, None),
+            (
+                "which machines hit bad.example in cluster prod",
+                machines,
+                Some(&prod),
+            ),
+            (
+                "what did curl talk to on machine web-1",
+                Projection::Destinations,
+                Some(&web),
+            ),
+            (
+                "what did curl talk to on machine \"web-1\"",
+                Projection::Destinations,
+                Some(&web),
+            ),
+            (
+                "which processes hit x.org with label role=web",
+                Projection::Actors(Actors::Processes),
+                Some(&role),
+            ),
+            (
+                "which machines did curl talk to",
+                Projection::Destinations,
+                None,
+            ),
+        ] {
+            let question = parsed(text).unwrap_or_else(|e| panic!("{text}: {e:#}"));
+            assert_eq!(question.projection, projection, "{text}");
+            if let Some(last) = last {
+                assert_eq!(question.predicates.last(), Some(last), "{text}");
+            }
+        }
+        for text in ["top 5 hosts per machine", "which machines hti x.org"] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
+    }
+}
