@@ -14,6 +14,7 @@ use super::classes::Classes;
 use super::compile::{Lineage, Name, Tables, exe_kind};
 use super::path_hash::hash_path;
 use super::seed::Seeds;
+use crate::capture::preflight::Namespace;
 use crate::capture::{Capture, verifier_log};
 use crate::model::{CachedAddress, VerdictRule, mapped};
 use crate::policy::name_hash::NameHasher;
@@ -611,8 +612,14 @@ fn random() -> u64 {
     RandomState::new().hash_one(0_u8)
 }
 
-/// Inode number of the host's network namespace; 0 where /proc does not show it.
+/// Inode number of the host's network namespace; 0 where /proc does not show it. Without all of the
+/// first process' capabilities egrets may not look; kernel threads are in the same one.
 pub fn host_netns() -> u32 {
-    let namespace = rustix::fs::stat("/proc/1/ns/net");
+    let inode = |pid: u32| rustix::fs::stat(format!("/proc/{pid}/ns/net")).ok();
+    let of_kernel = || Namespace::Pid.is_initial().then(|| inode(KTHREADD))?;
+    let namespace = inode(1).or_else(of_kernel);
     namespace.map_or(0, |namespace| namespace.st_ino as u32)
 }
+
+/// The kernel thread that starts the others: kernel/kthread.c.
+const KTHREADD: u32 = 2;
