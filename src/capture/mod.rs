@@ -6,8 +6,10 @@
 pub mod adopt;
 mod counters;
 mod decode;
+mod entries;
 pub mod event;
 pub mod hooks;
+mod inherit;
 mod kernel;
 mod loss;
 pub mod preflight;
@@ -40,7 +42,9 @@ use reaper::Reaper;
 use ring::Ring;
 use tables::Tables;
 
+pub use entries::entries;
 pub use hooks::{HookSet, verifier_log};
+pub use inherit::INHERITED;
 pub use ring::Drained;
 /// The C types of bpf/egrets.h.
 #[doc(hidden)]
@@ -92,7 +96,8 @@ pub struct KernelSettings {
 /// The running capture. Dropping it detaches every program.
 pub struct Capture {
     tables: Tables,
-    _links: Vec<Link>,
+    /// With the names of their programs.
+    links: Vec<(&'static str, Link)>,
     /// Those that only TCP connections older than egrets need.
     older_links: Vec<Link>,
     /// Cookies of such connections that are open.
@@ -136,7 +141,7 @@ impl Capture {
         Ok(Capture {
             ring,
             tables,
-            _links: loaded.links,
+            links: loaded.links,
             older_links: loaded.older,
             older: HashSet::new(),
             counters: Counters::new(),
@@ -261,6 +266,11 @@ impl Capture {
             (!name.contains('.')).then_some((name, fd))
         });
         named.collect()
+    }
+
+    /// What is attached, by the names of the programs.
+    pub fn links(&mut self) -> impl Iterator<Item = (&'static str, &mut Link)> {
+        self.links.iter_mut().map(|(name, link)| (*name, link))
     }
 
     /// The topmost cgroup that is seen.
