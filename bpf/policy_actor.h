@@ -10,6 +10,7 @@
 #include "egrets.h"
 #include "owner.h"
 #include "policy_maps.h"
+#include "process.h"
 
 #define CGROUP_LEVELS 32 /* nested cgroups that are followed */
 
@@ -25,15 +26,23 @@ struct policy_actor {
 	__u32 kernel;	  /* a kernel thread */
 	__u32 at_home;	  /* in the host's own namespaces */
 	__u32 is_current; /* the current process */
+	__u32 on_host;	  /* and in its mount namespace, as no container is */
 };
+
+#define AT_HOME 1
+#define ON_HOST 2
 
 /* Whether the current process is in the host's own namespaces: a global function, verified once. */
 __noinline __u32 policy_at_home(void)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
-	return !is_foreign(task) && host_netns &&
-	       BPF_CORE_READ(task, nsproxy, net_ns, ns.inum) == host_netns;
+	if (is_foreign(task) || !host_netns ||
+	    BPF_CORE_READ(task, nsproxy, net_ns, ns.inum) != host_netns)
+		return 0;
+	if (!host_mntns || BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != host_mntns)
+		return AT_HOME;
+	return AT_HOME | ON_HOST;
 }
 
 static __always_inline void current_actor(struct policy_actor *a)
@@ -48,7 +57,10 @@ static __always_inline void current_actor(struct policy_actor *a)
 	a->uid = BPF_CORE_READ(cred, uid.val);
 	a->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	a->kernel = BPF_CORE_READ(task, flags) / PF_KTHREAD & 1;
-	a->at_home = policy_at_home();
+	__u32 namespaces = policy_at_home();
+
+	a->at_home = namespaces & AT_HOME;
+	a->on_host = namespaces / ON_HOST & 1;
 	a->is_current = 1;
 }
 
@@ -63,6 +75,7 @@ static __always_inline void owner_actor(struct policy_actor *a, const struct egr
 	a->kernel = false;
 	a->at_home = !owner->foreign && host_netns && owner->netns == host_netns;
 	a->is_current = false;
+	a->on_host = false;
 }
 
 /* A class in the lower half, its flags above. */
@@ -72,9 +85,10 @@ static __always_inline void owner_actor(struct policy_actor *a, const struct egr
 /*
  * The class of the current process' cgroup, or of the nearest one above it that has one and
  * hands it down. A container's cgroup is new, and what is above it is not the container: it
- * stays unknown until userspace has classified it.
+ * stays unknown until userspace has classified it. So does that of a session or a unit, unless
+ * its process is on_host: see struct policy_actor.
  */
-__noinline __u64 policy_current_class(void)
+__noinline __u64 policy_current_class(__u32 on_host)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct cgroup *at = BPF_CORE_READ(task, cgroups, dfl_cgrp);
@@ -86,7 +100,7 @@ __noinline __u64 policy_current_class(void)
 		if (found && (!i || (found->flags & POLICY_INHERITED)))
 			return CLASS(found);
 		if (found)
-			return UNKNOWN_CLASS;
+			return on_host ? CLASS(found) : UNKNOWN_CLASS;
 		/* the first field of struct cgroup is its own css */
 		at = (struct cgroup *)BPF_CORE_READ(at, self.parent);
 	}
@@ -98,7 +112,7 @@ static __always_inline __u64 class_of(const struct policy_actor *a)
 	__u64 id = a->cgroup_id;
 
 	if (a->is_current)
-		return policy_current_class();
+		return policy_current_class(a->on_host);
 	const struct policy_cgroup *found = bpf_map_lookup_elem(&policy_cgroups, &id);
 
 	return found ? CLASS(found) : UNKNOWN_CLASS;

@@ -24,7 +24,7 @@ KERNELS=${KERNELS:-$ALL}
 # All tests of capture. The sets differ in how they learn of connect(2) and of frames that bypass
 # queues, so the second runs what sees these.
 # shellcheck disable=SC2034 # tests_of reads these by their names
-CAPTURE_kprobe='hooks record dns loss protocols policy policy_names'
+CAPTURE_kprobe='hooks record dns loss protocols policy policy_names policy_pin'
 # shellcheck disable=SC2034
 CAPTURE_tracepoint='hooks record protocols'
 # The kernels hardly differ in these: two are enough.
@@ -68,6 +68,7 @@ OLDEST_kprobe=(
 	'stale_entries flows_that_threads_begin_at_once_on_one_socket_all_end_with_it'
 	'policy what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied
 		observed_verdicts_are_those_of_the_reference_evaluator'
+	'policy_pin pinned_policy_is_in_force_without_a_recorder_and_through_the_start_of_the_next'
 )
 NEWEST=7
 # What hangs on structures and functions of the kernel, which change.

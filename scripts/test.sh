@@ -12,7 +12,7 @@ scripts/tools.sh
 
 # What enforces a policy, stops a daemon, floods the host, or counts all that it loses: beside
 # these, nothing else records. The last have little time for what they do.
-ALONE='attacks config policy policy_names docker forged loss hooks cli completion'
+ALONE='attacks config policy policy_names policy_pin docker forged loss hooks cli completion'
 # These need no quiet host, and use the time that those leave.
 READERS='unit alert corpus engines export fleet history reader rooms serve top'
 

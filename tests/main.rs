@@ -57,6 +57,8 @@ mod policy;
 #[cfg(feature = "record")]
 mod policy_names;
 #[cfg(feature = "record")]
+mod policy_pin;
+#[cfg(feature = "record")]
 mod processes;
 #[cfg(feature = "record")]
 mod protocols;

@@ -6,8 +6,10 @@
 pub mod adopt;
 mod counters;
 mod decode;
+mod entries;
 pub mod event;
 pub mod hooks;
+mod inherit;
 mod kernel;
 mod loss;
 pub mod preflight;
@@ -42,7 +44,9 @@ use reaper::Reaper;
 use ring::Ring;
 use tables::Tables;
 
+pub use entries::entries;
 pub use hooks::{HookSet, verifier_log};
+pub use inherit::INHERITED;
 pub use ring::Drained;
 /// The C types of bpf/egrets.h.
 #[doc(hidden)]
@@ -94,7 +98,8 @@ pub struct KernelSettings {
 /// The running capture. Dropping it detaches every program.
 pub struct Capture {
     tables: Tables,
-    _links: Vec<Link>,
+    /// With the names of their programs.
+    links: Vec<(&'static str, Link)>,
     /// Those that only TCP connections older than egrets need.
     older_links: Vec<Link>,
     /// Cookies of such connections that are open.
@@ -140,7 +145,7 @@ impl Capture {
         let mut capture = Capture {
             ring,
             tables,
-            _links: loaded.links,
+            links: loaded.links,
             older_links: loaded.older,
             older: HashSet::new(),
             unowned: Vec::new(),
@@ -272,6 +277,11 @@ impl Capture {
             (!name.contains('.')).then_some((name, fd))
         });
         named.collect()
+    }
+
+    /// What is attached, by the names of the programs.
+    pub fn links(&mut self) -> impl Iterator<Item = (&'static str, &mut Link)> {
+        self.links.iter_mut().map(|(name, link)| (*name, link))
     }
 
     /// The topmost cgroup that is seen.

@@ -33,8 +33,11 @@ pub enum PolicyCommand {
     Apply(PolicyApplyArgs),
     /// Keep the policy that was applied
     Confirm(PolicyConfirmArgs),
-    /// Show the policy of the newest recording, and how often each rule has decided
+    /// Show the policy of the newest recording, what is pinned, and how often each rule has decided
     Status(PolicyStatusArgs),
+    /// End the policies that recorders have left in force (--pin)
+    #[cfg(feature = "record")]
+    Unpin,
 }
 
 #[derive(Debug, Args)]

@@ -138,6 +138,10 @@ pub struct LiveArgs {
     /// And carry the verdicts out: refuse what the policy blocks
     #[arg(long, requires = "policy")]
     pub enforce: bool,
+    /// And keep the policy in force in the kernel when egrets ends, until the next start with
+    /// --enforce takes over or 'egrets policy unpin' ends it
+    #[arg(long, requires = "enforce")]
+    pub pin: bool,
     /// Where rules with the action dump put the core dumps: a directory of root's alone, which
     /// is created if it does not exist
     #[arg(long, value_name = "DIR", requires = "enforce", value_hint = ValueHint::DirPath)]

@@ -10,7 +10,7 @@ use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::{JsonSchema, LiveArgs, LogFormat, LogTo};
 use crate::connection_reset::ConnectionReset;
-use crate::enforce::{Cached, Enforcer, Helpers, PolicyFile, Scope};
+use crate::enforce::{Cached, Enforcer, Helpers, Pinning, Pins, PolicyFile, Scope};
 use crate::file_reader::FileReader;
 use crate::model::Run;
 use crate::notify::Notifier;
@@ -118,22 +118,37 @@ pub fn policy(args: &LiveArgs) -> Result<Option<PolicyFile>> {
     args.policy.as_deref().map(PolicyFile::read).transpose()
 }
 
+/// What the options say of policies that outlive recorders. Around a command there are none.
+///
+/// # Errors
+/// The policy can't be pinned here.
+pub fn pins(args: &LiveArgs, around_command: bool) -> Result<Pins> {
+    if args.pin && around_command {
+        log::warn!("--pin has no effect: the policy is about the command alone, and ends with it");
+    }
+    Pins::prepare(Pinning {
+        pin: args.pin && !around_command,
+        takes_over: args.enforce && !around_command,
+    })
+}
+
 /// Loads the policy's programs; nothing is decided before the pipeline runs. With `only_tree` it is
 /// about the command that is recorded alone.
 pub fn enforcer(
     args: &LiveArgs,
     policy: Option<PolicyFile>,
     only_tree: bool,
-    capture: &Capture,
+    capture: &mut Capture,
     helpers: Helpers,
     cached: Cached,
+    pins: Pins,
 ) -> Result<Option<Enforcer>> {
     let scope = Scope {
         enforce: args.enforce,
         only_tree,
     };
     policy
-        .map(|policy| Enforcer::start(policy, scope, capture, helpers, cached))
+        .map(|policy| Enforcer::start(policy, scope, capture, helpers, cached, pins))
         .transpose()
 }
 

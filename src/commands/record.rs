@@ -66,16 +66,18 @@ pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
     let files = live::file_reader();
     let helpers = live::helpers(&args.live, policy.as_ref())?;
     let notifier = live::notifier(policy.as_ref())?;
-    let capture = Capture::start(&args.live.capture()?)?;
+    let pins = live::pins(&args.live, around_command)?;
+    let mut capture = Capture::start(&args.live.capture()?)?;
     let resolvers = policy.as_ref().map_or_else(Vec::new, PolicyFile::resolvers);
     let cached = |netns| cached(&path, &resolvers, netns);
     let mut enforcer = live::enforcer(
         &args.live,
         policy,
         around_command,
-        &capture,
+        &mut capture,
         helpers,
         &cached,
+        pins,
     )?;
     // Now, while egrets has the privileges that it takes.
     let command = match around_command {

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::local;
-use super::policy::status as policy_status;
+use super::policy::{pinned, status as policy_status};
 use crate::cli::StatusArgs;
 use crate::human;
 use crate::privileges::{CONNECTION_RESET, FILE_READER, Held, NOTIFIER, PROCESS_CONTROL};
@@ -100,6 +100,7 @@ fn json(status: &Status, path: &Path, running: bool, now: i64) -> Value {
         "lookups": status.lookups,
         "lost": status.lost,
         "policy": status.policy.as_ref().map(policy_status::json),
+        "pinned": pinned::json(&pinned::found().unwrap_or_default()),
     })
 }
 
@@ -133,6 +134,10 @@ fn table(out: &mut dyn Write, status: &Status, path: &Path, running: bool, now: 
     line("lost", human::count(status.lost, "event", "events"))?;
     if let Some(policy) = &status.policy {
         policy_status::write(policy, out)?;
+    }
+    for one in pinned::found().unwrap_or_default() {
+        writeln!(out)?;
+        pinned::write(&one, out)?;
     }
     Ok(())
 }

@@ -20,10 +20,18 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let files = live::file_reader();
     let helpers = live::helpers(&args.live, policy.as_ref())?;
     let notifier = live::notifier(policy.as_ref())?;
-    let capture = Capture::start(&args.live.capture()?)?;
-    let enforcer = live::enforcer(&args.live, policy, false, &capture, helpers, &|_| {
-        Vec::new()
-    })?;
+    let pins = live::pins(&args.live, false)?;
+    let mut capture = Capture::start(&args.live.capture()?)?;
+    let cached = |_| Vec::new();
+    let enforcer = live::enforcer(
+        &args.live,
+        policy,
+        false,
+        &mut capture,
+        helpers,
+        &cached,
+        pins,
+    )?;
     log::info!("watching ({} hooks); Ctrl-C stops", capture.hook_set);
     live::drop_privileges(&capture, enforcer.as_ref(), CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());

@@ -4,12 +4,16 @@
 //! recorder's ring buffer. A kernel that refuses the programs is an error.
 
 mod actions;
+mod bytes;
 mod classes;
+mod clock;
 mod compile;
 mod established;
 mod hits;
+mod inherit;
 mod object;
 mod path_hash;
+pub mod pin;
 mod seed;
 mod support;
 mod trial;
@@ -40,6 +44,8 @@ use established::Judge;
 use hits::HitCounters;
 pub use object::Cached;
 use object::{GENERATIONS, Generation, Keys, Object};
+use pin::{Before, Pinned, PinnedRule};
+pub use pin::{Pinning, Pins};
 
 /// The C types of bpf/policy.h.
 use object::types;
@@ -173,6 +179,9 @@ pub struct Enforcer {
     resets: Option<ConnectionReset>,
     /// Cookies of those that it could not reset.
     not_reset: Vec<u64>,
+    pins: Pins,
+    /// What is pinned of the generations that may decide.
+    pinned: Vec<Pinned>,
 }
 
 /// Connections that are older than the rules that decide.
@@ -202,14 +211,22 @@ impl Enforcer {
     pub fn start(
         file: PolicyFile,
         scope: Scope,
-        capture: &Capture,
+        capture: &mut Capture,
         helpers: Helpers,
         cached: Cached,
+        pins: Pins,
     ) -> Result<Enforcer> {
-        let keys = Keys::random();
+        let before = pins.heir_of();
+        if let Some(before) = before
+            && let Err(e) = capture.inherit(|name| before.map(name))
+        {
+            log::warn!("answers to peers that sent before may be taken for new flows: {e:#}");
+        }
+        let description = before.and_then(Before::description);
+        let keys = description.map_or_else(Keys::random, Keys::of);
         let tables = Tables::compile(&file.policy, scope, &keys.names(), now_ts())?;
-        let object =
-            Object::load(capture, keys, cached).context("this kernel can't carry out a policy")?;
+        let object = Object::load(capture, keys, &tables.lineage, cached, &pins)
+            .context("this kernel can't carry out a policy")?;
         let reload = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).context("signal handlers")?;
         Ok(Enforcer {
@@ -231,6 +248,8 @@ impl Enforcer {
             older: None,
             resets: helpers.resets,
             not_reset: Vec::new(),
+            pins,
+            pinned: Vec::new(),
         })
     }
 
@@ -353,6 +372,11 @@ impl Enforcer {
 
     /// Waits a moment for what is being done.
     pub fn finish(&mut self, out: &mut Vec<Record>) {
+        if self.pins.own.is_some() && self.is_active() {
+            log::info!(
+                "the policy is pinned and stays in force: 'egrets policy unpin' ends it, the next start with --enforce takes over"
+            );
+        }
         self.actions.finish(LAST_ACTIONS, out);
     }
 
@@ -366,7 +390,7 @@ impl Enforcer {
         if let Some((_, since)) = &self.pending {
             let ready = self.classes.all_described() || since.elapsed() > PATIENCE;
             if let Some((tables, _)) = self.pending.take_if(|_| ready) {
-                self.activate(tables, PolicyReason::Started, out)?;
+                self.take_over(tables, out)?;
             }
             return Ok(());
         }
@@ -401,6 +425,94 @@ impl Enforcer {
             Some(request) => self.answer(request, out),
             None => Ok(()),
         }
+    }
+
+    /// The first rules come into force, and those that a recorder before has left end. Until then
+    /// both decide: a connection that is refused by either is refused.
+    fn take_over(&mut self, tables: Tables, out: &mut Vec<Record>) -> Result<()> {
+        let learning = self.learn_beside(&tables)?;
+        self.activate(tables, PolicyReason::Started, out)?;
+        if let Some(generation) = learning {
+            std::thread::sleep(inherit::GRACE);
+            self.object.forget(generation);
+        }
+        let before = std::mem::take(&mut self.pins.before);
+        for pinned in before.iter().filter_map(Before::in_force) {
+            log::info!(
+                "takes over from the pinned policy {} (digest {})",
+                pinned.policy.file,
+                pinned.policy.digest.get(..12).unwrap_or_default()
+            );
+        }
+        if !before.is_empty() {
+            pin::remove(before);
+        }
+        Ok(())
+    }
+
+    /// Has the programs learn names beside those of a recorder before, before they decide, and
+    /// copies what these know. The number of the generation that does so.
+    fn learn_beside(&mut self, tables: &Tables) -> Result<Option<u32>> {
+        let Some(before) = self.pins.heir_of() else {
+            if self
+                .pins
+                .before
+                .iter()
+                .any(|before| before.in_force().is_some())
+            {
+                log::warn!(
+                    "the pinned policy is another version's: names that were looked up before are known from the history alone"
+                );
+            }
+            return Ok(None);
+        };
+        let (object, number) = (&mut self.object, self.last + 1);
+        object.fill(number, Tables::learning(&tables.resolvers))?;
+        self.last = number;
+        if let Err(e) = object.inherit(before, |names| names.copy()) {
+            log::warn!("some names that were looked up before are unknown: {e:#}");
+        }
+        object.activate(number)?;
+        Ok(Some(number))
+    }
+
+    /// What is missing still of what a recorder before has learnt. Nothing is from here on, as both
+    /// learn.
+    fn learn_rest(&self) {
+        let Some(before) = self.pins.heir_of() else {
+            return;
+        };
+        match self.object.inherit(before, |names| names.complete()) {
+            Ok(true) => {}
+            Ok(false) => log::warn!("some names that were looked up just now may be unknown"),
+            Err(e) => log::warn!("some names that were looked up before are unknown: {e:#}"),
+        }
+    }
+
+    /// Says in the kernel what is pinned, before it decides.
+    fn describe(&mut self, policy: &PolicyChange) -> Result<()> {
+        let used = self.used_numbers();
+        let Some(own) = &mut self.pins.own else {
+            return Ok(());
+        };
+        let rule =
+            |rule: &RuleInForce| PinnedRule::new(&rule.label, rule.action.as_str(), !rule.observed);
+        self.pinned
+            .retain(|pinned| used.contains(&pinned.generation));
+        self.pinned.push(Pinned {
+            generation: policy.generation,
+            file: policy.file.clone(),
+            digest: policy.digest.to_string(),
+            since_ts: policy.ts,
+            enforced: policy.enforced,
+            default: policy.default.as_str().into(),
+            rules: policy.rules.iter().map(rule).collect(),
+        });
+        let mut description = self.object.describe();
+        description.generations = self.pinned.clone();
+        own.describe(&description).context("what is pinned")?;
+        own.keep();
+        Ok(())
     }
 
     fn compile(&self, file: &PolicyFile, scope: Scope) -> Result<Tables> {
@@ -539,7 +651,12 @@ impl Enforcer {
         let policy = &self.file.policy;
         let actions = policy.rules.iter().map(|rule| rule.action).collect();
         self.hits.begin(generation, actions, policy.default);
+        let mut change = self.change(reason, fallback);
+        self.describe(&change)?;
+        self.learn_rest();
         self.object.activate(generation)?;
+        change.ts = now_ts();
+        let policy = &self.file.policy;
         let judges_older = policy.established != Established::Keep && !self.scope.only_tree;
         self.older = judges_older.then(|| Older {
             since_ts: now_ts(),
@@ -558,10 +675,17 @@ impl Enforcer {
                 (false, _) => "observed: nothing is stopped",
             }
         );
-        out.push(Record::Policy(PolicyChange {
+        out.push(Record::Policy(change));
+        Ok(())
+    }
+
+    /// The rules that were filled last, as of now.
+    fn change(&self, reason: PolicyReason, fallback: Option<u32>) -> PolicyChange {
+        let policy = &self.file.policy;
+        PolicyChange {
             ts: now_ts(),
             reason,
-            generation,
+            generation: self.last,
             file: self.file.path.display().to_string(),
             digest: policy.digest.as_str().into(),
             rules: policy
@@ -578,7 +702,6 @@ impl Enforcer {
             enforced: self.scope.enforce,
             revert_ts: self.trial.as_ref().map(|trial| trial.revert_ts),
             fallback,
-        }));
-        Ok(())
+        }
     }
 }

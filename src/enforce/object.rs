@@ -3,18 +3,22 @@
 use std::collections::HashSet;
 use std::io::Read;
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut, ProgramMut};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::bytes::plain_bytes;
 use super::classes::Classes;
 use super::compile::{Lineage, Name, Tables, exe_kind};
+use super::inherit::{self, Names};
 use super::path_hash::hash_path;
+use super::pin::{Before, Description, Pins, VARIABLES, Variables};
 use super::seed::Seeds;
-use crate::capture::{Capture, verifier_log};
+use crate::capture::preflight::Namespace;
+use crate::capture::{Capture, INHERITED, entries, verifier_log};
 use crate::model::{CachedAddress, VerdictRule, mapped};
 use crate::policy::name_hash::NameHasher;
 use crate::policy::{PathPattern, STUBS};
@@ -45,7 +49,7 @@ const GENERATION_BITS: u32 = 32;
 
 pub struct Object {
     skel: skel::PolicySkel<'static>,
-    _links: Vec<Link>,
+    links: Vec<(&'static str, Link)>,
     pub keys: Keys,
     /// Patterns of ancestors' paths, by the number of their bits, since the start: processes keep
     /// what they have been started by.
@@ -53,7 +57,7 @@ pub struct Object {
     /// Running processes have not got the bits of all of them.
     patterns_are_new: bool,
     /// Of the iterator over what runs already.
-    ancestors: Link,
+    ancestors: Option<Link>,
 }
 
 /// A policy's tables in the kernel.
@@ -79,6 +83,14 @@ impl Keys {
         }
     }
 
+    /// Of what was pinned: hashes that are copied stay what they are.
+    pub fn of(description: &Description) -> Keys {
+        Keys {
+            paths: description.path_key,
+            names: description.name_keys,
+        }
+    }
+
     pub fn names(&self) -> NameHasher {
         NameHasher::new(self.names)
     }
@@ -100,6 +112,19 @@ const CGROUP: [&str; 5] = [
     "policy_connect6",
     "policy_egress",
 ];
+/// Programs of the recorder whose maps a verdict reads: who sent first, and who has a socket.
+const RECORDERS: [&str; 9] = [
+    "egrets_sock_release",
+    "egrets_ingress",
+    "egrets_egress",
+    "egrets_sock_create",
+    "egrets_sendmsg4",
+    "egrets_sendmsg6",
+    "egrets_sock_ops",
+    "egrets_connect4",
+    "egrets_connect6",
+];
+const PROCESSES: &str = "policy_processes";
 const TASKS: &str = "policy_tasks";
 const ANCESTORS: &str = "policy_ancestors";
 
@@ -110,8 +135,15 @@ const MAX_PATTERNS: usize = 64;
 const ANCESTORS_PASSES: usize = 3;
 
 impl Object {
-    /// `cached` has the addresses that processes of a network namespace may have in their caches.
-    pub fn load(capture: &Capture, keys: Keys, cached: Cached) -> Result<Object> {
+    /// `cached` has the addresses that processes of a network namespace may have in their caches;
+    /// it is asked if there is nothing to inherit.
+    pub fn load(
+        capture: &mut Capture,
+        keys: Keys,
+        lineage: &Lineage,
+        cached: Cached,
+        pins: &Pins,
+    ) -> Result<Object> {
         // As the recorder's: it lives as long as the process does.
         let storage = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = skel::PolicySkelBuilder::default()
@@ -136,35 +168,136 @@ impl Object {
                     .with_context(|| format!("can't share the map {name}"))?;
             }
         }
+        drop(shared);
         verifier_log();
-        let mut skel = open.load().map_err(|e| {
+        let skel = open.load().map_err(|e| {
             let log = verifier_log();
             let last = log.trim().lines().rev().take(6).collect::<Vec<_>>();
             let last: Vec<_> = last.into_iter().rev().collect();
             anyhow!(e).context(last.join("\n"))
         })?;
-        let mut links = Vec::new();
-        for name in TRACING {
-            links.push(program(&mut skel, name)?.attach_trace().context(name)?);
-        }
-        read_processes(&mut skel)?;
-        let ancestors = program(&mut skel, ANCESTORS)?;
-        let ancestors = ancestors.attach().context(ANCESTORS)?;
-        // no program writes these tables yet
-        grant_cached(&skel, keys, cached)?;
-        for name in CGROUP {
-            let cgroup = capture.cgroup().as_raw_fd();
-            let link = program(&mut skel, name)?.attach_cgroup(cgroup);
-            links.push(link.context(name)?);
-        }
-        Ok(Object {
+        let mut object = Object {
             skel,
-            _links: links,
+            links: Vec::new(),
             keys,
             patterns: Vec::new(),
             patterns_are_new: false,
-            ancestors,
+            ancestors: None,
+        };
+        let before = pins.heir_of();
+        let patterns = before.map_or_else(Vec::new, |before| patterns_of(before, lineage));
+        object.add_patterns(&patterns)?;
+        for name in TRACING {
+            let link = program(&mut object.skel, name)?.attach_trace();
+            object.links.push((name, link.context(name)?));
+        }
+        if let Some(before) = before {
+            object.inherit_processes(before, !patterns.is_empty())?;
+        }
+        read_processes(&mut object.skel)?;
+        let ancestors = program(&mut object.skel, ANCESTORS)?;
+        object.ancestors = Some(ancestors.attach().context(ANCESTORS)?);
+        // no program writes these tables yet
+        if before.is_none() {
+            grant_cached(&object.skel, keys, cached)?;
+        }
+        for name in CGROUP {
+            let cgroup = capture.cgroup().as_raw_fd();
+            let link = program(&mut object.skel, name)?.attach_cgroup(cgroup);
+            object.links.push((name, link.context(name)?));
+        }
+        object.pin(capture, pins)?;
+        Ok(object)
+    }
+
+    /// Pins all that a verdict takes, and what the next recorder copies.
+    fn pin(&mut self, capture: &mut Capture, pins: &Pins) -> Result<()> {
+        let Some(own) = &pins.own else {
+            return Ok(());
+        };
+        for (name, link) in &mut self.links {
+            own.link(name, link)?;
+        }
+        for (name, link) in capture.links().filter(|(name, _)| RECORDERS.contains(name)) {
+            own.link(name, link)?;
+        }
+        for (name, map) in capture.maps() {
+            if INHERITED.contains(&name.as_str()) {
+                own.map(&name, map)?;
+            }
+        }
+        for name in inherit::TABLES.into_iter().chain([PROCESSES]) {
+            let map = self.map(name).with_context(|| format!("no map {name}"))?;
+            own.map(name, map.as_fd())?;
+        }
+        own.map(VARIABLES, self.skel.maps.bss.as_fd())?;
+        own.finish()
+    }
+
+    fn map(&self, name: &str) -> Option<&MapMut<'static>> {
+        let maps = &self.skel.maps;
+        Some(match name {
+            "policy_queries" => &maps.policy_queries,
+            "policy_grants" => &maps.policy_grants,
+            "policy_seen_names" => &maps.policy_seen_names,
+            "policy_aliases" => &maps.policy_aliases,
+            "policy_streams" => &maps.policy_streams,
+            "policy_order" => &maps.policy_order,
+            "policy_buckets" => &maps.policy_buckets,
+            PROCESSES => &maps.policy_processes,
+            _ => return None,
         })
+    }
+
+    /// What was learnt before, which is to be copied.
+    pub fn inherit<T>(&self, before: &Before, run: impl FnOnce(Names) -> T) -> T {
+        run(Names {
+            before,
+            table: &|name| self.map(name),
+        })
+    }
+
+    /// Programs that run as a recorder before has seen them start: more than can be read of
+    /// processes that run. Those that are gone meanwhile take room until their pid is used again.
+    fn inherit_processes(&self, before: &Before, with_patterns: bool) -> Result<()> {
+        let Some(known) = before.map(PROCESSES) else {
+            return Ok(());
+        };
+        for (pid, value) in entries(known)? {
+            let mut process = types::policy_process::default();
+            if plain::copy_from_bytes(&mut process, &value).is_err() {
+                continue;
+            }
+            process.tree = 0;
+            if !with_patterns {
+                process.patterns = Default::default();
+                process.via = Default::default();
+            }
+            let processes = &self.skel.maps.policy_processes;
+            let _ = processes.update(&pid, plain_bytes(&process), MapFlags::NO_EXIST);
+        }
+        Ok(())
+    }
+
+    /// The part of what is pinned that does not depend on the rules.
+    pub fn describe(&self) -> Description {
+        Description {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            path_key: self.keys.paths,
+            name_keys: self.keys.names,
+            patterns: self.patterns.iter().map(pattern_text).collect(),
+            variables: Variables {
+                active_generation: std::mem::offset_of!(types::bss, active_generation),
+                fallback_generation: std::mem::offset_of!(types::bss, fallback_generation),
+                fallback_after_ns: std::mem::offset_of!(types::bss, fallback_after_ns),
+                hits: std::mem::offset_of!(types::bss, policy_hits),
+                counters: HITS as usize,
+                generations: GENERATIONS,
+                settings_at: RULES as usize,
+            },
+            generations: Vec::new(),
+        }
     }
 
     /// Lets a generation that was filled decide. What returns after a trial stays as it is.
@@ -360,8 +493,20 @@ impl Object {
         if !self.patterns_are_new {
             return Ok(());
         }
+        self.add_patterns(&new)?;
+        let ancestors = self.ancestors.as_ref().context(ANCESTORS)?;
+        for _ in 0..ANCESTORS_PASSES {
+            let mut processes = Iter::new(ancestors).context(ANCESTORS)?;
+            processes.read_to_end(&mut Vec::new()).context(ANCESTORS)?;
+        }
+        self.patterns_are_new = false;
+        Ok(())
+    }
+
+    /// Gives patterns their bits.
+    fn add_patterns(&mut self, new: &[PathPattern]) -> Result<()> {
         for pattern in new {
-            let (kind, path) = exe_kind(&pattern);
+            let (kind, path) = exe_kind(pattern);
             let key = types::policy_pattern_key {
                 hash: hash_path(self.keys.paths, path),
                 kind: kind.0.into(),
@@ -369,15 +514,10 @@ impl Object {
             let bit = 1_u64 << self.patterns.len();
             let patterns = &self.skel.maps.policy_patterns;
             put(patterns, plain_bytes(&key), &bit.to_ne_bytes())?;
-            self.patterns.push(pattern);
+            self.patterns.push(pattern.clone());
         }
         let count = self.patterns.len() as u32;
         store(&mut self.globals()?.pattern_count, count);
-        for _ in 0..ANCESTORS_PASSES {
-            let mut processes = Iter::new(&self.ancestors).context(ANCESTORS)?;
-            processes.read_to_end(&mut Vec::new()).context(ANCESTORS)?;
-        }
-        self.patterns_are_new = false;
         Ok(())
     }
 
@@ -524,6 +664,32 @@ fn program<'a>(skel: &'a mut skel::PolicySkel<'static>, name: &str) -> Result<Pr
         .with_context(|| format!("the policy's BPF object has no program {name}"))
 }
 
+/// Patterns whose bits processes have from before; none if there would be no room for those of the
+/// new rules.
+fn patterns_of(before: &Before, lineage: &Lineage) -> Vec<PathPattern> {
+    let texts = before.description().map(|of| of.patterns.as_slice());
+    let known: Result<Vec<PathPattern>, _> = texts
+        .unwrap_or_default()
+        .iter()
+        .map(|text| PathPattern::parse(text))
+        .collect();
+    let known = known.unwrap_or_default();
+    let new = lineage.patterns.iter().filter(|new| !known.contains(new));
+    match known.len() + new.count() > MAX_PATTERNS {
+        true => Vec::new(),
+        false => known,
+    }
+}
+
+/// As rules have it.
+fn pattern_text(pattern: &PathPattern) -> String {
+    match pattern {
+        PathPattern::Exact(path) => path.clone(),
+        PathPattern::In(path) => format!("{path}/*"),
+        PathPattern::Below(path) => format!("{path}/**"),
+    }
+}
+
 /// Notes the programs of the processes that run already.
 fn read_processes(skel: &mut skel::PolicySkel<'static>) -> Result<()> {
     let link = program(skel, TASKS)?.attach().context(TASKS)?;
@@ -573,46 +739,20 @@ fn boot_ts() -> i64 {
     now_ts() - (now.tv_sec * 1_000_000_000 + now.tv_nsec)
 }
 
-macro_rules! plain {
-    ($($name:ident),*) => {$(
-        // SAFETY: generated from the C struct of bpf/policy.h, #[repr(C)], made of integers and
-        // arrays of them alone, so any bytes are a valid value.
-        unsafe impl plain::Plain for types::$name {}
-    )*};
-}
-plain!(
-    policy_settings,
-    policy_mask,
-    policy_user_key,
-    policy_exe_key,
-    policy_class_key,
-    policy_ports,
-    policy_cidr_key,
-    policy_cgroup,
-    policy_process,
-    policy_name_key,
-    policy_name,
-    policy_grant_key,
-    policy_grant,
-    policy_seen_name,
-    policy_lineage,
-    policy_comm,
-    policy_pattern_key
-);
-
-fn plain_bytes<T: plain::Plain>(value: &T) -> &[u8] {
-    // SAFETY: these types have no padding: bpf/policy.h names each gap.
-    unsafe { plain::as_bytes(value) }
-}
-
 /// A number that no process can foresee: the hasher's keys are random.
 fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8)
 }
 
-/// Inode number of the host's network namespace; 0 where /proc does not show it.
+/// Inode number of the host's network namespace; 0 where /proc does not show it. Without all of the
+/// first process' capabilities egrets may not look; kernel threads are in the same one.
 pub fn host_netns() -> u32 {
-    let namespace = rustix::fs::stat("/proc/1/ns/net");
+    let inode = |pid: u32| rustix::fs::stat(format!("/proc/{pid}/ns/net")).ok();
+    let of_kernel = || Namespace::Pid.is_initial().then(|| inode(KTHREADD))?;
+    let namespace = inode(1).or_else(of_kernel);
     namespace.map_or(0, |namespace| namespace.st_ino as u32)
 }
+
+/// The kernel thread that starts the others: kernel/kthread.c.
+const KTHREADD: u32 = 2;

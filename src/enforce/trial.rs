@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use rustix::time::{ClockId, clock_gettime};
 
+use super::clock::boot_ns;
 use super::object::Generation;
 use super::{Enforcer, PolicyFile, Scope};
 use crate::model::{PolicyConfirmation, PolicyReason, Record};
@@ -30,12 +30,6 @@ impl Trial {
     pub fn is_over(&self) -> bool {
         boot_ns() >= self.end_ns
     }
-}
-
-/// Nanoseconds since boot, as bpf_ktime_get_boot_ns.
-fn boot_ns() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 pub fn unconfirmed() -> anyhow::Error {

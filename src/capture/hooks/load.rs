@@ -15,7 +15,8 @@ use crate::capture::{DNS_PORTS, Options, kernel, skel};
 
 pub struct Loaded {
     pub skel: skel::EgretsSkel<'static>,
-    pub links: Vec<Link>,
+    /// With the names of their programs.
+    pub links: Vec<(&'static str, Link)>,
     /// Those that only TCP connections older than egrets need.
     pub older: Vec<Link>,
     /// The iterator over the files of all processes, if this kernel supports it.
@@ -82,7 +83,7 @@ pub fn load(options: &Options) -> Result<Loaded> {
                     Attach::Files => files = its.into_iter().next(),
                     Attach::OnDemand => can_scan = true,
                     Attach::WhileOlder => older.extend(its),
-                    _ => links.extend(its),
+                    _ => links.extend(hook.programs().zip(its)),
                 }
                 None
             }

@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod explain;
 mod learn;
+pub mod pinned;
 mod recorded;
 mod reload;
 mod replay;
@@ -32,7 +33,16 @@ pub fn run(args: &PolicyArgs) -> Result<ExitCode> {
         PolicyCommand::Apply(args) => apply::run(args),
         PolicyCommand::Confirm(args) => apply::confirm(args),
         PolicyCommand::Status(args) => status::run(args),
+        #[cfg(feature = "record")]
+        PolicyCommand::Unpin => pinned::unpin(),
     }
+}
+
+/// Digits of a digest that are shown.
+const SHORT_DIGEST: usize = 12;
+
+pub fn short(digest: &str) -> &str {
+    digest.get(..SHORT_DIGEST).unwrap_or(digest)
 }
 
 /// Reads a policy for a command that only reads.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde_json::json;
 
 use super::explain::{self, as_json, write_reasons, write_text};
-use super::status::short;
+use super::short;
 use crate::cli::PolicyExplainArgs;
 use crate::commands::local;
 use crate::policy::traffic::{Traffic, read_one};

@@ -1,47 +1,66 @@
 //! The policy of a recording as `egrets status` shows it: what is in force, and what its rules did.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use super::table;
+use super::{pinned, short, table};
 use crate::cli::PolicyStatusArgs;
 use crate::commands::local;
 use crate::human::count;
 use crate::store::{self, PolicyStatus, RuleHits};
 use crate::text::printable;
 
-/// Digits of a digest that are shown.
-const SHORT_DIGEST: usize = 12;
-
-pub fn short(digest: &str) -> &str {
-    digest.get(..SHORT_DIGEST).unwrap_or(digest)
-}
-
 /// `egrets policy status`.
 pub fn run(args: &PolicyStatusArgs) -> Result<ExitCode> {
     let path = crate::commands::readers_db(&args.db);
-    let db = store::open_reader(&path)?;
-    let found = PolicyStatus::read(&db).map_err(|e| store::of_file(e.into(), &path))?;
-    let Some(policy) = found else {
+    let pinned = pinned::found()?;
+    let policy = match of_history(&path) {
+        // what is pinned decides, with or without a history
+        Err(e) if !pinned.is_empty() => {
+            log::warn!("{e:#}");
+            None
+        }
+        found => found?,
+    };
+    if policy.is_none() && pinned.is_empty() {
         bail!(
             "the newest recording in {} has no policy: 'egrets record --policy FILE' records with one",
             path.display()
         );
-    };
+    }
     let mut out = std::io::stdout().lock();
-    match args.json {
-        true => writeln!(out, "{}", json(&policy))?,
-        false => {
-            if !store::recorder_runs(&path) {
-                writeln!(out, "{:12} stopped: nothing is decided now", "recorder")?;
-            }
-            write(&policy, &mut out)?;
+    if args.json {
+        let mut all = policy.as_ref().map_or_else(|| json!({}), json);
+        all["pinned"] = pinned::json(&pinned);
+        writeln!(out, "{all}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(policy) = &policy {
+        if !store::recorder_runs(&path) {
+            let stopped = match pinned.is_empty() {
+                true => "nothing is decided now",
+                false => "what is pinned decides, below",
+            };
+            writeln!(out, "{:12} stopped: {stopped}", "recorder")?;
         }
+        write(policy, &mut out)?;
+    }
+    for (at, one) in pinned.iter().enumerate() {
+        if at > 0 || policy.is_some() {
+            writeln!(out)?;
+        }
+        pinned::write(one, &mut out)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn of_history(path: &Path) -> Result<Option<PolicyStatus>> {
+    let db = store::open_reader(path)?;
+    PolicyStatus::read(&db).map_err(|e| store::of_file(e.into(), path))
 }
 
 pub fn write(policy: &PolicyStatus, out: &mut dyn Write) -> Result<()> {

@@ -16,6 +16,7 @@ const BITS: usize = 64;
 const MAX_NAME: usize = 15;
 
 /// Of all rules. What the kernel side has is made of the patterns' bits when they have some.
+#[derive(Default)]
 pub struct Lineage {
     /// Different patterns of paths.
     pub patterns: Vec<PathPattern>,

@@ -47,6 +47,27 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// Of a generation that decides on nothing, but learns from the answers of these resolvers.
+    pub fn learning(resolvers: &[IpAddr]) -> Tables {
+        Tables {
+            settings: types::policy_settings {
+                // there is no such process
+                flags: types::policy_flag::POLICY_TREE_ONLY.0,
+                ..Default::default()
+            },
+            users: Vec::new(),
+            programs: Vec::new(),
+            ports: Vec::new(),
+            resolvers: resolvers.to_vec(),
+            networks: Vec::new(),
+            search_suffixes: Vec::new(),
+            names: Vec::new(),
+            lineage: Lineage::default(),
+            sets: Sets::new(),
+            classes: Vec::new(),
+        }
+    }
+
     /// As the rules are at `now`, ns since 1970.
     ///
     /// # Errors
