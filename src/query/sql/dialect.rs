@@ -135,7 +135,11 @@ fn of_machines(question: &Question, sql: String) -> String {
             | Projection::Pairs(Actors::Users)
             | Projection::Count(Counted::Actors(Actors::Users))
     );
+    // what is open is known on each machine
+    let open = super::measure::open_us();
     let mut sql = sql
+        .replace(&format!("coalesce(duration_us, {open})"), "duration_us")
+        .replace(&format!(",\n       {open} AS open_us"), "")
         // An uid is another user elsewhere, unless they are called the same.
         .replace(
             "comm, exe, uid, container_id",
