@@ -32,7 +32,8 @@ for part in "$@"; do
 		[ "$(id -u)" = 0 ] || fail "the tests load BPF programs and make network namespaces: sudo make test"
 		packages+=(curl dnsmasq-base bind9-dnsutils sqlite3 iproute2 iptables nftables docker.io
 			podman conmon busybox-static netcat-openbsd util-linux e2fsprogs procps libcap2-bin aria2 musl-tools
-			zsh fish python3-venv systemd bsdutils openssl rpm openssh-client dropbear-bin tinyproxy-bin)
+			zsh fish python3-venv systemd bsdutils openssl rpm openssh-client dropbear-bin tinyproxy-bin
+			dbus libnotify-bin python3-dbus python3-gi)
 		# DNS over HTTPS needs the whole browser
 		command -v chromium >/dev/null || packages+=(chromium)
 		command -v node >/dev/null || packages+=(nodejs)

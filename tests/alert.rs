@@ -101,6 +101,91 @@ fn what_a_question_finds_is_reported_once_on_stdout_and_to_a_program() {
     });
 }
 
+/// The notifications that come to a session bus.
+fn notifications(receiver: &mut Child) -> Receiver<Value> {
+    let mut stdout = BufReader::new(receiver.stdout.take().unwrap());
+    let mut ready = String::new();
+    stdout.read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    let (to, notifications) = channel();
+    thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            let _ = to.send(serde_json::from_str(&line).unwrap());
+        }
+    });
+    notifications
+}
+
+#[test]
+fn a_desktop_shows_what_processes_choose_as_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, mut store) = record(dir.path());
+    let address = format!("unix:path={}", dir.path().join("bus").display());
+    let mut bus = Command::new("dbus-daemon");
+    bus.args(["--session", "--nofork", "--print-address", "--address"])
+        .arg(&address)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut bus = Guard(bus.spawn().unwrap());
+    let mut listening = String::new();
+    let mut stdout = BufReader::new(bus.0.stdout.take().unwrap());
+    stdout.read_line(&mut listening).unwrap();
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/notifications.py");
+    let mut receiver = Command::new("/usr/bin/python3");
+    receiver
+        .arg(tool)
+        .env("DBUS_SESSION_BUS_ADDRESS", &address)
+        .stdout(Stdio::piped());
+    let mut receiver = Guard(receiver.spawn().unwrap());
+    let notifications = notifications(&mut receiver.0);
+
+    let mut alert = egrets();
+    alert
+        .args(["alert", "--desktop", "--if", "connections to port 443"])
+        .arg("--db")
+        .arg(&db)
+        .env("DBUS_SESSION_BUS_ADDRESS", &address)
+        .stdout(Stdio::null());
+    let mut child = Guard(alert.spawn().unwrap());
+    let (comm, host) = ("<b>&amp;\\074i\\076", "-u<img src=x>.test");
+    let mut number = 0;
+    let shown = eventually("the notification comes", || {
+        assert!(child.0.try_wait().unwrap().is_none(), "it has ended");
+        number += 1;
+        store.add(&Record::Opened(connection(number, comm, host, 0)));
+        store.commit(now()).unwrap();
+        notifications.try_iter().next()
+    });
+    assert_eq!(shown["app"], "egrets");
+    assert_eq!(shown["summary"], "connections to port 443");
+    let body = shown["body"].as_str().unwrap();
+    let plain = body
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&amp;", "&");
+    assert!(!body.contains(['<', '>']), "{body}");
+    assert!(plain.starts_with(comm), "{body}");
+    assert!(plain.contains(&format!(" to {host}:443/tcp")), "{body}");
+
+    // a user without a desktop, who can run what is outside of root's directories
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let exe = dir.path().join("egrets");
+    fs::copy(env!("CARGO_BIN_EXE_egrets"), &exe).unwrap();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+        .arg(&exe)
+        .args(["alert", "--desktop", "curl"])
+        .env_remove("DBUS_SESSION_BUS_ADDRESS");
+    let output = command.output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), 2, "{said}");
+    assert!(
+        said.contains("--desktop: there is no session bus"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_condition_that_no_single_row_answers_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -191,6 +191,14 @@ fn invalid_questions_and_options_are_explained_with_examples() {
             vec!["record", "--group", "no-such-group"],
             vec!["no-such-group", "getent group"],
         ),
+        (
+            vec!["watch", "--show", "top 5 hosts by bytes sent"],
+            vec!["--show", "can't count, rank or compare", "egrets query"],
+        ),
+        (
+            vec!["watch", "--hide", "curl in the last hour"],
+            vec!["--hide", "leave the time out"],
+        ),
         (vec!["fly"], vec!["fly"]),
     ] {
         let output = egrets().args(&args).output().unwrap();
@@ -245,6 +253,47 @@ fn watch_prints_the_live_log_and_stores_nothing() {
     // The host's other traffic may have filled the pipe.
     lines.for_each(drop);
     assert_eq!(child.wait().unwrap().code(), Some(0), "Ctrl-C exits with 0");
+}
+
+#[test]
+fn the_live_log_shows_what_questions_select() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x");
+    let host = format!("q{}.test", std::process::id());
+    let hidden = format!("h{}.test", std::process::id());
+    let mut child = egrets()
+        .args(["watch", "--json", "--show", &host, "--show", &hidden])
+        .args(["--hide", &format!("to {hidden}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut ready).unwrap();
+    assert!(ready.contains("watching"), "{ready}");
+    for host in [&hidden, "other.test", &host] {
+        let url = format!("http://{host}:{port}/");
+        ok(net.command("curl").args(["-s4", &url]));
+    }
+    let mut events = Vec::new();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for line in lines.by_ref() {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let name = line.get("qname").or(line.get("host")).unwrap();
+        assert_eq!(name, host.as_str(), "{line}");
+        events.push(line["event"].as_str().unwrap().to_owned());
+        if events.last().unwrap() == "close" {
+            break;
+        }
+    }
+    for event in ["dns.query", "dns", "connect"] {
+        assert!(events.iter().any(|one| one == event), "{event}: {events:?}");
+    }
+    run("kill", &["-INT", &child.id().to_string()]);
+    assert!(lines.next().is_none());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -65,6 +65,8 @@ mod protocols;
 #[cfg(feature = "record")]
 mod record;
 #[cfg(feature = "record")]
+mod report;
+#[cfg(feature = "record")]
 mod resolvers;
 #[cfg(feature = "record")]
 mod runtimes;

@@ -18,7 +18,7 @@ use egrets::privileges::Held;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Names that try to be markup, code, or the end of what they stand in.
-const HOSTILE: [&str; 6] = [
+pub const HOSTILE: [&str; 6] = [
     "<img src=x onerror=alert(1)>.test",
     "</script><script>alert(1)</script>",
     "\"><svg/onload=alert(1)>'`${alert(1)}",

@@ -34,6 +34,9 @@ pub struct AlertArgs {
     /// Send alerts to systemd's journal
     #[arg(long)]
     pub journald: bool,
+    /// Show alerts on the desktop of the user who runs this
+    #[arg(long)]
+    pub desktop: bool,
     /// Send alerts to this URL: the JSON object is the body of a POST
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub webhook: Option<String>,

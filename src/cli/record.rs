@@ -108,6 +108,13 @@ pub struct LiveArgs {
     /// a syslog server [default: stdout]
     #[arg(long, value_name = "WHERE", value_parser = LogTo::from_str)]
     pub log_to: Option<LogTo>,
+    /// Show only the connections and lookups of the live log that this question selects, e.g. "to
+    /// public IPs"; can be repeated, for those of any
+    #[arg(long, value_name = "QUESTION")]
+    pub show: Vec<String>,
+    /// Leave those of the live log out that this question selects; can be repeated
+    #[arg(long, value_name = "QUESTION")]
+    pub hide: Vec<String>,
     /// Leave out loopback, a network (10.0.0.0/8), an address, a port (443), a program of
     /// root's (curl) or a program's path (/opt/agent/bin/agent); can be repeated
     #[arg(long, value_name = "WHAT", value_parser = Exclude::from_str)]
@@ -180,6 +187,14 @@ impl HookArgs {
 }
 
 impl LiveArgs {
+    /// Whether any option is about the live log.
+    pub fn shape_the_log(&self) -> bool {
+        self.format.is_some()
+            || self.log_to.is_some()
+            || !self.show.is_empty()
+            || !self.hide.is_empty()
+    }
+
     /// # Errors
     /// More DNS ports than the kernel side has room for.
     pub fn capture(&self) -> Result<capture::Options> {

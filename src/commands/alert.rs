@@ -11,7 +11,7 @@ use chrono::Local;
 
 use crate::alert::{Alert, Health, Rule, WINDOW, Watch};
 use crate::cli::AlertArgs;
-use crate::notify::{Notifier, SendError};
+use crate::notify::{Notifier, SendError, session_bus};
 use crate::policy::{Notify, Webhook, check_program};
 use crate::store;
 use crate::when;
@@ -104,6 +104,10 @@ fn notifier(args: &AlertArgs) -> Result<Option<Notifier>> {
         exec: exec.transpose()?.into_iter().collect(),
         journald: args.journald,
         webhook: webhook(args)?,
+        desktop: args
+            .desktop
+            .then(|| session_bus().context("--desktop"))
+            .transpose()?,
     };
     (!settings.is_empty())
         .then(|| Notifier::start(&settings, false))

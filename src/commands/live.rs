@@ -3,21 +3,26 @@
 use std::io::{self, IsTerminal, stdout};
 
 use anyhow::{Context, Result, bail};
+use chrono::Local;
 
 use crate::attribute::Settings;
 use crate::attribute::geo::GeoFiles;
 use crate::capture::Capture;
 use crate::capture::preflight::Namespace;
 use crate::cli::{JsonSchema, LiveArgs, LogFormat, LogTo};
+use crate::columns::RowContext;
 use crate::connection_reset::ConnectionReset;
 use crate::enforce::{Cached, Enforcer, Helpers, Pinning, Pins, PolicyFile, Scope};
 use crate::file_reader::FileReader;
-use crate::model::Run;
+use crate::model::{Connection, Lookup, Run};
 use crate::notify::Notifier;
 use crate::pipeline::PrintSink;
-use crate::print::{CompactOptions, FileDestination, LineFormat, LineQueue, LogDaemon, Printer};
+use crate::print::{
+    CompactOptions, FileDestination, LineFilter, LineFormat, LineQueue, LogDaemon, Printer,
+};
 use crate::privileges::{self, CapabilitySet};
 use crate::process_control::{DumpDir, ProcessControl};
+use crate::query::LiveFilter;
 
 /// The live log's lines that wait for a slow reader, in bytes.
 const QUEUE: usize = 16 << 20;
@@ -152,13 +157,41 @@ pub fn enforcer(
         .transpose()
 }
 
-/// The live log on stdout; `stored` if there is a history as well.
+/// The lines that the questions of the options choose.
+struct Lines(LiveFilter);
+
+impl LineFilter for Lines {
+    fn shows_connection(&self, c: &Connection, context: &RowContext<'_>) -> bool {
+        self.0.shows_connection(c, context)
+    }
+
+    fn shows_lookup(&self, l: &Lookup, answered: bool, context: &RowContext<'_>) -> bool {
+        self.0.shows_lookup(l, answered, context)
+    }
+}
+
+/// What the live log shows, if not everything; read before anything is loaded.
+///
+/// # Errors
+/// A question that can't choose lines.
+pub fn filter(args: &LiveArgs) -> Result<Option<Box<dyn LineFilter>>> {
+    if args.show.is_empty() && args.hide.is_empty() {
+        return Ok(None);
+    }
+    let filter = LiveFilter::new(&args.show, &args.hide, &Local::now())?;
+    for reading in &filter.readings {
+        log::info!("{reading}");
+    }
+    Ok(Some(Box::new(Lines(filter))))
+}
+
+/// The live log of a run that started at a time; `stored` if there is a history as well.
 pub fn log(
     args: &LiveArgs,
     json: Option<JsonSchema>,
+    filter: Option<Box<dyn LineFilter>>,
     capture: &Capture,
-    start_ts: i64,
-    run: Run,
+    (start_ts, run): (i64, Run),
     stored: bool,
 ) -> Result<PrintSink> {
     let to = args.log_to.unwrap_or(LogTo::Stdout);
@@ -180,7 +213,10 @@ pub fn log(
         LogFormat::Ocsf => LineFormat::Ocsf { host: host()? },
     };
     let (queue, destination) = queue(to)?;
-    let printer = Printer::new(format, Box::new(queue.clone()), start_ts, run);
+    let mut printer = Printer::new(format, Box::new(queue.clone()), start_ts, run);
+    if let Some(filter) = filter {
+        printer = printer.only(filter);
+    }
     Ok(PrintSink::new(printer, queue, destination, stored))
 }
 

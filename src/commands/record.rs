@@ -55,6 +55,7 @@ pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
         true => Credentials::of_caller()?,
         false => None,
     };
+    let filter = live::filter(&args.live)?;
     let policy = live::policy(&args.live)?;
     let geo = GeoFiles::open(&args.live.geo)?;
     let path = super::recorders_db(&args.db);
@@ -98,9 +99,15 @@ pub fn run(args: &RecordArgs, applied: Values) -> Result<ExitCode> {
     live::drop_privileges(&capture, enforcer.as_ref(), kill)?;
     let run = store.run();
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(StoreSink::new(store, &path, &signals))];
-    if args.print || args.json.is_some() || args.live.format.is_some() || args.live.log_to.is_some()
-    {
-        let log = live::log(&args.live, args.json, &capture, start_ts, run, true)?;
+    if args.print || args.json.is_some() || args.live.shape_the_log() {
+        let log = live::log(
+            &args.live,
+            args.json,
+            filter,
+            &capture,
+            (start_ts, run),
+            true,
+        )?;
         sinks.push(Box::new(log));
     }
     if let Some(file) = &args.metrics_file {

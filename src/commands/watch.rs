@@ -14,6 +14,7 @@ use crate::privileges::CapabilitySet;
 
 pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     let signals = StopSignals::install()?;
+    let filter = live::filter(&args.live)?;
     let policy = live::policy(&args.live)?;
     let geo = GeoFiles::open(&args.live.geo)?;
     clock::check_time_namespace()?;
@@ -36,7 +37,14 @@ pub fn run(args: &WatchArgs) -> Result<ExitCode> {
     live::drop_privileges(&capture, enforcer.as_ref(), CapabilitySet::empty())?;
     let run = Run::new(clock::boot_ts());
     let start_ts = clock::now_ts();
-    let log = live::log(&args.live, args.json, &capture, start_ts, run, false)?;
+    let log = live::log(
+        &args.live,
+        args.json,
+        filter,
+        &capture,
+        (start_ts, run),
+        false,
+    )?;
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(log)];
     if let Some(notifier) = notifier {
         sinks.push(Box::new(NotifySink::new(notifier, start_ts, run)));

@@ -24,6 +24,8 @@ fn sample(command: &str, option: &str) -> &'static [&'static str] {
         (_, "format") => &["classic"],
         (_, "log-to") => &["journald"],
         ("watch" | "record", "json") => &["ecs"],
+        (_, "show") => &["to public IPs"],
+        (_, "hide") => &["to port 123"],
         (_, "exclude") => &["loopback", "10.0.0.0/8"],
         (_, "dns-port") => &["5300"],
         (_, "geo") => &[

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::text::printable;
+use super::message::message;
 
 pub const SOCKET: &str = "/run/systemd/journal/socket";
 
@@ -52,40 +52,4 @@ fn field(out: &mut Vec<u8>, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "{name}")?;
     out.write_all(&(value.len() as u64).to_le_bytes())?;
     writeln!(out, "{value}")
-}
-
-fn message(event: &Map<String, Value>) -> String {
-    let show = |key: &str| match event.get(key) {
-        Some(Value::String(text)) => printable(text).into_owned(),
-        None | Some(Value::Null) => "?".to_owned(),
-        Some(value) => value.to_string(),
-    };
-    if let Some(Value::String(why)) = event.get("why").filter(|_| event.contains_key("alert")) {
-        return format!("{}: {}", show("alert"), printable(why));
-    }
-    if event.contains_key("qname") {
-        let (comm, pid, name) = (show("comm"), show("pid"), show("qname"));
-        let (status, alert) = (show("status"), show("alert"));
-        return format!("{comm}[{pid}] looked up {name}: {status}: alert by \"{alert}\"");
-    }
-    let to = match event.get("host") {
-        Some(Value::String(host)) => printable(host).into_owned(),
-        _ => show("dst_ip"),
-    };
-    let container = match event.get("container_name") {
-        Some(Value::String(name)) => format!(" in {}", printable(name)),
-        _ => String::new(),
-    };
-    format!(
-        "{}[{}]{container} to {to}:{}/{}: {} by \"{}\"",
-        show("comm"),
-        show("pid"),
-        show("dst_port"),
-        show("protocol"),
-        show("event"),
-        match event.contains_key("alert") {
-            true => show("alert"),
-            false => show("rule"),
-        },
-    )
 }

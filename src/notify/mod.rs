@@ -1,10 +1,12 @@
-//! Notifications of what a policy stops or reports: to a program, to systemd's journal. The
+//! Notifications of what a policy stops or reports: to a program, systemd's journal, a desktop. The
 //! recorder can't start programs any more when it has something to report. So a helper process
 //! does, which is started before privileges are dropped: it gets the policy's settings once, and
 //! then an event at a time, as a line of JSON. It runs nothing but what it was started with.
 //! [`Throttle`] decides which events are worth one.
 
+mod desktop;
 mod journald;
+mod message;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use crate::model::Process;
 use crate::policy::{Notify, Webhook};
 use crate::privileges::NOTIFIER;
 use crate::privileges::helper::{self, Helper};
+pub use desktop::session_bus;
 pub use server::serve;
 pub use throttle::{MAX_A_MINUTE, MAX_OF_SUBJECT, REPEAT, Subject, Throttle};
 
@@ -55,6 +58,9 @@ const MAX_MESSAGE: usize = 96 << 10;
 
 /// What the helper says of one that failed.
 const MAX_FAILURE: usize = 1024;
+
+/// Of programs that are started.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The helper process. It ends with this.
 pub struct Notifier {

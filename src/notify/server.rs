@@ -18,7 +18,7 @@ use rustix::thread::set_no_new_privs;
 
 #[cfg(feature = "webhook")]
 use super::webhook::WebhookSender;
-use super::{MAX_FAILURE, MAX_MESSAGE, journald};
+use super::{MAX_FAILURE, MAX_MESSAGE, PATH, desktop, journald};
 use crate::policy::Notify;
 use crate::privileges::{CapabilitySet, filter_system_calls, helper, hold_only};
 
@@ -34,14 +34,19 @@ const CHECK: Timespec = Timespec {
     tv_nsec: 50_000_000,
 };
 
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 struct Server {
     control: OwnedFd,
     settings: Notify,
-    running: Vec<(Child, Instant)>,
+    running: Vec<Running>,
     #[cfg(feature = "webhook")]
     webhook: Option<WebhookSender>,
+}
+
+/// A program that has been started.
+struct Running {
+    name: String,
+    child: Child,
+    since: Instant,
 }
 
 /// # Errors
@@ -50,7 +55,8 @@ pub fn serve() -> Result<()> {
     let control = helper::control()?;
     let settings = receive(&control)?.context("not a recorder")?;
     let settings: Notify = serde_json::from_slice(&settings).context("not a recorder")?;
-    let is_local = settings.exec.is_empty() && settings.webhook.is_none();
+    let starts_programs = !settings.exec.is_empty() || settings.desktop.is_some();
+    let is_local = !starts_programs && settings.webhook.is_none();
     drop_privileges(is_local)?;
     let mut server = Server {
         control,
@@ -133,22 +139,31 @@ impl Server {
                 self.fail(&format!("the journal does not take it: {e:#}"));
             }
         }
-        if self.settings.exec.is_empty() {
-            return;
-        }
-        match start(&self.settings.exec, event) {
-            Ok(child) => self.running.push((child, Instant::now())),
-            Err(e) => self.fail(&format!("{e:#}")),
+        let exec = self.settings.exec.split_first();
+        let exec = exec.map(|(program, arguments)| {
+            let mut command = Command::new(program);
+            command.args(arguments).env_clear();
+            start(program, command, event)
+        });
+        let desktop = self.settings.desktop.as_deref().map(|bus| {
+            let shown = serde_json::from_slice(event)?;
+            start(desktop::PROGRAM, desktop::command(bus, &shown), event)
+        });
+        for started in exec.into_iter().chain(desktop) {
+            match started {
+                Ok(running) => self.running.push(running),
+                Err(e) => self.fail(&format!("{e:#}")),
+            }
         }
     }
 
     fn reap(&mut self) {
         let mut failures = Vec::new();
-        let program = self.settings.exec.first().cloned().unwrap_or_default();
-        self.running.retain_mut(|(child, since)| {
+        self.running.retain_mut(|running| {
+            let Running { name, child, since } = running;
             if let Ok(Some(status)) = child.try_wait() {
                 if !status.success() {
-                    failures.push(format!("{program}: {status}"));
+                    failures.push(format!("{name}: {status}"));
                 }
                 return false;
             }
@@ -157,7 +172,7 @@ impl Server {
             }
             kill(child);
             failures.push(format!(
-                "{program}: it took more than {} s",
+                "{name}: it took more than {} s",
                 TIME_LIMIT.as_secs()
             ));
             false
@@ -200,22 +215,24 @@ impl Server {
 
 /// The event is in a file in memory rather than in a pipe: a program that does not read it keeps
 /// nothing waiting.
-fn start(exec: &[String], event: &[u8]) -> Result<Child> {
-    let (program, arguments) = exec.split_first().context("no program")?;
+fn start(name: &str, mut command: Command, event: &[u8]) -> Result<Running> {
     let mut stdin = File::from(memfd_create("event", MemfdFlags::CLOEXEC)?);
     stdin.write_all(event)?;
     stdin.rewind()?;
-    Command::new(program)
-        .args(arguments)
+    let child = command
         .current_dir("/")
-        .env_clear()
         .env("PATH", PATH)
         .stdin(Stdio::from(stdin))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
-        .with_context(|| format!("{program} can't be started"))
+        .with_context(|| format!("{name} can't be started"))?;
+    Ok(Running {
+        name: name.to_owned(),
+        child,
+        since: Instant::now(),
+    })
 }
 
 fn kill(child: &mut Child) {

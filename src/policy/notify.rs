@@ -11,6 +11,9 @@ pub struct Notify {
     pub journald: bool,
     /// An HTTP server that gets them.
     pub webhook: Option<Webhook>,
+    /// The address of the session bus of a desktop that shows them: `egrets alert` alone, as a
+    /// recorder has none.
+    pub desktop: Option<String>,
 }
 
 /// Each notification is the body of a POST.
@@ -55,6 +58,6 @@ impl Webhook {
 
 impl Notify {
     pub fn is_empty(&self) -> bool {
-        self.exec.is_empty() && !self.journald && self.webhook.is_none()
+        self.exec.is_empty() && !self.journald && self.webhook.is_none() && self.desktop.is_none()
     }
 }

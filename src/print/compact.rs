@@ -214,6 +214,9 @@ impl Compact {
         if is_over(c) {
             self.said.insert(c.number, ());
         }
+        if !context.shows_connection(c) {
+            return Ok(());
+        }
         let bytes = |n: Option<u64>| n.map_or("-".to_owned(), |n| short_bytes(n as f64));
         let sent_and_received = |last: &str| {
             let (tx, rx) = (bytes(c.tx_bytes), bytes(c.rx_bytes));
@@ -260,6 +263,9 @@ impl Compact {
             (LookupStatus::Unsent, _) => "denied".to_owned(),
             _ => return Ok(()),
         };
+        if !context.shows_lookup(l, true) {
+            return Ok(());
+        }
         let name = printable(l.qname.as_deref().unwrap_or("-"));
         let name = match l.qtype.as_deref() {
             Some(qtype) => format!("lookup of {name} {}", printable(qtype)),
@@ -278,6 +284,9 @@ impl Compact {
         context: &Context,
     ) -> io::Result<()> {
         let c = &action.connection;
+        if !context.shows_connection(c) {
+            return Ok(());
+        }
         let rule = c.verdict.as_ref().map_or("", |v| &v.rule);
         let why = action.why.as_deref().map(|why| format!(" ({why})"));
         let file = action.file.as_deref().map(|file| format!(" into {file}"));

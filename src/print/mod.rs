@@ -57,6 +57,14 @@ enum Writer {
 /// The fields of an event, on a host of this name, in a published schema.
 type SchemaFields = fn(&Event<'_>, &str, &Context) -> Fields;
 
+/// Chooses the lines of the live log, each by what is known when it is written.
+pub trait LineFilter {
+    fn shows_connection(&self, c: &Connection, context: &RowContext<'_>) -> bool;
+
+    /// `answered` is false for a query whose answer is still to come.
+    fn shows_lookup(&self, l: &Lookup, answered: bool, context: &RowContext<'_>) -> bool;
+}
+
 pub struct Printer {
     writer: Writer,
     out: Box<dyn Write>,
@@ -71,9 +79,30 @@ struct Context {
     start_ts: i64,
     containers: ContainerTable,
     executables: ExecutableTable,
+    /// None shows all lines.
+    filter: Option<Box<dyn LineFilter>>,
 }
 
 impl Context {
+    fn shows_connection(&self, c: &Connection) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_none_or(|filter| filter.shows_connection(c, &self.row()))
+    }
+
+    fn shows_lookup(&self, l: &Lookup, answered: bool) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_none_or(|filter| filter.shows_lookup(l, answered, &self.row()))
+    }
+
+    /// Whether the line of a record is shown, in a form that has one each.
+    fn shows(&self, record: &Record) -> bool {
+        match record {
+            Record::Query(l) => self.shows_lookup(l, false),
+            Record::Lookup(l) => self.shows_lookup(l, true),
+            record => connection_of(record).is_none_or(|c| self.shows_connection(c)),
+        }
+    }
+
     fn row(&self) -> RowContext<'_> {
         RowContext {
             run: self.run,
@@ -115,8 +144,15 @@ impl Printer {
                 start_ts,
                 containers: ContainerTable::default(),
                 executables: ExecutableTable::default(),
+                filter: None,
             },
         }
+    }
+
+    /// Writes only the lines that this one shows.
+    pub fn only(mut self, filter: Box<dyn LineFilter>) -> Printer {
+        self.context.filter = Some(filter);
+        self
     }
 
     pub fn add(&mut self, record: &Record) {
@@ -159,7 +195,9 @@ impl Printer {
             let mut lines = Vec::new();
             let (out, context) = (&mut lines, &self.context);
             match &mut self.writer {
+                // what it leaves out now may change a line that it writes later
                 Writer::Compact(compact) => compact.write(out, record, context)?,
+                _ if !context.shows(record) => {}
                 Writer::Classic => classic::write(out, record, context)?,
                 Writer::Json => json::write(out, record, context)?,
                 Writer::Schema { fields, host } => {
@@ -254,16 +292,24 @@ fn acted_event(action: &ProcessAction) -> &'static str {
 /// The process that a record is about; one about no process has no line in any form.
 fn process_of(record: &Record) -> Option<&Process> {
     match record {
-        Record::Acted(action) => Some(&action.connection.process),
         Record::Query(l) | Record::Lookup(l) => Some(&l.process),
+        record => connection_of(record).map(|c| &*c.process),
+    }
+}
+
+fn connection_of(record: &Record) -> Option<&Connection> {
+    match record {
+        Record::Acted(action) => Some(&action.connection),
         Record::Opened(c)
         | Record::Outcome(c)
         | Record::Decided(c)
         | Record::Named(c)
         | Record::NamedAfterEnd(c)
         | Record::Progress(Progress { connection: c, .. })
-        | Record::Closed(c) => Some(&c.process),
-        Record::Container(_)
+        | Record::Closed(c) => Some(c),
+        Record::Query(_)
+        | Record::Lookup(_)
+        | Record::Container(_)
         | Record::Executable(_)
         | Record::Cgroup(_)
         | Record::Policy(_)
@@ -292,6 +338,7 @@ mod tests {
             start_ts: 0,
             containers: ContainerTable::default(),
             executables: ExecutableTable::default(),
+            filter: None,
         }
     }
 

@@ -69,32 +69,42 @@ impl Filter {
         if question.relation == Relation::Lookups {
             bail!("this is about lookups, and only connections are shown here");
         }
-        let of_each = matches!(
-            question.projection,
-            Projection::Actors(_)
-                | Projection::Destinations
-                | Projection::Addresses
-                | Projection::Ports
-                | Projection::Each
-                | Projection::Pairs(_)
-                | Projection::Bytes
-                | Projection::Sent
-                | Projection::Received
-                | Projection::Verdicts
-        );
-        let of_groups = question.ranking.is_some()
-            || question.average.is_some()
-            || question.new
-            || question.bucket.is_some()
-            || question.without.is_some()
-            || !question.having.is_empty()
-            || !question.also.is_empty()
-            || !question.never.is_empty();
-        if !of_each || of_groups {
-            bail!("a filter can't count, rank or compare: ask 'egrets query'");
-        }
-        Ok(())
+        selects_rows(question)
     }
+}
+
+/// Whether a question does no more than select connections or lookups.
+///
+/// # Errors
+///
+/// One that needs several of them to be answered.
+pub fn selects_rows(question: &Question) -> Result<()> {
+    let of_each = matches!(
+        question.projection,
+        Projection::Actors(_)
+            | Projection::Destinations
+            | Projection::Addresses
+            | Projection::Ports
+            | Projection::Each
+            | Projection::Pairs(_)
+            | Projection::Bytes
+            | Projection::Sent
+            | Projection::Received
+            | Projection::Verdicts
+            | Projection::FailedLookups
+    );
+    let of_groups = question.ranking.is_some()
+        || question.average.is_some()
+        || question.new
+        || question.bucket.is_some()
+        || question.without.is_some()
+        || !question.having.is_empty()
+        || !question.also.is_empty()
+        || !question.never.is_empty();
+    if !of_each || of_groups {
+        bail!("a filter can't count, rank or compare: ask 'egrets query'");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

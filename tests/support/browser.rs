@@ -180,6 +180,13 @@ impl Browser {
         );
     }
 
+    /// Shows a tab as it is printed, and prints it. Returns the PDF, in Base64.
+    pub fn print(&mut self, tab: &Tab) -> String {
+        self.of(tab, "Emulation.setEmulatedMedia", json!({"media": "print"}));
+        let printed = self.of(tab, "Page.printToPDF", json!({}));
+        printed["data"].as_str().unwrap().to_owned()
+    }
+
     /// What went wrong in a tab: violations of its policy, errors, dialogs.
     pub fn complaints(&mut self, tab: &Tab) -> Vec<String> {
         let violations = self.get(tab, "violations");

@@ -36,7 +36,7 @@ const GAVE_AN_ADDRESS: &str = "\
                OR type IN ('A', 'AAAA')))";
 
 /// The condition that a lookup has a query: unsolicited and malformed messages are left out.
-const HAS_QUERY: &str = "status IN ('answered', 'unanswered', 'unsent')";
+pub const HAS_QUERY: &str = "status IN ('answered', 'unanswered', 'unsent')";
 
 /// The statement that answers `question` for connections or lookups from `since` up to, not
 /// including, `until` (nanoseconds since 1970), with hours and days in `zone`. Without
