@@ -99,7 +99,12 @@ fn partition(name: &str) -> String {
     let name = name.chars().map(|c| if plain(c) { c } else { '_' });
     // An empty value, or one of dots, is no directory's name.
     let name = name.take(128).collect::<String>();
-    name.trim_start_matches('.').to_owned()
+    let name = name.trim_start_matches('.');
+    // engines read these as NULL
+    match name.eq_ignore_ascii_case("null") || name == "__HIVE_DEFAULT_PARTITION__" {
+        true => format!("{name}_"),
+        false => name.to_owned(),
+    }
 }
 
 /// The name of the machine that this runs on, as the recorder reads it.

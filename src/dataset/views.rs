@@ -35,7 +35,7 @@ pub fn views(engine: Engine, dataset: &str) -> Result<String> {
         "-- The views of egrets over the dataset {}, for {}.\n\n{}\n\
          CREATE OR REPLACE VIEW verdicts AS\nSELECT {VERDICTS},\n       {WHOSE}, timestamp\n\
          FROM egress WHERE verdict IS NOT NULL;\n",
-        dataset.replace('\n', " "),
+        dataset.replace(['\n', '\r'], " "),
         engine.name(),
         views.concat()
     ))

@@ -165,8 +165,10 @@ impl Condition {
         if question.since.is_some() || question.until.is_some() {
             bail!("it shows what happens now: leave the time out");
         }
+        // "process postgres" is no user
+        let of_processes = text.split_whitespace().any(is_process);
         for predicate in &mut question.predicates {
-            resolve(predicate)?;
+            resolve(predicate, of_processes, readings)?;
         }
         Ok(Condition {
             connections_only: is_whole && question.projection == Projection::Each,
@@ -216,15 +218,27 @@ fn is_about_answers(predicate: &Predicate) -> bool {
     }
 }
 
+/// Whether a word says that a name is a process'.
+fn is_process(word: &str) -> bool {
+    let nouns = ["process", "processes", "program", "programs"];
+    nouns.iter().any(|noun| word.eq_ignore_ascii_case(noun))
+}
+
 /// A name without a noun is that of whatever has it, as no history says what that is.
-fn resolve(predicate: &mut Predicate) -> Result<()> {
+fn resolve(
+    predicate: &mut Predicate,
+    of_processes: bool,
+    readings: &mut Vec<String>,
+) -> Result<()> {
     match predicate {
-        Predicate::Not(of) | Predicate::Elsewhere(of) => resolve(of),
-        Predicate::Any(of) | Predicate::All(of) => of.iter_mut().try_for_each(resolve),
+        Predicate::Not(of) | Predicate::Elsewhere(of) => resolve(of, of_processes, readings),
+        Predicate::Any(of) | Predicate::All(of) => of
+            .iter_mut()
+            .try_for_each(|of| resolve(of, of_processes, readings)),
         Predicate::By(Subject::Those { .. }) => {
             bail!("one line does not say what else its process, user or container did")
         }
-        Predicate::By(Subject::Process(name)) if !name.starts_with('/') => {
+        Predicate::By(Subject::Process(name)) if !name.starts_with('/') && !of_processes => {
             let kinds: [fn(String) -> Subject; 7] = [
                 Subject::Process,
                 Subject::User,
@@ -242,6 +256,8 @@ fn resolve(predicate: &mut Predicate) -> Result<()> {
             let mut hosts = vec![Host::Domain(name.clone())];
             if !name.contains('.') {
                 // "github" is api.github.com, too
+                let shown = printable(name);
+                readings.push(format!("{shown}: any name with the label {shown}"));
                 hosts.push(Host::Label(name.clone()));
             }
             let of = |host: Host| [Predicate::To(host.clone()), Predicate::Sent(host)];

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, TimeZone};
 
 use super::ast::{Actors, Counted, Predicate, Projection, Question, Subject};
-use super::english::parse;
+use super::english::{is_grammar, is_verb, parse};
 
 const MACHINES: [&str; 2] = ["machines", "machine"];
 /// Before the name of a machine, or of a label's value.
@@ -30,30 +30,62 @@ pub fn parse_of_machines<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result
     let (mut filters, mut rest) = (Vec::new(), Vec::new());
     let (mut listed, mut each) = (false, false);
     let mut at = 0;
+    // "not on machine web-1", "on machine web-1 or web-2": of one machine alone
+    let single = |at: usize| {
+        let denied = ["not", "except", "but", "excluding", "without", "or", "only"];
+        let behind = ["or", "and"];
+        if at > 0 && is(at - 1, &denied) || is(at + 3, &behind) {
+            bail!(
+                "a question names one machine, cluster or label, and not what it is not: ask for \
+                 each, or add a condition on \"machine\" to the SQL"
+            );
+        }
+        Ok(())
+    };
+    // "which machines hit x.org", "which machine has contacted x.org", and not "which machines
+    // did curl contact"
+    let lists = |at: usize| {
+        let acts = words.get(at + 2).is_some_and(|word| is_verb(word));
+        let denied = is(at + 2, &["not", "never", "been"]);
+        let asked = at > 0 && is(at - 1, &["which", "what"]);
+        (is(at, &["machines"]) || asked && is(at, &["machine"]))
+            && (!is(at + 1, &PASSIVE) || acts || denied)
+    };
     while at < words.len() {
         let name = words.get(at + 2).map(|word| unquoted(word));
-        if is(at, &EACH) && is(at + 1, &MACHINES) {
+        // "by machine web-1"
+        let named = words
+            .get(at + 2)
+            .filter(|_| is(at, &["by"]) && is(at + 1, &["machine"]));
+        if let Some(name) = named.filter(|name| !is_grammar(name)) {
+            single(at)?;
+            filters.push(Subject::Machine(unquoted(name)));
+            at += 3;
+        } else if is(at, &EACH) && is(at + 1, &MACHINES) {
             each = true;
             at += 2;
         } else if is(at, &WHERE)
             && is(at + 1, &["machine"])
             && let Some(name) = name
         {
+            single(at)?;
             filters.push(Subject::Machine(name));
             at += 3;
         } else if is(at, &WHERE)
             && is(at + 1, &["cluster"])
             && let Some(name) = name
         {
+            single(at)?;
             filters.push(Subject::Labelled("cluster".to_owned(), name));
             at += 3;
         } else if is(at, &["with"])
             && is(at + 1, &["label"])
             && let Some((key, value)) = name.as_deref().and_then(|name| name.split_once('='))
         {
+            single(at)?;
             filters.push(Subject::Labelled(key.to_owned(), value.to_owned()));
             at += 3;
-        } else if !listed && is(at, &["machines"]) && !is(at + 1, &PASSIVE) {
+        } else if !listed && lists(at) {
             listed = true;
             rest.push("processes");
             at += 1;

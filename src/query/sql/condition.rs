@@ -52,9 +52,9 @@ pub fn condition(relation: Relation, predicate: &Predicate) -> String {
              (SELECT boot_id FROM recordings ORDER BY id DESC LIMIT 1))"
                 .to_owned()
         }
-        (Predicate::Compared(comparison), _) => {
-            measure::compared(comparison, |of| measure::of_row(of).to_owned())
-        }
+        (Predicate::Compared(comparison), _) => measure::compared(comparison, |of| {
+            measure::compared_of_row(of, comparison.operator)
+        }),
         // A condition on a column that is NULL is not met, so its opposite is.
         (Predicate::Not(of), relation) => {
             format!("NOT coalesce(({}), 0)", condition(relation, of))

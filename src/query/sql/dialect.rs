@@ -278,7 +278,7 @@ impl Translator {
         let not = if not { "NOT " } else { "" };
         let rest = self.translate(&select[column + 1..])?;
         out.push_str(&format!(
-            "(history, {word}) {not}IN (SELECT (history, {word}){rest})"
+            "({word} IS NOT NULL AND (history, {word}) {not}IN (SELECT (history, {word}){rest}))"
         ));
         Ok(Some(group + 1))
     }

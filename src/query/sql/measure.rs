@@ -8,8 +8,8 @@ pub const BOTH_WAYS: &str = "coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0)";
 pub const SUM_BOTH_WAYS: &str = "sum(coalesce(tx_bytes, 0) + coalesce(rx_bytes, 0))";
 
 /// The condition that a connection is still open.
-pub const OPEN: &str = "outcome IN ('connected', 'in_progress') AND duration_us IS NULL
-  AND ts >= (SELECT max(start_ts) FROM recordings)";
+pub const OPEN: &str = "outcome IN ('connected', 'in_progress') AND duration_us IS NULL \
+     AND ts >= (SELECT max(start_ts) FROM recordings)";
 
 /// For how long it has been, in microseconds.
 pub fn open_us() -> String {
@@ -58,6 +58,17 @@ pub fn of_row(measure: Measure) -> String {
 /// Whether only single rows have it, and rollups do not.
 pub fn is_of_rows(measure: Measure) -> bool {
     matches!(measure, Measure::Duration | Measure::Latency)
+}
+
+/// A measure of a row that is compared so: how long what is open will be is not known yet, only
+/// that it is longer.
+pub fn compared_of_row(measure: Measure, operator: Operator) -> String {
+    match (measure, operator) {
+        (Measure::Duration, Operator::Less | Operator::AtMost | Operator::Exactly) => {
+            "duration_us".to_owned()
+        }
+        _ => of_row(measure),
+    }
 }
 
 /// A comparison of a measure, which `expression` gives as SQL.
