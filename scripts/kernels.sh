@@ -68,7 +68,6 @@ OLDEST_kprobe=(
 	'stale_entries flows_that_threads_begin_at_once_on_one_socket_all_end_with_it'
 	'policy what_a_policy_blocks_is_refused_by_every_way_and_recorded_as_denied
 		observed_verdicts_are_those_of_the_reference_evaluator'
-	'policy_pin pinned_policy_is_in_force_without_a_recorder_and_through_the_start_of_the_next'
 )
 NEWEST=7
 # What hangs on structures and functions of the kernel, which change.
