@@ -441,7 +441,7 @@ fn pinned_trial_ends_in_time_and_a_start_without_pin_takes_over_and_leaves_nothi
     let (before, tried) = (rules("before.yaml", 240), rules("tried.yaml", 241));
     let decides = || [240, 241].map(|last| net.near(|| reaches(address(last), port)));
     let recorder = mounts.start(&db, &before, &["--pin"]);
-    let time = if is_slow_machine() { 20 } else { 3 };
+    let time = if is_slow_machine() { 20 } else { 10 };
     let time_text = format!("{time}s");
     let args = ["apply", tried.to_str().unwrap(), "--confirm", &time_text];
     let (status, said) = mounts.policy(Some(&db), &args);

@@ -25,6 +25,9 @@ use crate::model::{Endpoint, Protocol, unmapped};
 /// egrets comes first, then those of processes by age.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How many of them are kept open.
+const MOST_NAMESPACES: usize = 512;
+
 /// EGRETS_SHARES and SUBORDINATE_IDS of bpf/share.h.
 const SHARES: u32 = types::egrets_size::EGRETS_SHARES.0;
 const SUBORDINATE_IDS: u32 = 16;
@@ -55,7 +58,10 @@ impl Capture {
         let inodes: HashSet<u32> = adopted.iter().map(|s| s.owner.netns).collect();
         let again = namespaces.list(|inode| inodes.contains(&inode))?;
         let open: HashSet<u64> = again.values().flatten().map(|s| s.cookie).collect();
-        let (open, closed) = adopted.into_iter().partition(|s| open.contains(&s.cookie));
+        // one that is not listed again tells nothing
+        let (open, closed) = adopted
+            .into_iter()
+            .partition(|s| open.contains(&s.cookie) || !again.contains_key(&s.owner.netns));
         let closed: Vec<OpenSocket> = closed;
         for socket in &closed {
             self.tables.delete_sock(socket.cookie);
@@ -139,12 +145,18 @@ impl Namespaces {
     fn find(tables: &mut Tables) -> anyhow::Result<Namespaces> {
         let own = socket_diag::own_namespace()? as u32;
         let mut found = Namespaces(vec![(own, None)]);
+        let mut left_out = false;
         let mut known = HashSet::from([own]);
         let mut add = |namespace: io::Result<OwnedFd>| {
             let Ok(namespace) = namespace else { return };
             let inode = fstat(&namespace).map_or(own, |stat| stat.st_ino as u32);
-            if known.insert(inode) {
+            if !known.insert(inode) {
+                return;
+            }
+            if found.0.len() < MOST_NAMESPACES {
                 found.0.push((inode, Some(namespace)));
+            } else {
+                left_out = true;
             }
         };
         for process in procfs::process::all_processes()
@@ -166,6 +178,9 @@ impl Namespaces {
             {
                 add(socket_diag::namespace_of(&socket));
             }
+        }
+        if left_out {
+            warn_of_too_many();
         }
         Ok(found)
     }
@@ -194,9 +209,7 @@ impl Namespaces {
                     continue;
                 };
                 if begun.elapsed() > PATIENCE {
-                    log::warn!(
-                        "there are too many network namespaces: connections in some of them that no process has now are not recorded"
-                    );
+                    warn_of_too_many();
                     break;
                 }
                 let entered = socket_diag::enter(namespace);
@@ -213,6 +226,12 @@ impl Namespaces {
             thread.join().unwrap_or_else(|_| failed())
         })
     }
+}
+
+fn warn_of_too_many() {
+    log::warn!(
+        "there are too many network namespaces: connections in some of them that no process has now are not recorded"
+    );
 }
 
 fn open(path: impl Into<PathBuf>) -> io::Result<OwnedFd> {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags, MapMut};
@@ -33,8 +33,12 @@ const AT_ONCE: usize = 4096;
 /// Programs that began before have ended after this.
 pub const GRACE: Duration = Duration::from_millis(20);
 
-/// How often it is compared: what is still missing then changes all the time.
-const ATTEMPTS: usize = 50;
+/// How long it is compared: the recorder does nothing else meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The part of a table that may be added: what is added has no place in its user's ring, and
+/// nothing makes room for it.
+const PART: usize = 16;
 
 /// From a policy that decides to one that is about to.
 pub struct Names<'a> {
@@ -69,7 +73,7 @@ impl Names<'_> {
         drop(grants);
         let mut names = self.read("policy_seen_names")?;
         names.retain(|(key, _)| {
-            let name = key.first_chunk().map(|key| u64::from_ne_bytes(*key));
+            let name = name_of(key);
             placed.has(SEEN_NAMES, key) || name.is_some_and(|name| used.contains(&name))
         });
         self.write("policy_seen_names", &without_sets(names))?;
@@ -79,45 +83,81 @@ impl Names<'_> {
         Ok(())
     }
 
-    /// Once both learn: adds what is missing. Returns whether all is there then.
-    pub fn complete(&self) -> Result<bool> {
-        for _ in 0..ATTEMPTS {
+    /// Once both learn: adds what is missing of what was learnt since [`Names::copy`] began.
+    /// Returns whether all is there then.
+    pub fn complete(&self, since_ns: u64) -> Result<bool> {
+        let begun = Instant::now();
+        let mut added = Added::default();
+        loop {
             sleep(GRACE);
-            if self.add_missing()? == 0 {
-                return Ok(true);
+            if self.add_missing(since_ns, &mut added)? == 0 {
+                return Ok(!added.is_full);
+            }
+            if begun.elapsed() > PATIENCE {
+                return Ok(false);
             }
         }
-        Ok(false)
     }
 
     /// What is there is read first: what comes later, both learn, and nothing of it is missing.
-    fn add_missing(&self) -> Result<usize> {
-        let mut added = 0;
-        for (table, is_newer) in NEWER {
-            let mut missing = self.read(table)?;
-            let known: HashMap<_, _> = entries(self.to(table)?)?.into_iter().collect();
-            missing
-                .retain(|(key, value)| known.get(key).is_none_or(|known| is_newer(value, known)));
-            if table == "policy_seen_names" {
-                missing = without_sets(missing);
-            }
-            added += self.put(table, &missing)?;
-        }
+    fn add_missing(&self, since_ns: u64, added: &mut Added) -> Result<usize> {
         let grants = self.read("policy_grants")?;
-        let known: HashMap<_, _> = entries(self.to("policy_grants")?)?.into_iter().collect();
+        let mut queries = self.read("policy_queries")?;
+        queries.retain(|(_, query)| asked_ns(query) >= since_ns);
+        let mut aliases = self.read("policy_aliases")?;
         let now = boot_ns();
+        aliases.retain(|(_, alias)| alias_of(alias).expires_ns > now);
+
+        let good = grants.iter().filter(|(_, grant)| is_good(grant, now));
+        let used: HashSet<u64> = good
+            .flat_map(|(_, grant)| grant_of(grant).names)
+            .map(|granted| granted.name)
+            .chain(queries.iter().map(|(_, query)| query_of(query).name))
+            .chain(aliases.iter().map(|(_, alias)| alias_of(alias).name))
+            .collect();
+        let mut names = self.read("policy_seen_names")?;
+        names.retain(|(key, _)| name_of(key).is_some_and(|name| used.contains(&name)));
+        let streams = self.read("policy_streams")?;
+
+        let tables: [(&'static str, Entries, IsNewer); 4] = [
+            ("policy_seen_names", without_sets(names), |_, _| false),
+            ("policy_queries", queries, |one, other| {
+                asked_ns(one) > asked_ns(other)
+            }),
+            ("policy_aliases", aliases, |one, other| {
+                alias_of(one).expires_ns > alias_of(other).expires_ns
+            }),
+            ("policy_streams", streams, |one, other| {
+                is_further(&read(one), &read(other))
+            }),
+        ];
+        let mut count = 0;
+        for (table, mut missing, is_newer) in tables {
+            let to = self.to(table)?;
+            let known: HashMap<_, _> = entries(to)?.into_iter().collect();
+            let most = to.max_entries() as usize / PART;
+            missing.retain(|(key, value)| match known.get(key) {
+                Some(known) => is_newer(value, known),
+                None => added.takes(table, key, most),
+            });
+            count += self.put(table, &missing)?;
+        }
+        let to = self.to("policy_grants")?;
+        let known: HashMap<_, _> = entries(to)?.into_iter().collect();
+        let most = to.max_entries() as usize / PART;
         let mut changed = Vec::new();
         for (key, value) in grants {
             let mut to = known
                 .get(&key)
                 .map_or_else(Default::default, |to| grant_of(to));
             let by_process = key.get(8..16) != Some(&[0; 8]);
-            let is_wanted = known.contains_key(&key) || is_good(&value, now);
+            let is_wanted = known.contains_key(&key)
+                || is_good(&value, now) && added.takes("policy_grants", &key, most);
             if is_wanted && merge(&mut to, &grant_of(&value), by_process) {
                 changed.push((key, plain_bytes(&to).to_vec()));
             }
         }
-        Ok(added + self.put("policy_grants", &changed)?)
+        Ok(count + self.put("policy_grants", &changed)?)
     }
 
     fn read(&self, table: &str) -> Result<Entries> {
@@ -154,21 +194,49 @@ impl Names<'_> {
 /// Whether an entry knows more than another one with its key.
 type IsNewer = fn(&[u8], &[u8]) -> bool;
 
-const NEWER: [(&str, IsNewer); 4] = [
-    ("policy_seen_names", |_, _| false),
-    ("policy_queries", |one, other| {
-        asked_ns(one) > asked_ns(other)
-    }),
-    ("policy_aliases", |one, other| {
-        read::<types::policy_alias>(one).expires_ns > read::<types::policy_alias>(other).expires_ns
-    }),
-    ("policy_streams", |one, other| {
-        one != other && read::<types::policy_stream>(one).lost == 0
-    }),
-];
+/// What was added to each table.
+#[derive(Default)]
+struct Added {
+    keys: HashMap<&'static str, HashSet<Vec<u8>>>,
+    is_full: bool,
+}
+
+impl Added {
+    /// Whether what is missing is to be added: not what had to make room since it was, and no more
+    /// than `most`.
+    fn takes(&mut self, table: &'static str, key: &[u8], most: usize) -> bool {
+        let keys = self.keys.entry(table).or_default();
+        if keys.contains(key) {
+            return false;
+        }
+        if keys.len() >= most {
+            self.is_full = true;
+            return false;
+        }
+        keys.insert(key.to_vec())
+    }
+}
+
+fn name_of(key: &[u8]) -> Option<u64> {
+    key.first_chunk().map(|key| u64::from_ne_bytes(*key))
+}
+
+fn query_of(bytes: &[u8]) -> types::policy_query {
+    read(bytes)
+}
 
 fn asked_ns(query: &[u8]) -> u64 {
-    read::<types::policy_query>(query).asked_ns
+    query_of(query).asked_ns
+}
+
+fn alias_of(bytes: &[u8]) -> types::policy_alias {
+    read(bytes)
+}
+
+/// Whether one knows where a later answer of the same connection begins. Sequence numbers wrap.
+fn is_further(one: &types::policy_stream, other: &types::policy_stream) -> bool {
+    let distance = one.next.wrapping_sub(other.next);
+    one.lost == 0 && one.begun != 0 && (other.begun == 0 || distance.cast_signed() > 0)
 }
 
 const GRANTS: u16 = types::policy_order_table::ORDER_GRANTS.0 as u16;
@@ -253,6 +321,33 @@ mod tests {
 
     fn assert_same(one: &types::policy_grant, other: &types::policy_grant) {
         assert!(plain_bytes(one) == plain_bytes(other));
+    }
+
+    #[test]
+    fn of_two_streams_the_one_that_is_further_is_kept() {
+        let stream = |next: u32, begun: u8, lost: u8| types::policy_stream {
+            next,
+            begun,
+            lost,
+            ..Default::default()
+        };
+        assert!(is_further(&stream(7, 1, 0), &stream(5, 1, 0)));
+        assert!(!is_further(&stream(5, 1, 0), &stream(7, 1, 0)));
+        assert!(!is_further(&stream(5, 1, 0), &stream(5, 1, 0)));
+        assert!(is_further(&stream(3, 1, 0), &stream(u32::MAX - 3, 1, 0)));
+        assert!(is_further(&stream(3, 1, 0), &stream(9, 0, 1)));
+        assert!(!is_further(&stream(9, 1, 1), &stream(3, 1, 0)));
+        assert!(!is_further(&stream(9, 0, 0), &stream(3, 1, 0)));
+    }
+
+    #[test]
+    fn what_is_missing_is_added_once_and_up_to_a_part() {
+        let mut added = Added::default();
+        assert!(added.takes("one", b"a", 2));
+        assert!(!added.takes("one", b"a", 2) && !added.is_full);
+        assert!(added.takes("other", b"a", 2));
+        assert!(added.takes("one", b"b", 2) && !added.is_full);
+        assert!(!added.takes("one", b"c", 2) && added.is_full);
     }
 
     #[test]

@@ -39,6 +39,7 @@ use crate::process_control::ProcessControl;
 use crate::when::now_ts;
 use actions::Actions;
 use classes::Classes;
+use clock::boot_ns;
 use compile::Tables;
 use established::Judge;
 use hits::HitCounters;
@@ -469,10 +470,12 @@ impl Enforcer {
         let (object, number) = (&mut self.object, self.last + 1);
         object.fill(number, Tables::learning(&tables.resolvers))?;
         self.last = number;
+        let began_ns = boot_ns();
         if let Err(e) = object.inherit(before, |names| names.copy()) {
             log::warn!("some names that were looked up before are unknown: {e:#}");
         }
         object.activate(number)?;
+        self.pins.copied_ns = began_ns;
         Ok(Some(number))
     }
 
@@ -482,7 +485,11 @@ impl Enforcer {
         let Some(before) = self.pins.heir_of() else {
             return;
         };
-        match self.object.inherit(before, |names| names.complete()) {
+        let since_ns = self.pins.copied_ns;
+        match self
+            .object
+            .inherit(before, |names| names.complete(since_ns))
+        {
             Ok(true) => {}
             Ok(false) => log::warn!("some names that were looked up just now may be unknown"),
             Err(e) => log::warn!("some names that were looked up before are unknown: {e:#}"),

@@ -17,7 +17,13 @@ use crate::text::printable;
 /// `egrets policy status`.
 pub fn run(args: &PolicyStatusArgs) -> Result<ExitCode> {
     let path = crate::commands::readers_db(&args.db);
-    let pinned = pinned::found()?;
+    let (pinned, is_known) = match pinned::found() {
+        Ok(found) => (found, true),
+        Err(e) => {
+            log::warn!("what is pinned can't be read: {e:#}");
+            (Vec::new(), false)
+        }
+    };
     let policy = match of_history(&path) {
         // what is pinned decides, with or without a history
         Err(e) if !pinned.is_empty() => {
@@ -41,9 +47,10 @@ pub fn run(args: &PolicyStatusArgs) -> Result<ExitCode> {
     }
     if let Some(policy) = &policy {
         if !store::recorder_runs(&path) {
-            let stopped = match pinned.is_empty() {
-                true => "nothing is decided now",
-                false => "what is pinned decides, below",
+            let stopped = match (pinned.is_empty(), is_known) {
+                (true, true) => "nothing is decided now",
+                (true, false) => "what is pinned decides, if anything",
+                _ => "what is pinned decides, below",
             };
             writeln!(out, "{:12} stopped: {stopped}", "recorder")?;
         }

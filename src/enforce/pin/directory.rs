@@ -5,6 +5,8 @@ use std::fs::{self, DirBuilder};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, statfs};
@@ -17,6 +19,10 @@ const ROOT: &str = "/sys/fs/bpf/egrets";
 /// How the names of the policy's own links begin.
 const VERDICTS: &[u8] = b"link_policy_";
 
+/// How long another process may look at what is pinned, or change it, and how often it is asked.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// BPF_FS_MAGIC, include/uapi/linux/magic.h
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
@@ -28,7 +34,7 @@ pub fn require_bpffs() -> Result<()> {
         return Ok(());
     }
     bail!(
-        "--pin: there is no BPF file system at {BPFFS}: 'sudo mount -t bpf bpf {BPFFS}' mounts it"
+        "--pin: there is no BPF file system at {BPFFS}: 'sudo mount -t bpf -o mode=700 bpf {BPFFS}' mounts it"
     )
 }
 
@@ -47,8 +53,17 @@ impl Root {
         let Some(directory) = open_own(Path::new(ROOT))? else {
             return Ok(None);
         };
-        flock(&directory, FlockOperation::LockExclusive).context(ROOT)?;
-        Ok(Some(Root { _lock: directory }))
+        let begun = Instant::now();
+        loop {
+            match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) if begun.elapsed() < PATIENCE => sleep(PAUSE),
+                Err(Errno::WOULDBLOCK) => bail!("{ROOT} is locked by another process"),
+                locked => {
+                    locked.context(ROOT)?;
+                    return Ok(Some(Root { _lock: directory }));
+                }
+            }
+        }
     }
 
     /// # Errors

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use libbpf_rs::{Link, MapCore, MapFlags, MapHandle, libbpf_sys};
 use sha2::{Digest, Sha256};
 
@@ -59,13 +59,15 @@ pub struct Pinning {
 pub struct Pins {
     pub own: Option<Own>,
     pub before: Vec<Before>,
+    /// When the names of the newest began to be copied.
+    pub copied_ns: u64,
 }
 
 impl Pins {
     /// To be called before anything is loaded: what is missing for it is an error.
     ///
     /// # Errors
-    /// There is no BPF file system; a directory is another user's.
+    /// It is to pin, and there is no BPF file system, or a directory is another user's.
     pub fn prepare(wanted: Pinning) -> Result<Pins> {
         let mut pins = Pins::default();
         if wanted.pin && !rustix::process::geteuid().is_root() {
@@ -74,7 +76,7 @@ impl Pins {
         let root = match wanted.pin {
             true => Some(Root::create()?),
             false => Root::open().unwrap_or_else(|e| {
-                log::debug!("{e:#}");
+                stays_in_force(&e);
                 None
             }),
         };
@@ -82,8 +84,14 @@ impl Pins {
             return Ok(pins);
         };
         for path in root.instances() {
-            let Some(directory) = Directory::lock(&path)? else {
-                continue; // its recorder runs
+            let directory = match Directory::lock(&path) {
+                Ok(Some(directory)) => directory,
+                Ok(None) => continue, // its recorder runs
+                Err(e) if wanted.pin => return Err(e),
+                Err(e) => {
+                    stays_in_force(&e);
+                    continue;
+                }
             };
             let before = Before::open(directory);
             if wanted.takes_over {
@@ -116,6 +124,10 @@ impl Pins {
         let newest = self.before.last()?;
         (newest.has_this_layout() && newest.in_force().is_some()).then_some(newest)
     }
+}
+
+fn stays_in_force(e: &Error) {
+    log::warn!("what is pinned there stays in force: {e:#}");
 }
 
 /// What this recorder pins.
@@ -273,11 +285,24 @@ impl Before {
 pub fn remove(all: Vec<Before>) {
     let removed = Root::open().and_then(|root| {
         let root = root.context("it is gone")?;
-        all.iter().try_for_each(|before| before.remove(&root))
+        joined(
+            all.iter()
+                .filter_map(|before| before.remove(&root).err())
+                .collect(),
+        )
     });
     if let Err(e) = removed {
         log::error!("the policy before decides, too: 'egrets policy unpin' ends it: {e:#}");
     }
+}
+
+/// All of them as one.
+fn joined(errors: Vec<Error>) -> Result<()> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> = errors.iter().map(|e| format!("{e:#}")).collect();
+    bail!("{}", texts.join("; "))
 }
 
 /// A policy that is pinned.
@@ -309,21 +334,26 @@ pub fn found() -> Result<Vec<Found>> {
 /// recorder runs stay.
 ///
 /// # Errors
-/// A directory is another user's, or can't be removed.
+/// A directory is another user's, or can't be removed. The others are removed all the same.
 pub fn unpin() -> Result<Vec<Found>> {
     let Some(root) = Root::open()? else {
         return Ok(Vec::new());
     };
-    let mut all = Vec::new();
+    let (mut all, mut errors) = (Vec::new(), Vec::new());
     for path in root.instances() {
-        let (before, runs) = match Directory::lock(&path)? {
-            Some(directory) => (Before::open(directory), false),
-            None => (Before::read(&path), true),
+        let (before, runs) = match Directory::lock(&path) {
+            Ok(Some(directory)) => (Before::open(directory), false),
+            Ok(None) => (Before::read(&path), true),
+            Err(e) => {
+                errors.push(e);
+                continue;
+            }
         };
-        if !runs {
-            before.remove(&root)?;
+        match if runs { Ok(()) } else { before.remove(&root) } {
+            Ok(()) => all.push(Found { before, runs }),
+            Err(e) => errors.push(e),
         }
-        all.push(Found { before, runs });
     }
+    joined(errors)?;
     Ok(all)
 }
