@@ -1,5 +1,7 @@
 //! What a cgroup path says: the container and the systemd unit that it names. Pure.
 
+use std::borrow::Cow;
+
 /// The container that a cgroup path names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContainerPath<'a> {
@@ -165,12 +167,16 @@ pub fn v1_container_path(proc_cgroup: &str) -> Option<&str> {
         .find(|path| container(path).is_some())
 }
 
-/// The path in the cgroup2 hierarchy of a /proc/PID/cgroup; None for the root.
-pub fn v2_path(proc_cgroup: &str) -> Option<&str> {
-    proc_cgroup
-        .lines()
-        .find_map(|line| line.strip_prefix("0::"))
-        .filter(|path| *path != "/")
+/// The path in the cgroup2 hierarchy of a /proc/PID/cgroup; None for the root. The kernel cuts one
+/// that is too long anywhere (kernfs_path_from_node), so its last directory may be another one.
+pub fn v2_path(proc_cgroup: &str) -> Option<Cow<'_, str>> {
+    let mut lines = proc_cgroup.lines();
+    let path = lines.find_map(|line| line.strip_prefix("0::"))?;
+    let whole = match path.rfind('/') {
+        Some(end) if path.len() >= MAX_PATH => format!("{}{CUT}", &path[..end]).into(),
+        _ => path.into(),
+    };
+    (path != "/").then_some(whole)
 }
 
 /// The innermost systemd unit of a cgroup path: a service or a scope.
@@ -304,8 +310,13 @@ mod tests {
             Some(format!("/docker/{ID}").as_str())
         );
         assert_eq!(v1_container_path("0::/\n"), None);
-        assert_eq!(v2_path("1:cpu:/x\n0::/user.slice\n"), Some("/user.slice"));
+        let path = v2_path("1:cpu:/x\n0::/user.slice\n");
+        assert_eq!(path.as_deref(), Some("/user.slice"));
         assert_eq!(v2_path("1:cpu:/x\n0::/\n"), None);
+        let deep = format!("/docker{}", "/dddddddddddddddd".repeat(300));
+        let cut = format!("0::{}\n", &deep[..MAX_PATH]);
+        let path = v2_path(&cut).unwrap();
+        assert!(path.ends_with("/dddddddddddddddd/…"), "{path}");
     }
 
     #[test]
