@@ -678,6 +678,56 @@ mod tests {
         }
     }
 
+    /// Where one of several words denies, all do, and it may not be missing: else a pattern reads
+    /// a question as its opposite.
+    #[test]
+    fn no_idiom_takes_a_word_that_denies_for_one_that_does_not() {
+        const DENYING: [&str; 9] = [
+            "no", "not", "never", "without", "except", "nothing", "nobody", "none", "cannot",
+        ];
+        // each denies as well, where it stands beside one of these
+        const ALIKE: [&str; 17] = [
+            "outside",
+            "zero",
+            "hide",
+            "exclude",
+            "omit",
+            "skip",
+            "besides",
+            "but",
+            "than",
+            "rather",
+            "instead",
+            "excluding",
+            "nowhere",
+            "noone",
+            "no-one",
+            "couldn't",
+            "can't",
+        ];
+        let mut checked = 0;
+        for idiom in IDIOMS.iter() {
+            let mut behind = false;
+            for (part, optional) in &idiom.parts {
+                let Part::Words(words) = part else { continue };
+                if !words.iter().any(|word| DENYING.contains(word)) {
+                    behind |= *words == ["but"];
+                    continue;
+                }
+                let all = words
+                    .iter()
+                    .all(|word| DENYING.contains(word) || ALIKE.contains(word));
+                // "any idea"; "without making any connections" is "but making any" first
+                let no_denial = *words == ["any", "some", "no"] || *words == ["without"];
+                let denied = behind && words.contains(&"any");
+                assert!(all && !optional || no_denial || denied, "{words:?}");
+                behind |= all;
+                checked += 1;
+            }
+        }
+        assert!(checked > 100, "{checked}");
+    }
+
     /// What a refusal names instead is understood when it is typed in.
     #[test]
     fn every_question_that_a_refusal_names_is_understood() {
