@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
@@ -210,13 +210,11 @@ fn invalid_questions_and_options_are_explained_with_examples() {
     }
 }
 
-#[test]
-fn watch_prints_the_live_log_and_stores_nothing() {
-    let mut net = Net::new();
-    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
-    let port = net.http("x");
+/// `egrets watch`, once it does, and what is left of its messages.
+fn watching(args: &[&str]) -> (Child, BufReader<ChildStderr>) {
     let mut child = egrets()
-        .args(["watch"])
+        .arg("watch")
+        .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -225,6 +223,15 @@ fn watch_prints_the_live_log_and_stores_nothing() {
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     stderr.read_line(&mut ready).unwrap();
     assert!(ready.contains("watching"), "{ready}");
+    (child, stderr)
+}
+
+#[test]
+fn watch_prints_the_live_log_and_stores_nothing() {
+    let mut net = Net::new();
+    net.dnsmasq(&[&format!("--address=/test/{FAR4}")]);
+    let port = net.http("x");
+    let (mut child, _stderr) = watching(&[]);
     let host = format!("w{}.test", std::process::id());
     let url = format!("http://{host}:{port}/");
     ok(net.command("curl").args(["-s4", &url]));
@@ -262,17 +269,10 @@ fn the_live_log_shows_what_questions_select() {
     let port = net.http("x");
     let host = format!("q{}.test", std::process::id());
     let hidden = format!("h{}.test", std::process::id());
-    let mut child = egrets()
-        .args(["watch", "--json", "--show", &host, "--show", &hidden])
-        .args(["--hide", &format!("to {hidden}")])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = String::new();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    stderr.read_line(&mut ready).unwrap();
-    assert!(ready.contains("watching"), "{ready}");
+    let mut args = vec!["--json", "--show", &host, "--show", &hidden];
+    let hide = format!("to {hidden}");
+    args.extend(["--hide", &hide]);
+    let (mut child, _stderr) = watching(&args);
     for host in [&hidden, "other.test", &host] {
         let url = format!("http://{host}:{port}/");
         ok(net.command("curl").args(["-s4", &url]));
