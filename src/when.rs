@@ -177,10 +177,7 @@ pub fn ago<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Option<(DateTime<Utc
     let text = text.trim().to_ascii_lowercase();
     let length = text.strip_suffix(" ago")?;
     let middle = parse(length, now).ok()?;
-    let unit = length.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
-    let last = unit
-        .rsplit([' ', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-        .next()?;
+    let last = length.rsplit(|c: char| !c.is_alphabetic()).next()?;
     let unit = now.to_utc() - parse(&format!("1 {last}"), now).ok()?;
     if unit == TimeDelta::days(1) {
         let day = middle.with_timezone(&now.timezone()).date_naive();

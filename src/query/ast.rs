@@ -270,6 +270,17 @@ pub enum Subject {
     },
 }
 
+/// What a name without a noun may be that of.
+pub const NAMED: [fn(String) -> Subject; 7] = [
+    Subject::Process,
+    Subject::User,
+    Subject::Container,
+    Subject::Unit,
+    Subject::Pod,
+    Subject::Image,
+    Subject::Namespace,
+];
+
 /// What an executable may be, whatever its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutableKind {

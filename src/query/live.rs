@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use chrono::{DateTime, TimeZone};
 use rusqlite::{Connection as Db, Statement};
 
-use super::ast::{Predicate, Projection, Question, Relation, Subject};
+use super::ast::{NAMED, Predicate, Projection, Question, Relation, Subject};
 use super::english::parse;
 use super::filter::selects_rows;
 use super::host::Host;
@@ -239,16 +239,7 @@ fn resolve(
             bail!("one line does not say what else its process, user or container did")
         }
         Predicate::By(Subject::Process(name)) if !name.starts_with('/') && !of_processes => {
-            let kinds: [fn(String) -> Subject; 7] = [
-                Subject::Process,
-                Subject::User,
-                Subject::Container,
-                Subject::Unit,
-                Subject::Pod,
-                Subject::Image,
-                Subject::Namespace,
-            ];
-            let any = kinds.map(|kind| Predicate::By(kind(name.clone())));
+            let any = NAMED.map(|kind| Predicate::By(kind(name.clone())));
             *predicate = Predicate::Any(any.into());
             Ok(())
         }

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, TimeZone};
 
 use super::ast::{Actors, Counted, Predicate, Projection, Question, Subject};
-use super::english::{is_grammar, is_verb, parse};
+use super::english::{Word, is_grammar, is_verb, parse, split};
 
 const MACHINES: [&str; 2] = ["machines", "machine"];
 /// Before the name of a machine, or of a label's value.
@@ -24,9 +24,11 @@ const PASSIVE: [&str; 9] = [
 ///
 /// A word that is not understood, and machines where they can't be listed.
 pub fn parse_of_machines<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<Question> {
-    let words = split(text);
-    let lower = Vec::from_iter(words.iter().map(|word| word.to_ascii_lowercase()));
-    let is = |at: usize, any: &[&str]| lower.get(at).is_some_and(|word| any.contains(&&**word));
+    let Ok(words) = split(text) else {
+        // a quote that is never closed: says where
+        return Ok(parse(text, now)?);
+    };
+    let is = |at: usize, any: &[&str]| words.get(at).is_some_and(|word| word.is_one_of(any));
     let (mut filters, mut rest) = (Vec::new(), Vec::new());
     let (mut listed, mut each) = (false, false);
     let mut at = 0;
@@ -45,52 +47,42 @@ pub fn parse_of_machines<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result
     // "which machines hit x.org", "which machine has contacted x.org", and not "which machines
     // did curl contact"
     let lists = |at: usize| {
-        let acts = words.get(at + 2).is_some_and(|word| is_verb(word));
+        let acts = words.get(at + 2).is_some_and(|word| is_verb(&word.text));
         let denied = is(at + 2, &["not", "never", "been"]);
         let asked = at > 0 && is(at - 1, &["which", "what"]);
         (is(at, &["machines"]) || asked && is(at, &["machine"]))
             && (!is(at + 1, &PASSIVE) || acts || denied)
     };
     while at < words.len() {
-        let name = words.get(at + 2).map(|word| unquoted(word));
-        // "by machine web-1"
-        let named = words
-            .get(at + 2)
-            .filter(|_| is(at, &["by"]) && is(at + 1, &["machine"]));
-        if let Some(name) = named.filter(|name| !is_grammar(name)) {
+        let name = words.get(at + 2).map(name_of);
+        let is_filter = is(at, &WHERE);
+        // "by machine web-1", and not "by machine since monday"
+        let is_named = is(at, &["by"]) && name.as_ref().is_some_and(|name| !is_grammar(name));
+        let filter = match name {
+            Some(name) if (is_filter || is_named) && is(at + 1, &["machine"]) => {
+                Some(Subject::Machine(name))
+            }
+            Some(name) if is_filter && is(at + 1, &["cluster"]) => {
+                Some(Subject::Labelled("cluster".to_owned(), name))
+            }
+            Some(name) if is(at, &["with"]) && is(at + 1, &["label"]) => name
+                .split_once('=')
+                .map(|(key, value)| Subject::Labelled(key.to_owned(), value.to_owned())),
+            _ => None,
+        };
+        if let Some(filter) = filter {
             single(at)?;
-            filters.push(Subject::Machine(unquoted(name)));
+            filters.push(filter);
             at += 3;
         } else if is(at, &EACH) && is(at + 1, &MACHINES) {
             each = true;
             at += 2;
-        } else if is(at, &WHERE)
-            && is(at + 1, &["machine"])
-            && let Some(name) = name
-        {
-            single(at)?;
-            filters.push(Subject::Machine(name));
-            at += 3;
-        } else if is(at, &WHERE)
-            && is(at + 1, &["cluster"])
-            && let Some(name) = name
-        {
-            single(at)?;
-            filters.push(Subject::Labelled("cluster".to_owned(), name));
-            at += 3;
-        } else if is(at, &["with"])
-            && is(at + 1, &["label"])
-            && let Some((key, value)) = name.as_deref().and_then(|name| name.split_once('='))
-        {
-            single(at)?;
-            filters.push(Subject::Labelled(key.to_owned(), value.to_owned()));
-            at += 3;
         } else if !listed && lists(at) {
             listed = true;
             rest.push("processes");
             at += 1;
         } else {
-            rest.push(words[at]);
+            rest.push(&text[words[at].at.clone()]);
             at += 1;
         }
     }
@@ -127,37 +119,11 @@ pub fn parse_of_machines<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result
     Ok(question)
 }
 
-/// The words of a question; what is quoted is one.
-fn split(text: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    let mut start = None;
-    let mut quote = None;
-    for (at, c) in text.char_indices() {
-        match (quote, start) {
-            (Some(end), _) if c == end => quote = None,
-            (Some(_), _) => {}
-            (None, Some(from)) if c.is_whitespace() => {
-                words.push(&text[from..at]);
-                start = None;
-            }
-            (None, None) if !c.is_whitespace() => {
-                start = Some(at);
-                // An apostrophe within a word is none.
-                quote = matches!(c, '"' | '\'').then_some(c);
-            }
-            _ => {}
-        }
+fn name_of(word: &Word) -> String {
+    match word.quoted {
+        true => word.text.clone(),
+        false => word.text.trim_end_matches(['?', ',']).to_owned(),
     }
-    words.extend(start.map(|from| &text[from..]));
-    words
-}
-
-fn unquoted(word: &str) -> String {
-    let bare = ['"', '\''].into_iter().find_map(|quote| {
-        let inner = word.strip_prefix(quote)?;
-        inner.strip_suffix(quote)
-    });
-    bare.unwrap_or(word).trim_end_matches(['?', ',']).to_owned()
 }
 
 #[cfg(test)]

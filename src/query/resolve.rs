@@ -5,8 +5,8 @@ use anyhow::Result;
 use rusqlite::Connection;
 
 use super::ast::{
-    Actors, Counted, ExecutableKind, Limit, Measure, Predicate, Projection, Property, Question,
-    Ranking, Relation, Subject, Typed,
+    Actors, Counted, ExecutableKind, Limit, Measure, NAMED, Predicate, Projection, Property,
+    Question, Ranking, Relation, Subject, Typed,
 };
 use super::english::{NotUnderstood, is_grammar, is_verb};
 use super::host::Host;
@@ -215,17 +215,10 @@ impl<'a> Resolver<'a> {
 
     /// Whether anything in the history is called so, or a process nearly so.
     fn has_name_like(&self, name: &str) -> Result<bool> {
-        let subjects: [fn(String) -> Subject; 8] = [
-            Subject::Process,
-            Subject::User,
-            Subject::Container,
-            Subject::Unit,
-            Subject::Pod,
-            Subject::Image,
-            Subject::Namespace,
-            Subject::BelowProcess,
-        ];
-        for subject in subjects {
+        for subject in NAMED
+            .into_iter()
+            .chain([Subject::BelowProcess as fn(_) -> _])
+        {
             let by = Predicate::By(subject(name.to_owned()));
             if self.exists(&by)? || self.exists_in_other(&by)? {
                 return Ok(true);

@@ -44,3 +44,4 @@ pub use parser::NameKind;
 #[cfg(test)]
 pub use refusal::FORMS;
 pub use refusal::NotUnderstood;
+pub(super) use words::{Word, split};

@@ -157,14 +157,10 @@ pub fn statement(
     match (question.bucket, bucket) {
         // The parser refuses other rankings of single rows.
         (Some(bucket), _) if question.ranking.is_some() && ties.is_empty() => {
-            let (most, n) = match question.ranking {
-                Some(Ranking::MostBytes(n)) => (BOTH_WAYS, n),
-                Some(Ranking::Most(n)) => (number(question), n),
-                _ => (number(question), Ranking::ALL),
-            };
+            let (most, n) = ranked_by(question);
             let grouped = grouped.replace('\n', "\n  ");
             let order = bucket.order();
-            format!("SELECT * FROM (\n  {grouped}\n)\nORDER BY {most} DESC, {order}\nLIMIT {n}")
+            format!("SELECT * FROM (\n  {grouped}\n)\nORDER BY {most}, {order}\nLIMIT {n}")
         }
         (Some(bucket), _) if question.ranking.is_some() => {
             top_of_each(question, bucket, ties, &grouped)
@@ -200,29 +196,33 @@ fn groups(question: &Question, use_rollups: bool) -> Vec<String> {
     compared.chain(also).chain(never).collect()
 }
 
-/// The rows of each bucket with most connections, lookups or bytes.
-fn top_of_each(question: &Question, bucket: Bucket, ties: &str, grouped: &str) -> String {
-    let of_row;
-    let (most, n, least) = match question.ranking {
-        Some(Ranking::MostBytes(n)) => (BOTH_WAYS, n, false),
-        Some(Ranking::Most(n)) => (number(question), n, false),
+/// What a ranking in an answer in buckets goes by, with its direction, and how many rows it has.
+fn ranked_by(question: &Question) -> (String, u32) {
+    let (by, n, least) = match question.ranking {
+        Some(Ranking::MostBytes(n)) => (BOTH_WAYS.to_owned(), n, false),
+        Some(Ranking::Most(n)) => (number(question).to_owned(), n, false),
         Some(Ranking::By {
             measure,
             least,
             rows,
-        }) => match measure {
-            Measure::Rows => (number(question), rows, least),
-            measure => {
-                of_row = measure::of_row(measure);
-                (of_row.as_str(), rows, least)
-            }
-        },
+        }) => {
+            let by = match measure {
+                Measure::Rows => number(question).to_owned(),
+                measure => measure::of_row(measure),
+            };
+            (by, rows, least)
+        }
         // The parser refuses other rankings within buckets.
-        _ => (number(question), Ranking::ALL, false),
+        _ => (number(question).to_owned(), Ranking::ALL, false),
     };
-    let direction = if least { "ASC" } else { "DESC" };
+    (format!("{by} {}", if least { "ASC" } else { "DESC" }), n)
+}
+
+/// The rows of each bucket with most connections, lookups or bytes.
+fn top_of_each(question: &Question, bucket: Bucket, ties: &str, grouped: &str) -> String {
+    let (most, n) = ranked_by(question);
     format!(
-        "SELECT * FROM (\n  SELECT *, row_number() OVER (PARTITION BY {span} ORDER BY {most} {direction}, {ties}) AS rank\n  \
+        "SELECT * FROM (\n  SELECT *, row_number() OVER (PARTITION BY {span} ORDER BY {most}, {ties}) AS rank\n  \
          FROM (\n    {grouped}\n  )\n)\nWHERE rank <= {n}\nORDER BY {order}, rank",
         span = bucket.column(),
         grouped = grouped.replace('\n', "\n    "),
