@@ -812,6 +812,78 @@ fn mptcp_connection_from_before_the_recording_is_its_process_with_all_paths() {
     assert!((SIZE..SIZE * 11 / 10).contains(&(sum as usize)), "{sum}");
 }
 
+/// The client offers an address, and the kernel of the server, which has accepted, opens a path to it.
+#[test]
+fn path_that_is_added_to_an_accepted_mptcp_connection_is_its_processs() {
+    const SIZE: usize = 4_000_000;
+    const PORT: u16 = 6_001;
+    let net = Net::new();
+    let server = net.far(|| {
+        let server = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).ok()?;
+        let any: SocketAddr = "0.0.0.0:0".parse().unwrap();
+        server.bind(&any.into()).unwrap();
+        server.listen(1).unwrap();
+        Some(server)
+    });
+    let Some(server) = server else {
+        return eprintln!("this kernel has no MPTCP");
+    };
+    for args in [
+        format!("-n {} addr add 10.77.0.5/24 dev up0", net.near),
+        format!(
+            "-n {} mptcp limits set subflow 2 add_addr_accepted 2",
+            net.near
+        ),
+        format!(
+            "-n {} mptcp limits set subflow 2 add_addr_accepted 2",
+            net.far
+        ),
+    ] {
+        crate::support::run("ip", &args.split(' ').collect::<Vec<_>>());
+    }
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let mut client =
+        net.near(|| Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).unwrap());
+    let port = server.local_addr().unwrap().as_socket().unwrap().port();
+    let at: SocketAddr = format!("{FAR4}:{port}").parse().unwrap();
+    client.connect(&at.into()).unwrap();
+    client.write_all(b"x").unwrap();
+    let (mut accepted, _) = server.accept().unwrap();
+    accepted.read_exact(&mut [0]).unwrap();
+    // not before: a connection that waits for accept(2) opens no path, and none is tried again
+    // (mptcp_subflow_create_socket, net/mptcp/subflow.c)
+    let offer = format!(
+        "-n {} mptcp endpoint add 10.77.0.5 port {PORT} signal",
+        net.near
+    );
+    crate::support::run("ip", &offer.split(' ').collect::<Vec<_>>());
+    let path = |filter: &str| {
+        let sql = format!("SELECT count(*) FROM egress WHERE dst_port = {PORT} AND {filter}");
+        value::<i64>(recording.history(), &sql)
+    };
+    eventually("the kernel opens the path", || {
+        (path("outcome = 'connected'") == 1).then_some(())
+    });
+    // until it is used, only its user is known
+    assert_eq!(path("pid = 0 AND comm = 'unknown' AND uid = 0"), 1);
+    let sent = thread::spawn(move || {
+        // more than one path has room for
+        accepted.write_all(&vec![b'y'; SIZE]).unwrap();
+    });
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).unwrap();
+    sent.join().unwrap();
+    assert_eq!(got.len(), SIZE);
+    drop(client);
+    recording.save(&db);
+    let sql = format!("SELECT pid, tx_bytes > 0 FROM egress WHERE dst_port = {PORT}");
+    assert_eq!(
+        select(&db, &sql),
+        [[&std::process::id().to_string()[..], "1"]]
+    );
+}
+
 #[test]
 fn each_path_of_an_mptcp_connection_is_its_owners_and_bytes_count_once() {
     const SIZE: usize = 200_000;
