@@ -103,6 +103,8 @@ impl Names<'_> {
     fn add_missing(&self, since_ns: u64, added: &mut Added) -> Result<usize> {
         let grants = self.read("policy_grants")?;
         let mut queries = self.read("policy_queries")?;
+        // a program that took the time before may have written it after the copy
+        let since_ns = since_ns.saturating_sub(PATIENCE.as_nanos() as u64);
         queries.retain(|(_, query)| asked_ns(query) >= since_ns);
         let mut aliases = self.read("policy_aliases")?;
         let now = boot_ns();

@@ -468,7 +468,7 @@ impl Enforcer {
             return Ok(None);
         };
         let (object, number) = (&mut self.object, self.last + 1);
-        object.fill(number, Tables::learning(&tables.resolvers))?;
+        object.fill(number, tables.learning())?;
         self.last = number;
         let began_ns = boot_ns();
         if let Err(e) = object.inherit(before, |names| names.copy()) {

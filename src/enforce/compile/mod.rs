@@ -47,8 +47,9 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Of a generation that decides on nothing, but learns from the answers of these resolvers.
-    pub fn learning(resolvers: &[IpAddr]) -> Tables {
+    /// Of a generation that decides on nothing, but learns from answers what these tables will go
+    /// by: who asked is kept with the names that rules have.
+    pub fn learning(&self) -> Tables {
         Tables {
             settings: types::policy_settings {
                 // there is no such process
@@ -58,10 +59,10 @@ impl Tables {
             users: Vec::new(),
             programs: Vec::new(),
             ports: Vec::new(),
-            resolvers: resolvers.to_vec(),
+            resolvers: self.resolvers.clone(),
             networks: Vec::new(),
             search_suffixes: Vec::new(),
-            names: Vec::new(),
+            names: self.names.clone(),
             lineage: Lineage::default(),
             sets: Sets::new(),
             classes: Vec::new(),

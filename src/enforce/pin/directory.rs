@@ -2,6 +2,7 @@
 //! that has made it for as long as it runs.
 
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use libbpf_rs::Link;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, open, statfs};
 use rustix::io::Errno;
 
@@ -16,8 +18,15 @@ use rustix::io::Errno;
 pub const BPFFS: &str = "/sys/fs/bpf";
 const ROOT: &str = "/sys/fs/bpf/egrets";
 
-/// How the names of the policy's own links begin.
-const VERDICTS: &[u8] = b"link_policy_";
+/// The policy's programs at the cgroup in the order in which they end: first those that refuse, then
+/// those that learn what these go by.
+const VERDICTS_FIRST: [&str; 5] = [
+    "link_policy_egress",
+    "link_policy_connect6",
+    "link_policy_connect4",
+    "link_policy_asked",
+    "link_policy_answered",
+];
 
 /// How long another process may look at what is pinned, or change it, and how often it is asked.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -94,6 +103,8 @@ impl Root {
 /// One recorder's.
 pub struct Directory {
     pub path: PathBuf,
+    /// Those of [`VERDICTS_FIRST`]. A recorder that has dropped its privileges can't open them.
+    verdicts: Vec<Link>,
     _lock: OwnedFd,
 }
 
@@ -101,7 +112,7 @@ impl Directory {
     /// None: the recorder that made it runs.
     ///
     /// # Errors
-    /// It is another user's.
+    /// It is another user's, or what is pinned in it can't be opened.
     pub fn lock(path: &Path) -> Result<Option<Directory>> {
         let Some(directory) = open_own(path)? else {
             return Ok(None);
@@ -110,8 +121,16 @@ impl Directory {
             Err(Errno::WOULDBLOCK) => Ok(None),
             locked => {
                 locked.with_context(|| path.display().to_string())?;
+                let mut verdicts = Vec::new();
+                for file in VERDICTS_FIRST.map(|name| path.join(name)) {
+                    if file.exists() {
+                        let link = Link::open(&file);
+                        verdicts.push(link.with_context(|| file.display().to_string())?);
+                    }
+                }
                 Ok(Some(Directory {
                     path: path.to_owned(),
+                    verdicts,
                     _lock: directory,
                 }))
             }
@@ -126,20 +145,20 @@ impl Directory {
     /// Removes it with all that is pinned in it: the kernel detaches what nothing else holds.
     ///
     /// # Errors
-    /// Something can't be removed.
+    /// Something can't be detached or removed.
     pub fn remove(&self) -> Result<()> {
         let said = |path: &Path| format!("{} can't be removed", path.display());
-        let mut files = Vec::new();
-        for file in fs::read_dir(&self.path).with_context(|| said(&self.path))? {
-            files.push(file.with_context(|| said(&self.path))?.path());
+        let files = fs::read_dir(&self.path).with_context(|| said(&self.path))?;
+        let files = files.collect::<io::Result<Vec<_>>>();
+        let files = files.with_context(|| said(&self.path))?;
+        // When the last file of a link is gone, the kernel detaches it later, in no order. So
+        // nothing is refused meanwhile for an answer that was not learnt any more.
+        for link in &self.verdicts {
+            let detached = link.detach();
+            detached.with_context(|| format!("{}: can't be detached", self.path.display()))?;
         }
-        // verdicts first: no moment is decided on without what they go by
-        files.sort_by_key(|file| {
-            let name = file.file_name().unwrap_or_default();
-            !name.as_encoded_bytes().starts_with(VERDICTS)
-        });
-        for file in &files {
-            fs::remove_file(file).with_context(|| said(file))?;
+        for file in files.iter().map(fs::DirEntry::path) {
+            fs::remove_file(&file).with_context(|| said(&file))?;
         }
         fs::remove_dir(&self.path).with_context(|| said(&self.path))?;
         // another one's may be beside it
