@@ -52,60 +52,6 @@ fn captured_and_lost_events_add_up() {
     assert_eq!(captured + lost, all as i64);
 }
 
-/// One of each kind of event. Arguments: a port of TCP, a new cgroup, an address that the route
-/// refuses. Standard input is a Unix socket with the descriptors of connections to send through.
-const EVERY_KIND: &str = r#"
-import os, socket, struct, sys
-port, cgroup, refused = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-FAR = "10.77.0.2"
-parked = socket.socket(fileno=os.dup(0))
-_, descriptors, _, _ = socket.recv_fds(parked, 1, 8)
-for descriptor in descriptors:
-    socket.socket(fileno=descriptor).send(b"x")
-kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for destination in range(4):
-    kept.sendto(b"x", (FAR, 4100 + destination))
-http = socket.create_connection((FAR, port))
-http.send(b"GET / HTTP/1.1\r\nHost: loss.test\r\n\r\n")
-http.recv(100)
-http.close()
-try:
-    socket.create_connection((refused, 80))
-except OSError:
-    pass
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for destination in range(4):
-    udp.sendto(b"x", (FAR, 4000 + destination))
-query = struct.pack(">6H", 7, 256, 1, 0, 0, 0) + b"\4loss\4test\0\0\1\0\1"
-udp.sendto(query, (FAR, 53))
-udp.close()
-routed = socket.socket()
-# loose source route, RFC 791
-option = b"\x83\7\4" + socket.inet_aton(FAR) + b"\0"
-routed.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, option)
-routed.setblocking(False)
-routed.connect_ex(("203.0.113.81", 4443))
-raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)
-raw.sendto(b"x", (FAR, 0))
-raw.close()
-try:
-    sctp = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
-    sctp.setblocking(False)
-    sctp.connect_ex((FAR, 4005))
-except OSError:
-    pass
-os.mkdir(cgroup)
-child = os.fork()
-if not child:
-    open(cgroup + "/cgroup.procs", "w").write(str(os.getpid()))
-    os.execv("/bin/true", ["true"])
-os.waitpid(child, 0)
-os.rmdir(cgroup)
-# what is kept ends with this process, when the buffer is full
-if not os.fork():
-    parked.recv(1)
-"#;
-
 /// By what it is lost as. None of an event that did not come through the ring buffer.
 fn gap_kind(kind: &EventKind) -> Option<GapKind> {
     Some(match kind {
@@ -218,10 +164,6 @@ fn captured_and_lost_add_up_for_every_kind_of_event() {
     }
     let (ends, parked): (Vec<UnixStream>, Vec<UnixStream>) =
         (0..ROUNDS).map(|_| parked_connections(&net, port)).unzip();
-    let (dir, _) = history();
-    let script = dir.path().join("every_kind.py");
-    fs::write(&script, EVERY_KIND).unwrap();
-
     let older = || Guard(Command::new("sleep").arg("1000").spawn().unwrap());
     let mut older = [(); 4].map(|()| older());
     let mut large = Counting::start(16 << 20);
@@ -233,9 +175,8 @@ fn captured_and_lost_add_up_for_every_kind_of_event() {
         // 'ip netns exec' would hide the cgroups
         let mut child = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", net.near))
-            .arg("python3")
-            .arg(&script)
-            .arg(port.to_string())
+            .arg(dial())
+            .args(["every-kind", &port.to_string()])
             .arg(cgroup2().join(format!("egt-loss-{}", std::process::id())))
             .arg("203.0.113.200")
             .stdin(std::os::fd::OwnedFd::from(parked))

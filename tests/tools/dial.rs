@@ -1,8 +1,11 @@
 //! A small client for the tests: it does one thing on the network and exits, so
 //! that a test knows exactly what happened. Built as an example.
 
+#[path = "every_kind.rs"]
+mod every_kind;
+
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, exit};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,9 +34,12 @@ fn main() {
         ["thread", host, port] => thread(host, port),
         ["memory", host, port] => memory(host, port),
         ["try", way, ip, port] => attempt(way, ip, port),
+        ["every-kind", port, cgroup, refused] => {
+            every_kind::run(number(port) as u16, cgroup, address(refused))
+        }
         _ => {
             eprintln!(
-                "usage: dial tcp|memory|thread|get|child|fork|hold|later|wait HOST PORT | stale HOST PORT SECONDS | each FROM TO PORT | udp|udp-to IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT"
+                "usage: dial tcp|memory|thread|get|child|fork|hold|later|wait HOST PORT | stale HOST PORT SECONDS | each FROM TO PORT | udp|udp-to IP PORT COUNT SIZE | udp-silent IP PORT | loop IP PORT COUNT | drip IP PORT | try WAY IP PORT | every-kind PORT CGROUP IP"
             );
             exit(2);
         }
@@ -47,6 +53,13 @@ fn main() {
 fn number(text: &str) -> usize {
     text.parse().unwrap_or_else(|_| {
         eprintln!("dial: {text} is no number");
+        exit(2)
+    })
+}
+
+fn address(text: &str) -> Ipv4Addr {
+    text.parse().unwrap_or_else(|_| {
+        eprintln!("dial: {text} is no IPv4 address");
         exit(2)
     })
 }
