@@ -551,3 +551,70 @@ fn unreadable_history_is_explained() {
         text(&output.stderr)
     );
 }
+
+#[test]
+fn live_lines_and_alerts_reach_the_journal() {
+    let net = Net::new();
+    let port = net.farewell(false);
+    let (_dir, db) = history();
+    let mounts = MountNamespace::new(|| {
+        for at in [c"/run/systemd", c"/run/log"] {
+            fs::create_dir_all(at.to_str().unwrap()).unwrap();
+            mount(c"tmpfs", at);
+        }
+        fs::create_dir_all("/run/systemd/journal").unwrap();
+        fs::create_dir_all("/run/log/journal").unwrap();
+    });
+    let start = |mut command: Command| {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Guard(mounts.within(command).spawn().unwrap())
+    };
+    let _journal = start(Command::new("/lib/systemd/systemd-journald"));
+    let socket = std::path::Path::new("/run/systemd/journal/socket");
+    mounts.inside(|| eventually("the journal runs", || socket.exists().then_some(())));
+    let question = format!("dial port {port}");
+    let args = ["--log-to", "journald", "--format", "json", "--show"];
+    let args = [&args[..], &[question.as_str()]].concat();
+    let recorder = Recorder::start_with(&db, &args, mounts.within(egrets()));
+    let mut alert = egrets();
+    alert.args(["alert", "--journald", "--if", &question, "--db"]);
+    alert.arg(&db);
+    let _alert = start(alert);
+    let messages = |filter: &[&str]| -> Vec<serde_json::Value> {
+        let mut reader = Command::new("journalctl");
+        reader.args([
+            "-D",
+            "/run/log/journal",
+            "-t",
+            "egrets",
+            "-o",
+            "json",
+            "--all",
+        ]);
+        reader.args(filter);
+        let output = mounts.within(reader).output().unwrap();
+        let lines = text(&output.stdout);
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    // what comes before it has started is none of the alert's business
+    let alert = eventually("the alert", || {
+        let mut dial = net.command(dial());
+        dial.args(["tcp", FAR4, &port.to_string()]);
+        assert!(dial.status().unwrap().success());
+        messages(&["EGRETS_EVENT=alert"]).into_iter().next()
+    });
+    assert_eq!(
+        (&alert["PRIORITY"], &alert["EGRETS_COMM"]),
+        (&"4".into(), &"dial".into())
+    );
+    let line = eventually("the line", || messages(&["PRIORITY=6"]).into_iter().next());
+    let event: serde_json::Value = serde_json::from_str(line["MESSAGE"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        (&event["comm"], &event["dst_port"]),
+        (&"dial".into(), &port.into())
+    );
+    assert_eq!(recorder.stop(), 0);
+}

@@ -1,10 +1,8 @@
 //! `--pin`: a policy that stays in force without its recorder, until the next one takes over or it
 //! is unpinned. Each test has a BPF file system of its own, so that nothing outlives it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,49 +34,25 @@ const SLOWNESS: Duration = Duration::from_millis(300);
 /// Sends first.
 const PEER: &str = "10.77.1.7";
 
-/// A mount namespace with a BPF file system, or with none. What is pinned in it ends with the test,
-/// however that ends.
-struct Mounts(File);
+/// With a BPF file system, or with none.
+struct Mounts(MountNamespace);
 
 impl Mounts {
     fn new(bpffs: bool) -> Mounts {
-        let enter = move || {
-            // SAFETY: of this thread alone, and with texts that end with NUL.
-            unsafe {
-                assert_eq!(libc::unshare(libc::CLONE_NEWNS), 0);
-                let (none, at) = (c"none".as_ptr(), c"/sys/fs/bpf".as_ptr());
-                let private = libc::MS_REC | libc::MS_PRIVATE;
-                let root = c"/".as_ptr();
-                assert_eq!(libc::mount(none, root, none, private, std::ptr::null()), 0);
-                while libc::umount2(at, libc::MNT_DETACH) == 0 {}
-                if bpffs {
-                    let kind = c"bpf".as_ptr();
-                    assert_eq!(libc::mount(kind, at, kind, 0, std::ptr::null()), 0);
-                }
+        Mounts(MountNamespace::new(|| {
+            let at = c"/sys/fs/bpf";
+            // SAFETY: a text that ends with NUL.
+            while unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) } == 0 {}
+            if bpffs {
+                mount(c"bpf", at);
             }
-            File::open("/proc/thread-self/ns/mnt").unwrap()
-        };
-        Mounts(thread::spawn(enter).join().unwrap())
-    }
-
-    fn within(&self, mut command: Command) -> Command {
-        let namespace = self.0.as_raw_fd();
-        let enter = move || {
-            // SAFETY: a descriptor that is open until the program starts.
-            match unsafe { libc::setns(namespace, libc::CLONE_NEWNS) } {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        };
-        // SAFETY: setns(2) alone.
-        unsafe { command.pre_exec(enter) };
-        command
+        }))
     }
 
     fn start(&self, db: &Path, policy: &Path, more: &[&str]) -> Recorder {
         let policy = policy.to_str().unwrap();
         let args = [&["--policy", policy, "--enforce"], more].concat();
-        Recorder::start_with(db, &args, self.within(egrets()))
+        Recorder::start_with(db, &args, self.0.within(egrets()))
     }
 
     fn policy(&self, db: Option<&Path>, args: &[&str]) -> (i32, String) {
@@ -87,7 +61,7 @@ impl Mounts {
         if let Some(db) = db {
             command.arg("--db").arg(db);
         }
-        said(&self.within(command).output().unwrap())
+        said(&self.0.within(command).output().unwrap())
     }
 
     /// Directories of recorders.
@@ -102,19 +76,7 @@ impl Mounts {
             let layouts = below(Path::new(PINS).to_owned());
             layouts.into_iter().flat_map(below).count()
         };
-        self.inside(count)
-    }
-
-    fn inside<T: Send>(&self, run: impl FnOnce() -> T + Send) -> T {
-        let enter = || {
-            // SAFETY: of this thread alone.
-            unsafe {
-                assert_eq!(libc::unshare(libc::CLONE_FS), 0);
-                assert_eq!(libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNS), 0);
-            }
-            run()
-        };
-        thread::scope(|scope| scope.spawn(enter).join().unwrap())
+        self.0.inside(count)
     }
 }
 
@@ -458,6 +420,7 @@ fn pinned_trial_ends_in_time_and_a_start_without_pin_takes_over_and_leaves_nothi
     assert_eq!(decides(), [false, true]);
     // without --enforce it is left alone
     let beside = mounts
+        .0
         .within(egrets())
         .args(["watch", "--for", "100ms"])
         .output();
@@ -492,7 +455,7 @@ fn pin_wants_a_bpf_file_system_and_a_directory_of_roots_own() {
             .args(["record", "--enforce", "--pin", "--policy"])
             .arg(&rules);
         command.args(["--for", "100ms", "--db"]).arg(&db);
-        said_of(mounts.within(command).output())
+        said_of(mounts.0.within(command).output())
     };
     let (status, said) = start(&Mounts::new(false));
     let expected = "there is no BPF file system at /sys/fs/bpf";
@@ -501,7 +464,7 @@ fn pin_wants_a_bpf_file_system_and_a_directory_of_roots_own() {
         "{said}"
     );
     let mounts = Mounts::new(true);
-    mounts.inside(|| {
+    mounts.0.inside(|| {
         fs::create_dir(PINS).unwrap();
         std::os::unix::fs::chown(PINS, Some(1000), None).unwrap();
     });

@@ -283,3 +283,60 @@ fn without_a_terminal_or_a_recorder_it_says_what_to_do() {
     screen.press("q");
     assert_eq!(screen.end(), Some(0));
 }
+
+#[cfg(feature = "record")]
+mod own_capture {
+    use std::collections::HashSet;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::support::{self, Net};
+
+    /// Directories of recorders that belong to a top.
+    fn own_directories() -> HashSet<PathBuf> {
+        let files = fs::read_dir("/run").unwrap().map(|file| file.unwrap());
+        let own = files.filter(|file| {
+            let name = file.file_name();
+            name.as_encoded_bytes().starts_with(b"egrets-own-")
+        });
+        own.map(|file| file.path()).collect()
+    }
+
+    #[test]
+    fn where_no_recorder_runs_roots_top_records_itself_and_leaves_nothing() {
+        let net = Net::new();
+        let port = net.farewell(false);
+        let before = own_directories();
+        let start = || {
+            let screen = Screen::start(&[], 24, 80);
+            screen.until("it", |text| text.contains("1 Processes"));
+            let new = own_directories();
+            let mut new = new.difference(&before);
+            (screen, new.next().expect("its directory").clone())
+        };
+        let (mut screen, directory) = start();
+        let mode = fs::metadata(&directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let mut dial = net.command(support::dial());
+        dial.args(["tcp", support::FAR4, &port.to_string()]);
+        assert!(dial.status().unwrap().success());
+        screen.until("what it has recorded", |text| text.contains("dial"));
+        screen.press("q");
+        assert_eq!(screen.end(), Some(0));
+        assert!(!directory.exists());
+        // and if it is killed, its recorder ends
+        let (mut screen, directory) = start();
+        screen.child.kill().unwrap();
+        screen.child.wait().unwrap();
+        let runs = || {
+            let all = fs::read_dir("/proc").unwrap().flatten();
+            let mut lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+            let path = directory.as_os_str().as_encoded_bytes();
+            lines.any(|line| line.windows(path.len()).any(|part| part == path))
+        };
+        support::eventually("the recorder has ended", || (!runs()).then_some(()));
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

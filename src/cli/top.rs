@@ -14,7 +14,8 @@ use crate::when;
     sudo egrets top\n  \
     sudo egrets top --since 1h\n  \
     sudo egrets top to public IPs\n\
-    It reads the history while a recorder writes to it: start one with 'sudo egrets record'."
+    It reads the history while a recorder writes to it. Where none runs, root's records itself, and keeps \
+    nothing of it."
 )]
 pub struct TopArgs {
     /// Show only what a question selects, e.g. "curl"; / changes it
@@ -29,6 +30,11 @@ pub struct TopArgs {
 }
 
 impl TopArgs {
+    #[cfg(feature = "record")]
+    pub fn has_since(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// Nanoseconds since 1970.
     ///
     /// # Errors

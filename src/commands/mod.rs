@@ -14,6 +14,8 @@ pub mod export;
 mod live;
 pub mod man;
 mod output;
+#[cfg(feature = "record")]
+mod own_capture;
 mod pager;
 pub mod policy;
 mod prompt;

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use chrono::Local;
 use rusqlite::Connection;
 
+#[cfg(feature = "record")]
+use super::own_capture::OwnCapture;
 use crate::cli::TopArgs;
 use crate::query::Filter;
 use crate::store::{self, Status};
@@ -49,7 +51,13 @@ pub fn run(args: &TopArgs) -> Result<ExitCode> {
         Filter::parse(&filter, &now).context("the question can't be a filter")?;
     }
     super::read_as_the_caller()?;
-    let history = History(super::readers_db(&args.db));
+    let mut history = History(super::readers_db(&args.db));
+    #[cfg(feature = "record")]
+    let own = own_capture(args, &history)?;
+    #[cfg(feature = "record")]
+    if let Some(own) = &own {
+        history = History(own.db());
+    }
     let db = history.open()?;
     if since.is_none() && !history.is_recorded() {
         bail!("{}", not_recording(&db, &history.0)?);
@@ -62,6 +70,18 @@ pub fn run(args: &TopArgs) -> Result<ExitCode> {
     };
     top::run(Box::new(history), db, settings).map_err(|e| store::of_file(e, &path))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where no recorder runs, root's own: unless it is about a file, or about what is recorded.
+#[cfg(feature = "record")]
+fn own_capture(args: &TopArgs, history: &History) -> Result<Option<OwnCapture>> {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root || args.db.db.is_some() || args.has_since() || history.is_recorded() {
+        return Ok(None);
+    }
+    log::info!("no recorder runs: recording for as long as top runs; nothing of it is kept");
+    let own = OwnCapture::start().context("no recorder runs, and top can't record itself")?;
+    Ok(Some(own))
 }
 
 /// Why there is nothing to see.

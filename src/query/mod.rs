@@ -7,6 +7,7 @@
 //! SQLite or the output does; telling a closed pipe from other errors is up to the caller.
 
 mod ast;
+mod country;
 mod coverage;
 mod english;
 mod explain;

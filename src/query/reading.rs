@@ -20,7 +20,10 @@ where
     Tz::Offset: std::fmt::Display,
 {
     let mut said = vec![listed(question)];
-    said.extend(question.predicates.iter().map(predicate));
+    let says_failed = matches!(question.projection, Projection::FailedLookups);
+    let predicates = question.predicates.iter();
+    let predicates = predicates.filter(|p| !says_failed || !matches!(p, Predicate::Failed));
+    said.extend(predicates.map(predicate));
     said.extend(
         question
             .also

@@ -8,6 +8,7 @@ use super::ast::{
     Actors, Counted, ExecutableKind, Limit, Measure, NAMED, Predicate, Projection, Property,
     Question, Ranking, Relation, Subject, Typed,
 };
+use super::country;
 use super::english::{NotUnderstood, is_grammar, is_verb};
 use super::host::Host;
 use super::reading;
@@ -392,6 +393,7 @@ impl<'a> Resolver<'a> {
             of(Subject::Image),
             of(Subject::Namespace),
             of(Subject::BelowProcess),
+            of(Subject::ExecutableIn),
         ];
         for other in others {
             if self.exists(&other)? {
@@ -534,6 +536,14 @@ impl<'a> Resolver<'a> {
                 }
                 return Ok(());
             }
+            Subject::ExecutableIn(path) => {
+                if !self.exists(&Predicate::By(subject.clone()))? {
+                    let path = printable(path);
+                    self.unknown
+                        .push(format!("this history has no executable in {path}"));
+                }
+                return Ok(());
+            }
             Subject::Tree(of) => match &**of {
                 Subject::Process(name) => return self.ancestor(subject, name),
                 _ => return Ok(()),
@@ -634,6 +644,15 @@ impl<'a> Resolver<'a> {
                     return Ok(());
                 }
             }
+        }
+        if self.relation == Relation::Connections
+            && let Some(code) = country::of_name(name)
+        {
+            self.readings.push(format!(
+                "no host is called {shown}: read as the country {code}"
+            ));
+            *predicate = Predicate::Country(code);
+            return Ok(());
         }
         let known = self.names("SELECT DISTINCT host FROM egress_total WHERE host IS NOT NULL UNION SELECT qname FROM lookups_total WHERE qname IS NOT NULL LIMIT ?1")?;
         self.never_seen("host", name, &known)

@@ -11,6 +11,7 @@ pub mod forge;
 pub mod image;
 pub mod kernel_objects;
 pub mod metrics;
+pub mod mounts;
 pub mod net;
 pub mod peer;
 pub mod rate;
@@ -26,6 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use kernel_objects::KernelObjects;
+pub use mounts::{MountNamespace, mount};
 pub use net::*;
 pub use rate::*;
 pub use recorder::*;

@@ -7,6 +7,7 @@ use super::parser::{BareName, NameKind, Parser};
 use super::refusal::NotUnderstood;
 use super::vocabulary::*;
 use crate::query::ast::{Operator, Predicate, Projection, Subject};
+use crate::query::country;
 use crate::query::host::Host;
 
 /// Services, and the protocol and port that they are recognised by.
@@ -209,12 +210,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             self.predicates.push(Predicate::By(of));
         } else if self.take(IN_COUNTRY) {
             let word = self.name(NameKind::Host)?;
-            if word.text.len() != 2 || !word.text.bytes().all(|b| b.is_ascii_alphabetic()) {
-                let hint = "a country is its two letters, such as DE";
+            let is_code =
+                word.text.len() == 2 && word.text.bytes().all(|b| b.is_ascii_alphabetic());
+            let code = match is_code {
+                true => Some(word.text.to_ascii_uppercase()),
+                false => country::of_name(&word.text),
+            };
+            let Some(code) = code else {
+                let hint = "a country is its name or its two letters, such as DE";
                 return Err(self.refuse_word(word.at, Some(hint.to_owned())));
-            }
-            self.predicates
-                .push(Predicate::Country(word.text.to_ascii_uppercase()));
+            };
+            self.predicates.push(Predicate::Country(code));
         } else if self.take(RULE_IS) {
             let Some(word) = self.words.get(self.next).cloned() else {
                 return Err(self.refuse("the name of a rule"));

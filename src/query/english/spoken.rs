@@ -132,6 +132,13 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
             times.extend([last, owner]);
             continue;
         }
+        // "alice's the processes"
+        let is_owned = |word: &Word| is(word, PROCESS) || is(word, DESCENDANTS);
+        if words.front().is_some_and(|word| is(word, ARTICLES))
+            && words.get(1).is_some_and(is_owned)
+        {
+            words.pop_front();
+        }
         // "alice's most contacted host"
         let ahead = words.iter().take(FARTHEST);
         let noun = ahead
