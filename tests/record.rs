@@ -388,6 +388,15 @@ fn server_with_many_peers_has_few_rows_and_all_bytes() {
             client.recv_from(&mut [0; 16]).unwrap();
         }
     });
+    // the server's socket stays open: its bytes are read from time to time
+    let received = format!(
+        "SELECT sum(rx_bytes) FROM egress WHERE direction = 'in' AND netns = {}",
+        net.far_inode()
+    );
+    eventually("all bytes are counted", || {
+        let received = value::<Option<i64>>(recording.history(), &received);
+        (received >= Some(10 * PEERS as i64)).then_some(())
+    });
     recording.save(&db);
     let columns = "count(*), sum(dst_ip IS NULL), sum(tx_bytes), sum(rx_bytes)";
     let answers = format!("SELECT {columns} FROM egress WHERE direction = 'in'");
