@@ -9,7 +9,7 @@ use super::ast::{
     Question, Ranking, Relation, Subject, Typed,
 };
 use super::country;
-use super::english::{NotUnderstood, is_grammar, is_verb};
+use super::english::{NotUnderstood, is_grammar, is_verb, service_named};
 use super::host::Host;
 use super::reading;
 use super::sql;
@@ -73,6 +73,7 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
     }
     refuse_two_subjects(&question)?;
     resolved.places(&question)?;
+    resolved.services(&question)?;
     let left_out = resolved.leave_out_answers(&mut question)?;
     // "only" looks at a name twice
     for said in [&mut resolved.readings, &mut resolved.unknown] {
@@ -626,8 +627,8 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        // "uploads for alice", "connections of backup.sh"
-        if !self.lists_actors {
+        // "uploads for alice", "connections of backup.sh"; but not what goes to alice
+        if !self.lists_actors && !self.is_destination(name) {
             let subjects: [fn(String) -> Subject; 4] = [
                 Subject::Process,
                 Subject::User,
@@ -656,6 +657,41 @@ impl<'a> Resolver<'a> {
         }
         let known = self.names("SELECT DISTINCT host FROM egress_total WHERE host IS NOT NULL UNION SELECT qname FROM lookups_total WHERE qname IS NOT NULL LIMIT ?1")?;
         self.never_seen("host", name, &known)
+    }
+
+    /// Whether a name stands behind "to".
+    fn is_destination(&self, name: &str) -> bool {
+        let mut names = self.typed.names.iter();
+        let typed = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name));
+        let before = typed.and_then(|(_, at)| self.typed.text.get(..at.start));
+        let mut words = before.unwrap_or_default().split_whitespace().rev();
+        let is =
+            |word: &str, known: &[&str]| known.iter().any(|one| word.eq_ignore_ascii_case(one));
+        let before = words.find(|word| !is(word, &["the", "a", "an", "my", "our"]));
+        before.is_some_and(|word| is(word, &["to", "into", "toward", "towards", "onto"]))
+    }
+
+    /// Services with the name of a program that has connections over others, too.
+    fn services(&mut self, question: &Question) -> Result<()> {
+        if question.relation == Relation::Lookups {
+            return Ok(());
+        }
+        let mut said = Vec::new();
+        for word in self.typed.text.split(|c: char| !c.is_ascii_alphanumeric()) {
+            let name = word.to_lowercase();
+            let Some(service) = service_named(&name) else {
+                continue;
+            };
+            let by = Predicate::By(Subject::Process(name.clone()));
+            let otherwise = Predicate::All(vec![by, Predicate::Not(Box::new(service.clone()))]);
+            if question.predicates.contains(&service) && self.exists(&otherwise)? {
+                said.push(format!(
+                    "read {name} as the service; there is a program {name}, too: \"by process {name}\" asks what it did"
+                ));
+            }
+        }
+        self.readings.extend(said);
+        Ok(())
     }
 
     /// Says of a name that no connection has, but lookups, what became of these.

@@ -44,7 +44,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             || self.next_is(MAKE)
             || self.next_is(RESOLVE);
         if !acted {
-            self.bare_name = match self.looks_like_host() || to && self.next_is(SCOPES) {
+            let is_host =
+                self.looks_like_host() || to && (self.next_is(SCOPES) || !self.at_condition());
+            self.bare_name = match is_host {
                 true => BareName::Object,
                 false if self.at_condition() => BareName::Nothing,
                 false => BareName::Subject,

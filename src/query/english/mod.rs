@@ -41,6 +41,7 @@ pub use attempts::parse;
 pub use expected::{expected, written};
 pub(super) use idioms::{is_grammar, is_verb};
 pub use parser::NameKind;
+pub(super) use pattern::service_named;
 #[cfg(test)]
 pub use refusal::FORMS;
 pub use refusal::NotUnderstood;

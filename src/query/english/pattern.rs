@@ -41,6 +41,16 @@ const SERVICE_PORTS: [(&str, &str, &[u16]); 27] = [
     ("kafka", "tcp", &[9092]),
 ];
 
+/// The connections over a service that has this name.
+pub fn service_named(name: &str) -> Option<Predicate> {
+    let (_, protocol, ports) = SERVICE_PORTS.iter().find(|(known, ..)| *known == name)?;
+    let ports = ports.iter().map(|&port| Predicate::Port(port));
+    Some(Predicate::All(vec![
+        Predicate::Protocol(protocol),
+        any_of(ports.collect()),
+    ]))
+}
+
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts "https", "ssh".
     pub(super) fn service(&mut self) -> bool {
@@ -55,14 +65,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let Some(word) = self.take_one(SERVICES) else {
             return false;
         };
-        let known = SERVICE_PORTS.iter().find(|(name, ..)| *name == word);
-        if let Some((_, protocol, ports)) = known {
-            let ports = ports.iter().map(|&port| Predicate::Port(port));
-            self.predicates.push(Predicate::All(vec![
-                Predicate::Protocol(protocol),
-                any_of(ports.collect()),
-            ]));
-        }
+        self.predicates.extend(service_named(word));
         true
     }
 

@@ -239,6 +239,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         self.take(IN);
         if self.take(PAST) {
+            if let Some(day) = self.past_weekday() {
+                self.advance();
+                self.day(&day);
+                return Ok(true);
+            }
             let next = self.words.get(self.next).map(|word| word.text.as_str());
             // "the last hour" is 1 hour; before a number, "1 " would be another digit
             let unit = next.filter(|text| text.starts_with(char::is_alphabetic));
@@ -288,6 +293,20 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 None => Err(self.refuse("a time")),
             },
         }
+    }
+
+    /// The date of the weekday that follows, alone, before today.
+    fn past_weekday(&self) -> Option<String> {
+        let (words, text, from) = self.longest()?;
+        if words != 1 || !self.next_is(DAYS) || text.contains(':') {
+            return None;
+        }
+        let zone = self.now.timezone();
+        let mut date = from.with_timezone(&zone).date_naive();
+        if date == self.now.date_naive() {
+            date = date.checked_sub_days(Days::new(7))?;
+        }
+        Some(date.format("%Y-%m-%d").to_string())
     }
 
     /// The beginning of a span that words name: their number, the time.

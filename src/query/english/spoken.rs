@@ -114,7 +114,8 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
             continue;
         }
         if is(&owner, DAYS) {
-            times.extend([new("on"), owner]);
+            let on = all.pop_if(|word| is(word, PAST));
+            times.extend([on.unwrap_or_else(|| new("on")), owner]);
             continue;
         }
         let span = [
