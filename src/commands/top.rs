@@ -51,13 +51,11 @@ pub fn run(args: &TopArgs) -> Result<ExitCode> {
         Filter::parse(&filter, &now).context("the question can't be a filter")?;
     }
     super::read_as_the_caller()?;
-    let mut history = History(super::readers_db(&args.db));
+    let history = History(super::readers_db(&args.db));
     #[cfg(feature = "record")]
     let own = own_capture(args, &history)?;
     #[cfg(feature = "record")]
-    if let Some(own) = &own {
-        history = History(own.db());
-    }
+    let history = own.as_ref().map_or(history, |own| History(own.db()));
     let db = history.open()?;
     if since.is_none() && !history.is_recorded() {
         bail!("{}", not_recording(&db, &history.0)?);
