@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use chrono::{
     DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
-    TimeZone, Utc, Weekday,
+    TimeZone, Timelike, Utc, Weekday,
 };
 
 const EXAMPLES: &str = "10m, 2h 30m ago, now, today, yesterday, 14:00, \
@@ -11,6 +11,9 @@ const EXAMPLES: &str = "10m, 2h 30m ago, now, today, yesterday, 14:00, \
 
 #[cfg(test)]
 pub mod tests;
+
+/// The hour at which a morning begins, for those who do not speak of it before.
+const MORNING: u32 = 6;
 
 /// Formats of a time of day, alone or after a date.
 const CLOCKS: [&str; 2] = ["%H:%M:%S%.f", "%H:%M"];
@@ -51,9 +54,13 @@ pub fn span<Tz: TimeZone>(
 ) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let lower = text.trim().to_ascii_lowercase();
     let today = now.date_naive();
+    // who is still up says "tonight" and "this morning" of what has begun
+    let before_dawn = now.hour() < MORNING;
     let (day, part) = match lower.as_str() {
         "last night" | "overnight" => (today.pred_opt()?, "night"),
+        "tonight" if before_dawn => (today.pred_opt()?, "night"),
         "tonight" => (today, "night"),
+        "this morning" if before_dawn => (today, "small hours"),
         "last week" | "previous week" => {
             let monday = monday(today)?;
             return whole_days(monday.checked_sub_days(Days::new(7))?, monday, now);
@@ -75,7 +82,8 @@ pub fn span<Tz: TimeZone>(
         }
     };
     let (from, hours) = match part {
-        "morning" => (6, 6),
+        "small hours" => (0, 12),
+        "morning" => (MORNING, 6),
         "afternoon" => (12, 6),
         "evening" => (18, 6),
         "night" => (18, 12),

@@ -153,3 +153,16 @@ proptest! {
         let _ = parse(&text, &chrono::Local::now());
     }
 }
+
+#[test]
+fn who_is_up_before_dawn_means_the_hours_that_have_passed() {
+    let at = |hour| Berlin.with_ymd_and_hms(2026, 11, 23, hour, 0, 0).unwrap();
+    let span = |text: &str, hour| {
+        let (from, to) = span(text, &at(hour)).unwrap();
+        [from, to].map(|time| time.format("%dT%H").to_string())
+    };
+    assert_eq!(span("this morning", 9), ["23T05", "23T11"]);
+    assert_eq!(span("this morning", 3), ["22T23", "23T11"]);
+    assert_eq!(span("tonight", 20), ["23T17", "24T05"]);
+    assert_eq!(span("tonight", 3), ["22T17", "23T05"]);
+}
