@@ -75,6 +75,8 @@ __noinline int claim_socket(struct __sk_buff *skb)
 	    (is_mptcp(sk) || !BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock)))
 		return 0;
 	fill_owner_of(&s->owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
+	if (s->shared_tgid == s->owner.tgid)
+		s->shared_tgid = 0; /* it had the socket as egrets started */
 	s->unowned = 0;
 	__sync_fetch_and_add(&unowned_socks, -1);
 	struct egrets_claim *e = RESERVE(struct egrets_claim, EGRETS_OWNER);

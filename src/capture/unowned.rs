@@ -93,7 +93,8 @@ fn outgoing(listed: &Listing, is_known: impl Fn(u64) -> bool) -> Vec<OpenSocket>
                 port,
             };
             found.push(OpenSocket {
-                owner: unknown_owner(s, *netns),
+                owner: unknown_owner(s.uid, s.cgroup_id.unwrap_or_default(), *netns),
+                shared_pid: None,
                 cookie: s.cookie,
                 kind: Kind::Tcp,
                 protocol: Protocol::Tcp,
@@ -109,17 +110,17 @@ fn outgoing(listed: &Listing, is_known: impl Fn(u64) -> bool) -> Vec<OpenSocket>
     found
 }
 
-/// As `fill_unknown_owner` of bpf/owner.h, with the cgroup.
-fn unknown_owner(socket: &TcpSocket, netns: u32) -> Owner {
+/// As `fill_unknown_owner` of bpf/owner.h: of a socket's creator.
+pub(super) fn unknown_owner(uid: u32, cgroup_id: u64, netns: u32) -> Owner {
     Owner {
         pid: 0,
         tid: 0,
-        uid: socket.uid,
-        euid: socket.uid,
+        uid,
+        euid: uid,
         login_uid: None,
         start_ns: 0,
         exec_id: 0,
-        cgroup_id: socket.cgroup_id.unwrap_or_default(),
+        cgroup_id,
         netns,
         netns_cookie: 0,
         mntns: MountNamespace::default(),
@@ -129,7 +130,7 @@ fn unknown_owner(socket: &TcpSocket, netns: u32) -> Owner {
 }
 
 /// As `share_of_socket` of bpf/order.h.
-fn share_of(uid: u32) -> u32 {
+pub(super) fn share_of(uid: u32) -> u32 {
     let id = match uid >> SUBORDINATE_IDS {
         0 => uid,
         range => SHARES / 2 + range,
