@@ -4,7 +4,7 @@
 //!
 //! Of several processes that have a socket the owner is the one that most likely began it: of the
 //! user who created it, and started first. Any user can send a socket to another's process; so one that
-//! only other users' processes have is nobody's until it is used.
+//! only other users' processes have is of no known process until it is used.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -254,7 +254,7 @@ impl<'a> Holders<'a> {
     }
 
     /// Any process of another user may have been sent it, root's excepted: it may have been
-    /// anybody as it created the socket.
+    /// any user as it created the socket.
     fn is_of_its_creator(&self) -> bool {
         let owner = &self.owner.owner;
         let users = [owner.uid, owner.euid];
