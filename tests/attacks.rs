@@ -117,6 +117,12 @@ const ATTACKS: &[Attack] = &[
         recorder: Which::New,
     },
     Attack {
+        name: "namespaces",
+        title: "700 network and mount namespaces from before the recorder, and ever more",
+        argument: |_| vec![volume(700).to_string()],
+        recorder: Which::New,
+    },
+    Attack {
         name: "refused",
         title: "2,000 connections a second, and a log on stdout that is not read",
         argument: |_| vec![],

@@ -3,6 +3,7 @@
 Each attack goes on until it is killed, or for that time, and prints `ready` once it is under way.
 """
 
+import ctypes
 import fcntl
 import os
 import random
@@ -312,6 +313,34 @@ def descriptors(count):
     s.connect(("127.0.0.1", 9))
     kept = [os.dup(s.fileno()) for _ in range(files(20_000) - 100)]
     hold_all(-(-int(count) // len(kept)), lambda _: kept)
+
+
+def unshare():
+    """A user, a network and a mount namespace, and an attempt in them."""
+    # CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWNS: include/uapi/linux/sched.h
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000 | 0x40000000 | 0x00020000):
+        raise OSError(ctypes.get_errno(), "unshare")
+    with socket.socket() as s:
+        s.connect_ex(("127.0.0.1", 9))
+
+
+def churn():
+    """Namespaces that come and go."""
+    while going():
+        child = os.fork()
+        if child == 0:
+            unshare()
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+def namespaces(count):
+    """More network namespaces than are looked at when a recorder starts, and then ever more."""
+    for _ in range(2):
+        if os.fork() == 0:
+            churn()
+            os._exit(0)
+    hold_all(int(count), lambda _: unshare() or True)
 
 
 def refused(_):

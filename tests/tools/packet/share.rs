@@ -65,6 +65,7 @@ pub fn lend(run: &Run, way: &str, keeps: bool) -> Result<()> {
     let (mut near, mut far) = UnixStream::pair()?;
     let maker = fork()?;
     if maker == 0 {
+        drop(far); // or it would wait for a keeper that has ended
         let used = become_user(MAKER).and_then(|()| {
             let socket = make(run, way)?;
             give(&near, &socket)?;
