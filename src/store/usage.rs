@@ -13,30 +13,30 @@ const USER_PART: i64 = 8;
 const ROOT_PART: i64 = 2;
 
 /// Bytes of a row.
-pub const CONNECTION: i64 = 130;
-pub const RIVAL: i64 = 50;
-pub const CONNECTION_DAILY: i64 = 130;
-pub const LOOKUP: i64 = 70;
-pub const LOOKUP_DAILY: i64 = 90;
-pub const ANSWER: i64 = 60;
+pub const CONNECTION: i64 = 90;
+pub const RIVAL: i64 = 30;
+pub const CONNECTION_DAILY: i64 = 80;
+pub const LOOKUP: i64 = 50;
+pub const LOOKUP_DAILY: i64 = 80;
+pub const ANSWER: i64 = 40;
 /// And of the text that a name is, in the table and in its index.
 pub const NAME: i64 = 2;
 
 /// The same of rows with text, as expressions over their columns: the same when the row is written
 /// and when it is removed. What started a process is not shared between users.
 pub const OF_PROCESS: &str = "\
-400 + coalesce(octet_length(exe), 0) + coalesce(octet_length(cmdline), 0) + coalesce(octet_length(cgroup), 0)
-+ coalesce((SELECT sum(150 + coalesce(octet_length(a.exe), 0) + coalesce(octet_length(a.cmdline), 0))
+250 + coalesce(octet_length(exe), 0) + coalesce(octet_length(cmdline), 0) + coalesce(octet_length(cgroup), 0)
++ coalesce((SELECT sum(100 + coalesce(octet_length(a.exe), 0) + coalesce(octet_length(a.cmdline), 0))
             FROM lineage JOIN ancestor a ON a.id = above_id WHERE ancestor_id = parent_id), 0)";
 pub const OF_CONNECTION_GROUP: &str = "\
-300 + coalesce((SELECT 2 * octet_length(name) FROM host WHERE host.id = host_id), 0)
+120 + coalesce((SELECT 2 * octet_length(name) FROM host WHERE host.id = host_id), 0)
 + coalesce((SELECT 2 * (coalesce(octet_length(sni), 0) + coalesce(octet_length(alpn), 0)
                         + coalesce(octet_length(http_host), 0) + coalesce(octet_length(proxied_host), 0))
             FROM wire WHERE wire.id = wire_id), 0)";
 pub const OF_LOOKUP_GROUP: &str =
-    "250 + coalesce((SELECT 2 * octet_length(name) FROM host WHERE host.id = qname_id), 0)";
+    "120 + coalesce((SELECT 2 * octet_length(name) FROM host WHERE host.id = qname_id), 0)";
 pub const OF_ANSWER: &str = "\
-60 + octet_length(data) + coalesce((SELECT 2 * octet_length(name) FROM host WHERE host.id = name_id), 0)";
+40 + octet_length(data) + coalesce((SELECT 2 * octet_length(name) FROM host WHERE host.id = name_id), 0)";
 
 /// The changes since the last [`Usage::write`], in bytes by account. Those of a transaction that has
 /// failed are dropped with the interned ids.
