@@ -15,16 +15,19 @@ use rustix::net::sockopt::socket_cookie;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::Capture;
-use super::decode::{endpoint, owner, protocol, source};
-use super::event::{FlowKey, Owner};
+use super::decode::{UNKNOWN_COMM, endpoint, owner, protocol, source};
+use super::event::{FlowKey, MountNamespace, Owner};
 use super::skel::types;
 use super::socket_diag;
 use super::tables::{Table, Tables, flow_key_bytes, raw_peer};
-use super::unowned::{share_of, unknown_owner};
 use crate::model::{Endpoint, Protocol};
 
 /// The first process of the host.
 const INIT: u32 = 1;
+
+/// EGRETS_SHARES and SUBORDINATE_IDS of bpf/share.h.
+const SHARES: u32 = types::egrets_size::EGRETS_SHARES.0;
+const SUBORDINATE_IDS: u32 = 16;
 
 /// How the BPF programs treat a socket (enum egrets_sock_kind).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,6 +354,34 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
         Some(socket)
     });
     sockets.collect()
+}
+
+/// As `fill_unknown_owner` of bpf/owner.h: of a socket's creator.
+pub(super) fn unknown_owner(uid: u32, cgroup_id: u64, netns: u32) -> Owner {
+    Owner {
+        pid: 0,
+        tid: 0,
+        uid,
+        euid: uid,
+        login_uid: None,
+        start_ns: 0,
+        exec_id: 0,
+        cgroup_id,
+        netns,
+        netns_cookie: 0,
+        mntns: MountNamespace::default(),
+        foreign: true,
+        comm: UNKNOWN_COMM.into(),
+    }
+}
+
+/// As `share_of_socket` of bpf/order.h.
+pub(super) fn share_of(uid: u32) -> u32 {
+    let id = match uid >> SUBORDINATE_IDS {
+        0 => uid,
+        range => SHARES / 2 + range,
+    };
+    id % SHARES
 }
 
 const NO_LOGIN: types::egrets_login = types::egrets_login::EGRETS_NO_LOGIN;

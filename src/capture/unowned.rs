@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{fstat, stat};
 
 use super::Capture;
-use super::adopt::{Kind, OpenSocket, copy_of};
-use super::decode::UNKNOWN_COMM;
-use super::event::{MountNamespace, Owner};
+use super::adopt::{Kind, OpenSocket, copy_of, share_of, unknown_owner};
 use super::skel::types;
 use super::socket_diag::{self, TcpSocket};
 use super::tables::Tables;
@@ -28,10 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How many of them are kept open, and of those how many that one user has made.
 const MOST_NAMESPACES: usize = 512;
 const MOST_OF_A_USER: usize = 32;
-
-/// EGRETS_SHARES and SUBORDINATE_IDS of bpf/share.h.
-const SHARES: u32 = types::egrets_size::EGRETS_SHARES.0;
-const SUBORDINATE_IDS: u32 = 16;
 
 /// TCP sockets by the inode number of their network namespace.
 type Listing = HashMap<u32, Vec<TcpSocket>>;
@@ -109,34 +103,6 @@ fn outgoing(listed: &Listing, is_known: impl Fn(u64) -> bool) -> Vec<OpenSocket>
         }
     }
     found
-}
-
-/// As `fill_unknown_owner` of bpf/owner.h: of a socket's creator.
-pub(super) fn unknown_owner(uid: u32, cgroup_id: u64, netns: u32) -> Owner {
-    Owner {
-        pid: 0,
-        tid: 0,
-        uid,
-        euid: uid,
-        login_uid: None,
-        start_ns: 0,
-        exec_id: 0,
-        cgroup_id,
-        netns,
-        netns_cookie: 0,
-        mntns: MountNamespace::default(),
-        foreign: true,
-        comm: UNKNOWN_COMM.into(),
-    }
-}
-
-/// As `share_of_socket` of bpf/order.h.
-pub(super) fn share_of(uid: u32) -> u32 {
-    let id = match uid >> SUBORDINATE_IDS {
-        0 => uid,
-        range => SHARES / 2 + range,
-    };
-    id % SHARES
 }
 
 /// Network namespaces, by inode number. One without a descriptor is egrets' own.
