@@ -352,10 +352,11 @@ struct egrets_open_sock {
 	__u64 tx_bytes;		    /* TCP: payload so far */
 	__u64 rx_bytes;
 	__u8 has_bytes;
-	__u8 known;   /* a hook has created its entry: it is not older */
-	__u8 is_path; /* a TCP socket of the MPTCP socket that has this inode and descriptor */
-	__u8 dialled; /* TCP: it has sent a SYN, whatever listens on its port */
-	__u8 pad[4];
+	__u8 known;	 /* a hook has created its entry: it is not older */
+	__u8 is_path;	 /* a TCP socket of the MPTCP socket that has this inode and descriptor */
+	__u8 dialled;	 /* TCP: it has sent a SYN, whatever listens on its port */
+	__u32 creator;	 /* user who created the socket */
+	__u64 cgroup_id; /* that it was created in; 0: not known */
 };
 
 /* What a scan finds of a socket of socks. */

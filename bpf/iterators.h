@@ -25,26 +25,47 @@
 /* The pass that userspace is making over all files. */
 __u32 listing;
 
+#define LISTED_HOLDERS 8 /* processes of a socket that are listed */
+
+struct listed_sock {
+	__u32 pass;
+	__u32 tgid; /* the process that was listed last */
+	__u32 holders;
+	__u32 by_creator; /* one of them runs as the user who created the socket */
+};
+
 /*
  * Sockets that this pass has listed, by address: a user may have a million descriptors of one.
- * Without room a socket is listed more than once.
+ * Without room a socket is listed more often.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 262144);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
-	__type(value, __u32);
+	__type(value, struct listed_sock);
 } listed_socks SEC(".maps");
 
-static __always_inline bool is_listed(struct sock *sk)
+/*
+ * Whether a process need not be listed as one that has this socket: it has been, or others have,
+ * among them one of the user who created it.
+ */
+static __always_inline bool is_listed(struct sock *sk, struct task_struct *task)
 {
 	__u64 key = (__u64)sk;
-	__u32 now = listing;
-	__u32 *last = bpf_map_lookup_elem(&listed_socks, &key);
+	struct listed_sock now = {.pass = listing, .tgid = BPF_CORE_READ(task, tgid), .holders = 1};
+	struct listed_sock *last = bpf_map_lookup_elem(&listed_socks, &key);
+	__u32 creator = BPF_CORE_READ(sk, sk_uid.val);
+	const struct cred *cred = BPF_CORE_READ(task, cred);
 
-	if (last && *last == now)
-		return true;
+	now.by_creator = BPF_CORE_READ(cred, uid.val) == creator || effective_uid(task) == creator;
+	if (last && last->pass == now.pass) {
+		if (last->tgid == now.tgid ||
+		    (last->holders >= LISTED_HOLDERS && (last->by_creator || !now.by_creator)))
+			return true;
+		now.holders += last->holders;
+		now.by_creator |= last->by_creator;
+	}
 	bpf_map_update_elem(&listed_socks, &key, &now, BPF_ANY);
 	return false;
 }
@@ -89,6 +110,8 @@ static __always_inline void write_open_sock(struct seq_file *seq, struct task_st
 	e->state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	fill_owner_of(&e->owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	e->share = share_of(task);
+	e->creator = BPF_CORE_READ(sk, sk_uid.val);
+	e->cgroup_id = socket_cgroup(sk);
 	if (e->protocol == IPPROTO_TCP || e->protocol == IPPROTO_MPTCP) {
 		struct egrets_tls_overhead tls = {};
 
@@ -127,7 +150,7 @@ static __always_inline void write_open_socks(struct seq_file *seq, struct task_s
 		return;
 	struct sock *sk = BPF_CORE_READ(socket, sk);
 
-	if (!sk || !is_inet(sk) || is_listed(sk))
+	if (!sk || !is_inet(sk) || is_listed(sk, task))
 		return;
 	e.inode = BPF_CORE_READ(inode, i_ino);
 	e.fd = fd;

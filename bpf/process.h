@@ -16,6 +16,7 @@
 
 #define EXE_STEPS 256 /* directories and mounts of an executable's path that are followed */
 #define EXITED (~0ULL)
+#define EXEC_TEXT 1024 /* of arguments and path: more than most have */
 
 /* Inode number of the mount namespace of the host's first process; 0 if it is not known. */
 const volatile __u32 host_mntns;
@@ -233,6 +234,10 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 		return;
 	/* a thread other than the leader takes the leader's pid, and never exits as itself */
 	call_abandon((bpf_get_current_pid_tgid() & ~0xffffffffULL) | (__u32)old_pid);
+	if (!has_ring_room(current_share(), sizeof(struct egrets_exec) + EXEC_TEXT)) {
+		count_lost(EGRETS_EXEC);
+		return;
+	}
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct egrets_exec *exec = (struct egrets_exec *)s->record;
 
@@ -265,7 +270,7 @@ static __always_inline void report_fork(struct task_struct *child)
 		return; /* a thread */
 	if (!mark_reported(child))
 		return;
-	fork = RESERVE(struct egrets_fork, EGRETS_FORK);
+	fork = RESERVE_OF(current_share(), struct egrets_fork, EGRETS_FORK);
 	if (!fork)
 		return;
 	fork->tgid = BPF_CORE_READ(child, tgid);
@@ -291,7 +296,7 @@ static __always_inline void report_exit(struct task_struct *task, __u32 copy)
 
 	if (!mark_exit_reported(tgid, start_ns, copy))
 		return;
-	exit = RESERVE(struct egrets_exit, EGRETS_EXIT);
+	exit = RESERVE_OF(current_share(), struct egrets_exit, EGRETS_EXIT);
 	if (!exit)
 		return;
 	exit->tgid = tgid;

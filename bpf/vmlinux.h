@@ -399,6 +399,9 @@ struct socket;
 struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_error_queue;
+	struct {
+		int len;
+	} sk_backlog;
 	int sk_err;
 	struct socket *sk_socket;
 	socket_lock_t sk_lock;

@@ -60,6 +60,12 @@ CREATE TABLE setting (
     value INTEGER                               -- NULL: no limit
 ) STRICT, WITHOUT ROWID;
 
+-- What the rows of each user take, estimated: retention by size begins with who has more than a share.
+CREATE TABLE account (
+    uid   INTEGER PRIMARY KEY,                  -- a subordinate id's is its owner's
+    bytes INTEGER NOT NULL
+) STRICT;
+
 -- Days of the recorder's time zone. They never overlap, even when the zone changes.
 CREATE TABLE day (
     id       INTEGER PRIMARY KEY,
@@ -176,7 +182,8 @@ CREATE TABLE process (
     exe_inode    INTEGER,
     executable_id INTEGER REFERENCES executable,
     euid         INTEGER NOT NULL,              -- effective: whose rights it had
-    euser        TEXT
+    euser        TEXT,
+    account      INTEGER NOT NULL DEFAULT 0     -- who is accountable for its rows
 ) STRICT;
 CREATE INDEX process_comm ON process (comm);
 CREATE INDEX process_user ON process (user) WHERE user IS NOT NULL;
@@ -239,11 +246,13 @@ CREATE TABLE connection_daily (
     rx_known    INTEGER NOT NULL DEFAULT 0,
     rx_bytes    INTEGER NOT NULL DEFAULT 0,
     first_ts    INTEGER NOT NULL,
-    last_ts     INTEGER NOT NULL
+    last_ts     INTEGER NOT NULL,
+    account     INTEGER NOT NULL DEFAULT 0      -- the process'
 ) STRICT;
 CREATE UNIQUE INDEX connection_daily_group ON connection_daily (group_id, day_id);
 CREATE INDEX connection_daily_day ON connection_daily (day_id);
 CREATE INDEX connection_daily_removed ON connection_daily (day_id) WHERE removed > 0;
+CREATE INDEX connection_daily_account ON connection_daily (account, first_ts) WHERE connections > removed;
 
 -- A TCP attempt or a flow of another protocol: what it does not share with its group.
 CREATE TABLE connection (
@@ -311,9 +320,11 @@ CREATE TABLE lookup_daily (
     lookups  INTEGER NOT NULL,
     first_ts INTEGER NOT NULL,
     last_ts  INTEGER NOT NULL,
+    account  INTEGER NOT NULL DEFAULT 0,        -- the process'
     PRIMARY KEY (day_id, group_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lookup_daily_group ON lookup_daily (group_id);
+CREATE INDEX lookup_daily_account ON lookup_daily (account, first_ts);
 
 -- A DNS query and its result.
 CREATE TABLE lookup (
@@ -360,6 +371,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('connection_daily', 'connection_daily_group', '200000 10 1'),
     ('connection_daily', 'connection_daily_day', '200000 7000'),
     ('connection_daily', 'connection_daily_removed', '100 100'),
+    ('connection_daily', 'connection_daily_account', '200000 40000 1'),
     ('connection_group', 'connection_group_process', '20000 40 3 2'),
     ('connection_group', 'connection_group_host', '20000 10'),
     ('connection_group', 'connection_group_dst', '20000 8'),
@@ -386,6 +398,8 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('lookup_group', 'lookup_group_server', '40000 20000'),
     ('lookup_daily', 'lookup_daily', '280000 9000 1'),
     ('lookup_daily', 'lookup_daily_group', '280000 7 1'),
+    ('lookup_daily', 'lookup_daily_account', '280000 56000 1 1 1'),
+    ('account', NULL, '5'),
     ('lookup', 'lookup_ts', '10000000 1'),
     ('lookup', 'lookup_group_id', '10000000 250'),
     ('answer', 'answer', '20000000 2 1'),

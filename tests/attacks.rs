@@ -81,6 +81,12 @@ const ATTACKS: &[Attack] = &[
         recorder: Which::Running,
     },
     Attack {
+        name: "dials",
+        title: "connections, as many as two processes can make",
+        argument: |_| vec![],
+        recorder: Which::Running,
+    },
+    Attack {
         name: "execs",
         title: "programs with a megabyte of arguments",
         argument: |_| vec![],
@@ -114,6 +120,12 @@ const ATTACKS: &[Attack] = &[
         name: "descriptors",
         title: "900,000 descriptors of one socket, from before the recorder",
         argument: |_| vec![volume(900_000).to_string()],
+        recorder: Which::New,
+    },
+    Attack {
+        name: "namespaces",
+        title: "700 network and mount namespaces from before the recorder, and ever more",
+        argument: |_| vec![volume(700).to_string()],
         recorder: Which::New,
     },
     Attack {

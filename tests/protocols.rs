@@ -193,6 +193,44 @@ fn datagram_sockets_on_their_way_through_a_unix_socket_at_the_start_are_recorded
     assert_eq!(select(&db, &sql), rows);
 }
 
+#[test]
+fn socket_from_before_that_another_user_has_too_is_its_creators() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let ways = [
+        format!("share-tcp {FAR4} {} 3 100", tcp_echo(&net)),
+        format!("lend-tcp {FAR4} {} 3 100", tcp_echo(&net)),
+        format!("lend-udp {FAR4} {} 3 100", net.echo()),
+    ];
+    let children = ways.clone().map(|args| waiting(&net, &args));
+    let keepers = children.each_ref().map(|child| child.0.id().to_string());
+    let recorder = Recorder::start(&db, &[]);
+    let row = |args: &str, columns: &str| {
+        let port = args.split(' ').nth(2).unwrap();
+        let sql = format!(
+            "SELECT {columns} FROM egress WHERE dst_port = {port} AND netns = {}",
+            net.near_inode()
+        );
+        select(&db, &sql)
+    };
+    let unused = [
+        vec![["4321", "packet", "1", &keepers[0]]],
+        vec![["4321", "unknown", "0", &keepers[1]]],
+        vec![],
+    ];
+    for (args, unused) in ways.iter().zip(unused) {
+        eventually("the row of a socket that is not used", || {
+            (row(args, "uid, comm, pid > 0, shared_pid") == unused).then_some(())
+        });
+    }
+    children.into_iter().for_each(go_on);
+    assert_eq!(recorder.stop(), 0);
+    for (args, keeper) in ways.iter().zip(keepers) {
+        let columns = format!("uid, comm, pid > 0 AND pid <> {keeper}, tx_bytes");
+        assert_eq!(row(args, &columns), [["4321", "packet", "1", "300"]]);
+    }
+}
+
 /// An SCTP server of the far side that echoes over each association, or only reads. None if
 /// this kernel lacks SCTP.
 fn associations(net: &Net, sends: bool) -> Option<u16> {

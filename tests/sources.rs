@@ -497,7 +497,7 @@ fn connections_that_no_process_has_as_the_recorder_starts_belong_to_who_uses_the
     let (held, _on_its_port) = connect_and_listen(&net, port);
     let (hold, take) = UnixStream::pair().unwrap();
     let mut listeners = Vec::new();
-    let sources = [(); 2].map(|()| {
+    let sources = [(); 3].map(|()| {
         let (parked, listener) = connect_and_listen(&net, port);
         listeners.push(listener);
         park(&hold, &[&parked]);
@@ -518,7 +518,15 @@ fn connections_that_no_process_has_as_the_recorder_starts_belong_to_who_uses_the
     for source in sources {
         eventually("the row", || (row(source) == [unknown]).then_some(()));
     }
-    let [one, other] = sources;
+    let [one, other, reset] = sources;
+    // sock_diag(7) sends in its caller's context, and holds the lock of the socket
+    ok(net
+        .command("ss")
+        .args(["-K", "src", &format!("{NEAR4}:{reset}")]));
+    eventually("the end of the one that is reset", || {
+        (row(reset)[0][6] == "1").then_some(())
+    });
+    assert_eq!(row(reset)[0][..3], ["0", "unknown", "4321"]);
     let mut taken = TcpStream::from(unpark(&take));
     let source = taken.local_addr().unwrap().port();
     assert_eq!(source, one);

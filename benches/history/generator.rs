@@ -266,6 +266,7 @@ fn processes() -> Vec<Rc<Process>> {
                 cmdline: Some(format!("/usr/bin/{comm} --config /etc/{comm}.conf")),
                 comm,
                 uid: 1_000,
+                account: 1_000,
                 user: Some("svc".into()),
                 cgroup: None,
                 unit: None,

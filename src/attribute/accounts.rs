@@ -5,6 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::users;
+use crate::capture::event::Owner;
 
 const SUBUID: &str = "/etc/subuid";
 /// How often the file is looked at.
@@ -20,7 +21,20 @@ pub struct Accounts {
     read_at: Option<SystemTime>,
 }
 
+/// Bits of what a user namespace usually has of ids, as of bpf/share.h.
+const SUBORDINATE_IDS: u32 = 16;
+
 impl Accounts {
+    /// The user who is accountable for a process. In a user namespace without a known owner, all ids
+    /// of a range are one: who is root there may use any of them.
+    pub fn of_process(&mut self, owner: &Owner) -> u32 {
+        let account = self.of(owner.uid);
+        match owner.foreign && account == owner.uid {
+            true => range_of(account),
+            false => account,
+        }
+    }
+
     /// The user who is accountable for this id.
     pub fn of(&mut self, uid: u32) -> u32 {
         if self.checked.is_none_or(|at| at.elapsed() > RECHECK) {
@@ -32,6 +46,14 @@ impl Accounts {
             }
         }
         owner(&self.ranges, uid)
+    }
+}
+
+/// The first id of the range; below the first range, the id itself.
+fn range_of(uid: u32) -> u32 {
+    match uid >> SUBORDINATE_IDS {
+        0 => uid,
+        range => range << SUBORDINATE_IDS,
     }
 }
 
@@ -69,5 +91,12 @@ mod tests {
         let of = |uid| owner(&ranges, uid);
         assert_eq!([of(100_000), of(165_535), of(165_536)], [1000, 1000, 1001]);
         assert_eq!([of(5), of(99_999), of(231_072)], [5, 99_999, 231_072]);
+    }
+
+    #[test]
+    fn ids_of_a_container_without_a_known_owner_are_one() {
+        let ids = [0, 1000, 65_535, 524_288, 525_288, 589_823, 589_824];
+        let ranges = [0, 1000, 65_535, 524_288, 524_288, 524_288, 589_824];
+        assert_eq!(ids.map(range_of), ranges);
     }
 }

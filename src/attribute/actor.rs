@@ -43,7 +43,7 @@ impl Attributor {
             on_host: !contained && Some(owner.netns) == self.host_netns,
             netns: owner.netns_cookie,
             uid: owner.uid,
-            account: self.accounts.of(owner.uid),
+            account: self.accounts.of_process(owner),
         });
         let image = node.image();
         let account = requester.account;
@@ -54,6 +54,7 @@ impl Attributor {
             cgroup,
             container,
             executable: executable.clone(),
+            account,
         };
         let process = self.processes.identify(&node, owner, surroundings);
         Actor {

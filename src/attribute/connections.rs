@@ -100,7 +100,7 @@ impl Connections {
             src: socket.src,
             dst: socket.dst,
             raw: false,
-            shared_pid: None,
+            shared_pid: socket.shared_pid,
             inbound: false,
             denied: false,
             first_hop: None,
@@ -246,6 +246,7 @@ impl Connections {
         let open = self.tcp.get_mut(&cookie);
         if let Some(open) = open.filter(|open| open.connection.process.pid == 0) {
             let c = &mut open.connection;
+            c.shared_pid = c.shared_pid.filter(|pid| *pid != process.pid);
             (c.process, c.tid) = (process, tid);
             out.push(Record::Outcome(c.clone()));
         }

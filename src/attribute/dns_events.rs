@@ -32,7 +32,7 @@ impl Attributor {
             }
             return;
         };
-        let account = self.accounts.of(dns.owner.uid);
+        let account = self.accounts.of_process(&dns.owner);
         let complete =
             self.streams
                 .segment(account, dns.cookie, dns.ingress, segment, &dns.payload);

@@ -228,7 +228,7 @@ impl Attributor {
             }
             EventKind::Exec(exec) => {
                 if self.settings.procfs {
-                    let account = self.accounts.of(exec.owner.uid);
+                    let account = self.accounts.of_process(&exec.owner);
                     self.hosts.on_exec(&exec.owner, account);
                 }
                 self.processes.exec(exec, ns);

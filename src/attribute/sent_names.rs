@@ -24,7 +24,7 @@ impl Attributor {
         if flow.inbound || flow.wire.is_some() {
             return; // a server's, or the handshake goes on
         }
-        let account = self.accounts.of(flow.process.uid);
+        let account = flow.process.account;
         if let Some(names) = self.beginnings.piece(account, piece) {
             self.connections.flow_named(&key, names, out);
         }
@@ -39,7 +39,7 @@ impl Attributor {
             return; // a body, the next request, or what goes through a proxy
         }
         let port = connection.dst.port;
-        let account = self.accounts.of(connection.process.uid);
+        let account = connection.process.account;
         let Some(names) = self.beginnings.piece(account, piece) else {
             return;
         };

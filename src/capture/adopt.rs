@@ -1,6 +1,10 @@
 //! Sockets that are older than the recorder. The kernel lists them with their processes, in
 //! every namespace; those that lead out get the entry that connect would have created, so that
 //! their packets and their end have an owner.
+//!
+//! Of several processes that have a socket the owner is the one that most likely began it: of the
+//! user who created it, and started first. Any user can send a socket to another's process; so one that
+//! only other users' processes have is of no known process until it is used.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
@@ -11,12 +15,19 @@ use rustix::net::sockopt::socket_cookie;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 use super::Capture;
-use super::decode::{endpoint, owner, protocol, source};
-use super::event::{FlowKey, Owner};
+use super::decode::{UNKNOWN_COMM, endpoint, owner, protocol, source};
+use super::event::{FlowKey, MountNamespace, Owner};
 use super::skel::types;
 use super::socket_diag;
 use super::tables::{Table, Tables, flow_key_bytes, raw_peer};
 use crate::model::{Endpoint, Protocol};
+
+/// The first process of the host.
+const INIT: u32 = 1;
+
+/// EGRETS_SHARES and SUBORDINATE_IDS of bpf/share.h.
+const SHARES: u32 = types::egrets_size::EGRETS_SHARES.0;
+const SUBORDINATE_IDS: u32 = 16;
 
 /// How the BPF programs treat a socket (enum egrets_sock_kind).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +45,8 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenSocket {
     pub owner: Owner,
+    /// Another process that has it: of those the one that started last.
+    pub shared_pid: Option<u32>,
     pub cookie: u64,
     pub kind: Kind,
     pub protocol: Protocol,
@@ -109,6 +122,7 @@ impl Capture {
             established: socket.established.into(),
             share: socket.share as u16,
             unowned: is_unowned.into(),
+            shared_tgid: socket.shared_pid.unwrap_or_default(),
             ..Default::default()
         };
         // SAFETY: plain data without padding: pads are fields.
@@ -223,7 +237,51 @@ fn is_closed(raw: &types::egrets_open_sock) -> bool {
         && raw.state == types::bpf_tcp_state::BPF_TCP_CLOSE.0
 }
 
-/// The sockets that lead out, or may, each with the first process that has it.
+/// The processes that have a socket, as the kernel lists it for each.
+struct Holders<'a> {
+    owner: &'a types::egrets_open_sock,
+    /// The one of the others that started last.
+    other: Option<&'a types::egrets_open_sock>,
+}
+
+impl<'a> Holders<'a> {
+    fn add(&mut self, raw: &'a types::egrets_open_sock) {
+        let other = match preference(raw) < preference(self.owner) {
+            true => std::mem::replace(&mut self.owner, raw),
+            false => raw,
+        };
+        let is_newer = |than: &types::egrets_open_sock| other.owner.start_ns > than.owner.start_ns;
+        if other.owner.tgid != self.owner.owner.tgid && self.other.is_none_or(is_newer) {
+            self.other = Some(other);
+        }
+    }
+
+    /// Any process of another user may have been sent it, root's excepted: it may have been
+    /// any user as it created the socket.
+    fn is_of_its_creator(&self) -> bool {
+        let owner = &self.owner.owner;
+        let users = [owner.uid, owner.euid];
+        users.contains(&self.owner.creator) || users.contains(&0)
+    }
+
+    fn shared_pid(&self) -> Option<u32> {
+        self.other.map(|raw| raw.owner.tgid)
+    }
+}
+
+/// Less for a process that more likely began the connection. What starts services keeps their
+/// sockets, and begins none.
+fn preference(raw: &types::egrets_open_sock) -> (bool, bool, bool, u64) {
+    let users = [raw.owner.uid, raw.owner.euid];
+    (
+        !users.contains(&raw.creator),
+        !users.contains(&0),
+        raw.owner.tgid == INIT,
+        raw.owner.start_ns,
+    )
+}
+
+/// The sockets that lead out, or may, each with the process that it most likely is of.
 fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
     // SCTP has the same states (include/net/sctp/constants.h).
     use types::bpf_tcp_state as state;
@@ -243,11 +301,10 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
         .filter(|raw| raw.state == LISTEN)
         .map(port)
         .collect();
-    let mut found: HashMap<u64, OpenSocket> = HashMap::new();
+    let mut found: HashMap<u64, Holders<'_>> = HashMap::new();
     for raw in all.iter().filter(|raw| raw.cookie != 0 && raw.known == 0) {
         let comes_in = served.contains(&port(raw)) && raw.dialled == 0;
-        let kind = kind(raw);
-        let leads_out = match kind {
+        let leads_out = match kind(raw) {
             Kind::Tcp => raw.dst.port != 0 && raw.state != LISTEN && !is_closed(raw) && !comes_in,
             // One that was accepted may open paths of its own.
             Kind::Mptcp => raw.state != LISTEN && !is_closed(raw),
@@ -256,11 +313,20 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
             Kind::Other => !comes_in || raw.state == LISTEN,
             Kind::Raw => true,
         };
-        if !leads_out {
-            continue;
+        if leads_out {
+            let holders = found.entry(raw.cookie).or_insert(Holders {
+                owner: raw,
+                other: None,
+            });
+            holders.add(raw);
         }
-        found.entry(raw.cookie).or_insert_with(|| OpenSocket {
+    }
+    let sockets = found.into_values().filter_map(|holders| {
+        let raw = holders.owner;
+        let kind = kind(raw);
+        let mut socket = OpenSocket {
             owner: owner(&raw.owner),
+            shared_pid: holders.shared_pid(),
             cookie: raw.cookie,
             kind,
             protocol: protocol(raw.protocol),
@@ -270,9 +336,52 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
             listening: raw.state == LISTEN,
             bytes: (raw.has_bytes != 0).then_some((raw.tx_bytes, raw.rx_bytes)),
             share: raw.share,
-        });
+        };
+        if !holders.is_of_its_creator() {
+            match (kind, raw.sock_type.into()) {
+                // its paths belong to who uses them
+                (Kind::Mptcp, _) => return None,
+                (Kind::Tcp, _) => {
+                    socket.owner = unknown_owner(raw.creator, raw.cgroup_id, raw.owner.netns);
+                    socket.shared_pid = Some(raw.owner.tgid);
+                    socket.share = share_of(raw.creator);
+                }
+                // adopt_sender of bpf/sock.h: with its first datagram
+                (_, libc::SOCK_DGRAM | libc::SOCK_RAW) => return None,
+                _ => {}
+            }
+        }
+        Some(socket)
+    });
+    sockets.collect()
+}
+
+/// As `fill_unknown_owner` of bpf/owner.h: of a socket's creator.
+pub(super) fn unknown_owner(uid: u32, cgroup_id: u64, netns: u32) -> Owner {
+    Owner {
+        pid: 0,
+        tid: 0,
+        uid,
+        euid: uid,
+        login_uid: None,
+        start_ns: 0,
+        exec_id: 0,
+        cgroup_id,
+        netns,
+        netns_cookie: 0,
+        mntns: MountNamespace::default(),
+        foreign: true,
+        comm: UNKNOWN_COMM.into(),
     }
-    found.into_values().collect()
+}
+
+/// As `share_of_socket` of bpf/order.h.
+pub(super) fn share_of(uid: u32) -> u32 {
+    let id = match uid >> SUBORDINATE_IDS {
+        0 => uid,
+        range => SHARES / 2 + range,
+    };
+    id % SHARES
 }
 
 const NO_LOGIN: types::egrets_login = types::egrets_login::EGRETS_NO_LOGIN;
@@ -348,6 +457,34 @@ mod tests {
             let read = owner(&raw);
             assert_eq!(read.login_uid.is_none(), login_uid == NO_LOGIN.0);
             assert_eq!(owner(&raw_owner(&read)), read);
+        }
+    }
+
+    #[test]
+    fn owner_of_a_socket_with_several_holders_is_the_first_of_its_creators_processes() {
+        let held = |pid: u32, uid: u32, start_ns: u64| {
+            let tcp = (libc::SOCK_STREAM, libc::IPPROTO_TCP);
+            let mut raw = raw(1, tcp, 1, (40_000, 443));
+            raw.creator = 1000;
+            (raw.owner.tgid, raw.owner.uid, raw.owner.euid) = (pid, uid, uid);
+            raw.owner.start_ns = start_ns;
+            raw
+        };
+        // (pid, user, start); the owner, the other
+        for (holders, pid, shared) in [
+            // a pid says nothing of when a process started
+            (&[(7, 1000, 9), (8, 1000, 3)][..], 8, Some(7)),
+            (&[(7, 4, 1), (8, 1000, 3), (9, 1000, 5)], 8, Some(9)),
+            (&[(7, 0, 1), (8, 1000, 3)], 8, Some(7)),
+            (&[(7, 4, 1), (8, 0, 3)], 8, Some(7)),
+            (&[(1, 0, 1), (8, 0, 3)], 8, Some(1)),
+            (&[(1, 0, 1)], 1, None),
+            (&[(7, 4, 1), (8, 5, 3)], 0, Some(7)),
+        ] {
+            let all: Vec<_> = holders.iter().map(|h| held(h.0, h.1, h.2)).collect();
+            let found = outgoing(&all);
+            let found: Vec<_> = found.iter().map(|s| (s.owner.pid, s.shared_pid)).collect();
+            assert_eq!(found, [(pid, shared)], "{holders:?}");
         }
     }
 

@@ -6,31 +6,26 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::fs::fstat;
+use rustix::fs::{fstat, stat};
 
 use super::Capture;
-use super::adopt::{Kind, OpenSocket, copy_of};
-use super::decode::UNKNOWN_COMM;
-use super::event::{MountNamespace, Owner};
+use super::adopt::{Kind, OpenSocket, copy_of, share_of, unknown_owner};
 use super::skel::types;
 use super::socket_diag::{self, TcpSocket};
 use super::tables::Tables;
 use crate::model::{Endpoint, Protocol, unmapped};
 
 /// How long the network namespaces are gone through: users can make thousands of them. That of
-/// egrets comes first, then those of processes by age.
+/// egrets comes first, then those of root's, in which containers are, and users' last.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How many of them are kept open.
+/// How many of them are kept open, and of those how many that one user has made.
 const MOST_NAMESPACES: usize = 512;
-
-/// EGRETS_SHARES and SUBORDINATE_IDS of bpf/share.h.
-const SHARES: u32 = types::egrets_size::EGRETS_SHARES.0;
-const SUBORDINATE_IDS: u32 = 16;
+const MOST_OF_A_USER: usize = 32;
 
 /// TCP sockets by the inode number of their network namespace.
 type Listing = HashMap<u32, Vec<TcpSocket>>;
@@ -93,7 +88,8 @@ fn outgoing(listed: &Listing, is_known: impl Fn(u64) -> bool) -> Vec<OpenSocket>
                 port,
             };
             found.push(OpenSocket {
-                owner: unknown_owner(s, *netns),
+                owner: unknown_owner(s.uid, s.cgroup_id.unwrap_or_default(), *netns),
+                shared_pid: None,
                 cookie: s.cookie,
                 kind: Kind::Tcp,
                 protocol: Protocol::Tcp,
@@ -109,34 +105,6 @@ fn outgoing(listed: &Listing, is_known: impl Fn(u64) -> bool) -> Vec<OpenSocket>
     found
 }
 
-/// As `fill_unknown_owner` of bpf/owner.h, with the cgroup.
-fn unknown_owner(socket: &TcpSocket, netns: u32) -> Owner {
-    Owner {
-        pid: 0,
-        tid: 0,
-        uid: socket.uid,
-        euid: socket.uid,
-        login_uid: None,
-        start_ns: 0,
-        exec_id: 0,
-        cgroup_id: socket.cgroup_id.unwrap_or_default(),
-        netns,
-        netns_cookie: 0,
-        mntns: MountNamespace::default(),
-        foreign: true,
-        comm: UNKNOWN_COMM.into(),
-    }
-}
-
-/// As `share_of_socket` of bpf/order.h.
-fn share_of(uid: u32) -> u32 {
-    let id = match uid >> SUBORDINATE_IDS {
-        0 => uid,
-        range => SHARES / 2 + range,
-    };
-    id % SHARES
-}
-
 /// Network namespaces, by inode number. One without a descriptor is egrets' own.
 struct Namespaces(Vec<(u32, Option<OwnedFd>)>);
 
@@ -144,7 +112,10 @@ impl Namespaces {
     /// Its own, and those of processes, of their sockets, and of mounts.
     fn find(tables: &mut Tables) -> anyhow::Result<Namespaces> {
         let own = socket_diag::own_namespace()? as u32;
+        let own_users = stat("/proc/self/ns/user")?.st_ino;
         let mut found = Namespaces(vec![(own, None)]);
+        let mut of_users = Vec::new();
+        let mut room = Room::default();
         let mut left_out = false;
         let mut known = HashSet::from([own]);
         let mut add = |namespace: io::Result<OwnedFd>| {
@@ -153,10 +124,14 @@ impl Namespaces {
             if !known.insert(inode) {
                 return;
             }
-            if found.0.len() < MOST_NAMESPACES {
-                found.0.push((inode, Some(namespace)));
-            } else {
-                left_out = true;
+            let maker = maker(&namespace, own_users);
+            let list = match maker {
+                None => &mut found.0,
+                Some(_) => &mut of_users,
+            };
+            match room.take(maker) {
+                true => list.push((inode, Some(namespace))),
+                false => left_out = true,
             }
         };
         for process in procfs::process::all_processes()
@@ -182,6 +157,7 @@ impl Namespaces {
         if left_out {
             warn_of_too_many();
         }
+        found.0.append(&mut of_users);
         Ok(found)
     }
 
@@ -228,6 +204,53 @@ impl Namespaces {
     }
 }
 
+/// How many namespaces are kept already.
+#[derive(Default)]
+struct Room {
+    of_root: usize,
+    of_users: usize,
+    by_user: HashMap<u32, usize>,
+}
+
+impl Room {
+    /// Whether there is some for one more, of a [`maker`].
+    fn take(&mut self, maker: Option<u32>) -> bool {
+        let all = match maker {
+            None => &mut self.of_root,
+            Some(_) => &mut self.of_users,
+        };
+        let own = maker.map(|user| self.by_user.entry(user).or_default());
+        if *all == MOST_NAMESPACES || own.as_ref().is_some_and(|own| **own == MOST_OF_A_USER) {
+            return false;
+        }
+        *all += 1;
+        if let Some(own) = own {
+            *own += 1;
+        }
+        true
+    }
+}
+
+/// The user who has made a network namespace in a user namespace, as an id of [`share_of`]. None if
+/// that is root, or if it belongs to the user namespace of egrets: who made it was privileged there.
+fn maker(namespace: &OwnedFd, own_users: u64) -> Option<u32> {
+    // SAFETY: NS_GET_USERNS takes no argument, and returns a descriptor that is this function's.
+    let users = unsafe {
+        match libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_USERNS) {
+            -1 => return None,
+            fd => OwnedFd::from_raw_fd(fd),
+        }
+    };
+    if fstat(&users).ok()?.st_ino == own_users {
+        return None;
+    }
+    let mut uid: libc::uid_t = 0;
+    // SAFETY: NS_GET_OWNER_UID writes a uid_t.
+    let done = unsafe { libc::ioctl(users.as_raw_fd(), libc::NS_GET_OWNER_UID, &raw mut uid) };
+    let share = share_of(if done == 0 { uid } else { libc::uid_t::MAX });
+    (share != 0).then_some(share)
+}
+
 fn warn_of_too_many() {
     log::warn!(
         "there are too many network namespaces: connections in some of them that no process has now are not recorded"
@@ -236,4 +259,19 @@ fn warn_of_too_many() {
 
 fn open(path: impl Into<PathBuf>) -> io::Result<OwnedFd> {
     File::open(path.into()).map(OwnedFd::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_with_many_network_namespaces_leaves_room_for_those_of_others() {
+        let mut room = Room::default();
+        let mut taken = |maker| (0..1000).filter(|_| room.take(maker)).count();
+        assert_eq!(taken(Some(7)), MOST_OF_A_USER);
+        assert_eq!(taken(Some(8)), MOST_OF_A_USER);
+        assert_eq!(taken(None), MOST_NAMESPACES);
+        assert_eq!(taken(Some(9)), MOST_OF_A_USER);
+    }
 }

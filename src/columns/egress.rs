@@ -283,7 +283,8 @@ pub const EGRESS: &[ColumnDef] = &[
         .updated()
         .doc(
             "a process other than `pid` that was seen to use the same socket: it connected or sent \
-             on it, or was the last to close it. The row's bytes may be its",
+             on it, was the last to close it, or had it, too, as the recording began. The row's \
+             bytes may be its",
         )
         .null("none was seen: [limitations](limitations.md#processes-and-containers)"),
     connection("direction", "text", |c, _| c.direction().into()).doc(

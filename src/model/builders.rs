@@ -22,6 +22,7 @@ pub fn process(comm: &str) -> Process {
         exe: Some("/usr/bin/curl".into()),
         cmdline: None,
         uid: 0,
+        account: 0,
         user: Some("root".into()),
         cgroup: None,
         unit: None,

@@ -73,6 +73,8 @@ gap_kinds! {
     Store "store",
     /// Removed rows.
     Retention "retention",
+    /// Removed rows of a user who had more than a share of the file.
+    Share "share",
     /// Removed rows that the totals still count.
     Summary "summary",
     /// The clock was set: nothing is lost.

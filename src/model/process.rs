@@ -25,6 +25,8 @@ pub struct Process {
     pub cmdline: Option<String>,
     /// The real user id, as the initial user namespace sees it.
     pub uid: u32,
+    /// Who is accountable for it: of a subordinate id its owner.
+    pub account: u32,
     pub user: Option<String>,
     /// The effective one: a set-user-ID program acts with its owner's rights.
     pub euid: u32,

@@ -95,6 +95,10 @@ impl Coverage {
                     "{} of this span removed by retention",
                     human::count(*n, "connection or lookup", "connections and lookups")
                 )),
+                GapKind::Share => Some(format!(
+                    "{} of this span removed by retention, of users with more than their share",
+                    human::count(*n, "connection or lookup", "connections and lookups")
+                )),
                 GapKind::Summary => Some(format!(
                     "{} of this span kept as totals only",
                     human::count(*n, "connection is", "connections are")
@@ -185,6 +189,7 @@ impl Missed<'_> {
             GapKind::Payload | GapKind::PayloadBudget => Missed::Sent,
             GapKind::Parse
             | GapKind::Retention
+            | GapKind::Share
             | GapKind::Summary
             | GapKind::Store
             | GapKind::DnsLookups
@@ -248,7 +253,7 @@ impl Baseline {
         let removed = removed.iter().filter(|(kind, _)| {
             matches!(
                 GapKind::of(kind),
-                Some(GapKind::Retention | GapKind::Summary)
+                Some(GapKind::Retention | GapKind::Share | GapKind::Summary)
             )
         });
         Ok(Baseline {
@@ -294,7 +299,7 @@ pub struct Gap {
 /// SQLite's.
 pub fn lost_since(db: &Connection, ts: i64) -> Result<i64> {
     let sql = "SELECT coalesce(sum(lost), 0) FROM gaps
-               WHERE kind NOT IN ('retention', 'summary', 'recording') AND to_ts >= ?1";
+               WHERE kind NOT IN ('retention', 'share', 'summary', 'recording') AND to_ts >= ?1";
     Ok(db.prepare_cached(sql)?.query_row([ts], |row| row.get(0))?)
 }
 

@@ -2,11 +2,13 @@
 //! They change in the same transaction as the connections, so that the two always agree.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use rusqlite::{Connection as Db, OptionalExtension, params};
 
 use super::intern::{GroupDay, Interner};
-use super::orphans::OrphanCandidates;
+use super::orphans::{ACCOUNT_OF_PROCESS, OrphanCandidates};
+use super::usage::{self, Usage};
 
 /// What a connection adds to the totals of its group.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +22,7 @@ pub struct Contribution {
 #[derive(Debug)]
 struct Delta {
     group: i64,
+    account: u32,
     connections: i64,
     removed: i64,
     tx_known: i64,
@@ -33,9 +36,10 @@ struct Delta {
 }
 
 impl Delta {
-    fn new(group: i64) -> Delta {
+    fn new(group: i64, account: u32) -> Delta {
         Delta {
             group,
+            account,
             connections: 0,
             removed: 0,
             tx_known: 0,
@@ -78,7 +82,7 @@ pub struct ConnectionRollup(HashMap<i64, Delta>);
 impl ConnectionRollup {
     fn delta(&mut self, of: GroupDay) -> &mut Delta {
         let delta = self.0.entry(of.daily);
-        delta.or_insert_with(|| Delta::new(of.group))
+        delta.or_insert_with(|| Delta::new(of.group, of.account))
     }
 
     /// Adds a connection to a group.
@@ -136,8 +140,8 @@ impl ConnectionRollup {
     }
 
     /// Writes the changes. Groups without connections stay: the next attempt may be in one.
-    pub fn write(&mut self, db: &Db) -> rusqlite::Result<()> {
-        self.apply(db).map(drop)
+    pub fn write(&mut self, db: &Db, usage: &mut Usage) -> rusqlite::Result<()> {
+        self.apply(db, usage).map(drop)
     }
 
     /// Writes the changes and removes groups without connections.
@@ -146,17 +150,21 @@ impl ConnectionRollup {
         db: &Db,
         intern: &mut Interner,
     ) -> rusqlite::Result<OrphanCandidates> {
-        let (daily, groups) = self.apply(db)?;
+        let (daily, groups) = self.apply(db, &mut intern.usage)?;
         let mut removed = Vec::new();
+        let mut delete = db.prepare_cached(
+            "DELETE FROM connection_daily WHERE id = ?1 AND connections = 0 RETURNING account",
+        )?;
         for id in daily {
-            let deleted = db
-                .prepare_cached("DELETE FROM connection_daily WHERE id = ?1 AND connections = 0")?
-                .execute([id])?;
-            removed.extend((deleted > 0).then_some(id));
+            let account = delete.query_row([id], |row| row.get(0)).optional()?;
+            if let Some(account) = account {
+                intern.usage.add(account, -usage::CONNECTION_DAILY);
+                removed.push(id);
+            }
         }
         let mut candidates = OrphanCandidates::default();
         for id in groups {
-            prune_group(db, id, &mut candidates)?;
+            prune_group(db, id, &mut candidates, &mut intern.usage)?;
         }
         intern.forget_daily(&removed);
         Ok(candidates)
@@ -164,7 +172,7 @@ impl ConnectionRollup {
 
     /// Writes the changes. Returns the sorted ids of `connection_daily` and
     /// `connection_group` that lost connections.
-    fn apply(&mut self, db: &Db) -> rusqlite::Result<(Vec<i64>, Vec<i64>)> {
+    fn apply(&mut self, db: &Db, usage: &mut Usage) -> rusqlite::Result<(Vec<i64>, Vec<i64>)> {
         let mut daily: Vec<(i64, Delta)> = self.0.drain().collect();
         // Sorted, so that each page is visited once.
         daily.sort_unstable_by_key(|(id, _)| *id);
@@ -202,9 +210,11 @@ impl ConnectionRollup {
             if delta.shrunk {
                 shrink.execute([id])?;
             }
+            let rows = delta.connections - delta.removed;
+            usage.add(delta.account, rows * usage::CONNECTION);
             let of_group = groups.entry(delta.group);
             of_group
-                .or_insert_with(|| Delta::new(delta.group))
+                .or_insert_with(|| Delta::new(delta.group, delta.account))
                 .merge(delta);
         }
         let mut groups: Vec<Delta> = groups.into_values().collect();
@@ -248,20 +258,31 @@ impl ConnectionRollup {
 }
 
 /// Removes a connection group that has no day left.
-pub fn prune_group(db: &Db, id: i64, candidates: &mut OrphanCandidates) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "DELETE FROM connection_group
-         WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM connection_daily WHERE group_id = ?1)
-         RETURNING process_id, host_id, src_id, dst_id, wire_id",
-    )?
-    .query_row([id], |row| {
-        candidates.processes.extend(row.get::<_, Option<i64>>(0)?);
-        candidates.hosts.extend(row.get::<_, Option<i64>>(1)?);
-        candidates.addresses.extend(row.get::<_, Option<i64>>(2)?);
-        candidates.addresses.extend(row.get::<_, Option<i64>>(3)?);
-        candidates.wires.extend(row.get::<_, Option<i64>>(4)?);
-        Ok(())
-    })
-    .optional()?;
+pub fn prune_group(
+    db: &Db,
+    id: i64,
+    candidates: &mut OrphanCandidates,
+    usage: &mut Usage,
+) -> rusqlite::Result<()> {
+    static PRUNE: LazyLock<String> = LazyLock::new(|| {
+        let delete = "DELETE FROM connection_group
+             WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM connection_daily WHERE group_id = ?1)
+             RETURNING process_id, host_id, src_id, dst_id, wire_id";
+        format!(
+            "{delete}, {ACCOUNT_OF_PROCESS}, {}",
+            usage::OF_CONNECTION_GROUP
+        )
+    });
+    db.prepare_cached(&PRUNE)?
+        .query_row([id], |row| {
+            usage.add(row.get(5)?, -row.get::<_, i64>(6)?);
+            candidates.processes.extend(row.get::<_, Option<i64>>(0)?);
+            candidates.hosts.extend(row.get::<_, Option<i64>>(1)?);
+            candidates.addresses.extend(row.get::<_, Option<i64>>(2)?);
+            candidates.addresses.extend(row.get::<_, Option<i64>>(3)?);
+            candidates.wires.extend(row.get::<_, Option<i64>>(4)?);
+            Ok(())
+        })
+        .optional()?;
     Ok(())
 }

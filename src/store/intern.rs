@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use hashlink::LruCache;
 use rusqlite::{Connection as Db, OptionalExtension, ToSql, params, params_from_iter};
 
 use super::row;
+use super::usage::{self, Usage};
 use crate::columns::{RowContext, Value};
 use crate::model::{
     Ancestor, Connection, Container, ContainerDetails, ContainerTable, ContainerUpdate, Endpoint,
@@ -45,6 +47,8 @@ pub struct GroupDay {
     pub group: i64,
     /// `connection_daily.id`.
     pub daily: i64,
+    /// Its processes'.
+    pub account: u32,
 }
 
 /// What the connections of a group have in common.
@@ -93,6 +97,7 @@ pub struct Interner {
     /// With the day (`day.id`) of the group's latest connection.
     connection_groups: IdCache<ConnectionGroupKey, (GroupDay, i64)>,
     pub lookup_groups: IdCache<LookupGroupKey>,
+    pub usage: Usage,
 }
 
 impl Interner {
@@ -110,6 +115,7 @@ impl Interner {
             wires: IdCache::default(),
             connection_groups: IdCache::default(),
             lookup_groups: IdCache::default(),
+            usage: Usage::default(),
         }
     }
 
@@ -132,6 +138,7 @@ impl Interner {
         is_new: bool,
     ) -> rusqlite::Result<GroupDay> {
         let name = c.name.as_ref();
+        let account = c.process.account;
         let key = ConnectionGroupKey {
             process: c.process.serial,
             protocol: c.protocol.as_str(),
@@ -178,7 +185,7 @@ impl Interner {
                     &wire,
                     &c.ts,
                 ];
-                find_or_insert(
+                let found = find(
                     db,
                     (
                         "SELECT id FROM connection_group WHERE process_id = ?1 AND dst_id = ?4 AND dst_port = ?5
@@ -187,28 +194,41 @@ impl Interner {
                          AND wire_id IS ?11",
                         &values[..11],
                     ),
-                    (
-                        "INSERT INTO connection_group (process_id, protocol, src_id, dst_id, dst_port,
-                             host_id, host_source, outcome, errno, direction, wire_id, first_ts, last_ts)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
-                        &values,
-                    ),
-                )?
+                )?;
+                match found {
+                    Some(id) => id,
+                    None => {
+                        let (id, bytes) = insert_measured(db, (&INSERT_GROUP, &values))?;
+                        self.usage.add(account, bytes);
+                        id
+                    }
+                }
             }
         };
-        let daily = find_or_insert(
+        let found = find(
             db,
             (
                 "SELECT id FROM connection_daily WHERE group_id = ?1 AND day_id = ?2",
                 &[&group, &day],
             ),
-            (
-                "INSERT INTO connection_daily (group_id, day_id, first_ts, last_ts)
-                 VALUES (?1, ?2, ?3, ?3)",
-                &[&group, &day, &c.ts],
-            ),
         )?;
-        let group_day = GroupDay { group, daily };
+        let daily = match found {
+            Some(id) => id,
+            None => {
+                db.prepare_cached(
+                    "INSERT INTO connection_daily (group_id, day_id, first_ts, last_ts, account)
+                     VALUES (?1, ?2, ?3, ?3, ?4)",
+                )?
+                .execute(params![group, day, c.ts, account])?;
+                self.usage.add(account, usage::CONNECTION_DAILY);
+                db.last_insert_rowid()
+            }
+        };
+        let group_day = GroupDay {
+            group,
+            daily,
+            account,
+        };
         self.connection_groups.0.insert(key, (group_day, day));
         Ok(group_day)
     }
@@ -253,20 +273,22 @@ impl Interner {
             &key.rcode,
             &key.status,
         ];
-        let id = find_or_insert(
+        let found = find(
             db,
             (
                 "SELECT id FROM lookup_group WHERE process_id = ?1 AND qname_id IS ?5 AND server_id = ?2
                  AND server_port = ?3 AND transport = ?4 AND qtype IS ?6 AND rcode IS ?7 AND status = ?8",
                 &values,
             ),
-            (
-                "INSERT INTO lookup_group (process_id, server_id, server_port, transport, qname_id,
-                                           qtype, rcode, status)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                &values,
-            ),
         )?;
+        let id = match found {
+            Some(id) => id,
+            None => {
+                let (id, bytes) = insert_measured(db, (&INSERT_LOOKUP_GROUP, &values))?;
+                self.usage.add(l.process.account, bytes);
+                id
+            }
+        };
         self.lookup_groups.0.insert(key, id);
         Ok(id)
     }
@@ -460,18 +482,21 @@ impl Interner {
             None => None,
         };
         let context = self.row_context();
-        let keys: [Value; 6] = [
+        let keys: [Value; 7] = [
             recording.into(),
             (p.start_ns as i64).into(),
             container.into(),
             parent.into(),
             p.session.into(),
             executable.into(),
+            p.account.into(),
         ];
         let columns = row::process_columns().map(|column| column.of_process(p, &context));
-        db.prepare_cached(&row::INSERT_PROCESS)?
-            .execute(params_from_iter(keys.into_iter().chain(columns)))?;
-        let id = db.last_insert_rowid();
+        let parameters = params_from_iter(keys.into_iter().chain(columns));
+        let (id, bytes) = db
+            .prepare_cached(&row::INSERT_PROCESS)?
+            .query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        self.usage.add(p.account, bytes);
         self.processes.0.insert(p.serial, id);
         Ok(id)
     }
@@ -547,12 +572,36 @@ where
 
 type Statement<'a> = (&'a str, &'a [&'a dyn ToSql]);
 
-fn find_or_insert(db: &Db, find: Statement<'_>, insert: Statement<'_>) -> rusqlite::Result<i64> {
-    let found = db
-        .prepare_cached(find.0)?
-        .query_row(find.1, |row| row.get(0))
-        .optional()?;
-    if let Some(id) = found {
+static INSERT_GROUP: LazyLock<String> = LazyLock::new(|| {
+    let insert =
+        "INSERT INTO connection_group (process_id, protocol, src_id, dst_id, dst_port, host_id,
+             host_source, outcome, errno, direction, wire_id, first_ts, last_ts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)";
+    format!("{insert} RETURNING id, {}", usage::OF_CONNECTION_GROUP)
+});
+
+static INSERT_LOOKUP_GROUP: LazyLock<String> = LazyLock::new(|| {
+    let insert =
+        "INSERT INTO lookup_group (process_id, server_id, server_port, transport, qname_id,
+             qtype, rcode, status)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    format!("{insert} RETURNING id, {}", usage::OF_LOOKUP_GROUP)
+});
+
+fn find(db: &Db, (sql, values): Statement<'_>) -> rusqlite::Result<Option<i64>> {
+    db.prepare_cached(sql)?
+        .query_row(values, |row| row.get(0))
+        .optional()
+}
+
+/// The id of a new row, and what it takes.
+fn insert_measured(db: &Db, (sql, values): Statement<'_>) -> rusqlite::Result<(i64, i64)> {
+    db.prepare_cached(sql)?
+        .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+fn find_or_insert(db: &Db, by: Statement<'_>, insert: Statement<'_>) -> rusqlite::Result<i64> {
+    if let Some(id) = find(db, by)? {
         return Ok(id);
     }
     db.prepare_cached(insert.0)?.execute(insert.1)?;

@@ -24,6 +24,7 @@ mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trust;
+mod usage;
 mod write;
 
 use std::path::{Path, PathBuf};

@@ -1,10 +1,12 @@
 //! Removes shared rows together with the last row that refers to them.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use rusqlite::{Connection as Db, OptionalExtension, Row};
 
 use super::intern::Interner;
+use super::usage;
 
 /// Ids of rows that may have lost their last reference.
 #[derive(Debug, Default)]
@@ -19,17 +21,25 @@ pub struct OrphanCandidates {
     executables: BTreeSet<i64>,
 }
 
-const LOOKUP_GROUP: &str = "\
-DELETE FROM lookup_group WHERE id = ?1
+static LOOKUP_GROUP: LazyLock<String> = LazyLock::new(|| {
+    let delete = "DELETE FROM lookup_group WHERE id = ?1
 AND NOT EXISTS (SELECT 1 FROM lookup WHERE group_id = ?1)
 AND NOT EXISTS (SELECT 1 FROM lookup_daily WHERE group_id = ?1)
 RETURNING process_id, qname_id, server_id";
+    format!("{delete}, {ACCOUNT_OF_PROCESS}, {}", usage::OF_LOOKUP_GROUP)
+});
 
-const PROCESS: &str = "\
-DELETE FROM process WHERE id = ?1
+/// Over the columns of a group.
+pub const ACCOUNT_OF_PROCESS: &str =
+    "coalesce((SELECT account FROM process WHERE process.id = process_id), 0)";
+
+static PROCESS: LazyLock<String> = LazyLock::new(|| {
+    let delete = "DELETE FROM process WHERE id = ?1
 AND NOT EXISTS (SELECT 1 FROM connection_group WHERE process_id = ?1)
 AND NOT EXISTS (SELECT 1 FROM lookup_group WHERE process_id = ?1)
-RETURNING container_id, parent_id, executable_id";
+RETURNING container_id, parent_id, executable_id, account";
+    format!("{delete}, {}", usage::OF_PROCESS)
+});
 
 const HOST: &str = "\
 DELETE FROM host WHERE id = ?1
@@ -79,7 +89,8 @@ impl OrphanCandidates {
         let mut removed = OrphanCandidates::default();
         // Each removal makes candidates of later kinds, hence this order.
         while let Some(id) = self.lookup_groups.pop_first() {
-            let found = delete(db, LOOKUP_GROUP, id, |row| {
+            let found = delete(db, &LOOKUP_GROUP, id, |row| {
+                intern.usage.add(row.get(3)?, -row.get::<_, i64>(4)?);
                 self.processes.extend(row.get::<_, Option<i64>>(0)?);
                 self.hosts.extend(row.get::<_, Option<i64>>(1)?);
                 self.addresses.extend(row.get::<_, Option<i64>>(2)?);
@@ -88,7 +99,8 @@ impl OrphanCandidates {
             removed.lookup_groups.extend(found.then_some(id));
         }
         while let Some(id) = self.processes.pop_first() {
-            let found = delete(db, PROCESS, id, |row| {
+            let found = delete(db, &PROCESS, id, |row| {
+                intern.usage.add(row.get(3)?, -row.get::<_, i64>(4)?);
                 self.containers.extend(row.get::<_, Option<i64>>(0)?);
                 self.ancestors.extend(row.get::<_, Option<i64>>(1)?);
                 self.executables.extend(row.get::<_, Option<i64>>(2)?);

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection as Db, TransactionBehavior};
 
 use super::removal::{
-    ROWS, Removed, oldest_connections, record_gap, remove_connections, remove_lookups,
-    remove_retained_totals,
+    LookupRow, ROWS, Removed, oldest_connections, oldest_connections_of, oldest_lookups,
+    oldest_lookups_of, record_gap, remove_connections, remove_lookups, remove_retained_totals,
 };
+use super::usage;
 use super::write::Writer;
 use crate::model::GapKind;
 
@@ -44,6 +45,7 @@ const MANY_ROWS: i64 = 4_000;
 
 /// Pages that a step returns to the file system at most.
 const PAGES: i64 = 32;
+const BEYOND_KEPT: &str = "removed: older or more than is kept";
 /// Free bytes that are not returned, since the next batches need them.
 const SPARE: u64 = 1 << 20;
 
@@ -93,50 +95,126 @@ fn step(
         Some(bytes) => used(db)? > bytes,
         None => false,
     };
-    let connection = oldest_connections(db, &writer.open, 1)?
-        .first()
-        .map(|&(_, ts)| ts);
-    let lookup: Option<i64> = db
-        .prepare_cached("SELECT min(ts) FROM lookup")?
-        .query_row([], |row| row.get(0))?;
-    let first = connection.into_iter().chain(lookup).min();
-    let rows_before = match (first, cutoff(retention.age, now)) {
-        (None, _) => None,
-        _ if too_large => Some(i64::MAX),
-        (Some(first), Some(before)) if first < before => Some(before),
-        _ => None,
-    };
     let totals_before = match too_large {
         true => Some(i64::MAX),
         false => cutoff(retention.summary, now),
     };
+    let rows = Rows::to_remove(db, writer, retention, now, too_large)?;
     let totals_first = too_large && totals_outnumber_rows(db)?;
     let totals = match totals_before {
-        Some(before) if totals_first || rows_before.is_none() => {
+        Some(before) if totals_first || rows.is_none() => {
             remove_retained_totals(db, writer, before)?
         }
         _ => Removed::default(),
     };
-    record_gap(db, writer.recording, GapKind::Retention, &totals)?;
-    let removed = match rows_before {
-        // Connections or lookups, whichever begin earlier.
-        Some(before) if totals.count == 0 => {
-            let connections = connection == first;
-            let keep_totals = connections && retention.summary.is_some();
-            let kind = match keep_totals {
-                true => GapKind::Summary,
-                false => GapKind::Retention,
-            };
-            let removed = match connections {
-                true => remove_connections(db, writer, before, most, keep_totals)?,
-                false => remove_lookups(db, writer, before, most)?,
-            };
-            record_gap(db, writer.recording, kind, &removed)?;
-            removed.count
-        }
+    let recording = writer.recording;
+    record_gap(db, recording, (GapKind::Retention, BEYOND_KEPT), &totals)?;
+    let removed = match rows {
+        Some(rows) if totals.count == 0 => rows.remove(db, writer, retention, most)?,
         _ => totals.count,
     };
+    writer.intern.usage.write(db)?;
     Ok(removed > 0)
+}
+
+/// The rows that go first: the connections or the lookups, whichever begin earlier.
+struct Rows {
+    are_connections: bool,
+    before: i64,
+    /// Of this account alone, which has more than its share.
+    account: Option<u32>,
+}
+
+impl Rows {
+    fn to_remove(
+        db: &Db,
+        writer: &Writer,
+        retention: Retention,
+        now: i64,
+        too_large: bool,
+    ) -> rusqlite::Result<Option<Rows>> {
+        let accounts = match too_large {
+            true => usage::beyond_their_share(db)?,
+            false => Vec::new(),
+        };
+        // Last those of any account: the oldest of all.
+        for account in accounts.into_iter().map(Some).chain([None]) {
+            let connection = connections(db, writer, account, 1)?
+                .first()
+                .map(|row| row.1);
+            let lookup = lookups(db, account, i64::MAX, 1)?.first().map(|row| row.0);
+            let Some(first) = connection.into_iter().chain(lookup).min() else {
+                continue;
+            };
+            let before = match too_large {
+                true => i64::MAX,
+                false => cutoff(retention.age, now).unwrap_or(i64::MIN),
+            };
+            return Ok((first < before).then_some(Rows {
+                are_connections: connection == Some(first),
+                before,
+                account,
+            }));
+        }
+        Ok(None)
+    }
+
+    fn remove(
+        &self,
+        db: &Db,
+        writer: &mut Writer,
+        retention: Retention,
+        most: i64,
+    ) -> rusqlite::Result<i64> {
+        let keeps_totals = self.are_connections && retention.summary.is_some();
+        let removed = match self.are_connections {
+            true => {
+                let mut rows = connections(db, writer, self.account, most as usize)?;
+                rows.retain(|&(_, ts)| ts < self.before);
+                remove_connections(db, writer, &rows, keeps_totals)?
+            }
+            false => {
+                let rows = lookups(db, self.account, self.before, most)?;
+                remove_lookups(db, writer, &rows)?
+            }
+        };
+        let kind = match self.account {
+            _ if keeps_totals => GapKind::Summary,
+            Some(_) => GapKind::Share,
+            None => GapKind::Retention,
+        };
+        let why = self.account.map(|account| {
+            format!("removed: those of user id {account} were more than a user's share")
+        });
+        let why = why.as_deref().unwrap_or(BEYOND_KEPT);
+        record_gap(db, writer.recording, (kind, why), &removed)?;
+        Ok(removed.count)
+    }
+}
+
+/// The ids and times of the oldest ones, of an account or of all.
+fn connections(
+    db: &Db,
+    writer: &Writer,
+    account: Option<u32>,
+    most: usize,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
+    match account {
+        Some(account) => oldest_connections_of(db, account, &writer.open, most),
+        None => oldest_connections(db, &writer.open, most),
+    }
+}
+
+fn lookups(
+    db: &Db,
+    account: Option<u32>,
+    before: i64,
+    most: i64,
+) -> rusqlite::Result<Vec<LookupRow>> {
+    match account {
+        Some(account) => oldest_lookups_of(db, account, most as usize),
+        None => oldest_lookups(db, before, most),
+    }
 }
 
 /// Whether most daily totals must be those of removed connections: a connection with a row

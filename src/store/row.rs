@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use rusqlite::ToSql;
 use rusqlite::types::{Null, ToSqlOutput};
 
+use super::usage;
 use crate::columns::{ColumnDef, EGRESS, Storage, Value, ValueOf};
 
 /// Cap on a number that the kernel reports, 2^50: keeps totals within SQLite's integers even if
@@ -62,8 +63,8 @@ pub static UPDATE_CONNECTION: LazyLock<String> = LazyLock::new(|| {
     sql + " WHERE id = ?1"
 });
 
-/// Parameters: `recording_id`, `start_ns`, `container_id`, `parent_id`, `session`, `executable_id`, then
-/// [`process_columns`].
+/// Parameters: `recording_id`, `start_ns`, `container_id`, `parent_id`, `session`, `executable_id`,
+/// `account`, then [`process_columns`]. Returns the id, and what the row takes.
 pub static INSERT_PROCESS: LazyLock<String> = LazyLock::new(|| {
     let keys = [
         "recording_id",
@@ -72,8 +73,9 @@ pub static INSERT_PROCESS: LazyLock<String> = LazyLock::new(|| {
         "parent_id",
         "session",
         "executable_id",
+        "account",
     ];
-    insert("process", &keys, process_columns())
+    insert("process", &keys, process_columns()) + " RETURNING id, " + usage::OF_PROCESS
 });
 
 fn insert(table: &str, keys: &[&str], columns: impl Iterator<Item = &'static ColumnDef>) -> String {

@@ -53,7 +53,7 @@ impl Status {
                 )?,
                 lookups: number("SELECT coalesce(sum(lookups), 0) FROM lookup_group")?,
                 lost: number(
-                    "SELECT coalesce(sum(lost), 0) FROM gap WHERE kind NOT IN ('retention', 'summary')",
+                    "SELECT coalesce(sum(lost), 0) FROM gap WHERE kind NOT IN ('retention', 'share', 'summary')",
                 )?,
                 file_bytes: size(path, "") + size(path, "-wal"),
                 wal_bytes: size(path, "-wal"),

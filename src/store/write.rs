@@ -14,6 +14,7 @@ use super::intern::{GroupDay, Interner};
 use super::lookup_rollup::LookupRollup;
 use super::policy;
 use super::row::{self, capped};
+use super::usage;
 use crate::model::{Connection, Gap, Lookup, Run};
 
 /// Cap on [`Writer::open`]: as many as the capture follows.
@@ -118,6 +119,7 @@ impl Writer {
             self.recording,
             batch.counted_ts
         ])?;
+        self.intern.usage.write(&tx)?;
         tx.commit()?;
         self.committed = (self.last_connection, self.last_lookup);
         Ok(())
@@ -159,8 +161,11 @@ impl Writer {
                 let is_there = self.update(tx, id, c, group_day, &contribution)?;
                 if is_there && batch.renamed.contains(&c.number) {
                     // what had named it may be a rival now, and the other way round
-                    tx.prepare_cached("DELETE FROM rival WHERE connection_id = ?1")?
+                    let removed = tx
+                        .prepare_cached("DELETE FROM rival WHERE connection_id = ?1")?
                         .execute([id])?;
+                    let account = c.process.account;
+                    (self.intern.usage).add(account, -(removed as i64) * usage::RIVAL);
                     self.write_rivals(tx, id, c)?;
                 }
             }
@@ -174,7 +179,7 @@ impl Writer {
             self.open.pop_first();
         }
         drop(insert);
-        self.connection_rollup.write(tx)
+        self.connection_rollup.write(tx, &mut self.intern.usage)
     }
 
     fn insert(
@@ -239,10 +244,12 @@ impl Writer {
             let host = self.intern.host(tx, &rival.host)?;
             let lookup = rival.lookup.map(|number| self.intern.run.lookup_id(number));
             self.last_lookup = self.last_lookup.max(lookup.unwrap_or_default());
-            tx.prepare_cached(
-                "INSERT OR IGNORE INTO rival (connection_id, host_id, lookup_id) VALUES (?1, ?2, ?3)",
-            )?
-            .execute(params![id, host, lookup])?;
+            let added = tx
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO rival (connection_id, host_id, lookup_id) VALUES (?1, ?2, ?3)",
+                )?
+                .execute(params![id, host, lookup])?;
+            (self.intern.usage).add(c.process.account, added as i64 * usage::RIVAL);
         }
         Ok(())
     }
@@ -261,7 +268,8 @@ impl Writer {
             }
             let group = self.intern.lookup_group(tx, self.recording, lookup)?;
             let day = self.days.id(tx, lookup.ts)?;
-            self.lookup_rollup.add(day, group, lookup.ts);
+            let account = lookup.process.account;
+            self.lookup_rollup.add((day, group), account, lookup.ts);
             self.last_lookup = self.last_lookup.max(id);
             tx.prepare_cached(
                 "INSERT INTO lookup (id, ts, group_id, latency_us, times) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -274,10 +282,15 @@ impl Writer {
                 lookup.times as i64,
             ])?;
             for (n, answer) in (1_i64..).zip(&lookup.answers) {
+                let mut bytes = usage::ANSWER + answer.data.len() as i64;
                 let other_name = match lookup.qname.as_deref() == Some(&*answer.name) {
                     true => None,
-                    false => Some(self.intern.host(tx, &answer.name)?),
+                    false => {
+                        bytes += usage::NAME * answer.name.len() as i64;
+                        Some(self.intern.host(tx, &answer.name)?)
+                    }
                 };
+                self.intern.usage.add(account, bytes);
                 tx.prepare_cached(
                     "INSERT INTO answer (lookup_id, n, name_id, type, data, ttl)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -292,25 +305,26 @@ impl Writer {
                 ])?;
             }
         }
-        self.lookup_rollup.write(tx)
+        self.lookup_rollup.write(tx, &mut self.intern.usage)
     }
 }
 
 /// The group of a stored connection, and what it contributes to it.
 pub fn stored(db: &Db, id: i64) -> rusqlite::Result<Option<(GroupDay, Contribution)>> {
     db.prepare_cached(
-        "SELECT d.group_id, d.id, c.ts, c.tx_bytes, c.rx_bytes
+        "SELECT d.group_id, d.id, d.account, c.ts, c.tx_bytes, c.rx_bytes
          FROM connection c JOIN connection_daily d ON d.id = c.daily_id WHERE c.id = ?1",
     )?
     .query_row([id], |row| {
         let group_day = GroupDay {
             group: row.get(0)?,
             daily: row.get(1)?,
+            account: row.get(2)?,
         };
         let contribution = Contribution {
-            ts: row.get(2)?,
-            tx: row.get(3)?,
-            rx: row.get(4)?,
+            ts: row.get(3)?,
+            tx: row.get(4)?,
+            rx: row.get(5)?,
         };
         Ok((group_day, contribution))
     })

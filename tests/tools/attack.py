@@ -3,6 +3,7 @@
 Each attack goes on until it is killed, or for that time, and prints `ready` once it is under way.
 """
 
+import ctypes
 import fcntl
 import os
 import random
@@ -314,6 +315,34 @@ def descriptors(count):
     hold_all(-(-int(count) // len(kept)), lambda _: kept)
 
 
+def unshare():
+    """A user, a network and a mount namespace, and an attempt in them."""
+    # CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWNS: include/uapi/linux/sched.h
+    if ctypes.CDLL(None, use_errno=True).unshare(0x10000000 | 0x40000000 | 0x00020000):
+        raise OSError(ctypes.get_errno(), "unshare")
+    with socket.socket() as s:
+        s.connect_ex(("127.0.0.1", 9))
+
+
+def churn():
+    """Namespaces that come and go."""
+    while going():
+        child = os.fork()
+        if child == 0:
+            unshare()
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+def namespaces(count):
+    """More network namespaces than are looked at when a recorder starts, and then ever more."""
+    for _ in range(2):
+        if os.fork() == 0:
+            churn()
+            os._exit(0)
+    hold_all(int(count), lambda _: unshare() or True)
+
+
 def refused(_):
     """Some thousand connections a second."""
     ready()
@@ -322,6 +351,16 @@ def refused(_):
             with socket.socket() as s:
                 s.connect_ex(("127.0.0.1", 9))
         time.sleep(0.05)
+
+
+def dials(_):
+    """As many connections as two processes can make, to many destinations."""
+    if os.fork() != 0:
+        ready()
+    while going():
+        for i in range(1000):
+            with socket.socket() as s:
+                s.connect_ex((f"127.1.{i >> 8}.{i & 255}", 9))
 
 
 def quiet(_):

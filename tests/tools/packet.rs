@@ -175,6 +175,12 @@ impl Run {
         if let Some(way) = way.strip_prefix("park-") {
             return share::park(self, way);
         }
+        if let Some(way) = way.strip_prefix("lend-") {
+            return share::lend(self, way, false);
+        }
+        if let Some(way) = way.strip_prefix("share-") {
+            return share::lend(self, way, true);
+        }
         if let Some(way) = way.strip_prefix("pass-") {
             return share::send(self, true, way);
         }

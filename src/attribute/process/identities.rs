@@ -43,6 +43,7 @@ impl Identities {
             executable: place.executable,
             cmdline: image.cmdline.clone(),
             uid: owner.uid,
+            account: place.account,
             user: self.users.name(owner.uid),
             euid: owner.euid,
             euser: self.users.name(owner.euid),

@@ -13,6 +13,8 @@ pub struct Surroundings {
     pub container: Option<Rc<Container>>,
     /// The image's.
     pub executable: Option<Rc<Executable>>,
+    /// The user's.
+    pub account: u32,
 }
 
 /// What makes another [`Process`](crate::model::Process) when it changes.

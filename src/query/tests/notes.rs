@@ -137,11 +137,16 @@ fn new_says_what_it_was_compared_with() {
         "note: not recording for 1h of this span\n\
          note: nothing was recorded before that, so everything is new\n"
     ));
+    history.lose("share", 6, NOW - 40 * SECOND, NOW - 20 * SECOND);
+    assert!(notes("new hosts since 30s").contains(
+        "note: 6 connections and lookups of this span removed by retention, of users with more \
+         than their share\n"
+    ));
     // removed rows may have contained it
     history.lose("retention", 7, NOW - 3000 * SECOND, NOW - 2000 * SECOND);
     assert!(notes("new hosts since 30s").ends_with(
         "note: compared with 59m 30s of recording before that; \
-         7 connections and lookups of that removed by retention\n"
+         13 connections and lookups of that removed by retention\n"
     ));
 }
 

@@ -3,12 +3,19 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection as Db;
+
 use super::super::Store;
+use super::super::orphans::ACCOUNT_OF_PROCESS;
 use super::super::removal::{EXEMPT, ROWS};
 use super::super::retention::used;
-use super::support::{self, number};
+use super::super::usage::{
+    CONNECTION, CONNECTION_DAILY, LOOKUP, LOOKUP_DAILY, OF_ANSWER, OF_CONNECTION_GROUP,
+    OF_LOOKUP_GROUP, OF_PROCESS, RIVAL,
+};
+use super::support::{self, number, texts};
 use crate::model::builders::{connection, lookup};
-use crate::model::{Executable, Progress, Record};
+use crate::model::{Ancestor, Executable, Name, Process, Progress, Record, Rival, Source};
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_795_442_400 * SECOND;
@@ -232,4 +239,140 @@ fn a_connection_stays_when_the_lookup_that_named_it_is_removed() {
         ),
         100
     );
+}
+
+const FLOODER: u32 = 4321;
+const OTHER: u32 = 1000;
+
+/// One of a user's programs, with what started it.
+fn of_user(process: &mut Rc<Process>, uid: u32, serial: u64) {
+    let started = |serial, parent| Ancestor {
+        serial,
+        pid: 1,
+        start_ns: 1,
+        comm: "sh".into(),
+        exe: Some("/usr/bin/sh".into()),
+        exe_is_trusted: false,
+        cmdline: Some(format!("sh -c {}", "x".repeat((serial % 90) as usize))),
+        parent,
+    };
+    let process = Rc::get_mut(process).unwrap();
+    (process.serial, process.uid, process.account) = (serial, uid, uid);
+    process.cmdline = Some(format!("curl https://{serial}.example/?\u{20ac}"));
+    let above = started(2_000_000 + u64::from(uid), None);
+    process.parent = Some(Rc::new(started(1_000_000 + serial, Some(Rc::new(above)))));
+}
+
+/// A connection and a lookup of a user, with texts of their own.
+fn act(store: &mut Store, number: i64, uid: u32, ts: i64) {
+    let serial = u64::from(uid) * 10 + number as u64 % 7;
+    let mut l = lookup(&format!("host{}.example", number % 13), "192.0.2.1");
+    (l.number, l.ts) = (number as u64, ts);
+    l.answers[0].name = format!("alias{}.example", number % 5).into();
+    of_user(&mut l.process, uid, serial);
+    store.add(&Record::Lookup(l));
+    let mut c = connection("curl");
+    (c.number, c.ts) = (number as u64, ts + 1);
+    of_user(&mut c.process, uid, serial);
+    c.name = Some(Name {
+        host: format!("host{}.example", number % 13).into(),
+        source: Source::Process,
+        age_ms: Some(1),
+        rivals: 1,
+        rival_names: vec![Rival {
+            host: "rival.example".into(),
+            lookup: None,
+        }],
+        lookup: Some(number as u64),
+    });
+    store.add(&Record::Closed(c));
+}
+
+/// What each account has by the rows themselves, and by the table.
+fn usage(db: &Db) -> [Vec<String>; 2] {
+    let rows = format!(
+        "SELECT account, {CONNECTION} FROM connection JOIN connection_daily d ON d.id = daily_id UNION ALL
+         SELECT account, {RIVAL} FROM rival JOIN connection c ON c.id = connection_id
+             JOIN connection_daily d ON d.id = daily_id UNION ALL
+         SELECT account, {CONNECTION_DAILY} FROM connection_daily UNION ALL
+         SELECT account, {LOOKUP_DAILY} + {LOOKUP} * lookups FROM lookup_daily UNION ALL
+         SELECT {ACCOUNT_OF_PROCESS}, {OF_CONNECTION_GROUP} FROM connection_group UNION ALL
+         SELECT {ACCOUNT_OF_PROCESS}, {OF_LOOKUP_GROUP} FROM lookup_group UNION ALL
+         SELECT (SELECT {ACCOUNT_OF_PROCESS} FROM lookup l JOIN lookup_group g ON g.id = l.group_id
+                 WHERE l.id = lookup_id), {OF_ANSWER} FROM answer UNION ALL
+         SELECT account, {OF_PROCESS} FROM process"
+    );
+    let sum = format!(
+        "WITH rows (account, bytes) AS ({rows})
+         SELECT account || ' ' || sum(bytes) FROM rows GROUP BY account"
+    );
+    let table = "SELECT uid || ' ' || bytes FROM account WHERE bytes <> 0 ORDER BY uid";
+    [texts(db, &sum), texts(db, table)]
+}
+
+#[test]
+fn user_with_more_than_a_share_loses_the_oldest_of_their_own_rows() {
+    let (_dir, mut store) = history();
+    // some of each, some in the midst of the flood
+    let is_others = |number: i64| number <= 300 || number % 100 == 0;
+    let count = 9_000;
+    store.retention.bytes = Some(1 << 20);
+    for number in 1..=count {
+        let uid = match is_others(number) {
+            true => OTHER,
+            false => FLOODER,
+        };
+        act(&mut store, number, uid, START + number * SECOND);
+        if number % 100 == 0 {
+            store.commit(START + number * SECOND).unwrap();
+        }
+    }
+    for _ in 0..100 {
+        store.commit(START + count * SECOND).unwrap();
+    }
+    let of = |uid: u32, table: &str, what: &str| {
+        let sql = format!(
+            "SELECT {what} FROM {table} JOIN process p ON p.id = process_id WHERE p.uid = {uid}"
+        );
+        number(&store.db, &sql)
+    };
+    let connection = "connection JOIN connection_daily d ON d.id = daily_id JOIN connection_group g ON g.id = d.group_id";
+    let lookup = "lookup l JOIN lookup_group g ON g.id = l.group_id";
+    let others = (1..=count).filter(|n| is_others(*n)).count() as i64;
+    let mut left = 0;
+    for (table, id) in [(connection, "connection.id"), (lookup, "l.id")] {
+        assert_eq!(of(OTHER, table, "count(*)"), others, "{table}");
+        // the newest ones, without a gap but for the other's
+        let kept = of(FLOODER, table, "count(*)");
+        let first = of(FLOODER, table, &format!("min({id})"));
+        let between = (first..=count).filter(|n| !is_others(*n)).count() as i64;
+        assert_eq!(kept, between, "{table}");
+        assert!(kept > 100 && kept < count / 2, "{kept}");
+        left += kept;
+    }
+    assert!(used(&store.db).unwrap() <= (1 << 20) + 100_000);
+    let gaps = "SELECT kind || ' ' || lost || ' ' || why FROM gaps";
+    assert_eq!(
+        texts(&store.db, gaps),
+        [format!(
+            "share {} removed: those of user id {FLOODER} were more than a user's share",
+            2 * (count - others) - left
+        )]
+    );
+    let span = "SELECT from_ts || ' ' || to_ts FROM gaps";
+    let newest = number(&store.db, "SELECT to_ts FROM gaps");
+    assert_eq!(
+        texts(&store.db, span),
+        [format!("{} {newest}", START + 301 * SECOND)]
+    );
+    let [rows, table] = usage(&store.db);
+    assert_eq!(rows, table);
+    assert_eq!(table.len(), 2);
+    // all of it goes, and is counted
+    store.retention.age = Some(Duration::from_secs(1));
+    for _ in 0..200 {
+        store.commit(START + 2 * count * SECOND).unwrap();
+    }
+    assert_eq!(number(&store.db, "SELECT count(*) FROM process"), 0);
+    assert_eq!(usage(&store.db), [vec![], Vec::<String>::new()]);
 }

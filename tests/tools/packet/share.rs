@@ -1,8 +1,8 @@
 //! Sockets that two processes use: one creates it, connects and sends the first piece, and
 //! ends; the other sends the rest. Who they are is printed. And one that waits, or is on its way
-//! through a Unix socket meanwhile.
+//! through a Unix socket meanwhile, or with a process of another user.
 
-use std::io::{Error, IoSlice, IoSliceMut, Result};
+use std::io::{Error, IoSlice, IoSliceMut, Read, Result, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -53,6 +53,47 @@ pub fn park(run: &Run, way: &str) -> Result<()> {
     ready()?;
     let socket = receive(&far)?;
     (0..run.count).try_for_each(|_| piece(run, way, &socket))
+}
+
+/// Users of no account: who creates a socket, and who is sent it.
+const MAKER: libc::uid_t = 4321;
+const KEEPER: libc::uid_t = 4322;
+
+/// Sends the socket to a process of another user, which started earlier. The maker keeps it, or has
+/// it back when a line has come; then it uses it.
+pub fn lend(run: &Run, way: &str, keeps: bool) -> Result<()> {
+    let (mut near, mut far) = UnixStream::pair()?;
+    let maker = fork()?;
+    if maker == 0 {
+        drop(far); // or it would wait for a keeper that has ended
+        let used = become_user(MAKER).and_then(|()| {
+            let socket = make(run, way)?;
+            give(&near, &socket)?;
+            let _kept = keeps.then_some(socket);
+            near.write_all(b"x")?;
+            let socket = receive(&near)?;
+            (0..run.count).try_for_each(|_| piece(run, way, &socket))
+        });
+        exit(if used.is_ok() { 0 } else { 1 });
+    }
+    become_user(KEEPER)?;
+    let socket = receive(&far)?;
+    far.read_exact(&mut [0])?;
+    ready()?;
+    give(&far, &socket)?;
+    drop(socket);
+    let mut status = 0;
+    // SAFETY: a child, and a place for its status.
+    check(unsafe { libc::waitpid(maker, &raw mut status, 0) } as isize)?;
+    match status {
+        0 => Ok(()),
+        _ => Err(Error::other("the maker could not use its socket")),
+    }
+}
+
+fn become_user(uid: libc::uid_t) -> Result<()> {
+    // SAFETY: there is one thread.
+    check(unsafe { libc::setresuid(uid, uid, uid) } as isize).map(drop)
 }
 
 fn ready() -> Result<()> {
