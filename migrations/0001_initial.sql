@@ -253,6 +253,7 @@ CREATE UNIQUE INDEX connection_daily_group ON connection_daily (group_id, day_id
 CREATE INDEX connection_daily_day ON connection_daily (day_id);
 CREATE INDEX connection_daily_removed ON connection_daily (day_id) WHERE removed > 0;
 CREATE INDEX connection_daily_account ON connection_daily (account, first_ts) WHERE connections > removed;
+CREATE INDEX connection_daily_empty ON connection_daily (account) WHERE connections = 0;
 
 -- A TCP attempt or a flow of another protocol: what it does not share with its group.
 CREATE TABLE connection (
@@ -372,6 +373,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('connection_daily', 'connection_daily_day', '200000 7000'),
     ('connection_daily', 'connection_daily_removed', '100 100'),
     ('connection_daily', 'connection_daily_account', '200000 40000 1'),
+    ('connection_daily', 'connection_daily_empty', '2000 400'),
     ('connection_group', 'connection_group_process', '20000 40 3 2'),
     ('connection_group', 'connection_group_host', '20000 10'),
     ('connection_group', 'connection_group_dst', '20000 8'),

@@ -298,27 +298,7 @@ fn remove_empty_day(db: &Db, writer: &mut Writer, by: i64) -> rusqlite::Result<(
     let Some(day) = first else {
         return Ok(());
     };
-    let rows: Vec<(i64, i64)> = db
-        .prepare_cached(&format!(
-            "DELETE FROM connection_daily
-             WHERE id IN (SELECT id FROM connection_daily WHERE day_id = ?1 LIMIT {ROWS})
-             RETURNING id, group_id, account"
-        ))?
-        .query_map([day], |row| {
-            let usage = &mut writer.intern.usage;
-            usage.add(row.get(2)?, -usage::CONNECTION_DAILY);
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    let mut candidates = OrphanCandidates::default();
-    let mut removed = Vec::new();
-    for (id, group) in rows {
-        prune_group(db, group, &mut candidates, &mut writer.intern.usage)?;
-        removed.push(id);
-    }
-    removed.sort_unstable();
-    writer.intern.forget_daily(&removed);
-    candidates.remove(db, &mut writer.intern)?;
+    remove_totals(db, writer, "day_id = ?1", day)?;
     let deleted = db
         .prepare_cached(
             "DELETE FROM day
@@ -368,4 +348,42 @@ pub fn record_gap(
             ])?,
     };
     Ok(())
+}
+
+/// Removes totals of an account that are of no connection any more; whether there were any. One
+/// whose outcome became known later leaves some behind.
+pub fn remove_empty_totals(db: &Db, writer: &mut Writer, account: u32) -> rusqlite::Result<bool> {
+    let empty = "account = ?1 AND connections = 0";
+    Ok(remove_totals(db, writer, empty, account.into())? > 0)
+}
+
+/// Removes some daily totals that meet a condition, with their groups if those are on no other day.
+fn remove_totals(
+    db: &Db,
+    writer: &mut Writer,
+    condition: &str,
+    of: i64,
+) -> rusqlite::Result<usize> {
+    let rows: Vec<(i64, i64)> = db
+        .prepare_cached(&format!(
+            "DELETE FROM connection_daily
+             WHERE id IN (SELECT id FROM connection_daily WHERE {condition} LIMIT {ROWS})
+             RETURNING id, group_id, account"
+        ))?
+        .query_map([of], |row| {
+            let usage = &mut writer.intern.usage;
+            usage.add(row.get(2)?, -usage::CONNECTION_DAILY);
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    let mut candidates = OrphanCandidates::default();
+    let mut removed = Vec::new();
+    for (id, group) in rows {
+        prune_group(db, group, &mut candidates, &mut writer.intern.usage)?;
+        removed.push(id);
+    }
+    removed.sort_unstable();
+    writer.intern.forget_daily(&removed);
+    candidates.remove(db, &mut writer.intern)?;
+    Ok(removed.len())
 }

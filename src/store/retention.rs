@@ -7,7 +7,8 @@ use rusqlite::{Connection as Db, TransactionBehavior};
 
 use super::removal::{
     LookupRow, ROWS, Removed, oldest_connections, oldest_connections_of, oldest_lookups,
-    oldest_lookups_of, record_gap, remove_connections, remove_lookups, remove_retained_totals,
+    oldest_lookups_of, record_gap, remove_connections, remove_empty_totals, remove_lookups,
+    remove_retained_totals,
 };
 use super::usage;
 use super::write::Writer;
@@ -99,7 +100,18 @@ fn step(
         true => Some(i64::MAX),
         false => cutoff(retention.summary, now),
     };
-    let rows = Rows::to_remove(db, writer, retention, now, too_large)?;
+    // With totals, which stay where rows were, no user has a share: rows go by their age.
+    let accounts = match too_large && retention.summary.is_none() {
+        true => usage::beyond_their_share(db)?,
+        false => Vec::new(),
+    };
+    for account in &accounts {
+        if remove_empty_totals(db, writer, *account)? {
+            writer.intern.usage.write(db)?;
+            return Ok(true);
+        }
+    }
+    let rows = Rows::to_remove(db, writer, retention, now, too_large, &accounts)?;
     let totals_first = too_large && totals_outnumber_rows(db)?;
     let totals = match totals_before {
         Some(before) if totals_first || rows.is_none() => {
@@ -132,13 +144,10 @@ impl Rows {
         retention: Retention,
         now: i64,
         too_large: bool,
+        accounts: &[u32],
     ) -> rusqlite::Result<Option<Rows>> {
-        let accounts = match too_large {
-            true => usage::beyond_their_share(db)?,
-            false => Vec::new(),
-        };
         // Last those of any account: the oldest of all.
-        for account in accounts.into_iter().map(Some).chain([None]) {
+        for account in accounts.iter().copied().map(Some).chain([None]) {
             let connection = connections(db, writer, account, 1)?
                 .first()
                 .map(|row| row.1);

@@ -15,7 +15,7 @@ use super::super::usage::{
 };
 use super::support::{self, number, texts};
 use crate::model::builders::{connection, lookup};
-use crate::model::{Ancestor, Executable, Name, Process, Progress, Record, Rival, Source};
+use crate::model::{Ancestor, Executable, Name, Outcome, Process, Progress, Record, Rival, Source};
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_795_442_400 * SECOND;
@@ -375,4 +375,38 @@ fn user_with_more_than_a_share_loses_the_oldest_of_their_own_rows() {
     }
     assert_eq!(number(&store.db, "SELECT count(*) FROM process"), 0);
     assert_eq!(usage(&store.db), [vec![], Vec::<String>::new()]);
+}
+
+#[test]
+fn totals_that_a_later_outcome_has_emptied_push_out_no_others() {
+    let (_dir, mut store) = history();
+    store.retention.bytes = Some(1 << 20);
+    for number in 1..=100 {
+        act(&mut store, number, OTHER, START + number * SECOND);
+    }
+    let mut attempts = Vec::new();
+    for number in 101..=9_000 {
+        let mut c = connection("curl");
+        of_user(&mut c.process, FLOODER, 1);
+        (c.number, c.ts) = (number, START + number as i64 * SECOND);
+        c.dst.port = number as u16;
+        c.outcome = Outcome::InProgress;
+        store.add(&Record::Opened(c.clone()));
+        attempts.push(c);
+        if number % 100 == 0 {
+            store.commit(START + number as i64 * SECOND).unwrap();
+            for mut c in attempts.drain(..) {
+                c.outcome = Outcome::Refused;
+                store.add(&Record::Closed(c));
+            }
+        }
+    }
+    for _ in 0..100 {
+        store.commit(START + 9_000 * SECOND).unwrap();
+    }
+    let others = "SELECT count(*) FROM connection JOIN connection_daily d ON d.id = daily_id WHERE account = 1000";
+    assert_eq!(number(&store.db, others), 100);
+    assert!(used(&store.db).unwrap() <= (1 << 20) + 100_000);
+    let [rows, table] = usage(&store.db);
+    assert_eq!(rows, table);
 }
