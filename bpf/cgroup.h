@@ -14,8 +14,7 @@
 static __always_inline void report_cgroup(__u32 kind, struct cgroup *cgrp, const char *path,
 					  struct task_struct *task)
 {
-	struct egrets_cgroup *e =
-		RESERVE_EXTRA_OF(current_share(), struct egrets_cgroup, kind, EGRETS_PATH_MAX);
+	struct egrets_cgroup *e = RESERVE_EXTRA(struct egrets_cgroup, kind, EGRETS_PATH_MAX);
 
 	if (!e)
 		return;

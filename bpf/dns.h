@@ -93,10 +93,6 @@ static __always_inline void copy_dns(struct __sk_buff *skb, const struct packet 
 
 	if (!within_dns_budget(s, len))
 		return;
-	if (!has_ring_room(s->share, sizeof(*e) + len)) {
-		count_lost(EGRETS_DNS);
-		return;
-	}
 	COPY_DNS(128);
 	COPY_DNS(512);
 	COPY_DNS(1536);

@@ -226,10 +226,6 @@ static __always_inline void copy_payload(struct __sk_buff *skb, const struct seg
 	__u32 last = len - 1;
 	struct egrets_payload *e;
 
-	if (!has_ring_room(s->share, sizeof(*e) + len)) {
-		count_lost(EGRETS_PAYLOAD);
-		return;
-	}
 	COPY_PAYLOAD(USUAL_HELLO);
 	COPY_PAYLOAD(1024);
 	COPY_PAYLOAD(2048);

@@ -16,7 +16,6 @@
 
 #define EXE_STEPS 256 /* directories and mounts of an executable's path that are followed */
 #define EXITED (~0ULL)
-#define EXEC_TEXT 1024 /* of arguments and path: more than most have */
 
 /* Inode number of the mount namespace of the host's first process; 0 if it is not known. */
 const volatile __u32 host_mntns;
@@ -234,10 +233,6 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 		return;
 	/* a thread other than the leader takes the leader's pid, and never exits as itself */
 	call_abandon((bpf_get_current_pid_tgid() & ~0xffffffffULL) | (__u32)old_pid);
-	if (!has_ring_room(current_share(), sizeof(struct egrets_exec) + EXEC_TEXT)) {
-		count_lost(EGRETS_EXEC);
-		return;
-	}
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct egrets_exec *exec = (struct egrets_exec *)s->record;
 
@@ -270,7 +265,7 @@ static __always_inline void report_fork(struct task_struct *child)
 		return; /* a thread */
 	if (!mark_reported(child))
 		return;
-	fork = RESERVE_OF(current_share(), struct egrets_fork, EGRETS_FORK);
+	fork = RESERVE(struct egrets_fork, EGRETS_FORK);
 	if (!fork)
 		return;
 	fork->tgid = BPF_CORE_READ(child, tgid);
@@ -296,7 +291,7 @@ static __always_inline void report_exit(struct task_struct *task, __u32 copy)
 
 	if (!mark_exit_reported(tgid, start_ns, copy))
 		return;
-	exit = RESERVE_OF(current_share(), struct egrets_exit, EGRETS_EXIT);
+	exit = RESERVE(struct egrets_exit, EGRETS_EXIT);
 	if (!exit)
 		return;
 	exit->tgid = tgid;

@@ -56,11 +56,6 @@ static __always_inline __u32 share_of(struct task_struct *task)
 	return (owner ? owner : EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS)) & (EGRETS_SHARES - 1);
 }
 
-static __always_inline __u32 current_share(void)
-{
-	return share_of((struct task_struct *)bpf_get_current_task());
-}
-
 static __always_inline void share_give_back(__u32 *used)
 {
 	__sync_fetch_and_add(used, -1);

@@ -52,39 +52,6 @@ fn captured_and_lost_events_add_up() {
     assert_eq!(captured + lost, all as i64);
 }
 
-#[test]
-fn flood_of_one_user_leaves_room_in_the_ring_buffer_for_others() {
-    let _alone = alone();
-    let net = Net::new();
-    let port = net.http("x").to_string();
-    let (_dir, db) = history();
-    let recorder = Recorder::start(&db, &["--ring-size", "256K"]);
-    recorder.signal("STOP");
-    let all = volume(3000).max(2000); // the ring holds some 1200
-    for (uid, count) in [("4321", all), ("4322", 20)] {
-        ok(net
-            .command("setpriv")
-            .args(["--reuid", uid, "--regid", uid, "--clear-groups"])
-            .arg(dial())
-            .args(["loop", FAR4, &port, &count.to_string()]));
-    }
-    recorder.signal("CONT");
-    assert_eq!(recorder.stop(), 0);
-    let of = |uid: u32| {
-        let ended = "outcome = 'connected' AND duration_us IS NOT NULL AND exe LIKE '%/dial'";
-        let sql = format!("SELECT count(*), sum({ended}) FROM egress WHERE uid = {uid}");
-        select(&db, &sql).remove(0)
-    };
-    assert_eq!(of(4322), ["20", "20"]);
-    let captured: i64 = of(4321)[0].parse().unwrap();
-    let lost: i64 = value(
-        &db,
-        "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = 'connect'",
-    );
-    assert!(captured > 0 && lost > 0, "{captured} captured, {lost} lost");
-    assert_eq!(captured + lost, all as i64);
-}
-
 /// By what it is lost as. None of an event that did not come through the ring buffer.
 fn gap_kind(kind: &EventKind) -> Option<GapKind> {
     Some(match kind {
