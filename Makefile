@@ -9,11 +9,11 @@ completions = $(sharedir)/bash-completion/completions/egrets \
 	$(sharedir)/zsh/site-functions/_egrets $(sharedir)/fish/vendor_completions.d/egrets.fish
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build static deb dev test test-packages reader test-kernels test-all-kernels tables naming coverage security fuzz \
+.PHONY: help run build static deb rpm tarball image release kubernetes dev test test-packages reader test-kernels test-arm64 test-all-kernels tables naming coverage security fuzz \
 	lint bench install uninstall vmlinux clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z -]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: ## Install what is missing, build, record and print; needs sudo
 	@scripts/setup.sh root build
@@ -30,13 +30,28 @@ static: ## Build target/static/egrets, one file for any distribution
 deb: ## Build a Debian package of it, in target/packages
 	@scripts/deb.sh
 
+rpm: ## Build an RPM package of it there, for Fedora, RHEL and openSUSE
+	@scripts/rpm.sh
+
+tarball: ## Build an archive of it there, and the PKGBUILD for Arch Linux
+	@scripts/tarball.sh
+
+image: ## Build a container image of it there
+	@scripts/image.sh
+
+release: ## Make and try all files of a release, VERSION=0.1.0, in target/release-VERSION
+	@scripts/release.sh
+
+kubernetes: ## Check the chart for Kubernetes, and render it
+	@scripts/kubernetes.sh
+
 dev: ## Build, run the unit tests, and query a made-up history; without root
 	@scripts/dev.sh
 
 test: ## Run every test; needs sudo
 	@scripts/test.sh
 
-test-packages: deb ## Install, upgrade, remove and purge the package in a fresh system; needs sudo
+test-packages: deb rpm tarball ## Install, upgrade, remove and purge the packages in fresh systems; needs sudo
 	@scripts/packages.sh
 
 reader: ## Build and test what reads a history, without the recorder and without root
@@ -44,6 +59,9 @@ reader: ## Build and test what reads a history, without the recorder and without
 
 test-kernels: ## Test each promise on other kernels, in virtual machines; needs sudo
 	@scripts/kernels.sh
+
+test-arm64: ## Test the promises on an arm64 machine, emulated; needs sudo
+	@ARCH=arm64 scripts/kernels.sh
 
 test-all-kernels: ## Run all tests of capture there; needs sudo, and most of an hour
 	@scripts/kernels.sh all

@@ -22,14 +22,19 @@ fn skeleton(object: &str) -> Result<(), Box<dyn Error>> {
 
     println!("cargo:rerun-if-changed=bpf");
     let skeleton = PathBuf::from(env::var("OUT_DIR")?).join(format!("{object}.skel.rs"));
-    let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
-    if arch != "x86_64" {
-        return Err(format!(
-            "recording is not ported to {arch} yet, only to x86_64; a build that reads histories \
-             works here: cargo build --no-default-features"
-        )
-        .into());
-    }
+    let target = env::var("CARGO_CFG_TARGET_ARCH")?;
+    // As libbpf names it, which says where a kprobe finds its arguments.
+    let arch = match target.as_str() {
+        "x86_64" => "x86",
+        "aarch64" => "arm64",
+        _ => {
+            return Err(format!(
+                "recording is not ported to {target}, only to x86_64 and aarch64; a build that \
+                 reads histories works here: cargo build --no-default-features"
+            )
+            .into());
+        }
+    };
     // BTF has the names of files: not where they were built.
     let root = env::var("CARGO_MANIFEST_DIR")?;
     SkeletonBuilder::new()
@@ -40,7 +45,7 @@ fn skeleton(object: &str) -> Result<(), Box<dyn Error>> {
             "-Werror",
             // LLVM 20 made v4 the default, which kernels before 6.6 refuse.
             "-mcpu=v3",
-            "-D__TARGET_ARCH_x86",
+            &format!("-D__TARGET_ARCH_{arch}"),
             &format!("-ffile-prefix-map={root}=."),
         ])
         .build_and_generate(&skeleton)?;

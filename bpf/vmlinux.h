@@ -82,6 +82,17 @@ enum { PIDTYPE_SID = 3 };
 /* include/net/sock.h, enum sock_flags */
 enum { SOCK_DONE = 1 };
 
+#ifdef __TARGET_ARCH_arm64
+/* arch/arm64/include/uapi/asm/ptrace.h: what programs see of the registers, at the beginning of
+ * the kernel's struct pt_regs. The dump has the registers of x86. */
+struct user_pt_regs {
+	__u64 regs[31];
+	__u64 sp;
+	__u64 pc;
+	__u64 pstate;
+};
+#endif
+
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
 #endif

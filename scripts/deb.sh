@@ -4,20 +4,18 @@
 #
 #     scripts/deb.sh         target/packages/egrets_VERSION-REVISION_ARCH.deb
 #
-# EGRETS_STATIC names a program that was built before. REVISION is 1 and COMPRESSION xz by default.
+# EGRETS_STATIC names a program that was built before, ARCH another architecture than this one.
+# REVISION is 1 and COMPRESSION xz by default.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 scripts/setup.sh deb
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-program=${EGRETS_STATIC:-}
-if [ -z "$program" ]; then
-	scripts/static.sh
-	program=$target/static/egrets
-fi
+arch=${ARCH:-$(dpkg --print-architecture)}
+program=$(scripts/program.sh)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 revision=${REVISION:-1}
-arch=$(dpkg --print-architecture)
 maintainer=$(git log -1 --format='%an <%ae>')
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH LC_ALL=C
@@ -27,22 +25,9 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
 doc=$root/usr/share/doc/egrets
-mkdir -p "$root/DEBIAN" "$doc" "$root/usr/lib/systemd/system" "$root/etc/egrets/conf.d"
-
-install -D -m 755 "$program" "$root/usr/bin/egrets"
-for unit in egrets egrets-serve; do
-	sed 's|@PREFIX@|/usr|' systemd/$unit.service >"$root/usr/lib/systemd/system/$unit.service"
-done
-"$program" man-pages "$root/usr/share/man/man1"
-install -D -m 644 completions/egrets.bash "$root/usr/share/bash-completion/completions/egrets"
-install -D -m 644 completions/_egrets "$root/usr/share/zsh/vendor-completions/_egrets"
-install -D -m 644 completions/egrets.fish "$root/usr/share/fish/vendor_completions.d/egrets.fish"
-"$program" config example >"$root/etc/egrets/egrets.toml"
+scripts/stage.sh "$root" "$program" /usr/share/zsh/vendor-completions
+mkdir "$root/DEBIAN"
 cp CHANGELOG.md "$doc/changelog"
-mkdir "$doc/contrib"
-cp -r contrib/grafana "$doc/contrib/"
-cp README.md "$doc/"
-cp -r docs "$doc/docs"
 cat >"$doc/changelog.Debian" <<-END
 	egrets ($version-$revision) stable; urgency=medium
 
@@ -53,7 +38,7 @@ END
 license=$(sed -n '/^Copyright/,$p' LICENSE | sed 's/^$/./; s/^/ /')
 awk -v text="$license" '$0 == "@LICENSE@" { print text; next } { print }' packaging/debian/copyright >"$doc/copyright"
 install -D -m 644 packaging/debian/egrets.lintian-overrides "$root/usr/share/lintian/overrides/egrets"
-gzip -9n "$doc/changelog" "$doc/changelog.Debian" "$root"/usr/share/man/man1/*.1
+gzip -9n "$doc/changelog" "$doc/changelog.Debian"
 
 install -m 755 packaging/debian/{postinst,prerm,postrm} "$root/DEBIAN/"
 echo /etc/egrets/egrets.toml >"$root/DEBIAN/conffiles"

@@ -21,7 +21,7 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts pts /dev/pts
 mount -t cgroup2 cgroup /sys/fs/cgroup
 mount -t tmpfs shm /dev/shm
-exec </dev/null >/dev/ttyS0 2>&1
+exec </dev/null >"/dev/$(</sys/class/tty/console/active)" 2>&1
 ln -s /proc/self/fd /dev/fd
 echo guest >/proc/sys/kernel/hostname
 ip link set lo up

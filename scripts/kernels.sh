@@ -6,20 +6,26 @@
 #     make test-all-kernels     all tests of capture: before a change to bpf/ or src/capture
 #                               is done, and for a release
 #     make test-kernels KERNELS="5.10 6.1" TESTS="record hooks" [VOLUME=1] [SETS=kprobe]
+#     make test-arm64           every hook, and those tests that all kernels pass, on arm64
 #     scripts/kernels.sh fetch  only download the kernels
 #
 # A kernel is the newest of its Debian suite, looked for once a day and kept in
 # $EGRETS_KERNELS. The machine is QEMU, with KVM where that works. Its whole disk
 # is an initramfs: this machine's programs, and the tests as they were built here, which
-# scripts/guest.sh runs. What they print comes back over the serial line. A machine that
+# scripts/guest.sh runs. With ARCH=arm64 the tests are built by scripts/cross.sh, and the programs
+# are from Debian's packages for that architecture. What they print comes back over the serial line. A machine that
 # dies, hangs or gives no verdict has failed. Where all tests pass on all kernels,
 # docs/kernels.md gets what was seen.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/apt.sh
+. scripts/apt.sh
 
+ARCH=${ARCH:-amd64}
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
+[ "$ARCH" = amd64 ] || KERNELS=${KERNELS:-6.12} # emulated without KVM: one is enough
 KERNELS=${KERNELS:-$ALL}
 # All tests of capture. The sets differ in how they learn of connect(2) and of frames that bypass
 # queues, so the second runs what sees these.
@@ -116,57 +122,52 @@ PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
 # two thirds of the disk, which takes its time to unpack
 [ "$TIER" != all ] || PACKAGES+=(docker.io containerd runc podman conmon)
 # modules that the tests want: the rest would only take time to unpack
-MODULES=(kernel/net kernel/lib kernel/crypto kernel/arch/x86/crypto kernel/fs/overlayfs
+MODULES=(kernel/net kernel/lib kernel/crypto kernel/fs/overlayfs
 	kernel/drivers/net/veth.ko kernel/drivers/net/dummy.ko)
+
+# What differs with the architecture: its machine, as QEMU has it, and the kernel's console; and the
+# suffix of its packages' names.
+case $ARCH in
+amd64)
+	MACHINE=(qemu-system-x86_64 -cpu max)
+	CONSOLE='console=ttyS0 clocksource=tsc tsc=reliable'
+	# One thread for both processors: with one each, QEMU 7.2 at times still runs a breakpoint that
+	# the kernel, patching itself, has taken away (seen on 5.10 and 7.2: a jump to 0, a panic).
+	EMULATOR=tcg,thread=single
+	MODULES+=(kernel/arch/x86/crypto)
+	OF=
+	;;
+arm64)
+	MACHINE=(qemu-system-aarch64 -machine virt -cpu cortex-a72)
+	CONSOLE=console=ttyAMA0
+	EMULATOR=tcg,thread=multi
+	MODULES+=(kernel/arch/arm64/crypto)
+	OF=:arm64
+	;;
+*)
+	echo "kernels.sh: ARCH: amd64 or arm64, not $ARCH" >&2
+	exit 2
+	;;
+esac
 
 fail() {
 	echo "kernels.sh: $*" >&2
 	exit 2
 }
 
-# apt_of SUITE COMMAND…: apt with the lists of that suite alone, from the mirrors
-# that this machine uses
-apt_of() {
-	local dir=$CACHE/$1
-	"$2" -o "Dir::Etc::sourcelist=$dir/sources" -o Dir::Etc::sourceparts=- \
-		-o "Dir::State::Lists=$dir/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
-		-o Acquire::Languages=none -o APT::Sandbox::User=root -q "${@:3}"
-}
-
 # fetch SUITE: the newest kernel that it has, unpacked in $CACHE/SUITE/KERNEL;
 # prints that directory
 fetch() {
-	local suite=$1 dir=$CACHE/$1 origin site image packages
-	mkdir -p "$dir/lists/partial"
-	: >"$dir/sources"
-	# shellcheck disable=SC2016 # apt-get's own variables
-	apt-get indextargets --format '$(ORIGIN) $(SITE)' 'Created-By: Packages' | sort -u |
-		while read -r origin site; do
-			[ "$origin" = Debian ] || continue
-			case $site in
-			*-security) [ "$suite" = sid ] || echo "deb $site $suite-security main" ;;
-			*) echo "deb $site $suite main" ;;
-			esac >>"$dir/sources"
-		done
-	if [ -z "$(find "$dir/updated" -mmin -1440 2>/dev/null)" ]; then
-		apt_of "$suite" apt-get update >"$dir/log" 2>&1 ||
-			fail "no package lists of $suite: $(tail -n 3 "$dir/log")"
-		touch "$dir/updated"
-	fi
-	image=$(apt_of "$suite" apt-cache depends --important linux-image-amd64 | grep -om 1 'linux-image-[0-9].*') ||
-		fail "$suite has no linux-image-amd64"
+	local suite=$1 dir=$CACHE/$1${OF/:/-} image packages
+	apt_lists "$dir" "$suite" "${OF#:}" || exit
+	image=$(apt_of "$dir" apt-cache depends --important "linux-image-$ARCH$OF" | grep -om 1 'linux-image-[0-9][^:]*') ||
+		fail "$suite has no linux-image-$ARCH"
 	if [ ! -e "$dir/$image/done" ]; then
 		# sid keeps the kernel and its modules in packages of their own
-		mapfile -t packages < <(apt_of "$suite" apt-cache depends --important "$image" |
+		mapfile -t packages < <(apt_of "$dir" apt-cache depends --important "$image$OF" |
 			grep -oE 'linux-(binary|modules)-[0-9].*')
 		rm -rf "${dir:?}"/linux-image-*
-		mkdir "$dir/$image"
-		(cd "$dir/$image" && apt_of "$suite" apt-get download "$image" "${packages[@]}") >"$dir/log" 2>&1 ||
-			fail "$image can't be downloaded: $(tail -n 3 "$dir/log")"
-		for package in "$dir/$image"/*.deb; do
-			dpkg-deb -x "$package" "$dir/$image"
-			rm "$package"
-		done
+		apt_unpack "$dir" "$dir/$image" "$image$OF" "${packages[@]}" || exit
 		touch "$dir/$image/done"
 	fi
 	echo "$dir/$image"
@@ -186,6 +187,29 @@ put() {
 	done
 }
 
+# put_packages ROOT: those programs, with all that they depend on, of another architecture
+put_packages() {
+	local root=$1 dir=$CACHE/programs-$ARCH suite names
+	# shellcheck source=/dev/null
+	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-sid}")
+	apt_lists "$dir" "$suite" "$ARCH" || exit
+	if [ "$(cat "$dir/done" 2>/dev/null)" != "$suite ${PACKAGES[*]}" ]; then
+		rm -rf "$dir/root"
+		# of a system where nothing is installed yet
+		mapfile -t names < <(apt_of "$dir" apt-get -o Dir::State::status=/dev/null -o "APT::Architecture=$ARCH" \
+			--no-install-recommends --simulate install "${PACKAGES[@]/%/$OF}" | sed -n "s/^Inst \([^ :]*\).*\[all\].*/\1/p; t; s/^Inst \([^ :]*\).*/\1$OF/p")
+		[ ${#names[@]} -gt 0 ] || fail "$suite has not all of these for $ARCH: ${PACKAGES[*]}"
+		apt_unpack "$dir" "$dir/root" "${names[@]}" || exit
+		rm -rf "$dir"/root/usr/share/{doc,man,locale,info,perl*} "$dir"/root/{boot,var}
+		echo "$suite ${PACKAGES[*]}" >"$dir/done"
+	fi
+	(cd "$dir/root" && find . ! -type d -print0 | cpio --quiet -0 -o -H newc) |
+		(cd "$root" && cpio --quiet -i -d)
+	# Debian's alternatives, which are chosen when a package is installed
+	ln -s xtables-nft-multi "$root/usr/sbin/iptables"
+	ln -s xtables-nft-multi "$root/usr/sbin/ip6tables"
+}
+
 # make_root ROOT: the disk of every machine: programs, their libraries, the tests
 make_root() {
 	local root=$1 package file files
@@ -194,22 +218,27 @@ make_root() {
 	for dir in bin sbin lib lib64; do
 		ln -s "usr/$dir" "$root/$dir"
 	done
-	for package in "${PACKAGES[@]}"; do
-		mapfile -t files < <(dpkg -L "$package" | grep -E '^/(usr/)?s?bin/.')
-		put "$root" "${files[@]}"
-	done
-	put "$root" /usr/sbin/{iptables,ip6tables} /usr/lib/x86_64-linux-gnu/xtables \
-		/etc/containers /usr/share/containers \
-		/etc/{passwd,group,nsswitch.conf,protocols,services} /usr/lib/ssl/openssl.cnf
+	if [ "$ARCH" = amd64 ]; then
+		for package in "${PACKAGES[@]}"; do
+			mapfile -t files < <(dpkg -L "$package" | grep -E '^/(usr/)?s?bin/.')
+			put "$root" "${files[@]}"
+		done
+		put "$root" /usr/sbin/{iptables,ip6tables} /usr/lib/x86_64-linux-gnu/xtables \
+			/etc/containers /usr/share/containers /usr/lib/ssl/openssl.cnf
+	else
+		put_packages "$root"
+	fi
+	put "$root" /etc/{passwd,group,nsswitch.conf,protocols,services}
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
 	: >"$root/etc/resolv.conf"
 	for file in "${programs[@]}"; do
 		mkdir -p "$root$(dirname "$file")"
-		strip -o "$root$file" "$file"
+		"$strip" -o "$root$file" "$file"
 	done
-	mapfile -t files < <(find "$root" -type f -perm /111 -exec ldd {} + 2>/dev/null |
+	# on arm64, programs of packages have theirs, and the tests are linked statically
+	[ "$ARCH" != amd64 ] || mapfile -t files < <(find "$root" -type f -perm /111 -exec ldd {} + 2>/dev/null |
 		sed -nE 's|^\t(.* => )?(/[^ ]+) \(.*|\2|p' | sort -u)
-	put "$root" "${files[@]}"
+	[ "$ARCH" != amd64 ] || put "$root" "${files[@]}"
 	cp scripts/guest.sh "$root/init"
 	cp scripts/topic.sh "$root/"
 }
@@ -237,6 +266,7 @@ tests_of() {
 	local -a chosen
 	if [ "$TIER" != all ]; then
 		chosen=("${promises[@]}")
+		[ "$ARCH" = amd64 ] || set -- none # what differs with the kernel does not with the architecture
 		[ "$1" != "$OLDEST" ] || chosen+=("${oldest[@]}")
 		[ "$1" != "$NEWEST" ] || chosen+=("${newest[@]}")
 		[ ${#chosen[@]} = 0 ] || printf '%s\n' "${chosen[@]//[$'\n\t']/ }"
@@ -310,12 +340,13 @@ is_up() {
 # accelerator VMLINUZ: KVM if this kernel comes as far as looking for its root there. In a
 # virtual machine /dev/kvm may be there and not work.
 accelerator() {
-	if [ -w /dev/kvm ] && timeout 20 qemu-system-x86_64 -accel kvm -cpu max -smp 2 -m 1G -nodefaults \
-		-display none -serial stdio -no-reboot -kernel "$1" -append 'console=ttyS0 panic=-1' \
+	if [ "$ARCH" = "$(dpkg --print-architecture)" ] && [ -w /dev/kvm ] &&
+		timeout 20 "${MACHINE[@]}" -accel kvm -smp 2 -m 1G -nodefaults \
+		-display none -serial stdio -no-reboot -kernel "$1" -append "$CONSOLE panic=-1" \
 		</dev/null 2>/dev/null | grep -q 'Unable to mount root'; then
 		echo kvm
 	else
-		echo tcg,thread=single
+		echo "$EMULATOR"
 	fi
 }
 
@@ -325,14 +356,11 @@ run() {
 	: >"$work/$kernel.log"
 	(sleep $BOOT && ! is_up "$kernel" && kill "$(cat "$pid")") >/dev/null 2>&1 &
 	watch=$!
-	# Emulated, one thread for both processors: with one each, QEMU 7.2 at times still runs
-	# a breakpoint that the kernel, patching itself, has taken away (seen on 5.10 and 7.2:
-	# a jump to 0, a panic). Without tsc each look at the clock goes through an emulated
-	# timer.
-	timeout "$LIMIT" qemu-system-x86_64 -accel "$4" -cpu max -smp 2 -m 4G \
+	# Without tsc each look at the clock goes through an emulated timer.
+	timeout "$LIMIT" "${MACHINE[@]}" -accel "$4" -smp 2 -m 4G \
 		-nodefaults -display none -serial stdio -no-reboot -pidfile "$pid" \
 		-kernel "$2" -initrd "$3" \
-		-append 'console=ttyS0 quiet loglevel=2 panic=-1 clocksource=tsc tsc=reliable apparmor=0 rdinit=/init' \
+		-append "$CONSOLE quiet loglevel=2 panic=-1 apparmor=0 rdinit=/init" \
 		</dev/null 2>&1 | sed -u 's/\r$//' | tee "$work/$kernel.log" | awk -v kernel="$kernel" '
 			/^guest: set / { set = $3 }
 			/^guest: test / { test = $3 }
@@ -400,7 +428,15 @@ fi
 scripts/setup.sh root build test kernels
 scripts/tools.sh
 
-built=$(scripts/cargo.sh test --no-run --message-format=json-render-diagnostics)
+options=() execute=() strip=strip
+if [ "$ARCH" != amd64 ]; then
+	environment=$(scripts/cross.sh "$ARCH")
+	eval "$environment"
+	options=(--target aarch64-unknown-linux-gnu --features static)
+	execute=(qemu-aarch64-static)
+	strip=aarch64-linux-gnu-strip
+fi
+built=$(scripts/cargo.sh test --no-run "${options[@]}" --message-format=json-render-diagnostics)
 # executable KIND NAME TEST: of what cargo has built; TEST is whether it is a runner
 executable() {
 	sed -nE "s|.*\"kind\":\[\"$1\"\].*\"name\":\"$2\".*\"test\":$3},\"features\".*\"executable\":\"([^\"]*)\".*|\1|p" <<<"$built"
@@ -408,10 +444,11 @@ executable() {
 egrets=$(executable bin egrets false)
 tools=$(realpath "${CARGO_TARGET_DIR:-target}/tmp") # where the tests look for them
 programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)"
-	"$(executable example send false)" "$(executable example packet false)" "$tools/dial-musl" "$tools/nscd")
+	"$(executable example send false)" "$(executable example packet false)")
+[ "$ARCH" != amd64 ] || programs+=("$tools/dial-musl" "$tools/nscd")
 runner=$(executable test integration true)
 programs+=("$runner")
-known=$("$runner" --list --format terse)
+known=$("${execute[@]}" "$runner" --list --format terse)
 tests=$(for kernel in $KERNELS; do for set in $SETS; do tests_of "$kernel" "$set"; done; done | sort -u)
 while read -r test names; do
 	grep -q "^$test::" <<<"$known" || fail "there are no tests called $test"
@@ -447,10 +484,10 @@ for kernel in $KERNELS; do
 	[ -e "$work/$kernel.log" ] || : >"$work/$kernel.log"
 	judge "$kernel"
 	# scripts/tables.sh reads the logs of whole runs
-	[ "$TIER$TESTS" != all ] || install -D -m 644 "$work/$kernel.log" "$tools/logs/kernel-$kernel.log"
+	[ "$TIER$TESTS$ARCH" != allamd64 ] || install -D -m 644 "$work/$kernel.log" "$tools/logs/kernel-$kernel.log"
 done
 # the tables of docs/kernels.md, between its two marks
-if [ "$failed" = 0 ] && [ "$TIER$KERNELS$TESTS" = "all$ALL" ]; then
+if [ "$failed" = 0 ] && [ "$TIER$KERNELS$TESTS$ARCH" = "all${ALL}amd64" ]; then
 	logs=()
 	for kernel in $KERNELS; do
 		logs+=("$work/$kernel.log")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [static] [deb] [packages] [reader] [test] [kernels] [fuzz] [lint] [vmlinux]
+#     setup.sh [root] [build] [static] [arm64] [deb] [rpm] [release] [packages] [reader] [test] [kernels] [fuzz] [lint] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -22,8 +22,11 @@ for part in "$@"; do
 		packages+=(clang libelf-dev zlib1g-dev pkg-config make gcc)
 		;;
 	static) packages+=(binutils) ;;
+	arm64) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static) ;;
 	deb) packages+=(dpkg gzip xz-utils) ;;
-	packages) packages+=(debootstrap lintian python3-minimal util-linux) ;;
+	rpm) packages+=(rpm) ;;
+	release) packages+=(git python3-minimal binutils libelf-dev zlib1g-dev libc6-dev) ;;
+	packages) packages+=(debootstrap lintian python3-minimal util-linux makepkg pacman-package-manager libarchive-tools zstd) ;;
 	reader)
 		rust=yes
 		packages+=(make gcc)
@@ -39,7 +42,10 @@ for part in "$@"; do
 		command -v node >/dev/null || packages+=(nodejs)
 		command -v javac >/dev/null || packages+=(default-jdk-headless)
 		;;
-	kernels) packages+=(qemu-system-x86 kmod cpio binutils) ;;
+	kernels)
+		packages+=(kmod cpio binutils)
+		[ "${ARCH:-amd64}" = amd64 ] && packages+=(qemu-system-x86) || packages+=(qemu-system-arm)
+		;;
 	fuzz) packages+=(g++) ;;
 	lint) packages+=(clang-format codespell shellcheck) ;;
 	vmlinux) packages+=(bpftool) ;;

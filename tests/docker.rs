@@ -449,3 +449,114 @@ rules:
     ];
     assert_eq!(select(&db, sql), rows.map(row));
 }
+
+/// The command of docs/install.md, for this daemon.
+#[test]
+fn image_records_the_host_with_the_options_of_the_documentation() {
+    let _containers = CONTAINERS.read();
+    let (docker, port) = Docker::with_names();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let target = tempfile::tempdir().unwrap();
+    let program = target.path().join("egrets");
+    ok(Command::new("strip")
+        .arg("-o")
+        .arg(&program)
+        .arg(env!("CARGO_BIN_EXE_egrets")));
+    ok(Command::new(root.join("scripts/image.sh"))
+        .env("CARGO_TARGET_DIR", target.path())
+        .env("EGRETS_STATIC", &program)
+        .env("SOURCE_DATE_EPOCH", "1000000000"));
+    let packages = fs::read_dir(target.path().join("packages")).unwrap();
+    let image = packages.map(|file| file.unwrap().path()).next().unwrap();
+    ok(docker.cli(&["load", "-i"]).arg(&image));
+
+    let page = fs::read_to_string(root.join("docs/install.md")).unwrap();
+    let command = page.split("    docker run ").nth(1).unwrap();
+    let command = command.split("egrets:VERSION\n").next().unwrap();
+    let socket = docker.dir.path().join("d.sock").display().to_string();
+    let command = command
+        .replace("\\\n", " ")
+        // a file can't be put into one that is read-only, below
+        .replace("--read-only --tmpfs /tmp", "")
+        .replace("-d ", "")
+        .replace("-v /run/docker.sock:", &format!("-v {socket}:"));
+    let name = concat!("egrets:", env!("CARGO_PKG_VERSION"));
+    let create = |options: &str| {
+        let mut create = docker.cli(&["create"]);
+        create.args(options.split_whitespace());
+        create.args(["--env", "EGRETS_HOOKS", name, "record"]);
+        create.output().unwrap()
+    };
+    let created = create(&command);
+    if text(&created.stderr).contains("unknown capability: \"CAP_BPF\"") {
+        // what the page says of such a daemon
+        assert!(page.contains("`--cap-add=SYS_ADMIN` in the place of BPF and PERFMON"));
+        let command = command.replace("BPF --cap-add=PERFMON", "SYS_ADMIN");
+        assert_eq!(code(&create(&command)), 0, "{command}");
+    } else {
+        assert_eq!(code(&created), 0, "{}", text(&created.stderr));
+    }
+    // The program of this test has libraries, which that of a release has not.
+    let libraries = ok(Command::new("ldd").arg(&program));
+    let libraries = libraries.split_whitespace().filter(|w| w.starts_with('/'));
+    let files = target.path().join("libraries.tar");
+    ok(Command::new("tar")
+        .args(["-C", "/", "--dereference", "-cf"])
+        .arg(&files)
+        .args(libraries.map(|path| path.trim_start_matches('/'))));
+    ok(docker
+        .cli(&["cp", "-", "egrets:/"])
+        .stdin(fs::File::open(&files).unwrap()));
+    ok(&mut docker.cli(&["start", "egrets"]));
+    let logs = || {
+        let output = docker.cli(&["logs", "egrets"]).output().unwrap();
+        text(&output.stderr)
+    };
+    eventually("a recording in the container", || {
+        logs().contains("recording into").then_some(())
+    });
+
+    let url = format!("http://web.test:{port}/");
+    docker.run(&["--name", "web", "img:1", "curl", "-s4", &url]);
+    let far = format!("--net=/run/netns/{}", docker.net.far);
+    ok(Command::new("nsenter")
+        .arg(far)
+        .arg(dial())
+        .args(["tcp", GATEWAY, &port]));
+    ok(&mut docker.cli(&["stop", "egrets"]));
+    let (dir, _) = history();
+    ok(docker
+        .cli(&["cp", "egrets:/var/lib/egrets"])
+        .arg(dir.path()));
+    let db = dir.path().join("egrets/egrets.db");
+    assert_eq!(
+        select(
+            &db,
+            &format!(
+                "SELECT comm, exe, user, host, container_name, outcome, comm = 'dial' OR rx_bytes > 5 FROM egress WHERE dst_port = {port} ORDER BY comm"
+            )
+        ),
+        [
+            [
+                "curl",
+                "/usr/bin/curl",
+                "root",
+                "web.test",
+                "web",
+                "connected",
+                "1"
+            ],
+            [
+                "dial",
+                dial().to_str().unwrap(),
+                "root",
+                "",
+                "",
+                "connected",
+                "1"
+            ],
+        ],
+        "{}",
+        logs()
+    );
+}

@@ -367,6 +367,11 @@ fn every_command_has_a_man_page() {
         assert!(!page.contains("EXTRA"), "{name}");
     }
     assert!(dir.path().join("egrets.1").exists());
+    let nested = dir.path().join("egrets-policy-check.1");
+    let nested = fs::read_to_string(nested).unwrap();
+    assert!(nested.contains("egrets policy check"), "{nested}");
+    let policy = fs::read_to_string(dir.path().join("egrets-policy.1")).unwrap();
+    assert!(policy.contains("egrets\\-policy\\-check(1)"), "{policy}");
 }
 
 #[test]

@@ -15,7 +15,7 @@
 #     INPUT_BASELINE   the history of an earlier run, to say what is new since then
 #     INPUT_SUMMARY    a file that gets the report as Markdown; on GitHub, the job's summary
 #     INPUT_EGRETS     the program; else it is on the PATH
-#     INPUT_DOWNLOAD   else a URL below which it is, as egrets-x86_64, beside its SHA256SUMS
+#     INPUT_DOWNLOAD   else a URL below which it is, as egrets-x86_64 or egrets-aarch64, beside its SHA256SUMS
 set -euo pipefail
 
 temp=${RUNNER_TEMP:-${TMPDIR:-/tmp}}

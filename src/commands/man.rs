@@ -1,4 +1,4 @@
-//! `egrets man-pages`: a man page for each command, for `make install`.
+//! `egrets man-pages`: a man page for each command and those in it, for `make install`.
 
 use std::fs;
 use std::io::Write;
@@ -183,21 +183,30 @@ pub fn run(args: &ManArgs) -> Result<ExitCode> {
     program.build();
     fs::create_dir_all(directory)
         .with_context(|| format!("can't write {}", directory.display()))?;
-    let commands = program
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set());
-    let commands = Vec::from_iter(commands.map(|command| command.get_name().to_owned()));
+    let commands = shown(&program).map(|command| command.get_name().to_owned());
+    let commands = Vec::from_iter(commands);
     page(&program, None, &commands, directory)?;
-    for command in program
-        .get_subcommands()
-        .filter(|command| !command.is_hide_set())
-    {
-        page(command, Some(command.get_name()), &commands, directory)?;
+    for command in shown(&program) {
+        let name = command.get_name();
+        let nested = shown(command).map(|nested| (nested, format!("{name}-{}", nested.get_name())));
+        let nested = Vec::from_iter(nested);
+        let names = nested.iter().map(|(_, name)| name.clone());
+        let others = Vec::from_iter(names.chain(commands.clone()));
+        page(command, Some(name), &others, directory)?;
+        for (command, name) in nested {
+            page(command, Some(&name), &others, directory)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes the page of the program, or of one of its commands.
+/// The commands in it that users see.
+fn shown(command: &Command) -> impl Iterator<Item = &Command> {
+    let all = command.get_subcommands();
+    all.filter(|command| !command.is_hide_set() && command.get_name() != "help")
+}
+
+/// Writes the page of the program, or of one of its commands: `policy`, or `policy-check` in it.
 fn page(command: &Command, name: Option<&str>, all: &[String], directory: &Path) -> Result<()> {
     let title = match name {
         Some(name) => format!("egrets-{name}"),
@@ -211,11 +220,17 @@ fn page(command: &Command, name: Option<&str>, all: &[String], directory: &Path)
     man.render_synopsis_section(&mut out)?;
     man.render_description_section(&mut out)?;
     man.render_options_section(&mut out)?;
-    if name.is_none() {
+    if shown(command).next().is_some() {
         man.render_subcommands_section(&mut out)?;
     }
     details(command, &mut out)?;
-    section("EXAMPLES", examples(name.unwrap_or_default()), &mut out)?;
+    let examples = match name {
+        Some(name) if name.contains('-') => &[],
+        name => examples(name.unwrap_or_default()),
+    };
+    if !examples.is_empty() {
+        section("EXAMPLES", examples, &mut out)?;
+    }
     section("FILES", FILES, &mut out)?;
     section("ENVIRONMENT", ENVIRONMENT, &mut out)?;
     section("EXIT STATUS", EXIT_STATUS, &mut out)?;
