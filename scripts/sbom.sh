@@ -27,7 +27,7 @@ python3 - egrets-sbom.json "$out" "$(dpkg-query -W -f '${Version}' libelf-dev)" 
 	import json, os, sys
 	source, out, libelf, zlib, libc = sys.argv[1:]
 	bom = json.load(open(source))
-	del bom["serialNumber"]
+	bom.pop("serialNumber", None)
 	bom["metadata"].pop("timestamp", None)
 	for name, version, licence in ("libelf", libelf, "LGPL-3.0-or-later OR GPL-2.0-or-later"), ("zlib", zlib, "Zlib"), ("glibc", libc, "LGPL-2.1-or-later"):
 	    bom["components"].append({"type": "library", "name": name, "version": version, "licenses": [{"expression": licence}]})
