@@ -676,8 +676,8 @@ impl<'a> Resolver<'a> {
         if question.relation == Relation::Lookups {
             return Ok(());
         }
-        let mut said = Vec::new();
-        for word in self.typed.text.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let typed = self.typed;
+        for word in typed.text.split(|c: char| !c.is_ascii_alphanumeric()) {
             let name = word.to_lowercase();
             let Some(service) = service_named(&name) else {
                 continue;
@@ -685,12 +685,11 @@ impl<'a> Resolver<'a> {
             let by = Predicate::By(Subject::Process(name.clone()));
             let otherwise = Predicate::All(vec![by, Predicate::Not(Box::new(service.clone()))]);
             if question.predicates.contains(&service) && self.exists(&otherwise)? {
-                said.push(format!(
+                self.readings.push(format!(
                     "read {name} as the service; there is a program {name}, too: \"by process {name}\" asks what it did"
                 ));
             }
         }
-        self.readings.extend(said);
         Ok(())
     }
 

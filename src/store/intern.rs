@@ -185,7 +185,7 @@ impl Interner {
                     &wire,
                     &c.ts,
                 ];
-                let found = find(
+                find_or_insert_measured(
                     db,
                     (
                         "SELECT id FROM connection_group WHERE process_id = ?1 AND dst_id = ?4 AND dst_port = ?5
@@ -194,36 +194,20 @@ impl Interner {
                          AND wire_id IS ?11",
                         &values[..11],
                     ),
-                )?;
-                match found {
-                    Some(id) => id,
-                    None => {
-                        let (id, bytes) = insert_measured(db, (&INSERT_GROUP, &values))?;
-                        self.usage.add(account, bytes);
-                        id
-                    }
-                }
+                    (&INSERT_GROUP, &values),
+                    (&mut self.usage, account),
+                )?
             }
         };
-        let found = find(
+        let daily = find_or_insert_measured(
             db,
             (
                 "SELECT id FROM connection_daily WHERE group_id = ?1 AND day_id = ?2",
                 &[&group, &day],
             ),
+            (&INSERT_DAILY, &[&group, &day, &c.ts, &account]),
+            (&mut self.usage, account),
         )?;
-        let daily = match found {
-            Some(id) => id,
-            None => {
-                db.prepare_cached(
-                    "INSERT INTO connection_daily (group_id, day_id, first_ts, last_ts, account)
-                     VALUES (?1, ?2, ?3, ?3, ?4)",
-                )?
-                .execute(params![group, day, c.ts, account])?;
-                self.usage.add(account, usage::CONNECTION_DAILY);
-                db.last_insert_rowid()
-            }
-        };
         let group_day = GroupDay {
             group,
             daily,
@@ -273,22 +257,16 @@ impl Interner {
             &key.rcode,
             &key.status,
         ];
-        let found = find(
+        let id = find_or_insert_measured(
             db,
             (
                 "SELECT id FROM lookup_group WHERE process_id = ?1 AND qname_id IS ?5 AND server_id = ?2
                  AND server_port = ?3 AND transport = ?4 AND qtype IS ?6 AND rcode IS ?7 AND status = ?8",
                 &values,
             ),
+            (&INSERT_LOOKUP_GROUP, &values),
+            (&mut self.usage, l.process.account),
         )?;
-        let id = match found {
-            Some(id) => id,
-            None => {
-                let (id, bytes) = insert_measured(db, (&INSERT_LOOKUP_GROUP, &values))?;
-                self.usage.add(l.process.account, bytes);
-                id
-            }
-        };
         self.lookup_groups.0.insert(key, id);
         Ok(id)
     }
@@ -588,16 +566,33 @@ static INSERT_LOOKUP_GROUP: LazyLock<String> = LazyLock::new(|| {
     format!("{insert} RETURNING id, {}", usage::OF_LOOKUP_GROUP)
 });
 
+static INSERT_DAILY: LazyLock<String> = LazyLock::new(|| {
+    let insert = "INSERT INTO connection_daily (group_id, day_id, first_ts, last_ts, account)
+         VALUES (?1, ?2, ?3, ?3, ?4)";
+    format!("{insert} RETURNING id, {}", usage::CONNECTION_DAILY)
+});
+
 fn find(db: &Db, (sql, values): Statement<'_>) -> rusqlite::Result<Option<i64>> {
     db.prepare_cached(sql)?
         .query_row(values, |row| row.get(0))
         .optional()
 }
 
-/// The id of a new row, and what it takes.
-fn insert_measured(db: &Db, (sql, values): Statement<'_>) -> rusqlite::Result<(i64, i64)> {
-    db.prepare_cached(sql)?
-        .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))
+/// With an insertion that returns the id of the row and what it takes, which counts for the account.
+fn find_or_insert_measured(
+    db: &Db,
+    by: Statement<'_>,
+    (sql, values): Statement<'_>,
+    (usage, account): (&mut Usage, u32),
+) -> rusqlite::Result<i64> {
+    if let Some(id) = find(db, by)? {
+        return Ok(id);
+    }
+    let (id, bytes) = db
+        .prepare_cached(sql)?
+        .query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    usage.add(account, bytes);
+    Ok(id)
 }
 
 fn find_or_insert(db: &Db, by: Statement<'_>, insert: Statement<'_>) -> rusqlite::Result<i64> {
