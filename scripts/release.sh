@@ -98,10 +98,7 @@ for arch in $archs; do
 		ARCH=$arch scripts/static.sh
 		static+=-$arch
 	fi
-	case $arch in
-	amd64) machine=x86_64 ;;
-	arm64) machine=aarch64 ;;
-	esac
+	machine=$(ARCH=$arch scripts/machine.sh)
 	cp "$static/egrets" "$out/egrets-$machine"
 	cp "$static/egrets.debug" "$out/egrets-$machine.debug"
 	for package in deb rpm image tarball; do

@@ -12,11 +12,7 @@ scripts/setup.sh rpm
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
 [[ $target = /* ]] || target=$PWD/$target
-case ${ARCH:-$(dpkg --print-architecture)} in
-amd64) machine=x86_64 ;;
-arm64) machine=aarch64 ;;
-*) echo "rpm.sh: ARCH: amd64 or arm64, not ${ARCH:-$(dpkg --print-architecture)}" >&2; exit 2 ;;
-esac
+machine=$(scripts/machine.sh)
 program=$(scripts/program.sh)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 revision=${REVISION:-1}

@@ -11,11 +11,7 @@ shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-case ${ARCH:-$(dpkg --print-architecture)} in
-amd64) machine=x86_64 ;;
-arm64) machine=aarch64 ;;
-*) echo "tarball.sh: ARCH: amd64 or arm64, not ${ARCH:-$(dpkg --print-architecture)}" >&2; exit 2 ;;
-esac
+machine=$(scripts/machine.sh)
 program=$(scripts/program.sh)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
