@@ -14,7 +14,8 @@
 static __always_inline void report_cgroup(__u32 kind, struct cgroup *cgrp, const char *path,
 					  struct task_struct *task)
 {
-	struct egrets_cgroup *e = RESERVE_EXTRA(struct egrets_cgroup, kind, EGRETS_PATH_MAX);
+	struct egrets_cgroup *e =
+		RESERVE_EXTRA(struct egrets_cgroup, kind, share_of_current(), EGRETS_PATH_MAX);
 
 	if (!e)
 		return;

@@ -109,7 +109,7 @@ static __always_inline void connect_returned(long ret)
 	 */
 	if (!cookie || ret >= 0 || ret == -EINPROGRESS || ret == -EINTR || ret == -ERESTARTSYS)
 		return;
-	struct egrets_errno *e = RESERVE(struct egrets_errno, EGRETS_ERRNO);
+	struct egrets_errno *e = RESERVE(struct egrets_errno, EGRETS_ERRNO, share_of_current());
 
 	if (!e)
 		return;

@@ -46,7 +46,7 @@ static __always_inline bool is_denied(const struct sk_buff *skb, const __u64 *ar
 /* A query that was not sent. */
 static __always_inline void report_denied_dns(const struct byte_source *from,
 					      const struct packet *p,
-					      const struct egrets_owner *owner,
+					      const struct egrets_owner *owner, __u32 id,
 					      const struct egrets_flow_key *key)
 {
 	__u32 at = p->header + UDP_HEADER_LEN;
@@ -55,7 +55,7 @@ static __always_inline void report_denied_dns(const struct byte_source *from,
 
 	if (!len || len > DENIED_DNS)
 		return;
-	e = RESERVE_EXTRA(struct egrets_dns, EGRETS_DNS, DENIED_DNS);
+	e = RESERVE_EXTRA(struct egrets_dns, EGRETS_DNS, id, DENIED_DNS);
 	if (!e)
 		return;
 	e->owner = *owner;
@@ -103,7 +103,8 @@ static __always_inline void on_denied(const struct sk_buff *skb)
 	if (flow->state == FLOW_PENDING)
 		report_flow(&p, flow, s, cookie, &key.peer, start);
 	if (is_dns_port(key.peer.port) && p.dst.protocol == IPPROTO_UDP)
-		report_denied_dns(&from, &p, flow->owned ? &flow->owner : &s->owner, &key);
+		report_denied_dns(&from, &p, flow->owned ? &flow->owner : &s->owner, s->share,
+				  &key);
 }
 
 #endif

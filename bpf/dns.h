@@ -63,7 +63,7 @@ static __always_inline bool within_dns_budget(struct egrets_sock *s, __u32 len)
  */
 #define COPY_DNS(size)                                                                             \
 	if (len <= (size)) {                                                                       \
-		e = RESERVE_EXTRA(struct egrets_dns, EGRETS_DNS, size);                            \
+		e = RESERVE_EXTRA(struct egrets_dns, EGRETS_DNS, s->share, size);                  \
 		if (!e)                                                                            \
 			return;                                                                    \
 		e->owner = *owner;                                                                 \

@@ -49,6 +49,7 @@ EXPORT(struct, egrets_scan);
 EXPORT(struct, egrets_hop);
 EXPORT(struct, egrets_verdict);
 EXPORT(struct, egrets_share);
+EXPORT(struct, egrets_shared);
 EXPORT(struct, inbound);
 EXPORT(enum, egrets_route);
 EXPORT(enum, egrets_scan_result);

@@ -81,8 +81,8 @@ enum egrets_exe_view {
 
 struct egrets_header {
 	__u64 ts;
-	__u32 kind; /* enum egrets_kind */
-	__u32 pad;
+	__u32 kind;  /* enum egrets_kind */
+	__u32 share; /* whose part of the ring buffer it takes until it is read: share.h */
 };
 
 /*
@@ -463,7 +463,16 @@ struct egrets_share {
 	/* places in the rings of the tables that forget: order.h */
 	__u32 next_inbound;
 	__u32 next_lost;
-	__u32 pad[2];
+	__u32 unread; /* bytes of the ring buffer: ring.h */
+	__u32 pad;
+};
+
+/* Variables that the recorder's programs and the policy's share. Userspace has them mapped. */
+struct egrets_shared {
+	struct egrets_share shares[EGRETS_SHARES]; /* by share.h's ids */
+	__u64 lost[EGRETS_KINDS];		   /* records, by enum egrets_kind */
+	__u32 reader_idle; /* 1 while the reader sleeps without a time limit: see ring.h */
+	__u32 pad;
 };
 
 #endif

@@ -209,7 +209,7 @@ static __always_inline void report_flow(const struct packet *p, struct egrets_fl
 	 * atomic exchange that would prevent this needs 5.12.
 	 */
 	flow->state = FLOW_REPORTED;
-	e = RESERVE(struct egrets_connect, EGRETS_FLOW);
+	e = RESERVE(struct egrets_connect, EGRETS_FLOW, s->share);
 	if (!e) {
 		flow->state = FLOW_UNREPORTED;
 		return;
@@ -291,7 +291,7 @@ static __always_inline void flow_end(const struct egrets_flow_key *key,
 	struct egrets_flow_end *e;
 
 	if (flow->state == FLOW_REPORTED) {
-		e = RESERVE(struct egrets_flow_end, EGRETS_FLOW_END);
+		e = RESERVE(struct egrets_flow_end, EGRETS_FLOW_END, flow->share);
 		if (e) {
 			e->cookie = key->cookie;
 			e->tx_bytes = flow->tx_bytes;
@@ -310,10 +310,10 @@ static __always_inline void flow_end(const struct egrets_flow_key *key,
 		share_give_back(&share(id)->flows);
 }
 
-static __always_inline void report_release(__u64 cookie, __u32 shared_tgid,
+static __always_inline void report_release(__u64 cookie, __u32 id, __u32 shared_tgid,
 					   const struct egrets_endpoint *next, bool lingers)
 {
-	struct egrets_release *e = RESERVE(struct egrets_release, EGRETS_RELEASE);
+	struct egrets_release *e = RESERVE(struct egrets_release, EGRETS_RELEASE, id);
 
 	if (!e)
 		return;
@@ -358,7 +358,7 @@ static __always_inline void end_flows(__u64 cookie, const struct egrets_sock *s)
 	for (int i = 0; i < FLOWS_PER_RELEASE && more; i++)
 		more = end_newest_flow(cookie);
 	if (more)
-		report_release(cookie, s->shared_tgid, &s->newest_flow, false);
+		report_release(cookie, s->share, s->shared_tgid, &s->newest_flow, false);
 }
 
 #endif

@@ -14,8 +14,8 @@ struct {
 	__uint(max_entries, 16 * 1024 * 1024); /* set at load; bytes */
 } events SEC(".maps");
 
-/* Losses by enum egrets_kind. Userspace reads them through mmap. */
-__u64 lost[EGRETS_KINDS];
+/* A section of its own makes it a map of its own, which the policy's object reuses. */
+struct egrets_shared shared SEC(".bss.shared");
 
 /*
  * Sockets, from their creation, connect or sendmsg to their release. A plain hash: an LRU
@@ -175,7 +175,7 @@ struct {
 
 static __always_inline void count_lost(__u32 kind)
 {
-	__sync_fetch_and_add(&lost[kind], 1);
+	__sync_fetch_and_add(&shared.lost[kind], 1);
 }
 
 /* The value of a key; NULL, and counted as a loss of this kind, if there is none. */

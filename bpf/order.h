@@ -57,17 +57,10 @@ static __always_inline void take_place(void *map, void *order, __u32 max, __u32 
 	bpf_map_update_elem(order, &place, key, BPF_ANY);
 }
 
-/*
- * The user of a socket on which no process has named a destination yet: by its own id. Of ids
- * beyond those of users, a user has many, subuid(5).
- */
+/* The user of a socket on which no process has named a destination yet. */
 static __always_inline __u32 share_of_socket(const struct sock *sk)
 {
-	__u32 uid = BPF_CORE_READ(sk, sk_uid.val);
-
-	if (uid >> SUBORDINATE_IDS)
-		uid = EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS);
-	return uid & (EGRETS_SHARES - 1);
+	return share_of_uid(BPF_CORE_READ(sk, sk_uid.val));
 }
 
 /* Counts a loss once for each flow, or socket, of the user with this share. */

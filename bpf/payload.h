@@ -199,7 +199,7 @@ static __always_inline void find_beginning(struct __sk_buff *skb, const struct s
 	if (len <= (size)) {                                                                       \
 		if (!within_payload_budget(s, sizeof(*e) + (size)))                                \
 			return;                                                                    \
-		e = RESERVE_EXTRA(struct egrets_payload, EGRETS_PAYLOAD, size);                    \
+		e = RESERVE_EXTRA(struct egrets_payload, EGRETS_PAYLOAD, s->share, size);          \
 		if (!e)                                                                            \
 			return;                                                                    \
 		e->cookie = cookie;                                                                \

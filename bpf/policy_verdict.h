@@ -221,7 +221,7 @@ static __always_inline void report_verdict(__u64 cookie, const struct egrets_end
 	struct egrets_verdict *e;
 
 	count_hit(generation, verdict >> 16);
-	e = RESERVE(struct egrets_verdict, EGRETS_VERDICT);
+	e = RESERVE(struct egrets_verdict, EGRETS_VERDICT, share_of_uid(a->uid));
 	if (!e)
 		return;
 	e->cookie = cookie;

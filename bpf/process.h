@@ -233,11 +233,17 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 		return;
 	/* a thread other than the leader takes the leader's pid, and never exits as itself */
 	call_abandon((bpf_get_current_pid_tgid() & ~0xffffffffULL) | (__u32)old_pid);
+	__u32 id = share_of_current();
+
+	if (!has_ring_room(id)) {
+		count_lost(EGRETS_EXEC); /* before the work for it */
+		return;
+	}
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	struct egrets_exec *exec = (struct egrets_exec *)s->record;
 
 	__builtin_memset(exec, 0, sizeof(*exec));
-	init_header(&exec->h, EGRETS_EXEC);
+	init_header(&exec->h, EGRETS_EXEC, id);
 	fill_owner(&exec->owner);
 	exec->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
 	exec->parent_start_ns = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
@@ -251,8 +257,11 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 		size = sizeof(s->record); /* never: for the verifier */
 	__u64 flags = is_new_namespace(exec->owner.mntns_id) ? BPF_RB_FORCE_WAKEUP : wake_flags();
 
-	if (bpf_ringbuf_output(&events, s, size, flags))
+	take_ring_room(id, size);
+	if (bpf_ringbuf_output(&events, s, size, flags)) {
+		take_ring_room(id, -size);
 		count_lost(EGRETS_EXEC);
+	}
 }
 
 static __always_inline void report_fork(struct task_struct *child)
@@ -265,7 +274,7 @@ static __always_inline void report_fork(struct task_struct *child)
 		return; /* a thread */
 	if (!mark_reported(child))
 		return;
-	fork = RESERVE(struct egrets_fork, EGRETS_FORK);
+	fork = RESERVE(struct egrets_fork, EGRETS_FORK, share_of_current());
 	if (!fork)
 		return;
 	fork->tgid = BPF_CORE_READ(child, tgid);
@@ -291,7 +300,7 @@ static __always_inline void report_exit(struct task_struct *task, __u32 copy)
 
 	if (!mark_exit_reported(tgid, start_ns, copy))
 		return;
-	exit = RESERVE(struct egrets_exit, EGRETS_EXIT);
+	exit = RESERVE(struct egrets_exit, EGRETS_EXIT, share_of_current());
 	if (!exit)
 		return;
 	exit->tgid = tgid;

@@ -8,43 +8,77 @@
 
 #include "egrets.h"
 #include "maps.h"
+#include "share.h"
 
-/* 1 while the reader sleeps without a time limit: the next record has to wake it. */
-__u32 reader_idle;
+/* Bytes. Set at load. */
+const volatile __u64 ring_bytes = 16 * 1024 * 1024;
 
-/* With this many unread bytes the reader is woken, busy or not. */
-const volatile __u64 wake_bytes = 4 * 1024 * 1024;
+/* With this part of it unread the reader is woken, busy or not. */
+#define WAKE_PART 4
 
+/* A reader that sleeps without a time limit has to be woken by the next record. */
 static __always_inline __u64 wake_flags(void)
 {
-	if (reader_idle || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= wake_bytes)
+	if (shared.reader_idle ||
+	    bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= ring_bytes / WAKE_PART)
 		return BPF_RB_FORCE_WAKEUP;
 	return BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void init_header(struct egrets_header *h, __u32 kind)
+/* How much of the ring buffer a user may have unread: so many times what is free of it. */
+#define USER_RING_FACTOR 2
+#define ROOT_RING_FACTOR 4
+
+/*
+ * No user may fill the ring buffer that all need. What each may have in it shrinks with what is
+ * free (Choudhury and Hahne, Dynamic Queue Length Thresholds for Shared-Memory Packet Switches,
+ * 1998): one user who causes more events than are read has two thirds of it, two of them have two
+ * fifths each, and as much as is left free is for those who cause few. Who has nothing in it
+ * always has room, if there is any.
+ */
+static __always_inline bool has_ring_room(__u32 id)
+{
+	__u64 unread = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+
+	return share(id)->unread <=
+	       (ring_bytes - unread) * (id ? USER_RING_FACTOR : ROOT_RING_FACTOR);
+}
+
+/* Before the record is submitted: the reader, which discounts it, may have it right after. */
+static __always_inline void take_ring_room(__u32 id, __u32 size)
+{
+	__sync_fetch_and_add(&share(id)->unread, size);
+}
+
+static __always_inline void init_header(struct egrets_header *h, __u32 kind, __u32 id)
 {
 	h->ts = bpf_ktime_get_boot_ns();
 	h->kind = kind;
+	h->share = id;
 }
 
 /*
- * A record of a type with `extra` bytes behind it; NULL, and counted, without room. The
- * fixed part is zeroed; the record says how much of the rest is written.
+ * A record of a type with `extra` bytes behind it, of the user with this share; NULL, and
+ * counted, without room. The fixed part is zeroed; the record says how much of the rest is
+ * written.
  */
-#define RESERVE_EXTRA(type, of_kind, extra)                                                        \
+#define RESERVE_EXTRA(type, of_kind, of_share, extra)                                              \
 	({                                                                                         \
-		type *__r = bpf_ringbuf_reserve(&events, sizeof(type) + (extra), 0);               \
+		__u32 __id = (of_share);                                                           \
+		type *__r = NULL;                                                                  \
+		if (has_ring_room(__id))                                                           \
+			__r = bpf_ringbuf_reserve(&events, sizeof(type) + (extra), 0);             \
 		if (__r) {                                                                         \
+			take_ring_room(__id, sizeof(type) + (extra));                              \
 			__builtin_memset(__r, 0, sizeof(type));                                    \
-			init_header(&__r->h, of_kind);                                             \
+			init_header(&__r->h, of_kind, __id);                                       \
 		} else {                                                                           \
 			count_lost(of_kind);                                                       \
 		}                                                                                  \
 		__r;                                                                               \
 	})
 
-#define RESERVE(type, of_kind) RESERVE_EXTRA(type, of_kind, 0)
+#define RESERVE(type, of_kind, of_share) RESERVE_EXTRA(type, of_kind, of_share, 0)
 
 static __always_inline void submit(void *record)
 {

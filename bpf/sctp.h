@@ -135,9 +135,10 @@ static __always_inline void sctp_read(struct __sk_buff *skb, const struct packet
 	}
 }
 
-static __always_inline void report_association(const struct egrets_flow_key *key, bool refused)
+static __always_inline void report_association(const struct egrets_flow_key *key, __u32 id,
+					       bool refused)
 {
-	struct egrets_association *e = RESERVE(struct egrets_association, EGRETS_ASSOCIATION);
+	struct egrets_association *e = RESERVE(struct egrets_association, EGRETS_ASSOCIATION, id);
 
 	if (!e)
 		return;
@@ -167,13 +168,13 @@ static __always_inline void sctp_associate(const struct egrets_flow_key *key,
 	if (summary->opens && !flow->established) {
 		flow->established = 1;
 		__sync_fetch_and_add(&s->associations, 1);
-		report_association(key, false);
+		report_association(key, s->share, false);
 	}
 	if (!summary->ends)
 		return;
 	if (!flow->established) {
 		if (!out) /* else its own process gives up */
-			report_association(key, true);
+			report_association(key, s->share, true);
 		return;
 	}
 	flow->established = 0;

@@ -19,19 +19,18 @@
 #include <bpf/bpf_helpers.h>
 
 #include "egrets.h"
+#include "maps.h"
 
 #define USER_NAMESPACES 33 /* nested ones, kernel/user_namespace.c */
 #define SUBORDINATE_IDS 16 /* bits of a user's range of ids, subuid(5) */
 #define ROOT_PART 2	   /* 1/2 of each table */
 #define USER_PART 8	   /* 1/8 */
 
-struct egrets_share shares[EGRETS_SHARES];
-
 static __always_inline struct egrets_share *share(__u32 id)
 {
 	id &= EGRETS_SHARES - 1;
 	barrier_var(id); /* keeps the bound on the register that is the index */
-	return &shares[id];
+	return &shared.shares[id];
 }
 
 static __always_inline bool has_room(__u32 used, __u32 max, __u32 id)
@@ -54,6 +53,20 @@ static __always_inline __u32 share_of(struct task_struct *task)
 
 	/* made by root, for a container: no other user has its ids */
 	return (owner ? owner : EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS)) & (EGRETS_SHARES - 1);
+}
+
+/* By a user's id alone: of ids beyond those of users, a user has many, subuid(5). */
+static __always_inline __u32 share_of_uid(__u32 uid)
+{
+	if (uid >> SUBORDINATE_IDS)
+		uid = EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS);
+	return uid & (EGRETS_SHARES - 1);
+}
+
+/* The real user of the current process: root's for the kernel's own threads. */
+static __always_inline __u32 share_of_current(void)
+{
+	return share_of_uid(bpf_get_current_uid_gid());
 }
 
 static __always_inline void share_give_back(__u32 *used)

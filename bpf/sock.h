@@ -49,7 +49,7 @@ static __always_inline void on_sock_release(struct bpf_sock *ctx)
 	if (!s) {
 		/* an attempt without an entry that failed at once has no other end */
 		if (socks_overflowed && is_tcp(type, protocol) && state == BPF_TCP_CLOSE)
-			report_release(cookie, 0, NULL, false);
+			report_release(cookie, share_of_current(), 0, NULL, false);
 		return;
 	}
 	/* of a TCP connection */
@@ -60,7 +60,7 @@ static __always_inline void on_sock_release(struct bpf_sock *ctx)
 	if (sk)
 		tls_overhead(sk, &s->tls);
 	if (s->associations) {
-		report_release(cookie, s->shared_tgid, &s->newest_flow, true);
+		report_release(cookie, s->share, s->shared_tgid, &s->newest_flow, true);
 		return;
 	}
 	if (s->kind || protocol == IPPROTO_UDP)

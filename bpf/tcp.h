@@ -60,7 +60,7 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 		socks_overflowed = 1;
 	}
 	connect_started(cookie);
-	e = RESERVE(struct egrets_connect, EGRETS_CONNECT);
+	e = RESERVE(struct egrets_connect, EGRETS_CONNECT, share_of_uid(owner.uid));
 	if (!e)
 		return;
 	e->owner = owner;
@@ -117,11 +117,11 @@ tcp_counters(const struct sock *sk, const struct egrets_tls_overhead *tls, __u64
 }
 
 /* EGRETS_ESTABLISHED or EGRETS_CLOSE. */
-static __always_inline void report_state(__u32 kind, const struct sock *sk, __u64 cookie,
+static __always_inline void report_state(__u32 kind, __u32 id, const struct sock *sk, __u64 cookie,
 					 const struct egrets_tls_overhead *tls, __u32 shared_tgid,
 					 __u32 err, bool was_open)
 {
-	struct egrets_state *e = RESERVE(struct egrets_state, kind);
+	struct egrets_state *e = RESERVE(struct egrets_state, kind, id);
 
 	if (!e)
 		return;
@@ -161,7 +161,7 @@ static __always_inline void tcp_state_changed(const struct sock *sk, __u64 cooki
 
 	if (!s) {
 		tls_overhead(sk, &overhead);
-		report_state(kind, sk, cookie, &overhead, 0, err, was_open);
+		report_state(kind, share_of_socket(sk), sk, cookie, &overhead, 0, err, was_open);
 		return;
 	}
 	if (kind == EGRETS_CLOSE && was_open && !s->established)
@@ -180,7 +180,7 @@ static __always_inline void tcp_state_changed(const struct sock *sk, __u64 cooki
 		s->close_pending = 1;
 		return;
 	}
-	report_state(kind, sk, cookie, &s->tls, s->shared_tgid, err, was_open);
+	report_state(kind, s->share, sk, cookie, &s->tls, s->shared_tgid, err, was_open);
 	/* if the process tries again, connect creates a new entry */
 	if (new_state == BPF_TCP_CLOSE)
 		sock_delete(cookie, s);
@@ -255,7 +255,8 @@ static __always_inline bool tcp_release(__u32 state, const struct egrets_sock *s
 					const struct sock *sk, __u64 cookie)
 {
 	if (sk && s->close_pending) {
-		report_state(EGRETS_CLOSE, sk, cookie, &s->tls, s->shared_tgid, s->err, true);
+		report_state(EGRETS_CLOSE, s->share, sk, cookie, &s->tls, s->shared_tgid, s->err,
+			     true);
 		return true;
 	}
 	if (state != BPF_TCP_CLOSE) {
@@ -266,10 +267,10 @@ static __always_inline bool tcp_release(__u32 state, const struct egrets_sock *s
 		count_lost(EGRETS_CLOSE);
 	}
 	if (sk)
-		report_state(EGRETS_CLOSE, sk, cookie, &s->tls, s->shared_tgid,
+		report_state(EGRETS_CLOSE, s->share, sk, cookie, &s->tls, s->shared_tgid,
 			     BPF_CORE_READ(sk, sk_err), true);
 	else
-		report_release(cookie, s->shared_tgid, NULL, false);
+		report_release(cookie, s->share, s->shared_tgid, NULL, false);
 	return true;
 }
 
@@ -310,7 +311,7 @@ static __always_inline void tcp_route(const struct packet *p, struct egrets_sock
 		return;
 	/* before there may be no room: what is lost is counted once, and not with each packet */
 	s->route = route;
-	e = RESERVE(struct egrets_hop, EGRETS_HOP);
+	e = RESERVE(struct egrets_hop, EGRETS_HOP, s->share);
 	if (!e)
 		return;
 	e->cookie = cookie;

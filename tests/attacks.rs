@@ -81,6 +81,12 @@ const ATTACKS: &[Attack] = &[
         recorder: Which::Running,
     },
     Attack {
+        name: "dials",
+        title: "connections, as many as two processes can make",
+        argument: |_| vec![],
+        recorder: Which::Running,
+    },
+    Attack {
         name: "execs",
         title: "programs with a megabyte of arguments",
         argument: |_| vec![],

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Read;
+use std::mem::offset_of;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::*;
 use egrets::capture::event::EventKind;
+use egrets::capture::types::egrets_share;
 use egrets::capture::{Capture, Options};
 use egrets::model::GapKind;
 
@@ -50,6 +53,91 @@ fn captured_and_lost_events_add_up() {
     );
     assert!(captured > 0 && lost > 0, "{captured} captured, {lost} lost");
     assert_eq!(captured + lost, all as i64);
+}
+
+/// What was decided is lost beside what it was decided on: the programs of a policy are an object
+/// of their own.
+#[test]
+fn verdicts_that_are_lost_are_counted() {
+    let _alone = alone();
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    let policy = dir.path().join("policy.yaml");
+    fs::write(&policy, "version: 1\ndefault: allow\nrules: []\n").unwrap();
+    let args = ["--ring-size", "64K", "--policy", policy.to_str().unwrap()];
+    let recorder = Recorder::start(&db, &args);
+    recorder.signal("STOP");
+    let all = volume(2000).max(600);
+    ok(net
+        .command(dial())
+        .args(["loop", FAR4, &port, &all.to_string()]));
+    recorder.signal("CONT");
+    assert_eq!(recorder.stop(), 0);
+    let own = format!("netns = {}", net.near_inode());
+    // of a connection that is lost itself, its verdict has no row
+    let sql = format!("SELECT count(*), count(verdict) FROM egress WHERE {own}");
+    let [rows, decided] = [0, 1].map(|at| select(&db, &sql)[0][at].parse::<i64>().unwrap());
+    let lost = "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = ";
+    let [connects, verdicts] =
+        ["'connect'", "'verdict'"].map(|kind| value::<i64>(&db, &format!("{lost}{kind}")));
+    assert_eq!(rows + connects, all as i64);
+    assert!(
+        decided > 0 && verdicts > 0,
+        "{decided} kept, {verdicts} lost"
+    );
+    assert!(
+        decided + verdicts <= all as i64 && decided + verdicts + connects >= all as i64,
+        "{decided} of {rows} decided, {verdicts} verdicts and {connects} connects lost"
+    );
+}
+
+#[test]
+fn flood_of_one_user_leaves_room_in_the_ring_buffer_for_others() {
+    let _alone = alone();
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (_dir, db) = history();
+    let recorder = Recorder::start(&db, &["--ring-size", "512K"]);
+    recorder.signal("STOP");
+    let all = 2500; // the ring holds some 1200
+    let as_user = |uid: &str| {
+        let mut command = net.command(Path::new("setpriv"));
+        command.args(["--reuid", uid, "--regid", uid, "--clear-groups"]);
+        command.arg(dial());
+        command
+    };
+    for (uid, count) in [("4321", all), ("4322", all), ("4323", 20)] {
+        ok(as_user(uid).args(["loop", FAR4, &port, &count.to_string()]));
+    }
+    // root has more, but not all of it
+    ok(net
+        .command(dial())
+        .args(["loop", FAR4, &port, &all.to_string()]));
+    ok(as_user("4324").args(["loop", FAR4, &port, "5"]));
+    recorder.signal("CONT");
+    let unread = offset_of!(egrets_share, unread);
+    eventually("nothing is unread", || {
+        (sum_of_shares(&recorder, unread) == 0).then_some(())
+    });
+    assert_eq!(recorder.stop(), 0);
+    let of = |uid: u32| {
+        let ended = "outcome = 'connected' AND duration_us IS NOT NULL AND exe LIKE '%/dial'";
+        let own = format!("netns = {}", net.near_inode());
+        let sql = format!(
+            "SELECT count(*), coalesce(sum({ended}), 0) FROM egress WHERE uid = {uid} AND {own}"
+        );
+        select(&db, &sql).remove(0)
+    };
+    assert_eq!(of(4323), ["20", "20"]);
+    assert_eq!(of(4324), ["5", "5"]);
+    let captured = [4321, 4322, 0].map(|uid| of(uid)[0].parse::<i64>().unwrap());
+    let lost: i64 = value(
+        &db,
+        "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = 'connect'",
+    );
+    assert!(captured.iter().all(|n| *n > 20), "{captured:?}");
+    assert_eq!(captured.iter().sum::<i64>() + lost, 3 * all);
 }
 
 /// By what it is lost as. None of an event that did not come through the ring buffer.
@@ -290,19 +378,21 @@ fn a_recorder_that_is_stopped_for_a_while_goes_on_and_counts_what_it_lost() {
     eventually("more than the buffer holds", || {
         (begun() - before > more_than_it_holds).then_some(())
     });
-    let to = wall_clock();
-    recorder.signal("CONT");
-    let seen = "SELECT count(*) FROM egress WHERE ts > ";
-    eventually("it goes on", || {
-        (count(&format!("{seen}{to}")) > 50).then_some(())
-    });
     load.kill().unwrap();
     load.wait().unwrap();
-    let begun = begun();
+    let (to, begun) = (wall_clock(), begun());
+    recorder.signal("CONT");
+    let unread = offset_of!(egrets_share, unread);
+    eventually("it has read what it holds", || {
+        (sum_of_shares(&recorder, unread) == 0).then_some(())
+    });
+    ok(net.command(dial()).args(["loop", FAR4, &port, "50"]));
     assert_eq!(recorder.stop(), 0);
 
     let own = format!("netns = {}", net.near_inode());
-    let captured = count(&format!("{ALL} WHERE {own}"));
+    let after = count(&format!("{ALL} WHERE {own} AND ts > {to}"));
+    assert_eq!(after, 50, "it goes on");
+    let captured = count(&format!("{ALL} WHERE {own}")) - after;
     let lost = count("SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = 'connect'");
     assert!(lost > 0, "{captured} of {begun} captured");
     // the client may have been killed between a line and its connection
@@ -315,7 +405,7 @@ fn a_recorder_that_is_stopped_for_a_while_goes_on_and_counts_what_it_lost() {
         count(&format!("SELECT sum(lost) FROM gaps WHERE {gap}")),
         lost
     );
-    let meanwhile = count(&format!("{seen}{from} AND ts < {to}"));
+    let meanwhile = count(&format!("{ALL} WHERE ts > {from} AND ts < {to}"));
     assert!(meanwhile > 0, "what the buffer held is there");
     let ends = select(&db, "SELECT ended, clean FROM recordings");
     assert_eq!(ends.len(), 1);

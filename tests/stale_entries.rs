@@ -11,26 +11,12 @@ use std::thread;
 
 use crate::support::*;
 use egrets::capture::types::{
-    self, egrets_endpoint, egrets_flow_key, egrets_owner, egrets_share, egrets_size, egrets_sock,
+    egrets_endpoint, egrets_flow_key, egrets_owner, egrets_share, egrets_size, egrets_sock,
 };
 use libbpf_rs::{MapCore, MapHandle, libbpf_sys};
 
-const SHARES: usize = egrets_size::EGRETS_SHARES.0 as usize;
 /// Flows of one user but root.
 const SHARE_OF_FLOWS: usize = egrets_size::EGRETS_FLOWS.0 as usize / 8;
-
-/// A BPF map of that recorder.
-fn bpf_map(recorder: &Recorder, name: &str) -> MapHandle {
-    let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
-    let ids = files.filter_map(|file| {
-        let info = fs::read_to_string(file.ok()?.path()).ok()?;
-        let id = info.lines().find_map(|line| line.strip_prefix("map_id:"))?;
-        id.trim().parse().ok()
-    });
-    ids.map(|id| MapHandle::from_map_id(id).unwrap())
-        .find(|map| map.name() == name)
-        .unwrap()
-}
 
 /// Adds entries until there is no room, or an LRU has replaced all that it had.
 fn fill(map: &MapHandle) {
@@ -50,16 +36,6 @@ fn u32_at(bytes: &[u8], offset: usize) -> u32 {
 
 fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_ne_bytes(bytes[offset..offset + 2].try_into().unwrap())
-}
-
-/// All users' entries of a table, by the BPF programs' own count.
-fn sum_of_shares(bss: &MapHandle, table: usize) -> usize {
-    let data = bss.lookup(&0_u32.to_ne_bytes(), libbpf_rs::MapFlags::ANY);
-    let data = data.unwrap().unwrap();
-    let shares = offset_of!(types::bss, shares);
-    let shares = &data[shares..shares + size_of::<[egrets_share; SHARES]>()];
-    let shares = shares.chunks_exact(size_of::<egrets_share>());
-    shares.map(|share| u32_at(share, table) as usize).sum()
 }
 
 /// A policy by which no process in this cgroup may create an IP socket, while it is attached.
@@ -153,10 +129,9 @@ fn flows_that_threads_begin_at_once_on_one_socket_all_end_with_it() {
         ("flows", offset_of!(egrets_share, flows)),
     ] {
         let map = bpf_map(&recorder, table);
-        let shares = bpf_map(&recorder, "egrets_b.bss");
         // other traffic of the machine changes both
         eventually("the shares are what the table has", || {
-            (sum_of_shares(&shares, used) == map.keys().count()).then_some(())
+            (sum_of_shares(&recorder, used) == map.keys().count()).then_some(())
         });
     }
     assert_eq!(recorder.stop(), 0);

@@ -66,6 +66,12 @@ pub fn stale_cookie(entry: &types::egrets_scan) -> Option<u64> {
     (entry.result == stale).then_some(entry.cookie)
 }
 
+/// The share, by bpf/share.h, that a record of the ring buffer takes until it is read.
+pub fn share(record: &[u8]) -> Option<u32> {
+    let header: types::egrets_header = fixed(record).ok()?;
+    Some(header.share)
+}
+
 /// Reads one record of the ring buffer.
 pub fn decode(bytes: &[u8]) -> Result<Event, Unreadable> {
     use types::egrets_kind as raw_kind;

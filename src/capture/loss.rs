@@ -3,10 +3,9 @@
 use super::skel::types::egrets_kind;
 use crate::model::{GapKind, Loss};
 
-const RING_FULL: &str = "ring buffer full";
-const RING_OR_SHARE_FULL: &str =
-    "ring buffer full, or socket or user has too many flows: one row has their bytes";
-const RING_FULL_OR_SKIPPED: &str = "ring buffer full, or hook skipped";
+const RING_FULL: &str = "ring buffer full, or user's share of it";
+const RING_OR_SHARE_FULL: &str = "ring buffer or user's share of it full, or socket or user has too many flows: one row has their bytes";
+const RING_FULL_OR_SKIPPED: &str = "ring buffer full, or user's share of it, or hook skipped";
 
 /// A record that could not be decoded: a fault of egrets itself.
 pub(super) const UNREADABLE: Loss = Loss {

@@ -79,6 +79,9 @@ impl Default for Options {
     }
 }
 
+/// The map of the global variables that the programs of a policy share: struct egrets_shared.
+const SHARED: &str = ".bss.shared";
+
 /// DNS, multicast DNS (RFC 6762) and LLMNR (RFC 4795).
 pub const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
 /// The BPF programs have slots for as many beside those.
@@ -90,7 +93,7 @@ pub const MAX_OTHER_PORTS: usize =
 pub struct KernelSettings {
     pub self_tgid: u32,
     pub host_mntns: u32,
-    pub wake_bytes: u64,
+    pub ring_bytes: u64,
     pub route_seed: u32,
     pub dns_ports: [u16; types::egrets_size::EGRETS_DNS_PORTS.0 as usize],
 }
@@ -178,7 +181,7 @@ impl Capture {
     pub fn drain(&mut self, limit: Duration, mut each: impl FnMut(Event)) -> Result<Drained> {
         let (counters, reaper) = (&mut self.counters, &mut self.reaper);
         let (newest_ns, older) = (&mut self.newest_ns, &mut self.older);
-        let drained = self.ring.drain(limit, |event| {
+        let drained = self.ring.drain(&self.tables, limit, |event| {
             counters.observe(&event.kind);
             reaper.observe(&event.kind);
             forget_closed(older, &event.kind);
@@ -262,19 +265,19 @@ impl Capture {
             .map_or_else(KernelSettings::default, |rodata| KernelSettings {
                 self_tgid: rodata.self_tgid,
                 host_mntns: rodata.host_mntns,
-                wake_bytes: rodata.wake_bytes,
+                ring_bytes: rodata.ring_bytes,
                 route_seed: rodata.route_seed,
                 dns_ports: rodata.dns_ports,
             })
     }
 
-    /// The maps of the BPF programs, by their names; without those of global variables.
+    /// The maps of the BPF programs, by their names; of those of global variables the shared one.
     pub fn maps(&self) -> Vec<(String, BorrowedFd<'_>)> {
         let named = self.tables.skel.object().maps().filter_map(|map| {
             let name = map.name().to_str()?.to_owned();
             // SAFETY: the object owns the descriptor and lives as long as `self`.
             let fd = unsafe { BorrowedFd::borrow_raw(map.as_fd().as_raw_fd()) };
-            (!name.contains('.')).then_some((name, fd))
+            (!name.contains('.') || name == SHARED).then_some((name, fd))
         });
         named.collect()
     }

@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 use libbpf_rs::{MapMut, RingBuffer, RingBufferBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::decode::decode;
+use super::decode::{self, decode};
 use super::event::Event;
+use super::tables::{Table, Tables};
 
 /// Records read in one go: bounds the inbox.
 const BATCH: usize = 512;
@@ -26,23 +27,44 @@ pub struct Drained {
 
 pub struct Ring {
     ring: RingBuffer<'static>,
-    /// Filled by the callback of `ring`, emptied by [`Ring::drain`].
-    inbox: Rc<RefCell<Vec<Event>>>,
-    unreadable: Rc<RefCell<u64>>,
+    inbox: Rc<RefCell<Inbox>>,
+    unreadable: u64,
+}
+
+/// Filled by the callback of a ring buffer, emptied by [`Ring::drain`].
+#[derive(Default)]
+struct Inbox {
+    events: Vec<Event>,
+    unreadable: u64,
+    /// Bytes that were read, with the share of the user that they were of.
+    read: Vec<(u32, u32)>,
+}
+
+impl Inbox {
+    fn put(&mut self, record: &[u8]) {
+        match decode(record) {
+            Ok(event) => self.events.push(event),
+            Err(_) => self.unreadable += 1,
+        }
+        let Some(share) = decode::share(record) else {
+            return;
+        };
+        let len = record.len() as u32;
+        match self.read.last_mut() {
+            Some((last, bytes)) if *last == share => *bytes += len,
+            _ => self.read.push((share, len)),
+        }
+    }
 }
 
 impl Ring {
     pub fn new(events: &MapMut<'_>) -> Result<Ring> {
-        let inbox = Rc::new(RefCell::new(Vec::new()));
-        let unreadable = Rc::new(RefCell::new(0));
+        let inbox = Rc::new(RefCell::new(Inbox::default()));
         let mut builder = RingBufferBuilder::new();
-        let (to, bad) = (Rc::clone(&inbox), Rc::clone(&unreadable));
+        let to = Rc::clone(&inbox);
         builder
-            .add(events, move |bytes| {
-                match decode(bytes) {
-                    Ok(event) => to.borrow_mut().push(event),
-                    Err(_) => *bad.borrow_mut() += 1,
-                }
+            .add(events, move |record| {
+                to.borrow_mut().put(record);
                 0
             })
             .context("the ring buffer can't be read")?;
@@ -50,12 +72,18 @@ impl Ring {
         Ok(Ring {
             ring,
             inbox,
-            unreadable,
+            unreadable: 0,
         })
     }
 
-    /// Reads until the ring buffer is empty or `limit` is over.
-    pub fn drain(&mut self, limit: Duration, mut each: impl FnMut(Event)) -> Result<Drained> {
+    /// Reads until the ring buffer is empty or `limit` is over. What was read is discounted from
+    /// its users' shares.
+    pub fn drain(
+        &mut self,
+        tables: &Tables,
+        limit: Duration,
+        mut each: impl FnMut(Event),
+    ) -> Result<Drained> {
         let end = Instant::now() + limit;
         let mut drained = Drained {
             events: 0,
@@ -67,7 +95,15 @@ impl Ring {
                 return Err(libbpf_rs::Error::from_raw_os_error(-n))
                     .context("the ring buffer can't be read");
             }
-            let events: Vec<Event> = self.inbox.borrow_mut().drain(..).collect();
+            let Inbox {
+                events,
+                unreadable,
+                read,
+            } = self.inbox.take();
+            self.unreadable += unreadable;
+            for (share, bytes) in read {
+                tables.give_back_many(Table::RingBuffer, share, bytes);
+            }
             for event in events {
                 each(event);
             }
@@ -97,6 +133,6 @@ impl Ring {
 
     /// Records that could not be decoded.
     pub fn unreadable(&self) -> u64 {
-        *self.unreadable.borrow()
+        self.unreadable
     }
 }

@@ -23,6 +23,8 @@ pub enum Table {
     Flows,
     PacketSocks,
     PacketFlows,
+    /// In bytes.
+    RingBuffer,
 }
 
 /// The loaded BPF object's data.
@@ -134,19 +136,24 @@ impl Tables {
 
     /// Discounts an entry that was deleted.
     pub fn give_back(&self, table: Table, share: u32) {
+        self.give_back_many(table, share, 1);
+    }
+
+    pub fn give_back_many(&self, table: Table, share: u32, n: u32) {
         if let Some(used) = self.used(table, share) {
-            used.fetch_sub(1, Ordering::Relaxed);
+            used.fetch_sub(n, Ordering::Relaxed);
         }
     }
 
     fn used(&self, table: Table, share: u32) -> Option<&AtomicU32> {
-        let bss = self.skel.maps.bss_data.as_deref()?;
-        let share = bss.shares.get(share as usize)?;
+        let shared = self.skel.maps.bss_shared_data.as_deref()?;
+        let share = shared.shared.shares.get(share as usize)?;
         let used = match table {
             Table::Socks => &share.socks,
             Table::Flows => &share.flows,
             Table::PacketSocks => &share.packet_socks,
             Table::PacketFlows => &share.packet_flows,
+            Table::RingBuffer => &share.unread,
         };
         // SAFETY: a valid, aligned pointer into memory that is shared with the BPF programs
         // and lives as long as the object; both sides change it atomically only.
@@ -242,11 +249,11 @@ impl Tables {
 
     /// Losses since the programs were loaded.
     pub fn losses(&self) -> Vec<(Loss, u64)> {
-        let Some(bss) = self.skel.maps.bss_data.as_deref() else {
+        let Some(data) = self.skel.maps.bss_shared_data.as_deref() else {
             return Vec::new();
         };
         let counted = loss::LOSS_KINDS.iter().map(|(kind, loss)| {
-            let slot = bss.lost.get(kind.0 as usize);
+            let slot = data.shared.lost.get(kind.0 as usize);
             // SAFETY: a valid, aligned reference; the BPF programs add to it.
             let n = slot.map_or(0, |slot| unsafe { std::ptr::read_volatile(slot) });
             (*loss, n)
@@ -256,10 +263,11 @@ impl Tables {
 
     /// Whether the next record has to wake the reader.
     pub fn set_reader_idle(&mut self, idle: bool) {
-        if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
+        if let Some(data) = self.skel.maps.bss_shared_data.as_deref_mut() {
+            let reader_idle = &mut data.shared.reader_idle;
             // SAFETY: a valid, aligned reference; volatile because the BPF programs
             // read it while the loop here runs.
-            unsafe { std::ptr::write_volatile(&mut bss.reader_idle, u32::from(idle)) }
+            unsafe { std::ptr::write_volatile(reader_idle, u32::from(idle)) }
         }
     }
 }

@@ -157,7 +157,7 @@ impl Object {
         rodata.host_netns = host_netns();
         rodata.host_mntns = of_capture.host_mntns;
         rodata.self_tgid = of_capture.self_tgid;
-        rodata.wake_bytes = of_capture.wake_bytes;
+        rodata.ring_bytes = of_capture.ring_bytes;
         rodata.route_seed = of_capture.route_seed;
         rodata.dns_ports = of_capture.dns_ports;
         let shared = capture.maps();

@@ -1,9 +1,11 @@
 //! What a recorder has in the kernel: programs, maps and links.
 
 use std::fs;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use libbpf_rs::libbpf_sys;
+use egrets::capture::types::{egrets_share, egrets_shared, egrets_size};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, libbpf_sys};
 
 use super::Recorder;
 
@@ -44,4 +46,30 @@ impl KernelObjects {
         });
         left.next().is_none()
     }
+}
+
+/// A BPF map of that recorder.
+pub fn bpf_map(recorder: &Recorder, name: &str) -> MapHandle {
+    let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
+    let ids = files.filter_map(|file| {
+        let info = fs::read_to_string(file.ok()?.path()).ok()?;
+        let id = info.lines().find_map(|line| line.strip_prefix("map_id:"))?;
+        id.trim().parse().ok()
+    });
+    ids.map(|id| MapHandle::from_map_id(id).unwrap())
+        .find(|map| map.name() == name)
+        .unwrap()
+}
+
+/// What all users have of something, by the BPF programs' own count: a field of
+/// `struct egrets_share`, by its offset.
+pub fn sum_of_shares(recorder: &Recorder, field: usize) -> usize {
+    let data = bpf_map(recorder, ".bss.shared").lookup(&0_u32.to_ne_bytes(), MapFlags::ANY);
+    let data = data.unwrap().unwrap();
+    let len = egrets_size::EGRETS_SHARES.0 as usize * size_of::<egrets_share>();
+    let shares = &data[offset_of!(egrets_shared, shares)..][..len];
+    let shares = shares.chunks_exact(size_of::<egrets_share>());
+    let counts =
+        shares.map(|share| u32::from_ne_bytes(share[field..field + 4].try_into().unwrap()));
+    counts.map(|n| n as usize).sum()
 }

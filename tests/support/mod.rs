@@ -26,7 +26,7 @@ use std::process::{Child, Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use kernel_objects::KernelObjects;
+pub use kernel_objects::{KernelObjects, bpf_map, sum_of_shares};
 pub use mounts::{MountNamespace, mount};
 pub use net::*;
 pub use rate::*;

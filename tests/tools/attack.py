@@ -353,6 +353,16 @@ def refused(_):
         time.sleep(0.05)
 
 
+def dials(_):
+    """As many connections as two processes can make, to many destinations."""
+    if os.fork() != 0:
+        ready()
+    while going():
+        for i in range(1000):
+            with socket.socket() as s:
+                s.connect_ex((f"127.1.{i >> 8}.{i & 255}", 9))
+
+
 def quiet(_):
     """Nothing, to compare with."""
     ready()

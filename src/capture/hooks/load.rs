@@ -262,7 +262,7 @@ fn configure(open: &mut skel::OpenEgretsSkel<'static>, options: &Options) -> Res
         .context("the BPF object has no settings")?;
     rodata.self_tgid = own_pid()?;
     rodata.host_mntns = host_mount_namespace().unwrap_or_default();
-    rodata.wake_bytes = u64::from(ring_bytes / 4);
+    rodata.ring_bytes = ring_bytes.into();
     rodata.route_seed = seed();
     let ports = DNS_PORTS.iter().chain(&options.dns_ports);
     for (slot, port) in rodata.dns_ports.iter_mut().zip(ports) {
