@@ -119,7 +119,15 @@ impl Namespaces {
         let mut left_out = false;
         let mut known = HashSet::from([own]);
         let mut add = |namespace: io::Result<OwnedFd>| {
-            let Ok(namespace) = namespace else { return };
+            let namespace = match namespace {
+                Ok(namespace) => namespace,
+                Err(e) => {
+                    // of others the process has ended, or the mount is gone
+                    let errno = e.raw_os_error();
+                    left_out |= matches!(errno, Some(libc::EMFILE | libc::ENFILE));
+                    return;
+                }
+            };
             let inode = fstat(&namespace).map_or(own, |stat| stat.st_ino as u32);
             if !known.insert(inode) {
                 return;
