@@ -300,11 +300,12 @@ impl Pipeline {
     }
 
     fn deliver(&mut self) -> Result<()> {
-        let now_ns = clock::now_ns();
-        let now_ts = now_ns as i64 + self.wall_clock.offset();
+        let offset = self.wall_clock.offset();
+        let now_ts = || clock::now_ns() as i64 + offset;
+        let begun_ts = now_ts();
         let mut lost = self.capture.lost();
         lost.extend(self.attributor.lost());
-        for gap in self.losses.gaps(lost, now_ts) {
+        for gap in self.losses.gaps(lost, begun_ts..=now_ts()) {
             log::warn!(
                 "{} {} events lost: {}",
                 gap.lost,
@@ -326,7 +327,7 @@ impl Pipeline {
             }
         }
         let processed_ts = self.processed_ts();
-        let settled = self.wall_clock.is_settled(now_ns);
+        let settled = self.wall_clock.is_settled(clock::now_ns());
         let mut result = Ok(());
         // Each of them, whatever becomes of another.
         self.sinks.retain_mut(|sink| {
