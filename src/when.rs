@@ -33,6 +33,13 @@ const CLOCKS: [&str; 2] = ["%H:%M:%S%.f", "%H:%M"];
 /// in an `i64`.
 pub fn parse<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateTime<Utc>> {
     let shown = || crate::text::clip(&crate::text::printable(text), 60).into_owned();
+    if let Some(time) = in_utc(text) {
+        return parse(time, &now.to_utc());
+    }
+    let date = text.split_whitespace().next().unwrap_or_default();
+    if let [one, other] = numeric_dates(date)[..] {
+        bail!("\"{}\" is {one} or {other}: write it so", shown());
+    }
     let Some(time) = relative(text, now)
         .or_else(|| zoned(text))
         .or_else(|| local(text, now))
@@ -44,6 +51,15 @@ pub fn parse<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateTime<Ut
     };
     time.filter(|time| (1970..2262).contains(&time.year()))
         .with_context(|| format!("\"{}\" is outside the years 1970 to 2261", shown()))
+}
+
+/// What stands before `UTC`, if that is a time without a zone: `14:00 UTC`, `yesterday 9am utc`.
+fn in_utc(text: &str) -> Option<&str> {
+    let (time, zone) = text.trim().rsplit_once(' ')?;
+    let is_utc = ["utc", "gmt"]
+        .iter()
+        .any(|one| zone.eq_ignore_ascii_case(one));
+    (is_utc && zoned(text).is_none()).then_some(time)
 }
 
 /// The span that words name: `last night` (18:00 to 6:00), `this morning`, `yesterday evening`,
@@ -145,6 +161,34 @@ fn day_of_month(text: &str, today: NaiveDate) -> Option<NaiveDate> {
         .or_else(|| of(today.year() - 1))
 }
 
+/// What a date in numbers can mean: `28/11/2026`, `28.11.2026`, `2026/11/28`, and what some write
+/// with the month first, `11/28/2026`.
+fn numeric_dates(text: &str) -> Vec<NaiveDate> {
+    let separator = if text.contains('/') { '/' } else { '.' };
+    let number = |part: &str| match part.bytes().all(|b| b.is_ascii_digit()) {
+        true => part.parse::<u32>().ok(),
+        false => None,
+    };
+    let numbers = text
+        .split(separator)
+        .map(number)
+        .collect::<Option<Vec<u32>>>();
+    let date = |year: u32, month, day| NaiveDate::from_ymd_opt(year as i32, month, day);
+    let is_year = |number| (1970..2262).contains(&number);
+    let [first, second, third] = numbers.unwrap_or_default()[..] else {
+        return Vec::new();
+    };
+    let readings = match (separator, is_year(first), is_year(third)) {
+        ('/', true, _) => [date(first, second, third), None],
+        ('/', _, true) => [date(third, second, first), date(third, first, second)],
+        (_, _, true) => [date(third, second, first), None],
+        _ => [None, None],
+    };
+    let mut readings = Vec::from_iter(readings.into_iter().flatten());
+    readings.dedup();
+    readings
+}
+
 /// The Monday of a day's week.
 fn monday(day: NaiveDate) -> Option<NaiveDate> {
     day.checked_sub_days(Days::new(day.weekday().num_days_from_monday().into()))
@@ -164,6 +208,9 @@ pub fn around<Tz: TimeZone>(
     text: &str,
     now: &DateTime<Tz>,
 ) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    if let Some(time) = in_utc(text) {
+        return around(time, &now.to_utc());
+    }
     let text = text.trim().to_ascii_lowercase();
     let time = text.rsplit(' ').next()?;
     clock(time)?;
@@ -287,6 +334,7 @@ fn day<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Option<Option<NaiveDate>
         "this year" => ago(today.ordinal0()),
         "day before yesterday" => ago(2),
         text if day_of_month(text, today).is_some() => Some(day_of_month(text, today)),
+        text if let [date] = numeric_dates(text)[..] => Some(Some(date)),
         text => {
             let weekday = text
                 .strip_prefix("last ")

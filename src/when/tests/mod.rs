@@ -61,8 +61,29 @@ fn words_times_and_dates_are_local() {
         ("2026-11-20T14:00:05.250", "2026-11-20T13:00:05.250Z"),
         ("11-20", "2026-11-19T23:00:00Z"),
         ("11-20 14:00:05", "2026-11-20T13:00:05Z"),
+        ("20/11/2026", "2026-11-19T23:00:00Z"),
+        ("11/20/2026", "2026-11-19T23:00:00Z"),
+        ("2026/11/20 9am", "2026-11-20T08:00:00Z"),
+        ("05.11.2026", "2026-11-04T23:00:00Z"),
+        ("05/05/2026", "2026-05-04T22:00:00Z"),
     ] {
         assert_eq!(utc(text), time, "{text}");
+    }
+}
+
+#[test]
+fn date_that_can_be_two_is_refused_with_both() {
+    let why = parse("05/11/2026 14:00", &now()).unwrap_err().to_string();
+    assert!(why.contains("2026-11-05 or 2026-05-11"), "{why}");
+    for address in [
+        "10.1.2.3",
+        "1.2.3",
+        "203.0.113.0/24",
+        "2026.11.20.1",
+        "1.2.2026.",
+        "99/99/2026",
+    ] {
+        assert!(parse(address, &now()).is_err(), "{address}");
     }
 }
 
@@ -78,6 +99,8 @@ fn explicit_zone_is_used() {
         assert_eq!(utc(text), "2026-11-23T14:00:05Z", "{text}");
     }
     assert_eq!(utc("2026-11-23T14:00Z"), "2026-11-23T14:00:00Z");
+    assert_eq!(utc("14:00 UTC"), "2026-11-23T14:00:00Z");
+    assert_eq!(utc("yesterday 9am utc"), "2026-11-22T09:00:00Z");
 }
 
 #[test]
