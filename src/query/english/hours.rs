@@ -1,8 +1,11 @@
 //! Hours and what stands with them: "between 9 and 10 this morning", "since 9 last night",
-//! "between 2 and 4pm".
+//! "between 2 and 4pm". Dates that stand alone: "Nov 27 connections".
+
+use chrono::Utc;
 
 use super::vocabulary::DAYS;
 use super::words::Word;
+use crate::when;
 
 /// Words before an hour.
 const BEFORE: [&str; 12] = [
@@ -60,6 +63,54 @@ pub(super) fn normalize(words: &mut Vec<Word>) {
         }
         at += 1;
     }
+    at = 0;
+    while at < words.len() {
+        at += day_at(words, at).max(1);
+    }
+}
+
+/// Words before a day that say what it is to the question.
+const BEFORE_DAY: [&str; 20] = [
+    "on", "since", "until", "till", "from", "to", "before", "after", "between", "and", "or", "vs",
+    "than", "of", "last", "this", "every", "per", "in", "through",
+];
+
+/// "Nov 27 connections" is "on Nov 27 connections". How many words the day has now.
+fn day_at(words: &mut Vec<Word>, at: usize) -> usize {
+    let number = |word: &Word| {
+        let day = word.text.trim_end_matches(char::is_alphabetic);
+        let ending = &word.text[day.len()..];
+        let ordinal = ["st", "nd", "rd", "th"].contains(&ending);
+        number(day).filter(|day| (1..=31).contains(day) && (ending.is_empty() || ordinal))
+    };
+    // who may, 5 times
+    let is_month = |word: &Word| !is(word, "may") && word.text.parse::<chrono::Month>().is_ok();
+    let is_day = |word: &Word| {
+        let date = word.text.bytes().filter(u8::is_ascii_digit).count() >= 6;
+        let date = date && when::parse(&word.text, &Utc::now()).is_ok();
+        date && !word.text.contains(':') || DAYS.iter().any(|one| is(word, one))
+    };
+    let plain = |at: usize| words.get(at).filter(|word| !word.quoted);
+    let length = match (plain(at), plain(at + 1)) {
+        (Some(word), _) if is_day(word) => 1,
+        (Some(one), Some(other)) if is_month(one) && number(other).is_some() => 2,
+        (Some(one), Some(other)) if number(one).is_some() && is_month(other) => 2,
+        _ => return 0,
+    };
+    let said = at > 0 && BEFORE_DAY.iter().any(|one| is(&words[at - 1], one));
+    let goes_on = plain(at + length).is_some_and(|next| {
+        let part = PARTS.iter().chain(&["at", "in", "to", "and", "or", "vs"]);
+        clock_number(&next.text).is_some() || { part }.any(|one| is(next, one))
+    });
+    if !said && !goes_on {
+        let on = Word {
+            text: "on".to_owned(),
+            ..words[at].clone()
+        };
+        words.insert(at, on);
+        return length + 1;
+    }
+    length
 }
 
 /// "13:50-14:00" and "9am to 11am" are "between 13:50 and 14:00".
@@ -356,7 +407,20 @@ mod tests {
             ("curl 9am to 11am", "curl between 9am and 11am"),
             ("from 9:00 to 11:00", "from 9:00 to 11:00"),
             ("10-12", "10-12"),
-            ("2026-11-24", "2026-11-24"),
+            ("2026-11-24", "on 2026-11-24"),
+            ("Nov 27 connections", "on Nov 27 connections"),
+            (
+                "connections 27th November by curl",
+                "connections on 27th November by curl",
+            ),
+            ("curl 28/11/2026", "curl on 28/11/2026"),
+            ("since Nov 27", "since Nov 27"),
+            ("Monday connections", "on Monday connections"),
+            ("curl Monday morning", "curl Monday morning"),
+            ("compare Nov 26 and Nov 27", "compare Nov 26 and Nov 27"),
+            ("what may 5 processes do", "what may 5 processes do"),
+            ("to 10.1.2.3", "to 10.1.2.3"),
+            ("203.0.113.0/24 curl", "203.0.113.0/24 curl"),
         ] {
             let mut words = split(typed).unwrap();
             normalize(&mut words);
