@@ -134,10 +134,12 @@ impl Table {
     /// A cell in its colour. Cells are printable, so they contain no other escapes.
     fn styled<'a>(&self, line: usize, column: usize, cell: Cow<'a, str>) -> Cow<'a, str> {
         let title = self.lines[0][column].as_str();
+        // by the whole text, of which the cell may show a part
+        let text = self.lines[line][column].as_str();
         let failed = match title {
-            "OUTCOME" => !matches!(&*cell, "connected" | "sent" | "in_progress" | "-"),
-            "RESULT" => !matches!(&*cell, "NOERROR" | "-"),
-            "FAILED" => !matches!(&*cell, "0" | "-"),
+            "OUTCOME" => !matches!(text, "connected" | "sent" | "in_progress" | "-"),
+            "RESULT" => !matches!(text, "NOERROR" | "-"),
+            "FAILED" => !matches!(text, "0" | "-"),
             _ => false,
         };
         match (line, failed) {
@@ -245,6 +247,11 @@ evil\\x1b[2…  1234  -
         table.write_styled(None, true, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
         assert!(out.contains("\x1b[31mrefused\x1b[0m    7\n"), "{out:?}");
+        let mut narrow = Vec::new();
+        table.write_styled(Some(10), true, &mut narrow).unwrap();
+        let narrow = String::from_utf8(narrow).unwrap();
+        let connected = narrow.lines().last().unwrap();
+        assert!(connected.starts_with("connec"), "{narrow:?}");
         let plain = ["\x1b[0m", "\x1b[1m", "\x1b[31m"];
         let plain = plain
             .iter()
