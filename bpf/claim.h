@@ -79,8 +79,7 @@ __noinline int claim_socket(struct __sk_buff *skb)
 		s->shared_tgid = 0; /* it had the socket as egrets started */
 	s->unowned = 0;
 	__sync_fetch_and_add(&unowned_socks, -1);
-	struct egrets_claim *e =
-		RESERVE(struct egrets_claim, EGRETS_OWNER, share_of_uid(s->owner.uid));
+	struct egrets_claim *e = RESERVE(struct egrets_claim, EGRETS_OWNER, share_of_current());
 
 	if (!e)
 		return 0;

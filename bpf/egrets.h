@@ -23,6 +23,8 @@ enum egrets_size {
 	EGRETS_SHARES = 16384, /* see share.h; a power of two */
 	EGRETS_SOCKS = 524288, /* entries of socks, */
 	EGRETS_FLOWS = 524288, /* and of flows */
+	/* of a record: BPF_RINGBUF_HDR_SZ, include/uapi/linux/bpf.h */
+	EGRETS_RING_HEADER = 8,
 };
 
 enum egrets_login {

@@ -241,13 +241,11 @@ static __always_inline void fill_sock_owner(struct egrets_owner *owner, struct b
 struct egrets_sock new_sock;
 
 /*
- * Creates the entry of a socket that has none, for the current process; NULL, and counted,
+ * Creates the entry of a socket that has none, for the user with this share; NULL, and counted,
  * without room. `sk` is the address of a struct sock. The caller sets the owner.
  */
-static __always_inline struct egrets_sock *sock_create(__u64 cookie, const void *sk)
+static __always_inline struct egrets_sock *sock_create(__u64 cookie, const void *sk, __u32 id)
 {
-	__u32 id = share_of((struct task_struct *)bpf_get_current_task());
-
 	if (!has_room(share(id)->socks, EGRETS_SOCKS, id)) {
 		count_lost_socket(id, cookie);
 		return NULL;
@@ -274,7 +272,10 @@ static __always_inline struct egrets_sock *sock_get_or_create(__u64 cookie, cons
 
 	if (s)
 		return s;
-	s = sock_create(cookie, sk);
+	/* the kernel adds paths to a user's MPTCP connection */
+	__u32 id = is_kernel_thread() ? share_of_uid(owner->uid) : share_of_current();
+
+	s = sock_create(cookie, sk, id);
 	if (s && !s->owner.tgid)
 		s->owner = *owner;
 	return s;

@@ -38,7 +38,7 @@ static __always_inline struct egrets_packet_sock *packet_sock(const struct sock 
 	if (s)
 		return s;
 	struct egrets_packet_sock init = {};
-	__u32 owner = share_of((struct task_struct *)bpf_get_current_task());
+	__u32 owner = share_of_current();
 	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 
 	fill_owner(&init.sock.owner);

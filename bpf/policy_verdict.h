@@ -218,10 +218,14 @@ static __always_inline void report_verdict(__u64 cookie, const struct egrets_end
 					   const struct policy_actor *a, __u32 generation,
 					   __u32 verdict)
 {
+	/* kill, suspend and dump are userspace's to do */
+	bool urgent = refuses(verdict) && harms(verdict);
+	__u32 id = a->is_current ? share_of_current() : share_of_uid(a->uid);
 	struct egrets_verdict *e;
 
 	count_hit(generation, verdict >> 16);
-	e = RESERVE(struct egrets_verdict, EGRETS_VERDICT, share_of_uid(a->uid));
+	/* who is to be stopped does not prevent it by what else he causes */
+	e = RESERVE_URGENT(struct egrets_verdict, EGRETS_VERDICT, id, 0, urgent);
 	if (!e)
 		return;
 	e->cookie = cookie;
@@ -232,8 +236,7 @@ static __always_inline void report_verdict(__u64 cookie, const struct egrets_end
 	e->rule = verdict >> 16;
 	e->action = verdict >> 8;
 	e->enforced = verdict & VERDICT_ENFORCED;
-	/* kill, suspend and dump are userspace's to do */
-	if (refuses(verdict) && e->action > EGRETS_BLOCK)
+	if (urgent)
 		submit_urgent(e);
 	else
 		submit(e);

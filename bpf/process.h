@@ -259,7 +259,7 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 
 	take_ring_room(id, size);
 	if (bpf_ringbuf_output(&events, s, size, flags)) {
-		take_ring_room(id, -size);
+		give_ring_room(id, size);
 		count_lost(EGRETS_EXEC);
 	}
 }

@@ -39,15 +39,27 @@ static __always_inline __u64 wake_flags(void)
 static __always_inline bool has_ring_room(__u32 id)
 {
 	__u64 unread = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	/* an interrupt between its two positions can make it more than there is */
+	__u64 free = unread < ring_bytes ? ring_bytes - unread : 0;
 
-	return share(id)->unread <=
-	       (ring_bytes - unread) * (id ? USER_RING_FACTOR : ROOT_RING_FACTOR);
+	return share(id)->unread <= free * (id ? USER_RING_FACTOR : ROOT_RING_FACTOR);
+}
+
+/* What a record takes of the ring buffer (kernel/bpf/ringbuf.c). */
+static __always_inline __u32 ring_size(__u32 size)
+{
+	return (size + EGRETS_RING_HEADER + 7) & ~7u;
 }
 
 /* Before the record is submitted: the reader, which discounts it, may have it right after. */
 static __always_inline void take_ring_room(__u32 id, __u32 size)
 {
-	__sync_fetch_and_add(&share(id)->unread, size);
+	__sync_fetch_and_add(&share(id)->unread, ring_size(size));
+}
+
+static __always_inline void give_ring_room(__u32 id, __u32 size)
+{
+	__sync_fetch_and_add(&share(id)->unread, -ring_size(size));
 }
 
 static __always_inline void init_header(struct egrets_header *h, __u32 kind, __u32 id)
@@ -60,13 +72,16 @@ static __always_inline void init_header(struct egrets_header *h, __u32 kind, __u
 /*
  * A record of a type with `extra` bytes behind it, of the user with this share; NULL, and
  * counted, without room. The fixed part is zeroed; the record says how much of the rest is
- * written.
+ * written. An urgent one may take more than its user's share.
  */
 #define RESERVE_EXTRA(type, of_kind, of_share, extra)                                              \
+	RESERVE_URGENT(type, of_kind, of_share, extra, false)
+
+#define RESERVE_URGENT(type, of_kind, of_share, extra, urgent)                                     \
 	({                                                                                         \
 		__u32 __id = (of_share);                                                           \
 		type *__r = NULL;                                                                  \
-		if (has_ring_room(__id))                                                           \
+		if ((urgent) || has_ring_room(__id))                                               \
 			__r = bpf_ringbuf_reserve(&events, sizeof(type) + (extra), 0);             \
 		if (__r) {                                                                         \
 			take_ring_room(__id, sizeof(type) + (extra));                              \

@@ -28,6 +28,7 @@
 
 static __always_inline struct egrets_share *share(__u32 id)
 {
+	barrier_var(id); /* or clang leaves out a bound that it knows, and the verifier does not */
 	id &= EGRETS_SHARES - 1;
 	barrier_var(id); /* keeps the bound on the register that is the index */
 	return &shared.shares[id];
@@ -38,6 +39,14 @@ static __always_inline bool has_room(__u32 used, __u32 max, __u32 id)
 	return used < max / (id ? USER_PART : ROOT_PART);
 }
 
+/* 0 is root's alone. */
+static __always_inline __u32 share_id(__u32 n)
+{
+	__u32 id = n & (EGRETS_SHARES - 1);
+
+	return id || !n ? id : EGRETS_SHARES - 1;
+}
+
 static __always_inline __u32 share_of(struct task_struct *task)
 {
 	const struct cred *cred = BPF_CORE_READ(task, cred);
@@ -46,13 +55,13 @@ static __always_inline __u32 share_of(struct task_struct *task)
 	int level = BPF_CORE_READ(ns, level);
 
 	if (!level)
-		return uid & (EGRETS_SHARES - 1);
+		return share_id(uid);
 	for (int i = 0; i < USER_NAMESPACES && level > 1; i++, level--)
 		ns = BPF_CORE_READ(ns, parent);
 	__u32 owner = BPF_CORE_READ(ns, owner.val);
 
 	/* made by root, for a container: no other user has its ids */
-	return (owner ? owner : EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS)) & (EGRETS_SHARES - 1);
+	return share_id(owner ? owner : EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS));
 }
 
 /* By a user's id alone: of ids beyond those of users, a user has many, subuid(5). */
@@ -60,13 +69,13 @@ static __always_inline __u32 share_of_uid(__u32 uid)
 {
 	if (uid >> SUBORDINATE_IDS)
 		uid = EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS);
-	return uid & (EGRETS_SHARES - 1);
+	return share_id(uid);
 }
 
-/* The real user of the current process: root's for the kernel's own threads. */
-static __always_inline __u32 share_of_current(void)
+/* Root's for the kernel's own threads. A global function, verified once. */
+__noinline __u32 share_of_current(void)
 {
-	return share_of_uid(bpf_get_current_uid_gid());
+	return share_of((struct task_struct *)bpf_get_current_task());
 }
 
 static __always_inline void share_give_back(__u32 *used)

@@ -93,7 +93,7 @@ __noinline int adopt_sender(struct __sk_buff *skb)
 	if (BPF_CORE_READ_BITFIELD_PROBED(at, sk_kern_sock) || is_kernel_thread() ||
 	    BPF_CORE_READ(task, tgid) == self_tgid)
 		return 0;
-	struct egrets_sock *s = sock_create(bpf_get_socket_cookie(skb), at);
+	struct egrets_sock *s = sock_create(bpf_get_socket_cookie(skb), at, share_of_current());
 
 	if (!s)
 		return 0;

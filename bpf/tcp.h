@@ -60,7 +60,7 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 		socks_overflowed = 1;
 	}
 	connect_started(cookie);
-	e = RESERVE(struct egrets_connect, EGRETS_CONNECT, share_of_uid(owner.uid));
+	e = RESERVE(struct egrets_connect, EGRETS_CONNECT, s ? s->share : share_of_current());
 	if (!e)
 		return;
 	e->owner = owner;

@@ -375,13 +375,17 @@ pub(super) fn unknown_owner(uid: u32, cgroup_id: u64, netns: u32) -> Owner {
     }
 }
 
-/// As `share_of_socket` of bpf/order.h.
+/// As `share_of_uid` of bpf/share.h.
 pub(super) fn share_of(uid: u32) -> u32 {
     let id = match uid >> SUBORDINATE_IDS {
         0 => uid,
         range => SHARES / 2 + range,
     };
-    id % SHARES
+    match id % SHARES {
+        // root's alone
+        0 if id != 0 => SHARES - 1,
+        id => id,
+    }
 }
 
 const NO_LOGIN: types::egrets_login = types::egrets_login::EGRETS_NO_LOGIN;

@@ -6,15 +6,20 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use libbpf_rs::{MapMut, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{MapCore, MapMut, RingBuffer, RingBufferBuilder};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::decode::{self, decode};
 use super::event::Event;
+use super::skel::types;
 use super::tables::{Table, Tables};
 
-/// Records read in one go: bounds the inbox.
+/// Records read in one go, at most: bounds the inbox.
 const BATCH: usize = 512;
+
+/// And for each of them so many bytes of the ring buffer: what was read is discounted after it, and
+/// until then nobody has that room.
+const BYTES_OF_A_BATCH: usize = 512;
 
 /// What a drain has read.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +34,8 @@ pub struct Ring {
     ring: RingBuffer<'static>,
     inbox: Rc<RefCell<Inbox>>,
     unreadable: u64,
+    /// Records read in one go.
+    batch: usize,
 }
 
 /// Filled by the callback of a ring buffer, emptied by [`Ring::drain`].
@@ -49,7 +56,9 @@ impl Inbox {
         let Some(share) = decode::share(record) else {
             return;
         };
-        let len = record.len() as u32;
+        // as `ring_size` of bpf/ring.h
+        let header = types::egrets_size::EGRETS_RING_HEADER.0;
+        let len = (record.len() as u32 + header).next_multiple_of(8);
         match self.read.last_mut() {
             Some((last, bytes)) if *last == share => *bytes += len,
             _ => self.read.push((share, len)),
@@ -73,6 +82,7 @@ impl Ring {
             ring,
             inbox,
             unreadable: 0,
+            batch: (events.max_entries() as usize / BYTES_OF_A_BATCH).clamp(1, BATCH),
         })
     }
 
@@ -90,7 +100,7 @@ impl Ring {
             emptied: false,
         };
         while !drained.emptied && Instant::now() < end {
-            let n = self.ring.consume_raw_n(BATCH);
+            let n = self.ring.consume_raw_n(self.batch);
             if n < 0 {
                 return Err(libbpf_rs::Error::from_raw_os_error(-n))
                     .context("the ring buffer can't be read");
@@ -108,7 +118,7 @@ impl Ring {
                 each(event);
             }
             drained.events += n as usize;
-            drained.emptied = (n as usize) < BATCH;
+            drained.emptied = (n as usize) < self.batch;
         }
         Ok(drained)
     }
