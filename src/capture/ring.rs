@@ -18,7 +18,7 @@ use super::tables::{Table, Tables};
 const BATCH: usize = 512;
 
 /// And for each of them so many bytes of the ring buffer: what was read is discounted after it, and
-/// until then nobody has that room.
+/// until then it counts as unread.
 const BYTES_OF_A_BATCH: usize = 512;
 
 /// What a drain has read.
