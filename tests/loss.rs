@@ -25,6 +25,12 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How many events of a kind the history says were lost.
+fn lost_of(db: &Path, kind: &str) -> i64 {
+    let sql = format!("SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = '{kind}'");
+    value(db, &sql)
+}
+
 #[test]
 fn captured_and_lost_events_add_up() {
     let _alone = alone();
@@ -47,10 +53,7 @@ fn captured_and_lost_events_add_up() {
             net.near_inode()
         ),
     );
-    let lost: i64 = value(
-        &db,
-        "SELECT COALESCE(sum(lost), 0) FROM gaps WHERE kind = 'connect'",
-    );
+    let lost = lost_of(&db, "connect");
     assert!(captured > 0 && lost > 0, "{captured} captured, {lost} lost");
     assert_eq!(captured + lost, all as i64);
 }
@@ -78,9 +81,7 @@ fn verdicts_that_are_lost_are_counted() {
     // of a connection that is lost itself, its verdict has no row
     let sql = format!("SELECT count(*), count(verdict) FROM egress WHERE {own}");
     let [rows, decided] = [0, 1].map(|at| select(&db, &sql)[0][at].parse::<i64>().unwrap());
-    let lost = "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = ";
-    let [connects, verdicts] =
-        ["'connect'", "'verdict'"].map(|kind| value::<i64>(&db, &format!("{lost}{kind}")));
+    let [connects, verdicts] = ["connect", "verdict"].map(|kind| lost_of(&db, kind));
     assert_eq!(rows + connects, all as i64);
     assert!(
         decided > 0 && verdicts > 0,
@@ -132,10 +133,7 @@ fn flood_of_one_user_leaves_room_in_the_ring_buffer_for_others() {
     assert_eq!(of(4323), ["20", "20"]);
     assert_eq!(of(4324), ["5", "5"]);
     let captured = [4321, 4322, 0].map(|uid| of(uid)[0].parse::<i64>().unwrap());
-    let lost: i64 = value(
-        &db,
-        "SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = 'connect'",
-    );
+    let lost = lost_of(&db, "connect");
     assert!(captured.iter().all(|n| *n > 20), "{captured:?}");
     assert_eq!(captured.iter().sum::<i64>() + lost, 3 * all);
 }
@@ -393,7 +391,7 @@ fn a_recorder_that_is_stopped_for_a_while_goes_on_and_counts_what_it_lost() {
     let after = count(&format!("{ALL} WHERE {own} AND ts > {to}"));
     assert_eq!(after, 50, "it goes on");
     let captured = count(&format!("{ALL} WHERE {own}")) - after;
-    let lost = count("SELECT coalesce(sum(lost), 0) FROM gaps WHERE kind = 'connect'");
+    let lost = lost_of(&db, "connect");
     assert!(lost > 0, "{captured} of {begun} captured");
     // the client may have been killed between a line and its connection
     assert!(

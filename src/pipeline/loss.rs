@@ -51,15 +51,16 @@ mod tests {
     use super::*;
     use crate::model::GapKind;
 
+    const FULL: Loss = Loss {
+        kind: GapKind::Dns,
+        why: "the ring buffer was full",
+    };
+
     #[test]
     fn each_loss_is_reported_once() {
-        let full = Loss {
-            kind: GapKind::Dns,
-            why: "the ring buffer was full",
-        };
         let mut counters = LossCounters::new(0);
         let mut lost = |total| -> Vec<u64> {
-            let gaps = counters.gaps(vec![(full, total)], 1..=1);
+            let gaps = counters.gaps(vec![(FULL, total)], 1..=1);
             gaps.iter().map(|gap| gap.lost).collect()
         };
         assert!(lost(0).is_empty());
@@ -70,13 +71,9 @@ mod tests {
 
     #[test]
     fn loss_while_the_counters_are_read_is_in_its_gap() {
-        let full = Loss {
-            kind: GapKind::Dns,
-            why: "the ring buffer was full",
-        };
         let mut counters = LossCounters::new(0);
         let mut gap = |total, read| {
-            let gaps = counters.gaps(vec![(full, total)], read);
+            let gaps = counters.gaps(vec![(FULL, total)], read);
             gaps.first().map(|gap| (gap.from_ts, gap.to_ts))
         };
         // stopped from 12 to 40, before or after this counter was read

@@ -14,14 +14,8 @@ pub struct KernelObjects(Vec<(unsafe extern "C" fn(u32) -> i32, u32)>);
 
 impl KernelObjects {
     pub fn of(recorder: &Recorder) -> KernelObjects {
-        let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
-        let infos = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
         let mut ids = Vec::new();
-        for info in infos {
-            let id = |field: &str| {
-                let line = info.lines().find_map(|line| line.strip_prefix(field))?;
-                line.trim().parse::<u32>().ok()
-            };
+        for info in descriptors(recorder) {
             let opens: [(_, unsafe extern "C" fn(u32) -> i32); 3] = [
                 ("prog_id:", libbpf_sys::bpf_prog_get_fd_by_id),
                 ("map_id:", libbpf_sys::bpf_map_get_fd_by_id),
@@ -30,7 +24,7 @@ impl KernelObjects {
             ids.extend(
                 opens
                     .iter()
-                    .filter_map(|(field, open)| Some((*open, id(field)?))),
+                    .filter_map(|(field, open)| Some((*open, id(&info, field)?))),
             );
         }
         assert!(ids.len() > 60, "{} objects", ids.len());
@@ -48,15 +42,22 @@ impl KernelObjects {
     }
 }
 
+/// What the kernel tells of each descriptor of a recorder (proc_pid_fdinfo(5)).
+fn descriptors(recorder: &Recorder) -> impl Iterator<Item = String> + use<> {
+    let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
+    files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok())
+}
+
+fn id(info: &str, field: &str) -> Option<u32> {
+    let line = info.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().parse().ok()
+}
+
 /// A BPF map of that recorder.
 pub fn bpf_map(recorder: &Recorder, name: &str) -> MapHandle {
-    let files = fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid())).unwrap();
-    let ids = files.filter_map(|file| {
-        let info = fs::read_to_string(file.ok()?.path()).ok()?;
-        let id = info.lines().find_map(|line| line.strip_prefix("map_id:"))?;
-        id.trim().parse().ok()
-    });
-    ids.map(|id| MapHandle::from_map_id(id).unwrap())
+    descriptors(recorder)
+        .filter_map(|info| id(&info, "map_id:"))
+        .map(|id| MapHandle::from_map_id(id).unwrap())
         .find(|map| map.name() == name)
         .unwrap()
 }
