@@ -75,14 +75,43 @@ pub fn clip(s: &str, columns: usize) -> Cow<'_, str> {
     };
     let mut used = 0;
     let fits = |c: &char| {
-        used += match c {
-            // A variation selector can widen the character before it.
-            '\u{fe00}'..='\u{fe0f}' => 1,
-            c => c.width().unwrap_or(1),
-        };
+        used += columns_of(*c);
         used <= kept
     };
     Cow::Owned(s.chars().take_while(fits).chain(['…']).collect())
+}
+
+/// The same, cut at its start.
+pub fn clip_start(s: &str, columns: usize) -> Cow<'_, str> {
+    if width(s) <= columns {
+        return Cow::Borrowed(s);
+    }
+    let Some(kept) = columns.checked_sub(1) else {
+        return Cow::Borrowed("");
+    };
+    let (mut used, mut start) = (0, s.len());
+    for (at, c) in s.char_indices().rev() {
+        used += columns_of(c);
+        if used > kept {
+            break;
+        }
+        // What combines with the character before it would combine with the mark.
+        if c.width() != Some(0) && !WIDENING.contains(&c) {
+            start = at;
+        }
+    }
+    Cow::Owned(format!("…{}", &s[start..]))
+}
+
+/// Variation selectors, which can widen the character before them.
+const WIDENING: std::ops::RangeInclusive<char> = '\u{fe00}'..='\u{fe0f}';
+
+/// Most columns that a character adds to a text.
+fn columns_of(c: char) -> usize {
+    match WIDENING.contains(&c) {
+        true => 1,
+        false => c.width().unwrap_or(1),
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +155,10 @@ mod tests {
         assert_eq!(clip("äöüäöü", 3), "äö…");
         assert_eq!(clip("abc", 1), "…");
         assert_eq!(clip("abc", 0), "");
+        assert_eq!(clip_start("api.example.com", 12), "…example.com");
+        assert_eq!(clip_start("example.com", 11), "example.com");
+        assert_eq!(clip_start("abc", 1), "…");
+        assert_eq!(clip_start("abc", 0), "");
     }
 
     #[test]
@@ -150,6 +183,9 @@ mod tests {
         assert_eq!(clip("世界", 2), "…");
         assert_eq!(clip("cafe\u{301}s", 5), "cafe\u{301}s");
         assert_eq!(clip("cafe\u{301}s", 4), "caf…");
+        assert_eq!(clip_start("世界浏览器", 8), "…浏览器");
+        assert_eq!(clip_start("世界", 2), "…");
+        assert_eq!(clip_start("cafe\u{301}s", 2), "…s");
     }
 
     proptest! {
@@ -161,6 +197,7 @@ mod tests {
         #[test]
         fn clipped_text_is_never_too_wide(s in any::<String>(), columns in 0usize..40) {
             prop_assert!(width(&clip(&s, columns)) <= columns);
+            prop_assert!(width(&clip_start(&s, columns)) <= columns);
         }
     }
 }

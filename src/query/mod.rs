@@ -151,6 +151,7 @@ where
     ///
     /// When `since` is not before `until`, SQLite's, and those of the writers.
     pub fn run(&self, db: &Connection, out: &mut dyn Write, notes: &mut dyn Write) -> Result<bool> {
+        let notes = &mut format::Notes::new(notes, self.width);
         let now = when::to_ns(self.now.to_utc());
         // One snapshot, so that the notes are about the same rows.
         let db = db.unchecked_transaction()?;

@@ -53,6 +53,10 @@ where
     }
     let at = |is: &dyn Fn(&Column) -> bool| (0..shown.len()).filter(|&at| is(&shown[at])).collect();
     table.set_times(at(&|Column(_, show)| show.is_time()), clock.zone());
+    let titled = |title: &str| shown.iter().position(|Column(of, _)| *of == title);
+    if let Some((host, destination)) = titled("HOST").zip(titled("DESTINATION")) {
+        table.set_stand_in(host, destination);
+    }
     let (minor, major) = spare(question);
     let of = |titles: Vec<&str>| {
         let columns = titles.into_iter();

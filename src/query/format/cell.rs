@@ -56,7 +56,10 @@ impl Show {
     /// How its column is aligned.
     pub fn align(&self) -> Align {
         match self {
-            First(_) | Only(..) | Host | Container => Align::Left,
+            First(["host" | "qname" | "proxied_host" | "exe", ..])
+            | Only(["host" | "qname", ..], ..)
+            | Host => Align::Name,
+            First(_) | Only(..) | Container => Align::Left,
             OnlyNumber(..) | Number(_) | Quantity(..) | Bytes(_) | Duration(_) | Lasted => {
                 Align::Right
             }

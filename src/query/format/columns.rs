@@ -175,19 +175,21 @@ const EACH_LOOKUP: &[Column] = &[
 ];
 
 /// Titles of columns that a narrow terminal leaves out, in this order.
-const SPARE: [&str; 8] = [
+const SPARE: [&str; 10] = [
     "FIRST SEEN",
     "DURATION",
     "LATENCY",
     "PROTOCOL",
     "FAILED",
+    "PID",
+    "DESTINATION",
     "RECEIVED",
     "SENT",
     "SERVER",
 ];
 
 /// Words of a question that name a column.
-const NAMED: [(&str, &str); 7] = [
+const NAMED: [(&str, &str); 12] = [
     ("FIRST SEEN", "when"),
     ("DURATION", "duration"),
     ("DURATION", "how long"),
@@ -195,10 +197,18 @@ const NAMED: [(&str, &str); 7] = [
     ("PROTOCOL", "protocol"),
     ("FIRST SEEN", "first seen"),
     ("SERVER", "server"),
+    ("PID", "pid"),
+    ("DESTINATION", "port"),
+    ("DESTINATION", "address"),
+    ("DESTINATION", "destination"),
+    ("DESTINATION", " ip"),
 ];
 
+/// What only lists of single connections or lookups leave out: others have totals to leave out.
+const OF_EACH: [&str; 2] = ["PID", "DESTINATION"];
+
 /// How many of them go before names are cut to what can't be read.
-const MINOR: usize = 5;
+const MINOR: usize = 7;
 
 /// The same for a question, those that say least apart: what it asked for goes last.
 pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
@@ -247,8 +257,13 @@ pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
             && (question.new || matches!(question.ranking, Some(Ranking::First(_))));
         measures.iter().any(of) || failed || first || named(title)
     };
-    let minor = SPARE[..MINOR].iter().filter(|title| !answers(title));
-    let (asked, others): (Vec<_>, Vec<_>) = SPARE.into_iter().partition(|title| answers(title));
+    let each = matches!(question.projection, Projection::Each | Projection::Verdicts);
+    let spare = SPARE.into_iter();
+    let spare = Vec::from_iter(spare.filter(|title| each || !OF_EACH.contains(title)));
+    let minor = SPARE[..MINOR].iter().copied();
+    let minor = minor.filter(|title| spare.contains(title) && !answers(title));
+    let minor = Vec::from_iter(minor);
+    let (asked, others): (Vec<_>, Vec<_>) = spare.into_iter().partition(|title| answers(title));
     let others = others
         .into_iter()
         .filter(|title| !SPARE[..MINOR].contains(title));
@@ -258,7 +273,7 @@ pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
         Projection::Each | Projection::Actors(Actors::Processes | Actors::Pids)
     );
     let others = others.chain(single.then_some("CONTAINER"));
-    (minor.copied().collect(), others.chain(asked).collect())
+    (minor, others.chain(asked).collect())
 }
 
 /// What the line below the table counts: singular, plural, and the column with the number

@@ -3,20 +3,25 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use crate::text::{clip, printable, width};
+use crate::text::{clip, clip_start, printable, width};
 
 /// Spaces between two columns.
 const GAP: usize = 2;
-/// Text is not cut to less than this.
+/// Text is not cut to less than this,
 const LEAST: usize = 8;
-/// Text is not cut to less than this while columns can go that say less.
+/// names not to less than this while other columns can go,
+const LEGIBLE: usize = 16;
+/// and neither to less than this while columns can go that say less.
 const READABLE: usize = 24;
 
 /// How a column is aligned, and whether its cells may be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
-    /// Left-aligned text that may be cut.
+    /// Left-aligned text that may be cut at its end.
     Left,
+    /// The same, cut at its start: of a host's name or a path, the end says most, and the start
+    /// may be another's name.
+    Name,
     /// Right-aligned numbers, never cut.
     Right,
     /// Left-aligned and never cut: a part of it would mislead.
@@ -35,6 +40,8 @@ pub struct Table {
     spare: Vec<usize>,
     /// How many of these go before other text becomes unreadable.
     minor: usize,
+    /// A column whose empty cells show the other one's text where that is left out.
+    stand_in: Option<(usize, usize)>,
 }
 
 impl Table {
@@ -47,6 +54,7 @@ impl Table {
             times: (Vec::new(), String::new()),
             spare: Vec::new(),
             minor: 0,
+            stand_in: None,
         }
     }
 
@@ -60,6 +68,11 @@ impl Table {
     pub fn set_spare(&mut self, columns: Vec<usize>, minor: usize) {
         self.spare = columns;
         self.minor = minor;
+    }
+
+    /// Where `other` is left out, it stands in the cells of `column` that are empty.
+    pub fn set_stand_in(&mut self, column: usize, other: usize) {
+        self.stand_in = Some((column, other));
     }
 
     /// Adds a row with one cell per column; `-` stands in for unknown values.
@@ -98,9 +111,10 @@ impl Table {
             let gone = &self.spare[..left_out];
             let shown = (0..self.aligns.len()).filter(|column| !gone.contains(column));
             let shown = Vec::from_iter(shown);
-            let least = match left_out < self.minor {
-                true => READABLE,
-                false => LEAST,
+            let least = match left_out {
+                out if out < self.minor => [READABLE; 2],
+                out if out < self.spare.len() => [LEAST, LEGIBLE],
+                _ => [LEAST; 2],
             };
             let widths = self.widths(&shown, columns, least);
             let line = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
@@ -113,7 +127,10 @@ impl Table {
             let mut line = String::new();
             for (&column, &columns) in shown.iter().zip(&widths) {
                 let cell = self.cell(number, column, &shown);
-                let cell = clip(&cell, columns);
+                let cell = match self.aligns[column] {
+                    Align::Name if number > 0 => clip_start(&cell, columns),
+                    _ => clip(&cell, columns),
+                };
                 let pad = " ".repeat(columns - width(&cell));
                 let cell = match color {
                     true => self.styled(number, column, cell),
@@ -121,7 +138,7 @@ impl Table {
                 };
                 match self.aligns[column] {
                     Align::Right => line.extend([&pad, &*cell]),
-                    Align::Left | Align::Whole => line.extend([&*cell, &pad]),
+                    Align::Left | Align::Name | Align::Whole => line.extend([&*cell, &pad]),
                 }
                 line.extend([' '; GAP]);
             }
@@ -151,7 +168,14 @@ impl Table {
 
     /// The text of a cell in a table with these visible columns.
     fn cell(&self, line: usize, column: usize, shown: &[usize]) -> Cow<'_, str> {
-        let cell = &self.lines[line][column];
+        let mut cell = &self.lines[line][column];
+        if let Some((of, other)) = self.stand_in
+            && of == column
+            && cell == "-"
+            && !shown.contains(&other)
+        {
+            cell = &self.lines[line][other];
+        }
         let (times, zone) = &self.times;
         match times.iter().find(|time| shown.contains(time)) {
             Some(&first) if line == 0 && first == column => format!("{cell} ({zone})").into(),
@@ -160,8 +184,10 @@ impl Table {
     }
 
     /// The width of each visible column: its widest cell, and for text less if lines would
-    /// otherwise be too long, but not less than `least`. The widest columns give way first.
-    fn widths(&self, shown: &[usize], columns: usize, least: usize) -> Vec<usize> {
+    /// otherwise be too long, but not less than `least`, of text and of names. The widest columns
+    /// give way first.
+    fn widths(&self, shown: &[usize], columns: usize, least: [usize; 2]) -> Vec<usize> {
+        let [text, name] = least;
         let needs = |&column: &usize| {
             let cells = (0..self.lines.len()).map(|line| width(&self.cell(line, column, shown)));
             cells.max().unwrap_or(0)
@@ -173,7 +199,11 @@ impl Table {
             let widest = widths
                 .iter_mut()
                 .zip(shown)
-                .filter(|(width, column)| self.aligns[**column] == Align::Left && **width > least)
+                .filter(|(width, column)| match self.aligns[**column] {
+                    Align::Left => **width > text,
+                    Align::Name => **width > name,
+                    Align::Right | Align::Whole => false,
+                })
                 .map(|(width, _)| width)
                 .max_by_key(|width| **width);
             match widest {
@@ -295,6 +325,28 @@ evil\\x1…  1234  -
         assert_eq!(gone(18), ["N"]);
         assert_eq!(gone(17), ["N", "NAME"]);
         assert_eq!(gone(1), ["N", "NAME"]);
+    }
+
+    #[test]
+    fn names_are_cut_at_their_start_and_a_column_that_is_left_out_stands_in() {
+        let mut table = Table::new([
+            ("HOST".to_owned(), Align::Name),
+            ("DESTINATION".to_owned(), Align::Whole),
+        ]);
+        let cells = |cells: [&str; 2]| cells.map(|cell| Some(cell.to_owned()));
+        table.push(cells(["github.com.evil.example.org", "192.0.2.1:443"]));
+        table.push(cells(["", "192.0.2.2:80"]));
+        table.set_spare(vec![1], 1);
+        table.set_stand_in(0, 1);
+        let wide = written(&table, None);
+        assert!(
+            wide.ends_with("\n-                            192.0.2.2:80\n"),
+            "{wide}"
+        );
+        assert_eq!(
+            written(&table, Some(17)),
+            "HOST\n…evil.example.org\n192.0.2.2:80\n"
+        );
     }
 
     #[test]
