@@ -135,8 +135,14 @@ fn quic_flow_has_the_name_that_it_asks_for() {
         "SELECT host, host_source, sni, sni_ech, alpn FROM egress
          WHERE dst_port = {port} AND protocol = 'udp' ORDER BY id"
     );
+    let seen = rows(&db, &sql);
+    let mut rate = Rate::new("QUIC, versions 1 and 2, with Retry: aioquic");
+    for (row, sent) in seen.iter().zip(["one.test", "two.test", "", "other.test"]) {
+        rate.count(&row[2], sent);
+    }
+    rate.verdict();
     assert_eq!(
-        rows(&db, &sql),
+        seen,
         [
             ["one.test", "sni", "one.test", "0", "h3"],
             ["two.test", "sni", "two.test", "0", "h3"],
