@@ -257,8 +257,12 @@ pub enum Subject {
     AnyContainer,
     /// Any systemd unit that is a service.
     AnyService,
+    /// Any systemd unit.
+    AnyUnit,
     /// Executables in this directory or below.
     ExecutableIn(String),
+    /// Processes whose command line contains this.
+    CommandLine(String),
     /// Processes whose executable is of this kind.
     Executables(ExecutableKind),
     /// Processes, users or containers of which some row meets this: "the processes that hit

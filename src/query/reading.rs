@@ -243,7 +243,9 @@ pub fn subject(subject: &Subject) -> String {
         Subject::Shells => "shells".to_owned(),
         Subject::AnyContainer => "any container".to_owned(),
         Subject::AnyService => "any service".to_owned(),
+        Subject::AnyUnit => "any unit".to_owned(),
         Subject::ExecutableIn(path) => format!("executables in {}", shown(path)),
+        Subject::CommandLine(part) => format!("command lines with {}", shown(part)),
         Subject::Executables(kind) => match kind {
             ExecutableKind::Deleted => "deleted or replaced executables",
             ExecutableKind::Unpackaged => "executables of no package",

@@ -51,11 +51,14 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
     let typed = question.typed.clone();
     let mut resolved = Resolver::new(db, &question, &typed);
     resolved.readings = corrections;
+    let names = question.predicates.iter().map(is_denied_name);
+    let names = Vec::from_iter(names);
     for predicates in [&mut question.predicates, &mut question.also] {
         for predicate in predicates {
             resolved.predicate(predicate)?;
         }
     }
+    deny_groups(&mut question, &names);
     resolved.denied = true;
     for predicate in &mut question.never {
         resolved.predicate(predicate)?;
@@ -159,10 +162,59 @@ fn reverse(question: &mut Question) {
     }
 }
 
+/// "who hit github but not pypi": a name that is left out, and may be a host's.
+fn is_denied_name(predicate: &Predicate) -> bool {
+    let Predicate::Not(of) = predicate else {
+        return false;
+    };
+    match &**of {
+        Predicate::Any(all) => all.iter().all(is_named_process),
+        of => is_named_process(of),
+    }
+}
+
+fn is_named_process(predicate: &Predicate) -> bool {
+    matches!(predicate, Predicate::By(Subject::Process(_)))
+}
+
+/// Where such names are hosts, those who ever contacted them are left out, and not only the
+/// connections to them: none that is to another host is.
+fn deny_groups(question: &mut Question, names: &[bool]) {
+    let actors = matches!(question.projection, Projection::Actors(_));
+    if !actors || question.new || !question.predicates.iter().any(is_host) {
+        return;
+    }
+    let all = std::mem::take(&mut question.predicates);
+    for (predicate, name) in all.into_iter().zip(names) {
+        match predicate {
+            Predicate::Not(of) if *name && is_host(&of) => {
+                question.never.push(*of);
+                question.loose = true;
+            }
+            kept => question.predicates.push(kept),
+        }
+    }
+    // rows of both decide
+    if !question.never.is_empty() {
+        let hosts = question.predicates.extract_if(.., |p| is_host(p));
+        question.also.extend(hosts);
+    }
+}
+
 fn is_host(predicate: &Predicate) -> bool {
     match predicate {
         Predicate::To(_) => true,
         Predicate::Any(all) => all.iter().any(is_host),
+        _ => false,
+    }
+}
+
+/// Whether a predicate is about countries or networks, also by a part of it.
+fn is_place(predicate: &Predicate) -> bool {
+    match predicate {
+        Predicate::Country(_) | Predicate::To(Host::Network(_)) => true,
+        Predicate::Not(of) | Predicate::Elsewhere(of) => is_place(of),
+        Predicate::Any(all) | Predicate::All(all) => all.iter().any(is_place),
         _ => false,
     }
 }
@@ -341,17 +393,13 @@ impl<'a> Resolver<'a> {
 
     /// A question about countries or networks, of a history without any.
     fn places(&mut self, question: &Question) -> Result<()> {
-        let is_place = |predicate: &Predicate| {
-            matches!(
-                predicate,
-                Predicate::Country(_) | Predicate::To(Host::Network(_))
-            )
-        };
+        let groups = question.also.iter().chain(&question.never);
+        let mut asked = question.predicates.iter().chain(groups);
         let grouped = matches!(
             question.projection,
             Projection::Properties(Property::Country | Property::Network)
         );
-        if !grouped && !question.predicates.iter().any(is_place) {
+        if !grouped && !asked.any(is_place) {
             return Ok(());
         }
         // one of each, as each has an index of its own
@@ -403,6 +451,15 @@ impl<'a> Resolver<'a> {
             }
         }
         if self.versions(name, predicate)? {
+            return Ok(());
+        }
+        // "curl -O https://x.org": what was run, and not who
+        let line = of(Subject::CommandLine);
+        if name.contains(char::is_whitespace)
+            && self.relation == Relation::Connections
+            && self.exists(&line)?
+        {
+            self.read(name, predicate, line);
             return Ok(());
         }
         // What is left out can be a host beside another one.
@@ -542,6 +599,14 @@ impl<'a> Resolver<'a> {
                     let path = printable(path);
                     self.unknown
                         .push(format!("this history has no executable in {path}"));
+                }
+                return Ok(());
+            }
+            Subject::CommandLine(part) => {
+                if !self.exists(&Predicate::By(subject.clone()))? {
+                    let part = printable(part);
+                    self.unknown
+                        .push(format!("this history has no command line with {part}"));
                 }
                 return Ok(());
             }

@@ -333,14 +333,19 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         Ok(())
     }
 
-    /// "which hosts received the most data": what hosts receive is sent by this one.
-    fn reverse(&mut self, list: Projection) {
+    /// Whether a verb says what the listed hosts did, and not what was done with them.
+    pub(super) fn hosts_act(&self, list: Projection) -> bool {
         let hosts = matches!(list, Projection::Destinations | Projection::Addresses);
         let acted = self
             .predicates
             .iter()
             .any(|p| matches!(p, Predicate::By(_) | Predicate::Any(_)));
-        if !hosts || self.auxiliary || acted {
+        hosts && !self.auxiliary && !acted
+    }
+
+    /// "which hosts received the most data": what hosts receive is sent by this one.
+    fn reverse(&mut self, list: Projection) {
+        if !self.hosts_act(list) {
             return;
         }
         self.loose |= self.direction.is_some();

@@ -7,7 +7,9 @@ use super::pattern::port_limit;
 use super::refusal::NotUnderstood;
 use super::units::{bytes_in, microseconds_in};
 use super::vocabulary::*;
-use crate::query::ast::{Comparison, Limit, Measure, Operator, Predicate, Projection, Relation};
+use crate::query::ast::{
+    Comparison, Limit, Measure, Operator, Predicate, Projection, Ranking, Relation,
+};
 
 /// A number with its unit.
 enum Quantity {
@@ -247,7 +249,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     self.add(Measure::Latency, operator, n);
                     return Ok(());
                 }
-                (implied.unwrap_or(Measure::Duration), n)
+                // "the slowest connections over 80 ms"
+                let ranked = match self.ranking {
+                    Some(Ranking::Slowest(_)) => Measure::Latency,
+                    _ => Measure::Duration,
+                };
+                (implied.unwrap_or(ranked), n)
             }
             Quantity::Times(n) => (Measure::Rows, n),
             Quantity::Number(n) => {

@@ -100,14 +100,16 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         } else if self.take(NO_LOOKUPS) {
             self.without = Some(Relation::Lookups);
         } else if let Some(word) = self.take_one(NO_BYTES) {
-            self.bytes(list, word.starts_with("sent"), false);
+            let sent = self.is_sent(list, word);
+            self.bytes(list, sent, false);
         } else if let Some(word) = self.take_one(SOME_BYTES) {
-            self.bytes(list, word.starts_with("sent"), true);
+            let sent = self.is_sent(list, word);
+            self.bytes(list, sent, true);
         } else if let Some(word) = self.take_one(MORE_BYTES) {
             let (sent, received) = (Measure::Sent, Measure::Received);
-            let (measure, than) = match word {
-                "sent-more" => (sent, received),
-                _ => (received, sent),
+            let (measure, than) = match self.is_sent(list, word) {
+                true => (sent, received),
+                false => (received, sent),
             };
             let more = Comparison {
                 measure,
@@ -120,6 +122,15 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
         (self.bare_name, self.expecting) = (BareName::Nothing, None);
         true
+    }
+
+    /// Whether what idioms made of "sent more" or "received nothing" is about what this host sent:
+    /// what hosts do themselves is the other way round.
+    fn is_sent(&mut self, list: Projection, word: &str) -> bool {
+        let active = word.starts_with("sent") || word.starts_with("received");
+        let theirs = active && self.hosts_act(list);
+        self.loose |= theirs;
+        word.contains("sent") != theirs
     }
 
     /// Only what sent, or received, something or nothing.

@@ -181,6 +181,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             INTERNET,
             DNS_SERVER,
             IN_DIRECTORY,
+            IN_COMMAND_LINE,
+            ANY_UNIT,
             IN_COUNTRY,
         ]
         .iter()

@@ -690,6 +690,9 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 Predicate::By(Subject::Executables(_)) => {
                     "what an executable is, is known of connections alone: use \"hit\" to ask about them"
                 }
+                Predicate::By(Subject::CommandLine(_)) => {
+                    "lookups have no command line: use \"hit\" to ask about connections"
+                }
                 Predicate::Country(_) | Predicate::To(Host::Network(_)) => {
                     "countries and networks are those of connections: use \"hit\" to ask about them"
                 }

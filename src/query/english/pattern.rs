@@ -211,6 +211,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }
             let of = Subject::ExecutableIn(word.text);
             self.predicates.push(Predicate::By(of));
+        } else if self.take(IN_COMMAND_LINE) {
+            let word = self.name(NameKind::Process)?;
+            let of = Subject::CommandLine(word.text);
+            self.predicates.push(Predicate::By(of));
+        } else if self.take(ANY_UNIT) {
+            self.predicates.push(Predicate::By(Subject::AnyUnit));
         } else if self.take(IN_COUNTRY) {
             let word = self.name(NameKind::Host)?;
             let is_code =

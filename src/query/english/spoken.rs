@@ -1,5 +1,6 @@
 //! Forms of words that are the same everywhere in a question: "alice's connections", "three".
 
+use super::units::bytes_in;
 use super::vocabulary::*;
 use super::words::Word;
 use super::{hours, idioms};
@@ -58,6 +59,9 @@ const OWNED: [Words; 9] = [
     ],
 ];
 
+/// What a number behind it belongs to.
+const COUNTED: [Words; 6] = [PORT, PID, TOP, BOTTOM, FIRST, LAST];
+
 /// Most words of what is owned: "most contacted host".
 const FARTHEST: usize = 4;
 
@@ -91,6 +95,20 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
         {
             word.text += &half.text;
             word.at.end = half.at.end;
+            words.pop_front();
+        }
+        // "10 MB", but not the "bytes" of "port 443 bytes"
+        let counts = all
+            .last()
+            .is_none_or(|last| !COUNTED.iter().any(|known| is(last, known)));
+        let unit = words.front().filter(|next| {
+            counts && !next.quoted && next.text.len() > 1 && bytes_in(&next.text).is_some()
+        });
+        if let Some(unit) = unit
+            && is_number(&word.text)
+        {
+            word.text += &unit.text;
+            word.at.end = unit.at.end;
             words.pop_front();
         }
         if let Some((_, same)) = SAME
@@ -218,6 +236,13 @@ fn with_port(word: Word) -> Vec<Word> {
     let host = host.trim_matches(['[', ']']);
     let host = (!host.is_empty()).then(|| new(host));
     host.into_iter().chain([new("port"), new(port)]).collect()
+}
+
+fn is_number(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b == b'.' || b == b',')
 }
 
 /// The "alice" of "alice's", the "processes" of "processes'".

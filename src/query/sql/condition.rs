@@ -280,9 +280,13 @@ fn by(subject: &Subject) -> String {
         }
         Subject::AnyContainer => "container_id IS NOT NULL".to_owned(),
         Subject::AnyService => "unit LIKE '%.service'".to_owned(),
+        Subject::AnyUnit => "unit IS NOT NULL".to_owned(),
         Subject::ExecutableIn(directory) => {
             let directory = format!("{}/", directory.trim_end_matches('/'));
             format!("exe LIKE {}", like("", &directory, "%"))
+        }
+        Subject::CommandLine(part) => {
+            rare_of("cmdline", &format!("cmdline LIKE {}", like("%", part, "%")))
         }
         Subject::Executables(kind) => rare(match kind {
             ExecutableKind::Deleted => "exe_deleted = 1",

@@ -13,7 +13,9 @@ pub fn has_columns(relation: Relation, predicate: &Predicate) -> bool {
     match predicate {
         Predicate::Not(of) => has_columns(relation, of),
         Predicate::Any(of) | Predicate::All(of) => of.iter().all(|p| has_columns(relation, p)),
-        Predicate::By(Subject::Executables(_)) => relation == Relation::Connections,
+        Predicate::By(Subject::Executables(_) | Subject::CommandLine(_)) => {
+            relation == Relation::Connections
+        }
         Predicate::By(_) | Predicate::SinceBoot => true,
         Predicate::To(Host::Addresses { .. } | Host::Raw | Host::Network(_)) => {
             relation == Relation::Connections

@@ -69,6 +69,10 @@ pub const IN_WORLD_WRITABLE: Words = &["world-writable-programs", "world-writabl
 pub const OTHER_RIGHTS: Words = &["other-rights-programs"];
 pub const EFFECTIVE_USER: Words = &["effective-user"];
 pub const IN_DIRECTORY: Words = &["in-directory"];
+/// Before a part of a command line.
+pub const IN_COMMAND_LINE: Words = &["in-command-line"];
+/// "not from a systemd unit"
+pub const ANY_UNIT: Words = &["any-unit"];
 /// What a program can be called after its name: "the ssh client".
 pub const CLIENTS: Words = &[
     "client",

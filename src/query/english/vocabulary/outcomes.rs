@@ -50,7 +50,13 @@ pub const ENCRYPTED_DNS: Words = &["encrypted-dns", "dns-over-https"];
 /// What idioms make of "made no connections", "without lookups", "sent nothing".
 pub const NO_CONNECTIONS: Words = &["no-connections"];
 pub const NO_LOOKUPS: Words = &["no-lookups"];
-pub const NO_BYTES: Words = &["sent-nothing", "received-nothing"];
+/// By what is listed; or, the other way round, by this host.
+pub const NO_BYTES: Words = &[
+    "sent-nothing",
+    "received-nothing",
+    "nothing-sent",
+    "nothing-received",
+];
 pub const SOME_BYTES: Words = &["sent-something", "received-something"];
 /// "sent more than they received"
-pub const MORE_BYTES: Words = &["sent-more", "received-more"];
+pub const MORE_BYTES: Words = &["sent-more", "received-more", "more-sent", "more-received"];
