@@ -109,7 +109,7 @@ TIER=${1:-${TESTS:+all}} # 'all', 'fetch', or nothing
 SETS=${SETS:-kprobe tracepoint}
 # Docker's daemon decides these, not the kernel; one needs other cgroups, the last two
 # Python.
-SKIP=${SKIP---skip hanging_daemon --skip stopped_daemon --skip docker_dns_names --skip on_cgroup_v1 --skip quic_flow --skip metrics_file}
+SKIP=${SKIP---skip hanging_daemon --skip stopped_daemon --skip docker_dns_names --skip image_records --skip on_cgroup_v1 --skip quic_flow --skip metrics_file}
 VOLUME=${VOLUME:-$([ "$TIER" = all ] && echo 0.3 || echo 0.1)} # of the load tests: emulation is slow
 CACHE=${EGRETS_KERNELS:-/var/cache/egrets-kernels}
 LIMIT=3600   # seconds that a machine may take
@@ -280,17 +280,12 @@ tests_of() {
 	fi
 }
 
-# longest_first: the kernels, the oldest and the newest before the others
+# longest_first: the kernels, those with the most topics and tests before the others
 longest_first() {
-	local kernel others=
+	local kernel set
 	for kernel in $KERNELS; do
-		if [ "$kernel" = "$OLDEST" ] || [ "$kernel" = "$NEWEST" ]; then
-			echo "$kernel"
-		else
-			others+=" $kernel"
-		fi
-	done
-	echo "$others"
+		echo "$(for set in $SETS; do tests_of "$kernel" "$set"; done | wc -w) $kernel"
+	done | sort -rn | cut -d ' ' -f 2
 }
 
 # job KERNEL: what the machine does, for scripts/guest.sh to run

@@ -474,6 +474,8 @@ fn both_hook_sets_give_the_same_rows() {
          {dial} udp web.test {echo} 5 100; {dial} child web.test {port}'\n"
     );
     attempts.script.insert_str(0, &named);
+    // a worker of the kernel ends what was asked for over MPTCP, after its socket is closed
+    attempts.script.push_str("sleep 3\n");
     let [kprobe, tracepoint] = ["kprobe", "tracepoint"].map(|set| {
         let (_dir, db) = history();
         let said = attempts.record(&db, &["--hooks", set]);
