@@ -22,7 +22,7 @@ const CLOCKS: [&str; 2] = ["%H:%M:%S%.f", "%H:%M"];
 ///
 /// A duration (`10m`, `2h 30m`, with or without `ago`) is that long before `now`. A date alone
 /// is its start, and so is a day of the week, which is the latest such day; both can be
-/// followed by a time (`monday 9am`). `this week` is its start. A time alone (`14:00`, `9am`,
+/// followed by a time (`monday 9am`, the latest one too). `this week` is its start. A time alone (`14:00`, `9am`,
 /// `noon`) is today's; a date without a year (`11-23 14:00`, as in tables) is this year's. A
 /// local time that occurs twice, when clocks are set back, is the first one; one that is
 /// skipped, when they are set forward, counts from before the jump.
@@ -72,6 +72,7 @@ pub fn span<Tz: TimeZone>(
     let today = now.date_naive();
     // who is still up says "tonight" and "this morning" of what has begun
     let before_dawn = now.hour() < MORNING;
+    let mut named = "";
     let (day, part) = match lower.as_str() {
         "last night" | "overnight" => (today.pred_opt()?, "night"),
         "tonight" if before_dawn => (today.pred_opt()?, "night"),
@@ -91,6 +92,7 @@ pub fn span<Tz: TimeZone>(
         }
         text => {
             let (date, part) = text.rsplit_once(' ')?;
+            named = date;
             match date {
                 "this" => (today, part),
                 date => (day(date, now)??, part),
@@ -106,6 +108,7 @@ pub fn span<Tz: TimeZone>(
         _ => return None,
     };
     let from = day.and_time(NaiveTime::from_hms_opt(from, 0, 0)?);
+    let from = latest(named, from, now);
     let to = from.checked_add_signed(TimeDelta::hours(hours))?;
     Some((in_zone(from, now)?, in_zone(to, now)?))
 }
@@ -298,9 +301,10 @@ fn relative<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Attempt {
     }
     if let Some((date, time)) = lower.rsplit_once(' ')
         && let Some(time) = clock(time)
-        && let Some(date) = day(date.strip_suffix(" at").unwrap_or(date).trim_end(), now)
+        && let date = date.strip_suffix(" at").unwrap_or(date).trim_end()
+        && let Some(day) = day(date, now)
     {
-        return Some(at(date.map(|date| date.and_time(time))).flatten());
+        return Some(at(day.map(|day| latest(date, day.and_time(time), now))).flatten());
     }
     let duration = match lower.strip_prefix("last ").or(lower.strip_prefix("past ")) {
         // "last week" is 1 week; before a number, "1 " would be another digit
@@ -320,6 +324,15 @@ fn relative<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Attempt {
         Err(humantime::DurationError::NumberOverflow) => Some(None),
         Err(_) => None,
     }
+}
+
+/// A time on a day of the week: the latest such one.
+fn latest<Tz: TimeZone>(day: &str, time: NaiveDateTime, now: &DateTime<Tz>) -> NaiveDateTime {
+    let day = day.strip_prefix("last ").unwrap_or(day);
+    let week = day.parse::<Weekday>().is_ok().then_some(TimeDelta::days(7));
+    let to_come = time > now.naive_local();
+    let before = week.filter(|_| to_come);
+    before.map_or(time, |week| time.checked_sub_signed(week).unwrap_or(time))
 }
 
 /// The day that a word names; `Some(None)` if it is before the calendar's start.

@@ -135,7 +135,11 @@ pub fn forms(name: &str) -> Vec<String> {
 /// A name in the form in which the history stores it.
 fn name(text: &str, literal: bool) -> Result<Host, String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_lowercase();
-    let (below, base) = match name.strip_prefix("*.") {
+    // ".example.com" as people write it; ".com" alone is an ending
+    let below = name
+        .strip_prefix("*.")
+        .or_else(|| name.strip_prefix('.').filter(|base| base.contains('.')));
+    let (below, base) = match below {
         Some(base) => (true, base),
         None => (false, name.as_str()),
     };
@@ -202,6 +206,10 @@ mod tests {
         );
         assert_eq!(
             Host::parse("*.Example.com", false),
+            Ok(Host::Subdomains("example.com".into()))
+        );
+        assert_eq!(
+            Host::parse(".Example.com", false),
             Ok(Host::Subdomains("example.com".into()))
         );
         assert_eq!(

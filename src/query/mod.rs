@@ -307,6 +307,10 @@ fn count_left_out(db: &Connection, sql: &str) -> Result<Option<String>> {
 /// Refuses an empty span.
 fn check_span(since: Option<i64>, until: Option<i64>, now: i64) -> Result<()> {
     ensure!(
+        until.is_none() || since.is_none_or(|since| since <= now),
+        "the time span is still to come: it begins after now"
+    );
+    ensure!(
         since.is_none_or(|since| since < until.unwrap_or(now)),
         "the time span ends before it begins: its start has to be before its end, and before now; \
          a time of day without a date is today's, so write \"yesterday 9:00\" for another day"

@@ -4,7 +4,9 @@
 
 use super::vocabulary::*;
 use super::words::Word;
-use crate::query::ast::{Actors, Predicate, Projection, Question, Ranking, Relation};
+use crate::query::ast::{
+    Actors, Counted, Measure, Predicate, Projection, Question, Ranking, Relation,
+};
 
 /// What a second question asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +212,22 @@ pub(super) fn answered_with(first: Question, second: &[Word]) -> Option<Question
         && first.without.is_none()
         && !first.new;
     let pairs = with(&[Asked::Who, Asked::User, Asked::Pid, Asked::Host]);
+    let who = all_in(&with(&[Asked::Who, Asked::User, Asked::Pid]));
+    let bytes = match first.projection {
+        Projection::Bytes => Some(Measure::Bytes),
+        Projection::Sent => Some(Measure::Sent),
+        Projection::Received => Some(Measure::Received),
+        _ => None,
+    };
     let projection = match first.projection {
+        // "how many failed and who made them": each who did, with its number
+        Projection::Count(Counted::Rows) if who => Projection::Actors(Actors::Processes),
+        _ if bytes.is_some() && who => Projection::Actors(Actors::Processes),
+        Projection::Count(Counted::Rows)
+            if connections && all_in(&with(&[Asked::Host, Asked::Port, Asked::Address])) =>
+        {
+            Projection::Destinations
+        }
         Projection::Actors(of) if all_in(&pairs) && first.ranking.is_none() => {
             Projection::Pairs(of)
         }
@@ -227,8 +244,14 @@ pub(super) fn answered_with(first: Question, second: &[Word]) -> Option<Question
         }
         _ => return None,
     };
+    let most = bytes.map(|measure| Ranking::By {
+        measure,
+        least: false,
+        rows: Ranking::ALL,
+    });
     plain.then_some(Question {
         projection,
+        ranking: most.or(first.ranking),
         loose: true,
         ..first
     })

@@ -46,12 +46,24 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }
         } else if self.next_is(FROM) && self.time_at(self.next + 1).is_some() {
             self.advance();
+            let first = self.clock();
             let from = self.moment()?;
-            self.begin(from);
-            if self.next_is(TO) && self.time_at(self.next + 1).is_some() {
-                self.advance();
-                let whole = self.whole_day();
-                let to = self.moment()?;
+            let ends = self.next_is(TO) || self.word_is(self.next, &["until", "till"]);
+            if !ends || self.time_at(self.next + 1).is_none() {
+                match first.map(|clock| (self.day_of(&clock), clock)) {
+                    Some((None, clock)) => self.clock_after = Some(clock),
+                    Some((Some(time), _)) => self.begin(time),
+                    None => self.begin(from),
+                }
+                return Ok(true);
+            }
+            self.advance();
+            let last = self.clock();
+            let whole = self.whole_day();
+            let to = self.moment()?;
+            self.clocks = first.zip(last);
+            if self.clocks.is_none() {
+                self.begin(from);
                 self.end(whole.unwrap_or(to));
             }
         } else if self.next_is(THIS) && self.time_at(self.next).is_some() {
@@ -376,12 +388,21 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         None
     }
 
-    /// Applies "after 19:00" and "before 9:00" to the day that was named, or else to today.
+    /// Applies "after 19:00" and "before 9:00" to the day that was named, or else to today; to
+    /// yesterday, where what is after 19:00 is to come.
     fn apply_limits(&mut self) {
         let (after, before) = (self.clock_after.take(), self.clock_before.take());
-        let day = self.named_day.clone().unwrap_or_else(|| "today".to_owned());
-        let at = |clock: String| when::parse(&format!("{day} {clock}"), self.now).ok();
-        let (after, before) = (after.and_then(at), before.and_then(at));
+        let on = |day: &str, clock: &Option<String>| {
+            let clock = clock.as_ref()?;
+            when::parse(&format!("{day} {clock}"), self.now).ok()
+        };
+        let mut day = self.named_day.clone().unwrap_or_else(|| "today".to_owned());
+        let to_come = on(&day, &after).is_some_and(|after| after > self.now.to_utc());
+        if to_come && self.named_day.is_none() {
+            day = "yesterday".to_owned();
+            self.loose = true;
+        }
+        let (after, before) = (on(&day, &after), on(&day, &before));
         if let Some(after) = after {
             self.begin(after);
         }
@@ -390,7 +411,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         }
     }
 
-    /// Applies "between 18:00 and 20:30" to the day that was named, or else to today.
+    /// Applies "between 18:00 and 20:30" to the day that was named, or else to today; to yesterday,
+    /// where it is to come.
     pub(super) fn apply_clocks(&mut self) {
         self.apply_limits();
         let Some((first, last)) = self.clocks.take() else {
@@ -402,15 +424,26 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let (Some(mut from), Some(mut to)) = (at(day, &first), at(day, &last)) else {
             return;
         };
+        let a_day = chrono::TimeDelta::days(1);
         // "between 22:00 and 2:00" is a night
         if to <= from {
             match named {
-                Some(_) => to += chrono::TimeDelta::days(1),
-                None => from -= chrono::TimeDelta::days(1),
+                Some(_) => to += a_day,
+                None => from -= a_day,
             }
+        }
+        // each is the latest on that day of the week
+        while to <= from {
+            to += a_day;
+        }
+        while to > from + a_day {
+            to -= a_day;
         }
         if named.is_some() {
             (self.since, self.until) = (None, None);
+        } else if from > self.now.to_utc() {
+            (from, to) = (from - a_day, to - a_day);
+            self.loose = true;
         }
         // "yesterday evening between 9pm and 10pm": on the day that has these
         let mut earlier = 0;

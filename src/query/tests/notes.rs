@@ -98,6 +98,10 @@ fn span_that_ends_before_it_begins_is_refused() {
     assert!(run(&request).is_err());
     request.until = Some(NOW + 1);
     assert_eq!(run(&request).ok(), Some(false));
+    // nor can anything be found of what begins after now
+    (request.since, request.until) = (Some(NOW + 1), Some(NOW + 2));
+    let refused = run(&request).unwrap_err().to_string();
+    assert!(refused.contains("still to come"), "{refused}");
 }
 
 #[test]

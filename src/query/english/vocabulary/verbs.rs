@@ -294,6 +294,7 @@ pub const FETCH: Words = &[
 /// Verbs without an object: "how many connections did curl make".
 pub const MAKE: Words = &[
     "make",
+    "makes",
     "made",
     "making",
     "open",
