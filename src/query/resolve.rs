@@ -594,22 +594,8 @@ impl<'a> Resolver<'a> {
                 }
                 return Ok(());
             }
-            Subject::ExecutableIn(path) => {
-                if !self.exists(&Predicate::By(subject.clone()))? {
-                    let path = printable(path);
-                    self.unknown
-                        .push(format!("this history has no executable in {path}"));
-                }
-                return Ok(());
-            }
-            Subject::CommandLine(part) => {
-                if !self.exists(&Predicate::By(subject.clone()))? {
-                    let part = printable(part);
-                    self.unknown
-                        .push(format!("this history has no command line with {part}"));
-                }
-                return Ok(());
-            }
+            Subject::ExecutableIn(path) => return self.known(subject, "executable in", path),
+            Subject::CommandLine(part) => return self.known(subject, "command line with", part),
             Subject::Tree(of) => match &**of {
                 Subject::Process(name) => return self.ancestor(subject, name),
                 _ => return Ok(()),
@@ -619,6 +605,16 @@ impl<'a> Resolver<'a> {
         if !self.exists(&Predicate::By(subject.clone()))? {
             let known = self.names(sql)?;
             self.never_seen(kind, name, &known)?;
+        }
+        Ok(())
+    }
+
+    /// Says of a subject that is no name whether the history has it.
+    fn known(&mut self, subject: &Subject, what: &str, text: &str) -> Result<()> {
+        if !self.exists(&Predicate::By(subject.clone()))? {
+            let text = printable(text);
+            self.unknown
+                .push(format!("this history has no {what} {text}"));
         }
         Ok(())
     }

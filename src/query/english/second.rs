@@ -221,8 +221,14 @@ pub(super) fn answered_with(first: Question, second: &[Word]) -> Option<Question
     };
     let projection = match first.projection {
         // "how many failed and who made them": each who did, with its number
-        Projection::Count(Counted::Rows) if who => Projection::Actors(Actors::Processes),
-        _ if bytes.is_some() && who => Projection::Actors(Actors::Processes),
+        Projection::Count(Counted::Rows)
+        | Projection::Bytes
+        | Projection::Sent
+        | Projection::Received
+            if who =>
+        {
+            Projection::Actors(Actors::Processes)
+        }
         Projection::Count(Counted::Rows)
             if connections && all_in(&with(&[Asked::Host, Asked::Port, Asked::Address])) =>
         {

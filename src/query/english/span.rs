@@ -426,13 +426,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         };
         let a_day = chrono::TimeDelta::days(1);
         // "between 22:00 and 2:00" is a night
-        if to <= from {
-            match named {
-                Some(_) => to += a_day,
-                None => from -= a_day,
-            }
+        if to <= from && named.is_none() {
+            from -= a_day;
         }
-        // each is the latest on that day of the week
+        // of a day of the week, each is the latest
         while to <= from {
             to += a_day;
         }
