@@ -153,6 +153,7 @@ pub struct DbArgs {
     Times: since yesterday, in the last 2 hours, last night, this morning, at 3am, between 9:00 and\n\
     10:30, on monday, since boot, 2026-11-23 14:00, RFC 3339.\n\
     Quote a name that contains spaces or is also a word of the question.\n\
+    Several histories: --db 'DIR/*.db' which machines hit example.com\n\
     docs/questions.md has all that is understood.")]
 pub struct QueryArgs {
     /// e.g. "which processes hit example.com"; without one, a prompt reads questions

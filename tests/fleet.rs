@@ -16,8 +16,8 @@ use egrets::model::{
     Action, Connection, Container, Endpoint, Lookup, LookupStatus, Name, Outcome, Process,
     Protocol, Record, ResourceRecord, Source, Verdict, WireName, WireNames, builders,
 };
-use egrets::query::{self, Engine, OutputFormat, Request};
-use egrets::store::{self, Access, Recording, Store};
+use egrets::query::{self, Engine, History, OutputFormat, Request};
+use egrets::store::{self, Access, Attached, Recording, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -388,8 +388,28 @@ fn statement(question: &str) -> String {
 fn answer(db: &rusqlite::Connection, question: &str) -> Vec<Value> {
     let now = DateTime::<Utc>::from_timestamp_nanos(NOW);
     let parsed = query::parse(question, &now).unwrap_or_else(|e| panic!("{question}: {e:#}"));
+    answer_over(db, &[], question, parsed)
+}
+
+/// The answer of several histories.
+fn answer_of_several(
+    (db, several): &(rusqlite::Connection, Vec<History>),
+    question: &str,
+) -> Vec<Value> {
+    let now = DateTime::<Utc>::from_timestamp_nanos(NOW);
+    let parsed = query::parse_of_machines(question, &now);
+    let parsed = parsed.unwrap_or_else(|e| panic!("{question}: {e:#}"));
+    answer_over(db, several, question, parsed)
+}
+
+fn answer_over(
+    db: &rusqlite::Connection,
+    several: &[History],
+    question: &str,
+    parsed: query::Question,
+) -> Vec<Value> {
     let mut out = Vec::new();
-    let found = request(parsed).run(db, &mut out, &mut std::io::sink());
+    let found = request(parsed).run_over(db, several, &mut out, &mut std::io::sink());
     found.unwrap_or_else(|e| panic!("{question}: {e:#}"));
     let rows = text(&out);
     rows.lines()
@@ -418,6 +438,10 @@ fn sorted(rows: &[Value], without: &str) -> Vec<String> {
 fn history(dir: &Path, name: &str, seed: u64, connections: u64) -> PathBuf {
     let db = dir.join(format!("{name}.db"));
     write(&db, seed, connections);
+    // as if that machine had recorded it
+    let writer = rusqlite::Connection::open(&db).unwrap();
+    let rename = "UPDATE recording SET hostname = ?1";
+    writer.execute(rename, [name]).unwrap();
     db
 }
 
@@ -470,7 +494,7 @@ fn machines_are_kept_apart_and_asked_for() {
     let dir = TempDir::new().unwrap();
     let dataset = dir.path().join("dataset");
     let machines = [("web-1", 1, 900), ("web-2", 2, 1100), ("db-1", 3, 700)];
-    let mut histories = Vec::new();
+    let (mut histories, mut paths) = (Vec::new(), Vec::new());
     for (name, seed, connections) in machines {
         let db = history(dir.path(), name, seed, connections);
         let role = format!("role={}", name.split('-').next().unwrap());
@@ -487,6 +511,7 @@ fn machines_are_kept_apart_and_asked_for() {
             ],
         );
         histories.push((name, store::open_reader(&db).unwrap()));
+        paths.push(db);
     }
     let number = |rows: &[Value], column: &str| -> i64 {
         rows.iter().map(|row| row[column].as_i64().unwrap()).sum()
@@ -537,6 +562,19 @@ fn machines_are_kept_apart_and_asked_for() {
         number(&all[7], "lookups"),
         of("what did the users that hit cdn.test resolve", "lookups")
     );
+    // The histories themselves, read together, answer as their dataset does.
+    let (db, attached) = store::open_readers(&paths).unwrap();
+    let of = |Attached { schema, machine }| History { schema, machine };
+    let several = (db, attached.into_iter().map(of).collect());
+    let of_files = questions
+        .iter()
+        .filter(|of| !of.contains("prod") && !of.contains("label"));
+    let all = Vec::from_iter(QUESTIONS.iter().chain(of_files));
+    let statements = Vec::from_iter(all.iter().map(|question| statement(question)));
+    for (question, theirs) in all.into_iter().zip(duckdb(&dataset, &statements)) {
+        let ours = answer_of_several(&several, question);
+        assert_eq!(sorted(&ours, ""), sorted(&theirs, ""), "{question}");
+    }
     // Whose rows they are, with types.
     let whose = one(
         &dataset,
@@ -548,6 +586,88 @@ fn machines_are_kept_apart_and_asked_for() {
         whose[0],
         json!({"machine": "db-1", "histories": 1, "role": "db", "same": true, "type": "TIMESTAMP WITH TIME ZONE"})
     );
+}
+
+#[test]
+fn several_histories_are_asked_by_a_pattern() {
+    let dir = TempDir::new().unwrap();
+    for (name, seed) in [("web-1", 1), ("web-2", 2)] {
+        history(dir.path(), name, seed, 300);
+    }
+    let ask = |pattern: &str, args: &[&str]| {
+        let mut query = egrets(&["query", "--db", pattern]);
+        query.args(args).current_dir(dir.path()).env("TZ", "UTC");
+        let output = query.output().unwrap();
+        let said = [text(&output.stdout), text(&output.stderr)];
+        (output.status.code(), said)
+    };
+    let (code, [rows, notes]) = ask("*.db", &["which machines hit cdn.test"]);
+    assert_eq!(code, Some(0), "{notes}");
+    assert!(rows.contains("web-1 ") && rows.contains("web-2 "), "{rows}");
+    for note in [
+        "2 machines",
+        "note: web-1: recorded until 2026-11-24 05:59:59",
+    ] {
+        assert!(notes.contains(note), "{notes}");
+    }
+    // what is said of others is not about an answer of one
+    let (_, [rows, notes]) = ask("*.db", &["last 3 connections on machine web-2"]);
+    assert!(
+        rows.contains("MACHINE") && !rows.contains("web-1"),
+        "{rows}"
+    );
+    assert!(
+        notes.contains("web-2: recorded until") && !notes.contains("web-1"),
+        "{notes}"
+    );
+    let (code, [_, notes]) = ask("web-?.db", &["what did wget talk to"]);
+    assert_eq!(code, Some(1), "{notes}");
+    assert!(notes.contains("has never seen"), "{notes}");
+    for (args, words) in [
+        (
+            &["connections on machine db-1"][..],
+            "they are of web-1, web-2",
+        ),
+        (&["connections with label a=b"], "histories have no labels"),
+        (&["open connections"], "known on each machine alone"),
+        (&["--sql", "top hosts"], "for one history"),
+    ] {
+        let (code, [_, said]) = ask("*.db", args);
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        assert!(said.contains(words), "{args:?}: {said}");
+    }
+    let (code, [_, said]) = ask("*.sqlite", &["top hosts"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("no file matches *.sqlite"), "{said}");
+    let (_, [_, said]) = ask(".", &["top hosts"]);
+    assert!(said.contains("--db './*.db'"), "{said}");
+    // one of many is no history, and more than can be attached
+    fs::write(
+        dir.path().join("x.db"),
+        "not a database, but longer than a header of one",
+    )
+    .unwrap();
+    let (code, [_, said]) = ask("*.db", &["top hosts"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("x.db is not a SQLite database"), "{said}");
+    for number in 0..126 {
+        let link = dir.path().join(format!("many-{number}.db"));
+        fs::hard_link(dir.path().join("web-1.db"), link).unwrap();
+    }
+    let (code, [_, said]) = ask("many-*.db", &["top hosts"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        said.contains("126 histories, and 125 can be read at once"),
+        "{said}"
+    );
+    fs::remove_file(dir.path().join("many-0.db")).unwrap();
+    let (code, [rows, notes]) = ask("many-*.db", &["how many connections to cdn.test"]);
+    assert_eq!(code, Some(0), "{notes}");
+    let (_, [one, _]) = ask("web-1.db", &["how many connections to cdn.test", "--json"]);
+    let one: Value = serde_json::from_str(&one).unwrap();
+    let all = 125 * one["number"].as_i64().unwrap();
+    assert!(rows.contains(&all.to_string()), "{rows}");
+    assert!(notes.contains("more such notes"), "{notes}");
 }
 
 #[test]
@@ -697,7 +817,7 @@ fn bad_places_and_options_are_refused() {
         ),
         (
             &["query", "--sql=duckdb", "what did children of make talk to"],
-            "no ancestors",
+            "ancestors of processes are known on each machine",
         ),
         (
             &["query", "--sql=duckdb", "connections since boot"],

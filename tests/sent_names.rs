@@ -1,9 +1,10 @@
 //! The names that connections send themselves: TLS, QUIC, HTTP/1 and its proxies.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -150,6 +151,66 @@ fn quic_flow_has_the_name_that_it_asks_for() {
             ["own.test", "process", "other.test", "0", "h3"],
         ]
     );
+}
+
+#[test]
+fn quinn_asks_for_a_name_over_quic() {
+    let net = Net::new();
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let names = ["one.test", "two.test"];
+    let port = quinn_asks_for(&net, &names);
+    recording.save(&db);
+    let sql = format!(
+        "SELECT host, host_source, sni, sni_ech FROM egress
+         WHERE dst_port = {port} AND protocol = 'udp' ORDER BY id"
+    );
+    let seen = rows(&db, &sql);
+    let mut rate = Rate::new("QUIC: quinn");
+    for (row, sent) in seen.iter().zip(names) {
+        rate.count(&row[2], sent);
+    }
+    rate.verdict();
+    assert_eq!(seen, names.map(|name| [name, "sni", name, "0"]));
+}
+
+/// Handshakes over QUIC for these names, each from a socket of its own. Returns the server's port.
+fn quinn_asks_for(net: &Net, names: &[&str]) -> u16 {
+    use quinn::rustls::RootCertStore;
+    use quinn::rustls::pki_types::pem::PemObject;
+    use quinn::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (key, cert) = certificate(dir.path());
+    let chain = vec![CertificateDer::from_pem_file(cert).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let serves = quinn::ServerConfig::with_single_cert(chain, key).unwrap();
+    let trusts = Arc::new(RootCertStore::empty());
+    let dials = quinn::ClientConfig::with_root_certificates(trusts).unwrap();
+    let endpoint = |socket, server| {
+        let runtime = Arc::new(quinn::TokioRuntime);
+        quinn::Endpoint::new(quinn::EndpointConfig::default(), server, socket, runtime).unwrap()
+    };
+    let far = net.far(|| UdpSocket::bind((FAR4, 0)).unwrap());
+    let to = far.local_addr().unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(async {
+        let server = endpoint(far, Some(serves));
+        tokio::spawn(async move {
+            while let Some(client) = server.accept().await {
+                let _ = client.await;
+            }
+        });
+        for name in names {
+            let near = net.near(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+            let client = endpoint(near, None);
+            let handshake = client.connect_with(dials.clone(), to, name).unwrap();
+            // which it refuses only once it has it: the name was sent long before
+            let refusal = handshake.await.unwrap_err().to_string();
+            assert!(refusal.contains("certificate"), "{refusal}");
+        }
+    });
+    to.port()
 }
 
 /// A ClientHello with X25519MLKEM768's key share, as browsers send it, and a name.

@@ -1,17 +1,17 @@
 //! `egrets query`: answers a question in plain English from the history.
 
 use std::io::{BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Local};
 use rusqlite::Connection;
 
 use super::{pager, prompt};
 use crate::cli::{QueryArgs, SqlArg};
-use crate::query::{self, Engine, OutputFormat, Request};
+use crate::query::{self, Engine, History, OutputFormat, Request};
 use crate::store;
 
 pub fn run(args: &QueryArgs) -> Result<ExitCode> {
@@ -27,6 +27,10 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
     }
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
+    if is_of_several(&path) {
+        let found = answer(request, &Source::several(args, &path)?)?;
+        return Ok(exit_code(found));
+    }
     if args.sql.is_some() {
         // Without a history, names are what they say: a name alone is a process.
         let sql = match store::open_reader(&path) {
@@ -42,30 +46,93 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         print_sql(&sql)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let db = store::open_reader(&path)?;
-    Ok(match answer(request, &db, &path)? {
+    let found = answer(request, &Source::one(path)?)?;
+    Ok(exit_code(found))
+}
+
+fn exit_code(found: bool) -> ExitCode {
+    match found {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(1),
-    })
+    }
+}
+
+/// What questions are put to.
+struct Source {
+    path: PathBuf,
+    db: Connection,
+    /// The histories that it reads; none if it is one.
+    several: Vec<History>,
+}
+
+impl Source {
+    fn one(path: PathBuf) -> Result<Source> {
+        if path.is_dir() {
+            bail!(
+                "{0} is a directory: name a history in it, or ask all of them: --db '{0}/*.db'",
+                path.display()
+            );
+        }
+        let db = store::open_reader(&path)?;
+        let several = Vec::new();
+        Ok(Source { path, db, several })
+    }
+
+    /// All files that match a pattern.
+    fn several(args: &QueryArgs, pattern: &Path) -> Result<Source> {
+        if args.sql.is_some() {
+            bail!(
+                "--sql shows a statement for one history: name one with --db, or ask for \
+                 --sql=duckdb, for a dataset"
+            );
+        }
+        let Some(text) = pattern.to_str() else {
+            bail!("the pattern {} is not UTF-8", pattern.display());
+        };
+        let files = glob::glob(text).with_context(|| format!("the pattern {text} is wrong"))?;
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        if files.is_empty() {
+            bail!("no file matches {text}: name histories with --db");
+        }
+        let (db, attached) = store::open_readers(&files)?;
+        let several = attached.into_iter().map(|of| History {
+            schema: of.schema,
+            machine: of.machine,
+        });
+        Ok(Source {
+            path: pattern.to_owned(),
+            db,
+            several: several.collect(),
+        })
+    }
+}
+
+/// Whether a path is a pattern of names, and not the name of a file.
+fn is_of_several(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    text.contains(['*', '?', '[']) && std::fs::symlink_metadata(path).is_err()
 }
 
 /// Answers questions that are typed at a prompt.
 fn ask_many(args: &QueryArgs) -> Result<ExitCode> {
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
-    let db = store::open_reader(&path)?;
+    let source = match is_of_several(&path) {
+        true => Source::several(args, &path)?,
+        false => Source::one(path)?,
+    };
     eprintln!("Ask in plain English, such as: what did curl talk to today. Ctrl-D leaves.");
-    prompt::run(path.clone(), |question| {
+    prompt::run(source.path.clone(), |question| {
         let mut request = request(args, question, Instant::now())?;
         if args.sql == Some(SqlArg::Duckdb) {
             note_typos(&mut request, None)?;
             return print_sql(&request.sql_of_dataset(Engine::DuckDb)?);
         }
         if args.sql.is_some() {
-            note_typos(&mut request, Some(&db))?;
-            return print_sql(&request.sql_for(&db)?);
+            note_typos(&mut request, Some(&source.db))?;
+            return print_sql(&request.sql_for(&source.db)?);
         }
-        answer(request, &db, &path).map(drop)
+        answer(request, &source).map(drop)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -86,9 +153,11 @@ fn print_sql(sql: &str) -> Result<()> {
 
 fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<Local>> {
     let now: DateTime<Local> = Local::now();
-    let question = match args.sql {
-        Some(SqlArg::Duckdb) => query::parse_of_machines(question, &now)?,
-        _ => query::parse(question, &now)?,
+    let of_machines =
+        args.sql == Some(SqlArg::Duckdb) || args.db.db.as_deref().is_some_and(is_of_several);
+    let question = match of_machines {
+        true => query::parse_of_machines(question, &now)?,
+        false => query::parse(question, &now)?,
     };
     let (since, until) = args.span.between(&now)?;
     Ok(Request {
@@ -110,12 +179,12 @@ fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<L
 }
 
 /// Writes the answer; whether anything was found.
-fn answer(mut request: Request<Local>, db: &Connection, path: &Path) -> Result<bool> {
+fn answer(mut request: Request<Local>, source: &Source) -> Result<bool> {
     // above the answer, also where that goes through a pager
-    note_typos(&mut request, Some(db))?;
+    note_typos(&mut request, Some(&source.db))?;
     let run = |out: &mut dyn Write, notes: &mut dyn Write| {
-        let found = request.run(db, out, notes);
-        found.map_err(|e| store::of_file(e, path))
+        let found = request.run_over(&source.db, &source.several, out, notes);
+        found.map_err(|e| store::of_file(e, &source.path))
     };
     match (pager::height(), request.format) {
         (Some(height), OutputFormat::Table) => {

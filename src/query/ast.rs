@@ -89,6 +89,10 @@ pub enum Projection {
     Average(Measure),
     /// Each actor with each of its hosts.
     Pairs(Actors),
+    /// Each actor with the first of its hosts, by the ranking.
+    FirstHosts(Actors),
+    /// Each host with the first of its actors, by the ranking.
+    FirstActors(Actors),
     /// What the answers for a name said.
     Answers,
     /// The names that an address was known by.
@@ -490,6 +494,8 @@ impl Question {
             | Projection::Ports
             | Projection::Properties(_)
             | Projection::Pairs(_)
+            | Projection::FirstHosts(_)
+            | Projection::FirstActors(_)
             | Projection::Beacons
             | Projection::Changes(_)
             | Projection::Hashes

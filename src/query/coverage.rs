@@ -13,6 +13,9 @@ use crate::model::GapKind;
 /// to be running.
 const RUNNING: i64 = 5_000_000_000;
 
+/// The schema of a history that is read alone.
+pub const ONLY: &str = "main";
+
 /// What was recorded of a span of time. Times are nanoseconds since 1970.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Coverage {
@@ -41,12 +44,26 @@ impl Coverage {
     ///
     /// SQLite's.
     pub fn read(db: &Connection, since: Option<i64>, until: Option<i64>, now: i64) -> Result<Self> {
-        let recordings = recordings(db)?;
+        Coverage::of(db, ONLY, (since, until), now)
+    }
+
+    /// The same of a history among several.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn of(
+        db: &Connection,
+        schema: &str,
+        (since, until): (Option<i64>, Option<i64>),
+        now: i64,
+    ) -> Result<Self> {
+        let recordings = recordings(db, schema)?;
         let first = recordings.first().map(|&(start, _)| start);
         let to = until.map_or(now, |until| until.min(now));
         // Time after the last recording is reported as `ended`, not as a gap.
         let last = recordings.iter().map(|&(_, end)| end).max().unwrap_or(to);
-        let running = is_running(db, now)?;
+        let running = is_running(db, schema, now)?;
         let pending = running && since.is_some_and(|since| since >= last);
         let to = if running { to.min(last) } else { to };
         let from = since.or(first).unwrap_or(to).min(to);
@@ -57,7 +74,7 @@ impl Coverage {
             pending,
             unwatched: unwatched(&recordings, from, ended.unwrap_or(to)),
             ended,
-            lost: lost(db, from, to)?,
+            lost: lost(db, schema, from, to)?,
             any_recording: !recordings.is_empty(),
         })
     }
@@ -244,12 +261,28 @@ impl Baseline {
     ///
     /// SQLite's.
     pub fn read(db: &Connection, since: i64) -> Result<Self> {
-        let recordings = recordings(db)?;
+        Baseline::of(db, ONLY, since)
+    }
+
+    /// The same of that history of several that has recorded least, and which it is.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn least(db: &Connection, schemas: &[&str], since: i64) -> Result<Option<(usize, Self)>> {
+        let all = schemas.iter().enumerate();
+        let all = all.map(|(at, schema)| Ok((at, Baseline::of(db, schema, since)?)));
+        let all = all.collect::<Result<Vec<_>>>()?;
+        Ok(all.into_iter().min_by_key(|(_, of)| of.watched))
+    }
+
+    fn of(db: &Connection, schema: &str, since: i64) -> Result<Self> {
+        let recordings = recordings(db, schema)?;
         let first = recordings
             .first()
             .map_or(since, |&(start, _)| start)
             .min(since);
-        let removed = lost(db, first, since)?;
+        let removed = lost(db, schema, first, since)?;
         let removed = removed.iter().filter(|(kind, _)| {
             matches!(
                 GapKind::of(kind),
@@ -327,7 +360,7 @@ pub fn gaps(db: &Connection, from: i64, to: i64, most: usize) -> Result<(Vec<Gap
         })
     })?;
     let mut gaps = rows.collect::<Result<Vec<_>, _>>()?;
-    let recordings = recordings(db)?;
+    let recordings = recordings(db, ONLY)?;
     let first = recordings.first().map_or(to, |&(start, _)| start).min(to);
     let last = recordings.iter().map(|&(_, end)| end).max();
     let last = last.unwrap_or(to).max(from);
@@ -352,17 +385,18 @@ pub fn gaps(db: &Connection, from: i64, to: i64, most: usize) -> Result<(Vec<Gap
 
 /// The start and end of each recording, by start. One without an end covers what it has
 /// processed.
-fn recordings(db: &Connection) -> Result<Vec<(i64, i64)>> {
-    let mut statement =
-        db.prepare("SELECT start_ts, coalesce(end_ts, seen_ts) FROM recordings ORDER BY start_ts")?;
+fn recordings(db: &Connection, schema: &str) -> Result<Vec<(i64, i64)>> {
+    let sql = "SELECT start_ts, coalesce(end_ts, seen_ts)";
+    let mut statement = db.prepare(&format!("{sql} FROM {schema}.recordings ORDER BY start_ts"))?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Whether a recording without an end has written recently enough to be running.
-fn is_running(db: &Connection, now: i64) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM recordings WHERE end_ts IS NULL AND seen_ts >= ?1)";
-    Ok(db.query_row(sql, [now.saturating_sub(RUNNING)], |row| row.get(0))?)
+fn is_running(db: &Connection, schema: &str, now: i64) -> Result<bool> {
+    let running = format!("{schema}.recordings WHERE end_ts IS NULL AND seen_ts >= ?1");
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {running})");
+    Ok(db.query_row(&sql, [now.saturating_sub(RUNNING)], |row| row.get(0))?)
 }
 
 /// How much of `from..to` lies in none of `recordings`, which may overlap because wall clocks
@@ -379,12 +413,12 @@ fn unwatched(recordings: &[(i64, i64)], from: i64, to: i64) -> i64 {
 }
 
 /// What was lost in `from..to`, by kind.
-fn lost(db: &Connection, from: i64, to: i64) -> Result<Vec<(String, i64)>> {
-    let mut statement = db.prepare(
-        "SELECT kind, sum(lost) FROM gaps
+fn lost(db: &Connection, schema: &str, from: i64, to: i64) -> Result<Vec<(String, i64)>> {
+    let mut statement = db.prepare(&format!(
+        "SELECT kind, sum(lost) FROM {schema}.gaps
          WHERE lost > 0 AND from_ts <= ?2 AND to_ts >= ?1
          GROUP BY kind ORDER BY kind",
-    )?;
+    ))?;
     let rows = statement.query_map([from, to], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

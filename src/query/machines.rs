@@ -1,11 +1,13 @@
 //! Questions about many machines: which of them, each of them, or those of a name. A history is of
-//! one machine, so these words belong to questions to a dataset alone.
+//! one machine, so these words belong to questions to a dataset, or to several histories.
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, TimeZone};
 
+use super::History;
 use super::ast::{Actors, Counted, Predicate, Projection, Question, Subject};
 use super::english::{Word, is_grammar, is_verb, parse, split};
+use crate::text::printable;
 
 const MACHINES: [&str; 2] = ["machines", "machine"];
 /// Before the name of a machine, or of a label's value.
@@ -16,6 +18,56 @@ const EACH: [&str; 2] = ["per", "by"];
 const PASSIVE: [&str; 9] = [
     "did", "do", "does", "was", "were", "is", "are", "has", "have",
 ];
+
+/// The histories of the machines that a question is about.
+///
+/// # Errors
+///
+/// A machine of which there is none, with those of which there are.
+pub fn asked(question: &Question, several: &[History]) -> Result<Vec<History>> {
+    /// How many are named.
+    const NAMED: usize = 8;
+    let mut asked = several.to_vec();
+    for predicate in &question.predicates {
+        let Predicate::By(Subject::Machine(name)) = predicate else {
+            continue;
+        };
+        asked.retain(|history| history.machine == *name);
+        if several.iter().any(|history| history.machine == *name) {
+            continue;
+        }
+        let mut known = Vec::from_iter(several.iter().map(|history| history.machine.as_str()));
+        known.sort_unstable();
+        known.dedup();
+        let more = match known.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        known.truncate(NAMED);
+        bail!(
+            "none of these histories is of a machine {}: they are of {}{more}",
+            printable(name),
+            printable(&known.join(", "))
+        );
+    }
+    Ok(asked)
+}
+
+/// What is said of one history, said of several.
+pub fn of_all(several: &[History], said: String) -> String {
+    match several {
+        [] => said,
+        _ => said
+            .replace("this history has ", "these histories have ")
+            .replace("this history knows ", "these histories know "),
+    }
+}
+
+/// Whose history it is, before what is said about it; nothing if there is only one.
+pub fn said(several: &[History], at: usize) -> String {
+    let history = several.get(at);
+    history.map_or_else(String::new, |of| format!("{}: ", printable(&of.machine)))
+}
 
 /// Parses a question to a dataset. Besides what [`parse`] knows: "which machines hit x.org", "how
 /// many machines", "per machine", "on machine web-1", "in cluster prod", "with label role=web".

@@ -87,6 +87,15 @@ pub struct Request<Tz: TimeZone> {
     pub begun: Option<Instant>,
 }
 
+/// A history among several that one connection reads, whose views have the rows of all, and besides
+/// the columns `machine` and `history`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Where its own views are.
+    pub schema: String,
+    pub machine: String,
+}
+
 impl<Tz: TimeZone> Request<Tz>
 where
     Tz::Offset: Display,
@@ -105,7 +114,7 @@ where
 
     /// The SQL that answers the question. It has no parameters, so any SQLite can run it.
     pub fn sql(&self) -> String {
-        self.sql_of(&self.question)
+        self.limited(self.statement(&self.question))
     }
 
     /// The same for this history: what its names are the names of is known.
@@ -114,7 +123,7 @@ where
     ///
     /// SQLite's, and a question that contradicts itself.
     pub fn sql_for(&self, db: &Connection) -> Result<String> {
-        Ok(self.sql_of(&resolve(db, &self.question)?.question))
+        self.sql_of(&resolve(db, &self.question)?.question, &[])
     }
 
     /// The SQL that answers the question over a dataset, in an engine that has its views.
@@ -131,10 +140,21 @@ where
         Ok(self.limited(statement))
     }
 
-    fn sql_of(&self, question: &Question) -> String {
+    /// The statement over one history, or over several.
+    fn sql_of(&self, question: &Question, several: &[History]) -> Result<String> {
+        if several.is_empty() {
+            return Ok(self.limited(self.statement(question)));
+        }
         let (since, until) = question.span(self.since, self.until);
         let zone = Zone::over(&self.now, since, until);
-        self.limited(sql::statement(question, since, until, &zone, true))
+        let statement = sql::statement_of_several(question, (since, until), &zone)?;
+        Ok(self.limited(statement))
+    }
+
+    fn statement(&self, question: &Question) -> String {
+        let (since, until) = question.span(self.since, self.until);
+        let zone = Zone::over(&self.now, since, until);
+        sql::statement(question, since, until, &zone, true)
     }
 
     fn limited(&self, statement: String) -> String {
@@ -151,6 +171,22 @@ where
     ///
     /// When `since` is not before `until`, SQLite's, and those of the writers.
     pub fn run(&self, db: &Connection, out: &mut dyn Write, notes: &mut dyn Write) -> Result<bool> {
+        self.run_over(db, &[], out, notes)
+    }
+
+    /// The same over several histories that `db` reads; with none, over its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Request::run`]; a machine that none of them is of, and a question that only one
+    /// history can answer.
+    pub fn run_over(
+        &self,
+        db: &Connection,
+        several: &[History],
+        out: &mut dyn Write,
+        notes: &mut dyn Write,
+    ) -> Result<bool> {
         let notes = &mut format::Notes::new(notes, self.width);
         let now = when::to_ns(self.now.to_utc());
         // One snapshot, so that the notes are about the same rows.
@@ -158,6 +194,7 @@ where
         let (question, corrections) = settle(Some(&db), &self.question)?;
         let (since, until) = question.span(self.since, self.until);
         check_span(since, until, now)?;
+        let asked = &machines::asked(&question, several)?;
         let Resolved {
             question,
             readings,
@@ -165,10 +202,11 @@ where
             left_out,
         } = resolve(&db, &question)?;
         let left_out = match left_out {
-            Some(answers) => count_left_out(&db, &self.sql_of(&answers))?,
+            Some(answers) => count_left_out(&db, &self.sql_of(&answers, several)?)?,
             None => None,
         };
-        let said = Vec::from_iter(readings.into_iter().chain(unknown).chain(left_out));
+        let said = readings.into_iter().chain(unknown).chain(left_out);
+        let said = Vec::from_iter(said.map(|said| machines::of_all(several, said)));
         for correction in corrections {
             writeln!(notes, "note: {correction}")?;
         }
@@ -177,7 +215,7 @@ where
                 writeln!(notes, "note: {said}")?;
             }
         }
-        let mut statement = db.prepare(&self.sql_of(&question))?;
+        let mut statement = db.prepare(&self.sql_of(&question, several)?)?;
         let mut rows = statement.query([])?;
         match self.format {
             OutputFormat::Json => format::write_all(RowFormat::JsonLines, &mut rows, out),
@@ -186,15 +224,17 @@ where
                 let found = format::read_table(&question, &mut rows, &self.now)?;
                 // Before writing, which may wait for a pager.
                 let took = self.begun.map(|begun| begun.elapsed());
-                let coverage = Coverage::read(&db, since, until, now)?;
+                let coverage = self.coverage(&db, asked, (since, until))?;
                 let baseline = since
-                    .filter(|_| question.new && coverage.any_recording)
-                    .map(|since| Baseline::read(&db, since))
-                    .transpose()?;
+                    .filter(|_| question.new && coverage.iter().any(|of| of.any_recording))
+                    .map(|since| Baseline::least(&db, &schemas(asked), since))
+                    .transpose()?
+                    .flatten();
                 let suggestions = match &found {
                     None => {
                         let mut all = suggest::suggestions(&db, &question)?;
                         all.extend(suggest::without_policy(&db, &question)?);
+                        all.extend(suggest::without_such(&db, &question)?);
                         all
                     }
                     Some(_) => Vec::new(),
@@ -211,16 +251,19 @@ where
                 // Both may go to one terminal: the table comes first.
                 out.flush()?;
                 let counted = found.as_ref().map(|(_, counted)| counted.as_str());
-                self.note(counted, took, &coverage, notes)?;
+                self.note(counted, took, &coverage, asked, notes)?;
                 if counted.is_none() || self.explain || question.loose {
                     let reading = reading::reading(&question, (since, until), &self.now);
                     writeln!(notes, "note: read as: {reading}")?;
                 }
+                let suggestions = suggestions.into_iter();
+                let suggestions = suggestions.map(|said| machines::of_all(several, said));
                 for suggestion in said.into_iter().chain(suggestions) {
                     writeln!(notes, "note: {suggestion}")?;
                 }
-                if let Some(baseline) = baseline {
-                    writeln!(notes, "note: {baseline}")?;
+                if let Some((history, baseline)) = baseline {
+                    let on = machines::said(asked, history);
+                    writeln!(notes, "note: {on}{baseline}")?;
                 }
                 if !left_out.is_empty() {
                     let columns = left_out.join(", ");
@@ -231,23 +274,45 @@ where
         }
     }
 
+    /// What each history has of the span.
+    fn coverage(
+        &self,
+        db: &Connection,
+        several: &[History],
+        span: (Option<i64>, Option<i64>),
+    ) -> Result<Vec<Coverage>> {
+        let now = when::to_ns(self.now.to_utc());
+        let all = schemas(several).into_iter();
+        all.map(|schema| Coverage::of(db, schema, span, now))
+            .collect()
+    }
+
     /// Writes what was found and what may be missing.
     fn note(
         &self,
         counted: Option<&str>,
         took: Option<Duration>,
-        coverage: &Coverage,
+        coverage: &[Coverage],
+        several: &[History],
         notes: &mut dyn Write,
     ) -> Result<()> {
+        let any = |is: fn(&Coverage) -> bool| coverage.iter().any(is);
+        let is_void = coverage.iter().all(Coverage::is_void);
         match counted {
             Some(counted) => write!(notes, "\n{counted}")?,
-            None if !coverage.any_recording => {
-                write!(notes, "nothing found: this history has no recordings")?;
+            None if !any(|of| of.any_recording) => {
+                let these = match several {
+                    [] => "this history has",
+                    _ => "these histories have",
+                };
+                write!(notes, "nothing found: {these} no recordings")?;
             }
             None => {
                 let span = self.span(coverage);
-                let what = match (coverage.is_void(), coverage.is_complete()) {
-                    _ if coverage.pending => "nothing found: egrets has not processed anything yet",
+                let what = match (is_void, coverage.iter().all(Coverage::is_complete)) {
+                    _ if any(|of| of.pending) => {
+                        "nothing found: egrets has not processed anything yet"
+                    }
                     (true, _) => "nothing found: egrets was not recording",
                     (_, true) => "nothing found: egrets was watching all the time",
                     _ => "nothing found, but egrets was not seeing everything",
@@ -260,28 +325,48 @@ where
             None => writeln!(notes)?,
         }
         // If nothing was recorded, the line above says it all.
-        if counted.is_some() || !coverage.is_void() {
-            for note in coverage.notes(Some(self.question.relation)) {
-                writeln!(notes, "note: {note}")?;
-            }
-            if let Some(ended) = coverage.ended {
+        if counted.is_none() && is_void {
+            return Ok(());
+        }
+        let mut missing = Vec::new();
+        for (history, of) in coverage.iter().enumerate() {
+            let on = machines::said(several, history);
+            let notes = of.notes(Some(self.question.relation)).into_iter();
+            let ended = of.ended.map(|ended| {
                 let ended = DateTime::<Utc>::from_timestamp_nanos(ended)
                     .with_timezone(&self.now.timezone());
-                writeln!(
-                    notes,
-                    "note: recorded until {}",
-                    ended.format("%Y-%m-%d %H:%M:%S")
-                )?;
-            }
+                format!("recorded until {}", ended.format("%Y-%m-%d %H:%M:%S"))
+            });
+            let none = (!of.any_recording).then(|| "no recordings".to_owned());
+            let none = none.filter(|_| !several.is_empty());
+            missing.extend(
+                notes
+                    .chain(ended)
+                    .chain(none)
+                    .map(|note| format!("{on}{note}")),
+            );
+        }
+        for note in missing.iter().take(MOST_MISSING) {
+            writeln!(notes, "note: {note}")?;
+        }
+        if missing.len() > MOST_MISSING {
+            let more = missing.len() - MOST_MISSING;
+            writeln!(
+                notes,
+                "note: {more} more such notes: ask one machine, \"on machine NAME\""
+            )?;
         }
         Ok(())
     }
 
     /// The span of the question, in words.
-    fn span(&self, coverage: &Coverage) -> String {
+    fn span(&self, coverage: &[Coverage]) -> String {
         let zone = self.now.timezone();
-        let times = [coverage.from, coverage.ended.unwrap_or(coverage.to)]
-            .map(|ns| DateTime::<Utc>::from_timestamp_nanos(ns).with_timezone(&zone));
+        let from = coverage.iter().map(|of| of.from).min();
+        let to = coverage.iter().map(|of| of.ended.unwrap_or(of.to)).max();
+        let times = [from, to].map(|ns| {
+            DateTime::<Utc>::from_timestamp_nanos(ns.unwrap_or_default()).with_timezone(&zone)
+        });
         let mut offsets = times
             .each_ref()
             .map(|time| time.offset().fix().local_minus_utc())
@@ -289,6 +374,17 @@ where
         offsets.dedup();
         let [from, to] = times.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string());
         format!("from {from} to {to} ({})", zone_name(offsets))
+    }
+}
+
+/// How many notes on what is missing an answer has.
+const MOST_MISSING: usize = 8;
+
+/// Where the histories are; the only one is where SQLite has it.
+fn schemas(several: &[History]) -> Vec<&str> {
+    match several {
+        [] => vec![coverage::ONLY],
+        _ => several.iter().map(|of| of.schema.as_str()).collect(),
     }
 }
 

@@ -90,7 +90,15 @@ where
         (None, Some(until)) => said.push(format!("before {}", time(until))),
         (None, None) => {}
     }
-    said.extend(question.ranking.and_then(ranking));
+    let of_each = matches!(
+        question.projection,
+        Projection::FirstHosts(_) | Projection::FirstActors(_)
+    );
+    let first = question.ranking.and_then(ranking);
+    said.extend(first.map(|first| match of_each {
+        true => first.replace(" at most", " of each at most"),
+        false => first,
+    }));
     said.join(", ")
 }
 
@@ -131,7 +139,10 @@ fn listed(question: &Question) -> String {
         Projection::Sent => "bytes sent".to_owned(),
         Projection::Received => "bytes received".to_owned(),
         Projection::Average(of) => format!("average {} of {rows}", measure(of)),
-        Projection::Pairs(of) => format!("hosts of each of the {}", actors(of)),
+        Projection::Pairs(of) | Projection::FirstHosts(of) => {
+            format!("hosts of each of the {}", actors(of))
+        }
+        Projection::FirstActors(of) => format!("{} of each of the hosts", actors(of)),
         Projection::Answers => "records of DNS answers".to_owned(),
         Projection::NamesOfAddress => "names of an address".to_owned(),
         Projection::DnsServers => "DNS servers of lookups".to_owned(),

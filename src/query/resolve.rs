@@ -497,7 +497,9 @@ impl<'a> Resolver<'a> {
             })
         };
         let versions = Vec::from_iter(known.iter().filter(is_version).take(MOST_VERSIONS));
-        if name.len() < 2 || versions.is_empty() {
+        // "service3" is not service30
+        let numbered = name.ends_with(|c: char| c.is_ascii_digit());
+        if name.len() < 2 || numbered || versions.is_empty() {
             return Ok(false);
         }
         let shown = versions.iter().map(|comm| printable(comm));
@@ -605,6 +607,33 @@ impl<'a> Resolver<'a> {
         if !self.exists(&Predicate::By(subject.clone()))? {
             let known = self.names(sql)?;
             self.never_seen(kind, name, &known)?;
+        }
+        if let Subject::Container(name) = subject {
+            self.several_containers(name)?;
+        }
+        Ok(())
+    }
+
+    /// The beginning of the ids of several containers.
+    fn several_containers(&mut self, name: &str) -> Result<()> {
+        let is = sql::condition(
+            Relation::Connections,
+            &Predicate::By(Subject::Container(name.to_owned())),
+        );
+        let view = match self.relation {
+            Relation::Connections => "egress_total",
+            Relation::Lookups => "lookups_total",
+        };
+        let sql = format!(
+            "SELECT count(DISTINCT container_id) FROM {view}
+             WHERE {is} AND container_name IS NOT ?1 AND container_id <> ?1"
+        );
+        let several: i64 = self.db.query_row(&sql, [name], |row| row.get(0))?;
+        if several > 1 {
+            self.readings.push(format!(
+                "{several} containers have ids that begin with {}: all of them are meant",
+                printable(name)
+            ));
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Suggestions for a question that found nothing: processes whose names begin with that of its
-//! process, and that there was no policy.
+//! process, that there was no policy, and that nothing ran in what it lists.
 
 use anyhow::Result;
 use rusqlite::Connection;
 
-use super::ast::{Predicate, Projection, Question, Relation, Subject};
+use super::ast::{Actors, Counted, Predicate, Projection, Question, Relation, Subject};
 use super::sql;
 use crate::text::printable;
 
@@ -69,6 +69,36 @@ pub fn without_policy(db: &Connection, question: &Question) -> Result<Option<Str
         "no policy was in force in this history, so none decided on anything ('egrets record --policy FILE')"
             .to_owned(),
     ))
+}
+
+/// That nothing ran in a container, a unit or a pod, to a question that lists those.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn without_such(db: &Connection, question: &Question) -> Result<Option<String>> {
+    let (Projection::Actors(of)
+    | Projection::Count(Counted::Actors(of))
+    | Projection::Pairs(of)
+    | Projection::FirstHosts(of)
+    | Projection::FirstActors(of)) = question.projection
+    else {
+        return Ok(None);
+    };
+    let (column, what) = match of {
+        Actors::Containers => ("container_id", "container"),
+        Actors::Images => ("container_image", "container whose image is known"),
+        Actors::Units => ("unit", "systemd unit"),
+        Actors::Pods | Actors::Namespaces => ("pod", "pod"),
+        _ => return Ok(None),
+    };
+    let any = format!("SELECT 1 FROM egress_total WHERE {column} IS NOT NULL LIMIT 1");
+    if db.prepare(&any)?.exists([])? {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "this history has no {what}: ask \"which processes\" instead"
+    )))
 }
 
 fn is_of_policies(predicate: &Predicate) -> bool {

@@ -257,6 +257,37 @@ pub fn open_reader(path: &Path) -> Result<Db> {
     Ok(db)
 }
 
+/// A database without a file, which others can be attached to.
+pub fn open_in_memory() -> Result<Db> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let db = Db::open_in_memory_with_flags(flags)?;
+    db.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE)?;
+    db.busy_timeout(BUSY)?;
+    Ok(db)
+}
+
+/// Attaches a history to it, for reading.
+pub fn attach(db: &Db, path: &Path, schema: &str) -> rusqlite::Result<()> {
+    let mut uri = "file:".to_owned();
+    for byte in canonical(path).as_os_str().as_encoded_bytes() {
+        match byte {
+            // all others may mean something (sqlite.org/uri.html)
+            b'/' | b'.' | b'-' | b'_' => uri.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            byte => uri += &format!("%{byte:02x}"),
+        }
+    }
+    db.execute(
+        &format!("ATTACH ?1 AS {schema}"),
+        [format!("{uri}?mode=ro")],
+    )?;
+    Ok(())
+}
+
 fn open(path: &Path, mode: OpenFlags) -> Result<Db> {
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     // SQLITE_OPEN_NOFOLLOW refuses links in the path's directories too, so those are

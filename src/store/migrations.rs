@@ -86,6 +86,31 @@ fn has_tables_of(db: &Db, version: usize) -> rusqlite::Result<bool> {
         .all(|table| stored.contains(table)))
 }
 
+/// The views of a history of this version and these tables of it, each with its columns.
+pub fn views_and(tables: &[&str]) -> rusqlite::Result<Vec<(String, Vec<String>)>> {
+    let scratch = Db::open_in_memory()?;
+    for migration in MIGRATIONS {
+        scratch.execute_batch(migration)?;
+    }
+    scratch.execute_batch(VIEWS)?;
+    let views = definitions(&scratch)?.into_iter().map(|(name, _)| name);
+    let names = views.chain(tables.iter().map(|&name| name.to_owned()));
+    names
+        .map(|name| {
+            let columns = columns_of(&scratch, "main", &name)?;
+            Ok((name, columns))
+        })
+        .collect()
+}
+
+/// The columns of a table or view; none if there is no such.
+pub fn columns_of(db: &Db, schema: &str, name: &str) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT name FROM pragma_table_info(?1, ?2) ORDER BY cid";
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map([name, schema], |row| row.get(0))?;
+    rows.collect()
+}
+
 /// Each table's name and columns.
 fn columns(db: &Db) -> rusqlite::Result<Vec<(String, String)>> {
     let sql =

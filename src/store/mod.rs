@@ -20,6 +20,7 @@ mod removal;
 mod retention;
 mod row;
 mod settings;
+mod several;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -48,6 +49,7 @@ pub use names::{StoredNames, names_with_prefix};
 pub use policy::{PolicyOutcome, PolicyStatus, RuleHits};
 pub use retention::Retention;
 pub use settings::{Override, RetentionOverrides};
+pub use several::{Attached, open_readers};
 pub use status::{LastRecording, Status};
 
 /// What is stored about a recording when it begins.

@@ -275,6 +275,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.bare_name == BareName::Object && self.object(list)? {
             return Ok(());
         }
+        // "sent more than 5 MB and received less than 1 MB"
+        let directs = self.next_is(SENDING) || self.next_is(RECEIVING);
+        if self.verb.is_some() && directs && self.compares_at(self.next + 1) {
+            self.take_direction();
+            self.reverse(list);
+            self.bare_name = BareName::Nothing;
+            return Ok(());
+        }
         if self.verb.is_none() && self.verb() {
             self.expecting = None;
             self.reverse(list);

@@ -157,6 +157,14 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         None
     }
 
+    /// Whether a comparison begins there: "more than", "over", "at least".
+    pub(super) fn compares_at(&self, at: usize) -> bool {
+        let at_bound =
+            self.word_is(at, AT) && (self.word_is(at + 1, LEAST) || self.word_is(at + 1, MOST));
+        let mut known = COMPARATIVES.iter();
+        at_bound || known.any(|(words, ..)| self.word_is(at, words))
+    }
+
     /// Takes "1 MB", "10s", "3".
     fn quantity(&mut self, implied: Option<Measure>) -> Option<Quantity> {
         // "more than a minute"
@@ -230,7 +238,10 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         let at = self.next.saturating_sub(1);
         let (measure, limit) = match quantity {
             Quantity::Bytes(n) => {
-                let of = match self.take_one(DIRECTIONS) {
+                // "sent more than 5 MB received less than 1 MB"
+                let next = self.direction.is_some() && self.compares_at(self.next + 1);
+                let said = (!next).then(|| self.take_one(DIRECTIONS)).flatten();
+                let of = match said {
                     Some(word) => direction_of(word),
                     None => self.direction,
                 };
@@ -366,6 +377,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                     | Projection::Ports
                     | Projection::Properties(_)
                     | Projection::Pairs(_)
+                    | Projection::FirstHosts(_)
+                    | Projection::FirstActors(_)
                     | Projection::DnsServers
                     | Projection::FailedLookups
                     | Projection::NeverContacted

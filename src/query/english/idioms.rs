@@ -30,8 +30,23 @@ enum Piece {
 enum Part {
     /// One of these words, in lower case.
     Words(Vec<&'static str>),
+    /// One of these, which the meaning has as `{}`.
+    Kept(Vec<&'static str>),
     /// `<x>`, `<h>` or another letter: a hole.
     Hole(char),
+}
+
+/// What a kept word is called among the holes.
+const KEPT: char = '{';
+
+impl Part {
+    /// The words that it is one of; a hole has none.
+    fn words(&self) -> &[&'static str] {
+        match self {
+            Part::Words(words) | Part::Kept(words) => words,
+            Part::Hole(_) => &[],
+        }
+    }
 }
 
 struct Idiom {
@@ -47,9 +62,9 @@ struct Idiom {
 impl Idiom {
     /// Whether one of the words of each part that may not be missing is among these.
     fn is_possible(&self, present: &HashSet<String>) -> bool {
-        self.parts.iter().all(|(part, optional)| match part {
-            Part::Words(all) if !optional => all.iter().any(|word| present.contains(*word)),
-            _ => true,
+        self.parts.iter().all(|(part, optional)| {
+            let all = part.words();
+            *optional || all.is_empty() || all.iter().any(|word| present.contains(*word))
         })
     }
 }
@@ -312,19 +327,30 @@ fn read(line: &'static str) -> Option<Idiom> {
             Some(part) => (part, true),
             None => (part, false),
         };
+        let kept = part
+            .strip_prefix(KEPT)
+            .and_then(|part| part.strip_suffix('}'));
+        let hole = part.strip_prefix('<').and_then(|part| part.chars().next());
         parts.push((
-            match part.strip_prefix('<').and_then(|part| part.chars().next()) {
-                Some(kind) => {
+            match (kept, hole) {
+                (Some(words), _) => {
+                    holes.push(KEPT);
+                    Part::Kept(words.split('|').collect())
+                }
+                (None, Some(kind)) => {
                     holes.push(kind);
                     Part::Hole(kind)
                 }
-                None => Part::Words(part.split('|').collect()),
+                (None, None) => Part::Words(part.split('|').collect()),
             },
             optional,
         ));
     }
     let pieces = meaning.split_whitespace().map(|word| {
-        let kind = word.strip_prefix('<').and_then(|part| part.chars().next());
+        let kind = match word {
+            "{}" => Some(KEPT),
+            word => word.strip_prefix('<').and_then(|part| part.chars().next()),
+        };
         let hole = kind.and_then(|kind| holes.iter().position(|&hole| hole == kind));
         hole.map_or(Piece::Word(word), Piece::Captured)
     });
@@ -355,10 +381,7 @@ impl Idiom {
 
     /// Whether it makes a name of a word where an adjective or an adverb could stand as well.
     fn doubtful(&self) -> bool {
-        let has = |part: &Part, word| match part {
-            Part::Words(words) => words.contains(&word),
-            Part::Hole(_) => false,
-        };
+        let has = |part: &Part, word| part.words().contains(&word);
         let what = self
             .parts
             .first()
@@ -465,9 +488,12 @@ fn fit(
     if let Some(word) = words.get(at) {
         let before = captured.len();
         match expected {
-            Part::Words(all) => {
+            Part::Words(all) | Part::Kept(all) => {
                 let fits =
                     !word.quoted && all.iter().any(|one| word.text.eq_ignore_ascii_case(one));
+                if fits && matches!(expected, Part::Kept(_)) {
+                    captured.push(vec![word.clone()]);
+                }
                 if fits && let Some(end) = fit(idiom, part + 1, words, at + 1, captured) {
                     return Some(end);
                 }
@@ -634,10 +660,7 @@ pub(super) fn is_host(word: &Word) -> bool {
 /// The words of the grammar and of the table.
 pub(super) fn known() -> impl Iterator<Item = &'static str> {
     let patterns = IDIOMS.iter().flat_map(|idiom| &idiom.parts);
-    let patterns = patterns.flat_map(|(part, _)| match part {
-        Part::Words(words) => words.as_slice(),
-        Part::Hole(_) => &[],
-    });
+    let patterns = patterns.flat_map(|(part, _)| part.words());
     let grammar = GRAMMAR.iter().chain([&ADJECTIVES]).copied().flatten();
     grammar.chain(patterns).copied()
 }
@@ -709,16 +732,16 @@ mod tests {
         for idiom in IDIOMS.iter() {
             let mut behind = false;
             for (part, optional) in &idiom.parts {
-                let Part::Words(words) = part else { continue };
+                let words = part.words();
                 if !words.iter().any(|word| DENYING.contains(word)) {
-                    behind |= *words == ["but"];
+                    behind |= words == ["but"];
                     continue;
                 }
                 let all = words
                     .iter()
                     .all(|word| DENYING.contains(word) || ALIKE.contains(word));
                 // "any idea"; "without making any connections" is "but making any" first
-                let no_denial = *words == ["any", "some", "no"] || *words == ["without"];
+                let no_denial = words == ["any", "some", "no"] || words == ["without"];
                 let denied = behind && words.contains(&"any");
                 assert!(all && !optional || no_denial || denied, "{words:?}");
                 behind |= all;
@@ -756,9 +779,11 @@ mod tests {
         let lines = lines.filter(|line| !line.starts_with('#') && !line.is_empty());
         assert_eq!(lines.count(), IDIOMS.len());
         for idiom in IDIOMS.iter() {
-            for (part, _) in &idiom.parts {
-                let Part::Words(words) = part else { continue };
-                assert!(words.iter().all(|word| *word == word.to_ascii_lowercase()));
+            for (part, optional) in &idiom.parts {
+                let mut words = part.words().iter();
+                assert!(words.all(|word| *word == word.to_ascii_lowercase()));
+                // what is missing can't be kept
+                assert!(!optional || !matches!(part, Part::Kept(_)));
             }
             let Meaning::Words(pieces) = &idiom.meaning else {
                 continue;

@@ -312,6 +312,16 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 Some(Ranking::Most(n)) if relation == Relation::Connections => {
                     Some(Ranking::MostBytes(n))
                 }
+                // "bottom 5 hosts by bytes"
+                Some(Ranking::By {
+                    measure: Measure::Rows,
+                    least: true,
+                    rows,
+                }) if relation == Relation::Connections => Some(Ranking::By {
+                    measure: Measure::Bytes,
+                    least: true,
+                    rows,
+                }),
                 None if relation == Relation::Connections && self.sorted || list.is_grouped() => {
                     Some(Ranking::MostBytes(Ranking::ALL))
                 }
@@ -543,6 +553,8 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 | Projection::NamesOfAddress
                 | Projection::Average(_)
                 | Projection::Pairs(_)
+                | Projection::FirstHosts(_)
+                | Projection::FirstActors(_)
                 | Projection::Properties(_)
                 | Projection::Hashes
                 | Projection::Rules
@@ -571,6 +583,22 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             self.no_question_word = false;
             return Ok(group);
         }
+        // "top 3 hosts per process"
+        let ranked = matches!(
+            self.ranking,
+            Some(Ranking::Most(_) | Ranking::MostBytes(_) | Ranking::By { .. })
+        );
+        if ranked && self.bucket.is_none() {
+            match (list, group) {
+                (Projection::Destinations, Projection::Actors(of)) => {
+                    return Ok(Projection::FirstHosts(of));
+                }
+                (Projection::Actors(of), Projection::Destinations) => {
+                    return Ok(Projection::FirstActors(of));
+                }
+                _ => {}
+            }
+        }
         let counts = match (list, group) {
             (
                 Projection::Destinations | Projection::Count(Counted::Hosts),
@@ -595,7 +623,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             _ => None,
         };
         if counts.is_some() && matches!(self.ranking, Some(Ranking::Most(_))) {
-            let why = "the first of each can be asked for by time alone: \"top 3 hosts per hour\"; without \"top\", they are counted: \"hosts per process\"";
+            let why = "the first of each are hosts, or who contacted them: \"top 3 hosts per process\", \"top 3 hosts per hour\"; without \"top\", they are counted: \"ports per process\"";
             return Err(self.refuse_all(why));
         }
         if let Some(measure) = counts

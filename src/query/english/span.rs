@@ -25,7 +25,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         if self.next_is(RIGHT) && (before || self.word_is(self.next + 1, SINCE)) {
             self.next += 1;
             self.advance();
+            let clock = self.clock();
             let time = self.moment()?;
+            let time = clock.and_then(|clock| self.day_of(&clock)).unwrap_or(time);
             let minute = chrono::TimeDelta::minutes(1);
             self.begin(if before { time - minute } else { time });
             self.end(if before { time } else { time + minute });

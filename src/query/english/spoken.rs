@@ -65,10 +65,24 @@ const COUNTED: [Words; 6] = [PORT, PID, TOP, BOTTOM, FIRST, LAST];
 /// Most words of what is owned: "most contacted host".
 const FARTHEST: usize = 4;
 
+/// "curl to x.org, refused only": what is refused, and not who did nothing else.
+fn without_last_only(mut words: Vec<Word>) -> Vec<Word> {
+    let set_apart = match words.as_slice() {
+        [.., before, _, only] => {
+            only.is_one_of(&["only"]) && !before.quoted && before.text.ends_with(',')
+        }
+        _ => false,
+    };
+    if set_apart {
+        words.pop();
+    }
+    words
+}
+
 /// Replaces possessives, numbers in words, and ports that stand with their host.
 pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
     let (mut all, mut times) = (Vec::new(), Vec::new());
-    let words = words.into_iter().flat_map(with_port);
+    let words = without_last_only(words).into_iter().flat_map(with_port);
     let mut words = words.collect::<std::collections::VecDeque<_>>();
     while let Some(mut word) = words.pop_front() {
         if word.quoted {

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeZone};
 use rusqlite::Rows;
 
 use super::clock::Clock;
-use super::columns::{Column, Noun, Shape, shape, spare};
+use super::columns::{Column, MACHINE, Noun, Shape, shape, spare};
 use super::table::Table;
 use crate::human;
 use crate::query::ast::Question;
@@ -27,9 +27,18 @@ where
     Tz::Offset: Display,
 {
     let Shape {
-        columns: shown,
+        columns: mut shown,
         nouns,
     } = shape(question);
+    let titled =
+        |shown: &[Column], title: &str| shown.iter().position(|Column(of, _)| *of == title);
+    let named = rows.as_ref().map(rusqlite::Statement::column_names);
+    if named.is_some_and(|mut names| names.any(|name| name == "machine"))
+        && titled(&shown, "MACHINE").is_none()
+    {
+        // behind the time
+        shown.insert(1, MACHINE);
+    }
     let mut table = Table::new(
         shown
             .iter()
@@ -53,8 +62,7 @@ where
     }
     let at = |is: &dyn Fn(&Column) -> bool| (0..shown.len()).filter(|&at| is(&shown[at])).collect();
     table.set_times(at(&|Column(_, show)| show.is_time()), clock.zone());
-    let titled = |title: &str| shown.iter().position(|Column(of, _)| *of == title);
-    if let Some((host, destination)) = titled("HOST").zip(titled("DESTINATION")) {
+    if let Some((host, destination)) = titled(&shown, "HOST").zip(titled(&shown, "DESTINATION")) {
         table.set_stand_in(host, destination);
     }
     let (minor, major) = spare(question);

@@ -10,6 +10,9 @@ use crate::query::ast::{
 #[derive(Clone, Copy)]
 pub struct Column(pub &'static str, pub Show);
 
+/// Of several, whose rows they are.
+pub const MACHINE: Column = Column("MACHINE", First(&["machine"]));
+
 const PROCESS: Column = Column("PROCESS", First(&["comm"]));
 const PID: Column = Column("PID", OnlyNumber("pid", "pids", "pids"));
 const USER: Column = Column("USER", First(&["user", "uid"]));
@@ -328,18 +331,27 @@ pub fn shape(question: &Question) -> Shape {
         (Projection::Sent, _) => (None, &[Column("SENT", Bytes("sent"))]),
         (Projection::Received, _) => (None, &[Column("RECEIVED", Bytes("received"))]),
         (Projection::Average(measure), _) => (None, average(measure)),
-        (Projection::Pairs(actors), from) => {
+        (
+            of @ (Projection::Pairs(actors)
+            | Projection::FirstHosts(actors)
+            | Projection::FirstActors(actors)),
+            from,
+        ) => {
             let own = by_actor(actors);
             let what = match from {
-                Relation::Connections => HOST,
-                Relation::Lookups => NAME,
+                Relation::Connections => &[HOST],
+                Relation::Lookups => &[NAME],
+            };
+            let (own, what): (&[Column], &[Column]) = match of {
+                Projection::FirstActors(_) => (what, own),
+                _ => (own, what),
             };
             let (counted, totals) = match from {
                 Relation::Connections => (CONNECTION, TOTALS),
                 Relation::Lookups => (LOOKUP, LOOKUP_TOTALS),
             };
             return Shape {
-                columns: [own, &[what], totals].concat(),
+                columns: [own, what, totals].concat(),
                 nouns: vec![Noun("pair", "pairs", None), counted],
             };
         }
@@ -494,7 +506,7 @@ fn by_actor(actors: Actors) -> &'static [Column] {
         Actors::Executables => &[EXECUTABLE, PROGRAMS, PID],
         Actors::CommandLines => &[COMMAND_LINE, PROGRAMS_OF_COMMAND, PID],
         Actors::Parents => &[Column("PARENT", First(&["parent_comm"])), PROGRAMS],
-        Actors::Machines => &[Column("MACHINE", First(&["machine"])), PROGRAMS],
+        Actors::Machines => &[MACHINE, PROGRAMS],
     }
 }
 

@@ -308,7 +308,12 @@ fn by(subject: &Subject) -> String {
 
 /// The condition that a user has this name, or this id.
 fn user(column: &str, id: &str, name: &str) -> String {
-    let uid = name.parse::<u32>().map(|uid| format!(" OR {id} = {uid}"));
+    // whatever uid 0 is called, if it has a name at all
+    let uid = match name {
+        "root" => Ok(0),
+        name => name.parse::<u32>(),
+    };
+    let uid = uid.map(|uid| format!(" OR {id} = {uid}"));
     rare(&format!(
         "{column} = {}{}",
         literal(name),

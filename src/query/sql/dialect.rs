@@ -92,12 +92,47 @@ pub fn dataset_statement(
     .translate(&parse(&sqlite))
 }
 
+/// The same over several histories, in SQLite: their views tell whose rows they have.
+///
+/// # Errors
+///
+/// A question that has no answer there, with what to do instead.
+pub fn statement_of_several(
+    question: &Question,
+    (since, until): (Option<i64>, Option<i64>),
+    zone: &Zone,
+) -> Result<String> {
+    refuse(question)?;
+    let all = question.predicates.iter().chain(&question.also);
+    for predicate in all.chain(&question.never) {
+        if let Predicate::By(Subject::Labelled(..)) = predicate {
+            bail!(
+                "histories have no labels: export them with --label to a dataset, or name the \
+                 machine, \"on machine NAME\""
+            );
+        }
+    }
+    // a day of one machine begins within one of another
+    let use_rollups = since.is_none() && until.is_none() && question.bucket.is_none();
+    let sql = statement(question, since, until, zone, use_rollups);
+    let mut sql = of_machines(question, sql);
+    for id in ["id", "uid"] {
+        for is_in in ["IN", "NOT IN"] {
+            sql = sql.replace(
+                &format!("{id} {is_in} (SELECT {id} "),
+                &format!("(history, {id}) {is_in} (SELECT history, {id} "),
+            );
+        }
+    }
+    Ok(sql.replace("count(DISTINCT id)", "count(DISTINCT history || ' ' || id)"))
+}
+
 /// Refuses what only a machine itself can answer.
 fn refuse(question: &Question) -> Result<()> {
     if question.projection == Projection::Beacons {
         bail!(
-            "connections at regular intervals are found on each machine, and not in a dataset: \
-             ask 'egrets query' there"
+            "connections at regular intervals are found on each machine alone: ask 'egrets query' \
+             there"
         );
     }
     let all = question.predicates.iter().chain(&question.also);
@@ -110,14 +145,15 @@ fn refuse(question: &Question) -> Result<()> {
 fn refuse_predicate(predicate: &Predicate) -> Result<()> {
     match predicate {
         Predicate::Open => bail!(
-            "which connections are open is known on each machine, and not in a dataset: ask \
-             'egrets query' there"
+            "which connections are open is known on each machine alone: ask 'egrets query' there"
         ),
         Predicate::SinceBoot => {
             bail!("each machine started at another time: give a time, such as \"since monday\"")
         }
         Predicate::By(subject) if subject.needs_ancestors() => {
-            bail!("a dataset has no ancestors of processes: ask 'egrets query' on the machine")
+            bail!(
+                "ancestors of processes are known on each machine alone: ask 'egrets query' there"
+            )
         }
         Predicate::By(Subject::Those { did, .. }) => refuse_predicate(did),
         Predicate::Not(of) | Predicate::Elsewhere(of) => refuse_predicate(of),
@@ -133,6 +169,8 @@ fn of_machines(question: &Question, sql: String) -> String {
         question.projection,
         Projection::Actors(Actors::Users)
             | Projection::Pairs(Actors::Users)
+            | Projection::FirstHosts(Actors::Users)
+            | Projection::FirstActors(Actors::Users)
             | Projection::Count(Counted::Actors(Actors::Users))
     );
     // what is open is known on each machine

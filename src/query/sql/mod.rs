@@ -21,7 +21,7 @@ use super::ast::{Bucket, Counted, Measure, Predicate, Projection, Question, Rank
 use super::host::Host;
 pub use condition::{FAILURES, condition, sent};
 use condition::{known, rare};
-pub use dialect::{Engine, dataset_statement};
+pub use dialect::{Engine, dataset_statement, statement_of_several};
 use measure::{BOTH_WAYS, SUM_BOTH_WAYS};
 use select::{Selection, selection};
 pub use source::{each, has_columns, seen_before, totals};
@@ -154,6 +154,9 @@ pub fn statement(
     let filter = all_of("WHERE", &conditions);
     let having = all_of("HAVING", &having);
     let grouped = format!("SELECT {columns}\nFROM {from}{filter}{group}{having}");
+    if let Some((of, ties)) = select::ranked_within(question) {
+        return top_within(question, of, ties, &grouped);
+    }
     match (question.bucket, bucket) {
         // The parser refuses other rankings of single rows.
         (Some(bucket), _) if question.ranking.is_some() && ties.is_empty() => {
@@ -230,6 +233,16 @@ fn top_of_each(question: &Question, bucket: Bucket, ties: &str, grouped: &str) -
     )
 }
 
+/// The first rows of each of those that are told apart by these columns.
+fn top_within(question: &Question, key: &str, ties: &str, grouped: &str) -> String {
+    let (most, n) = ranked_by(question);
+    format!(
+        "SELECT * FROM (\n  SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {most}, {ties}) AS rank\n  \
+         FROM (\n    {grouped}\n  )\n)\nWHERE rank <= {n}\nORDER BY {key}, rank",
+        grouped = grouped.replace('\n', "\n    "),
+    )
+}
+
 /// The statement that reads these columns of a view's rows, all or those that match a
 /// question, from `since` up to `until`, in order of time. To continue after `read`: the
 /// position of the last row that was read, and the newest id to include.
@@ -280,8 +293,10 @@ fn conditions(question: &Question) -> Vec<String> {
             .iter()
             .map(|predicate| condition(question.relation, predicate)),
     );
-    if let Projection::Actors(actors) | Projection::Count(Counted::Actors(actors)) =
-        question.projection
+    if let Projection::Actors(actors)
+    | Projection::Count(Counted::Actors(actors))
+    | Projection::FirstHosts(actors)
+    | Projection::FirstActors(actors) = question.projection
     {
         conditions.extend(known(actors, question.relation));
     }

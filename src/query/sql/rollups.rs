@@ -71,6 +71,8 @@ fn cover_projection(question: &Question) -> bool {
         | Projection::Verdicts => false,
         Projection::Actors(actors)
         | Projection::Pairs(actors)
+        | Projection::FirstHosts(actors)
+        | Projection::FirstActors(actors)
         | Projection::Count(Counted::Actors(actors)) => match actors {
             Actors::Parents => false,
             Actors::CommandLines => question.relation == Relation::Connections,

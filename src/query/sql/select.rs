@@ -286,7 +286,12 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             "server_ip, server_port, transport",
             "server_ip, server_port, transport",
         ),
-        (Projection::Pairs(actors), relation) => {
+        (
+            Projection::Pairs(actors)
+            | Projection::FirstHosts(actors)
+            | Projection::FirstActors(actors),
+            relation,
+        ) => {
             let (columns, _) = group(actors, last_ts);
             let (host, pair) = match relation {
                 Relation::Connections => ("coalesce(host, dst_ip) AS host", pair(actors)),
@@ -372,6 +377,38 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
                 key,
             )
         }
+    }
+}
+
+/// Of an answer with the first of each: the columns that tell those apart, and those that break ties
+/// within each.
+pub fn ranked_within(question: &Question) -> Option<(&'static str, &'static str)> {
+    let host = match question.relation {
+        Relation::Connections => "host",
+        Relation::Lookups => "qname",
+    };
+    match question.projection {
+        Projection::FirstHosts(of) => Some((shown_key(of), host)),
+        Projection::FirstActors(of) => Some((host, shown_key(of))),
+        _ => None,
+    }
+}
+
+/// The columns that an answer shows of actors to tell them apart.
+fn shown_key(actors: Actors) -> &'static str {
+    match actors {
+        Actors::Processes => "comm, exe, uid, container_id",
+        Actors::Pids => "pid, start",
+        Actors::Containers => "container_id",
+        Actors::Images => "container_image",
+        Actors::Users => "uid",
+        Actors::Units => "unit",
+        Actors::Pods => "pod, pod_namespace",
+        Actors::Namespaces => "pod_namespace",
+        Actors::Executables => "exe",
+        Actors::CommandLines => "cmdline",
+        Actors::Parents => "parent_comm",
+        Actors::Machines => "machine",
     }
 }
 

@@ -146,7 +146,7 @@ fn without_prefix(word: &Word) -> Vec<Word> {
 /// Whether a question has another meaning without this word.
 fn is_kept(word: &Word) -> bool {
     let known = [
-        NOT, NEVER, ONLY, WITHOUT, OR, OTHER, THAN, COMPARING, LEAST, BOTTOM, SMALLEST,
+        NOT, NEVER, ONLY, WITHOUT, OR, OTHER, THAN, COMPARING, LEAST, BOTTOM, SMALLEST, DIRECTIONS,
     ];
     known.iter().any(|known| word.is_one_of(known)) || word.is_one_of(NO)
 }
