@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 words=scripts/retired-words.txt
 
 # the user of that name, and what people may type as a question; the table of such is left out
-known='reuid=nobody|nothing\|no[b]ody\|none|"(any|some|every|no)body"|did somebody|is anybody'
+known='reuid=nobody|nothing\|no[b]ody\|none|whoev[e]r\|whichever|"(any|some|every|no)body"|did somebody|is anybody'
 # codespell looks up what this expression finds: a phrase of the list, else a word
 phrases=$(sed -n 's/^\(.* .*\)->.*/\1/p' $words | paste -sd '|')
 git ls-files -z -- ':!fuzz/corpus' ':!src/query/tests/typed.txt' ':!Cargo.lock' ':!bpf/vmlinux.h' ':!third_party' ":!$words" |

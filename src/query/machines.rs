@@ -25,8 +25,6 @@ const PASSIVE: [&str; 9] = [
 ///
 /// A machine of which there is none, with those of which there are.
 pub fn asked(question: &Question, several: &[History]) -> Result<Vec<History>> {
-    /// How many are named.
-    const NAMED: usize = 8;
     let mut asked = several.to_vec();
     for predicate in &question.predicates {
         let Predicate::By(Subject::Machine(name)) = predicate else {
@@ -36,18 +34,11 @@ pub fn asked(question: &Question, several: &[History]) -> Result<Vec<History>> {
         if several.iter().any(|history| history.machine == *name) {
             continue;
         }
-        let mut known = Vec::from_iter(several.iter().map(|history| history.machine.as_str()));
-        known.sort_unstable();
-        known.dedup();
-        let more = match known.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
-        known.truncate(NAMED);
+        let known = several.iter().map(|history| &*history.machine);
         bail!(
-            "none of these histories is of a machine {}: they are of {}{more}",
+            "none of these histories is of a machine {}: they are of {}",
             printable(name),
-            printable(&known.join(", "))
+            listed(Vec::from_iter(known))
         );
     }
     Ok(asked)
@@ -63,10 +54,27 @@ pub fn of_all(several: &[History], said: String) -> String {
     }
 }
 
-/// Whose history it is, before what is said about it; nothing if there is only one.
-pub fn said(several: &[History], at: usize) -> String {
-    let history = several.get(at);
-    history.map_or_else(String::new, |of| format!("{}: ", printable(&of.machine)))
+/// Whose histories they are, before what is said about them; nothing if there is only one.
+pub fn said(several: &[History], at: &[usize]) -> String {
+    if several.is_empty() {
+        return String::new();
+    }
+    let names = at.iter().filter_map(|&at| Some(&*several.get(at)?.machine));
+    format!("{}: ", listed(Vec::from_iter(names)))
+}
+
+/// Some of these names, in order, and how many more there are.
+fn listed(mut names: Vec<&str>) -> String {
+    /// How many are named.
+    const NAMED: usize = 5;
+    names.sort_unstable();
+    names.dedup();
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    names.truncate(NAMED);
+    printable(&names.join(", ")).into_owned() + &more
 }
 
 /// Parses a question to a dataset. Besides what [`parse`] knows: "which machines hit x.org", "how

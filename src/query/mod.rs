@@ -262,7 +262,7 @@ where
                     writeln!(notes, "note: {suggestion}")?;
                 }
                 if let Some((history, baseline)) = baseline {
-                    let on = machines::said(asked, history);
+                    let on = machines::said(asked, &[history]);
                     writeln!(notes, "note: {on}{baseline}")?;
                 }
                 if !left_out.is_empty() {
@@ -328,26 +328,26 @@ where
         if counted.is_none() && is_void {
             return Ok(());
         }
-        let mut missing = Vec::new();
+        // each with the histories that it is about
+        let mut missing: Vec<(String, Vec<usize>)> = Vec::new();
         for (history, of) in coverage.iter().enumerate() {
-            let on = machines::said(several, history);
             let notes = of.notes(Some(self.question.relation)).into_iter();
             let ended = of.ended.map(|ended| {
                 let ended = DateTime::<Utc>::from_timestamp_nanos(ended)
                     .with_timezone(&self.now.timezone());
                 format!("recorded until {}", ended.format("%Y-%m-%d %H:%M:%S"))
             });
-            let none = (!of.any_recording).then(|| "no recordings".to_owned());
-            let none = none.filter(|_| !several.is_empty());
-            missing.extend(
-                notes
-                    .chain(ended)
-                    .chain(none)
-                    .map(|note| format!("{on}{note}")),
-            );
+            let none = (!several.is_empty() && !of.any_recording).then(|| "no recordings".into());
+            for note in notes.chain(ended).chain(none) {
+                match missing.iter_mut().find(|(same, _)| *same == note) {
+                    Some((_, histories)) => histories.push(history),
+                    None => missing.push((note, vec![history])),
+                }
+            }
         }
-        for note in missing.iter().take(MOST_MISSING) {
-            writeln!(notes, "note: {note}")?;
+        for (note, histories) in missing.iter().take(MOST_MISSING) {
+            let on = machines::said(several, histories);
+            writeln!(notes, "note: {on}{note}")?;
         }
         if missing.len() > MOST_MISSING {
             let more = missing.len() - MOST_MISSING;

@@ -233,7 +233,7 @@ fn top_of_each(question: &Question, bucket: Bucket, ties: &str, grouped: &str) -
     )
 }
 
-/// The first rows of each of those that are told apart by these columns.
+/// The first rows of each group of rows with the same values of these columns.
 fn top_within(question: &Question, key: &str, ties: &str, grouped: &str) -> String {
     let (most, n) = ranked_by(question);
     format!(
