@@ -23,7 +23,7 @@ if [ ! -x "$tools/nscd" ]; then
 	cp "$work/usr/sbin/nscd" "$tools/nscd"
 fi
 python=$tools/python
-versions='duckdb==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5 aioquic==1.7.2 prometheus_client==0.26.0'
+versions='duckdb==1.5.5 duckdb-cli==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5 aioquic==1.7.2 prometheus_client==0.26.0'
 if [ "$(cat "$python/versions" 2>/dev/null)" != "$versions" ]; then
 	rm -rf "$python"
 	python3 -m venv "$python"

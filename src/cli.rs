@@ -177,6 +177,15 @@ pub struct QueryArgs {
     /// Show at most this many rows
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
+    /// Ask a dataset of many machines, in a directory or at a URL, by DuckDB, which has to be
+    /// installed (docs/fleet.md)
+    #[arg(
+        long,
+        visible_alias = "lake",
+        value_name = "PATH",
+        conflicts_with = "sql"
+    )]
+    pub dataset: Option<String>,
     #[command(flatten)]
     pub db: DbArgs,
 }

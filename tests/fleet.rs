@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -575,6 +576,56 @@ fn machines_are_kept_apart_and_asked_for() {
         let ours = answer_of_several(&several, question);
         assert_eq!(sorted(&ours, ""), sorted(&theirs, ""), "{question}");
     }
+    // ... and `query --dataset` by DuckDB's own program, and by its Python package.
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python/bin");
+    let python = dir.path().join("python");
+    fs::create_dir(&python).unwrap();
+    let script = format!("#!/bin/sh\nexec {}/python \"$@\"\n", venv.display());
+    fs::write(python.join("python3"), script).unwrap();
+    fs::set_permissions(python.join("python3"), fs::Permissions::from_mode(0o755)).unwrap();
+    let ask = |path: &Path, args: &[&str]| {
+        let mut query = egrets(&["query", "--dataset"]);
+        query
+            .arg(&dataset)
+            .args(args)
+            .env("TZ", "UTC")
+            .env("PATH", path);
+        let output = query.output().unwrap();
+        let said = [text(&output.stdout), text(&output.stderr)];
+        (output.status.code(), said)
+    };
+    for path in [&venv, &python] {
+        let (code, [rows, said]) = ask(path, &["--json", "which machines hit cdn.test"]);
+        assert_eq!(code, Some(0), "{said}");
+        let rows = rows.lines().map(|row| serde_json::from_str(row).unwrap());
+        let theirs = one(&dataset, &statement("which machines hit cdn.test"));
+        assert_eq!(sorted(&Vec::from_iter(rows), ""), sorted(&theirs, ""));
+        let (code, [rows, said]) = ask(path, &["last 2 connections on machine web-2"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(
+            rows.contains("MACHINE") && said.contains("2 connections"),
+            "{rows}{said}"
+        );
+        let (code, [_, said]) = ask(path, &["which machines hit nowhere.test"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("does not say which machines were recording"),
+            "{said}"
+        );
+    }
+    let (code, [_, said]) = ask(dir.path(), &["which machines hit cdn.test"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("pip install duckdb"), "{said}");
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    let mut query = egrets(&["query", "--lake", "empty", "top hosts"]);
+    let output = query
+        .current_dir(dir.path())
+        .env("PATH", &venv)
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("No files found"), "{said}");
     // Whose rows they are, with types.
     let whose = one(
         &dataset,

@@ -8,6 +8,7 @@ pub mod check;
 mod child;
 pub mod complete;
 pub mod config;
+mod duckdb;
 pub mod explain;
 pub mod export;
 #[cfg(feature = "record")]

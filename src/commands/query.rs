@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::{pager, prompt};
 use crate::cli::{QueryArgs, SqlArg};
+use crate::dataset;
 use crate::query::{self, Engine, History, OutputFormat, Request};
 use crate::store;
 
@@ -27,11 +28,7 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
     }
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
-    if is_of_several(&path) {
-        let found = answer(request, &Source::several(args, &path)?)?;
-        return Ok(exit_code(found));
-    }
-    if args.sql.is_some() {
+    if args.sql.is_some() && !is_of_several(&path) {
         // Without a history, names are what they say: a name alone is a process.
         let sql = match store::open_reader(&path) {
             Ok(db) => {
@@ -46,26 +43,49 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
         print_sql(&sql)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let found = answer(request, &Source::one(path)?)?;
-    Ok(exit_code(found))
-}
-
-fn exit_code(found: bool) -> ExitCode {
-    match found {
+    Ok(match answer(request, &Source::of(args, path)?)? {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(1),
-    }
+    })
 }
 
 /// What questions are put to.
-struct Source {
-    path: PathBuf,
-    db: Connection,
-    /// The histories that it reads; none if it is one.
-    several: Vec<History>,
+enum Source {
+    Histories {
+        path: PathBuf,
+        db: Connection,
+        /// Those that it reads; none if it is one.
+        several: Vec<History>,
+    },
+    /// Statements that create the views over it.
+    Dataset { views: String },
 }
 
 impl Source {
+    fn of(args: &QueryArgs, path: PathBuf) -> Result<Source> {
+        if let Some(dataset) = &args.dataset {
+            if !dataset.contains("://") && !Path::new(dataset).is_dir() {
+                bail!(
+                    "there is no dataset at {dataset}: 'egrets export --format parquet' writes one"
+                );
+            }
+            let views = dataset::views(Engine::DuckDb, dataset)?;
+            return Ok(Source::Dataset { views });
+        }
+        match is_of_several(&path) {
+            true => Source::several(args, path),
+            false => Source::one(path),
+        }
+    }
+
+    /// What knows the names of a question.
+    fn history(&self) -> Option<&Connection> {
+        match self {
+            Source::Histories { db, .. } => Some(db),
+            Source::Dataset { .. } => None,
+        }
+    }
+
     fn one(path: PathBuf) -> Result<Source> {
         if path.is_dir() {
             bail!(
@@ -75,11 +95,11 @@ impl Source {
         }
         let db = store::open_reader(&path)?;
         let several = Vec::new();
-        Ok(Source { path, db, several })
+        Ok(Source::Histories { path, db, several })
     }
 
     /// All files that match a pattern.
-    fn several(args: &QueryArgs, pattern: &Path) -> Result<Source> {
+    fn several(args: &QueryArgs, pattern: PathBuf) -> Result<Source> {
         if args.sql.is_some() {
             bail!(
                 "--sql shows a statement for one history: name one with --db, or ask for \
@@ -99,8 +119,8 @@ impl Source {
             schema: of.schema,
             machine: of.machine,
         });
-        Ok(Source {
-            path: pattern.to_owned(),
+        Ok(Source::Histories {
+            path: pattern,
             db,
             several: several.collect(),
         })
@@ -117,20 +137,17 @@ fn is_of_several(path: &Path) -> bool {
 fn ask_many(args: &QueryArgs) -> Result<ExitCode> {
     super::read_as_the_caller()?;
     let path = super::readers_db(&args.db);
-    let source = match is_of_several(&path) {
-        true => Source::several(args, &path)?,
-        false => Source::one(path)?,
-    };
+    let source = Source::of(args, path.clone())?;
     eprintln!("Ask in plain English, such as: what did curl talk to today. Ctrl-D leaves.");
-    prompt::run(source.path.clone(), |question| {
+    prompt::run(path, |question| {
         let mut request = request(args, question, Instant::now())?;
         if args.sql == Some(SqlArg::Duckdb) {
             note_typos(&mut request, None)?;
             return print_sql(&request.sql_of_dataset(Engine::DuckDb)?);
         }
-        if args.sql.is_some() {
-            note_typos(&mut request, Some(&source.db))?;
-            return print_sql(&request.sql_for(&source.db)?);
+        if let (Some(_), Some(db)) = (args.sql, source.history()) {
+            note_typos(&mut request, Some(db))?;
+            return print_sql(&request.sql_for(db)?);
         }
         answer(request, &source).map(drop)
     })?;
@@ -153,8 +170,9 @@ fn print_sql(sql: &str) -> Result<()> {
 
 fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<Local>> {
     let now: DateTime<Local> = Local::now();
-    let of_machines =
-        args.sql == Some(SqlArg::Duckdb) || args.db.db.as_deref().is_some_and(is_of_several);
+    let of_machines = args.sql == Some(SqlArg::Duckdb)
+        || args.dataset.is_some()
+        || args.db.db.as_deref().is_some_and(is_of_several);
     let question = match of_machines {
         true => query::parse_of_machines(question, &now)?,
         false => query::parse(question, &now)?,
@@ -181,10 +199,16 @@ fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<L
 /// Writes the answer; whether anything was found.
 fn answer(mut request: Request<Local>, source: &Source) -> Result<bool> {
     // above the answer, also where that goes through a pager
-    note_typos(&mut request, Some(&source.db))?;
-    let run = |out: &mut dyn Write, notes: &mut dyn Write| {
-        let found = request.run_over(&source.db, &source.several, out, notes);
-        found.map_err(|e| store::of_file(e, &source.path))
+    note_typos(&mut request, source.history())?;
+    let run = |out: &mut dyn Write, notes: &mut dyn Write| match source {
+        Source::Histories { path, db, several } => {
+            let found = request.run_over(db, several, out, notes);
+            found.map_err(|e| store::of_file(e, path))
+        }
+        Source::Dataset { views } => {
+            let statement = request.sql_of_dataset(Engine::DuckDb)?;
+            request.show(&super::duckdb::answer(views, &statement)?, out, notes)
+        }
     };
     match (pager::height(), request.format) {
         (Some(height), OutputFormat::Table) => {

@@ -265,13 +265,61 @@ where
                     let on = machines::said(asked, &[history]);
                     writeln!(notes, "note: {on}{baseline}")?;
                 }
-                if !left_out.is_empty() {
-                    let columns = left_out.join(", ");
-                    writeln!(notes, "note: this terminal is too narrow for {columns}")?;
-                }
+                note_left_out(&left_out, notes)?;
                 Ok(found.is_some())
             }
         }
+    }
+
+    /// Writes the answer of [`Request::sql_of_dataset`], which another engine has put into the table
+    /// `answer` of `db`. Returns whether anything was found.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's, and those of the writers.
+    pub fn show(
+        &self,
+        db: &Connection,
+        out: &mut dyn Write,
+        notes: &mut dyn Write,
+    ) -> Result<bool> {
+        let notes = &mut format::Notes::new(notes, self.width);
+        let mut statement = db.prepare("SELECT * FROM answer")?;
+        let mut rows = statement.query([])?;
+        match self.format {
+            OutputFormat::Json => return format::write_all(RowFormat::JsonLines, &mut rows, out),
+            OutputFormat::Csv => return format::write_all(RowFormat::Csv, &mut rows, out),
+            OutputFormat::Table => {}
+        }
+        let found = format::read_table(&self.question, &mut rows, &self.now)?;
+        let left_out = match &found {
+            Some((table, _)) => table.write_styled(self.width, self.color, out)?,
+            None => Vec::new(),
+        };
+        out.flush()?;
+        match &found {
+            Some((_, counted)) => write!(notes, "\n{counted}")?,
+            None => write!(
+                notes,
+                "nothing found: a dataset does not say which machines were recording"
+            )?,
+        }
+        self.note_time(self.begun.map(|begun| begun.elapsed()), notes)?;
+        if found.is_none() || self.explain || self.question.loose {
+            let span = self.question.span(self.since, self.until);
+            let reading = reading::reading(&self.question, span, &self.now);
+            writeln!(notes, "note: read as: {reading}")?;
+        }
+        note_left_out(&left_out, notes)?;
+        Ok(found.is_some())
+    }
+
+    fn note_time(&self, took: Option<Duration>, notes: &mut dyn Write) -> Result<()> {
+        match took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX)) {
+            Some(us) => writeln!(notes, "; took {}", human::duration(us))?,
+            None => writeln!(notes)?,
+        }
+        Ok(())
     }
 
     /// What each history has of the span.
@@ -320,10 +368,7 @@ where
                 write!(notes, "{what} {span}")?;
             }
         }
-        match took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX)) {
-            Some(us) => writeln!(notes, "; took {}", human::duration(us))?,
-            None => writeln!(notes)?,
-        }
+        self.note_time(took, notes)?;
         // If nothing was recorded, the line above says it all.
         if counted.is_none() && is_void {
             return Ok(());
@@ -375,6 +420,14 @@ where
         let [from, to] = times.map(|time| time.format("%Y-%m-%d %H:%M:%S").to_string());
         format!("from {from} to {to} ({})", zone_name(offsets))
     }
+}
+
+fn note_left_out(columns: &[&str], notes: &mut dyn Write) -> Result<()> {
+    if !columns.is_empty() {
+        let columns = columns.join(", ");
+        writeln!(notes, "note: this terminal is too narrow for {columns}")?;
+    }
+    Ok(())
 }
 
 /// How many notes on what is missing an answer has.
