@@ -526,6 +526,9 @@ fn machines_are_kept_apart_and_asked_for() {
         "how many pids hit cdn.test",
         "how many lookups were there",
         "what did the users that hit cdn.test resolve",
+        "top 2 hosts per machine",
+        "top 2 names looked up per machine",
+        "top 2 hosts by bytes per process",
     ];
     let statements = Vec::from_iter(questions.iter().map(|question| statement(question)));
     let all = duckdb(&dataset, &statements);
@@ -878,7 +881,7 @@ fn bad_places_and_options_are_refused() {
             "started at another time",
         ),
         (
-            &["query", "--sql=duckdb", "top 3 hosts per machine"],
+            &["query", "--sql=duckdb", "top 3 ports per machine"],
             "on machine NAME",
         ),
     ] {

@@ -164,8 +164,11 @@ pub fn parse_of_machines<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result
                 | Projection::Received,
                 true,
             ) if !listed => Projection::Actors(Actors::Machines),
+            (Projection::Destinations, true) if !listed && question.ranking.is_some() => {
+                Projection::FirstHosts(Actors::Machines)
+            }
             (_, true) => bail!(
-                "\"per machine\" goes with connections, lookups and bytes; ask for anything else \
+                "\"per machine\" goes with connections, lookups, bytes and top hosts; ask for anything else \
                  of one machine, \"on machine NAME\", or \"which machines\" hit a host"
             ),
             (_, false) => bail!(
@@ -246,7 +249,7 @@ mod tests {
                 assert_eq!(question.predicates.last(), Some(last), "{text}");
             }
         }
-        for text in ["top 5 hosts per machine", "which machines hti x.org"] {
+        for text in ["top 5 ports per machine", "which machines hti x.org"] {
             assert!(parsed(text).is_err(), "{text}");
         }
     }
