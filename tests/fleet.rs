@@ -674,12 +674,20 @@ fn several_histories_are_asked_by_a_pattern() {
         notes.contains("web-2: recorded until") && !notes.contains("web-1"),
         "{notes}"
     );
+    // a machine whose history begins later was not watched before
+    let writer = rusqlite::Connection::open(dir.path().join("web-2.db")).unwrap();
+    let later = "UPDATE recording SET start_ts = ?1";
+    writer.execute(later, [NOW - 7200 * SECOND]).unwrap();
+    drop(writer);
     let (code, [_, notes]) = ask("web-?.db", &["what did wget talk to"]);
     assert_eq!(code, Some(1), "{notes}");
-    assert!(
-        notes.contains("these histories have no process wget"),
-        "{notes}"
-    );
+    for note in [
+        "egrets was not seeing everything",
+        "note: web-2: recorded from 2026-11-24 04:00:00",
+        "these histories have no process wget",
+    ] {
+        assert!(notes.contains(note), "{notes}");
+    }
     for (args, words) in [
         (
             &["connections on machine db-1"][..],

@@ -346,6 +346,10 @@ where
     ) -> Result<()> {
         let any = |is: fn(&Coverage) -> bool| coverage.iter().any(is);
         let is_void = coverage.iter().all(Coverage::is_void);
+        // without a time, each history begins with its first recording
+        let earliest = coverage.iter().map(|of| of.from).min();
+        let later = |of: &Coverage| of.any_recording && Some(of.from) > earliest;
+        let is_complete = coverage.iter().all(|of| of.is_complete() && !later(of));
         match counted {
             Some(counted) => write!(notes, "\n{counted}")?,
             None if !any(|of| of.any_recording) => {
@@ -357,8 +361,8 @@ where
             }
             None => {
                 let span = self.span(coverage);
-                let what = match (is_void, coverage.iter().all(Coverage::is_complete)) {
-                    _ if any(|of| of.pending) => {
+                let what = match (is_void, is_complete) {
+                    _ if coverage.iter().all(|of| of.pending) => {
                         "nothing found: egrets has not processed anything yet"
                     }
                     (true, _) => "nothing found: egrets was not recording",
@@ -377,13 +381,15 @@ where
         let mut missing: Vec<(String, Vec<usize>)> = Vec::new();
         for (history, of) in coverage.iter().enumerate() {
             let notes = of.notes(Some(self.question.relation)).into_iter();
-            let ended = of.ended.map(|ended| {
-                let ended = DateTime::<Utc>::from_timestamp_nanos(ended)
-                    .with_timezone(&self.now.timezone());
-                format!("recorded until {}", ended.format("%Y-%m-%d %H:%M:%S"))
-            });
+            let at = |when: &str, ns| {
+                let time =
+                    DateTime::<Utc>::from_timestamp_nanos(ns).with_timezone(&self.now.timezone());
+                format!("recorded {when} {}", time.format("%Y-%m-%d %H:%M:%S"))
+            };
+            let begun = later(of).then(|| at("from", of.from));
+            let ended = of.ended.map(|ended| at("until", ended));
             let none = (!several.is_empty() && !of.any_recording).then(|| "no recordings".into());
-            for note in notes.chain(ended).chain(none) {
+            for note in notes.chain(begun).chain(ended).chain(none) {
                 match missing.iter_mut().find(|(same, _)| *same == note) {
                     Some((_, histories)) => histories.push(history),
                     None => missing.push((note, vec![history])),
