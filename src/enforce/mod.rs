@@ -168,8 +168,6 @@ pub struct Enforcer {
     trial: Option<Trial>,
     /// Generations that decide no more, and since when.
     replaced: Option<(Vec<u32>, Instant)>,
-    /// When the next rule expires, ns since 1970.
-    next_expiry: Option<i64>,
     reload: Arc<AtomicBool>,
     inbox: Option<Inbox>,
     hits: HitCounters,
@@ -241,7 +239,6 @@ impl Enforcer {
             last: 0,
             trial: None,
             replaced: None,
-            next_expiry: None,
             reload,
             inbox: None,
             hits: HitCounters::new(),
@@ -415,7 +412,11 @@ impl Enforcer {
         if self.trial.as_ref().is_some_and(Trial::is_over) {
             return self.revert("it was not confirmed in time", out);
         }
-        if self.next_expiry.is_some_and(|expires| expires <= now_ts()) {
+        let expiry = self
+            .generation
+            .as_ref()
+            .and_then(|of| of.tables.next_expiry);
+        if expiry.is_some_and(|expires| expires <= now_ts()) {
             let tables = self.compile(&self.file, self.scope)?;
             return self.activate(tables, PolicyReason::Expired, out);
         }
@@ -670,8 +671,6 @@ impl Enforcer {
             since: Instant::now(),
             looked: false,
         });
-        let expiries = policy.rules.iter().filter_map(|rule| rule.expires);
-        self.next_expiry = expiries.filter(|expires| *expires > now_ts()).min();
         log::info!(
             "policy {}: {}, {}",
             self.file.path.display(),

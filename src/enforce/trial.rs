@@ -19,7 +19,6 @@ pub struct Trial {
     file: PolicyFile,
     scope: Scope,
     pub generation: Generation,
-    next_expiry: Option<i64>,
     /// When, on the kernel side's clock.
     end_ns: u64,
     /// The same, ns since 1970.
@@ -76,7 +75,6 @@ impl Enforcer {
             file: std::mem::replace(&mut self.file, file),
             scope: std::mem::replace(&mut self.scope, scope),
             generation,
-            next_expiry: self.next_expiry,
             end_ns: boot_ns().saturating_add(time),
             revert_ts: now_ts().saturating_add_unsigned(time),
         };
@@ -129,7 +127,6 @@ impl Enforcer {
         }
         self.decide(PolicyReason::Reverted, Some(before), out)?;
         // a rule may have expired meanwhile
-        self.next_expiry = trial.next_expiry;
         Ok(())
     }
 }

@@ -44,6 +44,9 @@ pub struct Tables {
     sets: Sets,
     /// The conditions on cgroups of each rule; None of one that has expired.
     classes: Vec<Option<Who>>,
+    /// When the first of the rules that are in these tables expires, ns since 1970: it may have,
+    /// by the time that they decide.
+    pub next_expiry: Option<i64>,
 }
 
 impl Tables {
@@ -66,6 +69,7 @@ impl Tables {
             lineage: Lineage::default(),
             sets: Sets::new(),
             classes: Vec::new(),
+            next_expiry: None,
         }
     }
 
@@ -99,6 +103,12 @@ impl Tables {
                 .iter()
                 .map(|rule| is_live(rule).then(|| of_cgroup(&rule.who)))
                 .collect(),
+            next_expiry: policy
+                .rules
+                .iter()
+                .filter(|rule| is_live(rule))
+                .filter_map(|rule| rule.expires)
+                .min(),
         };
         let unknown = Subject {
             container: crate::policy::Container::Unknown,
@@ -271,5 +281,39 @@ fn uid_of(pattern: &UserPattern) -> Result<u32> {
             })?;
             Ok(user.uid.as_raw())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule can expire while its tables are filled: then it has to end at once.
+    #[test]
+    fn tables_know_when_the_first_rule_that_they_have_expires() {
+        let rule = |name: &str, at: &str| {
+            format!("  - {{ name: {name}, to: [192.0.2.1], action: block, expires: {at} }}\n")
+        };
+        let [past, soon, later] = [
+            "2026-11-23T11:00:00Z",
+            "2026-11-23T12:00:01Z",
+            "2026-11-24T00:00:00Z",
+        ];
+        let rules = rule("a", later) + &rule("b", soon) + &rule("c", past);
+        let policy =
+            Policy::parse(&format!("version: 1\ndefault: allow\nrules:\n{rules}")).unwrap();
+        let scope = Scope {
+            enforce: true,
+            only_tree: false,
+        };
+        let now = policy.rules[1].expires.unwrap() - 1;
+        let expiry = |now| {
+            Tables::compile(&policy, scope, &NameHasher::new([1, 2]), now)
+                .unwrap()
+                .next_expiry
+        };
+        assert_eq!(expiry(now), policy.rules[1].expires);
+        assert_eq!(expiry(now + 1), policy.rules[0].expires);
+        assert_eq!(expiry(i64::MAX), None);
     }
 }
