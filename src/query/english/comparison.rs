@@ -8,7 +8,7 @@ use super::refusal::NotUnderstood;
 use super::units::{bytes_in, microseconds_in};
 use super::vocabulary::*;
 use crate::query::ast::{
-    Comparison, Limit, Measure, Operator, Predicate, Projection, Ranking, Relation,
+    Comparison, Counted, Limit, Measure, Operator, Predicate, Projection, Ranking, Relation,
 };
 
 /// A number with its unit.
@@ -372,6 +372,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             let groups = matches!(
                 list,
                 Projection::Actors(_)
+                    | Projection::Count(Counted::Actors(_))
                     | Projection::Destinations
                     | Projection::Addresses
                     | Projection::Ports

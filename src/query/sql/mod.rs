@@ -17,7 +17,9 @@ mod tree;
 mod without;
 mod zone;
 
-use super::ast::{Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation};
+use super::ast::{
+    Actors, Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation,
+};
 use super::host::Host;
 pub use condition::{FAILURES, condition, sent};
 use condition::{known, rare};
@@ -51,6 +53,11 @@ pub fn statement(
     let of_rows = !use_rollups;
     if let Some(statement) = special::statement(question, (since, until), zone, use_rollups) {
         return statement;
+    }
+    if let Projection::Count(Counted::Actors(actors)) = question.projection
+        && !question.having.is_empty()
+    {
+        return counted_groups(question, actors, (since, until), zone, use_rollups);
     }
     let mut conditions = conditions(question);
     let view = match (question.projection, question.relation) {
@@ -171,6 +178,42 @@ pub fn statement(
         (_, Some((_, key))) => grouped + &by_bucket(question, &key, ties),
         _ => grouped + &order(question, ties, use_rollups),
     }
+}
+
+/// How many actors there are of whom each has a total that compares in some way.
+fn counted_groups(
+    question: &Question,
+    actors: Actors,
+    (since, until): (Option<i64>, Option<i64>),
+    zone: &Zone,
+    use_rollups: bool,
+) -> String {
+    let listed = Question {
+        projection: Projection::Actors(actors),
+        ranking: None,
+        ..question.clone()
+    };
+    let listed = statement(&listed, since, until, zone, use_rollups).replace('\n', "\n  ");
+    let number = match actors {
+        // a program is one, also where several users run it
+        Actors::Processes => "count(DISTINCT coalesce(exe, comm))",
+        _ => "count(*)",
+    };
+    let totals = match question.relation {
+        Relation::Connections => {
+            "sum(connections) AS connections, sum(failed) AS failed,
+       sum(tx_bytes) AS tx_bytes, sum(rx_bytes) AS rx_bytes,"
+        }
+        Relation::Lookups => "sum(lookups) AS lookups, sum(failed) AS failed,",
+    };
+    format!(
+        "SELECT {number} AS number, {totals}
+       min(first_seen) AS first_seen, max(last_seen) AS last_seen
+FROM (
+  {listed}
+)
+HAVING count(*) > 0"
+    )
 }
 
 /// The condition that a row is one of those that decide about its group, if only they do.
