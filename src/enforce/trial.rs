@@ -125,8 +125,6 @@ impl Enforcer {
         if let Some(ended) = self.fill(trial.generation.tables)? {
             self.retire(ended.number);
         }
-        self.decide(PolicyReason::Reverted, Some(before), out)?;
-        // a rule may have expired meanwhile
-        Ok(())
+        self.decide(PolicyReason::Reverted, Some(before), out)
     }
 }

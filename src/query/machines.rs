@@ -23,12 +23,17 @@ const PASSIVE: [&str; 9] = [
 ///
 /// # Errors
 ///
-/// A machine of which there is none, with those of which there are.
+/// A machine of which there is none, with those of which there are; a label, which no history has.
 pub fn asked(question: &Question, several: &[History]) -> Result<Vec<History>> {
     let mut asked = several.to_vec();
     for predicate in &question.predicates {
-        let Predicate::By(Subject::Machine(name)) = predicate else {
-            continue;
+        let name = match predicate {
+            Predicate::By(Subject::Machine(name)) => name,
+            Predicate::By(Subject::Labelled(..)) => bail!(
+                "histories have no labels: export them with --label to a dataset, or name the \
+                 machine, \"on machine NAME\""
+            ),
+            _ => continue,
         };
         asked.retain(|history| history.machine == *name);
         if several.iter().any(|history| history.machine == *name) {

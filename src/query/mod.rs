@@ -132,10 +132,8 @@ where
     ///
     /// When `since` is not before `until`; a question that only a machine itself can answer.
     pub fn sql_of_dataset(&self, engine: Engine) -> Result<String> {
-        let (since, until) = self.question.span(self.since, self.until);
-        check_span(since, until, when::to_ns(self.now.to_utc()))?;
-        let zone = Zone::over(&self.now, since, until);
-        let span = (since, until);
+        let (span, zone) = self.span_of(&self.question);
+        check_span(span.0, span.1, when::to_ns(self.now.to_utc()))?;
         let statement = sql::dataset_statement(engine, &self.question, span, &zone)?;
         Ok(self.limited(statement))
     }
@@ -145,16 +143,20 @@ where
         if several.is_empty() {
             return Ok(self.limited(self.statement(question)));
         }
-        let (since, until) = question.span(self.since, self.until);
-        let zone = Zone::over(&self.now, since, until);
-        let statement = sql::statement_of_several(question, (since, until), &zone)?;
+        let (span, zone) = self.span_of(question);
+        let statement = sql::statement_of_several(question, span, &zone)?;
         Ok(self.limited(statement))
     }
 
     fn statement(&self, question: &Question) -> String {
-        let (since, until) = question.span(self.since, self.until);
-        let zone = Zone::over(&self.now, since, until);
+        let ((since, until), zone) = self.span_of(question);
         sql::statement(question, since, until, &zone, true)
+    }
+
+    /// The span of a question, and the zone of its hours and days.
+    fn span_of(&self, question: &Question) -> ((Option<i64>, Option<i64>), Zone) {
+        let (since, until) = question.span(self.since, self.until);
+        ((since, until), Zone::over(&self.now, since, until))
     }
 
     fn limited(&self, statement: String) -> String {
@@ -244,12 +246,7 @@ where
                 drop(rows);
                 drop(statement);
                 drop(db);
-                let left_out = match &found {
-                    Some((table, _)) => table.write_styled(self.width, self.color, out)?,
-                    None => Vec::new(),
-                };
-                // Both may go to one terminal: the table comes first.
-                out.flush()?;
+                let left_out = self.write_table(found.as_ref().map(|(table, _)| table), out)?;
                 let counted = found.as_ref().map(|(_, counted)| counted.as_str());
                 self.note(counted, took, &coverage, asked, notes)?;
                 if counted.is_none() || self.explain || question.loose {
@@ -292,11 +289,7 @@ where
             OutputFormat::Table => {}
         }
         let found = format::read_table(&self.question, &mut rows, &self.now)?;
-        let left_out = match &found {
-            Some((table, _)) => table.write_styled(self.width, self.color, out)?,
-            None => Vec::new(),
-        };
-        out.flush()?;
+        let left_out = self.write_table(found.as_ref().map(|(table, _)| table), out)?;
         match &found {
             Some((_, counted)) => write!(notes, "\n{counted}")?,
             None => write!(
@@ -312,6 +305,21 @@ where
         }
         note_left_out(&left_out, notes)?;
         Ok(found.is_some())
+    }
+
+    /// Writes the table, if there is one; the columns for which there was no room.
+    fn write_table<'a>(
+        &self,
+        table: Option<&'a format::Table>,
+        out: &mut dyn Write,
+    ) -> Result<Vec<&'a str>> {
+        let left_out = match table {
+            Some(table) => table.write_styled(self.width, self.color, out)?,
+            None => Vec::new(),
+        };
+        // The notes may go to the same terminal: the table comes first.
+        out.flush()?;
+        Ok(left_out)
     }
 
     fn note_time(&self, took: Option<Duration>, notes: &mut dyn Write) -> Result<()> {

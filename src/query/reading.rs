@@ -94,11 +94,7 @@ where
         question.projection,
         Projection::FirstHosts(_) | Projection::FirstActors(_)
     );
-    let first = question.ranking.and_then(ranking);
-    said.extend(first.map(|first| match of_each {
-        true => first.replace(" at most", " of each at most"),
-        false => first,
-    }));
+    said.extend(question.ranking.map(|order| ranking(order, of_each)));
     said.join(", ")
 }
 
@@ -350,30 +346,27 @@ fn comparison(of: &Comparison) -> String {
     }
 }
 
-fn ranking(ranking: Ranking) -> Option<String> {
+/// The order, and how many rows it has: in all, or of each of those that have rows of their own.
+fn ranking(ranking: Ranking, of_each: bool) -> String {
     let (what, rows) = match ranking {
-        Ranking::Most(n) => ("most first", n),
-        Ranking::MostBytes(n) => ("most bytes sent and received first", n),
-        Ranking::First(n) => ("earliest first", n),
-        Ranking::Last(n) => ("latest first", n),
-        Ranking::Slowest(n) => ("slowest first", n),
-        Ranking::Longest(n) => ("longest first", n),
+        Ranking::Most(n) => ("most".to_owned(), n),
+        Ranking::MostBytes(n) => ("most bytes sent and received".to_owned(), n),
+        Ranking::First(n) => ("earliest".to_owned(), n),
+        Ranking::Last(n) => ("latest".to_owned(), n),
+        Ranking::Slowest(n) => ("slowest".to_owned(), n),
+        Ranking::Longest(n) => ("longest".to_owned(), n),
         Ranking::By {
             measure: of,
             least,
             rows,
         } => {
             let order = if least { "fewest" } else { "most" };
-            let limit = limit(rows);
-            return Some(format!("{order} {} first{limit}", measure(of)));
+            (format!("{order} {}", measure(of)), rows)
         }
     };
-    Some(format!("{what}{}", limit(rows)))
-}
-
-fn limit(rows: u32) -> String {
-    match rows {
-        Ranking::ALL => String::new(),
-        n => format!(", {n} at most"),
+    match (rows, of_each) {
+        (Ranking::ALL, _) => format!("{what} first"),
+        (n, true) => format!("{what} first, {n} of each at most"),
+        (n, false) => format!("{what} first, {n} at most"),
     }
 }

@@ -620,13 +620,10 @@ impl<'a> Resolver<'a> {
             Relation::Connections,
             &Predicate::By(Subject::Container(name.to_owned())),
         );
-        let view = match self.relation {
-            Relation::Connections => "egress_total",
-            Relation::Lookups => "lookups_total",
-        };
         let sql = format!(
-            "SELECT count(DISTINCT container_id) FROM {view}
-             WHERE {is} AND container_name IS NOT ?1 AND container_id <> ?1"
+            "SELECT count(DISTINCT container_id) FROM {}
+             WHERE {is} AND container_name IS NOT ?1 AND container_id <> ?1",
+            sql::total(self.relation)
         );
         let several: i64 = self.db.query_row(&sql, [name], |row| row.get(0))?;
         if several > 1 {

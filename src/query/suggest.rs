@@ -85,14 +85,17 @@ pub fn without_such(db: &Connection, question: &Question) -> Result<Option<Strin
     else {
         return Ok(None);
     };
-    let (column, what) = match of {
-        Actors::Containers => ("container_id", "container"),
-        Actors::Images => ("container_image", "container whose image is known"),
-        Actors::Units => ("unit", "systemd unit"),
-        Actors::Pods | Actors::Namespaces => ("pod", "pod"),
+    let (of, what) = match of {
+        Actors::Containers => (of, "container"),
+        Actors::Images => (of, "container whose image is known"),
+        Actors::Units => (of, "systemd unit"),
+        Actors::Pods | Actors::Namespaces => (Actors::Pods, "pod"),
         _ => return Ok(None),
     };
-    let any = format!("SELECT 1 FROM egress_total WHERE {column} IS NOT NULL LIMIT 1");
+    let Some(known) = sql::known(of, Relation::Connections) else {
+        return Ok(None);
+    };
+    let any = format!("SELECT 1 FROM egress_total WHERE {known} LIMIT 1");
     if db.prepare(&any)?.exists([])? {
         return Ok(None);
     }

@@ -628,19 +628,13 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         }
         if let Some(measure) = counts
             && self.bucket.is_none()
-            && self
-                .ranking
-                .is_none_or(|ranking| matches!(ranking, Ranking::Most(_)))
+            && self.ranking.is_none()
         {
-            let rows = match self.ranking {
-                Some(Ranking::Most(n)) => n,
-                _ => Ranking::ALL,
-            };
             self.no_question_word = false;
             self.ranking = Some(Ranking::By {
                 measure,
                 least: false,
-                rows,
+                rows: Ranking::ALL,
             });
             return Ok(group);
         }

@@ -103,15 +103,6 @@ pub fn statement_of_several(
     zone: &Zone,
 ) -> Result<String> {
     refuse(question)?;
-    let all = question.predicates.iter().chain(&question.also);
-    for predicate in all.chain(&question.never) {
-        if let Predicate::By(Subject::Labelled(..)) = predicate {
-            bail!(
-                "histories have no labels: export them with --label to a dataset, or name the \
-                 machine, \"on machine NAME\""
-            );
-        }
-    }
     // a day of one machine begins within one of another
     let use_rollups = since.is_none() && until.is_none() && question.bucket.is_none();
     let sql = statement(question, since, until, zone, use_rollups);

@@ -21,10 +21,12 @@ use super::ast::{
     Actors, Bucket, Counted, Measure, Predicate, Projection, Question, Ranking, Relation,
 };
 use super::host::Host;
+pub use condition::known;
+use condition::rare;
 pub use condition::{FAILURES, condition, sent};
-use condition::{known, rare};
 pub use dialect::{Engine, dataset_statement, statement_of_several};
 use measure::{BOTH_WAYS, SUM_BOTH_WAYS};
+pub use rollups::total;
 use select::{Selection, selection};
 pub use source::{each, has_columns, seen_before, totals};
 pub use zone::Zone;
@@ -126,7 +128,7 @@ pub fn statement(
     };
     let Selection { columns, key, ties } = selection(question, use_rollups);
     let mut having = groups(question, use_rollups);
-    match (unseen, key) {
+    match (unseen, &*key) {
         // A single row, or none if nothing is found.
         (unseen, "") if ties.is_empty() => {
             conditions.extend(unseen);
@@ -152,7 +154,7 @@ pub fn statement(
     };
     let group = bucket.iter().map(|(_, key)| key.as_str());
     let group = group
-        .chain((!key.is_empty()).then_some(key))
+        .chain((!key.is_empty()).then_some(&*key))
         .collect::<Vec<_>>();
     let group = match group.is_empty() {
         true => String::new(),
@@ -173,10 +175,10 @@ pub fn statement(
             format!("SELECT * FROM (\n  {grouped}\n)\nORDER BY {most}, {order}\nLIMIT {n}")
         }
         (Some(bucket), _) if question.ranking.is_some() => {
-            top_of_each(question, bucket, ties, &grouped)
+            top_of_each(question, bucket, &ties, &grouped)
         }
-        (_, Some((_, key))) => grouped + &by_bucket(question, &key, ties),
-        _ => grouped + &order(question, ties, use_rollups),
+        (_, Some((_, key))) => grouped + &by_bucket(question, &key, &ties),
+        _ => grouped + &order(question, &ties, use_rollups),
     }
 }
 

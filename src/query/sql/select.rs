@@ -1,5 +1,7 @@
 //! The columns that a statement selects for each projection.
 
+use std::borrow::Cow;
+
 use super::measure::{SUM_BOTH_WAYS, average, open_us};
 use crate::query::ast::{Actors, Counted, Predicate, Projection, Property, Question, Relation};
 
@@ -89,8 +91,8 @@ fn folds_dns(question: &Question) -> bool {
 /// The columns of an answer, what its rows are grouped by, and what breaks ties in their order.
 pub struct Selection {
     pub columns: String,
-    pub key: &'static str,
-    pub ties: &'static str,
+    pub key: Cow<'static, str>,
+    pub ties: Cow<'static, str>,
 }
 
 /// What to select for a question, from rollups or from single rows.
@@ -108,7 +110,11 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
         false => LOOKUPS.to_owned(),
     };
     let last_ts = if use_rollups { "last_ts" } else { "ts" };
-    let grouped = |columns: String, key, ties| Selection { columns, key, ties };
+    let grouped = |columns: String, key: &'static str, ties: &'static str| Selection {
+        columns,
+        key: key.into(),
+        ties: ties.into(),
+    };
     let address = if_one("dst_ip", "dst_ip", "dst_ip");
     let sent = match question.is_about_sent_names() {
         true => ", proxied_host, sni, http_host",
@@ -292,16 +298,20 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             | Projection::FirstActors(actors),
             relation,
         ) => {
-            let (columns, _) = group(actors, last_ts);
+            let columns = group(actors, last_ts);
             let (host, pair) = match relation {
-                Relation::Connections => ("coalesce(host, dst_ip) AS host", pair(actors)),
-                Relation::Lookups => ("qname", lookup_pair(actors)),
+                Relation::Connections => (
+                    "coalesce(host, dst_ip) AS host",
+                    format!("{}, coalesce(host, dst_ip)", key(actors)),
+                ),
+                // the parser asks for no others that lookups have not
+                Relation::Lookups => ("qname", format!("{}, qname", key(actors))),
             };
-            grouped(
-                format!("{columns},\n       {host},\n       {totals}"),
-                pair,
-                pair,
-            )
+            Selection {
+                columns: format!("{columns},\n       {host},\n       {totals}"),
+                key: pair.clone().into(),
+                ties: pair.into(),
+            }
         }
         (Projection::Hashes, _) => grouped(
             format!(
@@ -349,7 +359,7 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             _,
         ) => grouped(totals, "", ""),
         (Projection::Actors(actors), Relation::Connections) => {
-            let (columns, key) = group(actors, last_ts);
+            let (columns, key) = (group(actors, last_ts), key(actors));
             grouped(
                 format!(
                     "{columns},
@@ -364,7 +374,7 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             )
         }
         (Projection::Actors(actors), Relation::Lookups) => {
-            let (columns, key) = group(actors, last_ts);
+            let (columns, key) = (group(actors, last_ts), key(actors));
             grouped(
                 format!(
                     "{columns},
@@ -397,8 +407,16 @@ pub fn ranked_within(question: &Question) -> Option<(&'static str, &'static str)
 /// The columns that an answer shows of actors to tell them apart.
 fn shown_key(actors: Actors) -> &'static str {
     match actors {
-        Actors::Processes => "comm, exe, uid, container_id",
         Actors::Pids => "pid, start",
+        actors => key(actors),
+    }
+}
+
+/// What identifies an actor, in the views of both relations as far as they have it.
+pub fn key(actors: Actors) -> &'static str {
+    match actors {
+        Actors::Processes => "comm, exe, uid, container_id",
+        Actors::Pids => "pid, start_ts",
         Actors::Containers => "container_id",
         Actors::Images => "container_image",
         Actors::Users => "uid",
@@ -412,163 +430,93 @@ fn shown_key(actors: Actors) -> &'static str {
     }
 }
 
-/// What identifies an actor together with a host.
-fn pair(actors: Actors) -> &'static str {
-    match actors {
-        Actors::Processes => "comm, exe, uid, container_id, coalesce(host, dst_ip)",
-        Actors::Pids => "pid, start_ts, coalesce(host, dst_ip)",
-        Actors::Containers => "container_id, coalesce(host, dst_ip)",
-        Actors::Images => "container_image, coalesce(host, dst_ip)",
-        Actors::Users => "uid, coalesce(host, dst_ip)",
-        Actors::Units => "unit, coalesce(host, dst_ip)",
-        Actors::Pods => "pod, pod_namespace, coalesce(host, dst_ip)",
-        Actors::Namespaces => "pod_namespace, coalesce(host, dst_ip)",
-        Actors::Executables => "exe, coalesce(host, dst_ip)",
-        Actors::CommandLines => "cmdline, coalesce(host, dst_ip)",
-        Actors::Parents => "parent_comm, coalesce(host, dst_ip)",
-        Actors::Machines => "machine, coalesce(host, dst_ip)",
-    }
-}
-
-/// The same with a name that was looked up.
-fn lookup_pair(actors: Actors) -> &'static str {
-    match actors {
-        Actors::Processes => "comm, exe, uid, container_id, qname",
-        Actors::Pids => "pid, start_ts, qname",
-        Actors::Containers => "container_id, qname",
-        Actors::Images => "container_image, qname",
-        Actors::Users => "uid, qname",
-        Actors::Units => "unit, qname",
-        Actors::Pods => "pod, pod_namespace, qname",
-        Actors::Namespaces => "pod_namespace, qname",
-        Actors::Machines => "machine, qname",
-        _ => "exe, qname",
-    }
-}
-
-/// The columns that describe one of `actors`, and those that identify it. What can be renamed
+/// The columns that describe one of `actors`. What can be renamed
 /// is shown with its name in the newest row, by the column `ts`.
-fn group(actors: Actors, ts: &str) -> (String, &'static str) {
+fn group(actors: Actors, ts: &str) -> String {
     let last = |name: &str| format!("substr(max(printf('%019d', {ts}) || {name}), 20)");
     let newest = |name: &str| format!("{} AS {name}", last(name));
     let pid = pid();
     let comm = if_one("comm", "comm", "comm");
     match actors {
-        Actors::Processes => (
-            format!(
-                "comm, exe,
+        Actors::Processes => format!(
+            "comm, exe,
        {pid},
        uid, {user},
        container_id, {container}",
-                user = newest("user"),
-                container = newest("container_name"),
-            ),
-            "comm, exe, uid, container_id",
+            user = newest("user"),
+            container = newest("container_name"),
         ),
-        Actors::Pids => (
-            format!(
-                "{comm}, {exe}, pid,
+        Actors::Pids => format!(
+            "{comm}, {exe}, pid,
        {start} AS start,
        CAST({uid} AS INTEGER) AS uid, {user},
        {id}, {container}",
-                comm = newest("comm"),
-                exe = newest("exe"),
-                start = iso("start_ts"),
-                uid = last("uid"),
-                user = newest("user"),
-                id = newest("container_id"),
-                container = newest("container_name"),
-            ),
-            "pid, start_ts",
+            comm = newest("comm"),
+            exe = newest("exe"),
+            start = iso("start_ts"),
+            uid = last("uid"),
+            user = newest("user"),
+            id = newest("container_id"),
+            container = newest("container_name"),
         ),
-        Actors::Containers => (
-            format!(
-                "container_id, {container},
+        Actors::Containers => format!(
+            "container_id, {container},
        {image},
        {comm},
        count(DISTINCT comm) AS comms",
-                container = newest("container_name"),
-                image = newest("container_image"),
-            ),
-            "container_id",
+            container = newest("container_name"),
+            image = newest("container_image"),
         ),
-        Actors::Images => (
-            format!(
-                "container_image,
+        Actors::Images => format!(
+            "container_image,
        count(DISTINCT container_id) AS containers,
        {comm},
        count(DISTINCT comm) AS comms"
-            ),
-            "container_image",
         ),
-        Actors::Units => (
-            format!(
-                "unit,
+        Actors::Units => format!(
+            "unit,
        {comm},
        count(DISTINCT comm) AS comms"
-            ),
-            "unit",
         ),
-        Actors::Pods => (
-            format!(
-                "pod, pod_namespace,
+        Actors::Pods => format!(
+            "pod, pod_namespace,
        {comm},
        count(DISTINCT comm) AS comms"
-            ),
-            "pod, pod_namespace",
         ),
-        Actors::Namespaces => (
-            format!(
-                "pod_namespace,
+        Actors::Namespaces => format!(
+            "pod_namespace,
        {pod},
        count(DISTINCT pod) AS pods,
        {comm},
        count(DISTINCT comm) AS comms",
-                pod = if_one("pod", "pod", "pod"),
-            ),
-            "pod_namespace",
+            pod = if_one("pod", "pod", "pod"),
         ),
-        Actors::Executables => (
-            format!(
-                "exe,
+        Actors::Executables => format!(
+            "exe,
        {pid},
        {comm},
        count(DISTINCT comm) AS comms"
-            ),
-            "exe",
         ),
-        Actors::CommandLines => (
-            format!(
-                "cmdline,
+        Actors::CommandLines => format!(
+            "cmdline,
        {comm},
        {pid}"
-            ),
-            "cmdline",
         ),
-        Actors::Parents => (
-            format!(
-                "parent_comm,
+        Actors::Parents => format!(
+            "parent_comm,
        {comm},
        count(DISTINCT comm) AS comms"
-            ),
-            "parent_comm",
         ),
-        Actors::Machines => (
-            format!(
-                "machine,
+        Actors::Machines => format!(
+            "machine,
        {comm},
        count(DISTINCT comm) AS comms"
-            ),
-            "machine",
         ),
-        Actors::Users => (
-            format!(
-                "uid, {user},
+        Actors::Users => format!(
+            "uid, {user},
        {comm},
        count(DISTINCT comm) AS comms",
-                user = newest("user"),
-            ),
-            "uid",
+            user = newest("user"),
         ),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::condition::{NO_RESOLVER, condition};
 use super::zone::Zone;
-use super::{HAS_QUERY, rollups};
+use super::{HAS_QUERY, rollups, select};
 use crate::query::ast::{Actors, Counted, Predicate, Projection, Question, Relation};
 
 /// The condition that who acted has no row of `other` in the same span, and to the same hosts.
@@ -55,18 +55,9 @@ fn is_host(predicate: &Predicate) -> bool {
 
 /// What identifies who acted, in the views of both relations.
 fn key(actors: Actors) -> Option<&'static str> {
-    Some(match actors {
-        Actors::Processes => "comm, exe, uid, container_id",
-        Actors::Pids => "pid, start_ts",
-        Actors::Containers => "container_id",
-        Actors::Images => "container_image",
-        Actors::Users => "uid",
-        Actors::Units => "unit",
-        Actors::Pods => "pod, pod_namespace",
-        Actors::Namespaces => "pod_namespace",
-        Actors::Executables => "exe",
-        Actors::Machines => "machine",
+    match actors {
         // The parser refuses these: lookups have neither.
-        Actors::CommandLines | Actors::Parents => return None,
-    })
+        Actors::CommandLines | Actors::Parents => None,
+        actors => Some(select::key(actors)),
+    }
 }
