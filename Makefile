@@ -84,7 +84,7 @@ bench: ## Run the benchmarks; needs sudo
 install: build ## Install egrets, its systemd units, manual and completions below PREFIX=/usr/local; /etc/egrets/egrets.toml unless it is there
 	install -D -m 755 $(built) $(bindir)/egrets
 	mkdir -p $(unitdir)
-	for unit in egrets egrets-serve; do \
+	for unit in egrets egrets-serve egrets-ship; do \
 		sed 's|@PREFIX@|$(PREFIX)|' systemd/$$unit.service > $(unitdir)/$$unit.service && \
 		chmod 644 $(unitdir)/$$unit.service || exit; done
 	$(built) man-pages $(sharedir)/man/man1
@@ -97,7 +97,7 @@ install: build ## Install egrets, its systemd units, manual and completions belo
 	@echo "to record from now on: sudo systemctl daemon-reload && sudo systemctl enable --now egrets"
 
 uninstall: ## Remove them; the history in /var/lib/egrets and the options in /etc/egrets stay
-	rm -f $(bindir)/egrets $(unitdir)/egrets.service $(unitdir)/egrets-serve.service $(completions) $(sharedir)/man/man1/egrets*.1
+	rm -f $(bindir)/egrets $(unitdir)/egrets.service $(unitdir)/egrets-serve.service $(unitdir)/egrets-ship.service $(completions) $(sharedir)/man/man1/egrets*.1
 
 vmlinux: ## Write bpf/vmlinux.h anew from this kernel's BTF
 	@scripts/setup.sh build vmlinux

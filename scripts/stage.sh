@@ -17,7 +17,7 @@ run=()
 
 install -D -m 755 "$program" "$root/usr/bin/egrets"
 mkdir -p "$doc/contrib" "$root/usr/lib/systemd/system" "$root/etc/egrets/conf.d"
-for unit in egrets egrets-serve; do
+for unit in egrets egrets-serve egrets-ship; do
 	sed 's|@PREFIX@|/usr|' systemd/$unit.service >"$root/usr/lib/systemd/system/$unit.service"
 done
 "${run[@]}" "$program" man-pages "$root/usr/share/man/man1"

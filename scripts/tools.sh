@@ -1,8 +1,8 @@
 #!/bin/bash
 # Puts the tools of the tests that are not installed as packages into target/tmp: a client
 # built against musl; nscd, only unpacked, since the installed service would answer in place
-# of the tests' name servers; and DuckDB, a client of QUIC and a reader of metrics, in a
-# Python virtual environment that is also the home of DuckDB's extension.
+# of the tests' name servers; and DuckDB, a client of QUIC, a reader of metrics and a server of
+# S3's protocol, in a Python virtual environment that is also the home of DuckDB's extension.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${CARGO_TARGET_DIR:-target}/tmp
@@ -23,13 +23,14 @@ if [ ! -x "$tools/nscd" ]; then
 	cp "$work/usr/sbin/nscd" "$tools/nscd"
 fi
 python=$tools/python
-versions='duckdb==1.5.5 duckdb-cli==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5 aioquic==1.7.2 prometheus_client==0.26.0'
+versions='duckdb==1.5.5 duckdb-cli==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5 aioquic==1.7.2 prometheus_client==0.26.0
+	moto==5.2.5 flask==3.1.3 flask-cors==6.0.5 py-partiql-parser==0.6.3 pyyaml==6.0.4'
 if [ "$(cat "$python/versions" 2>/dev/null)" != "$versions" ]; then
 	rm -rf "$python"
 	python3 -m venv "$python"
 	{
 		# shellcheck disable=SC2086 # a word each
-		"$python/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir $versions &&
+		"$python/bin/pip" install --quiet --disable-pip-version-check --no-cache-dir --no-compile $versions &&
 			HOME=$python "$python/bin/python" -c \
 				'from duckdb_extensions import import_extension; import_extension("sqlite_scanner")'
 	} || {

@@ -10,8 +10,8 @@ mod reader;
 mod record;
 mod report;
 mod serve;
+mod ship;
 mod top;
-#[cfg(feature = "record")]
 mod values;
 
 use std::ffi::OsString;
@@ -36,6 +36,7 @@ pub use record::{
 };
 pub use report::ReportArgs;
 pub use serve::ServeArgs;
+pub use ship::ShipArgs;
 pub use top::TopArgs;
 
 #[cfg(feature = "record")]
@@ -80,6 +81,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Write rows of the history as JSON lines or CSV, for other engines
     Export(ExportArgs),
+    /// Keep a dataset of many machines up to date with the history
+    Ship(ShipArgs),
     /// Write the history as a page, or as Markdown for a CI job
     Report(ReportArgs),
     /// Show the report in a browser, live
@@ -239,7 +242,7 @@ impl From<EngineArg> for Engine {
     }
 }
 
-/// How `export` splits its rows into files.
+/// How rows are split into files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Split {
     /// By days of UTC

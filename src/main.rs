@@ -70,6 +70,7 @@ fn main() -> ExitCode {
         Some(Command::Top(args)) => commands::top::run(&args),
         Some(Command::Query(args)) => commands::query::run(&args),
         Some(Command::Export(args)) => commands::export::run(&args),
+        Some(Command::Ship(args)) => commands::ship::run(&args),
         Some(Command::Report(args)) => commands::report::run(&args),
         Some(Command::Serve(args)) => commands::serve::run(&args),
         Some(Command::Explain(args)) => commands::explain::run(&args),

@@ -76,6 +76,8 @@ mod sent_names;
 mod serve;
 #[cfg(feature = "record")]
 mod shapes;
+#[cfg(feature = "parquet")]
+mod ship;
 #[cfg(feature = "record")]
 mod sources;
 #[cfg(feature = "record")]

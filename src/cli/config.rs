@@ -14,7 +14,7 @@ pub struct ConfigFileArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "An option of record, watch, serve or alert is a key of the section with that name:\n  \
+    after_help = "An option of record, watch, serve, ship or alert is a key of the section with that name:\n  \
     [record]\n  \
     keep = \"30d\"\n  \
     exclude = [\"loopback\", \"10.0.0.0/8\"]\n\

@@ -1,4 +1,8 @@
 //! Values of options: durations, sizes and counts.
+#![cfg_attr(
+    not(feature = "record"),
+    expect(dead_code, reason = "most are the recorder's")
+)]
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ const FILES: &[(&str, &str)] = &[
     ("/var/lib/egrets/egrets.db", "The system's history."),
     (
         "/etc/egrets/egrets.toml, /etc/egrets/conf.d/*.toml",
-        "Options of record, watch, serve and alert that are not on the command line.",
+        "Options of record, watch, serve, ship and alert that are not on the command line.",
     ),
     (
         "~/.local/state/egrets/egrets.db",
@@ -32,7 +32,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     (
         "EGRETS_...",
-        "An option of record, watch, serve or alert, as EGRETS_MAX_SIZE for --max-size.",
+        "An option of record, watch, serve, ship or alert, as EGRETS_MAX_SIZE for --max-size.",
     ),
     (
         "NO_COLOR",
@@ -144,6 +144,16 @@ fn examples(command: &str) -> &'static [(&'static str, &'static str)] {
             (
                 "sudo egrets serve --since 24h to public IPs",
                 "What went to public addresses in the last day.",
+            ),
+        ],
+        "ship" => &[
+            (
+                "sudo egrets ship --to s3://bucket/egress --label cluster=prod",
+                "Keeps the rows of this machine in a dataset up to date.",
+            ),
+            (
+                "egrets ship --to /srv/egress --once --db ci.db",
+                "What is new in a CI job's history, and ends.",
             ),
         ],
         "explain" => &[("egrets explain 17", "Why connection 17 has its name.")],

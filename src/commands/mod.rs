@@ -27,6 +27,7 @@ pub mod record;
 mod reload;
 pub mod report;
 pub mod serve;
+pub mod ship;
 pub mod status;
 pub mod top;
 #[cfg(feature = "record")]

@@ -17,10 +17,10 @@ use crate::cli::{FailOn, RecordArgs};
 use crate::config::Values;
 use crate::enforce::PolicyFile;
 use crate::human;
+use crate::metrics::check_metrics_file;
 use crate::model::{Action, CachedAddress};
 use crate::pipeline::{
-    MetricsSink, NotifySink, Pipeline, Sink, StopSignals, StoreSink, Totals, check_metrics_file,
-    clock,
+    MetricsSink, NotifySink, Pipeline, Sink, StopSignals, StoreSink, Totals, clock,
 };
 use crate::policy::LAST_SYSTEM_UID;
 use crate::privileges::CapabilitySet;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::local;
 use super::policy::{pinned, status as policy_status};
+use super::ship::{ShipState, states};
 use crate::cli::StatusArgs;
 use crate::human;
 use crate::privileges::{CONNECTION_RESET, FILE_READER, Held, NOTIFIER, PROCESS_CONTROL};
@@ -99,6 +100,7 @@ fn json(status: &Status, path: &Path, running: bool, now: i64) -> Value {
         "connections": status.connections,
         "lookups": status.lookups,
         "lost": status.lost,
+        "shipped": states(path).iter().map(|state| shipped_json(state, now)).collect::<Vec<_>>(),
         "policy": status.policy.as_ref().map(policy_status::json),
         "pinned": pinned::json(&pinned::found().unwrap_or_default()),
     })
@@ -132,6 +134,10 @@ fn table(out: &mut dyn Write, status: &Status, path: &Path, running: bool, now: 
     line("connections", status.connections.to_string())?;
     line("lookups", status.lookups.to_string())?;
     line("lost", human::count(status.lost, "event", "events"))?;
+    for state in states(path) {
+        let to = text::printable(&state.to);
+        writeln!(out, "{:12} to {to}: {}", "shipped", shipped(&state, now))?;
+    }
     if let Some(policy) = &status.policy {
         policy_status::write(policy, out)?;
     }
@@ -140,6 +146,43 @@ fn table(out: &mut dyn Write, status: &Status, path: &Path, running: bool, now: 
         pinned::write(&one, out)?;
     }
     Ok(())
+}
+
+fn shipped_json(state: &ShipState, now: i64) -> Value {
+    json!({
+        "to": state.to,
+        "pid": state.pid,
+        "running": state.runs(),
+        "until_ts": state.until_ts,
+        "behind_ms": state.until_ts.map(|until| now.saturating_sub(until).max(0) / 1_000_000),
+        "files": state.files,
+        "rows": state.rows,
+        "bytes": state.bytes,
+        "failing_since_ts": state.failing_since_ts,
+        "error": state.error,
+    })
+}
+
+/// How far the history has been shipped into a dataset.
+fn shipped(state: &ShipState, now: i64) -> String {
+    let mut said = match state.until_ts {
+        Some(until) => {
+            let behind = now.saturating_sub(until).max(0) / 1000;
+            format!("until {}, {} behind", local(until), human::duration(behind))
+        }
+        None => "nothing yet".to_owned(),
+    };
+    if let (Some(since), Some(error)) = (state.failing_since_ts, &state.error) {
+        said.push_str(&format!(
+            "; failing since {}: {}",
+            local(since),
+            text::printable(error)
+        ));
+    }
+    if !state.runs() {
+        said.push_str("; no 'egrets ship' runs now");
+    }
+    said
 }
 
 fn recorder(last: &LastRecording, running: bool) -> String {

@@ -35,7 +35,13 @@ pub struct Encoder {
     identity: Identity,
     rows: usize,
     text: usize,
+    /// Where the statement has what is NULL as long as a connection is open.
+    end: Option<usize>,
+    unfinished: u64,
 }
+
+/// What a connection has once it is closed.
+const END: &str = "duration_us";
 
 /// A column, and the statement's column that it is made of.
 struct Column {
@@ -100,6 +106,7 @@ impl Encoder {
                 false,
             ),
         ]);
+        let end = sources.iter().position(|source| source == END);
         Ok(Encoder {
             schema: Arc::new(Schema::new(described)),
             columns,
@@ -107,6 +114,8 @@ impl Encoder {
             identity,
             rows: 0,
             text: 0,
+            end,
+            unfinished: 0,
         })
     }
 
@@ -117,6 +126,11 @@ impl Encoder {
     /// The columns of the view that have to be read.
     pub fn sources(&self) -> &[String] {
         &self.sources
+    }
+
+    /// How many of the rows so far were connections that are open.
+    pub fn unfinished(&self) -> u64 {
+        self.unfinished
     }
 
     fn labels(&self) -> Result<ArrayRef> {
@@ -147,6 +161,10 @@ impl RowEncoder for Encoder {
             self.text += taken.with_context(|| {
                 format!("the column {} has a value of another type", column.name)
             })?;
+        }
+        if let Some(end) = self.end {
+            let open = row.get_ref(end)? == ValueRef::Null;
+            self.unfinished += u64::from(open);
         }
         self.rows += 1;
         Ok(())

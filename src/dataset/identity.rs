@@ -3,15 +3,18 @@
 use std::fs;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use hmac::{Hmac, Mac};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 /// Identifies egrets in ids of machines: machine-id(5) asks that no program shows the id itself.
 const APPLICATION: [u8; 16] = [
     0x5c, 0x5e, 0x0f, 0x1b, 0x9a, 0x0d, 0x4f, 0x3e, 0x8d, 0x2b, 0x7a, 0x61, 0xc4, 0x13, 0xe9, 0x58,
 ];
+
+/// Nanoseconds in a day.
+const DAY: i64 = 86_400_000_000_000;
 
 /// A label of a machine, such as `cluster=prod`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +37,7 @@ impl FromStr for Label {
     }
 }
 
-/// Whose rows they are.
+/// Whose the rows of a file are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The machine's name.
@@ -46,50 +49,80 @@ pub struct Identity {
     pub labels: Vec<Label>,
 }
 
-impl Identity {
-    /// That of a history, whose machine has the name that its newest recording had, unless
-    /// another one is given.
+/// A machine over the time of its history, in which its name may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// When each recording began, and the name that the machine had.
+    names: Vec<(i64, String)>,
+    machine_id: Option<String>,
+    /// When the first recording began, and the boot that it was in.
+    begun: String,
+    labels: Vec<Label>,
+}
+
+impl Machine {
+    /// That of a history, whose names are those of its recordings, unless one is given.
     ///
     /// # Errors
     ///
     /// SQLite's; a history without recordings; a name that is empty; a label that is given twice.
-    pub fn read(db: &Connection, name: Option<&str>, labels: &[Label]) -> Result<Identity> {
+    pub fn read(db: &Connection, name: Option<&str>, labels: &[Label]) -> Result<Machine> {
         for (n, label) in labels.iter().enumerate() {
             if labels[..n].iter().any(|before| before.key == label.key) {
                 bail!("the label {} is given twice", label.key);
             }
         }
-        let first = db
-            .query_row(
-                "SELECT start_ts, boot_id FROM recordings ORDER BY id LIMIT 1",
-                [],
-                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?)),
-            )
-            .optional()?;
-        let (start, boot) = first.context("this history has no recordings: it has no rows")?;
-        let recorded: Option<String> = db.query_row(
-            "SELECT hostname FROM recordings ORDER BY id DESC LIMIT 1",
+        let mut names = Vec::new();
+        let mut statement = db.prepare("SELECT start_ts, hostname FROM recordings ORDER BY id")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            names.push((row.get(0)?, row.get::<_, String>(1)?));
+        }
+        let (Some((start, _)), Some((_, newest))) = (names.first(), names.last()) else {
+            bail!("this history has no recordings: it has no rows");
+        };
+        let (start, newest) = (*start, newest.clone());
+        let boot: Option<String> = db.query_row(
+            "SELECT boot_id FROM recordings ORDER BY id LIMIT 1",
             [],
             |row| row.get(0),
         )?;
-        let machine_id = match recorded.is_some() && recorded == here() {
+        let machine_id = match here().is_some_and(|here| here == newest) {
             true => machine_id(),
             false => None,
         };
-        let machine = name.map(str::to_owned).or(recorded).unwrap_or_default();
-        let machine = partition(&machine);
-        if machine.is_empty() {
+        if let Some(name) = name {
+            names = vec![(start, name.to_owned())];
+        }
+        for (_, name) in &mut names {
+            *name = partition(name);
+        }
+        if names.iter().any(|(_, name)| name.is_empty()) {
             bail!("the machine has no name: --machine NAME gives it one");
         }
-        // With its name, so that machines made of one image, with its history, are apart.
-        let boot = boot.unwrap_or_default();
-        let digest = Sha256::digest(format!("{start} {boot} {machine}"));
-        Ok(Identity {
-            machine,
+        Ok(Machine {
+            names,
             machine_id,
-            history: hex(&digest[..8]),
+            begun: format!("{start} {}", boot.unwrap_or_default()),
             labels: labels.to_vec(),
         })
+    }
+
+    /// Whose the rows of `ts` (nanoseconds since 1970) are: by the name that the machine had when
+    /// that day of UTC began, so that the rows of a day are in one directory, however often and
+    /// however split they are written.
+    pub fn at(&self, ts: i64) -> Identity {
+        let ts = ts.div_euclid(DAY).saturating_mul(DAY);
+        let before = self.names.iter().rev().find(|(start, _)| *start <= ts);
+        let (_, machine) = before.unwrap_or(&self.names[0]);
+        // With its name, so that machines made of one image, with its history, are apart.
+        let digest = Sha256::digest(format!("{} {machine}", self.begun));
+        Identity {
+            machine: machine.clone(),
+            machine_id: self.machine_id.clone(),
+            history: hex(&digest[..8]),
+            labels: self.labels.clone(),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Histories of many machines as one dataset: a directory of Parquet files that other engines
-//! read, partitioned as Hive does.
+//! Histories of many machines as one dataset: Parquet files in a directory or an object store that
+//! other engines read, partitioned as Hive does.
 //!
 //! ```text
 //! table=egress/day=2026-11-23/machine=web-1/HISTORY.parquet
@@ -14,18 +14,26 @@
 mod encoder;
 #[cfg(feature = "parquet")]
 mod identity;
+#[cfg(feature = "parquet")]
+mod part;
+#[cfg(feature = "parquet")]
+mod place;
 mod schema;
+#[cfg(feature = "parquet")]
+mod shipper;
 mod views;
 #[cfg(feature = "parquet")]
 mod writer;
 
 #[cfg(feature = "parquet")]
-pub use encoder::Encoder;
+pub use identity::{Label, Machine};
 #[cfg(feature = "parquet")]
-pub use identity::{Identity, Label};
+pub use part::{Known, Outcome, Part, Replace, Split};
+#[cfg(feature = "parquet")]
+pub use place::Place;
+#[cfg(feature = "parquet")]
+pub use shipper::{Options, Round, Shipper};
 pub use views::views;
-#[cfg(feature = "parquet")]
-pub use writer::{Split, Writer};
 
 use crate::query::View;
 

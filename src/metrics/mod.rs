@@ -2,15 +2,21 @@
 //!
 //! Labels have few values, all of them egrets' own: nothing that traffic chooses becomes one.
 
+mod file;
 mod history;
 mod recording;
+#[cfg(feature = "parquet")]
+mod shipping;
 
 use anyhow::{Context, Result};
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::registry::Registry;
 
+pub use file::{check_metrics_file, write_metrics_file};
 pub use history::of_history;
 pub use recording::RecordingMetrics;
+#[cfg(feature = "parquet")]
+pub use shipping::ShippingMetrics;
 
 /// What all names of metrics begin with.
 const PREFIX: &str = "egrets";

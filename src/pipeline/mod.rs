@@ -24,7 +24,7 @@ use clock::WallClock;
 use loss::LossCounters;
 use schedule::{POLL_INTERVAL, Schedule};
 
-pub use metrics_sink::{MetricsSink, check_metrics_file};
+pub use metrics_sink::MetricsSink;
 pub use notify_sink::NotifySink;
 pub use signals::StopSignals;
 pub use sink::{PrintSink, Sink, SinkState};

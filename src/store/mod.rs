@@ -50,7 +50,7 @@ pub use policy::{PolicyOutcome, PolicyStatus, RuleHits};
 pub use retention::Retention;
 pub use settings::{Override, RetentionOverrides};
 pub use several::{Attached, open_readers};
-pub use status::{LastRecording, Status};
+pub use status::{LastRecording, Status, complete_until};
 
 /// What is stored about a recording when it begins.
 #[derive(Debug, Clone)]

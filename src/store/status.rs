@@ -66,6 +66,22 @@ impl Status {
     }
 }
 
+/// Until when the history has all that happened, at `now` (both nanoseconds since 1970): a recorder
+/// that runs may lag.
+///
+/// # Errors
+///
+/// SQLite's.
+pub fn complete_until(db: &Db, path: &Path, now: i64) -> Result<i64> {
+    if !super::recorder_runs(path) {
+        return Ok(now);
+    }
+    let sql = "SELECT seen_ts FROM recording ORDER BY id DESC LIMIT 1";
+    let seen = db.query_row(sql, [], |row| row.get::<_, i64>(0)).optional();
+    let seen = seen.with_context(|| cannot_read(path))?;
+    Ok(seen.map_or(now, |seen| seen.min(now)))
+}
+
 fn last(db: &Db, path: &Path) -> rusqlite::Result<Option<LastRecording>> {
     let sql = "SELECT r.start_ts, coalesce(end_ts, seen_ts), r.pid, hook_set, clean,
                       coalesce(sum(tx_bytes), 0), coalesce(sum(rx_bytes), 0)

@@ -4,6 +4,9 @@ mod files;
 #[cfg(feature = "parquet")]
 mod parquet;
 
+#[cfg(feature = "parquet")]
+pub use parquet::labels;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -110,9 +113,15 @@ fn stop_by_signal(db: &mut Connection) -> Result<Arc<AtomicUsize>> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
     }
-    let came = Arc::clone(&stop);
-    db.progress_handler(CHECK_EVERY, Some(move || came.load(Ordering::Relaxed) != 0))?;
+    interrupt_by_signal(db, &stop)?;
     Ok(stop)
+}
+
+/// Lets SQLite end what it does once `stop` is a signal.
+pub fn interrupt_by_signal(db: &mut Connection, stop: &Arc<AtomicUsize>) -> Result<()> {
+    let came = Arc::clone(stop);
+    db.progress_handler(CHECK_EVERY, Some(move || came.load(Ordering::Relaxed) != 0))?;
+    Ok(())
 }
 
 /// Ends the process by the signal that came, if one did.
@@ -165,7 +174,12 @@ fn parquet(
     _: &DateTime<Local>,
     _: Instant,
 ) -> Result<ExitCode> {
-    anyhow::bail!(
+    Err(without_parquet())
+}
+
+#[cfg(not(feature = "parquet"))]
+pub fn without_parquet() -> anyhow::Error {
+    anyhow::anyhow!(
         "this build can't write Parquet: it was compiled without the feature \"parquet\", which the \
          packages have. 'make static', or 'cargo build --release --features parquet', builds it"
     )

@@ -4,8 +4,10 @@ mod sink;
 mod snapshot_reader;
 mod text;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail, ensure};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::ast::{Question, Relation};
 use super::coverage::Coverage;
@@ -124,7 +126,8 @@ impl Export {
         let mut encoder = TextEncoder::new(format, names.clone());
         let header = encoder.header()?;
         let mut any = false;
-        let read = self.read(db, now, &names, DAY, &mut encoder, |day, rows: Vec<u8>| {
+        check_span(self.since, self.until, now)?;
+        let rows = self.read(db, &names, DAY, &mut encoder, |day, rows: Vec<u8>| {
             let (out, empty) = sink.at(day)?;
             if empty {
                 out.write_all(&header)?;
@@ -136,7 +139,41 @@ impl Export {
         if !any && sink.wants_header() {
             sink.at(0)?.0.write_all(&header)?;
         }
-        Ok(read)
+        Ok((rows, self.notes(db, now)?))
+    }
+
+    /// These rows, narrowed to a span: inclusive start and exclusive end, nanoseconds since 1970.
+    pub fn within(&self, since: i64, until: i64) -> Export {
+        Export {
+            view: self.view,
+            question: self.question.clone(),
+            since: self.since.max(Some(since)),
+            until: Some(self.until.map_or(until, |own| own.min(until))),
+        }
+    }
+
+    /// Whether all rows of the view in a span are wanted.
+    pub fn has_all(&self, since: i64, until: i64) -> bool {
+        self.question.is_none()
+            && self.since.is_none_or(|own| own <= since)
+            && self.until.is_none_or(|own| own >= until)
+    }
+
+    /// When the view's next row is, from a time (nanoseconds since 1970) on that is in the span.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn first_from(&self, db: &Connection, from: i64) -> Result<Option<i64>> {
+        let from = from.max(self.since.unwrap_or(i64::MIN));
+        let sql = format!(
+            "SELECT ts FROM {} WHERE ts >= ?1 AND ts < ?2 ORDER BY ts LIMIT 1",
+            self.view.name()
+        );
+        let until = self.until.unwrap_or(i64::MAX);
+        let mut statement = db.prepare_cached(&sql)?;
+        let found = statement.query_row([from, until], |row| row.get(0));
+        Ok(found.optional()?)
     }
 
     /// Reads the rows likewise and hands them to `write` on another thread: chunks of `encoder`,
@@ -149,19 +186,17 @@ impl Export {
     pub fn read<E: RowEncoder>(
         &self,
         db: &Connection,
-        now: i64,
         columns: &[String],
         period: i64,
         encoder: &mut E,
         write: impl FnMut(i64, E::Chunk) -> Result<()> + Send,
-    ) -> Result<(u64, Vec<String>)> {
-        check_span(self.since, self.until, now)?;
+    ) -> Result<u64> {
         let resolved = match &self.question {
             Some(question) => Some(resolve(db, question)?),
             None => None,
         };
         let question = resolved.as_ref().map(|resolved| &resolved.question);
-        let written = snapshot_reader::feed(period, encoder, write, |feed| {
+        snapshot_reader::feed(period, encoder, write, |feed| {
             let (mut newest, mut after) = (None, None);
             loop {
                 feed.drain()?;
@@ -184,20 +219,51 @@ impl Export {
                     return Ok(());
                 }
             }
-        })?;
+        })
+    }
+
+    /// What may be missing from the rows that the history holds at `now` (nanoseconds since 1970),
+    /// and how the question was read, one sentence each.
+    ///
+    /// # Errors
+    ///
+    /// A span that is still to come, or that ends before it begins; SQLite's.
+    pub fn notes(&self, db: &Connection, now: i64) -> Result<Vec<String>> {
+        check_span(self.since, self.until, now)?;
+        let resolved = match &self.question {
+            Some(question) => Some(resolve(db, question)?),
+            None => None,
+        };
         let coverage = Coverage::read(db, self.since, self.until, now)?;
         let said = resolved.into_iter().flat_map(|resolved| {
             let readings = resolved.readings.into_iter();
             readings.chain(resolved.unknown)
         });
-        Ok((
-            written,
-            coverage.notes(None).into_iter().chain(said).collect(),
-        ))
+        Ok(coverage.notes(None).into_iter().chain(said).collect())
     }
 
-    /// The id of the newest row.
-    fn newest(&self, db: &Connection) -> Result<i64> {
+    /// The periods of this many nanoseconds, since 1970, that have rows of the view with greater ids
+    /// than this one.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn periods_after(&self, db: &Connection, id: i64, period: i64) -> Result<BTreeSet<i64>> {
+        let sql = format!(
+            "SELECT DISTINCT ts / ?2 FROM {} WHERE id > ?1",
+            self.view.name()
+        );
+        let mut statement = db.prepare_cached(&sql)?;
+        let periods = statement.query_map([id, period], |row| row.get(0))?;
+        Ok(periods.collect::<Result<_, _>>()?)
+    }
+
+    /// The id of the newest row; 0: there is none.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn newest(&self, db: &Connection) -> Result<i64> {
         let sql = format!(
             "SELECT coalesce((SELECT id FROM {} ORDER BY id DESC LIMIT 1), 0)",
             self.view.name()

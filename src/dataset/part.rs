@@ -1,0 +1,233 @@
+//! The files of a dataset: one per table, day or hour, and history.
+
+use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+
+use super::encoder::Encoder;
+use super::identity::Identity;
+use super::place::Place;
+use super::writer::{Writer, Written};
+use crate::query::{Export, View};
+
+/// How rows are split into files, by their times in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    Day,
+    Hour,
+}
+
+impl Split {
+    /// Its length in nanoseconds.
+    pub fn period(self) -> i64 {
+        match self {
+            Split::Day => 86_400_000_000_000,
+            Split::Hour => 3_600_000_000_000,
+        }
+    }
+}
+
+/// Whether a file may replace one of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    Never,
+    Always,
+    /// Unless that has more rows than it: retention has removed some since then.
+    UnlessFewer(u64),
+}
+
+/// What is known of the rows that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The history has all until then, nanoseconds since 1970.
+    pub until: i64,
+    /// The dataset has all rows of the table with ids up to this one.
+    pub complete_id: Option<i64>,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There are no such rows, and so no file.
+    Empty,
+    /// The file that was there has more rows, and is left.
+    Kept,
+    /// With its size in bytes.
+    Written(Written, u64),
+}
+
+/// A file: the rows of a table and of a period.
+pub struct Part<'a> {
+    /// All rows of the table that are wanted.
+    pub export: &'a Export,
+    pub split: Split,
+    /// Periods since 1970.
+    pub period: i64,
+    pub identity: Identity,
+}
+
+impl Part<'_> {
+    /// Inclusive start and exclusive end, nanoseconds since 1970.
+    pub fn span(&self) -> (i64, i64) {
+        let length = self.split.period();
+        let start = self.period.saturating_mul(length);
+        (start, start.saturating_add(length))
+    }
+
+    /// The directory that it is in.
+    pub fn directory(&self) -> String {
+        let start = DateTime::<Utc>::from_timestamp_nanos(self.span().0);
+        format!(
+            "{}/day={}/machine={}",
+            table(self.export.view()),
+            start.format("%Y-%m-%d"),
+            self.identity.machine
+        )
+    }
+
+    /// Its name there.
+    pub fn name(&self) -> String {
+        let history = &self.identity.history;
+        let start = DateTime::<Utc>::from_timestamp_nanos(self.span().0);
+        match self.split {
+            Split::Day => format!("{history}.parquet"),
+            Split::Hour => format!("{history}-{}.parquet", start.format("%H")),
+        }
+    }
+
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.directory(), self.name())
+    }
+
+    /// That of the names in its directory which has the same rows, split in the other way.
+    pub fn otherwise_split<'a>(&self, names: &'a [String]) -> Option<&'a String> {
+        let theirs = match self.split {
+            Split::Day => format!("{}-", self.identity.history),
+            Split::Hour => format!("{}.", self.identity.history),
+        };
+        names.iter().find(|name| name.starts_with(&theirs))
+    }
+
+    /// Refuses to write rows by the day where those of this history are by the hour, or the other
+    /// way round: they would be there twice.
+    ///
+    /// # Errors
+    ///
+    /// There are such.
+    pub fn check_split(&self, place: &Place, names: &[String]) -> Result<()> {
+        let option = match self.split {
+            Split::Day => "hour",
+            Split::Hour => "day",
+        };
+        if let Some(name) = self.otherwise_split(names) {
+            let path = format!("{}/{name}", self.directory());
+            anyhow::bail!(
+                "{} has this history's rows by the {option}: go on with --split {option}, or remove it",
+                place.full(&path)
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    ///
+    /// A file of that name, if it may not be replaced; SQLite's; a full disk, for example: then no
+    /// file is left of it.
+    pub fn write(
+        &self,
+        db: &Connection,
+        place: &Place,
+        known: Known,
+        replace: Replace,
+    ) -> Result<Outcome> {
+        let (start, end) = self.span();
+        let path = self.path();
+        let names = place.names(&self.directory())?;
+        self.check_split(place, &names)?;
+        let export = self.export.within(start, end);
+        let mut encoder = Encoder::new(export.view(), &export.columns(db)?, self.identity.clone())?;
+        let (schema, sources) = (encoder.schema(), encoder.sources().to_vec());
+        let mut writer = None;
+        let rows = export.read(
+            db,
+            &sources,
+            self.split.period(),
+            &mut encoder,
+            |_, rows| {
+                let writer = match &mut writer {
+                    Some(writer) => writer,
+                    None => {
+                        ensure!(
+                            replace != Replace::Never || !names.contains(&self.name()),
+                            "{} exists; --force replaces it",
+                            place.full(&path)
+                        );
+                        let new = Writer::new(place, &path, &schema, &self.identity);
+                        writer.insert(new.with_context(|| place.cannot_write(&path))?)
+                    }
+                };
+                writer
+                    .write(&rows)
+                    .with_context(|| place.cannot_write(&path))
+            },
+        )?;
+        let Some(writer) = writer else {
+            return Ok(Outcome::Empty);
+        };
+        if matches!(replace, Replace::UnlessFewer(before) if rows < before) {
+            return Ok(Outcome::Kept);
+        }
+        let written = Written {
+            read_ts: self.export.has_all(start, end).then_some(known.until),
+            rows,
+            unfinished: encoder.unfinished(),
+            complete_id: known.complete_id,
+        };
+        let bytes = complete(place, &path, writer, &written, replace != Replace::Never)?;
+        Ok(Outcome::Written(written, bytes))
+    }
+
+    /// Writes a file without rows, if the table has no file: engines read no table that has none.
+    /// Whether it did.
+    ///
+    /// # Errors
+    ///
+    /// As [`Part::write`].
+    pub fn write_first(&self, db: &Connection, place: &Place) -> Result<Option<u64>> {
+        if !place.names(table(self.export.view()).as_str())?.is_empty() {
+            return Ok(None);
+        }
+        let path = self.path();
+        let view = self.export.view();
+        let encoder = Encoder::new(view, &self.export.columns(db)?, self.identity.clone())?;
+        let writer = Writer::new(place, &path, &encoder.schema(), &self.identity)
+            .with_context(|| place.cannot_write(&path))?;
+        let written = Written {
+            read_ts: None,
+            rows: 0,
+            unfinished: 0,
+            complete_id: None,
+        };
+        complete(place, &path, writer, &written, true).map(Some)
+    }
+}
+
+/// The directory of a table.
+fn table(view: View) -> String {
+    format!("table={}", view.name())
+}
+
+fn complete(
+    place: &Place,
+    path: &str,
+    writer: Writer,
+    written: &Written,
+    replace: bool,
+) -> Result<u64> {
+    writer
+        .finish(written)
+        .and_then(|unnamed| place.name(unnamed, path, replace))
+        .with_context(|| place.cannot_write(path))
+}

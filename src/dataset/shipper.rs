@@ -1,0 +1,288 @@
+//! Keeps a dataset up to date with a history, as a recorder writes that.
+//!
+//! A file is written again when rows were added to its hour, or when connections in it have ended.
+//! It is replaced at once, under a name that follows from the history, the table and the hour, so
+//! each row is there once, whenever a process is killed. What was written last is read from the
+//! files themselves: there is no other state, which could contradict them.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::TABLES;
+use super::identity::{Label, Machine};
+use super::part::{Known, Outcome, Part, Replace, Split};
+use super::place::Place;
+use super::writer::Written;
+use crate::query::{Export, View};
+
+/// How long rows of an hour may come, or change, after its end: lookups wait for an answer,
+/// executables are hashed, runtimes describe their containers.
+const SETTLING: i64 = 120_000_000_000;
+
+/// What to ship, and as whose.
+pub struct Options {
+    pub split: Split,
+    /// Rows before the day or hour of this time are not shipped.
+    pub since: Option<i64>,
+    /// How long a file that is still growing stays as it is, in nanoseconds; 0: each round compares
+    /// all files whose rows may have changed.
+    pub every: i64,
+    pub machine: Option<String>,
+    pub labels: Vec<Label>,
+}
+
+/// What a round has written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    pub files: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// What is known of a file.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// It won't be written again.
+    Final,
+    /// As it was written last, and when it was last compared with the history.
+    Written(Written, i64),
+}
+
+pub struct Shipper {
+    place: Place,
+    options: Options,
+    machine: Option<Machine>,
+    /// By table and period.
+    files: HashMap<(&'static str, i64), State>,
+    /// By table: all rows with ids up to this one are in the dataset.
+    complete: HashMap<&'static str, i64>,
+}
+
+impl Shipper {
+    pub fn new(place: Place, options: Options) -> Shipper {
+        Shipper {
+            place,
+            options,
+            machine: None,
+            files: HashMap::new(),
+            complete: HashMap::new(),
+        }
+    }
+
+    /// Writes the files that lack rows of the history, which has all until `complete_until`
+    /// (nanoseconds since 1970, as `now`).
+    ///
+    /// # Errors
+    ///
+    /// SQLite's and those of the place. What was written before stays, and the next round goes on.
+    pub fn round(&mut self, db: &Connection, now: i64, complete_until: i64) -> Result<Round> {
+        let machine = Machine::read(db, self.options.machine.as_deref(), &self.options.labels)?;
+        // Another history is there, or the machine has another name from now on.
+        if self.machine.as_ref() != Some(&machine) {
+            self.files.clear();
+            self.complete.clear();
+        }
+        let mut round = Round::default();
+        for view in TABLES {
+            self.table(db, view, &machine, (now, complete_until), &mut round)?;
+        }
+        self.machine = Some(machine);
+        Ok(round)
+    }
+
+    fn table(
+        &mut self,
+        db: &Connection,
+        view: View,
+        machine: &Machine,
+        (now, complete_until): (i64, i64),
+        round: &mut Round,
+    ) -> Result<()> {
+        let table = view.name();
+        let split = self.options.split;
+        let length = split.period();
+        let start = |ts: i64| ts.div_euclid(length).saturating_mul(length);
+        let since = self.options.since.map(start);
+        let export = Export::new(Some(view), None, (since, None))?;
+        let part = |ts: i64| Part {
+            export: &export,
+            split,
+            period: ts.div_euclid(length),
+            identity: machine.at(ts),
+        };
+        let mut parts = Vec::new();
+        let mut next = i64::MIN;
+        while let Some(ts) = export.first_from(db, next)? {
+            parts.push(part(ts));
+            next = start(ts).saturating_add(length);
+        }
+        self.find(&parts)?;
+        let newest = export.newest(db)?;
+        let complete_id = self.complete_id(table);
+        let grown = export.periods_after(db, complete_id.unwrap_or(i64::MIN), length)?;
+        let known = Known {
+            until: complete_until,
+            complete_id,
+        };
+        for part in &parts {
+            let key = (table, part.period);
+            let replace = match self.files.get(&key).copied() {
+                Some(State::Final) => continue,
+                Some(State::Written(written, checked)) => {
+                    let grown = grown.contains(&part.period);
+                    match self.due(db, part, &written, (checked, grown), (now, complete_until))? {
+                        Due::No => continue,
+                        Due::Compared => {
+                            self.files.insert(key, State::Written(written, now));
+                            continue;
+                        }
+                        Due::Yes => Replace::UnlessFewer(written.rows),
+                    }
+                }
+                None => Replace::Always,
+            };
+            let state = match part.write(db, &self.place, known, replace)? {
+                Outcome::Empty => continue,
+                Outcome::Kept => State::Final,
+                Outcome::Written(written, bytes) => {
+                    round.files += 1;
+                    round.rows += written.rows;
+                    round.bytes += bytes;
+                    State::Written(written, now)
+                }
+            };
+            self.files.insert(key, state);
+        }
+        self.complete.insert(table, newest);
+        if let Some(bytes) = part(now).write_first(db, &self.place)? {
+            round.files += 1;
+            round.bytes += bytes;
+        }
+        Ok(())
+    }
+
+    /// Finds out what there is of files that were not looked for yet.
+    fn find(&mut self, parts: &[Part<'_>]) -> Result<()> {
+        let mut directory = (String::new(), Vec::new());
+        for part in parts {
+            let key = (part.export.view().name(), part.period);
+            if self.files.contains_key(&key) {
+                continue;
+            }
+            if directory.0 != part.directory() {
+                directory = (part.directory(), self.place.names(&part.directory())?);
+            }
+            if let Some(state) = found(&self.place, part, &directory.1)? {
+                self.files.insert(key, state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to which id the dataset has all rows of a table, as far as that is known.
+    fn complete_id(&self, table: &str) -> Option<i64> {
+        let of_files = || {
+            let files = self.files.iter().filter(|((of, _), _)| *of == table);
+            let ids = files.filter_map(|(_, state)| match state {
+                State::Written(written, _) => written.complete_id,
+                State::Final => None,
+            });
+            ids.max()
+        };
+        self.complete.get(table).copied().or_else(of_files)
+    }
+
+    /// Whether a file that has been written lacks something by now. `grown`: its period has rows
+    /// that are not in the dataset.
+    fn due(
+        &self,
+        db: &Connection,
+        part: &Part<'_>,
+        written: &Written,
+        (checked, grown): (i64, bool),
+        (now, complete_until): (i64, i64),
+    ) -> Result<Due> {
+        let settled = part.span().1.saturating_add(SETTLING);
+        let Some(read_ts) = written.read_ts else {
+            return Ok(Due::Yes);
+        };
+        if read_ts < settled {
+            // It is still growing. Once it has stopped, it is written a last time.
+            let waited = now.saturating_sub(read_ts) >= self.options.every;
+            let changes = grown || written.unfinished > 0;
+            return Ok(match (waited && changes) || complete_until >= settled {
+                true => Due::Yes,
+                false => Due::No,
+            });
+        }
+        if grown {
+            return Ok(Due::Yes);
+        }
+        // The older a file is, the less often its open connections are looked at again, so that it
+        // is written a few times more at most.
+        let age = checked.saturating_sub(part.span().1);
+        let wait = match self.options.every {
+            0 => 0,
+            every => every.max(age / 2),
+        };
+        let next_check = checked.saturating_add(wait);
+        if written.unfinished == 0 || now < next_check {
+            return Ok(Due::No);
+        }
+        let (rows, unfinished) = connections(db, part)?;
+        // Fewer rows: retention has removed some, and the file keeps them.
+        let changed =
+            rows >= written.rows && (rows, unfinished) != (written.rows, written.unfinished);
+        Ok(if changed { Due::Yes } else { Due::Compared })
+    }
+}
+
+/// Whether a file is written again.
+enum Due {
+    No,
+    /// Not now: it has just been compared with the history.
+    Compared,
+    Yes,
+}
+
+/// What is known of a file whose directory has these names.
+fn found(place: &Place, part: &Part<'_>, names: &[String]) -> Result<Option<State>> {
+    let read = |name: &str| -> Result<Option<Written>> {
+        let path = format!("{}/{name}", part.directory());
+        Ok(place.metadata(&path)?.as_ref().map(Written::read))
+    };
+    if let Some(other) = part.otherwise_split(names) {
+        // The file of a day that is over has the hours' rows.
+        let day = part.span().0.div_euclid(Split::Day.period()) + 1;
+        let day = day.saturating_mul(Split::Day.period());
+        let has_all = |written: Written| written.read_ts.is_some_and(|ts| ts >= day);
+        if part.split == Split::Hour && read(other)?.is_some_and(has_all) {
+            return Ok(Some(State::Final));
+        }
+        part.check_split(place, names)?;
+    }
+    if !names.contains(&part.name()) {
+        return Ok(None);
+    }
+    let written = read(&part.name())?;
+    Ok(written.map(|written| State::Written(written, written.read_ts.unwrap_or(i64::MIN))))
+}
+
+/// How many connections of a period the history has, and how many of them are open.
+fn connections(db: &Connection, part: &Part<'_>) -> Result<(u64, u64)> {
+    let (start, end) = part.span();
+    let sql =
+        "SELECT count(*), count(*) - count(duration_us) FROM egress WHERE ts >= ?1 AND ts < ?2";
+    let found = db
+        .query_row(sql, params![start, end], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    let (rows, open) = found.unwrap_or_default();
+    Ok((
+        u64::try_from(rows).unwrap_or(0),
+        u64::try_from(open).unwrap_or(0),
+    ))
+}
