@@ -242,7 +242,8 @@ fn fail(mut client: TcpStream, server: u16, turn: usize) {
             thread::sleep(Duration::from_secs(3));
             return;
         }
-        _ => 60_000,
+        3 => 20_000,
+        _ => u64::MAX,
     };
     let Ok(mut to) = TcpStream::connect(("127.0.0.1", server)) else {
         return;
