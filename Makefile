@@ -57,6 +57,9 @@ test-packages: deb rpm tarball ## Install, upgrade, remove and purge the package
 reader: ## Build and test what reads a history, without the recorder and without root
 	@scripts/reader.sh
 
+test-engines: ## Compare the answers of ClickHouse and Spark over a dataset with those of the history
+	@scripts/engines.sh
+
 test-kernels: ## Test each promise on other kernels, in virtual machines; needs sudo
 	@scripts/kernels.sh
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [static] [arm64] [deb] [rpm] [release] [packages] [reader] [test] [kernels] [fuzz] [lint] [vmlinux]
+#     setup.sh [root] [build] [static] [arm64] [deb] [rpm] [release] [packages] [reader] [test] [engines] [kernels] [fuzz] [lint] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -45,6 +45,10 @@ for part in "$@"; do
 	kernels)
 		packages+=(kmod cpio binutils)
 		[ "${ARCH:-amd64}" = amd64 ] && packages+=(qemu-system-x86) || packages+=(qemu-system-arm)
+		;;
+	engines)
+		packages+=(python3-venv)
+		command -v java >/dev/null || packages+=(default-jre-headless)
 		;;
 	fuzz) packages+=(g++) ;;
 	lint) packages+=(clang-format codespell shellcheck) ;;

@@ -226,18 +226,36 @@ pub enum SqlArg {
     Sqlite,
     /// Of a dataset
     Duckdb,
+    Clickhouse,
+    Spark,
+}
+
+impl SqlArg {
+    /// The engine whose statements are those of a dataset.
+    pub fn engine(self) -> Option<Engine> {
+        match self {
+            SqlArg::Sqlite => None,
+            SqlArg::Duckdb => Some(Engine::DuckDb),
+            SqlArg::Clickhouse => Some(Engine::ClickHouse),
+            SqlArg::Spark => Some(Engine::Spark),
+        }
+    }
 }
 
 /// `export --ddl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EngineArg {
     Duckdb,
+    Clickhouse,
+    Spark,
 }
 
 impl From<EngineArg> for Engine {
     fn from(engine: EngineArg) -> Engine {
         match engine {
             EngineArg::Duckdb => Engine::DuckDb,
+            EngineArg::Clickhouse => Engine::ClickHouse,
+            EngineArg::Spark => Engine::Spark,
         }
     }
 }

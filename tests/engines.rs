@@ -48,7 +48,8 @@ fn duckdb(directory: &Path, setups: &[String], statements: &[&str]) -> Vec<Vec<V
     let input = setups.iter().map(|setup| json!([setup, statements]));
     let venv = venv();
     let mut child = Command::new(venv.join("bin/python"))
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/duck.py"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/engine.py"))
+        .arg("duckdb")
         .current_dir(directory)
         // its extension is installed there
         .env("HOME", &venv)

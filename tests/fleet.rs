@@ -333,20 +333,32 @@ fn exported(db: &Path, dataset: &Path, args: &[&str]) -> String {
 
 /// DuckDB's answers to statements over the views of a dataset.
 fn duckdb(dataset: &Path, statements: &[String]) -> Vec<Vec<Value>> {
-    let views = egrets(&["export", "--ddl", "duckdb", "--output"])
+    answers(Engine::DuckDb, "python", dataset, statements)
+}
+
+/// An engine's answers to statements over the views of a dataset, by a Python environment.
+fn answers(
+    engine: Engine,
+    environment: &str,
+    dataset: &Path,
+    statements: &[String],
+) -> Vec<Vec<Value>> {
+    let engine = engine.name().to_lowercase();
+    let views = egrets(&["export", "--ddl", &engine, "--output"])
         .arg(dataset)
         .output()
         .unwrap();
     assert!(views.status.success(), "{}", text(&views.stderr));
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(environment);
     let mut child = Command::new(venv.join("bin/python"))
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/duck.py"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/engine.py"))
+        .arg(&engine)
         .env("HOME", &venv)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("scripts/tools.sh installs DuckDB");
+        .expect("scripts/tools.sh and 'make test-engines' install them");
     let input = json!([[text(&views.stdout), statements]]).to_string();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input.as_bytes()).unwrap();
@@ -378,10 +390,14 @@ fn request(question: query::Question) -> Request<Utc> {
 
 /// The statement for DuckDB.
 fn statement(question: &str) -> String {
+    statement_for(Engine::DuckDb, question)
+}
+
+fn statement_for(engine: Engine, question: &str) -> String {
     let now = DateTime::<Utc>::from_timestamp_nanos(NOW);
     let question =
         query::parse_of_machines(question, &now).unwrap_or_else(|e| panic!("{question}: {e:#}"));
-    let sql = request(question).sql_of_dataset(Engine::DuckDb);
+    let sql = request(question).sql_of_dataset(engine);
     sql.unwrap_or_else(|e| panic!("{e:#}"))
 }
 
@@ -466,13 +482,29 @@ fn files(dataset: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
 
 #[test]
 fn duckdb_answers_questions_to_a_dataset_as_the_history_does() {
+    compare_answers(Engine::DuckDb, "python");
+}
+
+#[test]
+#[ignore = "needs ClickHouse and Spark: make test-engines"]
+fn clickhouse_answers_questions_to_a_dataset_as_the_history_does() {
+    compare_answers(Engine::ClickHouse, "engines");
+}
+
+#[test]
+#[ignore = "needs ClickHouse and Spark: make test-engines"]
+fn spark_answers_questions_to_a_dataset_as_the_history_does() {
+    compare_answers(Engine::Spark, "engines");
+}
+
+fn compare_answers(engine: Engine, environment: &str) {
     let dir = TempDir::new().unwrap();
     let db = history(dir.path(), "one", 1, 3000);
     let dataset = dir.path().join("dataset");
     exported(&db, &dataset, &["--machine", "web-1"]);
     let reader = store::open_reader(&db).unwrap();
-    let statements = Vec::from_iter(QUESTIONS.iter().map(|question| statement(question)));
-    let answers = duckdb(&dataset, &statements);
+    let statements = QUESTIONS.map(|question| statement_for(engine, question));
+    let answers = answers(engine, environment, &dataset, &statements);
     let mut found = 0;
     for ((question, theirs), sql) in QUESTIONS.iter().zip(&answers).zip(&statements) {
         let ours = answer(&reader, question);

@@ -21,9 +21,9 @@ pub fn run(args: &QueryArgs) -> Result<ExitCode> {
     }
     let begun = Instant::now();
     let mut request = request(args, &args.question.join(" "), begun)?;
-    if let Some(SqlArg::Duckdb) = args.sql {
+    if let Some(engine) = args.sql.and_then(SqlArg::engine) {
         note_typos(&mut request, None)?;
-        print_sql(&request.sql_of_dataset(Engine::DuckDb)?)?;
+        print_sql(&request.sql_of_dataset(engine)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     super::read_as_the_caller()?;
@@ -141,9 +141,9 @@ fn ask_many(args: &QueryArgs) -> Result<ExitCode> {
     eprintln!("Ask in plain English, such as: what did curl talk to today. Ctrl-D leaves.");
     prompt::run(path, |question| {
         let mut request = request(args, question, Instant::now())?;
-        if args.sql == Some(SqlArg::Duckdb) {
+        if let Some(engine) = args.sql.and_then(SqlArg::engine) {
             note_typos(&mut request, None)?;
-            return print_sql(&request.sql_of_dataset(Engine::DuckDb)?);
+            return print_sql(&request.sql_of_dataset(engine)?);
         }
         if let (Some(_), Some(db)) = (args.sql, source.history()) {
             note_typos(&mut request, Some(db))?;
@@ -170,7 +170,7 @@ fn print_sql(sql: &str) -> Result<()> {
 
 fn request(args: &QueryArgs, question: &str, begun: Instant) -> Result<Request<Local>> {
     let now: DateTime<Local> = Local::now();
-    let of_machines = args.sql == Some(SqlArg::Duckdb)
+    let of_machines = args.sql.and_then(SqlArg::engine).is_some()
         || args.dataset.is_some()
         || args.db.db.as_deref().is_some_and(is_of_several);
     let question = match of_machines {

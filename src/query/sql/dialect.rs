@@ -5,43 +5,10 @@
 use anyhow::{Result, bail};
 use chrono::DateTime;
 
+use super::engine::Engine;
 use super::tree::{Node, parse};
 use super::{Zone, statement};
 use crate::query::ast::{Actors, Counted, Predicate, Projection, Question, Subject};
-
-/// An engine that reads a dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Engine {
-    DuckDb,
-}
-
-impl Engine {
-    pub fn name(self) -> &'static str {
-        match self {
-            Engine::DuckDb => "DuckDB",
-        }
-    }
-
-    /// A column of nanoseconds since 1970 as the text that the columns `time` of the views are.
-    pub fn iso(self, ns: &str) -> String {
-        let millisecond = padded(&format!("{ns} // 1000000 % 1000"), 3);
-        let seconds = self.format_time("%Y-%m-%dT%H:%M:%S", &format!("{ns} // 1000000000"));
-        format!("{seconds} || '.' || {millisecond} || 'Z'")
-    }
-
-    /// Seconds since 1970 in a format of strftime(3).
-    fn format_time(self, format: &str, seconds: &str) -> String {
-        format!(
-            "strftime(make_timestamp(({seconds}) * 1000000), {})",
-            text(format)
-        )
-    }
-}
-
-/// A number with zeros in front of it.
-fn padded(number: &str, digits: usize) -> String {
-    format!("lpad(CAST({number} AS VARCHAR), {digits}, '0')")
-}
 
 /// The functions that mean the same everywhere.
 const COMMON: [&str; 10] = [
@@ -85,11 +52,12 @@ pub fn dataset_statement(
         question.predicates.push(Predicate::Direction("out"));
     }
     let sqlite = of_machines(&question, statement(&question, since, until, zone, false));
-    Translator {
+    let translator = Translator {
         engine,
         has_ts: question.projection != Projection::NamesOfAddress,
-    }
-    .translate(&parse(&sqlite))
+    };
+    let sql = translator.translate(&parse(&sqlite))?;
+    Ok(format!("{}{}", sql.trim_end(), engine.settings()))
 }
 
 /// The same over several histories, in SQLite: their views tell whose rows they have.
@@ -228,7 +196,7 @@ impl Translator {
         match &nodes[at] {
             Node::Space(space) => out.push_str(space),
             Node::Number(number) => out.push_str(number),
-            Node::Text(literal) => out.push_str(&text(literal)),
+            Node::Text(literal) => out.push_str(&self.engine.text(literal)),
             Node::Blob(hex) => out.push_str(&format!("unhex('{hex}')")),
             Node::Group(group) => {
                 out.push('(');
@@ -236,7 +204,7 @@ impl Translator {
                 out.push(')');
             }
             Node::Symbol(symbol) if symbol == "/" && !is_real_division(nodes, at) => {
-                out.push_str("//");
+                out.push_str(self.engine.divide());
             }
             Node::Symbol(symbol) => out.push_str(symbol),
             Node::Word(word) => return self.word(nodes, at, word, out),
@@ -257,16 +225,93 @@ impl Translator {
         if let Some(end) = self.of_rows(nodes, at, word, out)? {
             return Ok(end);
         }
+        if word == "EXISTS"
+            && let Some((sql, end)) = self.exists(nodes, at)?
+        {
+            out.push_str(&sql);
+            return Ok(end);
+        }
         match word {
             "IS" => return Ok(self.is(nodes, at, out)),
             "ORDER" => return self.order(nodes, at, out),
+            "ESCAPE" if !self.engine.names_escape() => {
+                let space = out.trim_end().len();
+                out.truncate(space);
+                return Ok(skip_space(nodes, at + 1).map_or(at, |literal| literal) + 1);
+            }
             "LIKE" => out.push_str("ILIKE"),
-            "user" => out.push_str("\"user\""),
+            "user" => out.push_str(&self.engine.name_of_column(word)),
             "egress_total" => out.push_str("egress"),
             "lookups_total" => out.push_str("lookups"),
             word => out.push_str(word),
         }
         Ok(at + 1)
+    }
+
+    /// EXISTS with earlier rows of the same view, which have the same values. ClickHouse finds none
+    /// where a value is NULL, so there the values are compared with all of those rows', as text.
+    fn exists(&self, nodes: &[Node], at: usize) -> Result<Option<(String, usize)>> {
+        let group = skip_space(nodes, at + 1).filter(|_| self.engine == Engine::ClickHouse);
+        let Some((group, Node::Group(select))) = group.map(|at| (at, &nodes[at])) else {
+            return Ok(None);
+        };
+        let words = Vec::from_iter(select.iter().filter(|node| !node.is_space()));
+        let [
+            _,
+            _,
+            _,
+            Node::Word(view),
+            renamed,
+            Node::Word(old),
+            clause,
+            ..,
+        ] = &words[..]
+        else {
+            return Ok(None);
+        };
+        if !renamed.is_word("AS") || !clause.is_word("WHERE") {
+            return Ok(None);
+        }
+        let start = select.iter().position(|node| node.is_word("WHERE"));
+        let conditions = &select[start.map_or(0, |at| at + 1)..];
+        let (mut ours, mut theirs, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for condition in conditions.split(|node| node.is_word("AND")) {
+            let words = condition.iter().filter(|node| !node.is_space());
+            match Vec::from_iter(words)[..] {
+                [
+                    Node::Word(a),
+                    _,
+                    Node::Word(column),
+                    equals,
+                    Node::Word(b),
+                    _,
+                    Node::Word(same),
+                ] if a == old
+                    && b == view
+                    && column == same
+                    && (equals.is_symbol("=") || equals.is_word("IS")) =>
+                {
+                    let column = self.engine.name_of_column(column);
+                    ours.push(format!("ifNull(toString({column}), '\\0')"));
+                    theirs.push(format!("ifNull(toString({old}.{column}), '\\0')"));
+                }
+                _ => others.push(self.translate(condition)?.trim().to_owned()),
+            }
+        }
+        if ours.is_empty() {
+            return Ok(None);
+        }
+        others.retain(|condition| !condition.is_empty());
+        let others = match others.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {}", others.join(" AND ")),
+        };
+        let sql = format!(
+            "(({}) IN (SELECT {} FROM {view} AS {old}{others}))",
+            ours.join(", "),
+            theirs.join(", ")
+        );
+        Ok(Some((sql, group + 1)))
     }
 
     /// Ids that are compared with those of other rows: they are of one machine.
@@ -306,8 +351,9 @@ impl Translator {
         }
         let not = if not { "NOT " } else { "" };
         let rest = self.translate(&select[column + 1..])?;
+        let selected = self.engine.selected(&format!("history, {word}"));
         out.push_str(&format!(
-            "({word} IS NOT NULL AND (history, {word}) {not}IN (SELECT (history, {word}){rest}))"
+            "({word} IS NOT NULL AND (history, {word}) {not}IN (SELECT {selected}{rest}))"
         ));
         Ok(Some(group + 1))
     }
@@ -354,7 +400,7 @@ impl Translator {
             if n > 0 {
                 out.push(',');
             }
-            let sql = self.translate(key)?;
+            let sql = self.order_key(&nodes[..at], key)?;
             let said = |word: &str| key.iter().any(|node| node.is_word(word));
             // before what is between this clause and the next
             let trimmed = sql.trim_end_matches([' ', '\n', ';']);
@@ -365,6 +411,33 @@ impl Translator {
             out.push_str(&sql[trimmed.len()..]);
         }
         Ok(end)
+    }
+
+    /// A key of ORDER BY. Where a column of the answer is called as one of the rows, ClickHouse would
+    /// take that of the rows, and Spark that of the answer, also within a sum.
+    fn order_key(&self, before: &[Node], key: &[Node]) -> Result<String> {
+        let first = skip_space(key, 0).unwrap_or(0);
+        match (self.engine, key.get(first..).unwrap_or_default()) {
+            (Engine::ClickHouse, [Node::Word(name), rest @ ..])
+                if !rest
+                    .first()
+                    .is_some_and(|node| matches!(node, Node::Group(_))) =>
+            {
+                let sql = match column_number(before, name) {
+                    Some(number) => format!("{number}{}", self.translate(rest)?),
+                    None => self.translate(&key[first..])?,
+                };
+                Ok(format!("{}{sql}", self.translate(&key[..first])?))
+            }
+            (Engine::Spark, [Node::Word(sum), Node::Group(of), rest @ ..])
+                if sum == "sum" && names_a_column(of, before) =>
+            {
+                let space = self.translate(&key[..first])?;
+                let (of, rest) = (self.translate(of)?, self.translate(rest)?);
+                Ok(format!("{space}({of}){rest}"))
+            }
+            _ => self.translate(key),
+        }
     }
 
     fn call(&self, name: &str, group: &[Node]) -> Result<String> {
@@ -387,7 +460,7 @@ impl Translator {
             ("coalesce", [[Node::Word(number)], [.., Node::Text(empty)]])
                 if number.ends_with("_ts") && empty.is_empty() =>
             {
-                format!("coalesce(CAST({number} AS VARCHAR), '')")
+                format!("coalesce({}, '')", self.engine.as_text(number))
             }
             ("coalesce", _) => format!("coalesce({})", all.join(",")),
             ("min" | "max", [[Node::Word(time)]]) if time == "time" && self.has_ts => {
@@ -395,7 +468,11 @@ impl Translator {
             }
             ("min", [_, _]) => format!("least({})", all.join(",")),
             ("sum" | "max" | "min", [arg]) if is_condition(arg) => {
-                format!("{name}(CAST(({}) AS INTEGER))", trimmed(0))
+                format!("{name}({})", self.engine.as_number(trimmed(0)))
+            }
+            // conditions of the rows that are counted
+            ("sum", [[Node::Word(failed)]]) if failed == "failed" => {
+                format!("sum({})", self.engine.as_number(failed))
             }
             ("count", [[Node::Word(distinct), Node::Space(_), Node::Word(id)]])
                 if distinct == "DISTINCT" && id == "id" =>
@@ -403,19 +480,19 @@ impl Translator {
                 "count(DISTINCT (history, id))".to_owned()
             }
             ("substr", _) => format!("substr({})", all.join(",")),
-            ("json_array", _) => format!("json_array({})", all.join(",")),
-            ("group_concat", [_]) => format!("string_agg({}, ',')", trimmed(0)),
-            ("unixepoch", [_]) => format!("epoch(CAST({} AS TIMESTAMPTZ))", trimmed(0)),
+            ("json_array", _) => self.engine.array(&all),
+            ("group_concat", [_]) => self.engine.joined(trimmed(0)),
+            ("unixepoch", [_]) => self.engine.seconds(trimmed(0)),
+            ("round", [_]) => self.engine.rounded(trimmed(0)),
             ("printf", [[Node::Text(format)], _]) => self.printf(format, trimmed(1))?,
             ("strftime", [[Node::Text(format)], _, _]) => {
                 self.engine.format_time(format, trimmed(1))
             }
             // the Monday of that day's week
             ("strftime", [[Node::Text(format)], _, _, _, _]) => {
-                let day = format!("make_timestamp(({}) * 1000000)", trimmed(1));
-                format!("strftime(date_trunc('week', {day}), {})", text(format))
+                self.engine.format_week(format, trimmed(1))
             }
-            ("label", [[Node::Text(key)]]) => format!("labels[{}]", text(key)),
+            ("label", [[Node::Text(key)]]) => format!("labels[{}]", self.engine.text(key)),
             ("CAST", [arg]) => self.cast(arg)?,
             (name, _) if COMMON.contains(&name) => format!("{name}({})", all.join(",")),
             _ => bail!(
@@ -435,12 +512,12 @@ impl Translator {
         let Some((before, digits, after)) = parts else {
             bail!("the format {format} can't be put to {}", self.engine.name());
         };
-        let mut all = vec![padded(number, digits)];
+        let mut all = vec![self.engine.padded(number, digits)];
         if !before.is_empty() {
-            all.insert(0, text(before));
+            all.insert(0, self.engine.text(before));
         }
         if !after.is_empty() {
-            all.push(text(after));
+            all.push(self.engine.text(after));
         }
         Ok(all.join(" || "))
     }
@@ -451,20 +528,36 @@ impl Translator {
             bail!("a CAST without a type");
         };
         let value = match &arg[..by] {
-            [Node::Blob(hex), ..] => return Ok(format!("decode(unhex('{hex}'))")),
+            [Node::Blob(hex), ..] => return Ok(self.engine.bytes_as_text(hex)),
             value => self.translate(value)?,
         };
-        let value = value.trim();
-        Ok(match is_real(&arg[..by]) {
-            true => format!("CAST(trunc({value}) AS BIGINT)"),
-            false => format!("CAST({value} AS BIGINT)"),
-        })
+        let is_real = is_real(&arg[..by]);
+        Ok(self.engine.as_integer(value.trim(), is_real))
     }
 }
 
-/// A literal.
-fn text(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+/// Which column of the answer an expression of the last SELECT before is called, from 1.
+fn column_number(before: &[Node], name: &str) -> Option<usize> {
+    let select = before.iter().rposition(|node| node.is_word("SELECT"))?;
+    let list = &before[select + 1..];
+    let end = list.iter().position(|node| node.is_word("FROM"))?;
+    let mut columns = list[..end].split(|node| node.is_symbol(",")).enumerate();
+    let (at, _) = columns.find(|(_, column)| {
+        let mut words = column.iter().rev().filter(|node| !node.is_space());
+        let is_called = words.next().is_some_and(|last| last.is_word(name));
+        is_called && words.next().is_some_and(|word| word.is_word("AS"))
+    })?;
+    let has_all = list[..end].iter().any(|node| node.is_symbol("*"));
+    (!has_all).then_some(at + 1)
+}
+
+/// Whether any of these tokens is what a column of the answer is called.
+fn names_a_column(nodes: &[Node], before: &[Node]) -> bool {
+    nodes.iter().any(|node| match node {
+        Node::Word(word) => column_number(before, word).is_some(),
+        Node::Group(group) => names_a_column(group, before),
+        _ => false,
+    })
 }
 
 fn is_keyword(word: &str) -> bool {

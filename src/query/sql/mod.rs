@@ -5,6 +5,7 @@ mod bucket;
 mod condition;
 mod dialect;
 mod doh;
+mod engine;
 mod measure;
 mod new_since;
 mod rollups;
@@ -24,7 +25,8 @@ use super::host::Host;
 pub use condition::known;
 use condition::rare;
 pub use condition::{FAILURES, condition, sent};
-pub use dialect::{Engine, dataset_statement, statement_of_several};
+pub use dialect::{dataset_statement, statement_of_several};
+pub use engine::Engine;
 use measure::{BOTH_WAYS, SUM_BOTH_WAYS};
 pub use rollups::total;
 use select::{Selection, selection};
@@ -36,7 +38,7 @@ pub use zone::Zone;
 const GAVE_AN_ADDRESS: &str = "\
 (qtype IN ('A', 'AAAA') AND type = qtype
        OR qtype = 'HTTPS' AND qname NOT LIKE '\\_%' ESCAPE '\\'
-          AND (type = 'HTTPS' AND (instr(data, 'ipv4hint=') OR instr(data, 'ipv6hint='))
+          AND (type = 'HTTPS' AND (instr(data, 'ipv4hint=') > 0 OR instr(data, 'ipv6hint=') > 0)
                OR type IN ('A', 'AAAA')))";
 
 /// The condition that a lookup has a query: unsolicited and malformed messages are left out.
