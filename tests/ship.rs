@@ -442,7 +442,7 @@ fn shipper_outlasts_a_place_that_is_away_and_says_how_far_it_came() {
     }
     writer.commit();
     let mut s3 = S3::start();
-    // Nobody listens there yet.
+    // Nothing listens there yet.
     let gate = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = gate.local_addr().unwrap().port();
     drop(gate);

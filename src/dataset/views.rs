@@ -128,7 +128,7 @@ fn view(engine: Engine, table: View, dataset: &str) -> Result<String> {
     ))
 }
 
-/// The columns of the files with their types, for an engine that is told them: files of another
+/// The columns of the files with their types, for an engine that takes them from there: files of another
 /// version may lack some.
 fn columns_of_files(engine: Engine, table: View) -> String {
     let types: fn(Kind) -> &'static str = match engine {
