@@ -190,7 +190,7 @@ impl Engine {
         }
     }
 
-    /// Whether LIKE has to be told that a backslash escapes.
+    /// Whether LIKE needs a clause for the backslash that escapes.
     pub fn names_escape(self) -> bool {
         self == Engine::DuckDb
     }
