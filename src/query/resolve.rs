@@ -18,6 +18,9 @@ use crate::text::printable;
 /// Most names that are looked at for the nearest.
 const MOST_NAMES: i64 = 20_000;
 
+/// Verbs whose object can be a program as well as a host: "who used wget".
+const USING: &[&str] = &["use", "used", "uses", "using"];
+
 /// Most versions of a program that a name without one stands for.
 const MOST_VERSIONS: usize = 16;
 
@@ -241,6 +244,8 @@ struct Resolver<'a> {
     db: &'a Connection,
     relation: Relation,
     has_host: bool,
+    /// Several destinations must hold at once.
+    has_several_hosts: bool,
     /// Who acted is what is asked for, so that a name is not that of who acted.
     lists_actors: bool,
     readings: Vec<String>,
@@ -258,6 +263,7 @@ impl<'a> Resolver<'a> {
             db,
             relation: question.relation,
             has_host: question.predicates.iter().any(is_host),
+            has_several_hosts: question.predicates.iter().filter(|p| is_host(p)).count() > 1,
             lists_actors: matches!(question.projection, Projection::Actors(_)),
             readings: Vec::new(),
             unknown: Vec::new(),
@@ -715,7 +721,8 @@ impl<'a> Resolver<'a> {
             }
         }
         // "uploads for alice", "connections of backup.sh"; but not what goes to alice
-        if !self.lists_actors && !self.is_destination(name) {
+        let acted = !self.lists_actors || self.is_behind(name, USING);
+        if acted && !self.is_destination(name) {
             let subjects: [fn(String) -> Subject; 4] = [
                 Subject::Process,
                 Subject::User,
@@ -748,6 +755,11 @@ impl<'a> Resolver<'a> {
 
     /// Whether a name stands behind "to".
     fn is_destination(&self, name: &str) -> bool {
+        self.is_behind(name, &["to", "into", "toward", "towards", "onto"])
+    }
+
+    /// Whether a name stands behind one of these words, apart from articles.
+    fn is_behind(&self, name: &str, known: &[&str]) -> bool {
         let mut names = self.typed.names.iter();
         let typed = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name));
         let before = typed.and_then(|(_, at)| self.typed.text.get(..at.start));
@@ -755,7 +767,7 @@ impl<'a> Resolver<'a> {
         let is =
             |word: &str, known: &[&str]| known.iter().any(|one| word.eq_ignore_ascii_case(one));
         let before = words.find(|word| !is(word, &["the", "a", "an", "my", "our"]));
-        before.is_some_and(|word| is(word, &["to", "into", "toward", "towards", "onto"]))
+        before.is_some_and(|word| is(word, known))
     }
 
     /// Services with the name of a program that has connections over others, too.
@@ -849,9 +861,12 @@ impl<'a> Resolver<'a> {
         let near = nearest(name, known);
         let shown = printable(name);
         let mut names = self.typed.names.iter();
+        // "to the old host x.org": what it is, and no second host
+        let describes = kind == "host" && self.has_several_hosts && !name.contains('.');
         if let Some((_, at)) = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name))
             && (is_grammar(name)
                 || is_verb(name)
+                || describes
                 || near.is_empty()
                     && (self.typed.doubtful || self.denied || !self.unknown.is_empty()))
         {
