@@ -207,8 +207,12 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
             noun.filter(|&noun| noun == 0 || verb.is_none_or(|verb| noun < verb))
         {
             let to = if idioms::is_host(&owner) { "to" } else { "by" };
+            // "the web container's failures"
+            let of_noun = is(&owner, SINGULAR) && !is(&owner, PID);
+            let name = all.pop_if(|last| of_noun && idioms::is_name(last));
             all.extend(words.drain(..=noun));
             all.extend([new(to), owner]);
+            all.extend(name);
         } else {
             all.extend([owner, new("is")]);
         }
