@@ -212,6 +212,14 @@ fn is_host(predicate: &Predicate) -> bool {
     }
 }
 
+/// Whether it is about addresses, and not about a name.
+fn is_address(predicate: &Predicate) -> bool {
+    matches!(
+        predicate,
+        Predicate::To(Host::Addresses { .. } | Host::Raw | Host::Network(_))
+    )
+}
+
 /// Whether a predicate is about countries or networks, also by a part of it.
 fn is_place(predicate: &Predicate) -> bool {
     match predicate {
@@ -915,11 +923,7 @@ impl<'a> Resolver<'a> {
             Relation::Connections => ("egress_total", true),
             Relation::Lookups => ("lookups_total", false),
         };
-        let address = matches!(
-            predicate,
-            Predicate::To(Host::Addresses { .. } | Host::Raw | Host::Network(_))
-        );
-        if !image && address {
+        if !image && is_address(predicate) {
             return Ok(false);
         }
         let sql = sql::condition(relation, predicate);
@@ -931,6 +935,8 @@ impl<'a> Resolver<'a> {
     fn hosts_of(&self, predicate: &Predicate) -> Result<Vec<String>> {
         let (view, column) = match self.relation {
             Relation::Connections => ("egress_total", "host"),
+            // a lookup is of a name
+            Relation::Lookups if is_address(predicate) => return Ok(Vec::new()),
             Relation::Lookups => ("lookups_total", "qname"),
         };
         let sql = sql::condition(self.relation, predicate);

@@ -276,6 +276,12 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         {
             return Err(self.refuse("a host"));
         }
+        // "lookups that went to x.org" would list connections
+        if relation == Relation::Lookups && self.verb == Some(Relation::Connections) {
+            return Err(self.refuse_all(
+                "a lookup is of a name, and sent to a DNS server: \"lookups of NAME\", \"lookups sent to ADDRESS\"",
+            ));
+        }
         relation = self.verb.unwrap_or(relation);
         if relation == Relation::Lookups {
             list = self.about_lookups(list)?;
