@@ -77,6 +77,10 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
     if resolved.reversed {
         reverse(&mut question);
     }
+    // "how many bytes from x.org"
+    if resolved.received && question.projection == Projection::Bytes {
+        question.projection = Projection::Received;
+    }
     refuse_two_subjects(&question)?;
     resolved.places(&question)?;
     resolved.services(&question)?;
@@ -263,6 +267,8 @@ struct Resolver<'a> {
     denied: bool,
     /// The name before the verb was that of a host.
     reversed: bool,
+    /// The name behind "from" was that of a host.
+    received: bool,
 }
 
 impl<'a> Resolver<'a> {
@@ -278,6 +284,7 @@ impl<'a> Resolver<'a> {
             typed,
             denied: false,
             reversed: false,
+            received: false,
         }
     }
 
@@ -490,6 +497,11 @@ impl<'a> Resolver<'a> {
                     ));
                     *predicate = to;
                     self.reversed |= self.typed.acting.iter().any(|acting| acting == name);
+                    let text = self.typed.text.to_ascii_lowercase();
+                    // traffic has no direction
+                    let both = ["traffic", " and from ", " or from "];
+                    let both = both.iter().any(|of| text.contains(of));
+                    self.received |= !both && self.is_behind(name, &["from"]);
                     return Ok(());
                 }
             }
@@ -770,7 +782,11 @@ impl<'a> Resolver<'a> {
     fn is_behind(&self, name: &str, known: &[&str]) -> bool {
         let mut names = self.typed.names.iter();
         let typed = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name));
-        let before = typed.and_then(|(_, at)| self.typed.text.get(..at.start));
+        // a name with a dot can only be one, and its place is not kept
+        let text = &self.typed.text;
+        let first = || text.to_ascii_lowercase().find(&name.to_ascii_lowercase());
+        let at = typed.map(|(_, at)| at.start).or_else(first);
+        let before = at.and_then(|at| text.get(..at));
         let mut words = before.unwrap_or_default().split_whitespace().rev();
         let is =
             |word: &str, known: &[&str]| known.iter().any(|one| word.eq_ignore_ascii_case(one));
