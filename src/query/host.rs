@@ -151,6 +151,7 @@ fn name(text: &str, literal: bool) -> Result<Host, String> {
     }
     Ok(match below {
         true => Host::Subdomains(base.to_owned()),
+        false if base.starts_with('.') && base.len() > 1 && !literal => Host::Ends(base.to_owned()),
         false => Host::Domain(base.to_owned()),
     })
 }

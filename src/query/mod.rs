@@ -38,6 +38,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::human;
 use crate::when;
 pub use ast::Question;
+use ast::Relation;
 pub use coverage::{Baseline, Coverage, Gap, gaps, lost_since};
 pub use english::{NameKind, NotUnderstood, expected, parse, written};
 pub use explain::Explanation;
@@ -237,6 +238,7 @@ where
                         let mut all = suggest::suggestions(&db, &question)?;
                         all.extend(suggest::without_policy(&db, &question)?);
                         all.extend(suggest::without_such(&db, &question)?);
+                        all.extend(self.count_unknown(&db, &question, several)?);
                         all
                     }
                     Some(_) => Vec::new(),
@@ -328,6 +330,29 @@ where
             None => writeln!(notes)?,
         }
         Ok(())
+    }
+
+    /// How many rows are not listed because what is asked of them is not known.
+    fn count_unknown(
+        &self,
+        db: &Connection,
+        question: &Question,
+        several: &[History],
+    ) -> Result<Option<String>> {
+        let Some((counting, [before, behind])) = suggest::without_known(question) else {
+            return Ok(None);
+        };
+        let mut statement = db.prepare(&self.sql_of(&counting, several)?)?;
+        let number = statement.query_row([], |row| row.get::<_, i64>("number"));
+        let number = number.optional()?.unwrap_or(0);
+        let (one, more) = match question.relation {
+            Relation::Connections => ("connection", "connections"),
+            Relation::Lookups => ("lookup", "lookups"),
+        };
+        Ok((number > 0).then(|| {
+            let rows = human::count(number, one, more);
+            format!("{before}{rows}{behind} is not known: \"{more}\" lists all")
+        }))
     }
 
     /// What each history has of the span.

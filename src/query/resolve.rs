@@ -18,6 +18,9 @@ use crate::text::printable;
 /// Most names that are looked at for the nearest.
 const MOST_NAMES: i64 = 20_000;
 
+/// Verbs whose object can be a program as well as a host: "who used wget".
+const USING: &[&str] = &["use", "used", "uses", "using"];
+
 /// Most versions of a program that a name without one stands for.
 const MOST_VERSIONS: usize = 16;
 
@@ -73,6 +76,10 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
     }
     if resolved.reversed {
         reverse(&mut question);
+    }
+    // "how many bytes from x.org"
+    if resolved.received && question.projection == Projection::Bytes {
+        question.projection = Projection::Received;
     }
     refuse_two_subjects(&question)?;
     resolved.places(&question)?;
@@ -209,6 +216,14 @@ fn is_host(predicate: &Predicate) -> bool {
     }
 }
 
+/// Whether it is about addresses, and not about a name.
+fn is_address(predicate: &Predicate) -> bool {
+    matches!(
+        predicate,
+        Predicate::To(Host::Addresses { .. } | Host::Raw | Host::Network(_))
+    )
+}
+
 /// Whether a predicate is about countries or networks, also by a part of it.
 fn is_place(predicate: &Predicate) -> bool {
     match predicate {
@@ -241,6 +256,8 @@ struct Resolver<'a> {
     db: &'a Connection,
     relation: Relation,
     has_host: bool,
+    /// Several destinations must hold at once.
+    has_several_hosts: bool,
     /// Who acted is what is asked for, so that a name is not that of who acted.
     lists_actors: bool,
     readings: Vec<String>,
@@ -250,6 +267,8 @@ struct Resolver<'a> {
     denied: bool,
     /// The name before the verb was that of a host.
     reversed: bool,
+    /// The name behind "from" was that of a host.
+    received: bool,
 }
 
 impl<'a> Resolver<'a> {
@@ -258,12 +277,14 @@ impl<'a> Resolver<'a> {
             db,
             relation: question.relation,
             has_host: question.predicates.iter().any(is_host),
+            has_several_hosts: question.predicates.iter().filter(|p| is_host(p)).count() > 1,
             lists_actors: matches!(question.projection, Projection::Actors(_)),
             readings: Vec::new(),
             unknown: Vec::new(),
             typed,
             denied: false,
             reversed: false,
+            received: false,
         }
     }
 
@@ -476,6 +497,11 @@ impl<'a> Resolver<'a> {
                     ));
                     *predicate = to;
                     self.reversed |= self.typed.acting.iter().any(|acting| acting == name);
+                    let text = self.typed.text.to_ascii_lowercase();
+                    // traffic has no direction
+                    let both = ["traffic", " and from ", " or from "];
+                    let both = both.iter().any(|of| text.contains(of));
+                    self.received |= !both && self.is_behind(name, &["from"]);
                     return Ok(());
                 }
             }
@@ -715,7 +741,8 @@ impl<'a> Resolver<'a> {
             }
         }
         // "uploads for alice", "connections of backup.sh"; but not what goes to alice
-        if !self.lists_actors && !self.is_destination(name) {
+        let acted = !self.lists_actors || self.is_behind(name, USING);
+        if acted && !self.is_destination(name) {
             let subjects: [fn(String) -> Subject; 4] = [
                 Subject::Process,
                 Subject::User,
@@ -748,14 +775,23 @@ impl<'a> Resolver<'a> {
 
     /// Whether a name stands behind "to".
     fn is_destination(&self, name: &str) -> bool {
+        self.is_behind(name, &["to", "into", "toward", "towards", "onto"])
+    }
+
+    /// Whether a name stands behind one of these words, apart from articles.
+    fn is_behind(&self, name: &str, known: &[&str]) -> bool {
         let mut names = self.typed.names.iter();
         let typed = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name));
-        let before = typed.and_then(|(_, at)| self.typed.text.get(..at.start));
+        // a name with a dot can only be one, and its place is not kept
+        let text = &self.typed.text;
+        let first = || text.to_ascii_lowercase().find(&name.to_ascii_lowercase());
+        let at = typed.map(|(_, at)| at.start).or_else(first);
+        let before = at.and_then(|at| text.get(..at));
         let mut words = before.unwrap_or_default().split_whitespace().rev();
         let is =
             |word: &str, known: &[&str]| known.iter().any(|one| word.eq_ignore_ascii_case(one));
         let before = words.find(|word| !is(word, &["the", "a", "an", "my", "our"]));
-        before.is_some_and(|word| is(word, &["to", "into", "toward", "towards", "onto"]))
+        before.is_some_and(|word| is(word, known))
     }
 
     /// Services with the name of a program that has connections over others, too.
@@ -849,9 +885,12 @@ impl<'a> Resolver<'a> {
         let near = nearest(name, known);
         let shown = printable(name);
         let mut names = self.typed.names.iter();
+        // "to the old host x.org": what it is, and no second host
+        let describes = kind == "host" && self.has_several_hosts && !name.contains('.');
         if let Some((_, at)) = names.find(|(typed, _)| typed.eq_ignore_ascii_case(name))
             && (is_grammar(name)
                 || is_verb(name)
+                || describes
                 || near.is_empty()
                     && (self.typed.doubtful || self.denied || !self.unknown.is_empty()))
         {
@@ -900,11 +939,7 @@ impl<'a> Resolver<'a> {
             Relation::Connections => ("egress_total", true),
             Relation::Lookups => ("lookups_total", false),
         };
-        let address = matches!(
-            predicate,
-            Predicate::To(Host::Addresses { .. } | Host::Raw | Host::Network(_))
-        );
-        if !image && address {
+        if !image && is_address(predicate) {
             return Ok(false);
         }
         let sql = sql::condition(relation, predicate);
@@ -916,6 +951,8 @@ impl<'a> Resolver<'a> {
     fn hosts_of(&self, predicate: &Predicate) -> Result<Vec<String>> {
         let (view, column) = match self.relation {
             Relation::Connections => ("egress_total", "host"),
+            // a lookup is of a name
+            Relation::Lookups if is_address(predicate) => return Ok(Vec::new()),
             Relation::Lookups => ("lookups_total", "qname"),
         };
         let sql = sql::condition(self.relation, predicate);

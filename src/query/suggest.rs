@@ -1,10 +1,10 @@
 //! Suggestions for a question that found nothing: processes whose names begin with that of its
-//! process, that there was no policy, and that nothing ran in what it lists.
+//! process, that there was no policy, that nothing ran in what it lists, and what is not known.
 
 use anyhow::Result;
 use rusqlite::Connection;
 
-use super::ast::{Actors, Counted, Predicate, Projection, Question, Relation, Subject};
+use super::ast::{Actors, Counted, Predicate, Projection, Question, Ranking, Relation, Subject};
 use super::sql;
 use crate::text::printable;
 
@@ -102,6 +102,33 @@ pub fn without_such(db: &Connection, question: &Question) -> Result<Option<Strin
     Ok(Some(format!(
         "this history has no {what}: ask \"which processes\" instead"
     )))
+}
+
+/// For a question that lists only what something is known of: the question that counts the rest
+/// as well, where there is nothing else, and what is not known, around their number.
+pub fn without_known(question: &Question) -> Option<(Question, [&'static str; 2])> {
+    let said = match (question.projection, question.ranking, question.relation) {
+        (Projection::Actors(Actors::CommandLines), ..) => ["the command line of ", ""],
+        (Projection::Actors(Actors::Parents), ..) => ["the parent process of ", ""],
+        (Projection::Actors(Actors::Executables), ..) => ["the executable of ", ""],
+        (Projection::Each, Some(Ranking::Slowest(_)), Relation::Connections) => {
+            ["how long ", " took to connect"]
+        }
+        (Projection::Each, Some(Ranking::Slowest(_)), Relation::Lookups) => {
+            ["how long ", " took to be answered"]
+        }
+        _ => return None,
+    };
+    let plain = question.having.is_empty() && question.average.is_none() && !question.new;
+    plain.then(|| {
+        let counts = Question {
+            projection: Projection::Count(Counted::Rows),
+            ranking: None,
+            bucket: None,
+            ..question.clone()
+        };
+        (counts, said)
+    })
 }
 
 fn is_of_policies(predicate: &Predicate) -> bool {

@@ -295,6 +295,10 @@ const ADJECTIVES: Words = &[
     "really",
     "actually",
     "anywhere",
+    "somewhere",
+    "everywhere",
+    "elsewhere",
+    "nowhere",
     "please",
     "thanks",
     "regularly",
@@ -709,7 +713,7 @@ mod tests {
             "no", "not", "never", "without", "except", "nothing", "nobody", "none", "cannot",
         ];
         // each denies as well, where it stands beside one of these
-        const ALIKE: [&str; 17] = [
+        const ALIKE: [&str; 19] = [
             "outside",
             "zero",
             "hide",
@@ -727,6 +731,8 @@ mod tests {
             "no-one",
             "couldn't",
             "can't",
+            "couldnt",
+            "cant",
         ];
         let mut checked = 0;
         for idiom in IDIOMS.iter() {

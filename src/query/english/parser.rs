@@ -45,6 +45,9 @@ pub(super) fn understood<Tz: TimeZone>(
 }
 
 /// Drops commas and other punctuation at the ends of words. Between names, they mean "or".
+/// Most words of what stands before a question.
+const LONGEST_HEADING: usize = 3;
+
 pub(super) fn commas(words: Vec<Word>) -> Vec<Word> {
     let mut all: Vec<Word> = Vec::new();
     let mut words = words.into_iter().peekable();
@@ -66,7 +69,14 @@ pub(super) fn commas(words: Vec<Word>) -> Vec<Word> {
             word.at.end -= word.text.len() - bare;
             word.text.truncate(bare);
         }
-        let is_name = |word: &Word| word.quoted || !idioms::is_grammar(&word.text);
+        // "prod alert: who hit x.org"
+        if ends && colon && word.is_one_of(HEADINGS) && all.len() < LONGEST_HEADING {
+            all.clear();
+            continue;
+        }
+        let is_name = |word: &Word| {
+            word.quoted || !(idioms::is_grammar(&word.text) || word.is_one_of(ORDERS))
+        };
         let or = match words.peek() {
             Some(next) if comma && is_name(&word) && is_name(next) => Some(Word {
                 text: "or".to_owned(),
@@ -265,6 +275,12 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             && matches!(list, Projection::Actors(_) | Projection::Each)
         {
             return Err(self.refuse("a host"));
+        }
+        // "lookups that went to x.org" would list connections
+        if relation == Relation::Lookups && self.verb == Some(Relation::Connections) {
+            return Err(self.refuse_all(
+                "a lookup is of a name, and sent to a DNS server: \"lookups of NAME\", \"lookups sent to ADDRESS\"",
+            ));
         }
         relation = self.verb.unwrap_or(relation);
         if relation == Relation::Lookups {
@@ -517,6 +533,15 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
         let failed = self.predicates.contains(&Predicate::Failed);
         if failed && self.predicates.contains(&Predicate::Succeeded) {
             return Err(self.refuse_all("a connection has either failed or succeeded"));
+        }
+        let ended = |p: &Predicate| {
+            let outcome = matches!(p, Predicate::Outcome(of) if *of != "connected");
+            outcome || matches!(p, Predicate::Failed | Predicate::Blocked)
+        };
+        if self.predicates.contains(&Predicate::Open) && self.predicates.iter().any(ended) {
+            return Err(self.refuse_all(
+                "what failed is not open: \"failed connections in the last 10 minutes\" are the latest",
+            ));
         }
         let denied = |predicate: &Predicate| {
             let not = Predicate::Not(Box::new(predicate.clone()));

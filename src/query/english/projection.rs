@@ -231,7 +231,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     fn answers(&mut self) -> Result<(Projection, Relation), NotUnderstood> {
         let host = match self.host()? {
-            Host::Domain(name) => Host::Exact(name),
+            // "db" can be a label of longer names
+            Host::Domain(name) if name.contains('.') => Host::Exact(name),
             host => host,
         };
         if matches!(host, Host::Addresses { .. } | Host::Raw) {

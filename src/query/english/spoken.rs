@@ -65,11 +65,17 @@ const COUNTED: [Words; 6] = [PORT, PID, TOP, BOTTOM, FIRST, LAST];
 /// Most words of what is owned: "most contacted host".
 const FARTHEST: usize = 4;
 
-/// "curl to x.org, refused only": what is refused, and not who did nothing else.
+/// "curl to x.org refused only": what is refused, and not who did nothing else.
 fn without_last_only(mut words: Vec<Word>) -> Vec<Word> {
+    let outcomes = [FAILED, OUTCOMES, SUCCEEDED];
     let set_apart = match words.as_slice() {
-        [.., before, _, only] => {
-            only.is_one_of(&["only"]) && !before.quoted && before.text.ends_with(',')
+        [.., before, what, only] => {
+            let apart = !before.quoted && before.text.ends_with(',');
+            // "which hosts failed only" is about all that went to them
+            let listed = [WHICH, WHAT, WHO, NAMES, PROCESS, USER, CONTAINER];
+            let of_name = !listed.iter().any(|known| words[0].is_one_of(known));
+            let outcome = outcomes.iter().any(|known| what.is_one_of(known));
+            only.is_one_of(&["only"]) && (apart || of_name && outcome)
         }
         _ => false,
     };
@@ -82,6 +88,8 @@ fn without_last_only(mut words: Vec<Word>) -> Vec<Word> {
 /// Replaces possessives, numbers in words, and ports that stand with their host.
 pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
     let (mut all, mut times) = (Vec::new(), Vec::new());
+    let small = |word: &Word| word.text.contains(|c: char| c.is_lowercase());
+    let in_capitals = !words.iter().any(small);
     let words = without_last_only(words).into_iter().flat_map(with_port);
     let mut words = words.collect::<std::collections::VecDeque<_>>();
     while let Some(mut word) = words.pop_front() {
@@ -130,6 +138,11 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
             .find(|(one, _)| word.text.eq_ignore_ascii_case(one))
         {
             word.text = (*same).to_owned();
+        }
+        // "to the US", and not to us
+        let after_article = all.last().is_some_and(|last| is(last, ARTICLES));
+        if is(&word, &["us"]) && (after_article || !in_capitals && word.text == "US") {
+            word.text = "unitedstates".to_owned();
         }
         let Some(owner) = owner(&word.text) else {
             all.push(word);
@@ -194,8 +207,12 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
             noun.filter(|&noun| noun == 0 || verb.is_none_or(|verb| noun < verb))
         {
             let to = if idioms::is_host(&owner) { "to" } else { "by" };
+            // "the web container's failures"
+            let of_noun = is(&owner, SINGULAR) && !is(&owner, PID);
+            let name = all.pop_if(|last| of_noun && idioms::is_name(last));
             all.extend(words.drain(..=noun));
             all.extend([new(to), owner]);
+            all.extend(name);
         } else {
             all.extend([owner, new("is")]);
         }

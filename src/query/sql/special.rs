@@ -197,14 +197,6 @@ fn summary(
         }
         .replace('\n', "\n  ")
     };
-    let first = |of: &str, by: &str| {
-        format!(
-            "(SELECT {of} FROM c WHERE {of} IS NOT NULL GROUP BY 1 ORDER BY {by} DESC, 1 LIMIT 1)"
-        )
-    };
-    let most = |of: &str, by: &str| {
-        format!("(SELECT {by} FROM c WHERE {of} IS NOT NULL GROUP BY {of} ORDER BY 1 DESC LIMIT 1)")
-    };
     let host = "coalesce(host, dst_ip)";
     let (sent, received) = ("sum(coalesce(tx_bytes, 0))", "sum(coalesce(rx_bytes, 0))");
     let leaders = [
@@ -214,31 +206,38 @@ fn summary(
         ("most bytes sent to", host, sent),
         ("most bytes received from", host, received),
     ];
-    let leaders = leaders.map(|(item, of, by)| {
+    let leaders = leaders.into_iter().zip(11..);
+    let leaders = leaders.map(|((item, of, by), place)| {
         format!(
-            "\nUNION ALL SELECT '{item}', {}, {} WHERE EXISTS (SELECT 1 FROM c)",
-            most(of, by),
-            first(of, by)
+            "\n  UNION ALL SELECT {place}, '{item}', number, name FROM (SELECT {of} AS name, {by} AS number \
+             FROM c WHERE {of} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1)"
         )
     });
+    // SQLite opens all tables of a common table expression for each reference to it, and refuses
+    // a statement with a thousand: each leader has one reference, and all totals together.
     format!(
         "WITH c AS (
   SELECT * FROM {}
 ), l AS (
   SELECT * FROM {}
+), items(place, item) AS (
+  VALUES (1, 'connections'), (2, 'failed connections'), (3, 'bytes sent'), (4, 'bytes received'),
+    (5, 'hosts'), (6, 'processes'), (7, 'users'), (8, 'containers'), (9, 'lookups'), (10, 'failed lookups')
 )
-SELECT 'connections' AS item, sum(connections) AS number, NULL AS name FROM c HAVING count(*) > 0
-UNION ALL SELECT 'failed connections', sum(failed), NULL FROM c HAVING count(*) > 0
-UNION ALL SELECT 'bytes sent', sum(tx_bytes), NULL FROM c HAVING count(*) > 0
-UNION ALL SELECT 'bytes received', sum(rx_bytes), NULL FROM c HAVING count(*) > 0
-UNION ALL SELECT 'hosts', count(DISTINCT {host}), NULL FROM c HAVING count(*) > 0
-UNION ALL SELECT 'processes', count(DISTINCT coalesce(exe, comm)), NULL FROM c HAVING count(*) > 0
-UNION ALL SELECT 'users', count(DISTINCT uid), NULL FROM c HAVING count(*) > 0
-UNION ALL SELECT 'containers', count(DISTINCT container_id), NULL FROM c HAVING count(*) > 0
-UNION ALL SELECT 'lookups', sum(lookups), NULL FROM l HAVING count(*) > 0
-UNION ALL SELECT 'failed lookups', sum(failed), NULL FROM l HAVING count(*) > 0{}",
+SELECT item, number, name FROM (
+  SELECT place, item, CASE place WHEN 1 THEN connections WHEN 2 THEN failed WHEN 3 THEN sent WHEN 4 THEN received
+    WHEN 5 THEN hosts WHEN 6 THEN processes WHEN 7 THEN users ELSE containers END AS number, NULL AS name
+  FROM items, (SELECT count(*) AS found, sum(connections) AS connections, sum(failed) AS failed, sum(tx_bytes) AS sent,
+    sum(rx_bytes) AS received, count(DISTINCT {host}) AS hosts, count(DISTINCT coalesce(exe, comm)) AS processes,
+    count(DISTINCT uid) AS users, count(DISTINCT container_id) AS containers FROM c)
+  WHERE found > 0 AND place <= 8
+  UNION ALL SELECT place, item, CASE place WHEN 9 THEN lookups ELSE failed END, NULL
+  FROM items, (SELECT count(*) AS found, sum(lookups) AS lookups, sum(failed) AS failed FROM l)
+  WHERE found > 0 AND place > 8{}
+)
+ORDER BY place",
         totals(Relation::Connections),
         totals(Relation::Lookups),
-        leaders.concat()
+        leaders.collect::<String>()
     )
 }

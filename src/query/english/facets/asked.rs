@@ -176,7 +176,9 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
                         // "the longest connection" is one
                         self.single |= word.is_one_of(&["connection"])
                             && self.at_is(self.at.wrapping_sub(1), &["longest", "slowest"]);
-                        Some(both(before, of)?)
+                        let both = both(before, of)?;
+                        self.paired |= both == "connections" && ![before, *of].contains(&both);
+                        Some(both)
                     }
                     None => Some(*of),
                 };
@@ -219,6 +221,10 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             + usize::from(self.most.is_some())
             + usize::from(self.first.is_some());
         let ordered = self.first.is_some() || self.most.is_some();
+        // "top 3 hosts and their processes" are not the top 3 of their connections
+        if self.paired && self.most.is_some() {
+            return None;
+        }
         if conditions == 0 && !ordered
             || conditions + said < 2 && !proposed
             || self.why && !self.failed

@@ -66,6 +66,8 @@ struct Facets<'a, Tz: TimeZone> {
     first: Option<(&'static str, Option<u32>)>,
     /// "the longest connection" is asked for alone.
     single: bool,
+    /// Two kinds were asked for, which single connections have.
+    paired: bool,
     direction: Option<Measure>,
     role: Role,
     denied: bool,
@@ -102,6 +104,7 @@ pub(super) fn spelled_out<Tz: TimeZone>(
         things: false,
         first: None,
         single: false,
+        paired: false,
         direction: None,
         role: Role::Unsaid,
         denied: false,

@@ -19,6 +19,16 @@ pub const OUTBOUND: Words = &[
     "distinct",
     "different",
 ];
+/// What stands before a question, with a colon: "prod alert:".
+pub const HEADINGS: Words = &[
+    "alert", "check", "question", "query", "incident", "issue", "ticket", "request", "urgent",
+    "ioc", "iocs", "help", "q",
+];
+/// Begin an order behind a comma, and are no names: "x.org, newest first".
+pub const ORDERS: Words = &[
+    "newest", "oldest", "recent", "biggest", "largest", "sorted", "sort", "ordered", "order",
+    "ranked", "grouped", "show", "tell", "give", "please", "thanks",
+];
 pub const ANY: Words = &["any"];
 pub const ALL: Words = &["all"];
 pub const BUT: Words = &["but", "and", "yet"];
