@@ -30,7 +30,7 @@ absent() { [ ! -e "$1" ]; }
 mkdir -p /tmp/packages/web
 echo hello >/tmp/packages/web/index.html
 busybox httpd -p 127.0.0.1:8080 -h /tmp/packages/web
-echo '127.0.0.1 web.test' >>/etc/hosts
+echo '127.0.0.1 web.test' >/etc/hosts
 # nothing is installed here as dpkg knows it
 mkdir -p /var/lib/dpkg/{info,updates,triggers}
 touch /var/lib/dpkg/{status,available}

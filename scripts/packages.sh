@@ -161,8 +161,8 @@ install_rpm() { rpm -i "$rpm"; }
 upgrade_rpm() { rpm -U "$work/packages/egrets-$version-2.$machine.rpm"; }
 remove_rpm() { rpm -e egrets; }
 pacman() { command pacman --root "$work/root" --noconfirm --noprogressbar "$@"; }
-install_arch() { pacman -U "$work"/arch/*-1-*.pkg.tar.zst; }
-upgrade_arch() { pacman -U "$work"/arch/*-2-*.pkg.tar.zst; }
+install_arch() { pacman -U "$work/arch/egrets-$version-1-$machine.pkg.tar.zst"; }
+upgrade_arch() { pacman -U "$work/arch/egrets-$version-2-$machine.pkg.tar.zst"; }
 remove_arch() { pacman -R egrets; }
 # as docs/install.md says
 install_archive() { tar -xzf "$archive" -C "$work/root" --no-same-owner; }
@@ -201,15 +201,15 @@ cp "$archive" "$dir/PKGBUILD" "$dir/egrets.install" "$work/arch/"
 sed 's/^pkgrel=1/pkgrel=2/' "$dir/PKGBUILD" >"$work/arch/PKGBUILD.2"
 chown -R 65534:65534 "$work/arch" # makepkg refuses root
 chmod 711 "$work"
-makepkg() {
+build_arch() { # build_arch PKGBUILD
 	setpriv --reuid=65534 --regid=65534 --clear-groups env -C "$work/arch" HOME="$work/arch" PKGEXT=.pkg.tar.zst \
-		makepkg --nodeps --noconfirm --force "$@"
+		makepkg --nodeps --noconfirm --force -p "$1"
 }
-check "arch: makepkg makes a package" makepkg
-check "arch: and the next" makepkg -p PKGBUILD.2
+check "arch: makepkg makes a package" build_arch PKGBUILD
+check "arch: and the next" build_arch PKGBUILD.2
 others arch
 check "arch: the changed configuration stays" grep -q '^# mine' "$work/root/etc/egrets/egrets.toml.pacsave"
-row "$(echo "$work"/arch/*-1-*.pkg.tar.zst)" "makepkg, pacman -U" "pacman -R"
+row "$work/arch/egrets-$version-1-$machine.pkg.tar.zst" "makepkg, pacman -U" "pacman -R"
 
 system
 others archive
@@ -290,6 +290,9 @@ if [ -e "$dir/egrets-$elsewhere" ]; then
 	cp "$deb" "$work/root/root/"
 	check "$other: the .deb is refused" says "does not match system" inside dpkg -i "/root/${deb##*/}"
 	check "$other: the .rpm is refused" says "is intended for a different architecture" rpm -i "$foreign"
+	cp "${archive/-$machine./-$elsewhere.}" "$work/arch/"
+	CARCH=$elsewhere build_arch PKGBUILD >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+	check "$other: Arch's package is refused" says "architecture is not valid" pacman -U "$work/arch/egrets-$version-1-$elsewhere.pkg.tar.zst"
 	check "$other: the image loads" docker load -i "${image/_$arch./_$other.}"
 	# neither runs, unless the machine has an emulator for foreign programs
 	if [ ! -e "/proc/sys/fs/binfmt_misc/qemu-$elsewhere" ]; then
