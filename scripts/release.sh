@@ -114,7 +114,7 @@ tar --append -f "$work/source.tar" --transform "s,^,egrets-$version/," --mtime="
 gzip -9n <"$work/source.tar" >"$out/egrets-$version.tar.gz"
 
 echo "== what it is built of"
-CARGO_TARGET_DIR=$target scripts/sbom.sh "$out/egrets-$version.cdx.json"
+scripts/sbom.sh "$out/egrets-$version.cdx.json"
 
 echo "== try each file"
 scripts/smoke.sh "$out" "$version"
