@@ -51,8 +51,8 @@ dev: ## Build, run the unit tests, and query a made-up history; without root
 test: ## Run every test; needs sudo
 	@scripts/test.sh
 
-test-packages: deb rpm tarball ## Install, upgrade, remove and purge the packages in fresh systems; needs sudo
-	@scripts/packages.sh
+test-packages: $(if $(RELEASE),,deb rpm tarball image) ## Install, upgrade, remove and purge the packages in fresh systems; RELEASE=target/release-0.1.0 has them; needs sudo
+	@scripts/packages.sh $(RELEASE)
 
 reader: ## Build and test what reads a history, without the recorder and without root
 	@scripts/reader.sh

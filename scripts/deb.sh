@@ -5,7 +5,7 @@
 #     scripts/deb.sh         target/packages/egrets_VERSION-REVISION_ARCH.deb
 #
 # EGRETS_STATIC names a program that was built before, ARCH another architecture than this one.
-# REVISION is 1 and COMPRESSION xz by default.
+# REVISION is 1, VERSION that of Cargo.toml, and COMPRESSION xz by default.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ scripts/setup.sh deb
 target=${CARGO_TARGET_DIR:-$PWD/target}
 arch=${ARCH:-$(dpkg --print-architecture)}
 program=$(scripts/program.sh)
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}
 revision=${REVISION:-1}
 maintainer=$(git log -1 --format='%an <%ae>')
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}

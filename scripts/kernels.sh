@@ -7,6 +7,8 @@
 #                               is done, and for a release
 #     make test-kernels KERNELS="5.10 6.1" TESTS="record hooks" [VOLUME=1] [SETS=kprobe]
 #     make test-arm64           every hook, and those tests that all kernels pass, on arm64
+#     make test-arm64 RELEASE=target/release-0.1.0
+#                               the .deb, the archive and the program of a release as well, installed there
 #     scripts/kernels.sh fetch  only download the kernels
 #
 # A kernel is the newest of its Debian suite, looked for once a day and kept in
@@ -106,6 +108,7 @@ NEWEST_tracepoint=(
 )
 TESTS=${TESTS:-}
 TIER=${1:-${TESTS:+all}} # 'all', 'fetch', or nothing
+RELEASE=${RELEASE:-}
 SETS=${SETS:-kprobe tracepoint}
 # Docker's daemon decides these, not the kernel; one needs other cgroups, the last two
 # Python.
@@ -121,6 +124,8 @@ PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
 	busybox-static netcat-openbsd libcap2-bin aria2 openssl bsdutils)
 # two thirds of the disk, which takes its time to unpack
 [ "$TIER" != all ] || PACKAGES+=(docker.io containerd runc podman conmon)
+# what installs them
+[ -z "$RELEASE" ] || PACKAGES+=(dpkg diffutils gzip findutils)
 # modules that the tests want: the rest would only take time to unpack
 MODULES=(kernel/net kernel/lib kernel/crypto kernel/fs/overlayfs
 	kernel/drivers/net/veth.ko kernel/drivers/net/dummy.ko)
@@ -154,6 +159,8 @@ fail() {
 	echo "kernels.sh: $*" >&2
 	exit 2
 }
+machine=$(ARCH=$ARCH scripts/machine.sh)
+[ -z "$RELEASE" ] || [ -e "$RELEASE/egrets-$machine" ] || fail "RELEASE: there is no $RELEASE/egrets-$machine"
 
 # fetch SUITE: the newest kernel that it has, unpacked in $CACHE/SUITE/KERNEL;
 # prints that directory
@@ -241,6 +248,12 @@ make_root() {
 	[ "$ARCH" != amd64 ] || put "$root" "${files[@]}"
 	cp scripts/guest.sh "$root/init"
 	cp scripts/topic.sh "$root/"
+	if [ -n "$RELEASE" ]; then
+		mkdir "$root/release"
+		cp "$RELEASE"/egrets_*_"$ARCH.deb" "$RELEASE"/egrets-*-linux-"$machine".tar.gz "$root/release/"
+		cp "$RELEASE/egrets-$machine" "$root/release/egrets"
+		cp scripts/guest-packages.sh "$root/packages.sh"
+	fi
 }
 
 # make_modules KERNEL_DIR ROOT: its modules, at their place
@@ -305,6 +318,7 @@ job() {
 		done <<<"$tests"
 		[ "$TIER" = all ] || echo unshare_recorder
 	done
+	[ -z "$RELEASE" ] || echo 'unset EGRETS_HOOKS; echo "guest: test packages"; /packages.sh'
 }
 
 # boot KERNEL: runs the tests there; what it prints goes to $work/KERNEL.log, a line a
@@ -371,6 +385,7 @@ judge() {
 		tests=$(tests_of "$1" "$set")
 		wanted=$((wanted + $(grep -c . <<<"$tests" || true)))
 	done
+	[ -z "$RELEASE" ] || wanted=$((wanted + 1))
 	while read -r n m; do
 		passed=$((passed + n))
 		failed=$((failed + m))
@@ -446,6 +461,7 @@ programs+=("$runner")
 known=$("${execute[@]}" "$runner" --list --format terse)
 tests=$(for kernel in $KERNELS; do for set in $SETS; do tests_of "$kernel" "$set"; done; done | sort -u)
 while read -r test names; do
+	[ -n "$test" ] || continue # one set that is only attached
 	grep -q "^$test::" <<<"$known" || fail "there are no tests called $test"
 	for name in $names; do
 		grep -qx "$test::$name: test" <<<"$known" || fail "$test has no test $name"

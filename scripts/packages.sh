@@ -1,34 +1,52 @@
 #!/bin/bash
 # Tests the packages in a fresh minimal Debian each: install, record, upgrade, remove, purge. The .rpm
-# is installed there by rpm, and the package for Arch Linux, which makepkg makes, by pacman.
+# is installed there by rpm, and the package for Arch Linux, which makepkg makes, by pacman. The
+# archive, the program alone and the container image are tried, too; the image by a Docker daemon.
 # Not a part of make test: it takes a release build, and fetches a system from the mirror.
 #
-#     scripts/packages.sh    of target/packages, which make deb, rpm and tarball have built
+#     scripts/packages.sh        of target/packages, which make deb, rpm, tarball and image have built
+#     scripts/packages.sh DIR    of a release: target/release-VERSION
+#
+# Its last lines are the table of docs/release.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/setup.sh root deb packages
+scripts/setup.sh root deb rpm packages
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+[[ $target = /* ]] || target=$PWD/$target
 arch=$(dpkg --print-architecture)
-first=$target/packages/egrets_$version-1_$arch.deb
 suite=${SUITE:-bookworm}
 machine=$(uname -m)
-rpm=$target/packages/egrets-$version-1.$machine.rpm
-archive=$target/packages/egrets-$version-linux-$machine.tar.gz
-for package in "$first" "$rpm" "$archive"; do
-	[ -e "$package" ] || { echo "packages.sh: there is no $package: make deb rpm tarball" >&2; exit 2; }
-done
 
 # In a mount namespace, so that nothing stays mounted, whatever happens.
 if [ "${1:-}" != inside ]; then
-	exec unshare --mount --propagation private scripts/packages.sh inside
+	dir=$(realpath -m "${1:-$target/packages}")
+	exec unshare --mount --propagation private scripts/packages.sh inside "$dir"
 fi
 
+dir=$2
+case ${dir##*/} in
+release-*) version=${dir##*/release-} ;;
+*) version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) ;;
+esac
+first=$dir/egrets_$version-1_$arch.deb
+rpm=$dir/egrets-$version-1.$machine.rpm
+archive=$dir/egrets-$version-linux-$machine.tar.gz
+image=$dir/egrets_${version}_$arch.image.tar
+for package in "$first" "$rpm" "$archive" "$image"; do
+	[ -e "$package" ] || { echo "packages.sh: there is no $package: make deb rpm tarball image" >&2; exit 2; }
+done
+
 work=$(mktemp -d)
-server=
+server='' daemon='' stays=''
 finish() {
-	[ -z "$server" ] || kill "$server" 2>/dev/null || true
+	# shellcheck disable=SC2086 # none or two
+	kill $server $stays 2>/dev/null || true
+	if [ -n "$daemon" ]; then
+		docker rm --force egrets >/dev/null 2>&1 || true
+		kill "$daemon" 2>/dev/null || true
+		wait "$daemon" || true
+	fi
 	umount --recursive --lazy "$work/root/proc" "$work/root/sys" "$work/root/dev" 2>/dev/null || true
 	rm -rf --one-file-system "$work"
 	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" "$target/packages"
@@ -48,22 +66,39 @@ says() { # says TEXT COMMAND…: it prints that
 	out=$("$@" 2>&1) || true
 	[[ $out == *"$text"* ]] || { echo "$out"; return 1; }
 }
-inside() { chroot "$work/root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
+eventually() { # eventually TEXT COMMAND…
+	for _ in {1..50}; do
+		! says "$@" >/dev/null || return 0
+		sleep 0.2
+	done
+	says "$@"
+}
+inside() { chroot "$work/root" env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
+docker() { command docker --host "unix://$work/docker.sock" "$@"; }
 absent() { [ ! -e "$work/root$1" ]; }
 present() { [ -e "$work/root$1" ]; }
+# row FILE INSTALL REMOVE: of the table, when all of that has passed
+rows=()
+row() { rows+=("| \`${1##*/}\` | $(stat -c %s "$1" | awk '{ printf "%.1f", $1 / 1e6 }') | $2 | yes | $3 |"); }
 
 check "lintian finds nothing" lintian --fail-on error,warning "$first"
 
 # the same program as the next revision
-second=$target/packages/egrets_$version-2_$arch.deb
 dpkg-deb -x "$first" "$work/program"
-EGRETS_STATIC=$work/program/usr/bin/egrets REVISION=2 COMPRESSION=none scripts/deb.sh >/dev/null
+program=$work/program/usr/bin/egrets
+revision() { VERSION=$version REVISION=2 CARGO_TARGET_DIR=$work EGRETS_STATIC=$program COMPRESSION=none "scripts/$1.sh" >/dev/null; }
+revision deb
+revision rpm
+second=$work/packages/${first##*/}
+second=${second/-1_/-2_}
 
 # The mirror of this system: an address, or a file with addresses.
 mirror=$(sed -nE 's,^(URIs:|deb( \[[^]]*\])?) *((https?|mirror)[^ ]*).*,\3,p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1) || true
+mkdir -p "$target/packages"
 base=${BASE:-$target/packages/$suite.tar}
 # system: a fresh one, in $work/root
 system() {
+	local dir
 	[ ! -e "$work/root" ] || umount --recursive --lazy "$work"/root/{proc,sys,dev}
 	rm -rf --one-file-system "$work/root"
 	if [ ! -e "$base" ]; then
@@ -126,12 +161,24 @@ rm -f "$work/root/etc/egrets/conf.d/10-keep.toml"
 check "and what it configured" absent /etc/egrets/egrets.toml
 check "no link of a unit is left" absent /etc/systemd/system/multi-user.target.wants/egrets.service
 
+row "$first" "dpkg -i" "dpkg --remove, --purge"
+
 # rpm's database is one of this Debian's own
-install_rpm() { rpm --root "$work/root" --nosignature --nodeps -i "$rpm"; }
-remove_rpm() { rpm --root "$work/root" --nodeps -e egrets; }
+rpm() { command rpm --root "$work/root" --nosignature --nodeps "$@"; }
+install_rpm() { rpm -i "$rpm"; }
+upgrade_rpm() { rpm -U "$work/packages/egrets-$version-2.$machine.rpm"; }
+remove_rpm() { rpm -e egrets; }
 pacman() { command pacman --root "$work/root" --noconfirm --noprogressbar "$@"; }
-install_arch() { pacman -U "$work"/arch/*.pkg.tar.zst; }
+install_arch() { pacman -U "$work/arch/egrets-$version-1-$machine.pkg.tar.zst"; }
+upgrade_arch() { pacman -U "$work/arch/egrets-$version-2-$machine.pkg.tar.zst"; }
 remove_arch() { pacman -R egrets; }
+# as docs/install.md says
+install_archive() { tar -xzf "$archive" -C "$work/root" --no-same-owner; }
+upgrade_archive() { tar -xzf "$archive" -C "$work/root" --no-same-owner --exclude=etc/egrets/egrets.toml; }
+remove_archive() {
+	inside systemctl disable egrets egrets-serve egrets-ship &&
+		tar -tzf "$archive" --exclude=etc/egrets/egrets.toml | env -C "$work/root" xargs rm
+}
 
 # others KIND: what any other package does
 others() {
@@ -142,22 +189,131 @@ others() {
 	check "$1: its destination has its name" says web.test inside egrets query what did curl talk to
 	inside systemctl enable egrets.service >/dev/null 2>&1
 	echo '# mine' >>"$work/root/etc/egrets/egrets.toml"
+	check "$1: it upgrades" "upgrade_$1"
+	check "$1: the unit stays enabled" says enabled inside systemctl is-enabled egrets.service
+	check "$1: changes of the configuration stay" grep -q '^# mine' "$work/root/etc/egrets/egrets.toml"
 	check "$1: it is removed" "remove_$1"
 	check "$1: the program is gone" absent /usr/bin/egrets
+	check "$1: the units are gone" absent /usr/lib/systemd/system/egrets.service
 	check "$1: the history outlives it" present /var/lib/egrets/egrets.db
 	check "$1: no link of a unit is left" absent /etc/systemd/system/multi-user.target.wants/egrets.service
 }
 system
 others rpm
 check "rpm: the changed configuration stays" grep -q '^# mine' "$work/root/etc/egrets/egrets.toml.rpmsave"
+row "$rpm" "rpm -i" "rpm -e"
 
 system
 mkdir "$work/arch" "$work/root/var/lib/pacman"
-cp "$archive" "$target/packages/PKGBUILD" "$target/packages/egrets.install" "$work/arch/"
+cp "$archive" "$dir/PKGBUILD" "$dir/egrets.install" "$work/arch/"
+sed 's/^pkgrel=1/pkgrel=2/' "$dir/PKGBUILD" >"$work/arch/PKGBUILD.2"
 chown -R 65534:65534 "$work/arch" # makepkg refuses root
 chmod 711 "$work"
-check "arch: makepkg makes a package" setpriv --reuid=65534 --regid=65534 --clear-groups env -C "$work/arch" HOME="$work/arch" PKGEXT=.pkg.tar.zst \
-	makepkg --nodeps --noconfirm
+build_arch() { # build_arch PKGBUILD
+	setpriv --reuid=65534 --regid=65534 --clear-groups env -C "$work/arch" HOME="$work/arch" PKGEXT=.pkg.tar.zst \
+		makepkg --nodeps --noconfirm --force -p "$1"
+}
+check "arch: makepkg makes a package" build_arch PKGBUILD
+check "arch: and the next" build_arch PKGBUILD.2
 others arch
 check "arch: the changed configuration stays" grep -q '^# mine' "$work/root/etc/egrets/egrets.toml.pacsave"
+row "$work/arch/egrets-$version-1-$machine.pkg.tar.zst" "makepkg, pacman -U" "pacman -R"
+
+system
+others archive
+left() { (cd "$work/root" && find etc usr -path '*egrets*' ! -type d); }
+check "archive: nothing but the configuration is left" test "$(left)" = etc/egrets/egrets.toml
+row "$archive" "tar -x" "rm"
+
+system
+install -D -m 755 "$program" "$work/root/usr/local/bin/egrets"
+check "alone: the program needs no file beside it" says hello inside egrets record -- curl --silent "http://web.test:$port/"
+check "alone: its destination has its name" says web.test inside egrets query what did curl talk to
+# milliseconds from the start of the recorder to that of the command
+began() {
+	local from
+	from=$(date +%s%N)
+	echo $((($(inside egrets record --db /tmp/e.db -- date +%s%N) - from) / 1000000))
+}
+starts=$(for _ in {1..5}; do began; done | sort -n | sed -n 3p)
+# A kernel without BTF, as far as can be seen.
+mount -t tmpfs none "$work/root/sys/kernel/btf"
+check "alone: a kernel without BTF is refused" says CONFIG_DEBUG_INFO_BTF=y inside egrets record -- curl --silent "http://web.test:$port/"
+check "alone: check says that, too" says "type information (BTF)" inside egrets check
+check "alone: a history can be read there" says web.test inside egrets query what did curl talk to
+umount "$work/root/sys/kernel/btf"
+rm "$work/root/usr/local/bin/egrets"
+[ ! -e "$dir/egrets-$machine" ] || row "$dir/egrets-$machine" install rm
+
+# The host's curl, here, has the name from the hosts file of this mount namespace.
+echo '127.0.0.1 web.test' >"$work/hosts"
+mount --bind "$work/hosts" /etc/hosts
+
+# The command of docs/install.md, for a daemon whose containers have no network of their own.
+dockerd --data-root "$work/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" --host "unix://$work/docker.sock" \
+	--bridge=none --iptables=false --ip-forward=false >"$work/docker.log" 2>&1 &
+daemon=$!
+for _ in {1..300}; do
+	! docker info >/dev/null 2>&1 || break
+	kill -0 $daemon 2>/dev/null || { cat "$work/docker.log"; exit 1; }
+	sleep 0.1
+done
+check "image: it loads" says "egrets:$version" docker load -i "$image"
+command=$(sed -n '/^    docker run /,/egrets:VERSION$/p' docs/install.md | sed "s/\\\\$//; s/egrets:VERSION/egrets:$version/; s,-v /run/docker.sock:,-v $work/docker.sock:,")
+read -r -d '' -a words <<<"$command" || true
+recording() { # with these options
+	docker "${words[@]:1}" >"$work/log" 2>&1 || { cat "$work/log"; return 1; }
+	for _ in {1..300}; do
+		! says "recording into" docker logs egrets >/dev/null || return 0
+		sleep 0.1
+	done
+	docker logs egrets
+	return 1
+}
+if says 'unknown capability: "CAP_BPF"' docker create "${words[@]:3}" >/dev/null; then
+	read -r -d '' -a words <<<"${command/BPF --cap-add=PERFMON/SYS_ADMIN}" || true
+fi
+docker rm egrets >/dev/null 2>&1 || true
+check "image: it records" recording
+# The hosts file of another mount namespace is read by way of a process that was started there, and curl is soon gone.
+sleep 600 &
+stays=$!
+check "image: a command of the host is recorded" says hello curl --silent --noproxy '*' "http://web.test:$port/"
+check "image: its destination has its name" eventually web.test docker exec egrets egrets query what did curl talk to
+docker rm --force egrets >/dev/null
+check "image: the history outlives the container" says web.test docker run --rm --network=none -v egrets:/var/lib/egrets "egrets:$version" query what did curl talk to
+check "image: it is removed" docker image rm "egrets:$version"
+check "image: the history, too" docker volume rm egrets
+row "$image" "docker load" "docker rm, image rm, volume rm"
+
+# The other architecture's, as far as they can be tried here: refused, with the same files.
+other=arm64 elsewhere=aarch64
+[ "$arch" = amd64 ] || other=amd64 elsewhere=x86_64
+deb_files() { dpkg-deb --fsys-tarfile "$1" | tar -t | sort; }
+rpm_files() { command rpm -qpl --nosignature "$1" | sort; }
+tar_files() { tar -tzf "$1" | sort; }
+same() { diff <("$1" "$2") <("$1" "$3"); }
+if [ -e "$dir/egrets-$elsewhere" ]; then
+	deb=${first/_$arch./_$other.} foreign=${rpm/.$machine./.$elsewhere.}
+	check "$other: the .deb has the same files" same deb_files "$first" "$deb"
+	check "$other: the .rpm has the same files" same rpm_files "$rpm" "$foreign"
+	check "$other: the archive has the same files" same tar_files "$archive" "${archive/-$machine./-$elsewhere.}"
+	cp "$deb" "$work/root/root/"
+	check "$other: the .deb is refused" says "does not match system" inside dpkg -i "/root/${deb##*/}"
+	check "$other: the .rpm is refused" says "is intended for a different architecture" rpm -i "$foreign"
+	cp "${archive/-$machine./-$elsewhere.}" "$work/arch/"
+	CARCH=$elsewhere build_arch PKGBUILD >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+	mkdir -p "$work/root/var/lib/pacman"
+	check "$other: Arch's package is refused" says "architecture is not valid" pacman -U "$work/arch/egrets-$version-1-$elsewhere.pkg.tar.zst"
+	check "$other: the image loads" docker load -i "${image/_$arch./_$other.}"
+	# neither runs, unless the machine has an emulator for foreign programs
+	if [ ! -e "/proc/sys/fs/binfmt_misc/qemu-$elsewhere" ]; then
+		check "$other: the program does not run" says "xec format error" bash -c "$dir/egrets-$elsewhere --version"
+		check "$other: the image does not run" says "xec format error" docker run --rm --network=none "egrets:$version" --version
+	fi
+fi
+
+printf '| file | MB | installed by | recorded a curl | removed by |\n| --- | --: | --- | --- | --- |\n'
+printf '%s\n' "${rows[@]}"
+echo "The program starts to record in $starts ms: Linux $(uname -r), $(nproc) processors."
 echo "$passed passed, 0 failed"

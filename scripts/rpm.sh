@@ -4,7 +4,7 @@
 #     scripts/rpm.sh         target/packages/egrets-VERSION-REVISION.ARCH.rpm
 #
 # EGRETS_STATIC names a program that was built before, ARCH another architecture than this one, as Debian
-# names it. REVISION is 1 by default.
+# names it. REVISION is 1, and VERSION that of Cargo.toml by default.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 [[ $target = /* ]] || target=$PWD/$target
 machine=$(scripts/machine.sh)
 program=$(scripts/program.sh)
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+version=${VERSION:-$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)}
 revision=${REVISION:-1}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH LC_ALL=C

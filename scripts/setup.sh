@@ -26,7 +26,7 @@ for part in "$@"; do
 	deb) packages+=(dpkg gzip xz-utils) ;;
 	rpm) packages+=(rpm) ;;
 	release) packages+=(git python3-minimal binutils libelf-dev zlib1g-dev libc6-dev) ;;
-	packages) packages+=(debootstrap lintian python3-minimal util-linux makepkg pacman-package-manager libarchive-tools zstd) ;;
+	packages) packages+=(debootstrap lintian python3-minimal util-linux makepkg pacman-package-manager libarchive-tools zstd curl docker.io) ;;
 	reader)
 		rust=yes
 		packages+=(make gcc)
