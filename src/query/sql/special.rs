@@ -213,6 +213,8 @@ fn summary(
              FROM c WHERE {of} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1)"
         )
     });
+    // ClickHouse does not take counts, which have no sign there, and sums for one column.
+    let number = |count: &str| format!("CAST({count} AS INTEGER)");
     // SQLite opens all tables of a common table expression for each reference to it, and refuses
     // a statement with a thousand: each leader has one reference, and all totals together.
     format!(
@@ -220,24 +222,31 @@ fn summary(
   SELECT * FROM {}
 ), l AS (
   SELECT * FROM {}
-), items(place, item) AS (
-  VALUES (1, 'connections'), (2, 'failed connections'), (3, 'bytes sent'), (4, 'bytes received'),
-    (5, 'hosts'), (6, 'processes'), (7, 'users'), (8, 'containers'), (9, 'lookups'), (10, 'failed lookups')
+), items AS (
+  SELECT 1 AS place, 'connections' AS item UNION ALL SELECT 2, 'failed connections' UNION ALL SELECT 3, 'bytes sent'
+  UNION ALL SELECT 4, 'bytes received' UNION ALL SELECT 5, 'hosts' UNION ALL SELECT 6, 'processes' UNION ALL SELECT 7, 'users'
+  UNION ALL SELECT 8, 'containers' UNION ALL SELECT 9, 'lookups' UNION ALL SELECT 10, 'failed lookups'
 )
 SELECT item, number, name FROM (
   SELECT place, item, CASE place WHEN 1 THEN connections WHEN 2 THEN failed WHEN 3 THEN sent WHEN 4 THEN received
     WHEN 5 THEN hosts WHEN 6 THEN processes WHEN 7 THEN users ELSE containers END AS number, NULL AS name
-  FROM items, (SELECT count(*) AS found, sum(connections) AS connections, sum(failed) AS failed, sum(tx_bytes) AS sent,
-    sum(rx_bytes) AS received, count(DISTINCT {host}) AS hosts, count(DISTINCT coalesce(exe, comm)) AS processes,
-    count(DISTINCT uid) AS users, count(DISTINCT container_id) AS containers FROM c)
+  FROM items, (SELECT count(*) AS found, {} AS connections, sum(failed) AS failed, sum(tx_bytes) AS sent,
+    sum(rx_bytes) AS received, {} AS hosts, {} AS processes,
+    {} AS users, {} AS containers FROM c) AS t
   WHERE found > 0 AND place <= 8
   UNION ALL SELECT place, item, CASE place WHEN 9 THEN lookups ELSE failed END, NULL
-  FROM items, (SELECT count(*) AS found, sum(lookups) AS lookups, sum(failed) AS failed FROM l)
+  FROM items, (SELECT count(*) AS found, {} AS lookups, sum(failed) AS failed FROM l) AS t
   WHERE found > 0 AND place > 8{}
 )
 ORDER BY place",
         totals(Relation::Connections),
         totals(Relation::Lookups),
+        number("sum(connections)"),
+        number(&format!("count(DISTINCT {host})")),
+        number("count(DISTINCT coalesce(exe, comm))"),
+        number("count(DISTINCT uid)"),
+        number("count(DISTINCT container_id)"),
+        number("sum(lookups)"),
         leaders.collect::<String>()
     )
 }
