@@ -108,6 +108,11 @@ impl Machine {
         })
     }
 
+    /// Whose the first rows of the history are.
+    pub fn first(&self) -> Identity {
+        self.at(i64::MIN)
+    }
+
     /// Whose the rows of `ts` (nanoseconds since 1970) are: by the name that the machine had when
     /// that day of UTC began, so that the rows of a day are in one directory, however often and
     /// however split they are written.

@@ -53,11 +53,10 @@ enum State {
 pub struct Shipper {
     place: Place,
     options: Options,
-    machine: Option<Machine>,
-    /// By table and period.
-    files: HashMap<(&'static str, i64), State>,
-    /// By table: all rows with ids up to this one are in the dataset.
-    complete: HashMap<&'static str, i64>,
+    /// Files of the dataset, by their paths.
+    files: HashMap<String, State>,
+    /// By history and table: all rows with ids up to this one are in the dataset.
+    complete: HashMap<(String, &'static str), i64>,
 }
 
 impl Shipper {
@@ -65,7 +64,6 @@ impl Shipper {
         Shipper {
             place,
             options,
-            machine: None,
             files: HashMap::new(),
             complete: HashMap::new(),
         }
@@ -79,16 +77,10 @@ impl Shipper {
     /// SQLite's and those of the place. What was written before stays, and the next round goes on.
     pub fn round(&mut self, db: &Connection, now: i64, complete_until: i64) -> Result<Round> {
         let machine = Machine::read(db, self.options.machine.as_deref(), &self.options.labels)?;
-        // Another history is there, or the machine has another name from now on.
-        if self.machine.as_ref() != Some(&machine) {
-            self.files.clear();
-            self.complete.clear();
-        }
         let mut round = Round::default();
         for view in TABLES {
             self.table(db, view, &machine, (now, complete_until), &mut round)?;
         }
-        self.machine = Some(machine);
         Ok(round)
     }
 
@@ -120,14 +112,16 @@ impl Shipper {
         }
         self.find(&parts)?;
         let newest = export.newest(db)?;
-        let complete_id = self.complete_id(table);
+        let of_history = (machine.first().history, table);
+        let of_files = || complete_id(parts.iter().filter_map(|part| self.files.get(&part.path())));
+        let complete_id = self.complete.get(&of_history).copied().or_else(of_files);
         let grown = export.periods_after(db, complete_id.unwrap_or(i64::MIN), length)?;
         let known = Known {
             until: complete_until,
             complete_id,
         };
         for part in &parts {
-            let key = (table, part.period);
+            let key = part.path();
             let replace = match self.files.get(&key).copied() {
                 Some(State::Final) => continue,
                 Some(State::Written(written, checked)) => {
@@ -144,8 +138,9 @@ impl Shipper {
                 None => Replace::Always,
             };
             let state = match part.write(db, &self.place, known, replace)? {
-                Outcome::Empty => continue,
-                Outcome::Kept => State::Final,
+                // More may come into an hour that lasts.
+                Outcome::Kept if part.span().1 < complete_until => State::Final,
+                Outcome::Empty | Outcome::Kept => continue,
                 Outcome::Written(written, bytes) => {
                     round.files += 1;
                     round.rows += written.rows;
@@ -155,7 +150,7 @@ impl Shipper {
             };
             self.files.insert(key, state);
         }
-        self.complete.insert(table, newest);
+        self.complete.insert(of_history, newest);
         if let Some(bytes) = part(now).write_first(db, &self.place)? {
             round.files += 1;
             round.bytes += bytes;
@@ -167,7 +162,7 @@ impl Shipper {
     fn find(&mut self, parts: &[Part<'_>]) -> Result<()> {
         let mut directory = (String::new(), Vec::new());
         for part in parts {
-            let key = (part.export.view().name(), part.period);
+            let key = part.path();
             if self.files.contains_key(&key) {
                 continue;
             }
@@ -179,19 +174,6 @@ impl Shipper {
             }
         }
         Ok(())
-    }
-
-    /// Up to which id the dataset has all rows of a table, as far as that is known.
-    fn complete_id(&self, table: &str) -> Option<i64> {
-        let of_files = || {
-            let files = self.files.iter().filter(|((of, _), _)| *of == table);
-            let ids = files.filter_map(|(_, state)| match state {
-                State::Written(written, _) => written.complete_id,
-                State::Final => None,
-            });
-            ids.max()
-        };
-        self.complete.get(table).copied().or_else(of_files)
     }
 
     /// Whether a file that has been written lacks something by now. `grown`: its period has rows
@@ -245,6 +227,15 @@ enum Due {
     /// Not now: it has just been compared with the history.
     Compared,
     Yes,
+}
+
+/// Up to which id the dataset has all rows of a table, as far as its files say.
+fn complete_id<'a>(files: impl Iterator<Item = &'a State>) -> Option<i64> {
+    let ids = files.filter_map(|state| match state {
+        State::Written(written, _) => written.complete_id,
+        State::Final => None,
+    });
+    ids.max()
 }
 
 /// What is known of a file whose directory has these names.
