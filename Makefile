@@ -9,7 +9,7 @@ completions = $(sharedir)/bash-completion/completions/egrets \
 	$(sharedir)/zsh/site-functions/_egrets $(sharedir)/fish/vendor_completions.d/egrets.fish
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
-.PHONY: help run build static deb rpm tarball image release kubernetes dev test test-packages reader test-kernels test-arm64 test-all-kernels tables naming coverage security fuzz \
+.PHONY: help run build static deb rpm tarball image release book kubernetes dev test test-packages test-engines reader test-kernels test-arm64 test-all-kernels tables naming coverage security fuzz \
 	lint bench install uninstall vmlinux clean
 
 help: ## This list
@@ -41,6 +41,9 @@ image: ## Build a container image of it there
 
 release: ## Make and try all files of a release, VERSION=0.1.0, in target/release-VERSION
 	@scripts/release.sh
+
+book: ## Make a site of the documentation, in target/book, and check its links
+	@scripts/book.sh
 
 kubernetes: ## Check the chart for Kubernetes, and render it
 	@scripts/kubernetes.sh

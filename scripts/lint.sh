@@ -1,5 +1,5 @@
 #!/bin/bash
-# Format and lints of all the code. Runs every check, then fails if one did.
+# Format and lints of all the code, and links of the documentation. Runs every check, then fails if one did.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh build lint
@@ -30,4 +30,5 @@ for object in bpf/*.bpf.c; do
 done
 shellcheck -x scripts/*.sh contrib/ci/*.sh .ci/run || status=1
 scripts/prose.sh || status=1
+scripts/book.sh || status=1
 exit $status

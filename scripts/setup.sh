@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [static] [arm64] [deb] [rpm] [release] [packages] [reader] [test] [engines] [kernels] [fuzz] [lint] [vmlinux]
+#     setup.sh [root] [build] [static] [arm64] [deb] [rpm] [release] [packages] [reader] [test] [engines] [kernels] [fuzz] [lint] [book] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -52,6 +52,7 @@ for part in "$@"; do
 		;;
 	fuzz) packages+=(g++) ;;
 	lint) packages+=(clang-format codespell shellcheck) ;;
+	book) packages+=(linkchecker python3-venv) ;;
 	vmlinux) packages+=(bpftool) ;;
 	*) fail "setup.sh: what is \"$part\"?" ;;
 	esac
