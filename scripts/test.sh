@@ -14,7 +14,7 @@ scripts/tools.sh
 # these, nothing else records. The last have little time for what they do.
 ALONE='attacks config policy policy_names policy_pin docker forged loss hooks cli completion'
 # These need no quiet host, and use the time that those leave.
-READERS='unit alert corpus engines export fleet history reader report rooms serve ship'
+READERS='unit alert corpus engines export fleet history reader report rooms serve'
 
 built=$(scripts/cargo.sh test --no-run --features parquet --message-format=json-render-diagnostics)
 # executables KIND: of the artifacts of that kind that are tests
