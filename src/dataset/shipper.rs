@@ -5,7 +5,7 @@
 //! each row is there once, whenever a process is killed. What was written last is read from the
 //! files themselves: there is no other state, which could contradict them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Result;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -115,7 +115,11 @@ impl Shipper {
         let of_history = (machine.first().history, table);
         let of_files = || complete_id(parts.iter().filter_map(|part| self.files.get(&part.path())));
         let complete_id = self.complete.get(&of_history).copied().or_else(of_files);
-        let grown = export.periods_after(db, complete_id.unwrap_or(i64::MIN), length)?;
+        // Without such an id all rows may be new: no need to look through them.
+        let grown = match complete_id {
+            Some(id) => Some(export.periods_after(db, id, length)?),
+            None => None,
+        };
         let known = Known {
             until: complete_until,
             complete_id,
@@ -125,7 +129,8 @@ impl Shipper {
             let replace = match self.files.get(&key).copied() {
                 Some(State::Final) => continue,
                 Some(State::Written(written, checked)) => {
-                    let grown = grown.contains(&part.period);
+                    let contains = |grown: &BTreeSet<i64>| grown.contains(&part.period);
+                    let grown = grown.as_ref().is_none_or(contains);
                     match self.due(db, part, &written, (checked, grown), (now, complete_until))? {
                         Due::No => continue,
                         Due::Compared => {

@@ -30,6 +30,10 @@ use files::{Files, Target};
 /// SQLite VM instructions (a few microseconds) between checks for a signal.
 const CHECK_EVERY: i32 = 1000;
 
+/// SQLite's cache in KiB. Each row refers to what it has in common with others, in tables that its
+/// default of 2 MiB does not hold: pages would be read anew for each row.
+const CACHE_KIB: i32 = 64 << 10;
+
 pub fn run(args: &ExportArgs) -> Result<ExitCode> {
     if let Some(engine) = args.ddl {
         return print_views(&args.output, engine.into());
@@ -117,8 +121,9 @@ fn stop_by_signal(db: &mut Connection) -> Result<Arc<AtomicUsize>> {
     Ok(stop)
 }
 
-/// Lets SQLite end what it does once `stop` is a signal.
+/// Lets SQLite end what it does once `stop` is a signal, and gives it the memory to read many rows.
 pub fn interrupt_by_signal(db: &mut Connection, stop: &Arc<AtomicUsize>) -> Result<()> {
+    db.pragma_update(None, "cache_size", -CACHE_KIB)?;
     let came = Arc::clone(stop);
     db.progress_handler(CHECK_EVERY, Some(move || came.load(Ordering::Relaxed) != 0))?;
     Ok(())
