@@ -28,11 +28,11 @@ mod writer;
 #[cfg(feature = "parquet")]
 pub use identity::{Label, Machine};
 #[cfg(feature = "parquet")]
-pub use part::{Known, Outcome, Part, Replace, Split};
+pub use part::{Known, Outcome, Part, Replace, Split, Tally};
 #[cfg(feature = "parquet")]
 pub use place::Place;
 #[cfg(feature = "parquet")]
-pub use shipper::{Options, Round, Shipper};
+pub use shipper::{Options, Shipper};
 pub use views::views;
 
 use crate::query::View;

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::encoder::Encoder;
-use super::identity::Identity;
+use super::identity::{Identity, Machine};
 use super::place::Place;
 use super::writer::{Writer, Written};
 use crate::query::{Export, View};
@@ -30,7 +30,10 @@ impl Split {
 /// Whether a file may replace one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replace {
-    Never,
+    /// It is an error if there is one.
+    Never {
+        exists: bool,
+    },
     Always,
     /// Unless that has more rows than it: retention has removed some since then.
     UnlessFewer(u64),
@@ -56,6 +59,23 @@ pub enum Outcome {
     Written(Written, u64),
 }
 
+/// What was written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    pub files: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Counts a file with its rows and its size in bytes.
+    pub fn add(&mut self, rows: u64, bytes: u64) {
+        self.files += 1;
+        self.rows += rows;
+        self.bytes += bytes;
+    }
+}
+
 /// A file: the rows of a table and of a period.
 pub struct Part<'a> {
     /// All rows of the table that are wanted.
@@ -66,7 +86,38 @@ pub struct Part<'a> {
     pub identity: Identity,
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    /// The file that has the rows of a time, nanoseconds since 1970.
+    pub fn at(export: &'a Export, split: Split, machine: &Machine, ts: i64) -> Part<'a> {
+        Part {
+            export,
+            split,
+            period: ts.div_euclid(split.period()),
+            identity: machine.at(ts),
+        }
+    }
+
+    /// The files of all periods that have rows of the view, in the order of time.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn all(
+        db: &Connection,
+        export: &'a Export,
+        split: Split,
+        machine: &Machine,
+    ) -> Result<Vec<Part<'a>>> {
+        let mut parts = Vec::new();
+        let mut next = i64::MIN;
+        while let Some(ts) = export.first_from(db, next)? {
+            let part = Part::at(export, split, machine, ts);
+            next = part.span().1;
+            parts.push(part);
+        }
+        Ok(parts)
+    }
+
     /// Inclusive start and exclusive end, nanoseconds since 1970.
     pub fn span(&self) -> (i64, i64) {
         let length = self.split.period();
@@ -100,7 +151,7 @@ impl Part<'_> {
     }
 
     /// That of the names in its directory which has the same rows, split in the other way.
-    pub fn otherwise_split<'a>(&self, names: &'a [String]) -> Option<&'a String> {
+    pub fn otherwise_split<'n>(&self, names: &'n [String]) -> Option<&'n String> {
         let theirs = match self.split {
             Split::Day => format!("{}-", self.identity.history),
             Split::Hour => format!("{}.", self.identity.history),
@@ -129,7 +180,8 @@ impl Part<'_> {
         Ok(())
     }
 
-    /// Writes the file.
+    /// Writes the file. Whether its rows are there otherwise split is for the caller to check, who
+    /// has listed the directory.
     ///
     /// # Errors
     ///
@@ -144,8 +196,6 @@ impl Part<'_> {
     ) -> Result<Outcome> {
         let (start, end) = self.span();
         let path = self.path();
-        let names = place.names(&self.directory())?;
-        self.check_split(place, &names)?;
         let export = self.export.within(start, end);
         let mut encoder = Encoder::new(export.view(), &export.columns(db)?, self.identity.clone())?;
         let (schema, sources) = (encoder.schema(), encoder.sources().to_vec());
@@ -160,7 +210,7 @@ impl Part<'_> {
                     Some(writer) => writer,
                     None => {
                         ensure!(
-                            replace != Replace::Never || !names.contains(&self.name()),
+                            replace != Replace::Never { exists: true },
                             "{} exists; --force replaces it",
                             place.full(&path)
                         );
@@ -185,12 +235,13 @@ impl Part<'_> {
             unfinished: encoder.unfinished(),
             complete_id: known.complete_id,
         };
-        let bytes = complete(place, &path, writer, &written, replace != Replace::Never)?;
+        let replace = !matches!(replace, Replace::Never { .. });
+        let bytes = complete(place, &path, writer, &written, replace)?;
         Ok(Outcome::Written(written, bytes))
     }
 
     /// Writes a file without rows, if the table has no file: engines read no table that has none.
-    /// Whether it did.
+    /// Its size in bytes, if it did.
     ///
     /// # Errors
     ///

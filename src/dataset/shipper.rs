@@ -8,11 +8,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Result;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::TABLES;
 use super::identity::{Label, Machine};
-use super::part::{Known, Outcome, Part, Replace, Split};
+use super::part::{Known, Outcome, Part, Replace, Split, Tally};
 use super::place::Place;
 use super::writer::Written;
 use crate::query::{Export, View};
@@ -31,14 +31,6 @@ pub struct Options {
     pub every: i64,
     pub machine: Option<String>,
     pub labels: Vec<Label>,
-}
-
-/// What a round has written.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Round {
-    pub files: u64,
-    pub rows: u64,
-    pub bytes: u64,
 }
 
 /// What is known of a file.
@@ -75,13 +67,13 @@ impl Shipper {
     /// # Errors
     ///
     /// SQLite's and those of the place. What was written before stays, and the next round goes on.
-    pub fn round(&mut self, db: &Connection, now: i64, complete_until: i64) -> Result<Round> {
+    pub fn round(&mut self, db: &Connection, now: i64, complete_until: i64) -> Result<Tally> {
         let machine = Machine::read(db, self.options.machine.as_deref(), &self.options.labels)?;
-        let mut round = Round::default();
+        let mut tally = Tally::default();
         for view in TABLES {
-            self.table(db, view, &machine, (now, complete_until), &mut round)?;
+            self.table(db, view, &machine, (now, complete_until), &mut tally)?;
         }
-        Ok(round)
+        Ok(tally)
     }
 
     fn table(
@@ -90,7 +82,7 @@ impl Shipper {
         view: View,
         machine: &Machine,
         (now, complete_until): (i64, i64),
-        round: &mut Round,
+        tally: &mut Tally,
     ) -> Result<()> {
         let table = view.name();
         let split = self.options.split;
@@ -98,18 +90,7 @@ impl Shipper {
         let start = |ts: i64| ts.div_euclid(length).saturating_mul(length);
         let since = self.options.since.map(start);
         let export = Export::new(Some(view), None, (since, None))?;
-        let part = |ts: i64| Part {
-            export: &export,
-            split,
-            period: ts.div_euclid(length),
-            identity: machine.at(ts),
-        };
-        let mut parts = Vec::new();
-        let mut next = i64::MIN;
-        while let Some(ts) = export.first_from(db, next)? {
-            parts.push(part(ts));
-            next = start(ts).saturating_add(length);
-        }
+        let parts = Part::all(db, &export, split, machine)?;
         self.find(&parts)?;
         let newest = export.newest(db)?;
         let of_history = (machine.first().history, table);
@@ -147,18 +128,18 @@ impl Shipper {
                 Outcome::Kept if part.span().1 < complete_until => State::Final,
                 Outcome::Empty | Outcome::Kept => continue,
                 Outcome::Written(written, bytes) => {
-                    round.files += 1;
-                    round.rows += written.rows;
-                    round.bytes += bytes;
+                    tally.add(written.rows, bytes);
                     State::Written(written, now)
                 }
             };
             self.files.insert(key, state);
         }
         self.complete.insert(of_history, newest);
-        if let Some(bytes) = part(now).write_first(db, &self.place)? {
-            round.files += 1;
-            round.bytes += bytes;
+        if parts.is_empty() {
+            let newest = Part::at(&export, split, machine, now);
+            if let Some(bytes) = newest.write_first(db, &self.place)? {
+                tally.add(0, bytes);
+            }
         }
         Ok(())
     }
@@ -271,12 +252,9 @@ fn connections(db: &Connection, part: &Part<'_>) -> Result<(u64, u64)> {
     let (start, end) = part.span();
     let sql =
         "SELECT count(*), count(*) - count(duration_us) FROM egress WHERE ts >= ?1 AND ts < ?2";
-    let found = db
-        .query_row(sql, params![start, end], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .optional()?;
-    let (rows, open) = found.unwrap_or_default();
+    let (rows, open) = db.query_row(sql, params![start, end], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+    })?;
     Ok((
         u64::try_from(rows).unwrap_or(0),
         u64::try_from(open).unwrap_or(0),

@@ -5,7 +5,7 @@ mod files;
 mod parquet;
 
 #[cfg(feature = "parquet")]
-pub use parquet::labels;
+pub use parquet::{labels, written};
 
 use std::io::Write;
 use std::path::Path;
@@ -113,11 +113,17 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
 
 /// Lets a signal interrupt SQLite, so that files can be removed. Returns which signal came.
 fn stop_by_signal(db: &mut Connection) -> Result<Arc<AtomicUsize>> {
+    let stop = signals()?;
+    interrupt_by_signal(db, &stop)?;
+    Ok(stop)
+}
+
+/// Which signal to end came; 0: none.
+pub fn signals() -> Result<Arc<AtomicUsize>> {
     let stop = Arc::new(AtomicUsize::new(0));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
     }
-    interrupt_by_signal(db, &stop)?;
     Ok(stop)
 }
 

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::{end_by_signal, stop_by_signal};
 use crate::cli::{self, ExportArgs};
-use crate::dataset::{Known, Label, Machine, Outcome, Part, Place, Replace, Split, TABLES};
+use crate::dataset::{Known, Label, Machine, Outcome, Part, Place, Replace, Split, TABLES, Tally};
 use crate::human;
 use crate::query::{Export, Question, View};
 use crate::store;
@@ -49,10 +49,7 @@ pub fn run(
         place: &place,
         machine: &machine,
         split: args.split.map_or(Split::Day, Split::from),
-        replace: match args.force {
-            true => Replace::Always,
-            false => Replace::Never,
-        },
+        force: args.force,
         known: Known {
             until: store::complete_until(&db, &path, now)?,
             complete_id: None,
@@ -60,7 +57,7 @@ pub fn run(
     };
     // Where a table without rows gets a file.
     let last = span.1.map_or(now, |until| until.min(now)) - 1;
-    let (mut done, mut notes) = (Done::default(), Vec::new());
+    let (mut done, mut notes) = (Tally::default(), Vec::new());
     for export in &exports {
         let said = export.notes(&db, now);
         let said = said.map_err(|e| store::of_file(e, &path))?;
@@ -74,15 +71,8 @@ pub fn run(
             return Err(store::of_file(e, &path));
         }
     }
-    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let took = i64::try_from(begun.elapsed().as_micros()).unwrap_or(i64::MAX);
-    eprintln!(
-        "{} in {}, {}; took {}",
-        human::count(number(done.rows), "row", "rows"),
-        human::count(number(done.files), "file", "files"),
-        human::bytes(number(done.bytes)),
-        human::duration(took)
-    );
+    eprintln!("{}; took {}", written(&done), human::duration(took));
     for note in notes {
         eprintln!("note: {note}");
     }
@@ -90,6 +80,17 @@ pub fn run(
         0 => ExitCode::from(1),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// What was written, in words.
+pub fn written(tally: &Tally) -> String {
+    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    format!(
+        "{} in {}, {}",
+        human::count(number(tally.rows), "row", "rows"),
+        human::count(number(tally.files), "file", "files"),
+        human::bytes(number(tally.bytes))
+    )
 }
 
 /// The labels that --label gives.
@@ -108,42 +109,36 @@ struct Destination<'a> {
     place: &'a Place,
     machine: &'a Machine,
     split: Split,
-    replace: Replace,
+    /// Whether existing files may be replaced.
+    force: bool,
     known: Known,
-}
-
-/// What was written.
-#[derive(Default)]
-struct Done {
-    rows: u64,
-    files: u64,
-    bytes: u64,
 }
 
 impl Destination<'_> {
     /// Writes the files of a table; one without rows for the time `last` if it has none.
-    fn write(&self, db: &Connection, export: &Export, last: i64, done: &mut Done) -> Result<()> {
-        let length = self.split.period();
-        let part = |ts: i64| Part {
-            export,
-            split: self.split,
-            period: ts.div_euclid(length),
-            identity: self.machine.at(ts),
-        };
-        let mut next = i64::MIN;
-        while let Some(ts) = export.first_from(db, next)? {
-            let part = part(ts);
-            next = part.span().1;
-            let outcome = part.write(db, self.place, self.known, self.replace)?;
+    fn write(&self, db: &Connection, export: &Export, last: i64, done: &mut Tally) -> Result<()> {
+        let parts = Part::all(db, export, self.split, self.machine)?;
+        let mut any = false;
+        for part in &parts {
+            let names = self.place.names(&part.directory())?;
+            part.check_split(self.place, &names)?;
+            let replace = match self.force {
+                true => Replace::Always,
+                false => Replace::Never {
+                    exists: names.contains(&part.name()),
+                },
+            };
+            let outcome = part.write(db, self.place, self.known, replace)?;
             if let Outcome::Written(written, bytes) = outcome {
-                done.rows += written.rows;
-                done.files += 1;
-                done.bytes += bytes;
+                done.add(written.rows, bytes);
+                any = true;
             }
         }
-        if let Some(bytes) = part(last).write_first(db, self.place)? {
-            done.files += 1;
-            done.bytes += bytes;
+        if !any {
+            let last = Part::at(export, self.split, self.machine, last);
+            if let Some(bytes) = last.write_first(db, self.place)? {
+                done.add(0, bytes);
+            }
         }
         Ok(())
     }

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chrono::Local;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::super::export::{interrupt_by_signal, labels};
+use super::super::export::{interrupt_by_signal, labels, signals, written};
 use super::state::ShipState;
 use crate::cli::ShipArgs;
-use crate::dataset::{Options, Place, Round, Shipper};
+use crate::dataset::{Options, Place, Shipper, Tally};
 use crate::human;
 use crate::metrics::{ShippingMetrics, check_metrics_file, write_metrics_file};
 use crate::store;
@@ -56,10 +55,7 @@ pub fn run(args: &ShipArgs) -> Result<ExitCode> {
     let path = super::super::readers_db(&args.db);
     // What is wrong from the beginning ends it: later on, it may pass.
     store::open_reader(&path)?;
-    let stop = Arc::new(AtomicUsize::new(0));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_usize(signal, Arc::clone(&stop), signal as usize)?;
-    }
+    let stop = signals()?;
     let place = Place::open(to, &stop)?;
     let mut service = Service {
         shipper: Shipper::new(place, options),
@@ -76,7 +72,7 @@ pub fn run(args: &ShipArgs) -> Result<ExitCode> {
     };
     if args.once {
         let round = service.round()?;
-        say(&round);
+        eprintln!("{}", written(&round));
         return Ok(match round.files {
             0 => ExitCode::from(1),
             _ => ExitCode::SUCCESS,
@@ -107,7 +103,7 @@ impl Service {
                 Ok(round) => {
                     retry = RETRY;
                     if round.files > 0 {
-                        log::info!("{}", said(&round));
+                        log::info!("{}", written(&round));
                     }
                     every.max(begun.elapsed().saturating_mul(SHARE))
                 }
@@ -139,7 +135,7 @@ impl Service {
 
     /// Ships what is new, and says how far it came. The history is opened anew each time: another
     /// one may have its place.
-    fn round(&mut self) -> Result<Round> {
+    fn round(&mut self) -> Result<Tally> {
         let now = when::now_ts();
         let shipped = self.ship(now);
         match &shipped {
@@ -162,7 +158,7 @@ impl Service {
         Ok(shipped?.0)
     }
 
-    fn ship(&mut self, now: i64) -> Result<(Round, i64)> {
+    fn ship(&mut self, now: i64) -> Result<(Tally, i64)> {
         let path = &self.history;
         let mut db = store::open_reader(path)?;
         interrupt_by_signal(&mut db, &self.stop)?;
@@ -186,18 +182,4 @@ impl Service {
             log::warn!("the metrics can't be written to {}: {e:#}", file.display());
         }
     }
-}
-
-fn say(round: &Round) {
-    eprintln!("{}", said(round));
-}
-
-fn said(round: &Round) -> String {
-    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    format!(
-        "{} in {}, {}",
-        human::count(number(round.rows), "row", "rows"),
-        human::count(number(round.files), "file", "files"),
-        human::bytes(number(round.bytes))
-    )
 }
