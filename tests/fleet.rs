@@ -3,7 +3,6 @@
 //! does.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +20,9 @@ use egrets::query::{self, Engine, History, OutputFormat, Request};
 use egrets::store::{self, Access, Attached, Recording, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::support::dataset::{answers, duckdb, raw};
+use crate::support::{egrets_with, text};
 
 const SECOND: i64 = 1_000_000_000;
 /// 2026-11-24T06:00:00Z: the histories end then, and cover two days.
@@ -299,23 +301,8 @@ fn lookup(number: u64, ts: i64, random: u64, process: &Rc<Process>) -> Lookup {
     }
 }
 
-fn egrets(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
-    command
-        .args(args)
-        .env_remove("EGRETS_DB")
-        .env_remove("EGRETS_LABELS")
-        .env("EGRETS_CONFIG", "none")
-        .env_remove("RUST_LOG");
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 fn export(db: &Path, dataset: &Path, args: &[&str]) -> Output {
-    egrets(&["export", "--format", "parquet", "--db"])
+    egrets_with(&["export", "--format", "parquet", "--db"])
         .arg(db)
         .arg("--output")
         .arg(dataset)
@@ -329,44 +316,6 @@ fn exported(db: &Path, dataset: &Path, args: &[&str]) -> String {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
     said
-}
-
-/// DuckDB's answers to statements over the views of a dataset.
-fn duckdb(dataset: &Path, statements: &[String]) -> Vec<Vec<Value>> {
-    answers(Engine::DuckDb, "python", dataset, statements)
-}
-
-/// An engine's answers to statements over the views of a dataset, by a Python environment.
-fn answers(
-    engine: Engine,
-    environment: &str,
-    dataset: &Path,
-    statements: &[String],
-) -> Vec<Vec<Value>> {
-    let engine = engine.name().to_lowercase();
-    let views = egrets(&["export", "--ddl", &engine, "--output"])
-        .arg(dataset)
-        .output()
-        .unwrap();
-    assert!(views.status.success(), "{}", text(&views.stderr));
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(environment);
-    let mut child = Command::new(venv.join("bin/python"))
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/engine.py"))
-        .arg(&engine)
-        .env("HOME", &venv)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("scripts/tools.sh and 'make test-engines' install them");
-    let input = json!([[text(&views.stdout), statements]]).to_string();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let mut all: Vec<Vec<Vec<Value>>> = serde_json::from_slice(&output.stdout).unwrap();
-    all.remove(0)
 }
 
 fn one(dataset: &Path, statement: &str) -> Vec<Value> {
@@ -500,8 +449,21 @@ fn spark_answers_questions_to_a_dataset_as_the_history_does() {
 fn compare_answers(engine: Engine, environment: &str) {
     let dir = TempDir::new().unwrap();
     let db = history(dir.path(), "one", 1, 3000);
+    // A day of which a shipper has made one file, but has not removed those of its hours; and one
+    // that is by the hour.
     let dataset = dir.path().join("dataset");
-    exported(&db, &dataset, &["--machine", "web-1"]);
+    let (day, hours) = (
+        ["--machine", "web-1", "--until", "2026-11-24T00:00:00Z"],
+        ["--machine", "web-1", "--split", "hour"],
+    );
+    exported(&db, &dataset, &day);
+    let by_hours = dir.path().join("hours");
+    exported(&db, &by_hours, &hours);
+    for hour in files(&by_hours).0 {
+        let to = dataset.join(hour.strip_prefix(&by_hours).unwrap());
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(hour, to).unwrap();
+    }
     let reader = store::open_reader(&db).unwrap();
     let statements = QUESTIONS.map(|question| statement_for(engine, question));
     let answers = answers(engine, environment, &dataset, &statements);
@@ -619,7 +581,7 @@ fn machines_are_kept_apart_and_asked_for() {
     fs::write(python.join("python3"), script).unwrap();
     fs::set_permissions(python.join("python3"), fs::Permissions::from_mode(0o755)).unwrap();
     let ask = |path: &Path, args: &[&str]| {
-        let mut query = egrets(&["query", "--dataset"]);
+        let mut query = egrets_with(&["query", "--dataset"]);
         query
             .arg(&dataset)
             .args(args)
@@ -652,7 +614,7 @@ fn machines_are_kept_apart_and_asked_for() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("pip install duckdb"), "{said}");
     fs::create_dir(dir.path().join("empty")).unwrap();
-    let mut query = egrets(&["query", "--lake", "empty", "top hosts"]);
+    let mut query = egrets_with(&["query", "--lake", "empty", "top hosts"]);
     let output = query
         .current_dir(dir.path())
         .env("PATH", &venv)
@@ -681,7 +643,7 @@ fn several_histories_are_asked_by_a_pattern() {
         history(dir.path(), name, seed, 300);
     }
     let ask = |pattern: &str, args: &[&str]| {
-        let mut query = egrets(&["query", "--db", pattern]);
+        let mut query = egrets_with(&["query", "--db", pattern]);
         query.args(args).current_dir(dir.path()).env("TZ", "UTC");
         let output = query.output().unwrap();
         let said = [text(&output.stdout), text(&output.stderr)];
@@ -925,7 +887,7 @@ fn bad_places_and_options_are_refused() {
             "on machine NAME",
         ),
     ] {
-        let output = egrets(args).current_dir(dir.path()).output().unwrap();
+        let output = egrets_with(args).current_dir(dir.path()).output().unwrap();
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
         assert!(said.contains(words), "{args:?}: {said}");
@@ -953,7 +915,7 @@ fn a_killed_export_leaves_whole_files_alone_and_the_next_completes_them() {
         if n % 2 == 0 {
             fs::remove_dir_all(&dataset).unwrap();
         }
-        let mut child = egrets(&[
+        let mut child = egrets_with(&[
             "export", "--format", "parquet", "--split", "hour", "--force", "--db",
         ])
         .arg(&db)
@@ -988,20 +950,6 @@ fn a_killed_export_leaves_whole_files_alone_and_the_next_completes_them() {
         "SELECT count(*) AS n, count(DISTINCT id) AS ids FROM egress",
     );
     assert_eq!(all[0], json!({"n": rows(""), "ids": rows("")}));
-}
-
-/// An answer of DuckDB without the views.
-fn raw(statement: &str) -> Vec<Value> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
-    let code = "import duckdb, json, sys
-r = duckdb.sql(sys.argv[1])
-print(json.dumps([dict(zip(r.columns, row)) for row in r.fetchall()]))";
-    let output = Command::new(venv.join("bin/python"))
-        .args(["-c", code, statement])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]

@@ -38,7 +38,7 @@ mod docker;
 mod engines;
 #[cfg(feature = "record")]
 mod export;
-#[cfg(feature = "parquet")]
+#[cfg(all(feature = "parquet", feature = "record"))]
 mod fleet;
 #[cfg(feature = "record")]
 mod forged;
@@ -76,7 +76,7 @@ mod sent_names;
 mod serve;
 #[cfg(feature = "record")]
 mod shapes;
-#[cfg(feature = "parquet")]
+#[cfg(all(feature = "parquet", feature = "record"))]
 mod ship;
 #[cfg(feature = "record")]
 mod sources;

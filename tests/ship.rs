@@ -19,6 +19,9 @@ use egrets::store::{Access, Recording, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::dataset::{duckdb, raw};
+use crate::support::{egrets_with, text};
+
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3600 * SECOND;
 
@@ -102,23 +105,8 @@ impl Writer {
     }
 }
 
-fn egrets(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
-    command
-        .args(args)
-        .env_remove("EGRETS_DB")
-        .env_remove("EGRETS_LABELS")
-        .env("EGRETS_CONFIG", "none")
-        .env_remove("RUST_LOG");
-    command
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 fn ship(db: &Path, to: &str, args: &[&str]) -> Command {
-    let mut command = egrets(&["ship", "--machine", "web-1", "--to", to, "--db"]);
+    let mut command = egrets_with(&["ship", "--machine", "web-1", "--to", to, "--db"]);
     command.arg(db).args(args).stderr(Stdio::piped());
     command
 }
@@ -135,26 +123,12 @@ fn python() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("python/bin/python")
 }
 
-/// What DuckDB reads: all rows of a table's files.
-fn read(dataset: &Path, statement: &str) -> Vec<Value> {
-    let files = format!("'{}/table=egress/*/*/*.parquet'", dataset.display());
-    let code = "import duckdb, json, sys
-r = duckdb.sql(sys.argv[1])
-print(json.dumps([dict(zip(r.columns, row)) for row in r.fetchall()], default=str))";
-    let output = Command::new(python())
-        .args(["-c", code, &statement.replace('@', &files)])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 const SUMS: &str =
     "SELECT count(*) AS rows, count(DISTINCT id) AS ids, CAST(sum(id) AS BIGINT) AS sum,
-    count(duration_us) AS ended, CAST(sum(tx_bytes) AS BIGINT) AS sent FROM @";
+    count(duration_us) AS ended, CAST(sum(tx_bytes) AS BIGINT) AS sent FROM egress";
 
 fn there(dataset: &Path) -> Value {
-    read(dataset, SUMS).remove(0)
+    duckdb(dataset, &[SUMS.to_owned()]).remove(0).remove(0)
 }
 
 fn here(db: &Path) -> Value {
@@ -197,13 +171,13 @@ impl S3 {
         }
     }
 
-    /// Copies all that it has into a new directory.
-    fn copy(&mut self, to: &Path) -> PathBuf {
+    /// Copies a dataset into a new directory, which is returned.
+    fn copy(&mut self, to: &Path, dataset: &str) -> PathBuf {
         let _ = fs::remove_dir_all(to);
         let orders = self.orders.as_mut().unwrap();
-        writeln!(orders, "{}", to.display()).unwrap();
+        writeln!(orders, "{} {dataset}/", to.display()).unwrap();
         self.answers.read_line(&mut String::new()).unwrap();
-        to.join("egress")
+        to.join(dataset)
     }
 }
 
@@ -304,11 +278,12 @@ fn each_row_is_shipped_once_however_often_it_is_killed() {
         interrupted += i32::from(child.wait().unwrap().signal() == Some(9));
         whole = whole.max(begun.elapsed());
         let read = match to_s3 {
-            true => s3.copy(&copy),
+            true => s3.copy(&copy, "egress"),
             false => dataset.clone(),
         };
         let is_named = |path: &PathBuf| path.extension().is_some_and(|is| is == "parquet");
-        if walk(&read.join("table=egress")).iter().any(is_named) {
+        // The last of the tables: without files of each there are no views.
+        if walk(&read.join("table=lookups")).iter().any(is_named) {
             let there = there(&read);
             assert_eq!(there["rows"], there["ids"], "{there}");
         }
@@ -319,7 +294,7 @@ fn each_row_is_shipped_once_however_often_it_is_killed() {
         shipped(ship(&db, to_directory, &[]));
         assert_eq!(there(&dataset), here(&db));
         shipped(with_s3(ship(&db, "s3://bucket/egress", &[]), faulty));
-        assert_eq!(there(&s3.copy(&copy)), here(&db));
+        assert_eq!(there(&s3.copy(&copy, "egress")), here(&db));
         // Connections of hours that are over have ended since then.
         writer.close_some();
         writer.commit();
@@ -387,7 +362,7 @@ fn dataset_keeps_what_the_history_no_longer_has() {
          UPDATE recording SET hostname = 'after' WHERE id = 2;",
     )
     .unwrap();
-    let mut own_name = egrets(&["ship", "--to", to, "--db"]);
+    let mut own_name = egrets_with(&["ship", "--keep-hours", "--to", to, "--db"]);
     own_name.arg(&db);
     let said = shipped(own_name);
     assert!(said.starts_with("480 rows in 24 files, "), "{said}");
@@ -407,12 +382,18 @@ fn dataset_keeps_what_the_history_no_longer_has() {
     .unwrap();
     let remove = "DELETE FROM connection WHERE ts BETWEEN ?1 AND ?2 AND tx_bytes IS NOT NULL";
     assert_eq!(sql.execute(remove, [start, end]).unwrap(), 16);
-    let mut own_name = egrets(&["ship", "--to", to, "--db"]);
-    own_name.arg(&db);
-    shipped(own_name);
-    assert_eq!(there(&dataset), all);
+    for args in [&["ship", "--keep-hours"][..], &["ship"]] {
+        let mut own_name = egrets_with(args);
+        own_name.args(["--to", to, "--db"]).arg(&db);
+        shipped(own_name);
+        assert_eq!(there(&dataset), all);
+    }
+    // The other day has become one file.
+    let named = hours(&dataset);
+    assert_eq!(named["before"].join(" "), "00 01 02 03 04 05");
+    assert_eq!(named["after"], [""]);
     // By the day, the rows would be there twice.
-    let mut by_day = egrets(&["ship", "--once", "--split", "day", "--to", to, "--db"]);
+    let mut by_day = egrets_with(&["ship", "--once", "--split", "day", "--to", to, "--db"]);
     let output = by_day.arg(&db).output().unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -420,15 +401,79 @@ fn dataset_keeps_what_the_history_no_longer_has() {
     // A day that was exported whole has them already.
     let other = dir.path().join("other");
     let to = other.to_str().unwrap();
-    let export = egrets(&["export", "--format", "parquet", "--output", to, "--db"])
+    let export = egrets_with(&["export", "--format", "parquet", "--output", to, "--db"])
         .arg(&db)
         .output()
         .unwrap();
     assert!(export.status.success(), "{}", text(&export.stderr));
-    let mut own_name = egrets(&["ship", "--to", to, "--db"]);
+    let mut own_name = egrets_with(&["ship", "--to", to, "--db"]);
     own_name.arg(&db);
     let said = shipped(own_name);
     assert!(said.starts_with("0 rows in 0 files"), "{said}");
+}
+
+/// EGRETS_KILLS is how often.
+#[test]
+fn hours_of_a_day_become_one_file_however_often_it_is_killed() {
+    let kills = std::env::var("EGRETS_KILLS").map_or(4, |n| n.parse::<u32>().unwrap());
+    let dir = TempDir::new().unwrap();
+    let db = dir.path().join("e.db");
+    let day = now().div_euclid(24 * HOUR) * 24 * HOUR - 72 * HOUR;
+    let mut writer = Writer::new(&db, day);
+    for n in 0..1000 {
+        writer.add(day + (1 + n % 9) * 4 * HOUR + n * SECOND);
+    }
+    writer.commit();
+    let mut s3 = S3::start();
+    let port = s3.port;
+    let copy = dir.path().join("copy");
+    let mut whole = Duration::from_millis(300);
+    for n in 0..kills {
+        let name = n.to_string();
+        let to_s3 = n % 2 == 1;
+        let (directory, url) = (dir.path().join(&name), format!("s3://bucket/{n}"));
+        let command = |args: &[&str]| match to_s3 {
+            true => with_s3(ship(&db, &url, args), port),
+            false => ship(&db, directory.to_str().unwrap(), args),
+        };
+        let mut dataset = || match to_s3 {
+            true => s3.copy(&copy, &name),
+            false => directory.clone(),
+        };
+        shipped(command(&["--keep-hours"]));
+        let begun = Instant::now();
+        let mut merging = command(&["--every", "1s"]);
+        let mut merging = merging.stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(whole * (n * 37 % 97 + 5) / 100);
+        merging.kill().unwrap();
+        merging.wait().unwrap();
+        whole = whole.max(begun.elapsed());
+        assert_eq!(there(&dataset()), here(&db));
+        shipped(command(&[]));
+        assert_eq!(there(&dataset()), here(&db));
+        assert_eq!(hours(&dataset())["web-1"], ["", ""]);
+    }
+    // The same rows by the hour, as if it had been killed before it removed any.
+    let merged = dir.path().join("0");
+    let by_hours = dir.path().join("hours");
+    shipped(ship(&db, by_hours.to_str().unwrap(), &["--keep-hours"]));
+    for hour in walk(&by_hours) {
+        let to = merged.join(hour.strip_prefix(&by_hours).unwrap());
+        fs::copy(hour, to).unwrap();
+    }
+    let files = format!("{}/table=egress/*/*/*.parquet", merged.display());
+    let all = raw(&format!("SELECT count(*) AS rows FROM '{files}'"));
+    assert_eq!(all[0]["rows"], 2000);
+    assert_eq!(there(&merged), here(&db));
+    assert_eq!(hours(&merged)["web-1"].len(), 11);
+    shipped(ship(&db, merged.to_str().unwrap(), &["--keep-hours"]));
+    assert_eq!(hours(&merged)["web-1"].len(), 11);
+    // Connections of the day that end come into its file.
+    writer.close_some();
+    writer.commit();
+    shipped(ship(&db, merged.to_str().unwrap(), &[]));
+    assert_eq!(hours(&merged)["web-1"], ["", ""]);
+    assert_eq!(there(&merged), here(&db));
 }
 
 #[test]
@@ -452,7 +497,7 @@ fn shipper_outlasts_a_place_that_is_away_and_says_how_far_it_came() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("can't be listed: "), "{said}");
     let status = |args: &[&str]| -> Output {
-        let mut command = egrets(&["status", "--db"]);
+        let mut command = egrets_with(&["status", "--db"]);
         command.arg(&db).args(args).output().unwrap()
     };
     let said = text(&status(&[]).stdout);
@@ -466,7 +511,7 @@ fn shipper_outlasts_a_place_that_is_away_and_says_how_far_it_came() {
     let copy = dir.path().join("copy");
     let until = Instant::now() + Duration::from_secs(60);
     let has = |s3: &mut S3, db: &Path| {
-        let read = s3.copy(&copy);
+        let read = s3.copy(&copy, "egress");
         read.join("table=egress").exists() && there(&read) == here(db)
     };
     while !has(&mut s3, &db) {

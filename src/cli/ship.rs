@@ -28,6 +28,9 @@ pub struct ShipArgs {
     /// Write a file per UTC day or hour
     #[arg(long, value_name = "BY", default_value = "hour")]
     pub split: Split,
+    /// Leave the files of a day's hours once it is over, instead of making them one
+    #[arg(long)]
+    pub keep_hours: bool,
     /// Only rows since this time, from the beginning of its day or hour [default: all]
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,

@@ -118,6 +118,22 @@ impl<'a> Part<'a> {
         Ok(parts)
     }
 
+    /// The file that would have all rows of its day.
+    pub fn of_day(&self) -> Part<'a> {
+        Part {
+            export: self.export,
+            split: Split::Day,
+            period: self.span().0.div_euclid(Split::Day.period()),
+            identity: self.identity.clone(),
+        }
+    }
+
+    /// Whether all rows of its period are wanted.
+    pub fn is_all(&self) -> bool {
+        let (start, end) = self.span();
+        self.export.has_all(start, end)
+    }
+
     /// Inclusive start and exclusive end, nanoseconds since 1970.
     pub fn span(&self) -> (i64, i64) {
         let length = self.split.period();
@@ -150,13 +166,11 @@ impl<'a> Part<'a> {
         format!("{}/{}", self.directory(), self.name())
     }
 
-    /// That of the names in its directory which has the same rows, split in the other way.
-    pub fn otherwise_split<'n>(&self, names: &'n [String]) -> Option<&'n String> {
-        let theirs = match self.split {
-            Split::Day => format!("{}-", self.identity.history),
-            Split::Hour => format!("{}.", self.identity.history),
-        };
-        names.iter().find(|name| name.starts_with(&theirs))
+    /// Those of the names in its directory that are files of hours of this history.
+    pub fn hours(&self, names: &[String]) -> Vec<String> {
+        let prefix = format!("{}-", self.identity.history);
+        let is_hour = |name: &&String| name.starts_with(&prefix);
+        names.iter().filter(is_hour).cloned().collect()
     }
 
     /// Refuses to write rows by the day where those of this history are by the hour, or the other
@@ -166,11 +180,11 @@ impl<'a> Part<'a> {
     ///
     /// There are such.
     pub fn check_split(&self, place: &Place, names: &[String]) -> Result<()> {
-        let option = match self.split {
-            Split::Day => "hour",
-            Split::Hour => "day",
+        let (option, theirs) = match self.split {
+            Split::Day => ("hour", format!("{}-", self.identity.history)),
+            Split::Hour => ("day", format!("{}.", self.identity.history)),
         };
-        if let Some(name) = self.otherwise_split(names) {
+        if let Some(name) = names.iter().find(|name| name.starts_with(&theirs)) {
             let path = format!("{}/{name}", self.directory());
             anyhow::bail!(
                 "{} has this history's rows by the {option}: go on with --split {option}, or remove it",
@@ -230,7 +244,7 @@ impl<'a> Part<'a> {
             return Ok(Outcome::Kept);
         }
         let written = Written {
-            read_ts: self.export.has_all(start, end).then_some(known.until),
+            read_ts: self.is_all().then_some(known.until),
             rows,
             unfinished: encoder.unfinished(),
             complete_id: known.complete_id,

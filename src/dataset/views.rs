@@ -75,57 +75,98 @@ fn view(engine: Engine, table: View, dataset: &str) -> Result<String> {
     });
     let columns = Vec::from_iter(columns.chain(whose)).join(",\n       ");
     let name = table.name();
-    let path = format!("{dataset}/table={name}/*/*/*.parquet");
-    let (before, files) = match engine {
-        Engine::DuckDb => (
-            String::new(),
-            format!(
-                "read_parquet({}, union_by_name = true, hive_partitioning = true,\n       \
-                 hive_types = {{'table': VARCHAR, 'day': DATE, 'machine': VARCHAR}})",
-                engine.text(&path)
-            ),
-        ),
-        Engine::ClickHouse => {
-            let function = match dataset.split_once("://") {
-                None => "file",
-                Some(("s3", _)) => "s3",
-                Some((scheme, _)) => bail!(
-                    "ClickHouse is given a dataset in a directory or at s3://, not at {scheme}://"
-                ),
-            };
-            let columns = engine.text(&columns_of_files(engine, table));
-            let path = engine.text(&path);
-            (
-                String::new(),
-                format!("{function}({path}, 'Parquet', {columns})"),
-            )
-        }
-        Engine::Spark => {
-            // Hadoop's name for it
-            let dataset = match dataset.strip_prefix("s3://") {
-                Some(rest) => format!("s3a://{rest}"),
-                None => dataset.to_owned(),
-            };
-            let path = engine.text(&format!("{dataset}/table={name}"));
-            let columns = columns_of_files(engine, table);
-            (
-                format!(
-                    "CREATE OR REPLACE TEMPORARY VIEW {name}_files ({columns})\n\
-                     USING parquet OPTIONS (path {path});\n\n"
-                ),
-                format!("{name}_files"),
-            )
-        }
-    };
-    let settings = match engine {
-        Engine::ClickHouse => "\nSETTINGS use_hive_partitioning = 1",
-        _ => "",
+    let columns = format!("{columns},\n       f.time AS timestamp");
+    let (before, from) = match engine {
+        Engine::DuckDb => (String::new(), duckdb_files(table, dataset)),
+        Engine::ClickHouse => (String::new(), clickhouse_files(table, dataset)?),
+        Engine::Spark => spark_files(table, dataset),
     };
     Ok(format!(
-        "{before}{} {name} AS\nSELECT {columns},\n       f.time AS timestamp\n\
-         FROM {files} AS f{settings};\n\n",
+        "{before}{} {name} AS\nSELECT {columns}\nFROM {from};\n\n",
         create(engine),
     ))
+}
+
+/// Files of hours, and what of the name of one is not in that of its day. Where a day has a file,
+/// those of its hours are left out: a shipper has made them one and is about to remove them, or was
+/// killed before it could.
+const HOUR: &str = "%-__.parquet";
+const NOT_OF_DAY: &str = "-[0-9][0-9].parquet$";
+
+fn duckdb_files(table: View, dataset: &str) -> String {
+    let engine = Engine::DuckDb;
+    let all = engine.text(&format!("{dataset}/table={}/*/*/*.parquet", table.name()));
+    let hour = engine.text(HOUR);
+    let not_of_day = engine.text(NOT_OF_DAY);
+    format!(
+        "read_parquet({all}, union_by_name = true, hive_partitioning = true, filename = true,\n       \
+         hive_types = {{'table': VARCHAR, 'day': DATE, 'machine': VARCHAR}}) AS f\n\
+         WHERE f.filename NOT IN (\n  \
+         SELECT hour.file FROM glob({all}) AS hour\n  \
+         JOIN glob({all}) AS day ON day.file = regexp_replace(hour.file, {not_of_day}, '.parquet')\n  \
+         WHERE hour.file LIKE {hour})"
+    )
+}
+
+fn clickhouse_files(table: View, dataset: &str) -> Result<String> {
+    let engine = Engine::ClickHouse;
+    let function = match dataset.split_once("://") {
+        None => "file",
+        Some(("s3", _)) => "s3",
+        Some((scheme, _)) => {
+            bail!("ClickHouse is given a dataset in a directory or at s3://, not at {scheme}://")
+        }
+    };
+    let all = engine.text(&format!("{dataset}/table={}/*/*/*.parquet", table.name()));
+    let columns = engine.text(&columns_of_files(engine, table));
+    let hour = engine.text(HOUR);
+    let not_of_day = engine.text(NOT_OF_DAY);
+    // In the format One, files are listed and not read.
+    Ok(format!(
+        "{function}({all}, 'Parquet', {columns}) AS f\n\
+         WHERE _path NOT IN (\n  \
+         SELECT _path FROM {function}({all}, 'One') WHERE _path LIKE {hour}\n  \
+         AND replaceRegexpOne(_path, {not_of_day}, '.parquet') IN (SELECT _path FROM {function}({all}, 'One')))\n\
+         SETTINGS use_hive_partitioning = 1"
+    ))
+}
+
+/// The views of the files, and what selects from them. Files of days and of hours are views of their
+/// own: where Spark is to say which file a row is from, conditions don't choose what is read.
+fn spark_files(table: View, dataset: &str) -> (String, String) {
+    let engine = Engine::Spark;
+    // Hadoop's name for it
+    let dataset = match dataset.strip_prefix("s3://") {
+        Some(rest) => format!("s3a://{rest}"),
+        None => dataset.to_owned(),
+    };
+    let name = table.name();
+    let path = engine.text(&format!("{dataset}/table={name}"));
+    let columns = columns_of_files(engine, table);
+    let (days, hours) = ("????????????????.parquet", "*-??.parquet");
+    let view = |what: &str, format: &str, files: &str| {
+        format!(
+            "CREATE OR REPLACE TEMPORARY VIEW {name}_{what}\n\
+             USING {format} OPTIONS (path {path}, pathGlobFilter {});\n\n",
+            engine.text(files)
+        )
+    };
+    let before = [
+        view(&format!("of_days ({columns})"), "parquet", days),
+        view(&format!("of_hours ({columns})"), "parquet", hours),
+        // Their contents are not read, as only their paths are selected.
+        view("days", "binaryFile", days),
+    ];
+    let part = |expression: &str| format!("regexp_extract(path, '{expression}', 1)");
+    let from = format!(
+        "(\n  SELECT * FROM {name}_of_days\n  UNION ALL\n  SELECT * FROM {name}_of_hours AS h\n  \
+         WHERE NOT EXISTS (SELECT * FROM {name}_days WHERE {} = h.history\n    \
+         AND {} = h.machine AND {} = CAST(h.day AS STRING))\n) AS f",
+        part("([^/]*)[.]parquet$"),
+        part("/machine=([^/]*)/"),
+        part("/day=([^/]*)/"),
+    );
+    (before.concat(), from)
 }
 
 /// The columns of the files with their types, for an engine that takes them from there: files of another

@@ -105,10 +105,10 @@ impl Window {
     }
 }
 
+/// Of the table, since SQLite may begin with another one of those that the view joins.
 fn newest_id(db: &Db) -> Result<i64> {
-    let sql = "SELECT id FROM egress WHERE likelihood(id > 0, 0.0000001) ORDER BY id DESC LIMIT 1";
-    let id = db.prepare_cached(sql)?.query_row([], |row| row.get(0));
-    Ok(id.optional()?.unwrap_or(0))
+    let mut statement = db.prepare_cached("SELECT coalesce(max(id), 0) FROM connection")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
 }
 
 /// A connection whose program is yet to be looked up.

@@ -6,6 +6,8 @@
 pub mod agreed;
 pub mod browser;
 pub mod coverage;
+#[cfg(feature = "parquet")]
+pub mod dataset;
 pub mod docker;
 pub mod forge;
 pub mod image;
@@ -39,9 +41,17 @@ pub fn egrets() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_egrets"));
     command
         .env_remove("EGRETS_DB")
+        .env_remove("EGRETS_LABELS")
         .env("EGRETS_CONFIG", "none")
         .env_remove("SUDO_UID")
         .env_remove("RUST_LOG");
+    command
+}
+
+/// The program under test with these arguments.
+pub fn egrets_with(args: &[&str]) -> Command {
+    let mut command = egrets();
+    command.args(args);
     command
 }
 

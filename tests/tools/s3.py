@@ -1,5 +1,6 @@
 """A server of S3's protocol on loopback, with the bucket `bucket`. Prints its port; then each
-line on stdin is a directory, into which all objects are copied, and which is printed."""
+line on stdin is a directory and the beginning of names: such objects are copied into it, and it is
+printed."""
 
 import logging
 import pathlib
@@ -22,8 +23,10 @@ s3 = boto3.client(
 s3.create_bucket(Bucket="bucket")
 print(port, flush=True)
 for line in sys.stdin:
-    directory = pathlib.Path(line.strip())
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="bucket"):
+    directory, prefix = line.split()
+    directory = pathlib.Path(directory)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=prefix)
+    for page in pages:
         for entry in page.get("Contents", []):
             path = directory / entry["Key"]
             path.parent.mkdir(parents=True, exist_ok=True)

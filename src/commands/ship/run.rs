@@ -40,6 +40,7 @@ pub fn run(args: &ShipArgs) -> Result<ExitCode> {
     });
     let options = Options {
         split: args.split.into(),
+        merge: !args.keep_hours,
         since: since.transpose()?,
         every: match args.once {
             true => 0,

@@ -81,6 +81,13 @@ impl Directory {
         Ok(bytes)
     }
 
+    pub fn remove(&self, path: &str) -> Result<()> {
+        match fs::remove_file(self.full(path)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+
     pub fn metadata(&self, path: &str) -> Result<Option<ParquetMetaData>> {
         let path = self.full(path);
         let file = match File::open(&path) {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use parquet::file::metadata::ParquetMetaData;
 use tempfile::TempPath;
 
@@ -79,6 +79,26 @@ impl Place {
             Place::Directory(place) => place.name(unnamed, path, replace),
             Place::Objects(place) => place.name(unnamed, path, replace),
         }
+    }
+
+    /// Removes files of a directory; one that is not there is none to remove.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system or the store.
+    pub fn remove(&self, directory: &str, names: &[String]) -> Result<()> {
+        for name in names {
+            let path = format!("{directory}/{name}");
+            let removed = match self {
+                Place::Directory(place) => place.remove(&path),
+                Place::Objects(place) => place.remove(&path),
+            };
+            removed.with_context(|| {
+                let path = self.full(&path);
+                format!("{path} can't be removed, whose rows the file of its day has; --keep-hours leaves such files")
+            })?;
+        }
+        Ok(())
     }
 
     /// What a file says of itself; None: there is none.

@@ -161,6 +161,16 @@ impl Objects {
         }
     }
 
+    pub fn remove(&self, path: &str) -> Result<()> {
+        let at = self.at(path);
+        self.wait(async {
+            match self.store.delete(&at).await {
+                Err(Error::NotFound { .. }) => Ok(()),
+                removed => removed,
+            }
+        })
+    }
+
     pub fn metadata(&self, path: &str) -> Result<Option<ParquetMetaData>> {
         let at = self.at(path);
         let cannot = || format!("{} can't be read", self.full(path));

@@ -44,6 +44,16 @@ impl View {
             View::Lookups => "lookups",
         }
     }
+
+    /// The table whose ids and times its rows have. What needs no more than these is asked of it:
+    /// SQLite may begin such a statement on a view with any of the joined tables, and then it reads
+    /// all rows.
+    fn table(self) -> &'static str {
+        match self {
+            View::Egress => "connection",
+            View::Dns | View::Lookups => "lookup",
+        }
+    }
 }
 
 /// What to export.
@@ -168,7 +178,7 @@ impl Export {
         let from = from.max(self.since.unwrap_or(i64::MIN));
         let sql = format!(
             "SELECT ts FROM {} WHERE ts >= ?1 AND ts < ?2 ORDER BY ts LIMIT 1",
-            self.view.name()
+            self.view.table()
         );
         let until = self.until.unwrap_or(i64::MAX);
         let mut statement = db.prepare_cached(&sql)?;
@@ -251,11 +261,29 @@ impl Export {
     pub fn periods_after(&self, db: &Connection, id: i64, period: i64) -> Result<BTreeSet<i64>> {
         let sql = format!(
             "SELECT DISTINCT ts / ?2 FROM {} WHERE id > ?1",
-            self.view.name()
+            self.view.table()
         );
         let mut statement = db.prepare_cached(&sql)?;
         let periods = statement.query_map([id, period], |row| row.get(0))?;
         Ok(periods.collect::<Result<_, _>>()?)
+    }
+
+    /// How many rows of the view are in the span, whatever the question.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's.
+    pub fn count(&self, db: &Connection) -> Result<u64> {
+        let sql = format!(
+            "SELECT count(*) FROM {} WHERE ts >= ?1 AND ts < ?2",
+            self.view.name()
+        );
+        let span = [
+            self.since.unwrap_or(i64::MIN),
+            self.until.unwrap_or(i64::MAX),
+        ];
+        let rows: i64 = db.prepare_cached(&sql)?.query_row(span, |row| row.get(0))?;
+        Ok(u64::try_from(rows).unwrap_or(0))
     }
 
     /// The id of the newest row; 0: there is none.
@@ -264,10 +292,7 @@ impl Export {
     ///
     /// SQLite's.
     pub fn newest(&self, db: &Connection) -> Result<i64> {
-        let sql = format!(
-            "SELECT coalesce((SELECT id FROM {} ORDER BY id DESC LIMIT 1), 0)",
-            self.view.name()
-        );
+        let sql = format!("SELECT coalesce(max(id), 0) FROM {}", self.view.table());
         Ok(db.query_row(&sql, [], |row| row.get(0))?)
     }
 

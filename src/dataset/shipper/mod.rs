@@ -4,10 +4,16 @@
 //! It is replaced at once, under a name that follows from the history, the table and the hour, so
 //! each row is there once, whenever a process is killed. What was written last is read from the
 //! files themselves: there is no other state, which could contradict them.
+//!
+//! Once a day is over, one file takes the place of its hours. Between the moment at which it has its
+//! name and that at which they are removed, its rows are there twice; the views leave out files of
+//! hours whose day has a file.
 
-use std::collections::{BTreeSet, HashMap};
+mod files;
 
-use anyhow::Result;
+use std::collections::HashMap;
+
+use anyhow::{Error, Result};
 use rusqlite::{Connection, params};
 
 use super::TABLES;
@@ -16,6 +22,7 @@ use super::part::{Known, Outcome, Part, Replace, Split, Tally};
 use super::place::Place;
 use super::writer::Written;
 use crate::query::{Export, View};
+use files::{Files, Layout, State};
 
 /// How long rows of an hour may come, or change, after its end: lookups wait for an answer,
 /// executables are hashed, runtimes describe their containers.
@@ -24,6 +31,8 @@ const SETTLING: i64 = 120_000_000_000;
 /// What to ship, and as whose.
 pub struct Options {
     pub split: Split,
+    /// Whether the files of a day's hours become one, once it is over.
+    pub merge: bool,
     /// Rows before the day or hour of this time are not shipped.
     pub since: Option<i64>,
     /// How long a file that is still growing stays as it is, in nanoseconds; 0: each round compares
@@ -33,20 +42,10 @@ pub struct Options {
     pub labels: Vec<Label>,
 }
 
-/// What is known of a file.
-#[derive(Debug, Clone, Copy)]
-enum State {
-    /// It won't be written again.
-    Final,
-    /// As it was written last, and when it was last compared with the history.
-    Written(Written, i64),
-}
-
 pub struct Shipper {
     place: Place,
     options: Options,
-    /// Files of the dataset, by their paths.
-    files: HashMap<String, State>,
+    files: Files,
     /// By history and table: all rows with ids up to this one are in the dataset.
     complete: HashMap<(String, &'static str), i64>,
 }
@@ -56,7 +55,7 @@ impl Shipper {
         Shipper {
             place,
             options,
-            files: HashMap::new(),
+            files: Files::default(),
             complete: HashMap::new(),
         }
     }
@@ -91,37 +90,50 @@ impl Shipper {
         let since = self.options.since.map(start);
         let export = Export::new(Some(view), None, (since, None))?;
         let parts = Part::all(db, &export, split, machine)?;
-        self.find(&parts)?;
+        let layout = Layout {
+            split,
+            merge: self.options.merge,
+            complete_until,
+        };
+        let parts = self.files.find(&self.place, parts, &layout)?;
         let newest = export.newest(db)?;
         let of_history = (machine.first().history, table);
-        let of_files = || complete_id(parts.iter().filter_map(|part| self.files.get(&part.path())));
+        let of_files = || self.files.complete_id(&parts);
         let complete_id = self.complete.get(&of_history).copied().or_else(of_files);
-        // Without such an id all rows may be new: no need to look through them.
         let grown = match complete_id {
             Some(id) => Some(export.periods_after(db, id, length)?),
             None => None,
+        };
+        let has_grown = |part: &Part<'_>, written: &Written| {
+            let (start, end) = part.span();
+            Ok::<_, Error>(match &grown {
+                Some(grown) => {
+                    let periods = start.div_euclid(length)..end.div_euclid(length);
+                    grown.range(periods).next().is_some()
+                }
+                None => export.within(start, end).count(db)? > written.rows,
+            })
         };
         let known = Known {
             until: complete_until,
             complete_id,
         };
         for part in &parts {
-            let key = part.path();
-            let replace = match self.files.get(&key).copied() {
+            let (replace, hours) = match self.files.get(part).cloned() {
                 Some(State::Final) => continue,
                 Some(State::Written(written, checked)) => {
-                    let contains = |grown: &BTreeSet<i64>| grown.contains(&part.period);
-                    let grown = grown.as_ref().is_none_or(contains);
+                    let grown = has_grown(part, &written)?;
                     match self.due(db, part, &written, (checked, grown), (now, complete_until))? {
                         Due::No => continue,
                         Due::Compared => {
-                            self.files.insert(key, State::Written(written, now));
+                            self.files.set(part, State::Written(written, now));
                             continue;
                         }
-                        Due::Yes => Replace::UnlessFewer(written.rows),
+                        Due::Yes => (Replace::UnlessFewer(written.rows), Vec::new()),
                     }
                 }
-                None => Replace::Always,
+                Some(State::Hours(hours, rows)) => (Replace::UnlessFewer(rows), hours),
+                None => (Replace::Always, Vec::new()),
             };
             let state = match part.write(db, &self.place, known, replace)? {
                 // More may come into an hour that lasts.
@@ -132,31 +144,17 @@ impl Shipper {
                     State::Written(written, now)
                 }
             };
-            self.files.insert(key, state);
+            if matches!(state, State::Written(..)) {
+                self.place.remove(&part.directory(), &hours)?;
+            }
+            self.files.set(part, state);
         }
+        self.files.retain(&format!("table={table}/"), &parts);
         self.complete.insert(of_history, newest);
         if parts.is_empty() {
             let newest = Part::at(&export, split, machine, now);
             if let Some(bytes) = newest.write_first(db, &self.place)? {
                 tally.add(0, bytes);
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds out what there is of files that were not looked for yet.
-    fn find(&mut self, parts: &[Part<'_>]) -> Result<()> {
-        let mut directory = (String::new(), Vec::new());
-        for part in parts {
-            let key = part.path();
-            if self.files.contains_key(&key) {
-                continue;
-            }
-            if directory.0 != part.directory() {
-                directory = (part.directory(), self.place.names(&part.directory())?);
-            }
-            if let Some(state) = found(&self.place, part, &directory.1)? {
-                self.files.insert(key, state);
             }
         }
         Ok(())
@@ -215,43 +213,11 @@ enum Due {
     Yes,
 }
 
-/// Up to which id the dataset has all rows of a table, as far as its files say.
-fn complete_id<'a>(files: impl Iterator<Item = &'a State>) -> Option<i64> {
-    let ids = files.filter_map(|state| match state {
-        State::Written(written, _) => written.complete_id,
-        State::Final => None,
-    });
-    ids.max()
-}
-
-/// What is known of a file whose directory has these names.
-fn found(place: &Place, part: &Part<'_>, names: &[String]) -> Result<Option<State>> {
-    let read = |name: &str| -> Result<Option<Written>> {
-        let path = format!("{}/{name}", part.directory());
-        Ok(place.metadata(&path)?.as_ref().map(Written::read))
-    };
-    if let Some(other) = part.otherwise_split(names) {
-        // The file of a day that is over has the hours' rows.
-        let day = part.span().0.div_euclid(Split::Day.period()) + 1;
-        let day = day.saturating_mul(Split::Day.period());
-        let has_all = |written: Written| written.read_ts.is_some_and(|ts| ts >= day);
-        if part.split == Split::Hour && read(other)?.is_some_and(has_all) {
-            return Ok(Some(State::Final));
-        }
-        part.check_split(place, names)?;
-    }
-    if !names.contains(&part.name()) {
-        return Ok(None);
-    }
-    let written = read(&part.name())?;
-    Ok(written.map(|written| State::Written(written, written.read_ts.unwrap_or(i64::MIN))))
-}
-
 /// How many connections of a period the history has, and how many of them are open.
 fn connections(db: &Connection, part: &Part<'_>) -> Result<(u64, u64)> {
     let (start, end) = part.span();
     let sql =
-        "SELECT count(*), count(*) - count(duration_us) FROM egress WHERE ts >= ?1 AND ts < ?2";
+        "SELECT count(*), count(*) - count(duration_us) FROM connection WHERE ts >= ?1 AND ts < ?2";
     let (rows, open) = db.query_row(sql, params![start, end], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
     })?;
