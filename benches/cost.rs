@@ -10,7 +10,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use common::Recorder;
+use common::{Recorder, processor_time};
 use libbpf_rs::query::{MapInfoIter, ProgInfoIter, ProgramInfo as ProgInfo};
 use libbpf_rs::{MapHandle, MapType};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -170,13 +170,6 @@ fn start(args: &[&str]) -> Result<(Recorder, tempfile::TempDir)> {
 }
 
 impl Recorder {
-    /// Processor time so far, in clock ticks.
-    fn ticks(&self) -> Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or("").split(' ').collect();
-        Ok(fields[11].parse::<u64>()? + fields[12].parse::<u64>()?)
-    }
-
     /// Bytes of its BPF maps in the kernel, the ring among them.
     fn maps(&self) -> Result<u64> {
         let mut sum = 0;
@@ -350,8 +343,8 @@ fn said(count: u32, rounds: &[[Duration; 2]]) -> String {
 fn recorders_own(count: u32, work: Work) -> Result<String> {
     let (recorder, _dir) = start(&[])?;
     let stats = BpfStats::on();
-    let (ticks, sleeps) = (
-        recorder.ticks()?,
+    let (before, sleeps) = (
+        processor_time(recorder.pid())?,
         recorder.number("status", "voluntary_ctxt_switches")?,
     );
     for _ in 0..SLICES {
@@ -360,7 +353,7 @@ fn recorders_own(count: u32, work: Work) -> Result<String> {
     std::thread::sleep(Duration::from_millis(700));
     drop(stats);
     let operations = f64::from(count) * SLICES as f64;
-    let cpu = (recorder.ticks()? - ticks) as f64 * 10_000.0 / operations;
+    let cpu = (processor_time(recorder.pid())? - before).as_secs_f64() * 1e6 / operations;
     let woken = recorder.number("status", "voluntary_ctxt_switches")? - sleeps;
     let own = format!(
         "  recorder: {cpu:.2} us of processor time each, {woken} wake-ups in all, {:.1} MiB of memory (the 16 MiB ring included), {:.1} MiB of BPF maps\n{}",

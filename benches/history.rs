@@ -1,14 +1,16 @@
 //! `make bench`: histories of three sizes, written by the store as the recorder does. Measures
 //! the write rate, the size, the time of questions and the cost of retention; then the memory of
 //! the recorder and its backlog, which needs root. `history SIZE...` uses other sizes;
-//! RECORDER_SECONDS is how long the recorder is measured. `history --write PATH SIZE` only writes a
-//! history, for `make dev`.
+//! RECORDER_SECONDS is how long the recorder is measured. `history --readers` only measures those who
+//! read beside it; `history --write PATH SIZE` only writes a history, for `make dev`.
 
 mod common;
 #[path = "history/generator.rs"]
 mod generator;
 #[path = "history/measure.rs"]
 mod measure;
+#[path = "history/readers.rs"]
+mod readers;
 #[path = "history/recorder.rs"]
 mod recorder;
 
@@ -60,6 +62,9 @@ fn main() -> Result<()> {
     let dir = tempfile::Builder::new()
         .prefix("egrets-bench-")
         .tempdir_in(std::env::var_os("EGRETS_BENCH_DIR").unwrap_or_else(|| "/var/tmp".into()))?;
+    if std::env::args().any(|a| a == "--readers") {
+        return readers::measure(&dir.path().join("readers"));
+    }
     for long in [0, 10] {
         measure::compare_writing(dir.path(), COMPARED, COMPARED_BATCH, long)?;
     }
@@ -73,7 +78,7 @@ fn main() -> Result<()> {
         let path = dir.path().join(format!("{largest}.db"));
         recorder::measure(&path, bytes_on_disk(&path)?)?;
     }
-    Ok(())
+    readers::measure(&dir.path().join("readers"))
 }
 
 pub fn open(path: &Path, generator: &Generator) -> Result<Store> {

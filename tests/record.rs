@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::forge::forged_first_packets;
-use crate::support::metrics::read_metrics;
+use crate::support::metrics::{found_by_dashboard, read_metrics};
 use crate::support::*;
 use simple_dns::{CLASS, Name, Packet, Question, TYPE};
 use socket2::{Domain, Type};
@@ -838,6 +838,7 @@ fn metrics_file_agrees_with_the_history() {
     for line in wanted {
         assert!(found.lines().any(|found| found == line), "{line}:\n{found}");
     }
+    assert_eq!(found_by_dashboard(&found, false), 9);
     assert_eq!(fs::metadata(&metrics).unwrap().mode() & 0o777, 0o644);
     let left = fs::read_dir(dir.path()).unwrap().flatten();
     let left = left.filter(|file| file.file_name().to_string_lossy().contains("metrics"));

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::support::browser::Browser;
-use crate::support::metrics::read_metrics;
+use crate::support::metrics::{found_by_dashboard, read_metrics};
 use crate::written::{connection, now, record};
 use egrets::model::Record;
 use egrets::privileges::Held;
@@ -266,6 +266,7 @@ fn requests_are_refused_without_the_token_from_other_sites_and_if_they_are_too_l
     ] {
         assert!(read.contains(line), "{read}");
     }
+    assert_eq!(found_by_dashboard(&read, true), 2);
 
     let document = served.get("/", &host);
     assert_eq!(status(&document), 200);

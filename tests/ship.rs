@@ -412,6 +412,37 @@ fn dataset_keeps_what_the_history_no_longer_has() {
     assert!(said.starts_with("0 rows in 0 files"), "{said}");
 }
 
+/// All at once, as machines do.
+#[test]
+fn fifty_machines_ship_into_one_dataset() {
+    let dir = TempDir::new().unwrap();
+    let dataset = dir.path().join("dataset");
+    let begun = now() - HOUR;
+    let machines = Vec::from_iter((0..50).map(|n| {
+        let db = dir.path().join(format!("m-{n}.db"));
+        let mut writer = Writer::new(&db, begun + n);
+        for k in 0..20 + n {
+            writer.add(begun + k * SECOND);
+        }
+        writer.commit();
+        let mut ship = egrets_with(&["ship", "--once", "--machine"]);
+        let ship = ship.arg(format!("m-{n}")).arg("--to").arg(&dataset);
+        let child = ship.arg("--db").arg(&db).stderr(Stdio::null()).spawn();
+        (n, db, child.unwrap())
+    }));
+    let mut expected = Vec::new();
+    for (n, db, mut child) in machines {
+        assert!(child.wait().unwrap().success(), "m-{n}");
+        let here = here(&db);
+        expected
+            .push(json!({"machine": format!("m-{n}"), "rows": here["rows"], "sent": here["sent"]}));
+    }
+    expected.sort_by_key(|row| row["machine"].to_string());
+    let sums = "SELECT machine, count(*) AS rows, CAST(sum(tx_bytes) AS BIGINT) AS sent FROM egress
+        GROUP BY machine ORDER BY machine";
+    assert_eq!(duckdb(&dataset, &[sums.to_owned()])[0], expected);
+}
+
 /// EGRETS_KILLS is how often.
 #[test]
 fn hours_of_a_day_become_one_file_however_often_it_is_killed() {

@@ -22,10 +22,7 @@ const LINES: u64 = 10;
 
 /// Records loopback connections into a file with this size limit, and prints the figures.
 pub fn measure(path: &Path, max_size: u64) -> Result<()> {
-    let seconds = match std::env::var("RECORDER_SECONDS") {
-        Ok(text) => text.parse()?,
-        Err(_) => SECONDS,
-    };
+    let seconds = seconds()?;
     let max_size = format!("{}M", max_size >> 20);
     let recorder = Recorder::start(path, &["--max-size", &max_size])?;
     println!(
@@ -43,13 +40,7 @@ pub fn measure(path: &Path, max_size: u64) -> Result<()> {
     });
     recorder.stop()?;
     let waits = watched?;
-    let lost: i64 = rusqlite::Connection::open(path)?.query_row(
-        "SELECT COALESCE(sum(lost), 0) FROM gaps
-         WHERE kind NOT IN ('retention', 'summary', 'recording')
-           AND to_ts > (SELECT max(start_ts) FROM recordings)",
-        [],
-        |row| row.get(0),
-    )?;
+    let lost = lost(path)?;
     println!(
         "  events waited {:.0} ms at most, the ring was {:.1} % full at most; {lost} events lost; {} MiB on disk",
         waits.longest.as_secs_f64() * 1e3,
@@ -59,7 +50,23 @@ pub fn measure(path: &Path, max_size: u64) -> Result<()> {
     Ok(())
 }
 
-fn dial(stop: &AtomicBool, dialled: &AtomicU64) -> Result<()> {
+/// How long the recorder is measured.
+pub fn seconds() -> Result<u64> {
+    match std::env::var("RECORDER_SECONDS") {
+        Ok(text) => Ok(text.parse()?),
+        Err(_) => Ok(SECONDS),
+    }
+}
+
+/// How many events of its last recording a history lacks.
+pub fn lost(path: &Path) -> Result<i64> {
+    let sql = "SELECT COALESCE(sum(lost), 0) FROM gaps
+         WHERE kind NOT IN ('retention', 'summary', 'recording')
+           AND to_ts > (SELECT max(start_ts) FROM recordings)";
+    Ok(rusqlite::Connection::open(path)?.query_row(sql, [], |row| row.get(0))?)
+}
+
+pub fn dial(stop: &AtomicBool, dialled: &AtomicU64) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let to = listener.local_addr()?;
     while !stop.load(Ordering::Relaxed) {
@@ -95,7 +102,7 @@ fn watch(recorder: &Recorder, seconds: u64, dialled: &AtomicU64) -> Result<()> {
 
 /// The positions of the recorder's ring buffer, in bytes since the beginning
 /// (kernel/bpf/ringbuf.c: the consumer's page, the producer's page, the data).
-struct Ring {
+pub struct Ring {
     consumer: *const AtomicU64,
     producer: *const AtomicU64,
     size: u64,
@@ -105,14 +112,14 @@ struct Ring {
 unsafe impl Sync for Ring {}
 
 #[derive(Default)]
-struct Waits {
+pub struct Waits {
     /// How long events were pending and none was consumed.
-    longest: Duration,
-    fullest: f64,
+    pub longest: Duration,
+    pub fullest: f64,
 }
 
 impl Ring {
-    fn of(recorder: &Recorder) -> Result<Ring> {
+    pub fn of(recorder: &Recorder) -> Result<Ring> {
         let ring_type = libbpf_sys::BPF_MAP_TYPE_RINGBUF.to_string();
         for file in std::fs::read_dir(format!("/proc/{}/fdinfo", recorder.pid()))? {
             let info = std::fs::read_to_string(file?.path()).unwrap_or_default();
@@ -164,7 +171,7 @@ impl Ring {
     }
 
     /// Polls every millisecond.
-    fn watch(&self, stop: &AtomicBool) -> Waits {
+    pub fn watch(&self, stop: &AtomicBool) -> Waits {
         let mut waits = Waits::default();
         let (mut moved, mut since) = (0, Instant::now());
         while !stop.load(Ordering::Relaxed) {

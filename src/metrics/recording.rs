@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{PREFIX, plain, protocol};
-use crate::model::{Connection, Lookup, Outcome, Record};
+use crate::model::{Connection, GapKind, Lookup, Outcome, Record};
 
 /// Connections that are followed while they are open; beyond that they count when they close.
 const MOST_OPEN: usize = 1 << 18;
@@ -87,7 +87,13 @@ impl RecordingMetrics {
             "DNS lookups by result; repeats that became one row count once",
             Family::clone(&lookups),
         );
-        let lost = Family::default();
+        let lost = Family::<ByKind, Counter>::default();
+        // From the beginning: where a counter appears with its first events, Prometheus' increase()
+        // leaves these out.
+        for kind in GapKind::ALL.iter().filter(|kind| kind.is_loss()) {
+            let kind = kind.as_str();
+            drop(lost.get_or_create(&ByKind { kind }));
+        }
         registry.register(
             "lost_events",
             "Events that were lost, by kind, as the view gaps names it",
@@ -266,7 +272,7 @@ mod tests {
         metrics.add(&Record::Gap(Gap {
             from_ts: 0,
             to_ts: 1,
-            kind: crate::model::GapKind::Connect,
+            kind: GapKind::Connect,
             lost: 7,
             why: "",
         }));
@@ -278,6 +284,7 @@ mod tests {
             "egrets_sent_bytes_total{protocol=\"tcp\"} 151",
             "egrets_received_bytes_total{protocol=\"tcp\"} 302",
             "egrets_lost_events_total{kind=\"connect\"} 7",
+            "egrets_lost_events_total{kind=\"dns\"} 0",
             "egrets_open_connections 1",
             "egrets_lag_seconds 0.5",
         ] {

@@ -89,6 +89,13 @@ impl GapKind {
         let mut all = GapKind::ALL.iter().copied();
         all.find(|kind| kind.as_str() == name)
     }
+
+    /// Whether something was lost that should have been recorded, and not removed or missed on
+    /// purpose.
+    pub fn is_loss(self) -> bool {
+        use GapKind::{Clock, Recording, Retention, Share, Summary};
+        !matches!(self, Retention | Share | Summary | Clock | Recording)
+    }
 }
 
 #[cfg(test)]
