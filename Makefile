@@ -10,7 +10,7 @@ completions = $(sharedir)/bash-completion/completions/egrets \
 built = $(or $(CARGO_TARGET_DIR),target)/release/egrets
 
 .PHONY: help run build static deb rpm tarball image release book kubernetes dev test test-packages test-engines reader test-kernels test-arm64 test-all-kernels tables naming coverage security fuzz \
-	lint bench bench-fleet install uninstall vmlinux clean
+	lint bench bench-peers bench-fleet install uninstall vmlinux clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ lint: ## Check format and lints of the Rust, C and shell code
 
 bench: ## Run the benchmarks; needs sudo
 	@scripts/bench.sh
+
+bench-peers: ## Compare the cost with that of tcpconnect by libbpf-tools, bcc and bpftrace; needs sudo
+	@scripts/kernels.sh peers
 
 bench-fleet: ## Time questions to a dataset of a billion connections, by DuckDB, ClickHouse and Spark
 	@scripts/bench-fleet.sh

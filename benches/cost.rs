@@ -4,6 +4,8 @@
 //! slice during which another egrets was there is done again. Needs root.
 
 mod common;
+#[path = "cost/peers.rs"]
+mod peers;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -34,6 +36,9 @@ fn main() -> Result<()> {
     // cargo also runs benches as tests, with --test: nothing to time then
     if std::env::args().any(|a| a == "--test") {
         return Ok(());
+    }
+    if std::env::args().any(|a| a == "--peers") {
+        return peers::compare();
     }
     println!(
         "cost to others: processor time per operation on loopback (median of {ROUNDS} interleaved rounds, the range of all)"
@@ -191,6 +196,13 @@ type Work = fn(u32) -> Result<Duration>;
 fn running() -> usize {
     let hook = |program: &ProgInfo| program.name == "egrets_egress";
     ProgInfoIter::default().filter(hook).count()
+}
+
+/// The best of so many slices.
+fn best_of(slices: usize, count: u32, work: Work) -> Result<Duration> {
+    let slices = (0..slices).map(|_| work(count));
+    let slices = slices.collect::<Result<Vec<_>>>()?;
+    slices.into_iter().min().context("no slices")
 }
 
 /// The best slice, with so many recorders.

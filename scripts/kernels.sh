@@ -9,6 +9,7 @@
 #     make test-arm64           every hook, and those tests that all kernels pass, on arm64
 #     make test-arm64 RELEASE=target/release-0.1.0
 #                               the .deb, the archive and the program of a release as well, installed there
+#     make bench-peers          what egrets and the tools of others cost, on a kernel that has their hooks
 #     scripts/kernels.sh fetch  only download the kernels
 #
 # A kernel is the newest of its Debian suite, looked for once a day and kept in
@@ -28,6 +29,7 @@ ARCH=${ARCH:-amd64}
 declare -A SUITES=([5.10]=bullseye [6.1]=bookworm [6.12]=trixie [7]=sid)
 ALL='5.10 6.1 6.12 7'
 [ "$ARCH" = amd64 ] || KERNELS=${KERNELS:-6.12} # emulated without KVM: one is enough
+[ "${1:-}" != peers ] || KERNELS=${KERNELS:-6.1} # that of the suite whose packages the tools are
 KERNELS=${KERNELS:-$ALL}
 # All tests of capture. The sets differ in how they learn of connect(2) and of frames that bypass
 # queues, so the second runs what sees these.
@@ -107,7 +109,7 @@ NEWEST_tracepoint=(
 		af_xdp_copy_mode_frames_are_seen_by_the_kprobe_set'
 )
 TESTS=${TESTS:-}
-TIER=${1:-${TESTS:+all}} # 'all', 'fetch', or nothing
+TIER=${1:-${TESTS:+all}} # 'all', 'fetch', 'peers', or nothing
 RELEASE=${RELEASE:-}
 SETS=${SETS:-kprobe tracepoint}
 # Docker's daemon decides these, not the kernel; one needs other cgroups, the last two
@@ -124,6 +126,7 @@ PACKAGES=(bash coreutils dash grep sed procps util-linux mount kmod tar libc-bin
 	busybox-static netcat-openbsd libcap2-bin aria2 openssl bsdutils)
 # two thirds of the disk, which takes its time to unpack
 [ "$TIER" != all ] || PACKAGES+=(docker.io containerd runc podman conmon)
+[ "$TIER" != peers ] || PACKAGES+=(libbpf-tools bpftrace)
 # what installs them
 [ -z "$RELEASE" ] || PACKAGES+=(dpkg diffutils gzip findutils)
 # modules that the tests want: the rest would only take time to unpack
@@ -304,6 +307,10 @@ longest_first() {
 # job KERNEL: what the machine does, for scripts/guest.sh to run
 job() {
 	local set test names tests chosen
+	if [ "$TIER" = peers ]; then
+		printf 'OPERATIONS=%q ROUNDS=%q %q --peers; echo "guest: rc $?"\n' "${OPERATIONS:-500}" "${ROUNDS:-11}" "$bench"
+		return
+	fi
 	echo "export EGRETS_TEST_VOLUME=$VOLUME EGRETS_TEST_DRIP=${EGRETS_TEST_DRIP:-16} RUST_TEST_THREADS=2"
 	for set in $SETS; do
 		echo "echo 'guest: set $set'; export EGRETS_HOOKS=$set"
@@ -435,7 +442,10 @@ if [ "$TIER" = fetch ]; then
 	done
 	exit
 fi
-scripts/setup.sh root build test kernels
+parts=(root build test kernels)
+# not bcc: emulated, it compiles for minutes whenever it starts, with the kernel's headers
+[ "$TIER" != peers ] || parts+=(peers)
+scripts/setup.sh "${parts[@]}"
 scripts/tools.sh
 
 options=() execute=() strip=strip
@@ -446,27 +456,33 @@ if [ "$ARCH" != amd64 ]; then
 	execute=(qemu-aarch64-static)
 	strip=aarch64-linux-gnu-strip
 fi
-built=$(scripts/cargo.sh test --no-run "${options[@]}" --message-format=json-render-diagnostics)
-# executable KIND NAME TEST: of what cargo has built; TEST is whether it is a runner
-executable() {
-	sed -nE "s|.*\"kind\":\[\"$1\"\].*\"name\":\"$2\".*\"test\":$3},\"features\".*\"executable\":\"([^\"]*)\".*|\1|p" <<<"$built"
-}
-egrets=$(executable bin egrets false)
 tools=$(realpath "${CARGO_TARGET_DIR:-target}/tmp") # where the tests look for them
-programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)"
-	"$(executable example send false)" "$(executable example packet false)")
-[ "$ARCH" != amd64 ] || programs+=("$tools/dial-musl" "$tools/nscd")
-runner=$(executable test integration true)
-programs+=("$runner")
-known=$("${execute[@]}" "$runner" --list --format terse)
-tests=$(for kernel in $KERNELS; do for set in $SETS; do tests_of "$kernel" "$set"; done; done | sort -u)
-while read -r test names; do
-	[ -n "$test" ] || continue # one set that is only attached
-	grep -q "^$test::" <<<"$known" || fail "there are no tests called $test"
-	for name in $names; do
-		grep -qx "$test::$name: test" <<<"$known" || fail "$test has no test $name"
-	done
-done <<<"$tests"
+if [ "$TIER" = peers ]; then
+	built=$(scripts/cargo.sh bench --no-run --bench cost --message-format=json-render-diagnostics)
+	bench=$(sed -n 's/.*"kind":\["bench"\].*"executable":"\([^"]*\)".*/\1/p' <<<"$built")
+	programs=("$bench" "$(realpath "${CARGO_TARGET_DIR:-target}/release/egrets")")
+else
+	built=$(scripts/cargo.sh test --no-run "${options[@]}" --message-format=json-render-diagnostics)
+	# executable KIND NAME TEST: of what cargo has built; TEST is whether it is a runner
+	executable() {
+		sed -nE "s|.*\"kind\":\[\"$1\"\].*\"name\":\"$2\".*\"test\":$3},\"features\".*\"executable\":\"([^\"]*)\".*|\1|p" <<<"$built"
+	}
+	egrets=$(executable bin egrets false)
+	programs=("$egrets" "$(executable example dial false)" "$(executable example ask false)"
+		"$(executable example send false)" "$(executable example packet false)")
+	[ "$ARCH" != amd64 ] || programs+=("$tools/dial-musl" "$tools/nscd")
+	runner=$(executable test integration true)
+	programs+=("$runner")
+	known=$("${execute[@]}" "$runner" --list --format terse)
+	tests=$(for kernel in $KERNELS; do for set in $SETS; do tests_of "$kernel" "$set"; done; done | sort -u)
+	while read -r test names; do
+		[ -n "$test" ] || continue # one set that is only attached
+		grep -q "^$test::" <<<"$known" || fail "there are no tests called $test"
+		for name in $names; do
+			grep -qx "$test::$name: test" <<<"$known" || fail "$test has no test $name"
+		done
+	done <<<"$tests"
+fi
 
 work=$(mktemp -d)
 end() {
@@ -490,6 +506,13 @@ for kernel in $(longest_first); do
 done
 wait
 
+if [ "$TIER" = peers ]; then
+	for kernel in $KERNELS; do
+		sed -n '/^guest: .* is up/,$p' "$work/$kernel.log"
+		grep -q '^guest: rc 0' "$work/$kernel.log" || fail "$kernel: see above"
+	done
+	exit
+fi
 passed=0 failed=0
 for kernel in $KERNELS; do
 	[ -e "$work/$kernel.log" ] || : >"$work/$kernel.log"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [static] [arm64] [deb] [rpm] [release] [packages] [reader] [test] [engines] [kernels] [fuzz] [lint] [book] [vmlinux]
+#     setup.sh [root] [build] [static] [arm64] [deb] [rpm] [release] [packages] [reader] [test] [engines] [kernels] [peers] [fuzz] [lint] [book] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -50,6 +50,7 @@ for part in "$@"; do
 		packages+=(python3-venv)
 		command -v java >/dev/null || packages+=(default-jre-headless)
 		;;
+	peers) packages+=(libbpf-tools bpftrace) ;;
 	fuzz) packages+=(g++) ;;
 	lint) packages+=(clang-format codespell shellcheck) ;;
 	book) packages+=(linkchecker python3-venv) ;;

@@ -32,7 +32,7 @@ const READERS: [(&str, &[&str]); 6] = [
             "--if",
             "raw IPs",
             "--if",
-            "new hosts by user nobody",
+            "new hosts by user www-data",
         ],
     ),
     (
