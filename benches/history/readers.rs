@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::common::{Recorder, processor_time};
 use crate::recorder::{Ring, dial, lost, seconds};
@@ -162,6 +162,10 @@ impl Reader {
                 (None, Some(token)) => std::thread::sleep(view(token)?),
                 (None, None) => std::thread::sleep(Duration::from_millis(100)),
             }
+            let ended = self.child.as_mut().map(Child::try_wait).transpose()?;
+            if let Some(status) = ended.flatten() {
+                bail!("it ended with {status}");
+            }
         }
         Ok(())
     }
@@ -202,7 +206,7 @@ fn view(token: &str) -> Result<Duration> {
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
     let head = answer.split("\r\n\r\n").next().unwrap_or_default();
-    anyhow::ensure!(head.contains(" 200 "), "the page: {head}");
+    ensure!(head.contains(" 200 "), "the page: {head}");
     let next = head
         .lines()
         .find_map(|line| line.strip_prefix("retry-after: "));
