@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::support::*;
 use simple_dns::rdata::{A, RData};
@@ -238,6 +238,118 @@ fn hosts_file_is_read_with_the_rights_of_its_user_and_without_following_links() 
     }
     let seconds: Vec<&str> = pairs.iter().map(|[_, second]| second.as_str()).collect();
     assert_eq!(seconds, places.map(|(_, name)| name));
+}
+
+/// A mount namespace with this file in the place of /etc/hosts.
+fn with_hosts_file(file: &Path) -> MountNamespace {
+    let file = file.display().to_string();
+    let mount = || drop(run("mount", &["--bind", &file, "/etc/hosts"]));
+    MountNamespace::new(mount)
+}
+
+/// Runs a command to its end in the near network, but with the mounts that it has, while the reader
+/// of files is stopped.
+fn unread(recorder: &Recorder, net: &Net, mut command: Command) {
+    let reader = recorder.child("file-reader").to_string();
+    run("kill", &["-STOP", &reader]);
+    // until all that it has started has closed its output
+    let output = net.near(|| command.output().unwrap());
+    run("kill", &["-CONT", &reader]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+}
+
+fn as_user(uid: u32, args: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    let ids = [format!("--reuid={uid}"), format!("--regid={uid}")];
+    command.args(ids).arg("--clear-groups").args(args);
+    command
+}
+
+/// As in a container with the host's pid namespace, or in a unit with a file system of its own.
+#[test]
+fn recorder_in_another_mount_namespace_reads_the_hosts_files_without_the_process() {
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt"));
+    // a kernel thread's, where the first process may not be looked at
+    let host = namespace("1").or_else(|_| namespace("2")).unwrap();
+    assert_eq!(namespace("self").unwrap(), host, "the host's is needed");
+    let of_host = std::fs::read_to_string("/etc/hosts").unwrap();
+    let mut lines = of_host.lines().map(str::split_whitespace);
+    let name = lines.find_map(|mut words| (words.next()? == "127.0.0.1").then(|| words.next())?);
+    let name = name.expect("a name of 127.0.0.1 in /etc/hosts");
+    let net = Net::new();
+    let listener = net.near(|| TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    let (_dir, db) = history();
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+    let (programs, hosts) = (dir.path().join("bin"), dir.path().join("hosts"));
+    std::fs::create_dir(&programs).unwrap();
+    std::fs::copy(dial(), programs.join("dial")).unwrap();
+    std::fs::write(&hosts, "127.0.0.1 recorder.test\n").unwrap();
+    let container = with_hosts_file(&hosts);
+    let programs = programs.display().to_string();
+    container.inside(|| run("mount", &["-t", "tmpfs", "none", &programs]));
+    let recorder = Recorder::start_with(&db, &[], container.within(egrets()));
+    // its parent ends at once, too
+    let script = format!("{programs}/dial tcp 127.0.0.1 {port} & exit");
+    for uid in [0, 12345] {
+        unread(&recorder, &net, as_user(uid, &["sh", "-c", &script]));
+    }
+    let sql = format!(
+        "SELECT uid, host, host_source, exe_hash_status FROM egress WHERE dst_port = {port}
+         AND exe_hash_status IS NOT NULL ORDER BY uid"
+    );
+    let rows = eventually("two connections", || {
+        let rows = rows(&db, &sql);
+        (rows.len() == 2).then_some(rows)
+    });
+    let expected = ["0", "12345"].map(|uid| [uid, name, "hosts", "hashed"]);
+    assert_eq!(rows, expected);
+    recorder.stop();
+}
+
+#[test]
+fn hosts_file_is_read_through_any_process_that_stays_in_its_mount_namespace() {
+    let net = Net::new();
+    let port = net.http("x").to_string();
+    let (dir, db) = history();
+    let stays = |namespace: &MountNamespace| {
+        let mut sleep = Command::new("sleep");
+        sleep.arg("600");
+        Guard(namespace.within(sleep).spawn().unwrap())
+    };
+    let (older, newer) = (dir.path().join("older"), dir.path().join("newer"));
+    std::fs::write(&older, format!("{FAR4} older.test\n")).unwrap();
+    std::fs::write(&newer, format!("{FAR4} before.test\n")).unwrap();
+    let before = with_hosts_file(&older);
+    let _older = stays(&before);
+    let recorder = Recorder::start(&db, &[]);
+    let since = with_hosts_file(&newer);
+    let _newer = stays(&since);
+    // more than are remembered
+    for _ in 0..20 {
+        ok(&mut since.within(Command::new("true")));
+    }
+    std::fs::write(&newer, format!("{FAR4} newer.test\n")).unwrap();
+    let dial = dial().display().to_string();
+    for namespace in [&before, &since] {
+        for uid in [0, 12345] {
+            let connects = as_user(uid, &[&dial, "tcp", FAR4, &port]);
+            unread(&recorder, &net, namespace.within(connects));
+        }
+    }
+    let sql = format!(
+        "SELECT uid, host, host_source FROM egress WHERE dst_port = {port} AND host IS NOT NULL
+         ORDER BY id"
+    );
+    let rows = eventually("four names", || {
+        let rows = rows(&db, &sql);
+        (rows.len() == 4).then_some(rows)
+    });
+    let expected =
+        ["older.test", "newer.test"].map(|name| [["0", name, "hosts"], ["12345", name, "hosts"]]);
+    assert_eq!(rows, expected.concat());
+    recorder.stop();
 }
 
 // --- other protocols and ports -------------------------------------------------------

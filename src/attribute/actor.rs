@@ -125,8 +125,13 @@ impl Attributor {
         if image.requested.replace(true) {
             return;
         }
+        let others = actor
+            .node
+            .ppid
+            .into_iter()
+            .chain(self.hosts.residents(owner));
         let runner = Runner {
-            pids: [owner.pid].into_iter().chain(actor.node.ppid).collect(),
+            pids: [owner.pid].into_iter().chain(others).collect(),
             uid: owner.uid,
             mntns: owner.mntns,
             account: actor.requester.account,

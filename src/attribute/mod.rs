@@ -117,14 +117,16 @@ impl Attributor {
             no_args: settings.no_args,
         });
         processes.seed();
-        let hosts = HostsFiles::new(settings.files.clone());
         let mut accounts = Accounts::default();
+        // Without the host's processes in /proc, no file that belongs to them is found there.
+        let processes_files = settings.files.clone().filter(|_| settings.procfs);
+        let hosts = HostsFiles::start(processes_files.clone(), |uid| accounts.of(uid));
         let cgroups = CgroupPaths::read(&settings.cgroup_root, |uid| accounts.of(uid));
         let containers =
             Containers::start(&settings.cgroup_root, cgroups.all(), settings.files.clone());
         Attributor {
             names: NameTable::new(settings.max_names),
-            executables: Executables::new(settings.files.clone().filter(|_| settings.procfs)),
+            executables: Executables::new(processes_files),
             cgroups,
             connections: Connections::new(),
             clock_offset_ns: 0,

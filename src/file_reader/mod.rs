@@ -9,6 +9,7 @@
 
 mod executable;
 mod frame;
+pub mod host;
 pub mod hosts;
 mod mounts;
 mod namespace;

@@ -12,6 +12,8 @@ pub enum Who {
     /// The helper's own user, in its own mount namespace, which no other user can change. Such
     /// a worker stays.
     Own,
+    /// The same in the mount namespace of the host's first process.
+    Host,
     /// The first of these processes that is still one of this user in the mount namespace with
     /// this inode number; paths are below its root directory.
     Process {
@@ -27,7 +29,7 @@ pub enum Who {
         pids: Vec<u32>,
         uid: u32,
         mntns: u32,
-        /// Its path holds in the helper's own mount namespace, if that is the host's.
+        /// Its path holds in the host's mount namespace.
         on_host: bool,
     },
 }
@@ -36,7 +38,7 @@ impl Who {
     /// The user who is accountable for what the worker costs.
     pub fn uid(&self) -> Option<u32> {
         match self {
-            Who::Own => None,
+            Who::Own | Who::Host => None,
             Who::Process { uid, .. } | Who::User { uid } | Who::Executable { uid, .. } => {
                 Some(*uid)
             }

@@ -19,11 +19,11 @@ use rustix::thread::set_no_new_privs;
 
 use super::executable::{self, Found};
 use super::frame::{read_request, write_reply};
-use super::hosts;
 use super::mounts::{hosts_is_served, require_local};
 use super::namespace;
 use super::protocol::{FileRequest, FileStamp, MAX_CONTENT, Reply, Who};
 use super::regular_file;
+use super::{host, hosts};
 
 use crate::privileges::{CapabilitySet, hold_only};
 
@@ -49,8 +49,8 @@ struct Rights {
 
 /// Where the paths of requests begin.
 enum Root {
-    /// The helper's own root directory.
-    Own,
+    /// One below which root alone decides.
+    Standing(OwnedFd),
     /// That of a process.
     Of(OwnedFd),
     /// The directory that a request names.
@@ -109,7 +109,8 @@ pub fn close_all_but(kept: &[RawFd]) {
 fn prepare(who: &Who) -> Result<Root> {
     let mut cpu_seconds = MAX_CPU_SECONDS;
     let (rights, root) = match who {
-        Who::Own => (None, Root::Own),
+        Who::Own => (None, Root::Standing(directory(Path::new("/"))?)),
+        Who::Host => (None, Root::Standing(host::root()?)),
         Who::Process { pids, uid, mntns } => {
             let (rights, root) = first_of(pids, *uid, *mntns)?;
             (Some(rights), Root::Of(root))
@@ -219,8 +220,13 @@ fn find_executable(pids: &[u32], uid: u32, mntns: u32, on_host: bool) -> Result<
     });
     let mut found = Found::default();
     if on_host {
-        found.root = Some(directory(Path::new("/"))?);
+        // Without the rights to look for it, the own one: on the host that is the same.
+        let root = host::root().map_or_else(|_| directory(Path::new("/")), Ok);
+        found.root = Some(root?);
         found.root_path = Some(c"/".to_owned());
+        let init = process(host::INIT)?;
+        let read = OFlags::RDONLY | OFlags::CLOEXEC;
+        found.mounts = openat(init, "mountinfo", read, Mode::empty()).ok();
     }
     Ok((rights, found))
 }
@@ -290,11 +296,10 @@ fn drop_all_capabilities() -> Result<()> {
 fn answer(root: &Root, request: &FileRequest) -> Result<Reply> {
     let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     match (root, request) {
-        (Root::Own, FileRequest::Hosts { stamp }) => {
+        (Root::Standing(root), FileRequest::Hosts { stamp }) => {
             // No user can change where its links lead. What only root may read names nothing.
             let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let root = directory(Path::new("/"))?;
-            let (file, meta) = open(&root, Path::new("etc/hosts"), inside)?;
+            let (file, meta) = open(root, Path::new("etc/hosts"), inside)?;
             ensure!(meta.mode() & 0o004 != 0, "not readable by all users");
             hosts_reply(file, &meta, *stamp)
         }

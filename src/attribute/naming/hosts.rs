@@ -5,20 +5,22 @@
 //! The process may choose that file. So the [`FileReader`] reads it, with the process' rights;
 //! events wait for it only within a budget, and how many files a user may have read, and
 //! kept, is limited. Where a file comes later, so does the name. A process that no longer exists
-//! has the file that its user, or else root, had in its mount namespace.
+//! has the file that its user, or else root, has in its mount namespace. The mount namespaces of
+//! egrets and of the host's first process are root's and stay: there, one reader suffices.
 
 use std::collections::HashMap;
-use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
+use std::process;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::residents::{Residence, Residents};
 use crate::attribute::allowance::{Allowance, Limit, Limits};
 use crate::attribute::shares::Shares;
-use crate::capture::event::{MountNamespace, Owner};
+use crate::capture::event::Owner;
+use crate::file_reader::host;
 use crate::file_reader::hosts::{HostsTable, parse};
 use crate::file_reader::{FileReader, FileRequest, FileStamp, Reply, Session, Who};
 use crate::model::{MAX_RIVALS, Name, Rival, Source};
@@ -31,8 +33,6 @@ const LIFETIME: Duration = Duration::from_secs(3);
 const MAX_FILES: usize = 1024;
 /// Files being read, of one user.
 const MAX_PENDING: usize = 16;
-/// Processes remembered of a mount namespace and user.
-const MAX_STARTED: usize = 8;
 /// How old a file in another mount namespace than egrets' may be. Each read takes a process.
 const MAX_AGE_NS: u64 = 1_000_000_000;
 
@@ -74,9 +74,9 @@ const ROOT: u32 = 0;
 /// The time of a check that counts no more.
 const OUTDATED: u64 = 0;
 
-/// Mount namespace and user. In a user namespace, any user may change the root of a process and
-/// thus its file: that must not name other users' connections.
-type HostsKey = (MountNamespace, u32);
+/// The file of a user in a mount namespace. In a user namespace, any user may change the root of a
+/// process and thus its file: that must not name other users' connections.
+type HostsKey = Residence;
 
 #[derive(Default)]
 struct CachedFile {
@@ -117,18 +117,19 @@ struct Pending {
 
 pub struct HostsFiles {
     reader: Option<FileReader>,
-    own: Option<OwnNamespace>,
+    /// Egrets' own, and the host's if that is another one, as in a container.
+    standing: Vec<StandingNamespace>,
     cached: Shares<HostsKey, CachedFile>,
     pending: HashMap<HostsKey, Pending>,
-    /// Processes that were started there, the last one first: some of them may still be there
-    /// when the one that connected is not.
-    started: Shares<HostsKey, Vec<u32>>,
+    /// Some of them may still be there when the process that connected is not.
+    residents: Residents,
     reads: Allowance,
     waits: Allowance,
 }
 
-/// The mount namespace that egrets is in, whose file one reader checks again and again.
-struct OwnNamespace {
+/// A mount namespace that only root can change and that outlives the recording: one reader checks
+/// its file again and again, whatever becomes of the processes that connect.
+struct StandingNamespace {
     inode: u32,
     session: Session,
     file: CachedFile,
@@ -137,14 +138,32 @@ struct OwnNamespace {
 }
 
 impl HostsFiles {
+    /// Starts with the processes that exist now. `account` is who is accountable for a user id.
+    pub fn start(reader: Option<FileReader>, account: impl FnMut(u32) -> u32) -> HostsFiles {
+        let mut hosts = HostsFiles::new(reader);
+        let Some(reader) = &hosts.reader else {
+            return hosts;
+        };
+        let own = host::mount_namespace_of(process::id());
+        let of_host = host::mount_namespace().filter(|_| host::root().is_ok());
+        for (inode, who) in [(own, Who::Own), (of_host, Who::Host)] {
+            let inode = inode.filter(|inode| !hosts.is_standing(*inode));
+            let standing = inode.and_then(|inode| StandingNamespace::new(reader, inode, &who));
+            hosts.standing.extend(standing);
+        }
+        let known: Vec<u32> = hosts.standing.iter().map(|at| at.inode).collect();
+        hosts.residents = Residents::read(&known, account);
+        hosts
+    }
+
+    /// Without the namespaces and processes that exist now.
     pub fn new(reader: Option<FileReader>) -> HostsFiles {
-        let own = reader.as_ref().and_then(OwnNamespace::new);
         HostsFiles {
             reader,
-            own,
+            standing: Vec::new(),
             cached: Shares::new(MAX_FILES),
             pending: HashMap::new(),
-            started: Shares::new(MAX_FILES),
+            residents: Residents::new(),
             reads: Allowance::new(READS),
             waits: Allowance::new(WAITS),
         }
@@ -155,17 +174,22 @@ impl HostsFiles {
     /// executes itself before the file is in place. `account` is the user who is accountable.
     pub fn on_exec(&mut self, owner: &Owner, account: u32) {
         let key = (owner.mntns, owner.uid);
-        if owner.mntns.id == 0 || self.is_own(owner) {
+        if owner.mntns.id == 0 || self.is_standing(owner.mntns.inode) {
             return;
         }
-        self.remember(owner.pid, key, account);
+        self.residents.started(owner.pid, key, account);
         if let Some(pending) = self.pending.get_mut(&key) {
             pending.begun_ns = OUTDATED;
         } else if let Some(file) = self.cached.get_mut(&key) {
             file.checked_ns = OUTDATED;
         } else {
-            self.start(owner.pid, key, account);
+            self.request(Some(owner.pid), key, account);
         }
+    }
+
+    /// Processes that may have the files of this one when it has ended.
+    pub fn residents(&mut self, owner: &Owner) -> Vec<u32> {
+        self.residents.of(&(owner.mntns, owner.uid))
     }
 
     /// The name that the file of a process has for an address that it connects to at `ns`,
@@ -190,50 +214,58 @@ impl HostsFiles {
         if owner.mntns.id == 0 || ip.is_unspecified() {
             return HostsAnswer::Known(None);
         }
-        if self.is_own(owner) {
-            return match &mut self.own {
-                Some(own) => own.answer(ip, ns, patience),
-                None => HostsAnswer::Known(None),
-            };
+        let mut standing = self.standing.iter_mut();
+        if let Some(standing) = standing.find(|at| at.inode == owner.mntns.inode) {
+            return standing.answer(ip, ns, patience);
         }
         let key = (owner.mntns, owner.uid);
-        self.check(owner.pid, key, account, ns, patience);
-        let of_root = self.cached.get_mut(&(owner.mntns, ROOT));
-        let of_root = of_root.map(|file| file.answer(ip));
+        self.check(Some(owner.pid), key, account, ns, patience);
+        let file = self.cached.get_mut(&key);
+        let answer = match file.filter(|file| file.checked_ns != OUTDATED) {
+            Some(file) if file.table.is_some() => return file.answer(ip),
+            Some(file) => file.answer(ip),
+            None if self.reader.is_none() => HostsAnswer::Known(None),
+            None => return HostsAnswer::Pending,
+        };
+        self.answer_of_root(owner, account, ip, ns, patience)
+            .unwrap_or(answer)
+    }
+
+    /// What root's file says in the mount namespace of a process whose own can't be read.
+    fn answer_of_root(
+        &mut self,
+        owner: &Owner,
+        account: u32,
+        ip: IpAddr,
+        ns: u64,
+        patience: Patience,
+    ) -> Option<HostsAnswer> {
+        let key = (owner.mntns, ROOT);
+        if owner.uid != ROOT {
+            self.check(None, key, account, ns, patience);
+        }
         match self.cached.get_mut(&key) {
-            Some(file) if file.checked_ns != OUTDATED => match file.answer(ip) {
-                HostsAnswer::Known(None) if file.table.is_none() => {
-                    of_root.unwrap_or(HostsAnswer::Known(None))
-                }
-                HostsAnswer::Missed if file.table.is_none() => {
-                    of_root.unwrap_or(HostsAnswer::Missed)
-                }
-                answer => answer,
-            },
-            _ if self.reader.is_none() => of_root.unwrap_or(HostsAnswer::Known(None)),
-            _ => HostsAnswer::Pending,
+            Some(file) => Some(file.answer(ip)),
+            None => self
+                .pending
+                .contains_key(&key)
+                .then_some(HostsAnswer::Pending),
         }
     }
 
-    fn remember(&mut self, pid: u32, key: HostsKey, account: u32) {
-        if !self.started.contains_key(&key) {
-            self.started.insert(account, key, Vec::new());
-        }
-        if let Some(pids) = self.started.get_mut(&key) {
-            pids.retain(|known| *known != pid);
-            pids.insert(0, pid);
-            pids.truncate(MAX_STARTED);
-        }
-    }
-
-    fn is_own(&self, owner: &Owner) -> bool {
-        self.own
-            .as_ref()
-            .is_some_and(|own| own.inode == owner.mntns.inode)
+    fn is_standing(&self, inode: u32) -> bool {
+        self.standing.iter().any(|at| at.inode == inode)
     }
 
     /// Brings the file up to date for a connection that began at `ns`, as far as there is time.
-    fn check(&mut self, pid: u32, key: HostsKey, account: u32, ns: u64, patience: Patience) {
+    fn check(
+        &mut self,
+        pid: Option<u32>,
+        key: HostsKey,
+        account: u32,
+        ns: u64,
+        patience: Patience,
+    ) {
         if let Some(pending) = self.pending.remove(&key) {
             self.wait(key, pending, patience);
         }
@@ -241,14 +273,19 @@ impl HostsFiles {
         if checked.is_some_and(|at| at + MAX_AGE_NS > ns) {
             return;
         }
-        self.start(pid, key, account);
+        self.request(pid, key, account);
         if let Some(pending) = self.pending.remove(&key) {
             self.wait(key, pending, patience);
         }
     }
 
-    /// Starts to read a file, if its user has not had too many read.
-    fn start(&mut self, pid: u32, key: HostsKey, account: u32) {
+    /// Starts to read a file through this process or else another one that has it, if its user
+    /// has not had too many read.
+    fn request(&mut self, pid: Option<u32>, key: HostsKey, account: u32) {
+        let pids: Vec<u32> = pid.into_iter().chain(self.residents.of(&key)).collect();
+        if pids.is_empty() {
+            return;
+        }
         let now = boot_ns();
         let known = self.cached.get_mut(&key);
         let stamp = known.as_ref().and_then(|file| file.stamp);
@@ -266,10 +303,8 @@ impl HostsFiles {
         {
             return;
         }
-        let started = self.started.get_mut(&key);
-        let started = started.map(|pids| pids.as_slice()).unwrap_or_default();
         let who = Who::Process {
-            pids: [&[pid], started].concat(),
+            pids,
             uid: key.1,
             mntns: key.0.inode,
         };
@@ -339,11 +374,10 @@ impl HostsFiles {
     }
 }
 
-impl OwnNamespace {
-    fn new(reader: &FileReader) -> Option<OwnNamespace> {
-        let inode = fs::metadata("/proc/self/ns/mnt").ok()?.ino() as u32;
-        let session = reader.session(&Who::Own).ok()?;
-        Some(OwnNamespace {
+impl StandingNamespace {
+    fn new(reader: &FileReader, inode: u32, who: &Who) -> Option<StandingNamespace> {
+        let session = reader.session(who).ok()?;
+        Some(StandingNamespace {
             inode,
             session,
             file: CachedFile::default(),
@@ -449,6 +483,7 @@ impl HostsFiles {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::capture::event::MountNamespace;
 
     /// A process of a user that has ended, in a mount namespace of its own.
     pub fn owner(uid: u32) -> Owner {

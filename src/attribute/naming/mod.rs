@@ -4,6 +4,7 @@
 mod hosts;
 mod names;
 mod requester;
+mod residents;
 mod resolvers;
 mod sni;
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, MemfdFlags, Statx, StatxFlags, fstat, memfd_create, statx};
 
+use crate::file_reader::host;
 use crate::model::{ExeFile, ExeView};
 
 /// What /proc/PID/exe appends to the path of a deleted file (fs/d_path.c).
@@ -41,11 +42,8 @@ impl HostMounts {
             let dev = stat.st_dev;
             (rustix::fs::major(dev), rustix::fs::minor(dev))
         });
-        // Without all of the first process' capabilities, egrets may not look at it; kernel threads
-        // are in the same namespace.
-        let of = |pid: &str| namespace(&Path::new("/proc").join(pid), "mnt");
-        let host = of("1").or_else(|| of("2"));
-        let is_own = host.is_some() && of("self") == host;
+        let host = host::mount_namespace().map(u64::from);
+        let is_own = host.is_some() && namespace(Path::new("/proc/self"), "mnt") == host;
         HostMounts {
             ids: ids.collect(),
             namespace: host,
