@@ -118,6 +118,31 @@ impl Scene {
         ok(&mut self.command(cgroup, &[dial.to_str().unwrap(), "tcp", FAR4, &port]));
     }
 
+    /// Waits until there are as many connections in the history.
+    fn written(&self, count: i64) {
+        self.eventually("the rows are written", "count(*)", count);
+    }
+
+    /// Waits until as many have the names of their containers, which complete rows that are written
+    /// before.
+    fn named(&self, count: i64) {
+        self.eventually(
+            "containers have their names",
+            "count(container_name)",
+            count,
+        );
+    }
+
+    fn eventually(&self, what: &str, counted: &str, count: i64) {
+        let sql = format!(
+            "SELECT {counted} FROM egress WHERE dst_port = {}",
+            self.port
+        );
+        eventually(what, || {
+            (value::<i64>(&self.db(), &sql) == count).then_some(())
+        });
+    }
+
     fn db(&self) -> PathBuf {
         self.dir.path().join("e.db")
     }
@@ -132,10 +157,7 @@ impl Scene {
 
     /// The same; the test's files and cgroups exist as long as the returned values.
     fn end(self, count: i64) -> (TempDir, TempFiles) {
-        let written = format!("SELECT count(*) FROM egress WHERE dst_port = {}", self.port);
-        eventually("the rows are written", || {
-            (value::<i64>(&self.db(), &written) == count).then_some(())
-        });
+        self.written(count);
         assert_eq!(self.recorder.stop(), 0);
         (self.dir, self.laid)
     }
@@ -148,6 +170,14 @@ fn row_of(cgroup: &str, columns: &str) -> Vec<String> {
     let mut rows = scene.rows(columns, 1);
     assert_eq!(rows.len(), 1);
     rows.remove(0)
+}
+
+/// The same of a container that has a name.
+fn named_row_of(cgroup: &str, columns: &str) -> Vec<String> {
+    let mut scene = Scene::new();
+    scene.dial(cgroup);
+    scene.named(1);
+    scene.rows(columns, 1).remove(0)
 }
 
 const COLUMNS: &str = "container_runtime, container_name, container_image, container_hostname, pod_namespace, pod, coalesce(outer_container_id, '')";
@@ -210,7 +240,7 @@ fn files_in_a_home_describe_rootless_containers_of_that_user_only() {
         r#"{"hostname":"h-own","annotations":{"io.container.manager":"libpod"}}"#,
     );
     let user = "/user.slice/user-33.slice/user@33.service/user.slice";
-    let rootless = |scope: &str| row_of(&format!("{user}/{scope}"), COLUMNS);
+    let rootless = |scope: &str| named_row_of(&format!("{user}/{scope}"), COLUMNS);
     assert_eq!(
         rootless(&format!("docker-{docker}.scope")),
         ["docker", "mine", "img:1", "h-mine", "", "", ""]
@@ -224,6 +254,53 @@ fn files_in_a_home_describe_rootless_containers_of_that_user_only() {
         row_of(&format!("/machine.slice/libpod-{podman}.scope"), COLUMNS),
         ["podman", "", "", "", "", "", ""]
     );
+}
+
+/// A container of www-data's with this name in a file; its cgroup.
+fn rootless(laid: &mut TempFiles, name: &str) -> String {
+    let id = id();
+    let containers = "/var/www/.local/share/docker/containers";
+    laid.file(
+        &format!("{containers}/{id}/config.v2.json"),
+        &docker_file(&id, name),
+    );
+    format!("/user.slice/user-33.slice/user@33.service/docker-{id}.scope")
+}
+
+/// The reader is stopped meanwhile, for longer than it may take for a file.
+#[test]
+fn details_that_the_reader_of_files_has_late_complete_their_rows() {
+    let mut laid = TempFiles::default();
+    let mut scene = Scene::new();
+    let reader = scene.recorder.child("file-reader").to_string();
+    run("kill", &["-STOP", &reader]);
+    scene.dial(&rootless(&mut laid, "late"));
+    scene.written(1);
+    thread::sleep(Duration::from_millis(1500));
+    run("kill", &["-CONT", &reader]);
+    scene.named(1);
+    assert_eq!(scene.rows("container_name", 1).concat(), ["late"]);
+}
+
+/// The end waits half a second, in which a busy machine may not read it.
+#[test]
+fn details_that_are_read_as_the_recording_ends_complete_their_rows() {
+    let mut laid = TempFiles::default();
+    let ends = || {
+        let mut scene = Scene::new();
+        let reader = scene.recorder.child("file-reader").to_string();
+        run("kill", &["-STOP", &reader]);
+        scene.dial(&rootless(&mut laid, "last"));
+        scene.written(1);
+        scene.recorder.signal("INT");
+        thread::sleep(Duration::from_millis(100));
+        run("kill", &["-CONT", &reader]);
+        let (db, port) = (scene.db(), scene.port.clone());
+        assert_eq!(scene.recorder.wait(), 0);
+        let named = format!("SELECT count(container_name) FROM egress WHERE dst_port = {port}");
+        value::<i64>(&db, &named) == 1
+    };
+    assert!(std::iter::repeat_with(ends).take(5).any(|named| named));
 }
 
 #[test]
@@ -243,6 +320,7 @@ fn borrowed_id_is_another_container_and_changes_nothing_of_the_real_one() {
     for cgroup in [&borrowed, &real, &borrowed, &real] {
         scene.dial(cgroup);
     }
+    scene.named(3);
     let names = scene.rows("container_name", 4).concat();
     assert_eq!([&names[1], &names[3]], ["payroll"; 2]);
     assert_eq!(names[0], "evil");

@@ -102,8 +102,9 @@ pub struct Attributor {
 /// side has room for.
 const KEPT_GENERATIONS: u32 = 4;
 
-/// How long the end of a recording waits for names, and how often it looks for them.
-const LAST_WAIT: Duration = Duration::from_millis(200);
+/// How long the end of a recording waits for names and containers' details, and how often it looks
+/// for them.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 const LAST_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often a coalesced lookup is emitted again as it grows.
@@ -328,9 +329,13 @@ impl Attributor {
         out.extend(self.repeats.grown().into_iter().map(Record::Lookup));
         self.executables.finish(out);
         let end = Instant::now() + LAST_WAIT;
-        while self.connections.has_deferred_names() && Instant::now() < end {
+        let is_due = |this: &Attributor| {
+            this.connections.has_deferred_names() || this.containers.is_querying()
+        };
+        while is_due(self) && Instant::now() < end {
             std::thread::sleep(LAST_POLL_INTERVAL);
             self.connections.poll_names(&mut self.hosts, out);
+            self.containers.poll_updates(out);
         }
     }
 

@@ -18,6 +18,7 @@ pub struct Session {
     stream: UnixStream,
     /// The beginning of a reply.
     received: Vec<u8>,
+    ended: bool,
 }
 
 impl Session {
@@ -26,6 +27,7 @@ impl Session {
         Ok(Session {
             stream,
             received: Vec::new(),
+            ended: false,
         })
     }
 
@@ -78,21 +80,30 @@ impl Session {
         max: u64,
         limit: Duration,
     ) -> Result<Vec<u8>> {
-        self.request(&FileRequest::File {
+        let request = FileRequest::File {
             below: below.into(),
             path: path.into(),
             max,
-        })?;
-        let reply = self.reply(limit)?;
-        if reply.is_none() {
+        };
+        let requested = self.request(&request).map_err(anyhow::Error::from);
+        let reply =
+            requested.and_then(|()| self.reply(limit)?.context("its reader takes too long"));
+        if reply.is_err() {
+            self.ended = true;
             // A late reply must not pass for that to another request.
-            self.stream.shutdown(Shutdown::Both)?;
+            let _ = self.stream.shutdown(Shutdown::Both);
         }
-        match reply.context("its reader takes too long")? {
+        match reply? {
             Reply::Content(_, bytes) => Ok(bytes),
             Reply::Refused(why) => bail!(why),
             Reply::Unchanged | Reply::Gone | Reply::Executable(_) => bail!("no content"),
         }
+    }
+
+    /// Whether a file was not [`read`](Session::read) because the worker was late or has ended:
+    /// nothing more is read in this session.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 }
 

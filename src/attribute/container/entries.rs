@@ -50,6 +50,11 @@ impl<T> Entries<T> {
         self.users.iter().any(|(_, share)| share.contains_key(id))
     }
 
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        let users = self.users.iter().flat_map(|(_, share)| share.iter());
+        self.system.iter().chain(users).map(|(_, entry)| entry)
+    }
+
     /// Root's, the one used last first.
     pub fn system(&self) -> impl Iterator<Item = &T> {
         self.system.iter().rev().map(|(_, entry)| entry)

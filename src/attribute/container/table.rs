@@ -21,6 +21,8 @@ use crate::model::{Container, ContainerDetails, ContainerUpdate, Details, Record
 const MAX_SYSTEM_IDS: usize = 65_536;
 /// Changes that wait for their time. Beyond that the oldest is applied early.
 const MAX_PENDING_CHANGES: usize = 1024;
+/// How often a container is queried whose files are not read in time.
+const MAX_QUERIES: u32 = 10;
 
 pub struct Containers {
     entries: Entries<Entry>,
@@ -47,6 +49,8 @@ struct Entry {
     reported: ContainerDetails,
     /// Its process has ended; after a restart it may have another address.
     stopped: bool,
+    /// Queries that came to nothing, as the reader of files was late.
+    late: u32,
 }
 
 impl Entry {
@@ -253,6 +257,7 @@ impl Containers {
                 RuntimeUpdate::Answer { uid, id, details } => {
                     self.answered(uid, &id, details, out);
                 }
+                RuntimeUpdate::Late { query, details } => self.late(query, details, out),
                 RuntimeUpdate::Changed { id, ts, change } => {
                     self.pending_changes.push_back((ts, id, change));
                     if self.pending_changes.len() > MAX_PENDING_CHANGES {
@@ -318,6 +323,29 @@ impl Containers {
             }
             entry.emit_reported(serial, out);
         });
+    }
+
+    /// On a busy machine its files may be read at another attempt. Each is one of its user's queries:
+    /// what makes the reader hang costs others nothing more.
+    fn late(
+        &mut self,
+        query: DetailsQuery,
+        details: Option<ContainerDetails>,
+        out: &mut Vec<Record>,
+    ) {
+        let DetailsQuery { id, runtime, uid } = query;
+        let late = self.update(uid, &id, |entry, _| {
+            entry.late += 1;
+            entry.late
+        });
+        if late >= MAX_QUERIES || !self.query(&id, runtime, uid) {
+            self.answered(uid, &id, details, out);
+        }
+    }
+
+    /// Whether the details of a container are still to come.
+    pub fn is_querying(&self) -> bool {
+        self.entries.all().any(Entry::is_pending)
     }
 
     /// Queries Docker's containers again: while the daemon was away it neither answered nor

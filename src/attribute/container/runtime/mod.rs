@@ -70,10 +70,10 @@ impl Runtimes {
                 loop {
                     let next = queue.lock().map(|q| q.recv());
                     let Ok(Ok(query)) = next else { return };
-                    let details = answer(&query, &daemon, reader.as_ref());
-                    let DetailsQuery { id, uid, .. } = query;
-                    let answer = RuntimeUpdate::Answer { uid, id, details };
-                    if results.send(answer).is_err() {
+                    if results
+                        .send(answer(query, &daemon, reader.as_ref()))
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -106,22 +106,37 @@ impl Runtimes {
     }
 }
 
+fn answer(query: DetailsQuery, daemon: &Daemon, reader: Option<&FileReader>) -> RuntimeUpdate {
+    let (details, is_late) = match query.uid {
+        0 => (of_root(&query, daemon), false),
+        _ => of_user(&query, reader),
+    };
+    if is_late {
+        return RuntimeUpdate::Late { query, details };
+    }
+    let DetailsQuery { id, uid, .. } = query;
+    RuntimeUpdate::Answer { uid, id, details }
+}
+
+/// What the files in a user's home say, and whether some of them could not be read in time.
+fn of_user(query: &DetailsQuery, reader: Option<&FileReader>) -> (Option<ContainerDetails>, bool) {
+    let (Some(home), Some(reader)) = (users::home(query.uid), reader) else {
+        return (None, false);
+    };
+    let Ok(session) = reader.session(&Who::User { uid: query.uid }) else {
+        return (None, true);
+    };
+    let session = RefCell::new(session);
+    let source = Source::Home(&home, &session);
+    let details = files::describe_rootless(&home, &query.id, source);
+    (details, session.into_inner().has_ended())
+}
+
 /// Docker's daemon knows its containers' addresses best, and their names after a rename. Files
 /// need no daemon, and are read first: the daemon answers once the container has started, and
 /// by then the container may be gone.
-fn answer(
-    query: &DetailsQuery,
-    daemon: &Daemon,
-    reader: Option<&FileReader>,
-) -> Option<ContainerDetails> {
-    let root = Path::new("/");
-    if query.uid != 0 {
-        let home = users::home(query.uid)?;
-        let session = reader?.session(&Who::User { uid: query.uid }).ok()?;
-        let source = Source::Home(&home, &RefCell::new(session));
-        return files::describe_rootless(&home, &query.id, source);
-    }
-    let files = files::describe(root, &query.id);
+fn of_root(query: &DetailsQuery, daemon: &Daemon) -> Option<ContainerDetails> {
+    let files = files::describe(Path::new("/"), &query.id);
     let files = match (query.runtime, files) {
         (Some("docker"), files) => files.or_else(|| daemon.file_of(&query.id)),
         (None, None) => None,

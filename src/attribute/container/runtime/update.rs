@@ -3,6 +3,7 @@
 use crate::model::ContainerDetails;
 
 /// A container whose details are wanted.
+#[derive(Debug, PartialEq, Eq)]
 pub struct DetailsQuery {
     pub id: String,
     /// From its cgroup path. Where the path does not say, it may be Docker's, too.
@@ -19,6 +20,12 @@ pub enum RuntimeUpdate {
         uid: u32,
         id: String,
         /// None where neither files nor the daemon know the container.
+        details: Option<ContainerDetails>,
+    },
+    /// The process that reads users' files had no time for all of a query's.
+    Late {
+        query: DetailsQuery,
+        /// What those that it had time for say.
         details: Option<ContainerDetails>,
     },
     /// Docker reported a change, at `ts` (nanoseconds since 1970).
