@@ -450,8 +450,8 @@ struct egrets_flow {
 	__u8 established; /* SCTP: there is an association */
 	__u8 owned;	  /* owner is set; otherwise it is the socket's */
 	__u16 share;	  /* as in struct egrets_sock */
-	__u8 inbound; /* the way that the peer, which sent first, did so: WAY_DEVICE, WAY_HOST */
-	__u8 pad;
+	__u8 inbound;	/* the way that the peer, which sent first, did so: WAY_DEVICE, WAY_HOST */
+	__u8 requested; /* SCTP: an association, and the peer has not answered */
 	struct egrets_endpoint next; /* the socket's flow before this one */
 	struct egrets_owner owner;   /* who named the destination */
 };

@@ -22,6 +22,7 @@ enum sctp_chunk_type {
 	SCTP_DATA = 0,
 	SCTP_INIT = 1,
 	SCTP_ABORT = 6,
+	SCTP_COOKIE_ECHO = 10,
 	SCTP_COOKIE_ACK = 11,
 	SCTP_SHUTDOWN_COMPLETE = 14,
 	SCTP_I_DATA = 64,
@@ -40,7 +41,8 @@ struct chunk_header {
 /* What a packet contains. */
 struct sctp_summary {
 	__u32 payload;
-	bool opens; /* the peer accepts an association */
+	bool requests; /* this side requests an association */
+	bool opens;    /* the peer accepts it */
 	bool ends;
 };
 
@@ -50,8 +52,9 @@ struct sctp_summary {
 #define SCTP_ENDS (1 << 25)
 #define SCTP_OUT (1 << 26) /* an outgoing packet */
 #define SCTP_TSN (1 << 27) /* there is a newest TSN */
-#define SCTP_FLAGS (SCTP_OPENS | SCTP_ENDS | SCTP_OUT | SCTP_TSN)
-#define SCTP_COUNTS 28 /* this bit: the chunk has data that counts, */
+#define SCTP_REQUESTS (1 << 28)
+#define SCTP_FLAGS (SCTP_OPENS | SCTP_ENDS | SCTP_OUT | SCTP_TSN | SCTP_REQUESTS)
+#define SCTP_COUNTS 29 /* this bit: the chunk has data that counts, */
 #define SCTP_HEADER 16 /* behind so many bytes (5 bits from here) */
 
 /*
@@ -75,7 +78,9 @@ __noinline __u64 sctp_chunk(struct __sk_buff *skb, __u32 off, __u32 newest, __u3
 	else if (chunk.type == SCTP_I_DATA)
 		header = SCTP_I_DATA_LEN;
 	else if (chunk.type == SCTP_INIT)
-		flags &= ~SCTP_TSN; /* a new association starts anew */
+		flags = (flags & ~SCTP_TSN) | SCTP_REQUESTS; /* a new one starts anew */
+	else if (chunk.type == SCTP_COOKIE_ECHO)
+		flags |= SCTP_REQUESTS;
 	else if (chunk.type == SCTP_COOKIE_ACK)
 		flags |= SCTP_OPENS;
 	else if (chunk.type == SCTP_ABORT || chunk.type == SCTP_SHUTDOWN_COMPLETE)
@@ -127,6 +132,7 @@ static __always_inline void sctp_read(struct __sk_buff *skb, const struct packet
 	__u64 r = sctp_parse(skb, p->header + SCTP_HEADER_LEN, flow->tsn, flags);
 
 	summary->payload = r & SCTP_PAYLOAD;
+	summary->requests = out && r & SCTP_REQUESTS;
 	summary->opens = !out && r & SCTP_OPENS;
 	summary->ends = r & SCTP_ENDS;
 	if (out) {
@@ -160,12 +166,19 @@ __noinline int end_released(__u64 cookie)
 	return 0;
 }
 
-/* An association begins or ends. A released socket is deleted with its last one. */
+/*
+ * An association begins or ends. A released socket is deleted with its last one. A peer's answer
+ * counts once for each request: of what it begins itself, and of packets that belong to no
+ * association, it can send any number.
+ */
 static __always_inline void sctp_associate(const struct egrets_flow_key *key,
 					   struct egrets_flow *flow, struct egrets_sock *s,
 					   const struct sctp_summary *summary, bool out)
 {
-	if (summary->opens && !flow->established) {
+	if (summary->requests)
+		flow->requested = 1;
+	if (summary->opens && flow->requested && !flow->established) {
+		flow->requested = 0;
 		flow->established = 1;
 		__sync_fetch_and_add(&s->associations, 1);
 		report_association(key, s->share, false);
@@ -173,8 +186,9 @@ static __always_inline void sctp_associate(const struct egrets_flow_key *key,
 	if (!summary->ends)
 		return;
 	if (!flow->established) {
-		if (!out) /* else its own process gives up */
+		if (!out && flow->requested) /* else its own process gives up */
 			report_association(key, s->share, true);
+		flow->requested = 0;
 		return;
 	}
 	flow->established = 0;

@@ -12,6 +12,8 @@ use crate::support::agreed::{ANSWERS, answer, back};
 use crate::support::coverage::{TcpCounters, compare_rows, linux, say};
 use crate::support::peer::{Answers, Peer};
 use crate::support::*;
+use egrets::capture::event::EventKind;
+use egrets::capture::{Capture, Options};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// A run of `packet` inside the near namespace. None, and a row that says so, where this
@@ -305,6 +307,44 @@ fn associations_have_an_outcome_and_count_payload_only() {
     assert!(
         answered <= runs.len() && (answered > 0 || lacks_sctp),
         "{answered}"
+    );
+}
+
+/// Records of them take their owner's part of the ring buffer.
+#[test]
+fn peer_causes_a_record_for_each_association_that_is_requested_and_no_more() {
+    let net = Net::new();
+    let mut capture = Capture::start(&Options::default()).unwrap();
+    let forge = net
+        .command(packet())
+        .args(["sctp-forge", "127.0.0.1", "4006", "50", "4"])
+        .output()
+        .unwrap();
+    match code(&forge) {
+        0 => {}
+        3 => return say("sctp-forge | sctp | absent | - | -"),
+        _ => panic!("{}", text(&forge.stderr)),
+    }
+    let said = text(&forge.stdout);
+    let cookies: Vec<u64> = said
+        .split_whitespace()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    let [client, refused, listener] = cookies[..] else {
+        panic!("{said}")
+    };
+    let mut associations = Vec::new();
+    let drained = capture.drain(Duration::from_secs(10), |event| match event.kind {
+        EventKind::Association { key, refused } if cookies.contains(&key.cookie) => {
+            associations.push((key.cookie, refused));
+        }
+        _ => {}
+    });
+    drained.unwrap();
+    assert_eq!(
+        associations,
+        [(client, false), (refused, true)],
+        "the server listens on {listener}"
     );
 }
 

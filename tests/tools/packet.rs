@@ -18,6 +18,8 @@ use socket2::SockAddr;
 mod bytes;
 #[path = "packet/frames.rs"]
 mod frames;
+#[path = "packet/sctp.rs"]
+mod sctp;
 #[path = "packet/share.rs"]
 mod share;
 #[path = "packet/xdp.rs"]
@@ -194,6 +196,7 @@ impl Run {
             "sctp" => self.stream(libc::SOCK_STREAM, SCTP),
             "sctp-many" => self.sctp_many(),
             "sctp-close" => self.sctp_close(),
+            "sctp-forge" => sctp::forge(self),
             _ => Err(Error::other("no such way")),
         }
     }
