@@ -239,6 +239,10 @@ make_root() {
 	else
 		put_packages "$root"
 	fi
+	if [ "$TIER" = peers ]; then # what bpftrace compiles with
+		mapfile -t files < <(dpkg -L libc6-dev linux-libc-dev | grep '^/usr/include/.*\.h$')
+		put "$root" "${files[@]}"
+	fi
 	put "$root" /etc/{passwd,group,nsswitch.conf,protocols,services}
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
 	: >"$root/etc/resolv.conf"
@@ -509,7 +513,7 @@ wait
 
 if [ "$TIER" = peers ]; then
 	for kernel in $KERNELS; do
-		sed -n '/^guest: .* is up/,$p' "$work/$kernel.log"
+		sed -n '/^guest: .* is up/,/^guest: rc/p' "$work/$kernel.log"
 		grep -q '^guest: rc 0' "$work/$kernel.log" || fail "$kernel: see above"
 	done
 	exit
