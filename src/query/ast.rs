@@ -22,6 +22,8 @@ pub struct Question {
     pub bucket: Option<Bucket>,
     /// Each group with the mean of this measure over its rows, greatest first.
     pub average: Option<Measure>,
+    /// What share each row has, in per cent.
+    pub share: Option<Share>,
     /// Only groups whose total compares in these ways.
     pub having: Vec<Comparison>,
     /// Only groups of which some row meets each of these.
@@ -51,6 +53,9 @@ pub struct Typed {
     /// Names of who acted, before their verb.
     pub acting: Vec<String>,
     pub correction: Option<Box<Correction>>,
+    /// Names are compared, so that what they turn out to be names of is listed: "root vs alice"
+    /// are users.
+    pub compared: bool,
 }
 
 /// Words that were read as known ones, if the history has no such names.
@@ -175,7 +180,11 @@ pub enum Counted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bucket {
     Minute,
+    /// So many minutes, which divide an hour.
+    Minutes(u8),
     Hour,
+    /// So many hours, which divide a day.
+    Hours(u8),
     Day,
     /// Starts on Monday.
     Week,
@@ -224,6 +233,16 @@ pub struct Comparison {
     pub measure: Measure,
     pub operator: Operator,
     pub limit: Limit,
+}
+
+/// How much of a measure is of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Of rows or of bytes.
+    pub of: Measure,
+    /// What counts: of each group, the rows that meet all of these. Without any, all rows of a
+    /// group do, and its share is that of all groups.
+    pub part: Vec<Predicate>,
 }
 
 /// A particular actor.
@@ -544,6 +563,7 @@ impl Question {
     pub fn only_selects(&self) -> bool {
         self.ranking.is_none()
             && self.average.is_none()
+            && self.share.is_none()
             && self.bucket.is_none()
             && !self.new
             && self.having.is_empty()

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeZone, Utc};
 
 use super::ast::{
     Actors, Bucket, Comparison, Counted, ExecutableKind, Limit, Measure, Operator, Predicate,
-    Projection, Property, Question, Ranking, Relation, Subject,
+    Projection, Property, Question, Ranking, Relation, Share, Subject,
 };
 use super::host::Host;
 use crate::text::printable;
@@ -19,7 +19,10 @@ pub fn reading<Tz: TimeZone>(
 where
     Tz::Offset: std::fmt::Display,
 {
-    let mut said = vec![listed(question)];
+    let mut said = vec![match &question.share {
+        Some(of) => share(of, question),
+        None => listed(question),
+    }];
     let says_failed = matches!(question.projection, Projection::FailedLookups);
     let predicates = question.predicates.iter();
     let predicates = predicates.filter(|p| !says_failed || !matches!(p, Predicate::Failed));
@@ -68,11 +71,9 @@ where
         format!(
             "per {}",
             match bucket {
-                Bucket::Minute => "minute",
-                Bucket::Hour => "hour",
-                Bucket::Day => "day",
-                Bucket::Week => "week",
-                Bucket::Month => "month",
+                Bucket::Minutes(n) => format!("{n} minutes"),
+                Bucket::Hours(n) => format!("{n} hours"),
+                other => other.column().to_owned(),
             }
         )
     }));
@@ -96,6 +97,27 @@ where
     );
     said.extend(question.ranking.map(|order| ranking(order, of_each)));
     said.join(", ")
+}
+
+/// A share in words: of what, and what counts.
+fn share(of: &Share, question: &Question) -> String {
+    let rows = match (of.of, question.relation) {
+        (Measure::Rows, Relation::Connections) => "connections",
+        (Measure::Rows, Relation::Lookups) => "lookups",
+        (Measure::Bytes, _) => "bytes sent and received",
+        (of, _) => measure(of),
+    };
+    let part = match of.part.as_slice() {
+        [] => "all".to_owned(),
+        part => format!("{rows} that is {}", joined(part, " ")),
+    };
+    match question.projection.is_grouped() {
+        true if of.part.is_empty() => {
+            format!("{}, each with its share of {rows}", listed(question))
+        }
+        true => format!("{}, each with the share of its {part}", listed(question)),
+        false => format!("share of {part}"),
+    }
 }
 
 /// Whether it says who acted.

@@ -9,7 +9,9 @@ use super::ast::{
     Question, Ranking, Relation, Subject, Typed,
 };
 use super::country;
-use super::english::{NotUnderstood, is_grammar, is_verb, service_named};
+use super::english::{
+    NotUnderstood, is_activity, is_grammar, is_verb, service_named, services_called,
+};
 use super::host::Host;
 use super::reading;
 use super::sql;
@@ -56,10 +58,13 @@ pub fn resolve(db: &Connection, question: &Question) -> Result<Resolved> {
     resolved.readings = corrections;
     let names = question.predicates.iter().map(is_denied_name);
     let names = Vec::from_iter(names);
-    for predicates in [&mut question.predicates, &mut question.also] {
-        for predicate in predicates {
-            resolved.predicate(predicate)?;
-        }
+    let part = question.share.as_mut().map(|share| &mut share.part);
+    let said = [&mut question.predicates, &mut question.also].into_iter();
+    for predicate in said.chain(part).flatten() {
+        resolved.predicate(predicate)?;
+    }
+    if typed.compared {
+        list_compared(&mut question);
     }
     deny_groups(&mut question, &names);
     resolved.denied = true;
@@ -136,6 +141,30 @@ fn unsettled(question: &Question) -> anyhow::Error {
     let at = 0..question.typed.text.len();
     let hint = "write it without typos".to_owned();
     NotUnderstood::word(&question.typed.text, at, hint).into()
+}
+
+/// Lists what compared names turned out to be names of, if that is one kind.
+fn list_compared(question: &mut Question) {
+    let compared = question.predicates.iter().filter_map(|p| match p {
+        Predicate::Any(all) => Some(all),
+        _ => None,
+    });
+    let kinds = compared.flatten().map(|of| match of {
+        Predicate::By(Subject::User(_)) => Some(Projection::Actors(Actors::Users)),
+        Predicate::By(Subject::Container(_)) => Some(Projection::Actors(Actors::Containers)),
+        Predicate::By(Subject::Unit(_)) => Some(Projection::Actors(Actors::Units)),
+        Predicate::By(Subject::Pod(_)) => Some(Projection::Actors(Actors::Pods)),
+        Predicate::By(Subject::Image(_)) => Some(Projection::Actors(Actors::Images)),
+        Predicate::By(Subject::Namespace(_)) => Some(Projection::Actors(Actors::Namespaces)),
+        Predicate::To(_) => Some(Projection::Destinations),
+        _ => None,
+    });
+    let kinds = Vec::from_iter(kinds);
+    if let Some(Some(kind)) = kinds.first()
+        && kinds.iter().all(|of| *of == Some(*kind))
+    {
+        question.projection = *kind;
+    }
 }
 
 /// "How much did x.org receive": what a host receives is sent by this one.
@@ -320,6 +349,7 @@ impl<'a> Resolver<'a> {
             new: false,
             bucket: None,
             average: None,
+            share: None,
             having: Vec::new(),
             also: Vec::new(),
             never: Vec::new(),
@@ -769,6 +799,15 @@ impl<'a> Resolver<'a> {
             *predicate = Predicate::Country(code);
             return Ok(());
         }
+        if self.relation == Relation::Connections
+            && let Some((ports, service)) = services_called(name)
+        {
+            self.readings.push(format!(
+                "no host is called {shown}: read as the usual ports of such a service, {ports}"
+            ));
+            *predicate = service;
+            return Ok(());
+        }
         let known = self.names("SELECT DISTINCT host FROM egress_total WHERE host IS NOT NULL UNION SELECT qname FROM lookups_total WHERE qname IS NOT NULL LIMIT ?1")?;
         self.never_seen("host", name, &known)
     }
@@ -884,6 +923,16 @@ impl<'a> Resolver<'a> {
     fn never_seen(&mut self, kind: &str, name: &str, known: &[String]) -> Result<()> {
         let near = nearest(name, known);
         let shown = printable(name);
+        if let Some((_, at)) = self.typed.names.iter().find(|(typed, _)| typed == name)
+            && near.is_empty()
+            && is_activity(name)
+        {
+            let hint = format!(
+                "\"{shown}\" is no program here: ask about the one that ran, as in \"what did make and its \
+                 children talk to\""
+            );
+            return Err(NotUnderstood::word(&self.typed.text, at.clone(), hint).into());
+        }
         let mut names = self.typed.names.iter();
         // "to the old host x.org": what it is, and no second host
         let describes = kind == "host" && self.has_several_hosts && !name.contains('.');

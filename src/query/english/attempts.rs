@@ -11,6 +11,7 @@ use super::reordered::{
     proposed,
 };
 use super::second;
+use super::share;
 use super::spoken;
 use super::typo;
 use super::vocabulary::*;
@@ -62,6 +63,9 @@ fn meaning<Tz: TimeZone>(
     now: &DateTime<Tz>,
     in_any_order: bool,
 ) -> Result<Question, NotUnderstood> {
+    if let Some(share) = share::asked(question, &words, now) {
+        return Ok(share);
+    }
     if let Some((at, why)) = idioms::replace(words.clone()).refused {
         return Err(NotUnderstood {
             problem: String::new(),
@@ -72,6 +76,9 @@ fn meaning<Tz: TimeZone>(
     // "and to where": not a host of that name
     if let Some(both) = two_in_one(question, &words, now) {
         return Ok(both);
+    }
+    if let Some(refused) = second::two_questions(question, &words, now) {
+        return Err(refused);
     }
     let read = understood(question, words.clone(), now);
     // "made the last connection": a word of the grammar is hardly a name

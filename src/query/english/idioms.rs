@@ -10,6 +10,11 @@ use super::units::is_unit;
 use super::vocabulary::*;
 use super::words::Word;
 
+/// Whether a word says what programs do together, and is hardly the name of one.
+pub fn is_activity(word: &str) -> bool {
+    ACTIVITIES.iter().any(|one| word.eq_ignore_ascii_case(one))
+}
+
 /// Most replacements in a question: no chain of idioms is longer.
 const REPLACEMENTS: usize = 24;
 

@@ -27,6 +27,7 @@ mod projection;
 mod refusal;
 mod reordered;
 mod second;
+mod share;
 mod span;
 mod spoken;
 mod subject;
@@ -39,9 +40,9 @@ mod words;
 
 pub use attempts::parse;
 pub use expected::{expected, written};
-pub(super) use idioms::{is_grammar, is_verb};
+pub(super) use idioms::{is_activity, is_grammar, is_verb};
 pub use parser::NameKind;
-pub(super) use pattern::service_named;
+pub(super) use pattern::{service_named, services_called};
 #[cfg(test)]
 pub use refusal::FORMS;
 pub use refusal::NotUnderstood;

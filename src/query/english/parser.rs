@@ -188,6 +188,8 @@ pub(super) struct Parser<'a, Tz: TimeZone> {
     pub(super) acting: Vec<String>,
     /// What each group has the mean of.
     pub(super) average: Option<Measure>,
+    /// Names are compared, whatever they are names of.
+    pub(super) compares: bool,
 }
 
 impl<'a, Tz: TimeZone> Parser<'a, Tz> {
@@ -230,6 +232,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             doubtful: false,
             acting: Vec::new(),
             average: None,
+            compares: false,
         }
     }
 
@@ -400,6 +403,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
             new: self.new,
             bucket: self.bucket,
             average: self.average,
+            share: None,
             having,
             also: std::mem::take(&mut self.also),
             never: std::mem::take(&mut self.never),
@@ -413,6 +417,7 @@ impl<'a, Tz: TimeZone> Parser<'a, Tz> {
                 doubtful: self.doubtful,
                 acting: std::mem::take(&mut self.acting),
                 correction: None,
+                compared: self.compares,
             },
         })
     }

@@ -41,6 +41,25 @@ const SERVICE_PORTS: [(&str, &str, &[u16]); 27] = [
     ("kafka", "tcp", &[9092]),
 ];
 
+/// Services that are called by what they do, where no host is: "the database".
+const KINDS_OF_SERVICE: [(&[&str], &[u16]); 3] = [
+    (
+        &["database", "databases", "db", "dbs"],
+        &[1433, 1521, 3306, 5432, 9042, 27017],
+    ),
+    (&["cache", "caches"], &[6379, 11211]),
+    (&["mailserver", "mail"], &[25, 465, 587]),
+];
+
+/// The connections to services of a kind, and their ports in words.
+pub fn services_called(name: &str) -> Option<(String, Predicate)> {
+    let mut kinds = KINDS_OF_SERVICE.iter();
+    let (_, ports) = kinds.find(|(known, _)| known.contains(&name))?;
+    let shown = ports.iter().map(u16::to_string).collect::<Vec<_>>();
+    let ports = ports.iter().map(|&port| Predicate::Port(port));
+    Some((shown.join(", "), any_of(ports.collect())))
+}
+
 /// The connections over a service that has this name.
 pub fn service_named(name: &str) -> Option<Predicate> {
     let (_, protocol, ports) = SERVICE_PORTS.iter().find(|(known, ..)| *known == name)?;

@@ -8,7 +8,7 @@ use super::parser::{BareName, Parser};
 use super::refusal::NotUnderstood;
 use super::subject::{ACTORS, ORIGINS};
 use super::vocabulary::*;
-use crate::query::ast::{Bucket, Predicate, Projection, Property, Relation};
+use crate::query::ast::{Actors, Bucket, Predicate, Projection, Property, Relation};
 
 impl<Tz: TimeZone> Parser<'_, Tz> {
     /// Accepts a verb with the words that belong to it.
@@ -174,6 +174,9 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         match self.take(PER) {
             false => Ok(self.adverb()),
             true if self.span_of() || self.group(false) => Ok(true),
+            true if self.number_at(self.next) => Err(self.refuse_all(
+                "an hour is split into 2, 3, 5, 6, 10, 12, 15, 20 or 30 minutes, a day into 2, 3, 4, 6, 8 or 12 hours: \"connections per 5 minutes\"",
+            )),
             true => Err(self.refuse("minute, hour, day, week, month, or what to group by")),
         }
     }
@@ -188,8 +191,13 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         ])
     }
 
-    /// Accepts the "hour" of "per hour".
+    /// Accepts the "hour" of "per hour", and the "5 minutes" of "per 5 minutes".
     pub(super) fn span_of(&mut self) -> bool {
+        if let Some((bucket, words)) = self.several() {
+            self.bucket = Some(bucket);
+            (0..words).for_each(|_| self.advance());
+            return true;
+        }
         self.one_per([
             (MINUTE, Bucket::Minute),
             (HOUR, Bucket::Hour),
@@ -204,6 +212,11 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         // "by processes that hit x.org"
         if by && self.at_those().is_some() {
             return false;
+        }
+        if self.take(EACH_NAMED) {
+            self.group = Some(Projection::Actors(Actors::Processes));
+            self.compares = true;
+            return true;
         }
         let list = |(words, actors)| (words, Projection::Actors(actors));
         let actors = ACTORS.into_iter().chain(ORIGINS).map(list);
@@ -236,6 +249,42 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.take(words);
         self.group = Some(list);
         true
+    }
+
+    /// The span of several minutes or hours that follows, and its words; only such as an hour or a
+    /// day consists of.
+    fn several(&self) -> Option<(Bucket, usize)> {
+        let text = |at: usize| {
+            let word = self.words.get(at).filter(|word| !word.quoted);
+            word.map_or("", |word| word.text.as_str())
+        };
+        let first = text(self.next);
+        let digits = first.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = first.split_at(digits);
+        // "5 minutes", "5min", "5-minute"
+        let (unit, words) = match rest.trim_start_matches('-') {
+            "" => (text(self.next + 1), 2),
+            unit => (unit, 1),
+        };
+        let number = number.parse::<u8>().ok()?;
+        let is = |known: Words| known.iter().any(|one| unit.eq_ignore_ascii_case(one));
+        let divides = |whole: u8| (2..whole).contains(&number) && whole.is_multiple_of(number);
+        let bucket = match () {
+            () if is(MINUTE) || is(&["m", "min", "mins"]) => match number {
+                1 => Bucket::Minute,
+                60 => Bucket::Hour,
+                number if divides(60) => Bucket::Minutes(number),
+                _ => return None,
+            },
+            () if is(HOUR) || is(&["h", "hr", "hrs"]) => match number {
+                1 => Bucket::Hour,
+                24 => Bucket::Day,
+                number if divides(24) => Bucket::Hours(number),
+                _ => return None,
+            },
+            () => return None,
+        };
+        Some((bucket, words))
     }
 
     fn one_per<const N: usize>(&mut self, known: [(Words, Bucket); N]) -> bool {

@@ -2,6 +2,10 @@
 //! whom". Where the answer to the first has it, or a list of the same can have it, it is answered
 //! with it.
 
+use chrono::{DateTime, TimeZone};
+
+use super::parser::understood;
+use super::refusal::NotUnderstood;
 use super::vocabulary::*;
 use super::words::Word;
 use crate::query::ast::{
@@ -118,6 +122,57 @@ pub(super) fn split(words: &[Word]) -> Option<(&[Word], &[Word])> {
     })?;
     Some((&words[..and], &words[and + 1..]))
 }
+
+/// The refusal of two questions in one, each of which is understood by itself: the answer to one
+/// must not pass for that to both.
+pub(super) fn two_questions<Tz: TimeZone>(
+    text: &str,
+    words: &[Word],
+    now: &DateTime<Tz>,
+) -> Option<NotUnderstood> {
+    let is_start = |word: &Word| STARTS.iter().any(|known| word.is_one_of(known));
+    let joins = |word: &Word| word.is_one_of(&["and", "also", "then", "plus"]);
+    (2..words.len().saturating_sub(1)).find_map(|at| {
+        let first = words[..at].iter().rposition(|word| !joins(word))? + 1;
+        let before = &words[first - 1];
+        let ends = text.get(before.at.end..words[first].at.start)?;
+        let ends = text[before.at.clone()].ends_with(['?', ';']) || ends.contains(['?', ';']);
+        if !is_start(&words[at]) || !is_start(&words[0]) || first == at && !ends || first < 2 {
+            return None;
+        }
+        let (first, second) = (&words[..first], &words[at..]);
+        let refers = |word: &Word| word.is_one_of(REFERRING);
+        if second.iter().any(refers) || understood(text, first.to_vec(), now).is_err() {
+            return None;
+        }
+        let own = |words: &[Word]| {
+            let range = words.first()?.at.start..words.last()?.at.end;
+            Some(text.get(range)?.trim_end_matches(['?', ';', ',']))
+        };
+        let (first, other) = (own(first)?, own(second)?);
+        // "which hosts did curl hit and which did wget"
+        let elliptic = second.len() <= 4 && second.get(1)?.is_one_of(ACTIVE);
+        let hint = match understood(text, second.to_vec(), now) {
+            Ok(_) => {
+                format!("these are two questions; ask each by itself: \"{first}\" and \"{other}\"")
+            }
+            Err(_) if elliptic => {
+                format!("these are two questions; ask each by itself, the first as \"{first}\"")
+            }
+            Err(_) => return None,
+        };
+        Some(NotUnderstood {
+            problem: String::new(),
+            place: Some((text.to_owned(), second[0].at.start..second.last()?.at.end)),
+            hint: Some(hint),
+        })
+    })
+}
+
+/// Words that refer to the first question: the second one can't be asked by itself.
+const REFERRING: Words = &[
+    "they", "them", "their", "it", "its", "those", "these", "he", "she", "him", "her", "that",
+];
 
 /// What a second question asks for; none if it says anything else.
 fn asked(words: &[Word]) -> Option<Vec<Asked>> {

@@ -144,6 +144,21 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
         if is(&word, &["us"]) && (after_article || !in_capitals && word.text == "US") {
             word.text = "unitedstates".to_owned();
         }
+        // "non-443 traffic"
+        let without = word
+            .text
+            .strip_prefix("non-")
+            .filter(|rest| rest.parse::<u16>().is_ok());
+        if let Some(port) = without {
+            let new = |text: &str| Word {
+                text: text.to_owned(),
+                ..word.clone()
+            };
+            let not = [new("not"), new("on"), new("port"), new(port)];
+            all.extend(words.pop_front());
+            all.extend(not);
+            continue;
+        }
         let Some(owner) = owner(&word.text) else {
             all.push(word);
             continue;
@@ -218,8 +233,40 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
         }
     }
     all.extend(times);
+    on_days(&mut all);
     hours::normalize(&mut all);
     all
+}
+
+/// "connections of Monday", "summary for 2026-11-15": those on that day.
+fn on_days(words: &mut Vec<Word>) {
+    let of = |word: &Word| word.is_one_of(OF) || word.is_one_of(FOR);
+    let whole = |word: &Word| word.is_one_of(TODAY) || word.is_one_of(YESTERDAY);
+    let mut at = 0;
+    while at + 1 < words.len() {
+        let day = &words[at + 1];
+        match of(&words[at]) && !day.quoted {
+            true if whole(day) => _ = words.remove(at),
+            true if is_day(day, words.get(at + 2)) => words[at].text = "on".to_owned(),
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
+/// Whether a day begins here: a weekday, a date, or a number and a month.
+fn is_day(word: &Word, next: Option<&Word>) -> bool {
+    let month = |word: &Word| word.text.parse::<chrono::Month>().is_ok();
+    let of_month = |word: &Word| {
+        let digits = word
+            .text
+            .trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        digits.parse().is_ok_and(|day: u8| (1..=31).contains(&day))
+    };
+    let date = word.text.parse::<chrono::NaiveDate>().is_ok();
+    let two =
+        next.is_some_and(|next| month(word) && of_month(next) || of_month(word) && month(next));
+    word.is_one_of(DAYS) || date || two
 }
 
 /// "10.0.0.1:443", "[2001:db8::1]:443", "x.org:443", ":443" and "udp/53" with the port apart.

@@ -26,6 +26,8 @@ pub enum Show {
     OnlyNumber(&'static str, &'static str, &'static str),
     Number(&'static str),
     Bytes(&'static str),
+    /// Per cent, with a fraction.
+    Percent(&'static str),
     /// The second column's number, which is of bytes if the first column says so.
     Quantity(&'static str, &'static str),
     /// Microseconds.
@@ -60,9 +62,8 @@ impl Show {
             | Only(["host" | "qname", ..], ..)
             | Host => Align::Name,
             First(_) | Only(..) | Container => Align::Left,
-            OnlyNumber(..) | Number(_) | Quantity(..) | Bytes(_) | Duration(_) | Lasted => {
-                Align::Right
-            }
+            OnlyNumber(..) | Number(_) | Quantity(..) | Bytes(_) | Percent(_) | Duration(_)
+            | Lasted => Align::Right,
             Time(_) | PreciseTime(_) | Span(..) | Date(_) | Destination | Service => Align::Whole,
         }
     }
@@ -106,6 +107,7 @@ impl Show {
                 }
             }
             Bytes(column) => number(column)?.map(human::bytes),
+            Percent(column) => text(row, column)?.map(|percent| format!("{percent} %")),
             Duration(column) => number(column)?.map(human::duration),
             Lasted => match number("duration_us")? {
                 Some(us) => Some(human::duration(us)),

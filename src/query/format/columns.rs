@@ -3,7 +3,7 @@
 use super::cell::Show::{self, *};
 use crate::query::ast::{
     Actors, Bucket, Comparison, Counted, Limit, Measure, Predicate, Projection, Property, Question,
-    Ranking, Relation,
+    Ranking, Relation, Share,
 };
 
 /// A column of the table: its title and its cells.
@@ -192,13 +192,14 @@ const SPARE: [&str; 10] = [
 ];
 
 /// Words of a question that name a column.
-const NAMED: [(&str, &str); 12] = [
+const NAMED: [(&str, &str); 13] = [
     ("FIRST SEEN", "when"),
     ("DURATION", "duration"),
     ("DURATION", "how long"),
     ("LATENCY", "latenc"),
     ("PROTOCOL", "protocol"),
     ("FIRST SEEN", "first seen"),
+    ("FIRST SEEN", "first and last"),
     ("SERVER", "server"),
     ("PID", "pid"),
     ("DESTINATION", "port"),
@@ -284,6 +285,8 @@ pub fn spare(question: &Question) -> (Vec<&'static str>, Vec<&'static str>) {
 #[derive(Clone, Copy)]
 pub struct Noun(pub &'static str, pub &'static str, pub Option<&'static str>);
 
+/// Several minutes or hours.
+const SPAN: Noun = Noun("span", "spans", None);
 const CONNECTION: Noun = Noun("connection", "connections", Some("connections"));
 const LOOKUP: Noun = Noun("lookup", "lookups", Some("lookups"));
 
@@ -321,8 +324,9 @@ pub fn shape(question: &Question) -> Shape {
                 Relation::Connections => (CONNECTION, TOTALS),
                 Relation::Lookups => (LOOKUP, LOOKUP_TOTALS),
             };
+            let share = question.share.as_ref().map_or([].as_slice(), share);
             return Shape {
-                columns: [own, &[PROGRAMS, what], totals].concat(),
+                columns: [own, share, &[PROGRAMS, what], totals].concat(),
                 nouns: vec![noun, counted],
             };
         }
@@ -431,7 +435,13 @@ pub fn shape(question: &Question) -> Shape {
     };
     // The mean stands behind what it is of.
     let mean = question.average.map_or(&[] as &[Column], average);
-    let own = &*[own, mean].concat();
+    let share = question.share.as_ref().map_or([].as_slice(), share);
+    // A share of everything stands before what it is a share of.
+    let own = match noun {
+        Some(_) => [own, share, mean].concat(),
+        None => [share, own].concat(),
+    };
+    let own = &*own;
     // What was asked for comes first, and only once.
     let own_titles = own.iter().map(|Column(title, _)| *title);
     let own_titles = Vec::from_iter(own_titles);
@@ -462,13 +472,19 @@ pub fn shape(question: &Question) -> Shape {
 
 fn by_time(per: Bucket) -> (Column, Noun) {
     match per {
-        Bucket::Minute => (
+        Bucket::Minute | Bucket::Minutes(_) => (
             Column("MINUTE", Span("minute", "%H:%M")),
-            Noun("minute", "minutes", None),
+            match per {
+                Bucket::Minute => Noun("minute", "minutes", None),
+                _ => SPAN,
+            },
         ),
-        Bucket::Hour => (
+        Bucket::Hour | Bucket::Hours(_) => (
             Column("HOUR", Span("hour", "%H:%M")),
-            Noun("hour", "hours", None),
+            match per {
+                Bucket::Hour => Noun("hour", "hours", None),
+                _ => SPAN,
+            },
         ),
         Bucket::Day => (Column("DAY", Date("day")), Noun("day", "days", None)),
         Bucket::Week => (Column("WEEK", Date("week")), Noun("week", "weeks", None)),
@@ -569,6 +585,16 @@ fn average(measure: Measure) -> &'static [Column] {
         Measure::Duration => &[Column("AVERAGE DURATION", Duration("average"))],
         Measure::Latency => &[Column("AVERAGE LATENCY", Duration("average"))],
         _ => &[Column("AVERAGE BYTES", Bytes("average"))],
+    }
+}
+
+/// A share in per cent, and what is of the part, unless that is all of the group.
+fn share(share: &Share) -> &'static [Column] {
+    const SHARE: Column = Column("SHARE", Percent("share"));
+    match (share.part.is_empty(), share.of) {
+        (true, _) => &[SHARE],
+        (_, Measure::Rows) => &[SHARE, Column("PART", Number("part"))],
+        _ => &[SHARE, Column("PART", Bytes("part"))],
     }
 }
 

@@ -7,30 +7,41 @@ impl Bucket {
     /// The name of its column.
     pub fn column(self) -> &'static str {
         match self {
-            Bucket::Minute => "minute",
-            Bucket::Hour => "hour",
+            Bucket::Minute | Bucket::Minutes(_) => "minute",
+            Bucket::Hour | Bucket::Hours(_) => "hour",
             Bucket::Day => "day",
             Bucket::Week => "week",
             Bucket::Month => "month",
         }
     }
 
+    /// Its length in seconds, if that is less than a day.
+    fn seconds(self) -> Option<i32> {
+        Some(match self {
+            Bucket::Minute => 60,
+            Bucket::Minutes(n) => 60 * i32::from(n),
+            Bucket::Hour => 3_600,
+            Bucket::Hours(n) => 3_600 * i32::from(n),
+            Bucket::Day | Bucket::Week | Bucket::Month => return None,
+        })
+    }
+
     /// An expression on the time `ts` that groups rows into buckets and sorts the buckets. When
     /// clocks are set back, the repeated hour makes two buckets, and the long day one.
     pub fn key(self, zone: &Zone, ts: &str) -> String {
         // Hours and minutes need only the remainder of the offset, which is 0 in most zones.
-        let offset = match self {
-            Bucket::Minute => zone.sql(ts, |offset| offset.rem_euclid(60).to_string()),
-            Bucket::Hour => zone.sql(ts, |offset| offset.rem_euclid(3_600).to_string()),
-            _ => zone.sql(ts, |offset| offset.to_string()),
+        let offset = match self.seconds() {
+            Some(size) => zone.sql(ts, |offset| offset.rem_euclid(size).to_string()),
+            None => zone.sql(ts, |offset| offset.to_string()),
         };
         let number = |size: i32| match offset.as_str() {
             "0" => format!("{ts} / {size}000000000"),
             offset => format!("({ts} / 1000000000 + {offset}) / {size}"),
         };
         match self {
-            Bucket::Minute => number(60),
-            Bucket::Hour => number(3_600),
+            Bucket::Minute | Bucket::Minutes(_) | Bucket::Hour | Bucket::Hours(_) => {
+                number(self.seconds().unwrap_or(1))
+            }
             Bucket::Day => number(86_400),
             // 1970 began on a Thursday.
             Bucket::Week => format!("({} + 3) / 7", number(86_400)),
@@ -47,7 +58,9 @@ impl Bucket {
     /// An expression on its column that sorts the buckets: a repeated hour differs by its offset.
     pub fn order(self) -> String {
         match self {
-            Bucket::Minute | Bucket::Hour => format!("unixepoch({})", self.column()),
+            Bucket::Minute | Bucket::Minutes(_) | Bucket::Hour | Bucket::Hours(_) => {
+                format!("unixepoch({})", self.column())
+            }
             Bucket::Day | Bucket::Week | Bucket::Month => self.column().to_owned(),
         }
     }
@@ -69,8 +82,8 @@ impl Bucket {
                 _ => format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60),
             };
             let form = match self {
-                Bucket::Minute => format!("%Y-%m-%dT%H:%M:00{zone}"),
-                Bucket::Hour => format!("%Y-%m-%dT%H:00:00{zone}"),
+                Bucket::Minute | Bucket::Minutes(_) => format!("%Y-%m-%dT%H:%M:00{zone}"),
+                Bucket::Hour | Bucket::Hours(_) => format!("%Y-%m-%dT%H:00:00{zone}"),
                 Bucket::Day | Bucket::Week => "%Y-%m-%d".to_owned(),
                 Bucket::Month => "%Y-%m".to_owned(),
             };
@@ -82,7 +95,15 @@ impl Bucket {
                 0 => String::new(),
                 _ => format!(" {sign} {}", offset.abs()),
             };
-            format!("strftime('{form}', {first} / 1000000000{shift}, 'unixepoch'{monday})")
+            let start = match self {
+                // others begin where the format cuts them
+                Bucket::Minutes(_) | Bucket::Hours(_) => {
+                    let size = self.seconds().unwrap_or(1);
+                    format!("({first} / 1000000000{shift}) / {size} * {size}")
+                }
+                _ => format!("{first} / 1000000000{shift}"),
+            };
+            format!("strftime('{form}', {start}, 'unixepoch'{monday})")
         };
         format!("{} AS {}", zone.sql(&first, time), self.column())
     }

@@ -603,6 +603,8 @@ fn is_real_division(nodes: &[Node], at: usize) -> bool {
     let mut before = before.take(2);
     let real = match (before.next(), before.next()) {
         (Some(Node::Group(_)), Some(call)) => call.is_word("avg"),
+        // "sum(a) * 100.0 / sum(b)"
+        (Some(Node::Number(number)), _) => number.contains('.'),
         (Some(word), _) => word.is_word("mean"),
         _ => false,
     };

@@ -150,6 +150,13 @@ pub fn statement(
         Some(measure) => format!("{},\n       {columns}", measure::average(measure)),
         None => columns,
     };
+    let columns = match &question.share {
+        Some(share) => {
+            let share = measure::share(share, question.relation, use_rollups);
+            format!("{share},\n       {columns}")
+        }
+        None => columns,
+    };
     let columns = match &bucket {
         Some((label, _)) => format!("{label},\n       {columns}"),
         None => columns,
@@ -165,6 +172,9 @@ pub fn statement(
     let filter = all_of("WHERE", &conditions);
     let having = all_of("HAVING", &having);
     let grouped = format!("SELECT {columns}\nFROM {from}{filter}{group}{having}");
+    if let Some(statement) = all_of_first(question, &grouped) {
+        return statement;
+    }
     if let Some((of, ties)) = select::ranked_within(question) {
         return top_within(question, of, ties, &grouped);
     }
@@ -266,6 +276,52 @@ fn ranked_by(question: &Question) -> (String, u32) {
         _ => (number(question).to_owned(), Ranking::ALL, false),
     };
     (format!("{by} {}", if least { "ASC" } else { "DESC" }), n)
+}
+
+/// The first of groups that are ranked, with those that are equal to it: "the busiest minute" can
+/// be two. None if more than the first is asked for, or something else.
+fn all_of_first(question: &Question, grouped: &str) -> Option<String> {
+    let by_numbers = match question.ranking? {
+        Ranking::Most(1) | Ranking::MostBytes(1) => true,
+        Ranking::By {
+            measure, rows: 1, ..
+        } => matches!(
+            measure,
+            Measure::Rows | Measure::Bytes | Measure::Sent | Measure::Received
+        ),
+        _ => false,
+    };
+    let number = matches!(
+        question.projection,
+        Projection::Count(_) | Projection::Bytes | Projection::Sent | Projection::Received
+    );
+    let groups = match question.bucket {
+        Some(_) => number,
+        None => question.projection.is_grouped(),
+    };
+    if !by_numbers || !groups {
+        return None;
+    }
+    let (most, _) = ranked_by(question);
+    let (by, first) = match most.strip_suffix(" DESC") {
+        Some(by) => (by, "max"),
+        None => (most.trim_end_matches(" ASC"), "min"),
+    };
+    // what is not known is nothing, as it is in sums
+    let by = match by {
+        "tx_bytes" => "coalesce(tx_bytes, 0)",
+        "rx_bytes" => "coalesce(rx_bytes, 0)",
+        by => by,
+    };
+    let order = match question.bucket {
+        Some(bucket) => bucket.order(),
+        None => "last_seen DESC, 1, 2, 3, 4".to_owned(),
+    };
+    Some(format!(
+        "WITH listed AS (\n  {grouped}\n)\nSELECT * FROM listed\n\
+         WHERE {by} = (SELECT {first}({by}) FROM listed)\nORDER BY {order}",
+        grouped = grouped.replace('\n', "\n  "),
+    ))
 }
 
 /// The rows of each bucket with most connections, lookups or bytes.
@@ -411,6 +467,7 @@ fn order(question: &Question, ties: &str, use_rollups: bool) -> String {
     let (first, n) = match question.ranking {
         _ if ties.is_empty() => return String::new(),
         None if question.average.is_some() => ("average DESC NULLS LAST", None),
+        None if question.share.is_some() => ("share DESC NULLS LAST", None),
         None if each => ("ts", None),
         None => ("last_seen DESC", None),
         Some(Ranking::First(n)) => (if each { "ts" } else { "first_seen" }, Some(n)),

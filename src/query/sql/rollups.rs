@@ -87,7 +87,8 @@ fn cover_projection(question: &Question) -> bool {
     let compared = question.having.iter().map(|comparison| comparison.measure);
     // Conditions on groups refer to columns that the totals of a span leave out.
     let groups = question.also.is_empty() && question.never.is_empty();
-    let single = question.average.is_none();
+    let parts = question.share.as_ref().is_none_or(|of| of.part.is_empty());
+    let single = question.average.is_none() && parts;
     listed && ranked && groups && single && !compared.into_iter().any(is_of_rows)
 }
 

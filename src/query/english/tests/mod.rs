@@ -32,6 +32,7 @@ fn connections(projection: Projection, predicates: Vec<Predicate>) -> Question {
         new: false,
         bucket: None,
         average: None,
+        share: None,
         having: vec![],
         also: vec![],
         never: vec![],

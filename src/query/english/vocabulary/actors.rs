@@ -2,6 +2,36 @@
 
 use super::Words;
 
+/// What programs do together, and no name of one: "the build".
+pub const ACTIVITIES: Words = &[
+    "build",
+    "builds",
+    "test",
+    "tests",
+    "testsuite",
+    "pipeline",
+    "pipelines",
+    "ci",
+    "job",
+    "jobs",
+    "step",
+    "steps",
+    "stage",
+    "workflow",
+    "deploy",
+    "deployment",
+    "release",
+    "install",
+    "installation",
+    "installer",
+    "update",
+    "updates",
+    "upgrade",
+    "backup",
+    "backups",
+    "compilation",
+];
+
 /// Nouns that start a SUBJECT but not a list.
 pub const SINGULAR: Words = &[
     "process",

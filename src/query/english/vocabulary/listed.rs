@@ -52,12 +52,29 @@ pub const HASHES: Words = &[
     "sha256sum",
     "sha256sums",
 ];
+/// Behind "per": whatever the names of the question are names of.
+pub const EACH_NAMED: Words = &["each-named"];
 pub const PAIRS: Words = &["pairs"];
 pub const ANSWERS: Words = &["answers"];
 pub const BEACONS: Words = &["beacons"];
 pub const CHANGES: Words = &["changes"];
 pub const SUMMARY: Words = &["summary"];
 pub const AVERAGE: Words = &["average", "mean", "avg"];
+/// Before "of": how much of the whole something is.
+pub const SHARE: Words = &[
+    "share",
+    "percentage",
+    "percent",
+    "%",
+    "fraction",
+    "proportion",
+    "portion",
+    "part",
+];
+/// The same, also without "of".
+pub const PER_CENT: Words = &["percent", "percentage", "%"];
+/// Behind how something ended: how often it does.
+pub const RATE: Words = &["rate", "rates", "ratio", "percentage", "share"];
 /// What connections and lookups can be counted by, beside who, where and when.
 pub const GROUPED_PROTOCOL: Words = &["protocol", "protocols", "transport"];
 pub const GROUPED_OUTCOME: Words = &[
