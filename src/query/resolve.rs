@@ -943,9 +943,19 @@ impl<'a> Resolver<'a> {
                 || near.is_empty()
                     && (self.typed.doubtful || self.denied || !self.unknown.is_empty()))
         {
-            let hint = format!(
-                "this history has no {kind} {shown}; write '{shown}' in quotes if it is a name"
-            );
+            let label = Predicate::To(Host::Label(name.to_lowercase()));
+            let hosts = match kind {
+                "process" if name.len() > 2 => self.hosts_of(&label)?,
+                _ => Vec::new(),
+            };
+            let hint = match hosts.iter().min_by_key(|host| host.len()) {
+                Some(host) => format!(
+                    "this history has no {kind} {shown}; write {host} if that host is meant"
+                ),
+                None => format!(
+                    "this history has no {kind} {shown}; write '{shown}' in quotes if it is a name"
+                ),
+            };
             return Err(NotUnderstood::word(&self.typed.text, at.clone(), hint).into());
         }
         let containing = match kind {

@@ -6,6 +6,7 @@ use super::parser::{BareName, HOLE, Parser};
 use super::refusal::NotUnderstood;
 use super::units::microseconds_in;
 use super::vocabulary::*;
+use super::words::Word;
 use crate::query::ast::Predicate;
 use crate::when;
 
@@ -363,11 +364,23 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         })
     }
 
-    /// The end of the weekday that follows: "from Saturday to Sunday" has all of Sunday.
-    fn whole_day(&self) -> Option<DateTime<Utc>> {
-        let (words, _, from) = self.longest()?;
+    /// The end of the day that follows: "from Saturday to Sunday" has all of Sunday, and so has
+    /// "from 21 to 22 November".
+    fn whole_day(&mut self) -> Option<DateTime<Utc>> {
+        let (words, text, from) = self.longest()?;
         let weekday = words == 1 && self.next_is(DAYS);
-        weekday.then(|| from + chrono::TimeDelta::days(1))
+        let whole = self.next_is(TODAY) || self.next_is(YESTERDAY);
+        let is_date = |word: &Word, next: Option<&Word>| super::spoken::is_day(word, next);
+        let date = is_date(&self.words[self.next], self.words.get(self.next + 1));
+        let day = (weekday || whole && words == 1 || date) && !text.contains(':');
+        self.loose |= day && !weekday;
+        let zone = self.now.timezone();
+        let next = from
+            .with_timezone(&zone)
+            .date_naive()
+            .checked_add_days(Days::new(1))?;
+        let next = when::parse(&next.format("%Y-%m-%d").to_string(), self.now).ok();
+        next.filter(|_| day)
     }
 
     /// The time of day that follows, without a day.

@@ -255,7 +255,7 @@ fn on_days(words: &mut Vec<Word>) {
 }
 
 /// Whether a day begins here: a weekday, a date, or a number and a month.
-fn is_day(word: &Word, next: Option<&Word>) -> bool {
+pub(super) fn is_day(word: &Word, next: Option<&Word>) -> bool {
     let month = |word: &Word| word.text.parse::<chrono::Month>().is_ok();
     let of_month = |word: &Word| {
         let digits = word

@@ -2,6 +2,7 @@
 
 use chrono::TimeZone;
 
+use super::super::idioms;
 use super::super::parser::Parser;
 use super::super::units::microseconds_in;
 use super::super::vocabulary::*;
@@ -137,7 +138,10 @@ impl<Tz: TimeZone> Facets<'_, Tz> {
             return self.length(2);
         }
         let said = word.is_one_of(PORT) && is_port(self.at + 1);
-        let behind = is_port(self.at) && matches!(self.role, Role::Way | Role::To);
+        // "x.org 443"
+        let host = self.at.checked_sub(1).and_then(|at| self.word(at));
+        let host = host.is_some_and(idioms::is_host) && self.role == Role::Unsaid;
+        let behind = is_port(self.at) && (host || matches!(self.role, Role::Way | Role::To));
         if !said && !behind {
             // a port, or a pid?
             let bare = word.text.bytes().all(|b| b.is_ascii_digit());

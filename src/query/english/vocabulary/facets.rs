@@ -125,7 +125,9 @@ pub const COUNTING: Words = &["count", "number", "amount", "many", "often"];
 pub const OPEN_HEADS: Words = &["what", "whats", "what's"];
 
 /// Prepositions before where a connection went.
-pub const TOWARDS: Words = &["to", "with", "into", "toward", "towards", "against", "onto"];
+pub const TOWARDS: Words = &[
+    "to", "with", "into", "toward", "towards", "against", "onto", "->", "-->", "=>", "→",
+];
 
 /// Prepositions before who acted. Behind a verb that fetches, "from" is before a host.
 pub const OF_WHOM: Words = &["by", "from", "of", "for", "in", "inside", "within"];
