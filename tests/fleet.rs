@@ -29,7 +29,7 @@ const SECOND: i64 = 1_000_000_000;
 const NOW: i64 = 1_795_500_000 * SECOND;
 
 /// Questions, most of them of the golden ones, with a span that cuts a day, and without one.
-const QUESTIONS: [&str; 66] = [
+const QUESTIONS: [&str; 73] = [
     "which processes hit example.com",
     "which containers hit example.com",
     "which users reached 192.0.2.0/24",
@@ -66,6 +66,13 @@ const QUESTIONS: [&str; 66] = [
     "how much did curl send to example.com",
     "how much data was received in the last 3 hours",
     "top 3 hosts",
+    "what share of connections failed",
+    "percent of traffic by process",
+    "failure rate per host",
+    "what percentage of lookups failed",
+    "connections per 5 minutes",
+    "busiest minute",
+    "the least contacted host",
     "top processes by bytes",
     "top 2 users since yesterday",
     "top 5 names resolved",
@@ -388,6 +395,12 @@ fn sorted(rows: &[Value], without: &str) -> Vec<String> {
     let rows = rows.iter().cloned().map(|mut row| {
         let columns = row.as_object_mut().unwrap();
         columns.remove(without);
+        // SQLite's 0.0 is 0
+        for value in columns.values_mut() {
+            if let Some(number) = value.as_f64().filter(|number| number.fract() == 0.0) {
+                *value = Value::from(number as i64);
+            }
+        }
         // SQLite's order within it is that of the rows
         if let Some(Value::String(list)) = columns.get_mut("ips") {
             let mut all = Vec::from_iter(list.split(','));

@@ -536,6 +536,19 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
+        // "received from the database"
+        if !self.has_host
+            && self.relation == Relation::Connections
+            && self.is_behind(name, &["from"])
+            && let Some((ports, service)) = services_called(name)
+        {
+            self.readings.push(format!(
+                "no process or host is called {}: read as the usual ports of such a service, {ports}",
+                printable(name)
+            ));
+            *predicate = service;
+            return Ok(());
+        }
         let known = self.names(COMMS)?;
         self.never_seen("process", name, &known)
     }

@@ -9,6 +9,7 @@
 use chrono::{DateTime, TimeZone};
 
 use super::comparison::direction_of;
+use super::idioms;
 use super::parser::understood;
 use super::vocabulary::*;
 use super::words::Word;
@@ -29,6 +30,8 @@ pub(super) fn asked<Tz: TimeZone>(
     words: &[Word],
     now: &DateTime<Tz>,
 ) -> Option<Question> {
+    let highest = of_the_highest(words);
+    let words = highest.as_deref().unwrap_or(words);
     let start = words.iter().position(|word| !word.is_one_of(BEFORE_IT))?;
     let words = &words[start..];
     match words {
@@ -39,6 +42,24 @@ pub(super) fn asked<Tz: TimeZone>(
         [share, rest @ ..] if share.is_one_of(PER_CENT) => of_what(text, rest, now),
         _ => rate(text, words, now),
     }
+}
+
+/// "Which process has the highest failure rate" as "failure rate per process".
+fn of_the_highest(words: &[Word]) -> Option<Vec<Word>> {
+    let [which, noun, has, the @ .., how, rate] = words else {
+        return None;
+    };
+    let article = |word: &&Word| !word.is_one_of(ARTICLES);
+    let the = Vec::from_iter(the.iter().filter(article));
+    let asks = which.is_one_of(WHICH) || which.is_one_of(WHAT);
+    if !asks || !has.is_one_of(ACTIVE) || the.len() != 1 || !the[0].is_one_of(HIGHEST) {
+        return None;
+    }
+    let per = Word {
+        text: "per".to_owned(),
+        ..has.clone()
+    };
+    Some(vec![how.clone(), rate.clone(), per, noun.clone()])
 }
 
 /// The share of what follows "share of".
@@ -77,6 +98,10 @@ fn of_what<Tz: TimeZone>(text: &str, words: &[Word], now: &DateTime<Tz>) -> Opti
 fn rate<Tz: TimeZone>(text: &str, words: &[Word], now: &DateTime<Tz>) -> Option<Question> {
     let of_dns = |word: &Word| word.is_one_of(DNS) || word.is_one_of(LOOKUPS);
     let is_noun = |word: &Word| of_dns(word) || word.is_one_of(CONNECTIONS);
+    let is_actor = |word: &Word| idioms::is_name(word) || idioms::is_host(word);
+    // "wget success rate"
+    let actor = words.first().filter(|word| is_actor(word));
+    let words = &words[usize::from(actor.is_some())..];
     let before = words.iter().take_while(|word| is_noun(word)).count();
     let [how, rate, rest @ ..] = &words[before..] else {
         return None;
@@ -108,7 +133,19 @@ fn rate<Tz: TimeZone>(text: &str, words: &[Word], now: &DateTime<Tz>) -> Option<
         text: if dns { "lookups" } else { "connections" }.to_owned(),
         ..how.clone()
     };
-    let whole = [&[noun], rest].concat();
+    let by = actor.map(|actor| {
+        let by = match idioms::is_host(actor) {
+            true if dns => "of",
+            true => "to",
+            false => "by",
+        };
+        let by = Word {
+            text: by.to_owned(),
+            ..actor.clone()
+        };
+        vec![by, actor.clone()]
+    });
+    let whole = [&[noun], &*by.unwrap_or_default(), rest].concat();
     let whole = understood(text, whole, now).ok()?;
     let base = whole.predicates.clone();
     shared(whole, base, vec![part])

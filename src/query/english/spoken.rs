@@ -90,7 +90,8 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
     let (mut all, mut times) = (Vec::new(), Vec::new());
     let small = |word: &Word| word.text.contains(|c: char| c.is_lowercase());
     let in_capitals = !words.iter().any(small);
-    let words = without_last_only(words).into_iter().flat_map(with_port);
+    let words = without_last_only(words).into_iter().map(without_comma);
+    let words = words.flat_map(with_port);
     let mut words = words.collect::<std::collections::VecDeque<_>>();
     while let Some(mut word) = words.pop_front() {
         if word.quoted {
@@ -236,6 +237,21 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
     on_days(&mut all);
     hours::normalize(&mut all);
     all
+}
+
+/// "since 9 this morning, what did curl do": no list of names goes on behind a time.
+fn without_comma(mut word: Word) -> Word {
+    let bare = word.text.trim_end_matches(',').len();
+    let time = Word {
+        text: word.text[..bare].to_owned(),
+        ..word.clone()
+    };
+    let times = [TODAY, YESTERDAY, DAYS, PARTS_OF_DAYS];
+    if bare < word.text.len() && times.iter().any(|known| time.is_one_of(known)) {
+        word.at.end -= word.text.len() - bare;
+        word.text.truncate(bare);
+    }
+    word
 }
 
 /// "connections of Monday", "summary for 2026-11-15": those on that day.

@@ -63,6 +63,10 @@ const PROCESS: &str = "pid || ' ' || coalesce(start_ts, '')";
 const FOLDED_DESTINATION: &str = "host, CASE WHEN host IS NULL AND coalesce(dst_port, 0) NOT IN (53, 853, 5353, 5355)\n         \
                                   THEN dst_ip END, dst_port, protocol";
 
+/// The same over all ports.
+const FOLDED_HOST: &str = "host, CASE WHEN host IS NULL AND coalesce(dst_port, 0) NOT IN (53, 853, 5353, 5355)\n         \
+                           THEN dst_ip END";
+
 /// What identifies the content of an executable.
 const HASH: &str = "comm, exe, container_image, exe_sha256, exe_hash_status, package, package_version, exe_modified";
 
@@ -141,6 +145,26 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             "",
             "id",
         ),
+        // "contacted only once": of all its ports
+        (Projection::Destinations, Relation::Connections) if !question.having.is_empty() => {
+            grouped(
+                format!(
+                    "host,
+       {address},
+       count(DISTINCT dst_ip) AS addresses,
+       {port},
+       {protocol},
+       {totals}",
+                    port = if_one("dst_port", "dst_port", "dst_port"),
+                    protocol = if_one("protocol", "protocol", "protocol"),
+                ),
+                match folds_dns(question) {
+                    true => FOLDED_HOST,
+                    false => "host, CASE WHEN host IS NULL THEN dst_ip END",
+                },
+                "host, dst_ip",
+            )
+        }
         (Projection::Destinations, Relation::Connections) => grouped(
             format!(
                 "host,

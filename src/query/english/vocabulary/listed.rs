@@ -75,6 +75,8 @@ pub const SHARE: Words = &[
 pub const PER_CENT: Words = &["percent", "percentage", "%"];
 /// Behind how something ended: how often it does.
 pub const RATE: Words = &["rate", "rates", "ratio", "percentage", "share"];
+/// Before a rate, of which the greatest is asked for.
+pub const HIGHEST: Words = &["highest", "worst", "greatest", "biggest", "most"];
 /// What connections and lookups can be counted by, beside who, where and when.
 pub const GROUPED_PROTOCOL: Words = &["protocol", "protocols", "transport"];
 pub const GROUPED_OUTCOME: Words = &[

@@ -34,6 +34,7 @@ pub const DAILY: Words = &["daily"];
 pub const WEEKLY: Words = &["weekly"];
 pub const MONTHLY: Words = &["monthly"];
 /// Days of the week, as times.
+pub const PARTS_OF_DAYS: Words = &["morning", "afternoon", "evening", "night"];
 pub const DAYS: Words = &[
     "monday",
     "tuesday",
