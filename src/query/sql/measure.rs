@@ -1,7 +1,6 @@
 //! Measures of rows and of groups of rows as SQL expressions.
 
-use super::condition::condition;
-use crate::query::ast::{Comparison, Limit, Measure, Operator, Relation, Share};
+use crate::query::ast::{Comparison, Limit, Measure, Operator, Relation};
 
 /// Bytes sent and received. The aliases of the totals can't be used here: in an expression,
 /// SQLite resolves them to the view's columns.
@@ -86,32 +85,6 @@ pub fn compared(comparison: &Comparison, expression: impl Fn(Measure) -> String)
         Limit::Of(measure) => expression(measure),
     };
     format!("{} {operator} {limit}", expression(comparison.measure))
-}
-
-/// The columns with the share of a group, in per cent, and with what that is a share of or by.
-pub fn share(share: &Share, relation: Relation, use_rollups: bool) -> String {
-    let all = of_group(share.of, relation, use_rollups);
-    let (part, whole) = match share.part.as_slice() {
-        [] => (all.clone(), format!("sum({all}) OVER ()")),
-        part => {
-            let part = part
-                .iter()
-                .map(|of| format!("({})", condition(relation, of)));
-            let part = part.collect::<Vec<_>>().join(" AND ");
-            let of_row = match share.of {
-                Measure::Bytes => BOTH_WAYS,
-                Measure::Sent => "coalesce(tx_bytes, 0)",
-                Measure::Received => "coalesce(rx_bytes, 0)",
-                _ => "1",
-            };
-            let part = format!("sum(CASE WHEN {part} THEN {of_row} ELSE 0 END)");
-            (part, all)
-        }
-    };
-    format!(
-        "CASE WHEN {whole} > 0 THEN round({part} * 100.0 / {whole}, 2) END AS share,
-       {part} AS part"
-    )
 }
 
 /// The column with the mean of a measure over rows.

@@ -10,6 +10,7 @@ mod measure;
 mod new_since;
 mod rollups;
 mod select;
+mod share;
 mod source;
 mod special;
 #[cfg(test)]
@@ -152,7 +153,7 @@ pub fn statement(
     };
     let columns = match &question.share {
         Some(share) => {
-            let share = measure::share(share, question.relation, use_rollups);
+            let share = share::columns(share, question.relation, use_rollups);
             format!("{share},\n       {columns}")
         }
         None => columns,
