@@ -127,7 +127,8 @@ impl Reader {
                 .env("TERM", "xterm");
         }
         command
-            .stdin(Stdio::null())
+            // left open: a terminal whose input has ended is read no more
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         if name == "query" {

@@ -603,8 +603,8 @@ fn is_real_division(nodes: &[Node], at: usize) -> bool {
     let mut before = before.take(2);
     let real = match (before.next(), before.next()) {
         (Some(Node::Group(_)), Some(call)) => call.is_word("avg"),
-        // "sum(a) * 100.0 / sum(b)"
-        (Some(Node::Number(number)), _) => number.contains('.'),
+        // "sum(a) * 1e2 / sum(b)": 100.0 is a decimal number in Spark
+        (Some(Node::Number(number)), _) => number.contains(['.', 'e']),
         (Some(word), _) => word.is_word("mean"),
         _ => false,
     };

@@ -25,7 +25,7 @@ pub fn columns(share: &Share, relation: Relation, use_rollups: bool) -> String {
         }
     };
     format!(
-        "CASE WHEN {whole} > 0 THEN round({part} * 100.0 / {whole}, 2) END AS share,
+        "CASE WHEN {whole} > 0 THEN round({part} * 1e2 / {whole}, 2) END AS share,
        {part} AS part"
     )
 }

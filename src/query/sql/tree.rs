@@ -81,7 +81,10 @@ fn token(rest: &str, first: char) -> (fn(String) -> Node, usize) {
     let while_ = |of: fn(char) -> bool| rest.find(|c| !of(c)).unwrap_or(rest.len());
     match first {
         c if c.is_whitespace() => (Node::Space, while_(char::is_whitespace)),
-        c if c.is_ascii_digit() => (Node::Number, while_(|c| c.is_ascii_digit() || c == '.')),
+        c if c.is_ascii_digit() => (
+            Node::Number,
+            while_(|c| c.is_ascii_alphanumeric() || c == '.'),
+        ),
         c if c.is_alphabetic() || c == '_' => {
             (Node::Word, while_(|c| c.is_alphanumeric() || c == '_'))
         }
