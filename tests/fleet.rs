@@ -21,8 +21,8 @@ use egrets::store::{self, Access, Attached, Recording, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::dataset::{answers, duckdb, raw};
-use crate::support::{egrets_with, text};
+use crate::support::dataset::{answers, duckdb, egrets_with, raw};
+use crate::support::text;
 
 const SECOND: i64 = 1_000_000_000;
 /// 2026-11-24T06:00:00Z: the histories end then, and cover two days.

@@ -19,8 +19,8 @@ use egrets::store::{Access, Recording, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::dataset::{duckdb, raw};
-use crate::support::{egrets_with, text};
+use crate::support::dataset::{duckdb, egrets_with, raw};
+use crate::support::text;
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3600 * SECOND;

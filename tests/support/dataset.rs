@@ -7,7 +7,14 @@ use std::process::{Command, Stdio};
 use egrets::query::Engine;
 use serde_json::{Value, json};
 
-use super::{egrets_with, text};
+use super::{egrets, text};
+
+/// The program under test with these arguments.
+pub fn egrets_with(args: &[&str]) -> Command {
+    let mut command = egrets();
+    command.args(args);
+    command
+}
 
 /// A Python environment: that of scripts/tools.sh is `python`, that of scripts/engines.sh `engines`.
 fn environment(name: &str) -> PathBuf {

@@ -48,13 +48,6 @@ pub fn egrets() -> Command {
     command
 }
 
-/// The program under test with these arguments.
-pub fn egrets_with(args: &[&str]) -> Command {
-    let mut command = egrets();
-    command.args(args);
-    command
-}
-
 /// The tests' own small client.
 pub fn dial() -> PathBuf {
     tool("dial")
