@@ -8,11 +8,11 @@ mod common;
 mod peers;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use common::{Recorder, processor_time};
+use common::{Recorder, memory, number, processor_time};
 use libbpf_rs::query::{MapInfoIter, ProgInfoIter, ProgramInfo as ProgInfo};
 use libbpf_rs::{MapHandle, MapType};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -357,7 +357,7 @@ fn recorders_own(count: u32, work: Work) -> Result<String> {
     let stats = BpfStats::on();
     let (before, sleeps) = (
         processor_time(recorder.pid())?,
-        recorder.number("status", "voluntary_ctxt_switches")?,
+        number(recorder.pid(), "status", "voluntary_ctxt_switches")?,
     );
     for _ in 0..SLICES {
         work(count)?;
@@ -366,10 +366,10 @@ fn recorders_own(count: u32, work: Work) -> Result<String> {
     drop(stats);
     let operations = f64::from(count) * SLICES as f64;
     let cpu = (processor_time(recorder.pid())? - before).as_secs_f64() * 1e6 / operations;
-    let woken = recorder.number("status", "voluntary_ctxt_switches")? - sleeps;
+    let woken = number(recorder.pid(), "status", "voluntary_ctxt_switches")? - sleeps;
     let own = format!(
         "  recorder: {cpu:.2} us of processor time each, {woken} wake-ups in all, {:.1} MiB of memory (the 16 MiB ring included), {:.1} MiB of BPF maps\n{}",
-        recorder.memory()? as f64 / 1024.0,
+        memory(recorder.pid())? as f64 / 1024.0,
         recorder.maps()? as f64 / 1024.0 / 1024.0,
         programs()?
     );
@@ -392,11 +392,20 @@ fn programs() -> Result<String> {
 
 /// One connection at a time, accepted before the next: no backlog fills up.
 fn connects(count: u32) -> Result<Duration> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let to = listener.local_addr()?;
+    connects_to(count, Ipv4Addr::LOCALHOST, |_| Ipv4Addr::LOCALHOST)
+}
+
+/// Likewise, each to the address of its number, where this one is listened at.
+fn connects_to(
+    count: u32,
+    listened: Ipv4Addr,
+    address: impl Fn(u32) -> Ipv4Addr,
+) -> Result<Duration> {
+    let listener = TcpListener::bind((listened, 0))?;
+    let port = listener.local_addr()?.port();
     let start = Spent::start();
-    for _ in 0..count {
-        let stream = TcpStream::connect(to)?;
+    for n in 0..count {
+        let stream = TcpStream::connect((address(n), port))?;
         drop(listener.accept()?);
         drop(stream);
     }

@@ -19,7 +19,7 @@ use egrets::store::{Access, Recording, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::dataset::{duckdb, egrets_with, raw};
+use crate::support::dataset::{duckdb, egrets_with, environment, raw};
 use crate::support::text;
 
 const SECOND: i64 = 1_000_000_000;
@@ -119,10 +119,6 @@ fn shipped(mut command: Command) -> String {
     said
 }
 
-fn python() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("python/bin/python")
-}
-
 const SUMS: &str =
     "SELECT count(*) AS rows, count(DISTINCT id) AS ids, CAST(sum(id) AS BIGINT) AS sum,
     count(duration_us) AS ended, CAST(sum(tx_bytes) AS BIGINT) AS sent FROM egress";
@@ -152,7 +148,7 @@ struct S3 {
 impl S3 {
     fn start() -> S3 {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/s3.py");
-        let mut child = Command::new(python())
+        let mut child = Command::new(environment("python").join("bin/python"))
             .arg(script)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

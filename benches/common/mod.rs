@@ -17,6 +17,19 @@ pub fn processor_time(pid: u32) -> Result<Duration> {
     ))
 }
 
+/// A number of one of a process' files in /proc.
+pub fn number(pid: u32, file: &str, key: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}"))?;
+    let line = text.lines().find(|line| line.starts_with(key));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(number.context("no such line")?.parse()?)
+}
+
+/// Its memory in KiB: each page once, though a recorder's ring is mapped twice.
+pub fn memory(pid: u32) -> Result<u64> {
+    number(pid, "smaps_rollup", "Pss:")
+}
+
 pub struct Recorder(Child);
 
 impl Recorder {
@@ -47,19 +60,6 @@ impl Recorder {
 
     pub fn pid(&self) -> u32 {
         self.0.id()
-    }
-
-    /// In KiB: each page once, though the ring is mapped twice.
-    pub fn memory(&self) -> Result<u64> {
-        self.number("smaps_rollup", "Pss:")
-    }
-
-    /// A number of one of its files in /proc.
-    pub fn number(&self, file: &str, key: &str) -> Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.pid()))?;
-        let line = text.lines().find(|line| line.starts_with(key));
-        let number = line.and_then(|line| line.split_whitespace().nth(1));
-        Ok(number.context("no such line")?.parse()?)
     }
 
     pub fn stop(mut self) -> Result<()> {

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use libbpf_rs::query::ProgInfoIter;
 
-use super::{BpfStats, Spent, Work, best_of, connects, datagrams};
-use crate::common::processor_time;
+use super::{BpfStats, Work, best_of, connects, connects_to, datagrams};
+use crate::common::{memory, processor_time};
 
 const SLICES: usize = 2;
 /// How long a tool may take until it has printed a connection.
@@ -98,19 +98,12 @@ fn own(tool: &(&str, &str, &[&str]), count: u32, work: Work) -> Result<String> {
     let of_tool = |id: u32| !before.contains(&id);
     let programs = ProgInfoIter::default().filter(|program| of_tool(program.id));
     let run_time: u64 = programs.map(|program| program.run_time_ns).sum();
-    let memory = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", running.child.id()))?;
-    let memory = memory.lines().find_map(|line| line.strip_prefix("Pss:"));
-    let memory: f64 = memory
-        .context("Pss")?
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()?;
     Ok(format!(
         "its process {:.1} us each, its programs {:.0} ns each; {:.2} s from its start to its first line, {:.0} MiB",
         spent.as_secs_f64() * 1e6 / operations,
         run_time as f64 / operations,
         running.start_up.as_secs_f64(),
-        memory / 1024.0
+        memory(running.child.id())? as f64 / 1024.0
     ))
 }
 
@@ -182,14 +175,7 @@ impl Drop for Tool {
 
 /// As [`connects`], but to one address after the other.
 fn connects_to_many(count: u32) -> Result<Duration> {
-    let listener = TcpListener::bind("0.0.0.0:0")?;
-    let port = listener.local_addr()?.port();
-    let start = Spent::start();
-    for n in 0..count {
-        let to = Ipv4Addr::new(127, 0, 1, (n % 200) as u8 + 1);
-        let stream = TcpStream::connect((to, port))?;
-        drop(listener.accept()?);
-        drop(stream);
-    }
-    Ok(start.elapsed())
+    connects_to(count, Ipv4Addr::UNSPECIFIED, |n| {
+        Ipv4Addr::new(127, 0, 1, (n % 200) as u8 + 1)
+    })
 }

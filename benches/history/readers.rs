@@ -152,7 +152,7 @@ impl Reader {
                 (Some(command), _) => {
                     let mut child = command.spawn()?;
                     let ended = rustix::process::waitid(
-                        rustix::process::WaitId::Pid(pid(&child)?),
+                        rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child)),
                         rustix::process::WaitIdOptions::EXITED
                             | rustix::process::WaitIdOptions::NOWAIT,
                     );
@@ -190,10 +190,6 @@ impl Drop for Reader {
             let _ = child.wait();
         }
     }
-}
-
-fn pid(child: &Child) -> Result<rustix::process::Pid> {
-    rustix::process::Pid::from_raw(child.id().cast_signed()).context("a pid")
 }
 
 /// Asks for the page's contents as its script does. Returns when that would ask again.

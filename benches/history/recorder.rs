@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use libbpf_rs::libbpf_sys;
 
-use crate::common::Recorder;
+use crate::common::{Recorder, memory};
 use crate::measure::bytes_on_disk;
 
 /// The default of RECORDER_SECONDS.
@@ -87,12 +87,12 @@ fn watch(recorder: &Recorder, seconds: u64, dialled: &AtomicU64) -> Result<()> {
         let end = Duration::from_secs(line * seconds / LINES.min(seconds));
         while begun.elapsed() < end {
             std::thread::sleep(Duration::from_millis(100));
-            peak = peak.max(recorder.memory()?);
+            peak = peak.max(memory(recorder.pid())?);
         }
         println!(
             "  {:4} s: {:.1} MiB ({:.1} at most so far), {} connections",
             end.as_secs(),
-            recorder.memory()? as f64 / 1024.0,
+            memory(recorder.pid())? as f64 / 1024.0,
             peak as f64 / 1024.0,
             dialled.load(Ordering::Relaxed)
         );

@@ -280,7 +280,7 @@ impl<'a> Part<'a> {
 }
 
 /// The directory of a table.
-fn table(view: View) -> String {
+pub fn table(view: View) -> String {
     format!("table={}", view.name())
 }
 

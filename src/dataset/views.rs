@@ -93,9 +93,14 @@ fn view(engine: Engine, table: View, dataset: &str) -> Result<String> {
 const HOUR: &str = "%-__.parquet";
 const NOT_OF_DAY: &str = "-[0-9][0-9].parquet$";
 
+/// The pattern of a table's files, as text.
+fn all_files(engine: Engine, table: View, dataset: &str) -> String {
+    engine.text(&format!("{dataset}/table={}/*/*/*.parquet", table.name()))
+}
+
 fn duckdb_files(table: View, dataset: &str) -> String {
     let engine = Engine::DuckDb;
-    let all = engine.text(&format!("{dataset}/table={}/*/*/*.parquet", table.name()));
+    let all = all_files(engine, table, dataset);
     let hour = engine.text(HOUR);
     let not_of_day = engine.text(NOT_OF_DAY);
     format!(
@@ -117,7 +122,7 @@ fn clickhouse_files(table: View, dataset: &str) -> Result<String> {
             bail!("ClickHouse is given a dataset in a directory or at s3://, not at {scheme}://")
         }
     };
-    let all = engine.text(&format!("{dataset}/table={}/*/*/*.parquet", table.name()));
+    let all = all_files(engine, table, dataset);
     let columns = engine.text(&columns_of_files(engine, table));
     let hour = engine.text(HOUR);
     let not_of_day = engine.text(NOT_OF_DAY);

@@ -17,7 +17,7 @@ pub fn egrets_with(args: &[&str]) -> Command {
 }
 
 /// A Python environment: that of scripts/tools.sh is `python`, that of scripts/engines.sh `engines`.
-fn environment(name: &str) -> PathBuf {
+pub fn environment(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 

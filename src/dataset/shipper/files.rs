@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
-use super::super::part::{Part, Split};
+use super::super::part::{Part, Split, table};
 use super::super::place::Place;
 use super::super::writer::Written;
+use crate::query::View;
 
 /// How long after its end a day's files of hours become one, at least: they change no more, except
 /// for those whose connections are open.
@@ -149,9 +150,10 @@ impl Files {
     }
 
     /// Forgets the files of a table whose rows the history no longer has.
-    pub fn retain(&mut self, table: &str, parts: &[Part<'_>]) {
+    pub fn retain(&mut self, view: View, parts: &[Part<'_>]) {
+        let table = format!("{}/", table(view));
         let paths = HashSet::<String>::from_iter(parts.iter().map(Part::path));
-        let is_current = |path: &String| !path.starts_with(table) || paths.contains(path);
+        let is_current = |path: &String| !path.starts_with(&table) || paths.contains(path);
         self.states.retain(|path, _| is_current(path));
     }
 

@@ -149,7 +149,7 @@ impl Shipper {
             }
             self.files.set(part, state);
         }
-        self.files.retain(&format!("table={table}/"), &parts);
+        self.files.retain(view, &parts);
         self.complete.insert(of_history, newest);
         if parts.is_empty() {
             let newest = Part::at(&export, split, machine, now);

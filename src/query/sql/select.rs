@@ -59,11 +59,7 @@ const ADDRESS: &str = "CASE WHEN type IN ('A', 'AAAA') THEN data END";
 /// Identifies a process; NULL if it is unknown.
 const PROCESS: &str = "pid || ' ' || coalesce(start_ts, '')";
 
-/// What identifies a destination, if the addresses of DNS servers are one.
-const FOLDED_DESTINATION: &str = "host, CASE WHEN host IS NULL AND coalesce(dst_port, 0) NOT IN (53, 853, 5353, 5355)\n         \
-                                  THEN dst_ip END, dst_port, protocol";
-
-/// The same over all ports.
+/// What identifies a host, if the addresses of DNS servers are one.
 const FOLDED_HOST: &str = "host, CASE WHEN host IS NULL AND coalesce(dst_port, 0) NOT IN (53, 853, 5353, 5355)\n         \
                            THEN dst_ip END";
 
@@ -145,40 +141,40 @@ pub fn selection(question: &Question, use_rollups: bool) -> Selection {
             "",
             "id",
         ),
-        // "contacted only once": of all its ports
-        (Projection::Destinations, Relation::Connections) if !question.having.is_empty() => {
-            grouped(
-                format!(
+        (Projection::Destinations, Relation::Connections) => {
+            let host = match folds_dns(question) {
+                true => FOLDED_HOST,
+                false => "host, CASE WHEN host IS NULL THEN dst_ip END",
+            };
+            let (port, key, ties) = match question.having.is_empty() {
+                true => (
+                    "dst_port, protocol".to_owned(),
+                    format!("{host}, dst_port, protocol").into(),
+                    "host, dst_ip, dst_port, protocol",
+                ),
+                // "contacted only once": of all its ports
+                false => (
+                    format!(
+                        "{},\n       {}",
+                        if_one("dst_port", "dst_port", "dst_port"),
+                        if_one("protocol", "protocol", "protocol")
+                    ),
+                    host.into(),
+                    "host, dst_ip",
+                ),
+            };
+            Selection {
+                columns: format!(
                     "host,
        {address},
        count(DISTINCT dst_ip) AS addresses,
        {port},
-       {protocol},
-       {totals}",
-                    port = if_one("dst_port", "dst_port", "dst_port"),
-                    protocol = if_one("protocol", "protocol", "protocol"),
-                ),
-                match folds_dns(question) {
-                    true => FOLDED_HOST,
-                    false => "host, CASE WHEN host IS NULL THEN dst_ip END",
-                },
-                "host, dst_ip",
-            )
-        }
-        (Projection::Destinations, Relation::Connections) => grouped(
-            format!(
-                "host,
-       {address},
-       count(DISTINCT dst_ip) AS addresses,
-       dst_port, protocol,
        {totals}"
-            ),
-            match folds_dns(question) {
-                true => FOLDED_DESTINATION,
-                false => "host, CASE WHEN host IS NULL THEN dst_ip END, dst_port, protocol",
-            },
-            "host, dst_ip, dst_port, protocol",
-        ),
+                ),
+                key,
+                ties: ties.into(),
+            }
+        }
         (Projection::Destinations, Relation::Lookups) => grouped(
             format!("qname,\n       {},\n       {totals}", requester()),
             "qname",

@@ -1,8 +1,8 @@
 //! Shares of rows and of bytes as SQL expressions.
 
 use super::condition::condition;
-use super::measure::{BOTH_WAYS, of_group};
-use crate::query::ast::{Measure, Relation, Share};
+use super::measure::{of_group, of_row};
+use crate::query::ast::{Relation, Share};
 
 /// The columns with the share of a group, in per cent, and with what that is a share of or by.
 pub fn columns(share: &Share, relation: Relation, use_rollups: bool) -> String {
@@ -14,13 +14,9 @@ pub fn columns(share: &Share, relation: Relation, use_rollups: bool) -> String {
                 .iter()
                 .map(|of| format!("({})", condition(relation, of)));
             let part = part.collect::<Vec<_>>().join(" AND ");
-            let of_row = match share.of {
-                Measure::Bytes => BOTH_WAYS,
-                Measure::Sent => "coalesce(tx_bytes, 0)",
-                Measure::Received => "coalesce(rx_bytes, 0)",
-                _ => "1",
-            };
-            let part = format!("sum(CASE WHEN {part} THEN {of_row} ELSE 0 END)");
+            // what is not known is nothing
+            let row = format!("coalesce({}, 0)", of_row(share.of));
+            let part = format!("sum(CASE WHEN {part} THEN {row} ELSE 0 END)");
             (part, all)
         }
     };
