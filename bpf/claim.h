@@ -72,7 +72,7 @@ __noinline int claim_socket(struct __sk_buff *skb)
 		return 0;
 	/* the kernel's own connections, NFS's for example; MPTCP's paths are a process' */
 	if (is_kernel_thread() &&
-	    (is_mptcp(sk) || !BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock)))
+	    (is_mptcp(sk, false) || !BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock)))
 		return 0;
 	fill_owner_of(&s->owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
 	if (s->shared_tgid == s->owner.tgid)

@@ -8,7 +8,8 @@
  *               tcp_v4_pre_connect and tcp_v6_pre_connect, where a cgroup's policy refuses
  *               it before (__inet_stream_connect, net/ipv4/af_inet.c).
  *   tracepoint  of connect(2). An attempt by sendmsg (TCP Fast Open) or by io_uring passes
- *               none, and leaves its entry behind: the next connect(2) deletes it.
+ *               none, and may leave its entry behind, which the next connect(2) deletes as it
+ *               begins.
  */
 #ifndef EGRETS_CONNECT_ERRNO_H
 #define EGRETS_CONNECT_ERRNO_H
@@ -28,12 +29,9 @@
 /* 1 if the return of every attempt is traced. Set before the hooks attach. */
 __u32 all_connects_traced;
 
-static __always_inline void call_insert(__u64 thread, __u64 cookie, __u64 traced)
+static __always_inline struct connect_call *call_of(__u64 thread)
 {
-	struct connect_call call = {.cookie = cookie, .traced = traced};
-
-	if (bpf_map_update_elem(&connect_calls, &thread, &call, BPF_ANY) && cookie)
-		count_lost(EGRETS_RETURN);
+	return bpf_map_lookup_elem(&connect_calls, &thread);
 }
 
 /*
@@ -41,38 +39,44 @@ static __always_inline void call_insert(__u64 thread, __u64 cookie, __u64 traced
  * entry was missed. So each return that a kretprobe misses, because it traces a limited
  * number of threads at once (maxactive), is counted, if later.
  */
-static __always_inline void call_abandon(__u64 thread)
+static __always_inline void call_abandon(struct connect_call *call)
 {
-	struct connect_call *call = bpf_map_lookup_elem(&connect_calls, &thread);
+	if (call->cookie && all_connects_traced)
+		count_lost(EGRETS_RETURN);
+	call->cookie = 0;
+}
+
+static __always_inline void thread_exits(__u64 thread)
+{
+	struct connect_call *call = call_of(thread);
 
 	if (!call)
 		return;
-	if (call->cookie && call->traced)
-		count_lost(EGRETS_RETURN);
+	call_abandon(call);
 	bpf_map_delete_elem(&connect_calls, &thread);
 }
 
 /* connect(2) begins. */
 static __always_inline void connect_entered(void)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
+	struct connect_call *call = call_of(bpf_get_current_pid_tgid());
 
-	call_abandon(thread);
-	call_insert(thread, 0, 1);
+	if (call)
+		call_abandon(call);
 }
 
 /* The cgroup hook: this thread connects this socket. */
 static __always_inline void connect_started(__u64 cookie)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
-	struct connect_call *call = bpf_map_lookup_elem(&connect_calls, &thread);
+	struct connect_call now = {.thread = bpf_get_current_pid_tgid(), .cookie = cookie};
+	struct connect_call *call = call_of(now.thread);
 
-	if (call && !call->cookie) {
-		call->cookie = cookie;
-		return;
+	if (call) {
+		call_abandon(call);
+		*call = now;
+	} else if (bpf_map_update_elem(&connect_calls, &now.thread, &now, BPF_ANY)) {
+		count_lost(EGRETS_RETURN);
 	}
-	call_abandon(thread);
-	call_insert(thread, cookie, all_connects_traced);
 }
 
 /*
@@ -81,33 +85,37 @@ static __always_inline void connect_started(__u64 cookie)
  */
 static __always_inline void connect_sends(void)
 {
-	__u64 thread = current_thread();
+	struct connect_call *call;
 
-	if (!all_connects_traced)
-		bpf_map_delete_elem(&connect_calls, &thread);
+	if (all_connects_traced)
+		return;
+	call = call_of(current_thread());
+	if (call)
+		call->cookie = 0;
 }
 
 static __always_inline void connect_returned(long ret)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
-	struct connect_call *call = bpf_map_lookup_elem(&connect_calls, &thread);
+	struct connect_call *call = call_of(thread);
+	__u64 cookie = call ? call->cookie : 0;
 
-	if (!call)
-		return; /* tcp_v6_connect, after tcp_v4_connect inside of it has reported */
-	__u64 cookie = call->cookie;
-	__u64 traced = call->traced;
-
-	bpf_map_delete_elem(&connect_calls, &thread);
-	if (!traced) {
-		/* a stale entry, or connect(2)'s entry was skipped: which one is unknown */
+	/*
+	 * The attempt has sent its SYN; or tcp_v6_connect returns, after tcp_v4_connect inside of
+	 * it has reported.
+	 */
+	if (!cookie)
+		return;
+	if (call->thread != thread) {
 		count_lost(EGRETS_RETURN);
 		return;
 	}
+	call->cookie = 0;
 	/*
 	 * A blocking connect that a signal interrupts goes on in the background, as a
 	 * non-blocking one does; the kernel turns ERESTARTSYS into EINTR after this point.
 	 */
-	if (!cookie || ret >= 0 || ret == -EINPROGRESS || ret == -EINTR || ret == -ERESTARTSYS)
+	if (ret >= 0 || ret == -EINPROGRESS || ret == -EINTR || ret == -ERESTARTSYS)
 		return;
 	struct egrets_errno *e = RESERVE(struct egrets_errno, EGRETS_ERRNO, share_of_current());
 
@@ -134,12 +142,12 @@ static __always_inline void pre_connect_returned(int ret)
  * read it before it closes the socket. It quotes the SYN, so that one of an earlier attempt by
  * this socket is not mistaken for it.
  */
-static __always_inline __u32 attempt_error(const struct sock *sk)
+static __always_inline __u32 attempt_error(const struct sock *sk, bool typed)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
-	__u32 err = BPF_CORE_READ(sk, sk_err);
+	__u32 err = READ(typed, sk, sk_err);
 	const void *end = (const void *)sk + bpf_core_field_offset(struct sock, sk_error_queue);
-	const struct sk_buff *skb = BPF_CORE_READ(sk, sk_error_queue.prev);
+	const struct sk_buff *skb = READ(typed, sk, sk_error_queue.prev);
 	const struct sock_exterr_skb *error;
 	struct tcp_header syn = {};
 
@@ -153,7 +161,7 @@ static __always_inline __u32 attempt_error(const struct sock *sk)
 	/* 8 bytes of it are always quoted (RFC 792) */
 	if (bpf_probe_read_kernel(&syn, __builtin_offsetof(struct tcp_header, ack_seq),
 				  BPF_CORE_READ(skb, data)) ||
-	    bpf_ntohl(syn.seq) != BPF_CORE_READ(tp, snd_una))
+	    bpf_ntohl(syn.seq) != READ(typed, tp, snd_una))
 		return 0;
 	return BPF_CORE_READ(error, ee.ee_errno);
 }

@@ -96,7 +96,7 @@ static __always_inline void on_denied(const struct sk_buff *skb)
 	if (!flow && s->kind) {
 		flow = flow_create(s, &key, &s->owner);
 		if (flow && s->kind == EGRETS_RAW)
-			fill_process(&flow->owner, (struct task_struct *)bpf_get_current_task());
+			fill_process(&flow->owner, current_task(false), false);
 	}
 	if (!flow)
 		return;

@@ -98,25 +98,35 @@ static __always_inline bool was_asked(const struct sock *sk, const struct egrets
 	return when && bpf_ktime_get_boot_ns() - *when < ASKED_NS;
 }
 
+/* Counts what came from a peer that has sent first before; false if none has. */
+static __always_inline bool count_inbound(const struct __sk_buff *skb, const struct packet *p,
+					  const struct egrets_flow_key *key)
+{
+	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
+	__u8 way = way_in(skb);
+
+	if (!seen)
+		return false;
+	__sync_fetch_and_add(&seen->bytes, p->len);
+	__sync_fetch_and_add(&seen->packets, segments(skb));
+	if (seen->way != way)
+		seen->way = way;
+	return true;
+}
+
 /* A peer sent to a socket that has sent nothing there. s is NULL if it has sent nothing at all. */
 static __always_inline void mark_inbound(const struct __sk_buff *skb, const struct packet *p,
 					 const struct egrets_sock *s,
 					 const struct egrets_flow_key *key)
 {
-	struct inbound *seen = bpf_map_lookup_elem(&inbound, key);
 	struct inbound init = {
 		.bytes = p->len,
 		.packets = segments(skb),
 		.way = way_in(skb),
 	};
 
-	if (seen) {
-		__sync_fetch_and_add(&seen->bytes, init.bytes);
-		__sync_fetch_and_add(&seen->packets, init.packets);
-		if (seen->way != init.way)
-			seen->way = init.way;
+	if (count_inbound(skb, p, key))
 		return;
-	}
 	const struct sock *sk = skb->sk ? address_of(skb->sk) : NULL;
 	__u32 id = s ? s->share : share_of_socket(sk);
 

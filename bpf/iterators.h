@@ -58,7 +58,8 @@ static __always_inline bool is_listed(struct sock *sk, struct task_struct *task)
 	__u32 creator = BPF_CORE_READ(sk, sk_uid.val);
 	const struct cred *cred = BPF_CORE_READ(task, cred);
 
-	now.by_creator = BPF_CORE_READ(cred, uid.val) == creator || effective_uid(task) == creator;
+	now.by_creator =
+		BPF_CORE_READ(cred, uid.val) == creator || effective_uid(task, true) == creator;
 	if (last && last->pass == now.pass) {
 		if (last->tgid == now.tgid ||
 		    (last->holders >= LISTED_HOLDERS && (last->by_creator || !now.by_creator)))
@@ -109,14 +110,14 @@ static __always_inline void write_open_sock(struct seq_file *seq, struct task_st
 	e->sock_type = BPF_CORE_READ(sk, sk_type);
 	e->state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	fill_owner_of(&e->owner, task, BPF_CORE_READ(sk, __sk_common.skc_net.net));
-	e->share = share_of(task);
+	e->share = share_of(task, true);
 	e->creator = BPF_CORE_READ(sk, sk_uid.val);
 	e->cgroup_id = socket_cgroup(sk);
 	if (e->protocol == IPPROTO_TCP || e->protocol == IPPROTO_MPTCP) {
 		struct egrets_tls_overhead tls = {};
 
-		tls_overhead(sk, &tls);
-		e->has_bytes = tcp_counters(sk, &tls, &e->tx_bytes, &e->rx_bytes);
+		tls_overhead(sk, &tls, false);
+		e->has_bytes = tcp_counters(sk, &tls, &e->tx_bytes, &e->rx_bytes, false);
 		e->dialled = e->protocol == IPPROTO_TCP && has_sent_syn(sk, e->state);
 	}
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &e->cookie);

@@ -12,6 +12,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "egrets.h"
+#include "read.h"
 
 #define TLS_ULP 0x00736c74 /* "tls", the name of its struct tcp_ulp_ops */
 
@@ -54,10 +55,10 @@ static __always_inline __u64 tls_records(const struct cipher_context *cipher,
  * process closes it, before TCP does: from then on nothing is added.
  */
 static __always_inline bool tls_overhead(const struct sock *sk,
-					 struct egrets_tls_overhead *overhead)
+					 struct egrets_tls_overhead *overhead, bool typed)
 {
 	const struct inet_connection_sock *icsk = (const void *)sk;
-	const struct tcp_ulp_ops *ops = BPF_CORE_READ(icsk, icsk_ulp_ops);
+	const struct tcp_ulp_ops *ops = READ(typed, icsk, icsk_ulp_ops);
 	__u32 name = 0;
 
 	if (!bpf_core_type_exists(struct tls_context))

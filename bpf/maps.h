@@ -109,14 +109,16 @@ struct {
 	__type(value, struct egrets_flow);
 } packet_flows SEC(".maps");
 
+/* An attempt that has begun. */
 struct connect_call {
-	__u64 cookie; /* the socket's; 0 before the cgroup hook */
-	__u64 traced; /* whether the next return is certainly this call's */
+	__u64 thread; /* the key: what was looked up may be another thread's a moment later */
+	__u64 cookie; /* the socket's; 0: the thread is inside no attempt */
 };
 
 /*
- * Preallocated: tracepoint and kprobe programs may use no other (5.10). An entry is needed for
- * microseconds, so of an LRU only those go that wait, inside connect(2) of a Unix socket, say:
+ * Of each thread that connects: an entry stays, which costs less than a new one for each attempt.
+ * Preallocated: tracepoint and kprobe programs may use no other (5.10). It has a cookie for
+ * microseconds, and of an LRU only those go that wait, inside connect(2) of a Unix socket, say:
  * users can't keep it full for others.
  */
 struct {

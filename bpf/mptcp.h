@@ -21,14 +21,20 @@
 #define MPTCP_ULP 0x0000706374706dULL /* "mptcp", the name of its struct tcp_ulp_ops */
 
 /* Whether a TCP socket is a subflow. */
-static __always_inline bool is_mptcp(const struct sock *sk)
+static __always_inline bool is_mptcp(const struct sock *sk, bool typed)
 {
 	const struct inet_connection_sock *icsk = (const void *)sk;
-	const struct tcp_ulp_ops *ops = BPF_CORE_READ(icsk, icsk_ulp_ops);
+	const struct tcp_ulp_ops *ops = READ(typed, icsk, icsk_ulp_ops);
 	__u64 name = 0;
 
 	return ops && !bpf_core_read(&name, sizeof(name), &ops->name) &&
 	       (name & 0xffffffffffff) == MPTCP_ULP;
+}
+
+/* Whether a typed socket of TCP has a protocol above it, as a subflow has. */
+static __always_inline bool has_ulp(const struct sock *tcp)
+{
+	return ((const struct inet_connection_sock *)tcp)->icsk_ulp_ops;
 }
 
 /* The process' socket; NULL if this is no subflow. */
@@ -36,7 +42,7 @@ static __always_inline const struct sock *mptcp_parent(const struct sock *sk)
 {
 	const struct inet_connection_sock *icsk = (const void *)sk;
 
-	if (!bpf_core_type_exists(struct mptcp_subflow_context) || !is_mptcp(sk))
+	if (!bpf_core_type_exists(struct mptcp_subflow_context) || !is_mptcp(sk, false))
 		return NULL;
 	const struct mptcp_subflow_context *subflow = BPF_CORE_READ(icsk, icsk_ulp_data);
 
@@ -97,7 +103,7 @@ static __always_inline void mptcp_owner(struct egrets_owner *owner, const struct
 	else if (is_kernel_thread()) /* accepted, or older than egrets and no file of a process */
 		fill_unknown_owner(owner, parent);
 	else if (cookie)
-		sock_get_or_create(cookie, parent, owner);
+		sock_get_or_create(cookie, parent, owner, task_is_typed);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "egrets.h"
 #include "maps.h"
 #include "order.h"
+#include "read.h"
 #include "share.h"
 #include "uapi.h"
 
@@ -27,7 +28,7 @@ static __always_inline __u32 current_tgid(void)
 /* As bpf_get_current_pid_tgid, which 5.10 refuses in cgroup/sock_ops. */
 static __always_inline __u64 current_thread(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = current_task(false);
 
 	return (__u64)BPF_CORE_READ(task, tgid) << 32 | (__u32)BPF_CORE_READ(task, pid);
 }
@@ -39,7 +40,7 @@ static __always_inline bool is_self(void)
 
 static __always_inline bool is_kernel_thread(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = current_task(false);
 
 	return BPF_CORE_READ(task, flags) & PF_KTHREAD;
 }
@@ -50,59 +51,59 @@ struct mnt_namespace___before_6_18 {
 };
 
 static __always_inline void fill_mount_namespace(struct egrets_owner *owner,
-						 struct task_struct *task)
+						 struct task_struct *task, bool typed)
 {
-	struct mnt_namespace *ns = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	struct mnt_namespace *ns = READ(typed, task, nsproxy, mnt_ns);
 	struct mnt_namespace___before_6_18 *old = (void *)ns;
 
-	owner->mntns = BPF_CORE_READ(ns, ns.inum);
+	owner->mntns = READ(typed, ns, ns.inum);
 	if (bpf_core_field_exists(old->seq))
-		owner->mntns_id = BPF_CORE_READ(old, seq);
+		owner->mntns_id = READ(typed, old, seq);
 	else
-		owner->mntns_id = BPF_CORE_READ(ns, ns.ns_id);
+		owner->mntns_id = READ(typed, ns, ns.ns_id);
 }
 
 /* Audit's loginuid: the user that logged in, whatever the process has become since. */
-static __always_inline __u32 login_uid(struct task_struct *task)
+static __always_inline __u32 login_uid(struct task_struct *task, bool typed)
 {
 	if (!bpf_core_field_exists(task->loginuid))
 		return EGRETS_NO_LOGIN;
-	return BPF_CORE_READ(task, loginuid.val);
+	return READ(typed, task, loginuid.val);
 }
 
 /* The effective user: a set-user-ID program acts with its owner's rights. */
-static __always_inline __u32 effective_uid(struct task_struct *task)
+static __always_inline __u32 effective_uid(struct task_struct *task, bool typed)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	const struct cred *cred = READ(typed, task, cred);
 
-	return BPF_CORE_READ(cred, euid.val);
+	return READ(typed, cred, euid.val);
 }
 
 /* What is in the user and pid namespaces that the host began with is no container. */
-static __always_inline __u32 is_foreign(struct task_struct *task)
+static __always_inline __u32 is_foreign(struct task_struct *task, bool typed)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	const struct cred *cred = READ(typed, task, cred);
 
-	return BPF_CORE_READ(cred, user_ns, level) || BPF_CORE_READ(task, thread_pid, level);
+	return READ(typed, cred, user_ns, level) || READ(typed, task, thread_pid, level);
 }
 
-/* The current process. The network namespace is the socket's and is left out. */
-static __always_inline void fill_owner(struct egrets_owner *owner)
+/* Of any process. The network namespace is the socket's and is left out. */
+static __always_inline void fill_process(struct egrets_owner *owner, struct task_struct *task,
+					 bool typed)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	__u64 id = bpf_get_current_pid_tgid();
+	struct task_struct *leader = READ(typed, task, group_leader);
+	const struct cred *cred = READ(typed, task, cred);
 
-	owner->tgid = id >> 32;
-	owner->tid = (__u32)id;
-	owner->uid = (__u32)bpf_get_current_uid_gid();
-	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
-	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
-	owner->cgroup_id = bpf_get_current_cgroup_id();
-	owner->login_uid = login_uid(task);
-	owner->euid = effective_uid(task);
-	owner->foreign = is_foreign(task);
-	fill_mount_namespace(owner, task);
+	owner->tgid = READ(typed, task, tgid);
+	owner->tid = READ(typed, task, pid);
+	owner->uid = READ(typed, cred, uid.val);
+	owner->start_ns = READ(typed, leader, start_boottime);
+	owner->exec_id = READ(typed, leader, self_exec_id);
+	owner->cgroup_id = READ(typed, task, cgroups, dfl_cgrp, kn, id);
+	owner->login_uid = login_uid(task, typed);
+	owner->euid = effective_uid(task, typed);
+	owner->foreign = is_foreign(task, typed);
+	fill_mount_namespace(owner, task, typed);
 	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
 }
 
@@ -122,30 +123,11 @@ static __always_inline __u64 netns_cookie(struct net *net)
 	return 0;
 }
 
-/* As fill_owner, of any process. */
-static __always_inline void fill_process(struct egrets_owner *owner, struct task_struct *task)
-{
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	const struct cred *cred = BPF_CORE_READ(task, cred);
-
-	owner->tgid = BPF_CORE_READ(task, tgid);
-	owner->tid = BPF_CORE_READ(task, pid);
-	owner->uid = BPF_CORE_READ(cred, uid.val);
-	owner->start_ns = BPF_CORE_READ(leader, start_boottime);
-	owner->exec_id = BPF_CORE_READ(leader, self_exec_id);
-	owner->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	owner->login_uid = login_uid(task);
-	owner->euid = effective_uid(task);
-	owner->foreign = is_foreign(task);
-	fill_mount_namespace(owner, task);
-	bpf_probe_read_kernel_str(owner->comm, sizeof(owner->comm), leader->comm);
-}
-
 /* The same with the socket's network namespace. */
 static __always_inline void fill_owner_of(struct egrets_owner *owner, struct task_struct *task,
 					  struct net *net)
 {
-	fill_process(owner, task);
+	fill_process(owner, task, false);
 	owner->netns = BPF_CORE_READ(net, ns.inum);
 	owner->netns_cookie = netns_cookie(net);
 }
@@ -230,11 +212,15 @@ static __always_inline __u32 netns_of(const void *sk)
 	return net ? BPF_CORE_READ(net, ns.inum) : 0;
 }
 
-static __always_inline void fill_sock_owner(struct egrets_owner *owner, struct bpf_sock_addr *ctx)
+/* The current process, which names a destination. tcp is its socket, typed, or NULL. */
+static __always_inline void fill_sock_owner(struct egrets_owner *owner, struct bpf_sock_addr *ctx,
+					    const struct sock *tcp)
 {
-	fill_owner(owner);
+	bool typed = task_is_typed;
+
+	fill_process(owner, current_task(typed), typed);
 	owner->netns_cookie = bpf_get_netns_cookie(ctx);
-	owner->netns = netns_of(ctx->sk);
+	owner->netns = tcp ? tcp->__sk_common.skc_net.net->ns.inum : netns_of(ctx->sk);
 }
 
 /* Zero, and never written: the entry takes too much of the stack. */
@@ -265,17 +251,24 @@ static __always_inline struct egrets_sock *sock_create(__u64 cookie, const void 
 	return s;
 }
 
-static __always_inline struct egrets_sock *sock_get_or_create(__u64 cookie, const void *sk,
-							      const struct egrets_owner *owner)
+/* Whose part of the tables a socket takes that the current task makes for this owner. */
+static __always_inline __u32 share_for(const struct egrets_owner *owner, bool typed)
+{
+	struct task_struct *task = current_task(typed);
+
+	/* the kernel adds paths to a user's MPTCP connection */
+	return READ(typed, task, flags) & PF_KTHREAD ? share_of_uid(owner->uid)
+						     : share_of(task, typed);
+}
+
+static __always_inline struct egrets_sock *
+sock_get_or_create(__u64 cookie, const void *sk, const struct egrets_owner *owner, bool typed)
 {
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (s)
 		return s;
-	/* the kernel adds paths to a user's MPTCP connection */
-	__u32 id = is_kernel_thread() ? share_of_uid(owner->uid) : share_of_current();
-
-	s = sock_create(cookie, sk, id);
+	s = sock_create(cookie, sk, share_for(owner, typed));
 	if (s && !s->owner.tgid)
 		s->owner = *owner;
 	return s;

@@ -41,7 +41,7 @@ static __always_inline struct egrets_packet_sock *packet_sock(const struct sock 
 	__u32 owner = share_of_current();
 	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 
-	fill_owner(&init.sock.owner);
+	fill_process(&init.sock.owner, current_task(false), false);
 	init.sock.owner.netns = BPF_CORE_READ(net, ns.inum);
 	init.sock.owner.netns_cookie = netns_cookie(net);
 	init.sock.share = owner;
@@ -87,7 +87,8 @@ static __always_inline struct egrets_flow *packet_flow(struct egrets_sock *s, __
 	} else if (created) {
 		share_take(&share(owner)->packet_flows);
 		flow->share = owner;
-		fill_owner(&flow->owner); /* of this send: the socket may be older than an exec */
+		/* of this send: the socket may be older than an exec */
+		fill_process(&flow->owner, current_task(false), false);
 		flow->owner.netns = s->owner.netns;
 		flow->owner.netns_cookie = s->owner.netns_cookie;
 		flow->owned = 1;

@@ -70,6 +70,29 @@ struct segment {
 	struct egrets_endpoint peer;
 };
 
+/* Whether a packet of TCP has no payload: most of those that begin and end a connection. */
+static __always_inline bool is_bare(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct ipv4_header *ip = data;
+	struct ipv6_header *ip6 = data;
+	struct tcp_header *tcp;
+	__u32 header;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		header = sizeof(*ip);
+		if ((void *)(ip + 1) > end || ip->version_ihl != 0x45)
+			return false;
+	} else {
+		header = sizeof(*ip6);
+		if ((void *)(ip6 + 1) > end || ip6->next_header != IPPROTO_TCP)
+			return false;
+	}
+	tcp = data + header;
+	return (void *)(tcp + 1) <= end && skb->len <= header + (tcp->data_offset >> 4) * 4;
+}
+
 /*
  * False for what is not among the first bytes of a connection that this host began. bytes_acked
  * counts the SYN of who dials alone, so the stream of who was dialled seems to begin one byte
@@ -83,7 +106,7 @@ static __always_inline bool find_segment(struct __sk_buff *skb, struct segment *
 	struct packet p = {};
 	struct tcp_header tcp;
 
-	if (!sock || sock->bytes_acked > STREAM_BEGINNING)
+	if (!sock || sock->bytes_acked > STREAM_BEGINNING || is_bare(skb))
 		return false;
 	__u32 syn = sock->snd_una - (__u32)sock->bytes_acked;
 

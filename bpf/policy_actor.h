@@ -35,28 +35,30 @@ struct policy_actor {
 /* Whether the current process is in the host's own namespaces: a global function, verified once. */
 __noinline __u32 policy_at_home(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	bool typed = task_is_typed;
+	struct task_struct *task = current_task(typed);
 
-	if (is_foreign(task) || !host_netns ||
-	    BPF_CORE_READ(task, nsproxy, net_ns, ns.inum) != host_netns)
+	if (is_foreign(task, typed) || !host_netns ||
+	    READ(typed, task, nsproxy, net_ns, ns.inum) != host_netns)
 		return 0;
-	if (!host_mntns || BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) != host_mntns)
+	if (!host_mntns || READ(typed, task, nsproxy, mnt_ns, ns.inum) != host_mntns)
 		return AT_HOME;
 	return AT_HOME | ON_HOST;
 }
 
 static __always_inline void current_actor(struct policy_actor *a)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	bool typed = task_is_typed;
+	struct task_struct *task = current_task(typed);
+	struct task_struct *leader = READ(typed, task, group_leader);
+	const struct cred *cred = READ(typed, task, cred);
 
-	a->tgid = BPF_CORE_READ(task, tgid);
-	a->start_ns = BPF_CORE_READ(leader, start_boottime);
-	a->exec_id = BPF_CORE_READ(leader, self_exec_id);
-	a->uid = BPF_CORE_READ(cred, uid.val);
-	a->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-	a->kernel = BPF_CORE_READ(task, flags) / PF_KTHREAD & 1;
+	a->tgid = READ(typed, task, tgid);
+	a->start_ns = READ(typed, leader, start_boottime);
+	a->exec_id = READ(typed, leader, self_exec_id);
+	a->uid = READ(typed, cred, uid.val);
+	a->cgroup_id = READ(typed, task, cgroups, dfl_cgrp, kn, id);
+	a->kernel = READ(typed, task, flags) / PF_KTHREAD & 1;
 	__u32 namespaces = policy_at_home();
 
 	a->at_home = namespaces & AT_HOME;
@@ -90,7 +92,7 @@ static __always_inline void owner_actor(struct policy_actor *a, const struct egr
  */
 __noinline __u64 policy_current_class(__u32 on_host)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = current_task(false);
 	struct cgroup *at = BPF_CORE_READ(task, cgroups, dfl_cgrp);
 
 	for (int i = 0; i < CGROUP_LEVELS && at; i++) {

@@ -65,7 +65,7 @@ static __always_inline bool is_own_attempt(const struct policy_actor *a)
 static __always_inline void actor_of(struct policy_actor *a, const struct sock *sk, __u64 cookie,
 				     bool any_context, bool attempt)
 {
-	bool subflow = sk && is_mptcp(sk);
+	bool subflow = sk && is_mptcp(sk, false);
 
 	current_actor(a);
 	if (subflow || any_context || a->kernel) {

@@ -55,7 +55,7 @@ __noinline __u32 fill_asker(__u64 id, __u64 cookie, __u64 netns_cookie)
 		asker->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 		asker->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 		asker->is_system = BPF_CORE_READ(cred, uid.val) <= SYS_UID_MAX;
-		used_by = share_of(task);
+		used_by = share_of(task, false);
 	}
 	asker->bucket = bucket_of(asker->netns_cookie, used_by);
 	return 1;

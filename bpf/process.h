@@ -232,7 +232,7 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 	if (!s || !mark_reported(task))
 		return;
 	/* a thread other than the leader takes the leader's pid, and never exits as itself */
-	call_abandon((bpf_get_current_pid_tgid() & ~0xffffffffULL) | (__u32)old_pid);
+	thread_exits((bpf_get_current_pid_tgid() & ~0xffffffffULL) | (__u32)old_pid);
 	__u32 id = share_of_current();
 
 	if (!has_ring_room(id)) {
@@ -244,7 +244,7 @@ static __always_inline void report_exec(struct task_struct *task, int old_pid, _
 
 	__builtin_memset(exec, 0, sizeof(*exec));
 	init_header(&exec->h, EGRETS_EXEC, id);
-	fill_owner(&exec->owner);
+	fill_process(&exec->owner, task, true);
 	exec->parent_tgid = BPF_CORE_READ(task, real_parent, tgid);
 	exec->parent_start_ns = BPF_CORE_READ(task, real_parent, group_leader, start_boottime);
 	exec->session = session_leader(task);
@@ -292,7 +292,7 @@ static __always_inline void report_exit(struct task_struct *task, __u32 copy)
 {
 	struct egrets_exit *exit;
 
-	call_abandon(bpf_get_current_pid_tgid());
+	thread_exits(bpf_get_current_pid_tgid());
 	if (BPF_CORE_READ(task, signal, live.counter) != 0)
 		return; /* not the last thread */
 	__u32 tgid = BPF_CORE_READ(task, tgid);

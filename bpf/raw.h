@@ -34,10 +34,10 @@ static __always_inline void on_sock_create(struct bpf_sock *ctx)
 		return;
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 
-	fill_owner(&owner);
+	fill_process(&owner, current_task(false), false);
 	owner.netns_cookie = bpf_get_netns_cookie(ctx);
 	owner.netns = netns_of(ctx);
-	struct egrets_sock *s = sock_get_or_create(cookie, ctx, &owner);
+	struct egrets_sock *s = sock_get_or_create(cookie, ctx, &owner, false);
 
 	if (s)
 		s->kind = type == SOCK_RAW ? EGRETS_RAW : EGRETS_OTHER;
@@ -79,7 +79,7 @@ static __always_inline struct egrets_flow *raw_flow(struct __sk_buff *skb, const
 		flow = flow_create(s, key, &s->owner);
 	if (flow) {
 		if (p->dst.protocol != IPPROTO_SCTP && !is_kernel_thread())
-			fill_process(&flow->owner, task);
+			fill_process(&flow->owner, task, false);
 		return flow;
 	}
 	flow = other_flow(s, key, answer);

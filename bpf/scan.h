@@ -48,9 +48,9 @@ static __always_inline __u32 scan_result(struct egrets_scan *e, __u64 cookie)
 		return EGRETS_SCAN_STALE;
 	if (!s->established)
 		return EGRETS_SCAN_NOTHING;
-	tls_overhead(sk, &tls);
+	tls_overhead(sk, &tls, false);
 	/* it may have been freed meanwhile */
-	if (!tcp_counters(sk, &tls, &tx, &rx) || !is_alive(sk, cookie))
+	if (!tcp_counters(sk, &tls, &tx, &rx, false) || !is_alive(sk, cookie))
 		return EGRETS_SCAN_NOTHING;
 	e->tx_bytes = tx;
 	e->rx_bytes = rx;

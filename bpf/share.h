@@ -20,6 +20,7 @@
 
 #include "egrets.h"
 #include "maps.h"
+#include "read.h"
 
 #define USER_NAMESPACES 33 /* nested ones, kernel/user_namespace.c */
 #define SUBORDINATE_IDS 16 /* bits of a user's range of ids, subuid(5) */
@@ -47,18 +48,18 @@ static __always_inline __u32 share_id(__u32 n)
 	return id || !n ? id : EGRETS_SHARES - 1;
 }
 
-static __always_inline __u32 share_of(struct task_struct *task)
+static __always_inline __u32 share_of(struct task_struct *task, bool typed)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
-	struct user_namespace *ns = BPF_CORE_READ(cred, user_ns);
-	__u32 uid = BPF_CORE_READ(cred, uid.val);
-	int level = BPF_CORE_READ(ns, level);
+	const struct cred *cred = READ(typed, task, cred);
+	struct user_namespace *ns = READ(typed, cred, user_ns);
+	__u32 uid = READ(typed, cred, uid.val);
+	int level = READ(typed, ns, level);
 
 	if (!level)
 		return share_id(uid);
 	for (int i = 0; i < USER_NAMESPACES && level > 1; i++, level--)
-		ns = BPF_CORE_READ(ns, parent);
-	__u32 owner = BPF_CORE_READ(ns, owner.val);
+		ns = READ(typed, ns, parent);
+	__u32 owner = READ(typed, ns, owner.val);
 
 	/* made by root, for a container: no other user has its ids */
 	return share_id(owner ? owner : EGRETS_SHARES / 2 + (uid >> SUBORDINATE_IDS));
@@ -75,7 +76,7 @@ static __always_inline __u32 share_of_uid(__u32 uid)
 /* Root's for the kernel's own threads. A global function, verified once. */
 __noinline __u32 share_of_current(void)
 {
-	return share_of((struct task_struct *)bpf_get_current_task());
+	return share_of(current_task(false), false);
 }
 
 static __always_inline void share_give_back(__u32 *used)

@@ -42,8 +42,13 @@ static __always_inline void on_sock_addr(struct bpf_sock_addr *ctx, struct egret
  */
 static __always_inline void on_sock_release(struct bpf_sock *ctx)
 {
-	__u64 cookie = bpf_get_socket_cookie(ctx);
+	const struct sock *sock = (const struct sock *)ctx;
+	/* 0 if no hook has wanted it: most that were accepted. The helper would assign one. */
+	__u64 cookie = BPF_CORE_READ(sock, __sk_common.skc_cookie.counter);
 	__u32 type = ctx->type, protocol = ctx->protocol, state = ctx->state;
+
+	if (!cookie)
+		return;
 	struct egrets_sock *s = bpf_map_lookup_elem(&socks, &cookie);
 
 	if (!s) {
@@ -58,7 +63,7 @@ static __always_inline void on_sock_release(struct bpf_sock *ctx)
 	mark_shared(s);
 	s->released = 1;
 	if (sk)
-		tls_overhead(sk, &s->tls);
+		tls_overhead(sk, &s->tls, false);
 	if (s->associations) {
 		report_release(cookie, s->share, s->shared_tgid, &s->newest_flow, true);
 		return;
@@ -147,7 +152,7 @@ static __always_inline void on_ingress(struct __sk_buff *skb)
 	else if (s && p.src.protocol == IPPROTO_TCP)
 		tcp_received(skb);
 	else if (p.src.protocol == IPPROTO_UDP && !p.headless &&
-		 !(s && udp_known(skb, &p, s, cookie, false)))
+		 !(s ? udp_known(skb, &p, s, cookie, false) : inbound_known(skb, &p, cookie)))
 		udp_received(skb);
 }
 

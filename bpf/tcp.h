@@ -37,13 +37,15 @@ __u32 socks_overflowed;
 static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 					const struct egrets_endpoint *dst)
 {
+	const struct sock *tcp = ctx->sk ? typed_tcp(ctx->sk) : NULL;
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct egrets_connect *e;
 	struct egrets_owner owner = {};
 
-	fill_sock_owner(&owner, ctx);
-	mptcp_owner(&owner, address_of(ctx->sk));
-	struct egrets_sock *s = sock_get_or_create(cookie, ctx->sk, &owner);
+	fill_sock_owner(&owner, ctx, tcp);
+	if (!tcp || has_ulp(tcp))
+		mptcp_owner(&owner, address_of(ctx->sk));
+	struct egrets_sock *s = sock_get_or_create(cookie, ctx->sk, &owner, task_is_typed);
 
 	if (s) {
 		mark_shared(s);
@@ -60,7 +62,8 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 		socks_overflowed = 1;
 	}
 	connect_started(cookie);
-	e = RESERVE(struct egrets_connect, EGRETS_CONNECT, s ? s->share : share_of_current());
+	e = RESERVE(struct egrets_connect, EGRETS_CONNECT,
+		    s ? s->share : share_for(&owner, task_is_typed));
 	if (!e)
 		return;
 	e->owner = owner;
@@ -70,16 +73,16 @@ static __always_inline void tcp_attempt(struct bpf_sock_addr *ctx,
 }
 
 /* Payload sent: what was sent again counts once. */
-static __always_inline __u64 tcp_bytes_sent(const struct sock *sk)
+static __always_inline __u64 tcp_bytes_sent(const struct sock *sk, bool typed)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
-	__u64 acked = BPF_CORE_READ(tp, bytes_acked); /* with SYN and FIN */
-	__u64 sent = BPF_CORE_READ(tp, bytes_sent);
-	__u64 again = BPF_CORE_READ(tp, bytes_retrans);
+	__u64 acked = READ(typed, tp, bytes_acked); /* with SYN and FIN */
+	__u64 sent = READ(typed, tp, bytes_sent);
+	__u64 again = READ(typed, tp, bytes_retrans);
 	__u64 once = sent > again ? sent - again : 0;
 
 	/* what MPTCP sends again over another path counts where it is acknowledged */
-	if (is_mptcp(sk)) {
+	if (is_mptcp(sk, typed)) {
 		acked -= !!acked;
 		acked = acked < once ? acked : once;
 		return mptcp_limit(sk, acked);
@@ -92,17 +95,18 @@ static __always_inline __u64 tcp_bytes_sent(const struct sock *sk)
  * The kernel's own counters of a connection's payload, without retransmissions and the
  * overhead of TLS. False if it has none: MPTCP's came with 6.5.
  */
-static __always_inline bool
-tcp_counters(const struct sock *sk, const struct egrets_tls_overhead *tls, __u64 *tx, __u64 *rx)
+static __always_inline bool tcp_counters(const struct sock *sk,
+					 const struct egrets_tls_overhead *tls, __u64 *tx,
+					 __u64 *rx, bool typed)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
 	const struct mptcp_sock *msk = (const struct mptcp_sock *)sk;
 
-	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP) {
+	if (READ(typed, sk, sk_protocol) == IPPROTO_TCP) {
 		/* bytes_received counts the peer's FIN, which sets SOCK_DONE (tcp_fin) */
-		__u64 fin = (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE) & 1;
-		__u64 received = BPF_CORE_READ(tp, bytes_received);
-		__u64 sent = tcp_bytes_sent(sk);
+		__u64 fin = (READ(typed, sk, __sk_common.skc_flags) >> SOCK_DONE) & 1;
+		__u64 received = READ(typed, tp, bytes_received);
+		__u64 sent = tcp_bytes_sent(sk, typed);
 
 		*tx = sent > tls->tx ? sent - tls->tx : 0;
 		*rx = received > fin + tls->rx ? received - fin - tls->rx : 0;
@@ -119,7 +123,7 @@ tcp_counters(const struct sock *sk, const struct egrets_tls_overhead *tls, __u64
 /* EGRETS_ESTABLISHED or EGRETS_CLOSE. */
 static __always_inline void report_state(__u32 kind, __u32 id, const struct sock *sk, __u64 cookie,
 					 const struct egrets_tls_overhead *tls, __u32 shared_tgid,
-					 __u32 err, bool was_open)
+					 __u32 err, bool was_open, bool typed)
 {
 	struct egrets_state *e = RESERVE(struct egrets_state, kind, id);
 
@@ -129,16 +133,17 @@ static __always_inline void report_state(__u32 kind, __u32 id, const struct sock
 	e->err = err;
 	e->was_open = was_open;
 	/* skc_num is 0 already at CLOSE */
-	e->src.port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
-	if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_INET)
-		set_ipv4(e->src.addr, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr));
+	e->src.port = bpf_ntohs(READ(typed, (const struct inet_sock *)sk, inet_sport));
+	if (READ(typed, sk, __sk_common.skc_family) == AF_INET)
+		set_ipv4(e->src.addr, READ(typed, sk, __sk_common.skc_rcv_saddr));
 	else
 		BPF_CORE_READ_INTO(&e->src.addr, sk, __sk_common.skc_v6_rcv_saddr);
 	e->shared_tgid = shared_tgid;
-	e->has_bytes = tcp_counters(sk, tls, &e->tx_bytes, &e->rx_bytes);
+	e->has_bytes = tcp_counters(sk, tls, &e->tx_bytes, &e->rx_bytes, typed);
 	submit(e);
 }
 
+/* Of a socket that is typed. */
 static __always_inline void tcp_state_changed(const struct sock *sk, __u64 cookie, int old_state,
 					      int new_state)
 {
@@ -157,18 +162,19 @@ static __always_inline void tcp_state_changed(const struct sock *sk, __u64 cooki
 	__u32 err = 0;
 
 	if (kind == EGRETS_CLOSE)
-		err = was_open ? BPF_CORE_READ(sk, sk_err) : attempt_error(sk);
+		err = was_open ? sk->sk_err : attempt_error(sk, true);
 
 	if (!s) {
-		tls_overhead(sk, &overhead);
-		report_state(kind, share_of_socket(sk), sk, cookie, &overhead, 0, err, was_open);
+		tls_overhead(sk, &overhead, true);
+		report_state(kind, share_of_socket(sk), sk, cookie, &overhead, 0, err, was_open,
+			     true);
 		return;
 	}
 	if (kind == EGRETS_CLOSE && was_open && !s->established)
 		count_lost(EGRETS_ESTABLISHED); /* another program had cleared the flag */
 	s->established = 1;
 	s->sk = (__u64)sk;
-	bool tls = tls_overhead(sk, &s->tls);
+	bool tls = tls_overhead(sk, &s->tls, true);
 
 	/*
 	 * TLS counts what came in only up to where the process has read, so the release reports
@@ -180,7 +186,7 @@ static __always_inline void tcp_state_changed(const struct sock *sk, __u64 cooki
 		s->close_pending = 1;
 		return;
 	}
-	report_state(kind, s->share, sk, cookie, &s->tls, s->shared_tgid, err, was_open);
+	report_state(kind, s->share, sk, cookie, &s->tls, s->shared_tgid, err, was_open, true);
 	/* if the process tries again, connect creates a new entry */
 	if (new_state == BPF_TCP_CLOSE)
 		sock_delete(cookie, s);
@@ -215,28 +221,30 @@ static __always_inline void on_sock_ops(struct bpf_sock_ops *ctx)
 		return;
 	__u32 old_state = is_state ? ctx->args[0] : BPF_TCP_SYN_SENT;
 	__u32 new_state = is_state ? ctx->args[1] : BPF_TCP_ESTABLISHED;
-	const struct sock *sk = address_of(ctx->sk);
+	struct bpf_sock *common = ctx->sk;
+	const struct sock *sk = common ? typed_tcp(common) : NULL;
 
 	if (sk)
 		tcp_state_changed(sk, bpf_get_socket_cookie(ctx), old_state, new_state);
 }
 
-static __always_inline bool states_requested(const struct sock *sk)
+static __always_inline bool states_requested(const struct sock *sk, bool typed)
 {
 	const struct tcp_sock *tp = (const struct tcp_sock *)sk;
 
-	return BPF_CORE_READ(tp, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_STATE_CB_FLAG;
+	return READ(typed, tp, bpf_sock_ops_cb_flags) & BPF_SOCK_OPS_STATE_CB_FLAG;
 }
 
 /* A tracepoint of all sockets: those that egrets_sock_ops does not see, older than egrets. */
 static __always_inline void older_state_changed(const struct sock *sk, int old_state, int new_state)
 {
-	if (new_state != BPF_TCP_CLOSE || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	if (new_state != BPF_TCP_CLOSE || sk->sk_protocol != IPPROTO_TCP)
 		return;
-	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	__u64 cookie = sk->__sk_common.skc_cookie.counter;
+	const struct sock *tcp = typed_tcp((void *)sk);
 
-	if (cookie && !states_requested(sk))
-		tcp_state_changed(address_of(sk), cookie, old_state, new_state);
+	if (cookie && tcp && !states_requested(tcp, true))
+		tcp_state_changed(tcp, cookie, old_state, new_state);
 }
 
 /*
@@ -256,19 +264,19 @@ static __always_inline bool tcp_release(__u32 state, const struct egrets_sock *s
 {
 	if (sk && s->close_pending) {
 		report_state(EGRETS_CLOSE, s->share, sk, cookie, &s->tls, s->shared_tgid, s->err,
-			     true);
+			     true, false);
 		return true;
 	}
 	if (state != BPF_TCP_CLOSE) {
 		/* TCP_FASTOPEN_CONNECT: nothing was sent, and so no SYN */
-		if (state != BPF_TCP_SYN_SENT || states_requested((const void *)s->sk))
+		if (state != BPF_TCP_SYN_SENT || states_requested((const void *)s->sk, false))
 			return false;
 	} else if (close_missed(s)) {
 		count_lost(EGRETS_CLOSE);
 	}
 	if (sk)
 		report_state(EGRETS_CLOSE, s->share, sk, cookie, &s->tls, s->shared_tgid,
-			     BPF_CORE_READ(sk, sk_err), true);
+			     BPF_CORE_READ(sk, sk_err), true, false);
 	else
 		report_release(cookie, s->share, s->shared_tgid, NULL, false);
 	return true;

@@ -38,9 +38,9 @@ static __always_inline void udp_destination(struct bpf_sock_addr *ctx,
 	if (s)
 		flow = bpf_map_lookup_elem(&flows, &key);
 	if (!flow || flow->state == FLOW_PENDING) {
-		fill_sock_owner(&owner, ctx);
+		fill_sock_owner(&owner, ctx, NULL);
 		if (!s)
-			s = sock_get_or_create(cookie, ctx->sk, &owner);
+			s = sock_get_or_create(cookie, ctx->sk, &owner, task_is_typed);
 		if (!s)
 			return;
 		if (flow)
@@ -116,6 +116,19 @@ static __always_inline bool udp_known(struct __sk_buff *skb, struct packet *p,
 	flow_account(skb, flow, egress ? &flow->tx_bytes : &flow->rx_bytes,
 		     egress ? &flow->tx_packets : &flow->rx_packets, p->len);
 	return true;
+}
+
+/*
+ * The same of a socket that has named no destination, and so has no flows: most packets to a server
+ * that only receives.
+ */
+static __always_inline bool inbound_known(struct __sk_buff *skb, struct packet *p, __u64 cookie)
+{
+	struct egrets_flow_key key;
+
+	flow_key(&key, cookie, &p->src);
+	set_payload(skb, p, p->header + UDP_HEADER_LEN);
+	return count_inbound(skb, p, &key);
 }
 
 static __always_inline void udp_egress(struct __sk_buff *skb, struct packet *p,

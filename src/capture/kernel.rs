@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use libbpf_rs::libbpf_sys;
+use libbpf_rs::{ProgramType, libbpf_sys};
 use procfs::ProcResult;
 use procfs::process::Process;
 use rustix::fs::{Mode, OFlags};
@@ -86,6 +86,14 @@ pub fn join_cgroup_namespace() {
         let kind = Some(LinkNameSpaceType::ControlGroup);
         let _ = move_into_link_name_space(host.as_fd(), kind);
     }
+}
+
+/// Whether the programs of cgroups may have the current task with its type, whose fields they read
+/// at once.
+pub fn has_typed_task() -> bool {
+    ProgramType::CgroupSockAddr
+        .is_helper_supported(libbpf_sys::BPF_FUNC_get_current_task_btf)
+        .unwrap_or(false)
 }
 
 /// Whether the kernel has kprobes: perf_event_open(2) has an event type for them.

@@ -95,6 +95,8 @@ pub struct KernelSettings {
     pub host_mntns: u32,
     pub ring_bytes: u64,
     pub route_seed: u32,
+    /// Whether the current task has a type in the programs of cgroups.
+    pub task_is_typed: bool,
     pub dns_ports: [u16; types::egrets_size::EGRETS_DNS_PORTS.0 as usize],
 }
 
@@ -267,6 +269,7 @@ impl Capture {
                 host_mntns: rodata.host_mntns,
                 ring_bytes: rodata.ring_bytes,
                 route_seed: rodata.route_seed,
+                task_is_typed: rodata.task_is_typed,
                 dns_ports: rodata.dns_ports,
             })
     }

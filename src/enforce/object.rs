@@ -159,6 +159,7 @@ impl Object {
         rodata.self_tgid = of_capture.self_tgid;
         rodata.ring_bytes = of_capture.ring_bytes;
         rodata.route_seed = of_capture.route_seed;
+        rodata.task_is_typed = of_capture.task_is_typed;
         rodata.dns_ports = of_capture.dns_ports;
         let shared = capture.maps();
         for mut map in open.open_object_mut().maps_mut() {

@@ -129,6 +129,7 @@ impl Object {
     fn load(options: &Options) -> Result<Object> {
         let mut left_out: Vec<(&'static Hook, String)> = Vec::new();
         let mut statistics = options.sizes;
+        let mut typed = kernel::has_typed_task();
         let skel = loop {
             // The skeleton borrows its object for as long as it lives, which is as
             // long as the process does: there is one capture a run.
@@ -136,7 +137,7 @@ impl Object {
             let mut open = skel::EgretsSkelBuilder::default()
                 .open(storage)
                 .context("the BPF object can't be opened")?;
-            configure(&mut open, options)?;
+            configure(&mut open, options, typed)?;
             for mut program in open.open_object_mut().progs_mut() {
                 let name = program.name();
                 let hook = HOOKS.iter().find(|hook| hook.has(name));
@@ -169,6 +170,11 @@ impl Object {
                 return Err(anyhow!(error))
                     .context(format!("the kernel refuses the BPF object: {}", log.trim()));
             };
+            if typed && matches!(hook.attach, Attach::Cgroup) {
+                // It only saves time.
+                typed = false;
+                continue;
+            }
             let reason = reason(&log, hook).unwrap_or_else(|| error.to_string());
             // A set may be replaced by the other one: attaching decides.
             if hook.required && hook.set.is_none() {
@@ -249,7 +255,11 @@ impl Object {
     }
 }
 
-fn configure(open: &mut skel::OpenEgretsSkel<'static>, options: &Options) -> Result<()> {
+fn configure(
+    open: &mut skel::OpenEgretsSkel<'static>,
+    options: &Options,
+    task_is_typed: bool,
+) -> Result<()> {
     let ring_bytes = ring_size(options.ring_bytes);
     open.maps
         .events
@@ -263,6 +273,7 @@ fn configure(open: &mut skel::OpenEgretsSkel<'static>, options: &Options) -> Res
     rodata.self_tgid = own_pid()?;
     rodata.host_mntns = host_mount_namespace().unwrap_or_default();
     rodata.ring_bytes = ring_bytes.into();
+    rodata.task_is_typed = task_is_typed;
     rodata.route_seed = seed();
     let ports = DNS_PORTS.iter().chain(&options.dns_ports);
     for (slot, port) in rodata.dns_ports.iter_mut().zip(ports) {
