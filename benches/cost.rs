@@ -31,6 +31,11 @@ const BULK_SIZE: usize = 65_536;
 /// What the kernel allows by default (rmem_max, wmem_max).
 const BULK_BUFFER: usize = 212_992;
 const FRAMES: u32 = 100_000;
+const EXCHANGES: u32 = 5_000;
+/// What QUIC sends before it knows more of the path (RFC 9000, section 14), as many as are in 64 KiB.
+const SEGMENT: u16 = 1_200;
+const SEGMENTS: usize = 53;
+const SYSTEM_CALLS: u32 = 1_000_000;
 
 fn main() -> Result<()> {
     // cargo also runs benches as tests, with --test: nothing to time then
@@ -51,6 +56,16 @@ fn main() -> Result<()> {
         datagrams,
     )?;
     compare("frame of 64 bytes from a packet socket", FRAMES, frames)?;
+    compare(
+        "UDP in bulk, 53 datagrams of 1,200 bytes at once, as QUIC sends them, and as many back",
+        EXCHANGES,
+        exchanges,
+    )?;
+    compare(
+        "a system call that does nothing",
+        SYSTEM_CALLS,
+        system_calls,
+    )?;
     reading_payload()?;
     let policy = Policy::write()?;
     println!("a policy of {RULES} rules and a list of {LISTED} names, to recording without one");
@@ -456,6 +471,50 @@ fn datagrams(count: u32) -> Result<Duration> {
     for _ in 0..count {
         a.send(&data)?;
         b.recv(&mut back)?;
+    }
+    Ok(start.elapsed())
+}
+
+/// With the segmentation offloads of UDP (UDP_SEGMENT, UDP_GRO), both ways.
+fn exchanges(count: u32) -> Result<Duration> {
+    let ends = [
+        UdpSocket::bind("127.0.0.1:0")?,
+        UdpSocket::bind("127.0.0.1:0")?,
+    ];
+    for (end, other) in [(0, 1), (1, 0)] {
+        ends[end].connect(ends[other].local_addr()?)?;
+        set_udp_option(&ends[end], libc::UDP_SEGMENT, SEGMENT.into())?;
+        set_udp_option(&ends[end], libc::UDP_GRO, 1)?;
+    }
+    let data = vec![0; usize::from(SEGMENT) * SEGMENTS];
+    let mut back = vec![0; data.len()];
+    let start = Spent::start();
+    for _ in 0..count {
+        for (end, other) in [(0, 1), (1, 0)] {
+            ends[end].send(&data)?;
+            let received = ends[other].recv(&mut back)?;
+            anyhow::ensure!(received == data.len(), "{received} bytes at once");
+        }
+    }
+    Ok(start.elapsed())
+}
+
+fn set_udp_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the value is valid for its length.
+    let set = unsafe {
+        let (at, len) = ((&raw const value).cast(), size_of_val(&value));
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, option, at, len as u32)
+    };
+    anyhow::ensure!(set == 0, "{}", std::io::Error::last_os_error());
+    Ok(())
+}
+
+/// Where connect(2) is traced, all system calls pass the kernel's path for traced ones.
+fn system_calls(count: u32) -> Result<Duration> {
+    let start = Spent::start();
+    for _ in 0..count {
+        std::hint::black_box(rustix::process::getppid());
     }
     Ok(start.elapsed())
 }

@@ -1,12 +1,14 @@
 //! `make bench`: histories of three sizes, written by the store as the recorder does. Measures
 //! the write rate, the size, the time of questions and the cost of retention; then the memory of
 //! the recorder and its backlog, which needs root. `history SIZE...` uses other sizes;
-//! RECORDER_SECONDS is how long the recorder is measured. `history --readers` only measures those who
-//! read beside it; `history --write PATH SIZE` only writes a history, for `make dev`.
+//! RECORDER_SECONDS is how long the recorder is measured. `history --loads` only measures it under each
+//! kind of event, `history --readers` those who read beside it; `history --write PATH SIZE` only writes a history, for `make dev`.
 
 mod common;
 #[path = "history/generator.rs"]
 mod generator;
+#[path = "history/loads.rs"]
+mod loads;
 #[path = "history/measure.rs"]
 mod measure;
 #[path = "history/readers.rs"]
@@ -62,6 +64,9 @@ fn main() -> Result<()> {
     let dir = tempfile::Builder::new()
         .prefix("egrets-bench-")
         .tempdir_in(std::env::var_os("EGRETS_BENCH_DIR").unwrap_or_else(|| "/var/tmp".into()))?;
+    if std::env::args().any(|a| a == "--loads") {
+        return loads::measure(dir.path());
+    }
     if std::env::args().any(|a| a == "--readers") {
         return readers::measure(&dir.path().join("readers"));
     }
@@ -78,6 +83,7 @@ fn main() -> Result<()> {
         let path = dir.path().join(format!("{largest}.db"));
         recorder::measure(&path, bytes_on_disk(&path)?)?;
     }
+    loads::measure(dir.path())?;
     readers::measure(&dir.path().join("readers"))
 }
 

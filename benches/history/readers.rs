@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::common::{Recorder, processor_time};
-use crate::recorder::{Ring, dial, lost, seconds};
+use crate::loads::dial;
+use crate::recorder::{Ring, losses, seconds};
 
 /// Where `serve` listens.
 const PAGE: &str = "127.0.0.1:18417";
@@ -81,13 +82,13 @@ fn beside(what: &str, db: &Path, args: &[String]) -> Result<()> {
     drop(reader);
     recorder.stop()?;
     println!(
-        "  {what}: {:.1} % of a core; {:.0} connections a second, the recorder {:.1} µs each; events waited {:.0} ms at most, the ring was {:.1} % full at most; {} events lost",
+        "  {what}: {:.1} % of a core; {:.0} connections a second, the recorder {:.1} µs each; events waited {:.0} ms at most, the ring was {:.1} % full at most; lost: {}",
         (taken - before).as_secs_f64() / took * 100.0,
         dialled.load(Ordering::Relaxed) as f64 / took,
         of_recorder * 1e6 / dialled.load(Ordering::Relaxed) as f64,
         waits.longest.as_secs_f64() * 1e3,
         waits.fullest * 100.0,
-        lost(db)?
+        losses(db)?
     );
     Ok(())
 }

@@ -2,7 +2,6 @@
 //! memory, how long events wait for it, and the fill level of the ring buffer.
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::ptr;
@@ -13,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use libbpf_rs::libbpf_sys;
 
 use crate::common::{Recorder, memory};
+use crate::loads::dial;
 use crate::measure::bytes_on_disk;
 
 /// The default of RECORDER_SECONDS.
@@ -40,9 +40,9 @@ pub fn measure(path: &Path, max_size: u64) -> Result<()> {
     });
     recorder.stop()?;
     let waits = watched?;
-    let lost = lost(path)?;
+    let lost = losses(path)?;
     println!(
-        "  events waited {:.0} ms at most, the ring was {:.1} % full at most; {lost} events lost; {} MiB on disk",
+        "  events waited {:.0} ms at most, the ring was {:.1} % full at most; lost: {lost}; {} MiB on disk",
         waits.longest.as_secs_f64() * 1e3,
         waits.fullest * 100.0,
         bytes_on_disk(path)? >> 20
@@ -58,26 +58,22 @@ pub fn seconds() -> Result<u64> {
     }
 }
 
-/// How many events of its last recording a history lacks.
-pub fn lost(path: &Path) -> Result<i64> {
-    let sql = "SELECT COALESCE(sum(lost), 0) FROM gaps
-         WHERE kind NOT IN ('retention', 'summary', 'recording')
-           AND to_ts > (SELECT max(start_ts) FROM recordings)";
-    Ok(rusqlite::Connection::open(path)?.query_row(sql, [], |row| row.get(0))?)
-}
-
-pub fn dial(stop: &AtomicBool, dialled: &AtomicU64) -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let to = listener.local_addr()?;
-    while !stop.load(Ordering::Relaxed) {
-        let stream = TcpStream::connect(to)?;
-        // Reset, so that no port waits for the last packet.
-        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
-        drop(listener.accept()?);
-        drop(stream);
-        dialled.fetch_add(1, Ordering::Relaxed);
-    }
-    Ok(())
+/// What a history lacks of its last recording, in words.
+pub fn losses(path: &Path) -> Result<String> {
+    let sql = "SELECT kind, sum(lost) FROM gaps
+         WHERE kind NOT IN ('retention', 'summary', 'recording', 'share')
+           AND to_ts > (SELECT max(start_ts) FROM recordings) GROUP BY kind";
+    let db = rusqlite::Connection::open(path)?;
+    let mut statement = db.prepare(sql)?;
+    let kinds = statement.query_map([], |row| {
+        let (kind, lost): (String, i64) = (row.get(0)?, row.get(1)?);
+        Ok(format!("{lost} {kind}"))
+    })?;
+    let kinds = kinds.collect::<Result<Vec<_>, _>>()?;
+    Ok(match &kinds[..] {
+        [] => "nothing".into(),
+        kinds => kinds.join(", "),
+    })
 }
 
 fn watch(recorder: &Recorder, seconds: u64, dialled: &AtomicU64) -> Result<()> {
