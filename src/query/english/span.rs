@@ -47,10 +47,17 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 Some((Some(time), _)) => self.begin(time),
                 None => self.begin(time),
             }
-        } else if self.next_is(FROM) && self.time_at(self.next + 1).is_some() {
+        } else if self.of_span() {
+            return Ok(true);
+        } else if self.next_is(FROM)
+            && (self.time_at(self.next + 1).is_some() || self.span_at(self.next + 1).is_some())
+        {
             self.advance();
             let first = self.clock();
             let from = self.moment()?;
+            if self.is_onwards() {
+                self.advance();
+            }
             let ends = self.next_is(TO) || self.word_is(self.next, &["until", "till"]);
             if !ends || self.time_at(self.next + 1).is_none() {
                 match first.map(|clock| (self.day_of(&clock), clock)) {
@@ -208,6 +215,36 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         true
     }
 
+    /// Accepts "from yesterday", "from last week", "from Monday", unless another end is said: "from
+    /// yesterday to today", "from Monday on".
+    fn of_span(&mut self) -> bool {
+        let start = self.next;
+        let before = (self.since, self.until, self.loose);
+        if !self.take(FROM) {
+            return false;
+        }
+        let mut is_span = self.named_span();
+        if !is_span && let Some((end, (words, _, from))) = self.whole_day().zip(self.longest()) {
+            (0..words).for_each(|_| self.advance());
+            self.begin(from);
+            self.end(end);
+            self.loose = before.2;
+            is_span = true;
+        }
+        let to = self.next_is(TO) && self.time_at(self.next + 1).is_some();
+        if !is_span || to || self.is_onwards() {
+            self.next = start;
+            (self.since, self.until, self.loose) = before;
+            return false;
+        }
+        true
+    }
+
+    /// "onwards", and "on" where the question ends with it: "on" is before a port, too.
+    fn is_onwards(&self) -> bool {
+        self.next_is(ONWARDS) || self.next_is(&["on"]) && self.next + 1 == self.words.len()
+    }
+
     /// Accepts "now": what is still open.
     fn right_now(&mut self) -> bool {
         // "who hit now": a host
@@ -326,7 +363,12 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
 
     /// The beginning of a span that words name: their number, the time.
     fn start_of_span(&self) -> Option<(usize, DateTime<Utc>)> {
-        let rest = &self.words[self.next.min(self.words.len())..];
+        self.span_at(self.next)
+    }
+
+    /// The same from a given word on.
+    fn span_at(&self, word: usize) -> Option<(usize, DateTime<Utc>)> {
+        let rest = &self.words[word.min(self.words.len())..];
         (1..=3.min(rest.len())).rev().find_map(|n| {
             let texts = rest[..n].iter().map(|word| word.text.as_str());
             let text = texts.collect::<Vec<_>>().join(" ");

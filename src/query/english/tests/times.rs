@@ -135,9 +135,14 @@ fn times_are_understood() {
             Some(TODAY - 24 * HOUR + 210 * MINUTE),
         ),
         (
-            "who hit x.org from yesterday",
+            "who hit x.org from yesterday on",
             Some(TODAY - 24 * HOUR),
             None,
+        ),
+        (
+            "who hit x.org from yesterday",
+            Some(TODAY - 24 * HOUR),
+            Some(TODAY),
         ),
     ] {
         mean(&[question], &span(since, until));

@@ -13,6 +13,8 @@ pub const YESTERDAY: Words = &["yesterday"];
 pub const THIS: Words = &["this"];
 /// "from 9:00 to 10:30"
 pub const FROM: Words = &["from"];
+/// "from Monday onwards"
+pub const ONWARDS: Words = &["onward", "onwards", "forward", "forwards"];
 pub const TO: Words = &["to", "until", "till"];
 /// Times of day: "at 3am".
 pub const AT: Words = &["at"];
