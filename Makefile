@@ -60,7 +60,7 @@ test-packages: $(if $(RELEASE),,deb rpm tarball image) ## Install, upgrade, remo
 reader: ## Build and test what reads a history, without the recorder and without root
 	@scripts/reader.sh
 
-test-engines: ## Compare the answers of ClickHouse and Spark over a dataset with those of the history
+test-engines: ## Compare the answers of ClickHouse and Spark over a dataset with those of the history, and ship to Azure's emulator
 	@scripts/engines.sh
 
 test-kernels: ## Test each promise on other kernels, in virtual machines; needs sudo

@@ -49,6 +49,7 @@ for part in "$@"; do
 	engines)
 		packages+=(python3-venv)
 		command -v java >/dev/null || packages+=(default-jre-headless)
+		command -v npm >/dev/null || packages+=(npm)
 		;;
 	peers) packages+=(libbpf-tools bpftrace) ;;
 	fuzz) packages+=(g++) ;;

@@ -1,15 +1,32 @@
 """A server of S3's protocol on loopback, with the bucket `bucket`. Prints its port; then each
 line on stdin is a directory and the beginning of names: such objects are copied into it, and it is
-printed."""
+printed.
+
+Google's XML API is the same but for its condition of a put, which is translated: no emulator of
+Google's has all of what the API takes. fake-gcs-server has no PUT of an object there, and
+gcp-storage-emulator no list and no DELETE."""
 
 import logging
 import pathlib
 import sys
 
 import boto3
+from moto.moto_server import threaded_moto_server
 from moto.server import ThreadedMotoServer
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
+
+class Application(threaded_moto_server.DomainDispatcherApplication):
+    """Moto's, with Google's condition that there is no such object."""
+
+    def __call__(self, environ, start_response):
+        if environ.pop("HTTP_X_GOOG_IF_GENERATION_MATCH", None) == "0":
+            environ["HTTP_IF_NONE_MATCH"] = "*"
+        return super().__call__(environ, start_response)
+
+
+threaded_moto_server.DomainDispatcherApplication = Application
 server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
 server.start()
 _, port = server.get_host_and_port()

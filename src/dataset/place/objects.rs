@@ -206,7 +206,7 @@ impl Objects {
 }
 
 /// What is wrong, once: the errors of this library each repeat those that caused them. That of an
-/// HTTP server is its status line, with S3's code and message if it has sent them as XML.
+/// HTTP server is its status line, with the code and message of the store if it has sent them as XML.
 fn plain(error: &Error) -> anyhow::Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -215,7 +215,8 @@ fn plain(error: &Error) -> anyhow::Error {
     let said = cause.to_string();
     let tag = |name: &str| -> Option<&str> {
         let (_, rest) = said.split_once(&format!("<{name}>"))?;
-        Some(rest.split_once(&format!("</{name}>"))?.0)
+        // Azure's message goes on with the request's number and time.
+        rest.split_once(&format!("</{name}>"))?.0.lines().next()
     };
     let line = said.lines().next().unwrap_or_default();
     let line = line.split_once(": <").map_or(line, |(line, _)| line);
