@@ -616,6 +616,11 @@ fn machines_are_kept_apart_and_asked_for() {
             rows.contains("MACHINE") && said.contains("2 connections"),
             "{rows}{said}"
         );
+        // nothing in a dataset knows of it
+        assert!(
+            said.contains("does not say when its machines were not recording"),
+            "{said}"
+        );
         let (code, [_, said]) = ask(path, &["which machines hit nowhere.test"]);
         assert_eq!(code, Some(1), "{said}");
         assert!(

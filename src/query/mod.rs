@@ -305,6 +305,12 @@ where
             let reading = reading::reading(&self.question, span, &self.now);
             writeln!(notes, "note: read as: {reading}")?;
         }
+        if found.is_some() {
+            writeln!(
+                notes,
+                "note: a dataset does not say when its machines were not recording, or what they lost"
+            )?;
+        }
         note_left_out(&left_out, notes)?;
         Ok(found.is_some())
     }
