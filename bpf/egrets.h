@@ -452,6 +452,11 @@ struct egrets_flow {
 	__u16 share;	  /* as in struct egrets_sock */
 	__u8 inbound;	/* the way that the peer, which sent first, did so: WAY_DEVICE, WAY_HOST */
 	__u8 requested; /* SCTP: an association, and the peer has not answered */
+	/* SCTP's verification tags: what comes in has the local one, what is sent the peer's */
+	__u32 local_tag;
+	__u32 peer_tag;
+	__u8 closing; /* SCTP: this side has acknowledged the peer's shutdown */
+	__u8 pad[7];
 	struct egrets_endpoint next; /* the socket's flow before this one */
 	struct egrets_owner owner;   /* who named the destination */
 };

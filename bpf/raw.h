@@ -57,6 +57,8 @@ static __always_inline void raw_account(struct __sk_buff *skb, const struct pack
 		else if (p->dst.protocol == IPPROTO_SCTP)
 			sctp_read(skb, p, flow, out, &summary);
 	}
+	if (summary.foreign)
+		return;
 	flow_account(skb, flow, bytes, packets, summary.payload);
 	sctp_associate(key, flow, s, &summary, out);
 }

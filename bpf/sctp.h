@@ -16,12 +16,15 @@
 
 #define SCTP_CHUNKS 96 /* of one packet that are read */
 #define SCTP_HEADER_LEN 12
+#define SCTP_TAG 4 /* where the verification tag is in the header */
+#define SCTP_T 1   /* a chunk's flag: the tag is the one that the receiver sends with */
 
 /* RFC 9260, section 3.2; RFC 8260, section 2.1 */
 enum sctp_chunk_type {
 	SCTP_DATA = 0,
 	SCTP_INIT = 1,
 	SCTP_ABORT = 6,
+	SCTP_SHUTDOWN_ACK = 8,
 	SCTP_COOKIE_ECHO = 10,
 	SCTP_COOKIE_ACK = 11,
 	SCTP_SHUTDOWN_COMPLETE = 14,
@@ -41,8 +44,10 @@ struct chunk_header {
 /* What a packet contains. */
 struct sctp_summary {
 	__u32 payload;
+	bool foreign;  /* the peer that is to answer has not sent it */
 	bool requests; /* this side requests an association */
 	bool opens;    /* the peer accepts it */
+	bool closes;   /* this side has confirmed that the peer shuts it down */
 	bool ends;
 };
 
@@ -53,8 +58,12 @@ struct sctp_summary {
 #define SCTP_OUT (1 << 26) /* an outgoing packet */
 #define SCTP_TSN (1 << 27) /* there is a newest TSN */
 #define SCTP_REQUESTS (1 << 28)
-#define SCTP_FLAGS (SCTP_OPENS | SCTP_ENDS | SCTP_OUT | SCTP_TSN | SCTP_REQUESTS)
-#define SCTP_COUNTS 29 /* this bit: the chunk has data that counts, */
+#define SCTP_COUNTS 29		  /* this bit: the chunk has data that counts, */
+#define SCTP_ENDS_BY_T (1u << 30) /* ends, with the flag T */
+#define SCTP_CLOSES (1u << 31)	  /* shutdown is acknowledged: only then it can be complete */
+#define SCTP_FLAGS                                                                                 \
+	(SCTP_OPENS | SCTP_ENDS | SCTP_OUT | SCTP_TSN | SCTP_REQUESTS | SCTP_ENDS_BY_T |           \
+	 SCTP_CLOSES)
 #define SCTP_HEADER 16 /* behind so many bytes (5 bits from here) */
 
 /*
@@ -71,7 +80,7 @@ __noinline __u64 sctp_chunk(struct __sk_buff *skb, __u32 off, __u32 newest, __u3
 		return 0;
 	__u32 len = bpf_ntohs(chunk.length);
 
-	if (len < sizeof(chunk))
+	if (len < sizeof(chunk) || off + len > skb->len)
 		return 0;
 	if (chunk.type == SCTP_DATA)
 		header = SCTP_DATA_LEN;
@@ -83,8 +92,11 @@ __noinline __u64 sctp_chunk(struct __sk_buff *skb, __u32 off, __u32 newest, __u3
 		flags |= SCTP_REQUESTS;
 	else if (chunk.type == SCTP_COOKIE_ACK)
 		flags |= SCTP_OPENS;
-	else if (chunk.type == SCTP_ABORT || chunk.type == SCTP_SHUTDOWN_COMPLETE)
-		flags |= SCTP_ENDS;
+	else if (chunk.type == SCTP_SHUTDOWN_ACK && flags & SCTP_OUT)
+		flags |= SCTP_CLOSES;
+	else if (chunk.type == SCTP_ABORT ||
+		 (chunk.type == SCTP_SHUTDOWN_COMPLETE && flags & (SCTP_OUT | SCTP_CLOSES)))
+		flags |= chunk.flags & SCTP_T ? SCTP_ENDS_BY_T : SCTP_ENDS;
 	if (header && len > header &&
 	    !bpf_skb_load_bytes(skb, off + sizeof(chunk), &number, sizeof(number))) {
 		__u32 tsn = bpf_ntohl(number);
@@ -124,21 +136,65 @@ __noinline __u64 sctp_parse(struct __sk_buff *skb, __u32 off, __u32 newest, __u3
 	return (__u64)newest << 32 | flags | (payload & SCTP_PAYLOAD);
 }
 
+/*
+ * The verification tags (RFC 9260, section 8.5): the peer gives what it sends the tag that this
+ * side's INIT has chosen, and this side the one that the peer has. What this side sends is the
+ * kernel's, so its tags are right.
+ */
+static __always_inline void learn_tags(struct __sk_buff *skb, __u32 off, struct egrets_flow *flow,
+				       __be32 tag)
+{
+	struct {
+		struct chunk_header header;
+		__be32 tag;
+	} init;
+
+	if (tag) {
+		flow->peer_tag = tag;
+		return;
+	}
+	if (bpf_skb_load_bytes(skb, off, &init, sizeof(init)) || init.header.type != SCTP_INIT)
+		return;
+	flow->local_tag = init.tag;
+	flow->peer_tag = 0;
+	flow->closing = 0;
+}
+
+/*
+ * What a packet means for its flow. What comes in opens and ends nothing without the tag that the
+ * kernel looks for, as it drops such packets; this side's ABORT ends an association all the same.
+ * So where the peer has begun it, or begun it anew, its end is this side's, or the socket's. Once
+ * there is an association, all bytes count: its peer may choose another tag by beginning it anew.
+ */
 static __always_inline void sctp_read(struct __sk_buff *skb, const struct packet *p,
 				      struct egrets_flow *flow, bool out,
 				      struct sctp_summary *summary)
 {
-	__u32 flags = (out ? SCTP_OUT : 0) | (out && flow->has_tsn ? SCTP_TSN : 0);
-	__u64 r = sctp_parse(skb, p->header + SCTP_HEADER_LEN, flow->tsn, flags);
+	__u32 flags = (out ? SCTP_OUT : 0) | (out && flow->has_tsn ? SCTP_TSN : 0) |
+		      (flow->closing ? SCTP_CLOSES : 0);
+	__u32 off = p->header + SCTP_HEADER_LEN;
+	__be32 tag = 0;
+
+	bpf_skb_load_bytes(skb, p->header + SCTP_TAG, &tag, sizeof(tag));
+	if (out)
+		learn_tags(skb, off, flow, tag);
+	__u64 r = sctp_parse(skb, off, flow->tsn, flags);
 
 	summary->payload = r & SCTP_PAYLOAD;
-	summary->requests = out && r & SCTP_REQUESTS;
-	summary->opens = !out && r & SCTP_OPENS;
-	summary->ends = r & SCTP_ENDS;
 	if (out) {
+		summary->requests = r & SCTP_REQUESTS;
+		summary->closes = r & SCTP_CLOSES;
+		summary->ends = r & (SCTP_ENDS | SCTP_ENDS_BY_T);
 		flow->has_tsn = !!(r & SCTP_TSN);
 		flow->tsn = r >> 32;
+		return;
 	}
+	bool is_ours = tag && tag == flow->local_tag;
+	bool is_reflected = tag && tag == flow->peer_tag;
+
+	summary->opens = is_ours && r & SCTP_OPENS;
+	summary->ends = (is_ours && r & SCTP_ENDS) || (is_reflected && r & SCTP_ENDS_BY_T);
+	summary->foreign = flow->local_tag && !flow->established && !is_ours && !summary->ends;
 }
 
 static __always_inline void report_association(const struct egrets_flow_key *key, __u32 id,
@@ -168,8 +224,7 @@ __noinline int end_released(__u64 cookie)
 
 /*
  * An association begins or ends. A released socket is deleted with its last one. A peer's answer
- * counts once for each request: of what it begins itself, and of packets that belong to no
- * association, it can send any number.
+ * counts once for each request: of what it begins itself it can send any number.
  */
 static __always_inline void sctp_associate(const struct egrets_flow_key *key,
 					   struct egrets_flow *flow, struct egrets_sock *s,
@@ -177,6 +232,8 @@ static __always_inline void sctp_associate(const struct egrets_flow_key *key,
 {
 	if (summary->requests)
 		flow->requested = 1;
+	if (summary->closes)
+		flow->closing = 1;
 	if (summary->opens && flow->requested && !flow->established) {
 		flow->requested = 0;
 		flow->established = 1;
@@ -185,6 +242,7 @@ static __always_inline void sctp_associate(const struct egrets_flow_key *key,
 	}
 	if (!summary->ends)
 		return;
+	flow->closing = 0;
 	if (!flow->established) {
 		if (!out && flow->requested) /* else its own process gives up */
 			report_association(key, s->share, true);

@@ -348,6 +348,34 @@ fn peer_causes_a_record_for_each_association_that_is_requested_and_no_more() {
     );
 }
 
+/// RFC 9260, section 8.5: without the association's verification tag a chunk is none of its peer's.
+#[test]
+fn chunks_with_a_wrong_verification_tag_open_and_end_no_association() {
+    let net = Net::new();
+    let rules = "table inet silent { chain input { type filter hook input priority 0;
+        sctp dport 4008 drop; }; }";
+    let within = ["netns", "exec", &net.near, "nft", rules];
+    ok(std::process::Command::new("ip").args(within));
+    let (_dir, db) = history();
+    let recording = Recording::start(&net);
+    let args = "sctp-wrong-tags 127.0.0.1 4007 200 1000";
+    if run(&net, args, "sctp").is_none() {
+        return;
+    }
+    thread::sleep(Duration::from_millis(500)); // for what goes on after the last close
+    recording.save(&db);
+    let sql = "SELECT dst_port, outcome, tx_bytes, duration_us IS NOT NULL FROM egress
+        WHERE cmdline LIKE '%/packet sctp-wrong-tags %' AND direction = 'out' AND NOT raw
+        ORDER BY dst_port";
+    let rows = select(&db, sql);
+    assert_eq!(rows[0], ["4007", "connected", "200000", "1"], "{rows:?}");
+    // it waits for its peer until its process gives up
+    assert!(
+        rows.len() == 2 && !["connected", "refused"].contains(&rows[1][1].as_str()),
+        "{rows:?}"
+    );
+}
+
 /// So many bytes out, and perhaps back. How many packets that takes is the kernels' to
 /// decide.
 fn chunks(db: &Path, args: &str, bytes: usize, back: bool) -> [TcpCounters; 2] {

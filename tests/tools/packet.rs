@@ -197,6 +197,7 @@ impl Run {
             "sctp-many" => self.sctp_many(),
             "sctp-close" => self.sctp_close(),
             "sctp-forge" => sctp::forge(self),
+            "sctp-wrong-tags" => sctp::wrong_tags(self),
             _ => Err(Error::other("no such way")),
         }
     }
