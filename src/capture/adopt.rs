@@ -6,7 +6,7 @@
 //! user who created it, and started first. Any user can send a socket to another's process; so one that
 //! only other users' processes have is of no known process until it is used.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 
 use anyhow::Result;
@@ -17,13 +17,11 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use super::Capture;
 use super::decode::{UNKNOWN_COMM, endpoint, owner, protocol, source};
 use super::event::{FlowKey, MountNamespace, Owner};
+use super::listing::Listed;
 use super::skel::types;
 use super::socket_diag;
 use super::tables::{Table, Tables, flow_key_bytes, raw_peer};
 use crate::model::{Endpoint, Protocol};
-
-/// The first process of the host.
-const INIT: u32 = 1;
 
 /// EGRETS_SHARES and SUBORDINATE_IDS of bpf/share.h.
 const SHARES: u32 = types::egrets_size::EGRETS_SHARES.0;
@@ -82,6 +80,7 @@ impl Capture {
         self.tables.forget_listed();
         let still: HashSet<u64> = open
             .iter()
+            .map(|listed| &listed.raw)
             .filter(|raw| !is_closed(raw))
             .map(|raw| raw.cookie)
             .collect();
@@ -192,33 +191,37 @@ pub(super) fn assign_cookies(tables: &mut Tables) -> Result<()> {
     let open = tables.open_socks()?;
     let (paths, files): (Vec<_>, Vec<_>) = open
         .iter()
-        .filter(|raw| raw.cookie == 0)
-        .partition(|raw| raw.is_path != 0);
-    for raw in files {
-        let _ = copy_of(raw).map(socket_cookie);
+        .filter(|listed| listed.raw.cookie == 0)
+        .partition(|listed| listed.raw.is_path != 0);
+    for listed in files {
+        let _ = copy_of(listed).map(socket_cookie);
     }
     if !paths.is_empty() {
-        socket_diag::assign_cookies(paths.into_iter().filter_map(|raw| {
+        socket_diag::assign_cookies(paths.into_iter().filter_map(|listed| {
+            let raw = &listed.raw;
             let ends = [&raw.src, &raw.dst].map(|end| (end.addr, end.port));
-            Some((copy_of(raw)?, ends))
+            Some((copy_of(listed)?, ends))
         }));
     }
     Ok(())
 }
 
-/// The socket, or that of whose connection it is a path, through a copy of the process'
-/// descriptor. A process that has exited meanwhile needs none.
-pub(super) fn copy_of(raw: &types::egrets_open_sock) -> Option<OwnedFd> {
-    let copy_from = |pid: u32, flags| {
+/// The socket, or that of whose connection it is a path, through a copy of a process' descriptor.
+/// One that all its processes have closed meanwhile needs none.
+pub(super) fn copy_of(listed: &Listed) -> Option<OwnedFd> {
+    let copy_from = |pid: u32, fd: u32, flags| {
         let process = pidfd_open(Pid::from_raw(pid as i32)?, flags).ok()?;
-        pidfd_getfd(&process, raw.fd as i32, PidfdGetfdFlags::empty()).ok()
+        pidfd_getfd(&process, fd as i32, PidfdGetfdFlags::empty()).ok()
     };
     // The first thread may have ended. PIDFD_THREAD: Linux 6.9.
     let thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
-    let copy = copy_from(raw.owner.tgid, PidfdFlags::empty())
-        .or_else(|| copy_from(raw.owner.tid, thread))?;
-    let stat = rustix::fs::fstat(&copy).ok()?;
-    (stat.st_ino == raw.inode).then_some(copy)
+    let mut holders = std::iter::once(listed.holder()).chain(listed.other);
+    holders.find_map(|holder| {
+        let copy = copy_from(holder.tgid, holder.fd, PidfdFlags::empty())
+            .or_else(|| copy_from(holder.tid, holder.fd, thread))?;
+        let stat = rustix::fs::fstat(&copy).ok()?;
+        (stat.st_ino == listed.raw.inode).then_some(copy)
+    })
 }
 
 fn kind(raw: &types::egrets_open_sock) -> Kind {
@@ -237,52 +240,8 @@ fn is_closed(raw: &types::egrets_open_sock) -> bool {
         && raw.state == types::bpf_tcp_state::BPF_TCP_CLOSE.0
 }
 
-/// The processes that have a socket, as the kernel lists it for each.
-struct Holders<'a> {
-    owner: &'a types::egrets_open_sock,
-    /// The one of the others that started last.
-    other: Option<&'a types::egrets_open_sock>,
-}
-
-impl<'a> Holders<'a> {
-    fn add(&mut self, raw: &'a types::egrets_open_sock) {
-        let other = match preference(raw) < preference(self.owner) {
-            true => std::mem::replace(&mut self.owner, raw),
-            false => raw,
-        };
-        let is_newer = |than: &types::egrets_open_sock| other.owner.start_ns > than.owner.start_ns;
-        if other.owner.tgid != self.owner.owner.tgid && self.other.is_none_or(is_newer) {
-            self.other = Some(other);
-        }
-    }
-
-    /// Any process of another user may have been sent it, root's excepted: it may have been
-    /// any user as it created the socket.
-    fn is_of_its_creator(&self) -> bool {
-        let owner = &self.owner.owner;
-        let users = [owner.uid, owner.euid];
-        users.contains(&self.owner.creator) || users.contains(&0)
-    }
-
-    fn shared_pid(&self) -> Option<u32> {
-        self.other.map(|raw| raw.owner.tgid)
-    }
-}
-
-/// Less for a process that more likely began the connection. What starts services keeps their
-/// sockets, and begins none.
-fn preference(raw: &types::egrets_open_sock) -> (bool, bool, bool, u64) {
-    let users = [raw.owner.uid, raw.owner.euid];
-    (
-        !users.contains(&raw.creator),
-        !users.contains(&0),
-        raw.owner.tgid == INIT,
-        raw.owner.start_ns,
-    )
-}
-
 /// The sockets that lead out, or may, each with the process that it most likely is of.
-fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
+fn outgoing(all: &[Listed]) -> Vec<OpenSocket> {
     // SCTP has the same states (include/net/sctp/constants.h).
     use types::bpf_tcp_state as state;
     const ESTABLISHED: u32 = state::BPF_TCP_ESTABLISHED.0;
@@ -298,13 +257,13 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
     // An accepted connection has the port that its server listens on.
     let served: HashSet<(u32, u16, u16)> = all
         .iter()
+        .map(|listed| &listed.raw)
         .filter(|raw| raw.state == LISTEN)
         .map(port)
         .collect();
-    let mut found: HashMap<u64, Holders<'_>> = HashMap::new();
-    for raw in all.iter().filter(|raw| raw.cookie != 0 && raw.known == 0) {
+    let leads_out = |raw: &types::egrets_open_sock| {
         let comes_in = served.contains(&port(raw)) && raw.dialled == 0;
-        let leads_out = match kind(raw) {
+        match kind(raw) {
             Kind::Tcp => raw.dst.port != 0 && raw.state != LISTEN && !is_closed(raw) && !comes_in,
             // One that was accepted may open paths of its own.
             Kind::Mptcp => raw.state != LISTEN && !is_closed(raw),
@@ -312,21 +271,18 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
             // A listening SCTP socket can open associations, too.
             Kind::Other => !comes_in || raw.state == LISTEN,
             Kind::Raw => true,
-        };
-        if leads_out {
-            let holders = found.entry(raw.cookie).or_insert(Holders {
-                owner: raw,
-                other: None,
-            });
-            holders.add(raw);
         }
-    }
-    let sockets = found.into_values().filter_map(|holders| {
-        let raw = holders.owner;
+    };
+    let is_older = |raw: &types::egrets_open_sock| raw.cookie != 0 && raw.known == 0;
+    let sockets = all.iter().filter_map(|listed| {
+        let raw = &listed.raw;
+        if !is_older(raw) || !leads_out(raw) {
+            return None;
+        }
         let kind = kind(raw);
         let mut socket = OpenSocket {
             owner: owner(&raw.owner),
-            shared_pid: holders.shared_pid(),
+            shared_pid: listed.shared_pid(),
             cookie: raw.cookie,
             kind,
             protocol: protocol(raw.protocol),
@@ -337,7 +293,7 @@ fn outgoing(all: &[types::egrets_open_sock]) -> Vec<OpenSocket> {
             bytes: (raw.has_bytes != 0).then_some((raw.tx_bytes, raw.rx_bytes)),
             share: raw.share,
         };
-        if !holders.is_of_its_creator() {
+        if !listed.is_of_its_creator() {
             match (kind, raw.sock_type.into()) {
                 // its paths belong to who uses them
                 (Kind::Mptcp, _) => return None,
@@ -416,6 +372,7 @@ fn raw_owner(owner: &Owner) -> types::egrets_owner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::listing::Listing;
 
     fn raw(
         cookie: u64,
@@ -437,6 +394,12 @@ mod tests {
             dst: end(ports.1),
             ..Default::default()
         }
+    }
+
+    fn listing(all: impl IntoIterator<Item = types::egrets_open_sock>) -> Vec<Listed> {
+        let mut listing = Listing::default();
+        all.into_iter().for_each(|raw| listing.add(raw));
+        listing.into_sockets()
     }
 
     #[test]
@@ -485,8 +448,8 @@ mod tests {
             (&[(1, 0, 1)], 1, None),
             (&[(7, 4, 1), (8, 5, 3)], 0, Some(7)),
         ] {
-            let all: Vec<_> = holders.iter().map(|h| held(h.0, h.1, h.2)).collect();
-            let found = outgoing(&all);
+            let all = holders.iter().map(|h| held(h.0, h.1, h.2));
+            let found = outgoing(&listing(all));
             let found: Vec<_> = found.iter().map(|s| (s.owner.pid, s.shared_pid)).collect();
             assert_eq!(found, [(pid, shared)], "{holders:?}");
         }
@@ -526,7 +489,7 @@ mod tests {
             seen,
             dialled,
         ];
-        let mut taken: Vec<(u64, bool)> = outgoing(&all)
+        let mut taken: Vec<(u64, bool)> = outgoing(&listing(all))
             .iter()
             .map(|s| (s.cookie, s.established))
             .collect();

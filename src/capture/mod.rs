@@ -11,6 +11,7 @@ pub mod event;
 pub mod hooks;
 mod inherit;
 mod kernel;
+mod listing;
 mod loss;
 pub mod preflight;
 mod reaper;

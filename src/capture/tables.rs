@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::{Iter, Link, MapCore, MapFlags, MapMut};
 
 use super::event::{FlowEnd, FlowKey};
+use super::listing::{Listed, Listing};
 use super::skel::{EgretsSkel, types};
 use super::{decode, hooks, loss};
 use crate::model::{Loss, Protocol, mapped};
@@ -186,12 +187,15 @@ impl Tables {
                 .is_none_or(|link| Iter::new(link).is_ok())
     }
 
-    /// Sockets of all processes, each with the first process that has it.
-    pub fn open_socks(&mut self) -> Result<Vec<types::egrets_open_sock>> {
+    /// Sockets of all processes, once each.
+    pub fn open_socks(&mut self) -> Result<Vec<Listed>> {
         if let Some(bss) = self.skel.maps.bss_data.as_deref_mut() {
             bss.listing += 1; // no program reads it now
         }
-        read_all(self.files.as_ref()).context("the list of open sockets can't be read")
+        let mut listing = Listing::default();
+        read_each(self.files.as_ref(), |raw| listing.add(raw))
+            .context("the list of open sockets can't be read")?;
+        Ok(listing.into_sockets())
     }
 
     /// Frees what [`open_socks`](Tables::open_socks) remembers from one call to the next.
@@ -283,18 +287,20 @@ pub fn read<T: plain::Plain + Default>(map: &MapMut<'_>, key: &[u8]) -> Option<T
     decode::value(&map.lookup(key, MapFlags::ANY).ok().flatten()?)
 }
 
-/// An iterator's output; empty if this kernel lacks it.
-fn read_all<T: plain::Plain + Default>(iterator: Option<&Link>) -> Result<Vec<T>> {
+/// An iterator's output; nothing if this kernel lacks it.
+fn read_each<T: plain::Plain + Default>(
+    iterator: Option<&Link>,
+    mut each: impl FnMut(T),
+) -> Result<()> {
     let Some(link) = iterator else {
-        return Ok(Vec::new());
+        return Ok(());
     };
-    let mut records = Vec::new();
     let mut input = BufReader::new(Iter::new(link)?);
     let mut record = vec![0; size_of::<T>()];
     loop {
         match input.read_exact(&mut record) {
-            Ok(()) => records.extend(decode::value::<T>(&record)),
-            Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(records),
+            Ok(()) => decode::value::<T>(&record).into_iter().for_each(&mut each),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(()),
             Err(e) => return Err(e.into()),
         }
     }

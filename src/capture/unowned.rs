@@ -41,7 +41,7 @@ impl Capture {
         let listed = namespaces.list(|_| true)?;
         // Only now: what a process gets meanwhile is its file here.
         let files = self.tables.open_socks()?;
-        let known: HashSet<u64> = files.iter().map(|raw| raw.cookie).collect();
+        let known: HashSet<u64> = files.iter().map(|listed| listed.raw.cookie).collect();
         let unowned = outgoing(&listed, |cookie| {
             known.contains(&cookie) || self.tables.has_sock(cookie)
         });
@@ -155,9 +155,9 @@ impl Namespaces {
             }
         }
         let mut of_sockets = HashSet::new();
-        for raw in tables.open_socks()? {
-            if of_sockets.insert(raw.owner.netns)
-                && let Some(socket) = copy_of(&raw)
+        for listed in tables.open_socks()? {
+            if of_sockets.insert(listed.raw.owner.netns)
+                && let Some(socket) = copy_of(&listed)
             {
                 add(socket_diag::namespace_of(&socket));
             }
