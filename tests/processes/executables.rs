@@ -225,14 +225,15 @@ fn rpms_database_says_whose_a_program_is_and_whether_it_was_changed() {
     recording.save(&db);
     let rows = select(
         &db,
-        "SELECT exe, exe_packaged, package, package_version, exe_modified FROM egress ORDER BY exe",
+        "SELECT exe, exe_hash_status, exe_packaged, package, package_version, exe_modified
+         FROM egress ORDER BY exe",
     );
     assert_eq!(
         rows,
         [
-            ["/opt/x/altered", "1", "tool", "1:2.0-3", "1"],
-            ["/opt/x/foreign", "0", "", "", ""],
-            ["/opt/x/installed", "1", "tool", "1:2.0-3", "0"],
+            ["/opt/x/altered", "hashed", "1", "tool", "1:2.0-3", "1"],
+            ["/opt/x/foreign", "hashed", "0", "", "", ""],
+            ["/opt/x/installed", "hashed", "1", "tool", "1:2.0-3", "0"],
         ]
     );
 }
