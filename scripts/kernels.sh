@@ -39,7 +39,7 @@ CAPTURE_kprobe='hooks record dns loss protocols policy policy_names policy_pin'
 CAPTURE_tracepoint='hooks record protocols'
 # The kernels hardly differ in these: two are enough.
 # shellcheck disable=SC2034
-WAYS_kprobe='coverage shapes stale_entries docker'
+WAYS_kprobe='coverage shapes stale_entries docker clock'
 # shellcheck disable=SC2034
 WAYS_tracepoint='coverage'
 WAYS_ON='5.10 6.12'

@@ -19,6 +19,8 @@ mod cli;
 #[cfg(feature = "record")]
 mod clients;
 #[cfg(feature = "record")]
+mod clock;
+#[cfg(feature = "record")]
 mod completion;
 #[cfg(feature = "record")]
 mod config;
