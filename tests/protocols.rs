@@ -915,7 +915,8 @@ fn mptcp_connection_from_before_the_recording_is_its_process_with_all_paths() {
         ]
     );
     let sum: i64 = value(&db, &format!("SELECT sum(tx_bytes) {paths}"));
-    assert!((SIZE..SIZE * 11 / 10).contains(&(sum as usize)), "{sum}");
+    // on a busy machine MPTCP sends some again over another path
+    assert!((SIZE..SIZE * 2).contains(&(sum as usize)), "{sum}");
 }
 
 /// The client offers an address, and the kernel of the server, which has accepted, opens a path to it.
