@@ -7,7 +7,8 @@
  *
  * Over the loopback device any process with a raw socket, and any container on an address that it
  * binds, could be that resolver. So there an answer is read as it leaves, when its sender is
- * known, and what comes in by it is not.
+ * known, and what comes in by it is not. Nor is the copy of a multicast or broadcast packet that
+ * its sender's own host gets: it comes in by the device that the packet left by.
  */
 #ifndef EGRETS_POLICY_NAMES_H
 #define EGRETS_POLICY_NAMES_H
@@ -160,7 +161,7 @@ static __always_inline void names_ingress(struct __sk_buff *skb, __u32 generatio
 {
 	struct packet p = {};
 
-	if (skb->ifindex == LOOPBACK_IFINDEX || !may_be_dns(skb, false) || !parse_skb(skb, &p))
+	if (way_in(skb) == WAY_HOST || !may_be_dns(skb, false) || !parse_skb(skb, &p))
 		return;
 	if (p.headless || !is_dns_to_resolver(generation, &p.src))
 		return;
