@@ -1,6 +1,9 @@
 //! Policies: what they refuse, and that observing says the same. Each test has rules about
 //! addresses of its own, so that they may run at once and disturb no others.
 
+mod escapes;
+mod harms;
+
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -1279,6 +1282,8 @@ fn source_routes_and_uring_mptcp_and_sctp_are_refused_and_a_rule_ends_when_it_ex
         let to = SocketAddr::new("10.77.1.115".parse().unwrap(), 9);
         assert!(sctp.connect(&to.into()).is_err());
         expected.push("sctp 10.77.1.115 all");
+        drop(sctp);
+        escapes::sctp_reaches_no_second_address(&net, "10.77.1.132", "10.77.1.115");
     });
 
     // longer where the machine is slower
