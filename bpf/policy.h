@@ -30,12 +30,15 @@ enum policy_size {
 	POLICY_CONDITIONS = 8,	 /* different ones on what started a process, and its name */
 	POLICY_COMM_WORDS = 4,	 /* see struct policy_lineage */
 	POLICY_COMM_CHARS = 256, /* values of a character */
+	POLICY_ERAS = 512,	 /* see policy_era; more than there can be, a power of two */
 };
 
 /* A rule is bit n % 64 of bits[n / 64]. */
 struct policy_mask {
 	__u64 bits[POLICY_WORDS];
 };
+
+#define POLICY_NEVER (~0ULL)
 
 enum policy_kind {
 	POLICY_HOST = 1,   /* in the host's own namespaces, in no container */
@@ -91,11 +94,17 @@ struct policy_settings {
 	__u32 allowing;	     /* and of those that let through */
 	__u32 unconditional; /* of rules without a condition of struct policy_lineage, */
 	__u32 conditions;    /* and the number of these */
-	__u32 kinds[POLICY_KINDS];
 	__u8 default_action; /* enum egrets_action */
 	__u8 pad[3];
 	__u8 actions[POLICY_RULES];
 	__u8 observed[POLICY_RULES]; /* 1: never enforced */
+	/*
+	 * Rules expire without userspace, which may be gone: sets of those, and of those for a kind
+	 * of process, that are left when so many of the times below are over.
+	 */
+	__u32 live[POLICY_ERAS];
+	__u32 kinds[POLICY_ERAS * POLICY_KINDS];
+	__u64 deadlines_ns[POLICY_RULES]; /* since boot, ascending; those behind: POLICY_NEVER */
 };
 
 struct policy_user_key {
@@ -218,7 +227,7 @@ struct policy_flow {
 	__u64 cgroup_id;
 	__u32 tgid;
 	__u32 uid;
-	__u32 generation;
+	__u32 era; /* see policy_era: what is decided by other rules is decided anew */
 	__u32 verdict;
 };
 

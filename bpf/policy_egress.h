@@ -97,7 +97,7 @@ static __always_inline int policy_connect(struct bpf_sock_addr *ctx, struct egre
 	actor_of(&actor, address_of(ctx->sk), cookie, false, true);
 	if (!is_subject(s, &actor))
 		return 1;
-	__u32 verdict = decide(s, &target, &actor);
+	__u32 verdict = decide(s, &target, &actor, era_now(s));
 
 	report_verdict(cookie, dst, &actor, s->generation, verdict);
 	return !refuses(verdict);
@@ -174,9 +174,9 @@ static __always_inline void discount(struct __sk_buff *skb, __u32 packet_len, __
 }
 
 static __always_inline bool is_for(const struct policy_flow *f, const struct policy_actor *a,
-				   __u32 generation)
+				   __u32 era)
 {
-	return f->generation == generation && f->tgid == a->tgid && f->start_ns == a->start_ns &&
+	return f->era == era && f->tgid == a->tgid && f->start_ns == a->start_ns &&
 	       f->exec_id == a->exec_id && f->uid == a->uid && f->cgroup_id == a->cgroup_id;
 }
 
@@ -200,9 +200,10 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s,
 {
 	struct policy_target target = {.headless = p->headless};
 	struct policy_flow *known = bpf_map_lookup_elem(&policy_flows, key);
+	__u32 era = era_now(s);
 	__u32 verdict;
 
-	if (known && is_for(known, a, s->generation))
+	if (known && is_for(known, a, era))
 		return known->verdict;
 	set_target(&target, &key->peer);
 	if (p->routed && (s->flags & POLICY_REFUSE_SOURCE_ROUTE)) {
@@ -210,7 +211,7 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s,
 			VERDICT(EGRETS_RULE_SOURCE_ROUTE, EGRETS_BLOCK, s->flags & POLICY_ENFORCE);
 	} else {
 		target.netns_cookie = netns_of_socket(key->cookie, sk);
-		verdict = decide(s, &target, a);
+		verdict = decide(s, &target, a, era);
 	}
 	bool report = !known || known->verdict != verdict || known->tgid != a->tgid;
 
@@ -223,7 +224,7 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s,
 		.cgroup_id = a->cgroup_id,
 		.tgid = a->tgid,
 		.uid = a->uid,
-		.generation = s->generation,
+		.era = era,
 		.verdict = verdict,
 	};
 

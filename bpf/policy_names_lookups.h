@@ -36,25 +36,28 @@ __noinline __u32 lookup_verdict(__u32 generation, __u32 name_set)
 	if (process)
 		exe_set = policy_exe_set(s->generation, s->exe_depth, a->tgid,
 					 !(class >> 32 & POLICY_OUTSIDE), exe_set);
-	__u32 index = kind_of(a, class, process);
+	__u32 era = era_now(s);
+	__u64 at = era;
 
-	barrier_var(index); /* or clang leaves its bound out, which 5.10 does not know */
+	barrier_var(at);
 	const struct policy_mask *exe = mask_of(s->generation, exe_set);
 	const struct policy_mask *user = mask_of(s->generation, user_set(s, a->uid));
 	const struct policy_mask *cgroup = mask_of(s->generation, class_set(s, class));
-	const struct policy_mask *kind = mask_of(s->generation, s->kinds[index % POLICY_KINDS]);
+	const struct policy_mask *kind =
+		mask_of(s->generation, kind_set(s, era, kind_of(a, class, process)));
 	const struct policy_mask *names = mask_of(s->generation, name_set);
 	const struct policy_mask *lineage =
 		mask_of(s->generation, lineage_set(s, a, process, class));
 	const struct policy_mask *any = mask_of(s->generation, s->any);
 	const struct policy_mask *allowing = mask_of(s->generation, s->allowing);
+	const struct policy_mask *live = mask_of(s->generation, s->live[at & (POLICY_ERAS - 1)]);
 	__u32 first = EGRETS_RULE_DEFAULT;
 	bool stub = is_stub();
 
-	if (!exe || !user || !cgroup || !kind || !names || !any || !allowing || !lineage)
+	if (!exe || !user || !cgroup || !kind || !names || !any || !allowing || !lineage || !live)
 		return NO_VERDICT; /* never: for the verifier */
 	for (int i = 0; i < POLICY_WORDS; i++) {
-		__u64 bits = names->bits[i] | any->bits[i];
+		__u64 bits = (names->bits[i] | any->bits[i]) & live->bits[i];
 
 		if (!stub)
 			bits &= exe->bits[i] & user->bits[i] & cgroup->bits[i] & kind->bits[i] &

@@ -384,26 +384,53 @@ fn pinned_policy_is_in_force_without_a_recorder_and_through_the_start_of_the_nex
 }
 
 #[test]
-fn pinned_trial_ends_in_time_and_a_start_without_pin_takes_over_and_leaves_nothing() {
+fn pinned_rules_expire_a_trial_ends_in_time_and_a_start_without_pin_takes_over_and_leaves_nothing()
+{
     let net = Net::new();
     net.many_addresses();
     let port = net.farewell(false);
     let mounts = Mounts::new(true);
     let (dir, db) = history();
-    let rules = |name: &str, last: u8| {
+    let rules = |name: &str, last: u8, more: &str| {
         let path = dir.path().join(name);
         let rule = format!("{{ to: [10.77.1.{last}], action: block }}");
         fs::write(
             &path,
-            format!("version: 1\ndefault: allow\nrules: [{rule}]\n"),
+            format!("version: 1\ndefault: allow\nrules: [{rule}{more}]\n"),
         )
         .unwrap();
         path
     };
-    let (before, tried) = (rules("before.yaml", 240), rules("tried.yaml", 241));
+    let before = rules("before.yaml", 240, "");
     let decides = || [240, 241].map(|last| net.near(|| reaches(address(last), port)));
     let recorder = mounts.start(&db, &before, &["--pin"]);
     let time = if is_slow_machine() { 20 } else { 10 };
+    // some rules expire before the trial ends, some later
+    let now = chrono::Utc::now();
+    let mut expiring = String::new();
+    for (last, seconds) in [
+        (242, 2000),
+        (243, time / 2),
+        (244, 3000),
+        (245, time / 2 + 1),
+    ] {
+        let at = now + chrono::TimeDelta::seconds(seconds as i64);
+        let at = at.format("%Y-%m-%dT%H:%M:%SZ");
+        expiring += &format!(", {{ to: [10.77.1.{last}], action: block, expires: {at} }}");
+    }
+    let tried = rules("tried.yaml", 241, &expiring);
+    let datagrams = net.near(client);
+    let opens = |last| match datagrams.send_to(b"x", (address(last), 9)) {
+        Err(e) => e.raw_os_error() != Some(libc::EPERM),
+        Ok(_) => true,
+    };
+    let are_open = || {
+        [241, 242, 243, 244, 245].map(|last| {
+            let connects = net.near(|| reaches(address(last), port));
+            assert_eq!(connects, opens(last), "{last}");
+            connects
+        })
+    };
     let time_text = format!("{time}s");
     let args = ["apply", tried.to_str().unwrap(), "--confirm", &time_text];
     let (status, said) = mounts.policy(Some(&db), &args);
@@ -411,11 +438,15 @@ fn pinned_trial_ends_in_time_and_a_start_without_pin_takes_over_and_leaves_nothi
     assert_eq!(status, 0, "{said}");
     recorder.kill();
     assert_eq!(decides(), [true, false]);
+    assert_eq!(are_open(), [false; 5]);
     let (_, said) = mounts.policy(Some(&db), &["status"]);
     assert!(
         said.contains("tried.yaml, enforced") && said.contains("on trial"),
         "{said}"
     );
+    let expired = Duration::from_secs(time / 2 + 1);
+    thread::sleep(expired.saturating_sub(applied.elapsed()));
+    assert_eq!(are_open(), [false, false, true, false, true]);
     thread::sleep(Duration::from_secs(time).saturating_sub(applied.elapsed()));
     assert_eq!(decides(), [false, true]);
     // without --enforce it is left alone

@@ -412,11 +412,14 @@ impl Enforcer {
         if self.trial.as_ref().is_some_and(Trial::is_over) {
             return self.revert("it was not confirmed in time", out);
         }
-        let expiry = self
-            .generation
-            .as_ref()
-            .and_then(|of| of.tables.next_expiry);
-        if expiry.is_some_and(|expires| expires <= now_ts()) {
+        let before = self.trial.as_mut().map(|trial| &mut trial.generation);
+        for generation in self.generation.iter_mut().chain(before) {
+            self.object.follow_clock(generation)?;
+        }
+        // the kernel side leaves out a rule that has expired by itself; this is for the history
+        let deadlines = self.generation.as_ref().map(|of| &of.tables.deadlines);
+        let expiry = deadlines.and_then(|deadlines| deadlines.first());
+        if expiry.is_some_and(|expires| *expires <= now_ts()) {
             let tables = self.compile(&self.file, self.scope)?;
             return self.activate(tables, PolicyReason::Expired, out);
         }

@@ -64,6 +64,8 @@ pub struct Object {
 pub struct Generation {
     pub number: u32,
     pub tables: Tables,
+    /// When the host was booted, ns since 1970, as its deadlines have it.
+    boot_ts: i64,
     /// How many of its sets the kernel has.
     written_sets: usize,
 }
@@ -373,13 +375,8 @@ impl Object {
     pub fn fill(&mut self, generation: u32, tables: Tables) -> Result<Generation> {
         self.reset_hits(generation);
         let maps = &self.skel.maps;
-        let mut settings = tables.settings;
-        settings.generation = generation;
-        put(
-            &maps.policy_settings,
-            &(generation % GENERATIONS).to_ne_bytes(),
-            plain_bytes(&settings),
-        )?;
+        let boot_ts = boot_ts();
+        self.put_settings(generation, &tables, boot_ts)?;
         for (uid, set) in &tables.users {
             let key = types::policy_user_key {
                 generation,
@@ -441,10 +438,36 @@ impl Object {
         let mut filled = Generation {
             number: generation,
             tables,
+            boot_ts,
             written_sets: 0,
         };
         self.write_sets(&mut filled)?;
         Ok(filled)
+    }
+
+    /// `boot_ts` is when the host was booted, ns since 1970: the kernel side has no other clock.
+    fn put_settings(&self, generation: u32, tables: &Tables, boot_ts: i64) -> Result<()> {
+        let mut settings = tables.settings;
+        settings.generation = generation;
+        settings.deadlines_ns.fill(u64::MAX); // POLICY_NEVER
+        for (to, ts) in settings.deadlines_ns.iter_mut().zip(&tables.deadlines) {
+            *to = ts.saturating_sub(boot_ts).max(0) as u64;
+        }
+        put(
+            &self.skel.maps.policy_settings,
+            &(generation % GENERATIONS).to_ne_bytes(),
+            plain_bytes(&settings),
+        )
+    }
+
+    /// After the host's clock was set, rules of a generation expire at other times since boot.
+    pub fn follow_clock(&self, of: &mut Generation) -> Result<()> {
+        let boot_ts = boot_ts();
+        if of.tables.deadlines.is_empty() || boot_ts.abs_diff(of.boot_ts) < CLOCK_WAS_SET_NS {
+            return Ok(());
+        }
+        of.boot_ts = boot_ts;
+        self.put_settings(of.number, &of.tables, boot_ts)
     }
 
     /// # Errors
@@ -619,6 +642,9 @@ fn put(map: &MapMut<'_>, key: &[u8], value: &[u8]) -> Result<()> {
     map.update(key, value, MapFlags::ANY)
         .with_context(|| format!("the policy's table {} is full", map.name().display()))
 }
+
+/// Rules expire as exactly as this.
+const CLOCK_WAS_SET_NS: u64 = 100_000_000;
 
 /// Names that are written by one system call.
 const NAMES_AT_ONCE: usize = 4096;

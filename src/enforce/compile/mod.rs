@@ -44,9 +44,9 @@ pub struct Tables {
     sets: Sets,
     /// The conditions on cgroups of each rule; None of one that has expired.
     classes: Vec<Option<Who>>,
-    /// When the first of the rules that are in these tables expires, ns since 1970: it may have,
-    /// by the time that they decide.
-    pub next_expiry: Option<i64>,
+    /// When rules of these tables expire, ns since 1970, in order: the first may have, by the time
+    /// that they decide.
+    pub deadlines: Vec<i64>,
 }
 
 impl Tables {
@@ -69,7 +69,7 @@ impl Tables {
             lineage: Lineage::default(),
             sets: Sets::new(),
             classes: Vec::new(),
-            next_expiry: None,
+            deadlines: Vec::new(),
         }
     }
 
@@ -103,18 +103,14 @@ impl Tables {
                 .iter()
                 .map(|rule| is_live(rule).then(|| of_cgroup(&rule.who)))
                 .collect(),
-            next_expiry: policy
-                .rules
-                .iter()
-                .filter(|rule| is_live(rule))
-                .filter_map(|rule| rule.expires)
-                .min(),
+            deadlines: deadlines(policy, is_live),
         };
         let unknown = Subject {
             container: crate::policy::Container::Unknown,
             ..Subject::default()
         };
         tables.settings.class_miss = tables.class_set(&unknown);
+        tables.add_eras(policy);
         tables.settings.conditions = tables.lineage.conditions();
         tables.settings.unconditional = tables.lineage.unconditional();
         if !tables.sets.fit() {
@@ -133,10 +129,50 @@ impl Tables {
         self.sets.number(mask)
     }
 
+    /// The sets of the rules that are left after each of the deadlines: of all, and of those for a
+    /// kind of process.
+    fn add_eras(&mut self, policy: &Policy) {
+        let times = std::iter::once(i64::MIN).chain(self.deadlines.iter().copied());
+        let eras = self.settings.live.iter_mut();
+        let of_eras = eras.zip(self.settings.kinds.chunks_mut(KINDS)).zip(times);
+        for ((live, kinds), time) in of_eras {
+            let mut number = |holds: &dyn Fn(&Rule) -> bool| {
+                let is_left = |index: usize| {
+                    let rule = policy.rules.get(index);
+                    rule.is_some_and(|rule| !rule.has_expired(time) && holds(rule))
+                };
+                self.sets.number(mask_of(policy.rules.len(), is_left))
+            };
+            *live = number(&|_| true);
+            for (kind, set) in kinds.iter_mut().enumerate() {
+                *set = number(&|rule| is_of_kind(&rule.who, kind as u32));
+            }
+        }
+    }
+
     /// All sets, by their numbers.
     pub fn masks(&self) -> &[Mask] {
         self.sets.masks()
     }
+}
+
+const KINDS: usize = types::policy_kind::POLICY_KINDS.0 as usize;
+
+/// Whether a process of this kind can be one of these.
+fn is_of_kind(who: &Who, kind: u32) -> bool {
+    use types::policy_kind as raw;
+    let flag =
+        |wanted: Option<bool>, bit: raw| wanted.is_none_or(|wanted| wanted == (kind & bit.0 != 0));
+    flag(who.host, raw::POLICY_HOST)
+        && flag(who.tree, raw::POLICY_TREE)
+        && flag(who.kernel, raw::POLICY_KERNEL)
+}
+
+/// Each once.
+fn deadlines(policy: &Policy, is_live: impl Fn(&Rule) -> bool) -> Vec<i64> {
+    let live = policy.rules.iter().filter(|rule| is_live(rule));
+    let times: BTreeSet<i64> = live.filter_map(|rule| rule.expires).collect();
+    times.into_iter().collect()
 }
 
 fn of_cgroup(who: &Who) -> Who {
@@ -200,15 +236,6 @@ fn settings(
         default_action: action(policy.default),
         ..Default::default()
     };
-    for (kind, set) in settings.kinds.iter_mut().enumerate() {
-        let is = |bit: types::policy_kind| kind as u32 & bit.0 != 0;
-        let flag = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
-        *set = of(&|rule| {
-            flag(rule.who.host, is(types::policy_kind::POLICY_HOST))
-                && flag(rule.who.tree, is(types::policy_kind::POLICY_TREE))
-                && flag(rule.who.kernel, is(types::policy_kind::POLICY_KERNEL))
-        });
-    }
     let places = settings.actions.iter_mut().zip(&mut settings.observed);
     for (rule, (act, observed)) in policy.rules.iter().zip(places) {
         *act = action(rule.action);
@@ -290,7 +317,7 @@ mod tests {
 
     /// A rule can expire while its tables are filled: then it has to end at once.
     #[test]
-    fn tables_know_when_the_first_rule_that_they_have_expires() {
+    fn tables_know_when_rules_expire_and_which_are_left_then() {
         let rule = |name: &str, at: &str| {
             format!("  - {{ name: {name}, to: [192.0.2.1], action: block, expires: {at} }}\n")
         };
@@ -307,13 +334,17 @@ mod tests {
             only_tree: false,
         };
         let now = policy.rules[1].expires.unwrap() - 1;
-        let expiry = |now| {
-            Tables::compile(&policy, scope, &NameHasher::new([1, 2]), now)
-                .unwrap()
-                .next_expiry
+        let left = |now| {
+            let tables = Tables::compile(&policy, scope, &NameHasher::new([1, 2]), now).unwrap();
+            let live = tables.settings.live;
+            let sets = live.iter().take(tables.deadlines.len() + 1);
+            let masks = sets.map(|set| tables.masks()[*set as usize][0]);
+            (tables.deadlines.clone(), masks.collect::<Vec<_>>())
         };
-        assert_eq!(expiry(now), policy.rules[1].expires);
-        assert_eq!(expiry(now + 1), policy.rules[0].expires);
-        assert_eq!(expiry(i64::MAX), None);
+        let times = [1, 0].map(|rule: usize| policy.rules[rule].expires.unwrap());
+        // the one that had expired before is in no other set
+        assert_eq!(left(now), (times.to_vec(), vec![0b111, 0b001, 0]));
+        assert_eq!(left(now + 1), (times[1..].to_vec(), vec![0b111, 0]));
+        assert_eq!(left(i64::MAX), (Vec::new(), vec![0b111]));
     }
 }
