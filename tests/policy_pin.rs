@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use libbpf_rs::libbpf_sys;
 
 use crate::support::*;
 
@@ -316,6 +319,11 @@ fn pinned_policy_is_in_force_without_a_recorder_and_through_the_start_of_the_nex
             status == 0 && expected.iter().all(|part| said.contains(part)),
             "{said}"
         );
+        let (_, said) = mounts.policy(None, &["check", others.to_str().unwrap()]);
+        assert!(
+            said.contains("\npinned: ") && said.contains("policy.yaml, enforced since"),
+            "{said}"
+        );
         assert_eq!(mounts.pinned(), 1);
         let hosts = NewCgroup::new().dial("127.77.0.1");
         assert!(hosts.contains("refused"), "{hosts}");
@@ -474,6 +482,61 @@ fn pinned_rules_expire_a_trial_ends_in_time_and_a_start_without_pin_takes_over_a
 
 fn said_of(output: std::io::Result<Output>) -> (i32, String) {
     said(&output.unwrap())
+}
+
+/// A program that lets each connection through, attached to the topmost cgroup until this is
+/// dropped.
+fn foreign_program(name: &std::ffi::CStr) -> [OwnedFd; 2] {
+    let instruction = |code: u8, imm| libbpf_sys::bpf_insn {
+        code,
+        imm,
+        ..Default::default()
+    };
+    // r0 = 1; exit
+    let program = [instruction(0xb7, 1), instruction(0x95, 0)];
+    let hook = libbpf_sys::BPF_CGROUP_INET4_CONNECT;
+    let mut options = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as u64,
+        expected_attach_type: hook,
+        ..Default::default()
+    };
+    let cgroup = fs::File::open(cgroup2()).unwrap();
+    // SAFETY: the program, its options and texts that end with NUL outlive the calls; the
+    // descriptors are new.
+    unsafe {
+        let program = libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+            name.as_ptr(),
+            c"GPL".as_ptr(),
+            program.as_ptr(),
+            program.len() as u64,
+            &mut options,
+        );
+        assert!(program >= 0, "{program}");
+        let link = libbpf_sys::bpf_link_create(program, cgroup.as_raw_fd(), hook, std::ptr::null());
+        assert!(link >= 0, "{link}");
+        [program, link].map(|fd| OwnedFd::from_raw_fd(fd))
+    }
+}
+
+#[test]
+fn check_names_the_programs_of_others_that_may_change_destinations() {
+    let (dir, _) = history();
+    let rules = file(dir.path(), "policy.yaml", "");
+    let check = || {
+        let mut command = egrets();
+        said_of(command.args(["policy", "check"]).arg(&rules).output()).1
+    };
+    let beside = foreign_program(c"cil_sock4_conne");
+    let said = check();
+    let expected = [
+        "on this host, programs of others",
+        "cil_sock4_conne (id ",
+        ", connect4)",
+    ];
+    assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+    drop(beside);
+    assert!(!check().contains("cil_sock4_conne"));
 }
 
 #[test]

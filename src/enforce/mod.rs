@@ -10,6 +10,7 @@ mod clock;
 mod compile;
 mod established;
 mod hits;
+pub mod host;
 mod inherit;
 mod object;
 mod path_hash;

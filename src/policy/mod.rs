@@ -156,6 +156,20 @@ impl Policy {
         }
     }
 
+    /// Whether names decide anything.
+    pub fn goes_by_names(&self) -> bool {
+        let mut targets = self.rules.iter().flat_map(|rule| &rule.to);
+        let has_names = |target: &Target| match target {
+            Target::Name(_) | Target::Unnamed => true,
+            Target::List(index) => {
+                let list = self.lists.get(*index);
+                list.is_some_and(|list| list.names().next().is_some())
+            }
+            _ => false,
+        };
+        targets.any(has_names)
+    }
+
     /// Every address whose answers count, `system` resolved.
     pub fn resolver_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         let system = self.resolvers.contains(&Resolver::System);

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use nix::unistd::User;
 
+use super::pinned;
 use crate::cli::PolicyCheckArgs;
 use crate::human::count;
 use crate::policy::{Owner, Policy};
@@ -27,6 +28,10 @@ pub fn run(args: &PolicyCheckArgs) -> Result<ExitCode> {
             warning.at.line, warning.at.column
         )?;
     }
+    let of_host = of_host(&policy);
+    for text in &of_host {
+        writeln!(out, "{file}: warning: on this host, {}", printable(text))?;
+    }
     let unsupported = unsupported(&policy);
     for what in &unsupported {
         writeln!(
@@ -44,10 +49,25 @@ pub fn run(args: &PolicyCheckArgs) -> Result<ExitCode> {
     writeln!(
         out,
         "{file}: {}",
-        summary(&policy, warnings.len() + unsupported.len())
+        summary(&policy, warnings.len() + of_host.len() + unsupported.len())
     )?;
+    // not the file's: another policy, or one before
+    for pinned in pinned::found()? {
+        pinned::note(&pinned, &mut out)?;
+    }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What of this host changes what the policy does.
+#[cfg(feature = "record")]
+fn of_host(policy: &Policy) -> Vec<String> {
+    crate::enforce::host::warnings(policy)
+}
+
+#[cfg(not(feature = "record"))]
+fn of_host(_: &Policy) -> Vec<String> {
+    Vec::new()
 }
 
 /// What the kernel side can't carry out: recording with the policy is refused.

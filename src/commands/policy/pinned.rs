@@ -153,6 +153,20 @@ fn line(policy: &InForce) -> String {
     )
 }
 
+/// A line about it, for those who ask about a policy in a file.
+pub fn note(pinned: &PinnedPolicy, out: &mut dyn Write) -> std::io::Result<()> {
+    let Some(policy) = &pinned.in_force else {
+        return Ok(());
+    };
+    let ends = match pinned.runs {
+        true => "by a recorder that runs",
+        false => {
+            "without a recorder: 'egrets policy unpin' ends it, a start with --enforce takes over"
+        }
+    };
+    writeln!(out, "pinned: {}, {ends}", line(policy))
+}
+
 pub fn write(pinned: &PinnedPolicy, out: &mut dyn Write) -> Result<()> {
     let mut say = |key: &str, text: &str| writeln!(out, "{key:12} {text}");
     if pinned.runs {
@@ -184,7 +198,7 @@ pub fn write(pinned: &PinnedPolicy, out: &mut dyn Write) -> Result<()> {
     )?;
     say(
         "",
-        "rules do not expire; 'egrets policy unpin' ends it, a start with --enforce takes over",
+        "'egrets policy unpin' ends it, a start with --enforce takes over",
     )?;
     let rows: Vec<Vec<String>> = policy.rules.iter().map(cells).collect();
     writeln!(out)?;
