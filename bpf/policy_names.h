@@ -40,13 +40,20 @@ static __always_inline bool is_datagram_socket(struct __sk_buff *skb)
 
 /*
  * Whether the current process is a resolver of this host: a datagram leaves in its sender's
- * context.
+ * context. In a container, which has files of its own, any program can be at a resolver's path. A
+ * cgroup that has no class yet may be that of a service that was just started.
  */
 __noinline __u32 is_stub(void)
 {
 	struct policy_actor actor = {};
 
+	if (is_foreign((struct task_struct *)bpf_get_current_task()))
+		return 0;
 	current_actor(&actor);
+	__u64 class = class_of(&actor);
+
+	if ((__u32) class != POLICY_UNKNOWN_CLASS && !(class >> 32 & POLICY_OUTSIDE))
+		return 0;
 	const struct policy_process *process = process_of(&actor);
 
 	if (!process || !process->components || !process->trusted)

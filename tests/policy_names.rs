@@ -419,8 +419,13 @@ fn resolvers_address_over_loopback_is_no_resolver() {
 
 /// A dnsmasq in the near namespace, which has answered at the address.
 fn stub(net: &Net, options: &[&str], at: &str) -> Guard {
-    let dnsmasq = Command::new("ip")
-        .args(["netns", "exec", &net.near, "dnsmasq"])
+    stub_in(Command::new("env"), net, options, at)
+}
+
+/// The same, started by a command that takes another one.
+fn stub_in(mut by: Command, net: &Net, options: &[&str], at: &str) -> Guard {
+    let dnsmasq = by
+        .args(["ip", "netns", "exec", &net.near, "dnsmasq"])
         .args(["--keep-in-foreground", "--conf-file=/dev/null"])
         .args(["--no-resolv", "--no-hosts", "--pid-file="])
         .args(["--user=root", "--bind-interfaces"])

@@ -33,6 +33,37 @@ fn freely_bound(to: SocketAddr) -> Socket {
     socket
 }
 
+/// In a container any program can be at a resolver's path: this one has a pid namespace of its own,
+/// or a cgroup with a container's name.
+#[test]
+fn resolver_within_a_container_is_none_of_the_hosts() {
+    for is_cgroup in [false, true] {
+        let (net, port) = governed();
+        let above = cgroup2().join("docker");
+        let cgroup = above.join(format!("{:064x}", std::process::id()));
+        let enter = match is_cgroup {
+            true => format!("echo $$ > {}/cgroup.procs; sleep 1; exec", cgroup.display()),
+            false => "exec unshare --pid --fork --kill-child".to_owned(),
+        };
+        if is_cgroup {
+            std::fs::create_dir_all(&cgroup).unwrap();
+        }
+        let mut container = Command::new("sh");
+        container.args(["-c", &format!("{enter} \"$@\""), "sh"]);
+        let dnsmasq = stub_in(
+            container,
+            &net,
+            &["--listen-address=127.0.0.11"],
+            "127.0.0.11:53",
+        );
+        net.near(|| assert!(!reaches(address(9), port), "{is_cgroup}"));
+        drop(dnsmasq);
+        for cgroup in [&cgroup, &above] {
+            let _ = std::fs::remove_dir(cgroup);
+        }
+    }
+}
+
 /// The copy of a multicast or broadcast packet that its sender's own host gets comes in by the
 /// device that the query left by.
 #[test]
