@@ -519,23 +519,29 @@ fn exposure_of_the_units_is_at_most_2_5_and_2() {
 }
 
 #[test]
-fn tests_that_the_security_page_names_exist() {
+fn tests_that_the_pages_on_security_and_policies_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = fs::read_to_string(root.join("docs/security.md")).unwrap();
-    let promises = page.split("## Promises").nth(1).unwrap();
-    let promises = promises.split("\n## ").next().unwrap();
     let mut sources = String::new();
     for dir in ["src", "tests"] {
         read_all(&root.join(dir), &mut sources);
     }
-    let names: Vec<&str> = promises
-        .split('`')
-        .filter_map(|code| code.split_once("::").map(|(_, name)| name))
-        .collect();
-    assert!(names.len() > 10, "{names:?}");
-    for name in names {
-        let test = format!("#[test]\nfn {name}("); // a property has arguments
-        assert!(sources.contains(&test), "no test {name}");
+    for (page, chapter) in [
+        ("docs/security.md", "## Promises"),
+        ("docs/policy.md", "## How it was tried"),
+    ] {
+        let page = fs::read_to_string(root.join(page)).unwrap();
+        let chapter = page.split(chapter).nth(1).unwrap();
+        let chapter = chapter.split("\n## ").next().unwrap();
+        let names: Vec<&str> = chapter
+            .split('`')
+            .filter_map(|code| code.rsplit_once("::").map(|(_, name)| name))
+            .filter(|name| !name.contains(' '))
+            .collect();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            let test = format!("#[test]\nfn {name}("); // a property has arguments
+            assert!(sources.contains(&test), "no test {name}");
+        }
     }
 }
 

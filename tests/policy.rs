@@ -714,7 +714,18 @@ fn verdicts_are_the_evaluators(enforce: bool) {
                 .arg("--db")
                 .arg(&db)
                 .args(["--", "sh", "-c", &script]);
-            assert_eq!(ok(&mut egrets), refusals, "{}", rules.join("\n"));
+            let seen = ok(&mut egrets);
+            if seen != refusals {
+                let sql =
+                    "SELECT protocol, dst_ip, dst_port, exe, uid, cgroup, verdict, rule FROM egress
+                           ORDER BY id DESC LIMIT 16";
+                eprintln!(
+                    "{:#?}\n{:#?}",
+                    select(&db, sql),
+                    &expected[expected.len() - 16..]
+                );
+            }
+            assert_eq!(seen, refusals, "{default}: {}", rules.join("\n"));
         }
     }
     if let Some(recorder) = recorder {

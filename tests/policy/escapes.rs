@@ -47,8 +47,8 @@ fn program_that_a_rule_allows_is_borrowed_by_no_copy_link_loader_namespace_or_pi
     // a script's program is its interpreter
     let script = programs.0.join("script");
     fs::write(&script, format!("#!{}\n", programs.path("other"))).unwrap();
-    let all_may_run = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(&script, all_may_run).unwrap();
+    let of_all = std::os::unix::fs::PermissionsExt::from_mode;
+    fs::set_permissions(&script, of_all(0o755)).unwrap();
     let loader = fs::read_dir("/lib64").unwrap().flatten();
     let loader = loader.map(|entry| entry.path()).find(|path| {
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -91,7 +91,11 @@ fn program_that_a_rule_allows_is_borrowed_by_no_copy_link_loader_namespace_or_pi
     ];
     let link = programs.path("link");
     ways.push(vec![&link, "tcp", TO, "9"]);
-    let copied = format!("cp {a} /tmp/egt-copy-$$ && exec /tmp/egt-copy-$$ tcp {TO} 9");
+    let shared = programs.0.join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, of_all(0o777)).unwrap();
+    let copy = programs.path("shared/copy");
+    let copied = format!("cp {a} {copy} && exec {copy} tcp {TO} 9");
     ways.push(vec!["sh", "-c", &copied]);
     let named = format!("exec -a {a} {other} tcp {TO} 9");
     ways.push(vec!["bash", "-c", &named]);
@@ -123,16 +127,6 @@ fn program_that_a_rule_allows_is_borrowed_by_no_copy_link_loader_namespace_or_pi
     for way in &ways {
         assert!(is_refused(&mut as_daemon(way)), "{way:?}");
     }
-    let copies = fs::read_dir("/tmp").unwrap().flatten();
-    for copy in copies.filter(|e| {
-        e.file_name()
-            .to_str()
-            .unwrap_or("")
-            .starts_with("egt-copy-")
-    }) {
-        fs::remove_file(copy.path()).unwrap();
-    }
-
     // the pid of one that has ended
     let run = |program: &str| {
         let mut command = Command::new(program);
