@@ -412,7 +412,7 @@ fn pinned_rules_expire_a_trial_ends_in_time_and_a_start_without_pin_takes_over_a
     let before = rules("before.yaml", 240, "");
     let decides = || [240, 241].map(|last| net.near(|| reaches(address(last), port)));
     let recorder = mounts.start(&db, &before, &["--pin"]);
-    let time = if is_slow_machine() { 20 } else { 10 };
+    let time = if is_slow_machine() { 100 } else { 10 };
     // some rules expire before the trial ends, some later
     let now = chrono::Utc::now();
     let mut expiring = String::new();
