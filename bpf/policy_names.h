@@ -47,7 +47,7 @@ __noinline __u32 is_stub(void)
 {
 	struct policy_actor actor = {};
 
-	if (is_foreign((struct task_struct *)bpf_get_current_task()))
+	if (is_foreign(current_task(task_is_typed), task_is_typed))
 		return 0;
 	current_actor(&actor);
 	__u64 class = class_of(&actor);
