@@ -224,7 +224,7 @@ impl Generator {
             status: LookupStatus::Answered,
             answers: vec![ResourceRecord {
                 name: Rc::clone(name),
-                rtype: "A".to_owned(),
+                rtype: "A".into(),
                 data: addresses[number as usize % addresses.len()].to_string(),
                 ttl: 60,
             }],

@@ -117,11 +117,11 @@ impl Attributor {
                 let mut lookup = self.lookup(&query, LookupStatus::Answered);
                 lookup.rcode = Some(message.rcode.clone());
                 lookup.latency_us = Some((packet.ns.saturating_sub(query.ns) / 1000) as i64);
-                lookup.answers = message.answers.iter().map(resource_record).collect();
                 let account = query.requester.account;
-                let lookup = self
-                    .stored
-                    .admit(lookup, message.left_out, account, packet.ns);
+                let answers = message.answers.iter().map(resource_record);
+                let lookup =
+                    self.stored
+                        .admit(lookup, answers, message.left_out, account, packet.ns);
                 out.extend(lookup.map(Record::Lookup));
             }
         }
@@ -160,7 +160,11 @@ impl Attributor {
         };
         let account = actor.requester.account;
         let single = self.repeats.add(lookup, account, packet.ns);
-        let stored = single.and_then(|l| self.stored.admit(l, 0, account, packet.ns));
+        let stored = single.and_then(|mut lookup| {
+            let answers = std::mem::take(&mut lookup.answers);
+            self.stored
+                .admit(lookup, answers.into_iter(), 0, account, packet.ns)
+        });
         out.extend(stored.map(Record::Lookup));
     }
 
@@ -168,7 +172,9 @@ impl Attributor {
         for query in queries.iter().filter(|query| query.recorded) {
             let lookup = self.lookup(query, LookupStatus::Unanswered);
             let account = query.requester.account;
-            let stored = self.stored.admit(lookup, 0, account, query.ns);
+            let stored = self
+                .stored
+                .admit(lookup, std::iter::empty(), 0, account, query.ns);
             out.extend(stored.map(Record::Lookup));
         }
     }
@@ -199,7 +205,7 @@ impl Attributor {
 
 fn resource_record(record: &ParsedRecord) -> ResourceRecord {
     ResourceRecord {
-        name: record.name.as_str().into(),
+        name: Rc::clone(&record.name),
         rtype: record.rtype.clone(),
         data: record.data.clone(),
         ttl: record.ttl,

@@ -1,5 +1,6 @@
 //! DNS lookups.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::{Endpoint, Process};
@@ -47,7 +48,7 @@ impl LookupStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceRecord {
     pub name: Rc<str>,
-    pub rtype: String,
+    pub rtype: Cow<'static, str>,
     pub data: String,
     /// Seconds.
     pub ttl: u32,

@@ -279,7 +279,7 @@ fn answer(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> 
             .field("hostname", l.qname.as_deref().unwrap_or("none"))
             .field("response", response)
     };
-    let rest = |line: Line, rtype: Option<&String>, ttl: Option<u32>| {
+    let rest = |line: Line, rtype: Option<&str>, ttl: Option<u32>| {
         line.optional("type", rtype)
             .optional("ttl", ttl)
             .optional("rcode", l.rcode.as_ref().filter(|r| *r != "NOERROR"))
@@ -288,7 +288,7 @@ fn answer(out: &mut dyn Write, l: &Lookup, context: &Context) -> io::Result<()> 
             .optional("latency", l.latency_us.map(millis))
     };
     if l.answers.is_empty() {
-        return rest(line("none"), l.qtype.as_ref(), None).end(out);
+        return rest(line("none"), l.qtype.as_deref(), None).end(out);
     }
     for a in &l.answers {
         rest(line(&a.data), Some(&a.rtype), Some(a.ttl)).end(out)?;

@@ -24,7 +24,7 @@ pub fn addresses(question: &DnsQuestion, answers: &[ParsedRecord]) -> Vec<IpAddr
     let mut names = vec![question.name.clone()];
     let mut i = 0;
     while let Some(at) = names.get(i).cloned() {
-        for record in answers.iter().filter(|r| r.name == at) {
+        for record in answers.iter().filter(|r| *r.name == *at) {
             if let RecordTarget::Alias(to, _) = &record.target
                 && names.len() <= MAX_ALIASES
                 && !names.contains(to)
@@ -35,7 +35,10 @@ pub fn addresses(question: &DnsQuestion, answers: &[ParsedRecord]) -> Vec<IpAddr
         i += 1;
     }
     let mut found = Vec::new();
-    for record in answers.iter().filter(|r| names.contains(&r.name)) {
+    for record in answers
+        .iter()
+        .filter(|r| names.iter().any(|name| **name == *r.name))
+    {
         if let RecordTarget::Addresses(ips) | RecordTarget::Alias(_, ips) = &record.target {
             found.extend(ips.iter().copied());
         }

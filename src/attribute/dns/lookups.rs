@@ -255,7 +255,7 @@ fn matches(message: &Message, server: Endpoint, query: &PendingQuery) -> bool {
         let question = &query.question;
         let answers = |r: &ParsedRecord| {
             let any_type = question.qtype == "ANY" || r.rtype == "CNAME";
-            r.name == question.name && (any_type || r.rtype == question.qtype)
+            *r.name == *question.name && (any_type || r.rtype == question.qtype)
         };
         return server.port == MDNS && message.answers.iter().any(answers);
     }

@@ -3,8 +3,9 @@
 //! message or [`Malformed`].
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
-use simple_dns::{OPCODE, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
+use simple_dns::{Name, OPCODE, Packet, PacketFlag, QCLASS, QTYPE, ResourceRecord, TYPE};
 
 use super::record_data::{DNAME, RecordTarget, presentation};
 use super::text::name;
@@ -45,8 +46,9 @@ pub struct DnsQuestion {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParsedRecord {
-    pub name: String,
-    pub rtype: String,
+    /// Of a run of records with one name, the same allocation.
+    pub name: Rc<str>,
+    pub rtype: Cow<'static, str>,
     /// 1 for IN.
     pub class: u16,
     /// In presentation form, unknown types in RFC 3597's.
@@ -84,7 +86,16 @@ pub fn parse(bytes: &[u8]) -> Result<Message, Malformed> {
     let (bytes, beyond) = first_records(bytes);
     let packet = Packet::parse(&bytes)?;
     let mut text = 0;
-    let answers = packet.answers.iter().map(parsed).take_while(|record| {
+    let mut last: Option<(&Name<'_>, Rc<str>)> = None;
+    let answers = packet.answers.iter().map(|record| {
+        let name = match last.take() {
+            Some((before, text)) if *before == record.name => text,
+            _ => name(&record.name).into(),
+        };
+        last = Some((&record.name, Rc::clone(&name)));
+        parsed(record, name)
+    });
+    let answers = answers.take_while(|record| {
         text += record.name.len() + record.data.len();
         text <= MAX_TEXT
     });
@@ -212,24 +223,27 @@ fn rcode(bytes: &[u8]) -> String {
 
 fn qtype(qtype: QTYPE) -> String {
     match qtype {
-        QTYPE::TYPE(t) => rtype(t),
+        QTYPE::TYPE(t) => rtype(t).into_owned(),
         QTYPE::ANY => "ANY".into(),
         other => format!("TYPE{}", u16::from(other)),
     }
 }
 
-fn rtype(t: TYPE) -> String {
+fn rtype(t: TYPE) -> Cow<'static, str> {
     match t {
+        TYPE::A => "A".into(),
+        TYPE::AAAA => "AAAA".into(),
+        TYPE::CNAME => "CNAME".into(),
         TYPE::Unknown(DNAME) => "DNAME".into(),
-        TYPE::Unknown(n) => format!("TYPE{n}"),
-        t => format!("{t:?}"),
+        TYPE::Unknown(n) => format!("TYPE{n}").into(),
+        t => format!("{t:?}").into(),
     }
 }
 
-fn parsed(record: &ResourceRecord<'_>) -> ParsedRecord {
+fn parsed(record: &ResourceRecord<'_>, name: Rc<str>) -> ParsedRecord {
     let (data, target) = presentation(&record.rdata);
     ParsedRecord {
-        name: name(&record.name),
+        name,
         rtype: rtype(record.rdata.type_code()),
         class: record.class as u16,
         data,
@@ -246,8 +260,8 @@ mod tests {
     use crate::attribute::dns::addresses::addresses;
     use crate::attribute::dns::fixture::{a, answer, n};
     use proptest::prelude::*;
+    use simple_dns::CLASS;
     use simple_dns::rdata::{CNAME, RData};
-    use simple_dns::{CLASS, Name};
 
     #[test]
     fn names_are_lower_case_without_the_trailing_dot() {
@@ -259,7 +273,7 @@ mod tests {
             (q.name.as_str(), q.qtype.as_str(), q.class),
             ("www.example.com", "A", 1)
         );
-        assert_eq!(m.answers[0].name, "www.example.com");
+        assert_eq!(&*m.answers[0].name, "www.example.com");
         assert_eq!(m.answers[0].data, "192.0.2.1");
     }
 

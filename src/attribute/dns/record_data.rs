@@ -267,7 +267,7 @@ mod tests {
         for (rdata, rtype, data) in cases {
             let m = parse(&answer(vec![("www.example.com", rdata)])).unwrap();
             assert_eq!(
-                (m.answers[0].rtype.as_str(), m.answers[0].data.as_str()),
+                (&*m.answers[0].rtype, m.answers[0].data.as_str()),
                 (rtype, data)
             );
         }

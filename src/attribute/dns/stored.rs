@@ -3,7 +3,7 @@
 //! beyond a user's share is left out of the history, and counted.
 
 use crate::attribute::allowance::{Allowance, Limit, Limits};
-use crate::model::{GapKind, Lookup, Loss};
+use crate::model::{GapKind, Lookup, Loss, ResourceRecord};
 
 /// Rows per second: a lookup is one, and so is each of its records.
 const ROWS: Limits = Limits {
@@ -47,11 +47,12 @@ impl Default for StoredLookups {
 }
 
 impl StoredLookups {
-    /// A lookup as far as there is room for it in the share of `account`. `left_out` of its
-    /// records are missing already.
+    /// A lookup with as many of its records as there is room for in the share of `account`; the others
+    /// are not made. `left_out` are missing already.
     pub fn admit(
         &mut self,
         mut lookup: Lookup,
+        answers: impl ExactSizeIterator<Item = ResourceRecord>,
         left_out: usize,
         account: u32,
         ns: u64,
@@ -59,13 +60,12 @@ impl StoredLookups {
         self.records_lost += left_out as u64;
         if !self.rows.take(account, 1.0, ns) {
             self.lookups_lost += 1;
-            self.records_lost += lookup.answers.len() as u64;
+            self.records_lost += answers.len() as u64;
             return None;
         }
         let room = self.rows.left(account, ns).max(0.0) as usize;
-        let lost = lookup.answers.len().saturating_sub(room);
-        lookup.answers.truncate(room);
-        self.records_lost += lost as u64;
+        self.records_lost += answers.len().saturating_sub(room) as u64;
+        lookup.answers = answers.take(room).collect();
         self.rows.spend(account, lookup.answers.len() as f64);
         Some(lookup)
     }
@@ -85,15 +85,15 @@ mod tests {
     #[test]
     fn every_record_is_stored_or_counted_and_other_users_keep_their_share() {
         let mut stored = StoredLookups::default();
-        let big = || {
-            let mut big = lookup("x.example", "192.0.2.1");
-            let record = big.answers[0].clone();
-            big.answers = vec![record; 1000];
-            big
+        let small = lookup("x.example", "192.0.2.1");
+        let records_of_it = vec![small.answers[0].clone(); 1000];
+        let admit = |stored: &mut StoredLookups, left_out, account| {
+            let answers = records_of_it.iter().cloned();
+            stored.admit(small.clone(), answers, left_out, account, 1)
         };
         let (mut lookups, mut records) = (0, 0);
         for _ in 0..5_000 {
-            if let Some(lookup) = stored.admit(big(), 10, 1000, 1) {
+            if let Some(lookup) = admit(&mut stored, 10, 1000) {
                 lookups += 1;
                 records += lookup.answers.len() as u64;
             }
@@ -104,7 +104,7 @@ mod tests {
             [5_000, 5_000 * 1010]
         );
         assert!(lookups + records <= ROWS.user.burst as u64);
-        let others = stored.admit(big(), 0, 1001, 1).unwrap();
+        let others = admit(&mut stored, 0, 1001).unwrap();
         assert_eq!(others.answers.len(), 1000);
     }
 }
