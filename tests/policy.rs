@@ -1195,9 +1195,7 @@ fn send_signal(pid: u32, signal: i32) {
 /// Gives up the rights of root, for this thread.
 fn give_up_root() {
     const USER: u32 = 65_534;
-    // SAFETY: changes the ids of this thread alone.
-    let failed = unsafe { libc::syscall(libc::SYS_setresuid, USER, USER, USER) };
-    assert_eq!(failed, 0);
+    become_user(USER);
 }
 
 /// A process names an address that is open, and sends to another one first.

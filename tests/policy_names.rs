@@ -4,7 +4,7 @@
 mod escapes;
 mod harms;
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -146,13 +146,7 @@ fn reaches(ip: Ipv4Addr, port: u16) -> bool {
 #[test]
 fn connection_right_behind_the_answer_is_decided_by_its_name() {
     let (net, port) = governed();
-    let (near, far) = (net.near.as_str(), net.far.as_str());
-    let more = "10.64.0.0/16";
-    run("ip", &["-n", near, "route", "add", more, "via", FAR4]);
-    run(
-        "ip",
-        &["-n", far, "route", "add", "local", more, "dev", "lo"],
-    );
+    net.route_to_far("10.64.0.0/16");
     let of_number = |n: u16| Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 64, 0, 0)) | u32::from(n));
     net.dns(move |message| {
         let label = &asked(message)[1..];
@@ -559,9 +553,7 @@ fn threads_of_one_socket_do_not_mix_their_names() {
 
 /// Runs as an unprivileged user: the rights of one thread.
 fn as_user<T: Send>(uid: u32, run: impl FnOnce() -> T + Send) -> T {
-    // SAFETY: a system call that changes this thread alone.
-    let set = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
-    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+    become_user(uid);
     run()
 }
 

@@ -504,9 +504,7 @@ fn flow_belongs_to_the_user_who_named_its_destination() {
     net.near(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.send_to(b"x", (FAR4, 4001)).unwrap();
-        // SAFETY: the system call itself changes this thread alone, unlike libc's.
-        let error = unsafe { libc::syscall(libc::SYS_setresuid, 4321, 4321, 4321) };
-        assert_eq!(error, 0);
+        become_user(4321);
         socket.send_to(b"x", (FAR4, 4002)).unwrap();
     });
     recording.save(&db);

@@ -589,9 +589,7 @@ fn connect_and_listen(net: &Net, port: u16) -> (TcpStream, TcpListener) {
         socket
     };
     net.near(|| {
-        // SAFETY: the system call itself changes this thread alone, unlike libc's.
-        let error = unsafe { libc::syscall(libc::SYS_setresuid, 4321, 4321, 4321) };
-        assert_eq!(error, 0);
+        become_user(4321);
         let stream = reusing();
         let to: SocketAddr = format!("{FAR4}:{port}").parse().unwrap();
         stream.connect(&to.into()).unwrap();

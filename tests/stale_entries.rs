@@ -227,9 +227,7 @@ fn user_with_too_many_flows_fills_only_his_own_share() {
     };
     thread::scope(|scope| {
         let flooder = scope.spawn(|| {
-            // SAFETY: the system call itself changes this thread alone, unlike libc's.
-            let error = unsafe { libc::syscall(libc::SYS_setresuid, 4321, 4321, 4321) };
-            assert_eq!(error, 0);
+            become_user(4321);
             let sockets = (0..SOCKETS).map(|_| {
                 let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
                 name(&socket, 0, PER_SOCKET);

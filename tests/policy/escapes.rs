@@ -147,9 +147,7 @@ fn program_that_a_rule_allows_is_borrowed_by_no_copy_link_loader_namespace_or_pi
 fn as_daemon<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            // SAFETY: changes the ids of this thread alone.
-            let set = unsafe { libc::syscall(libc::SYS_setresuid, DAEMON, DAEMON, DAEMON) };
-            assert_eq!(set, 0);
+            become_user(DAEMON);
             run()
         });
         thread.join().unwrap()

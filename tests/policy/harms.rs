@@ -20,13 +20,7 @@ fn all_but(ip: Ipv4Addr, prefix: u32) -> Vec<String> {
 fn kernels_own_sockets_stay_open_where_the_default_blocks_unless_they_are_taken_out() {
     const SHUT: &str = "10.77.2.1";
     let net = Net::new();
-    let (near, far) = (net.near.as_str(), net.far.as_str());
-    let network = "10.77.2.0/28";
-    run("ip", &["-n", near, "route", "add", network, "via", FAR4]);
-    run(
-        "ip",
-        &["-n", far, "route", "add", "local", network, "dev", "lo"],
-    );
+    net.route_to_far("10.77.2.0/28");
     let (dir, db) = history();
     // the default is about this network alone: other tests run beside this one
     let open = all_but("10.77.2.0".parse().unwrap(), 28).join(", ");

@@ -48,6 +48,13 @@ pub fn egrets() -> Command {
     command
 }
 
+/// Gives up root: of the calling thread alone, unlike libc's functions.
+pub fn become_user(uid: u32) {
+    // SAFETY: a system call that changes the ids of this thread.
+    let set = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+}
+
 /// The tests' own small client.
 pub fn dial() -> PathBuf {
     tool("dial")

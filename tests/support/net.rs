@@ -236,9 +236,14 @@ impl Net {
 
     /// Routes all of 10.77.1.0/24 to the far side, where every address of it is local.
     pub fn many_addresses(&self) {
-        let to_far = ["route", "add", MANY4, "via", FAR4];
+        self.route_to_far(MANY4);
+    }
+
+    /// The same with another network.
+    pub fn route_to_far(&self, network: &str) {
+        let to_far = ["route", "add", network, "via", FAR4];
         run("ip", &[&["-n", &self.near][..], &to_far].concat());
-        let own = ["route", "add", "local", MANY4, "dev", "lo"];
+        let own = ["route", "add", "local", network, "dev", "lo"];
         run("ip", &[&["-n", &self.far][..], &own].concat());
     }
 
