@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::common::{Recorder, processor_time};
-use crate::recorder::{Ring, losses, seconds};
+use crate::recorder::{Ring, Waits, losses, seconds};
 
 /// Where lookups are answered: with 1 to 30 addresses each.
 const RESOLVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 18453);
@@ -33,31 +33,42 @@ pub fn measure(dir: &Path) -> Result<()> {
     for (number, (what, load)) in LOADS.into_iter().enumerate() {
         let db = dir.join(format!("load{number}.db"));
         let recorder = Recorder::start(&db, &["--dns-port", &RESOLVER.port().to_string()])?;
-        let ring = Ring::of(&recorder)?;
-        let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
         let begun = Instant::now();
-        let waits = std::thread::scope(|scope| {
-            let load = scope.spawn(|| load(&stop, &done));
-            let waits = scope.spawn(|| ring.watch(&stop));
+        let ((), done, waits) = under(load, &Ring::of(&recorder)?, |_| {
             std::thread::sleep(Duration::from_secs(seconds));
-            stop.store(true, Ordering::Relaxed);
-            load.join().ok().context("the load")??;
-            waits.join().ok().context("the ring's watcher")
+            Ok(())
         })?;
         let took = begun.elapsed().as_secs_f64();
-        let done = done.load(Ordering::Relaxed) as f64;
+        let done = done as f64;
         let recorders = processor_time(recorder.pid())?.as_secs_f64();
         recorder.stop()?;
         println!(
-            "  {what}: {:.0} a second, the recorder {:.1} µs each; events waited {:.0} ms at most, the ring was {:.1} % full at most; lost: {}",
+            "  {what}: {:.0} a second, the recorder {:.1} µs each; {waits}; lost: {}",
             done / took,
             recorders * 1e6 / done,
-            waits.longest.as_secs_f64() * 1e3,
-            waits.fullest * 100.0,
             losses(&db)?
         );
     }
     Ok(())
+}
+
+/// What `look` returns, which runs beside this load; how often that did its work, and how its events
+/// waited in the recorder's ring buffer.
+pub fn under<T>(
+    load: Load,
+    ring: &Ring,
+    look: impl FnOnce(&AtomicU64) -> Result<T>,
+) -> Result<(T, u64, Waits)> {
+    let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| load(&stop, &done));
+        let waits = scope.spawn(|| ring.watch(&stop));
+        let seen = look(&done);
+        stop.store(true, Ordering::Relaxed);
+        load.join().ok().context("the load")??;
+        let waits = waits.join().ok().context("the ring's watcher")?;
+        Ok((seen?, done.load(Ordering::Relaxed), waits))
+    })
 }
 
 pub fn dial(stop: &AtomicBool, done: &AtomicU64) -> Result<()> {

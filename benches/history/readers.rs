@@ -5,13 +5,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::common::{Recorder, processor_time};
-use crate::loads::dial;
+use crate::loads::{dial, under};
 use crate::recorder::{Ring, losses, seconds};
 
 /// Where `serve` listens.
@@ -64,30 +63,23 @@ pub fn measure(path: &Path) -> Result<()> {
 fn beside(what: &str, db: &Path, args: &[String]) -> Result<()> {
     let recorder = Recorder::start(db, &[])?;
     let ring = Ring::of(&recorder)?;
-    let (stop, dialled) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut reader = Reader::start(db, args)?;
     let before = reader.processor_time()?;
     let begun = Instant::now();
-    let (waits, taken) = std::thread::scope(|scope| {
-        let load = scope.spawn(|| dial(&stop, &dialled));
-        let waits = scope.spawn(|| ring.watch(&stop));
-        let taken = reader.look(Duration::from_secs(seconds()?));
-        let taken = taken.and_then(|()| reader.processor_time());
-        stop.store(true, Ordering::Relaxed);
-        let _ = load.join();
-        Ok::<_, anyhow::Error>((waits.join().ok().context("the ring's watcher")?, taken?))
+    let time = Duration::from_secs(seconds()?);
+    let (taken, dialled, waits) = under(dial, &ring, |_| {
+        reader.look(time)?;
+        reader.processor_time()
     })?;
     let took = begun.elapsed().as_secs_f64();
     let of_recorder = processor_time(recorder.pid())?.as_secs_f64();
     drop(reader);
     recorder.stop()?;
     println!(
-        "  {what}: {:.1} % of a core; {:.0} connections a second, the recorder {:.1} µs each; events waited {:.0} ms at most, the ring was {:.1} % full at most; lost: {}",
+        "  {what}: {:.1} % of a core; {:.0} connections a second, the recorder {:.1} µs each; {waits}; lost: {}",
         (taken - before).as_secs_f64() / took * 100.0,
-        dialled.load(Ordering::Relaxed) as f64 / took,
-        of_recorder * 1e6 / dialled.load(Ordering::Relaxed) as f64,
-        waits.longest.as_secs_f64() * 1e3,
-        waits.fullest * 100.0,
+        dialled as f64 / took,
+        of_recorder * 1e6 / dialled as f64,
         losses(db)?
     );
     Ok(())

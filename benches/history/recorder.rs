@@ -1,6 +1,7 @@
 //! The recorder under all the connections that one core can make, with retention active: its
 //! memory, how long events wait for it, and the fill level of the ring buffer.
 
+use std::fmt;
 use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use libbpf_rs::libbpf_sys;
 
 use crate::common::{Recorder, memory};
-use crate::loads::dial;
+use crate::loads::{dial, under};
 use crate::measure::bytes_on_disk;
 
 /// The default of RECORDER_SECONDS.
@@ -29,22 +30,12 @@ pub fn measure(path: &Path, max_size: u64) -> Result<()> {
         "the recorder under full traffic, {seconds} s, a file of {max_size} at most: its memory, the 16 MiB ring included"
     );
     let ring = Ring::of(&recorder)?;
-    let (stop, dialled) = (AtomicBool::new(false), AtomicU64::new(0));
-    let watched = std::thread::scope(|scope| {
-        let load = scope.spawn(|| dial(&stop, &dialled));
-        let waits = scope.spawn(|| ring.watch(&stop));
-        let watched = watch(&recorder, seconds, &dialled);
-        stop.store(true, Ordering::Relaxed);
-        let _ = load.join();
-        watched.and(waits.join().ok().context("the ring's watcher"))
-    });
+    let watched = under(dial, &ring, |dialled| watch(&recorder, seconds, dialled));
     recorder.stop()?;
-    let waits = watched?;
+    let ((), _, waits) = watched?;
     let lost = losses(path)?;
     println!(
-        "  events waited {:.0} ms at most, the ring was {:.1} % full at most; lost: {lost}; {} MiB on disk",
-        waits.longest.as_secs_f64() * 1e3,
-        waits.fullest * 100.0,
+        "  {waits}; lost: {lost}; {} MiB on disk",
         bytes_on_disk(path)? >> 20
     );
     Ok(())
@@ -112,6 +103,17 @@ pub struct Waits {
     /// How long events were pending and none was consumed.
     pub longest: Duration,
     pub fullest: f64,
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "events waited {:.0} ms at most, the ring was {:.1} % full at most",
+            self.longest.as_secs_f64() * 1e3,
+            self.fullest * 100.0
+        )
+    }
 }
 
 impl Ring {
