@@ -2,6 +2,7 @@
 //! each.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::skel::types;
 
@@ -108,10 +109,10 @@ pub struct Listing(HashMap<Key, Listed>);
 
 impl Listing {
     pub fn add(&mut self, raw: types::egrets_open_sock) {
-        match self.0.get_mut(&Key::of(&raw)) {
-            Some(listed) => listed.add(raw),
-            None => {
-                self.0.insert(Key::of(&raw), Listed { raw, other: None });
+        match self.0.entry(Key::of(&raw)) {
+            Entry::Occupied(listed) => listed.into_mut().add(raw),
+            Entry::Vacant(place) => {
+                place.insert(Listed { raw, other: None });
             }
         }
     }

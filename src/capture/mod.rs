@@ -48,6 +48,7 @@ use tables::Tables;
 pub use entries::entries;
 pub use hooks::{HookSet, verifier_log};
 pub use inherit::INHERITED;
+pub use kernel::cgroup2;
 pub use ring::Drained;
 /// The C types of bpf/egrets.h.
 #[doc(hidden)]

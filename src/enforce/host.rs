@@ -2,13 +2,14 @@
 //! `egrets policy check`: nothing is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::os::fd::AsRawFd;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use libbpf_rs::libbpf_sys as sys;
 use libbpf_rs::query::ProgInfoIter;
 
+use crate::capture::cgroup2;
 use crate::policy::Policy;
 
 /// Where programs can change the destination, each with the name that libbpf has for it.
@@ -19,10 +20,7 @@ const REWRITING: [(sys::bpf_attach_type, &str); 4] = [
     (sys::BPF_CGROUP_UDP6_SENDMSG, "sendmsg6"),
 ];
 
-/// The kernel keeps this much of a program's name.
-const NAME_LEN: usize = 15;
-
-/// Of egrets itself, which change nothing.
+/// Of egrets itself, which change nothing: no longer than the kernel keeps of a name (15).
 const OWN: [&str; 6] = [
     "egrets_connect4",
     "egrets_connect6",
@@ -46,7 +44,7 @@ pub fn warnings(policy: &Policy) -> Vec<String> {
 
 /// The programs of others that see connections beside a policy's. Only root may ask.
 fn rewriting() -> Option<String> {
-    let root = File::open(cgroup2()?).ok()?;
+    let root = cgroup2().ok()?;
     let mut hooks_of: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
     for (hook, name) in REWRITING {
         for id in attached(&root, hook) {
@@ -57,7 +55,7 @@ fn rewriting() -> Option<String> {
         .filter_map(|program| {
             let hooks = hooks_of.get(&program.id)?;
             let name = program.name.to_string_lossy().into_owned();
-            let is_own = OWN.iter().any(|own| own.get(..NAME_LEN) == Some(&name));
+            let is_own = OWN.contains(&name.as_str());
             let hooks: Vec<&str> = hooks.iter().copied().collect();
             (!is_own).then(|| format!("{name} (id {}, {})", program.id, hooks.join(", ")))
         })
@@ -74,7 +72,7 @@ fn rewriting() -> Option<String> {
 
 /// Ids of the programs that run for the topmost cgroup that is visible, those of cgroups above
 /// it included.
-fn attached(cgroup: &File, hook: sys::bpf_attach_type) -> Vec<u32> {
+fn attached(cgroup: &OwnedFd, hook: sys::bpf_attach_type) -> Vec<u32> {
     let mut ids = [0_u32; MOST as usize];
     let mut count = MOST;
     // SAFETY: a descriptor that is open, and room for as many ids as are asked for.
@@ -92,14 +90,6 @@ fn attached(cgroup: &File, hook: sys::bpf_attach_type) -> Vec<u32> {
         0 => ids.into_iter().take(count as usize).collect(),
         _ => Vec::new(),
     }
-}
-
-fn cgroup2() -> Option<PathBuf> {
-    let mounts = procfs::process::Process::myself().ok()?.mountinfo().ok()?;
-    let mount = mounts
-        .into_iter()
-        .find(|mount| mount.fs_type == "cgroup2" && mount.root == "/");
-    mount.map(|mount| mount.mount_point)
 }
 
 /// Lookups that no program sees: those that go to systemd-resolved by its own protocol, and from
