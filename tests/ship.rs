@@ -410,8 +410,9 @@ fn dataset_keeps_what_the_history_no_longer_has() {
     let db = dir.path().join("e.db");
     let dataset = dir.path().join("dataset");
     let to = dataset.to_str().unwrap();
-    // The beginning of a day, so that its hours are known.
-    let day = now().div_euclid(24 * HOUR) * 24 * HOUR - 48 * HOUR;
+    // The beginning of a day, so that its hours are known; the day after it, too, has been over
+    // for longer than it takes until a day becomes one file.
+    let day = now().div_euclid(24 * HOUR) * 24 * HOUR - 72 * HOUR;
     let second = day + 3 * HOUR + SECOND;
     for (first, hours) in [(day, &[0, 1, 2][..]), (second, &[3, 4, 5, 24, 25])] {
         let mut writer = Writer::new(&db, first);
