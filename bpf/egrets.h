@@ -310,6 +310,7 @@ struct egrets_cgroup {
 
 /* Beyond a rule's index. */
 enum egrets_rule {
+	EGRETS_RULE_SNI = 0xfffb,	   /* the setting sni */
 	EGRETS_RULE_UNKNOWN = 0xfffc,	   /* the setting unknown_containers */
 	EGRETS_RULE_SOURCE_ROUTE = 0xfffd, /* the setting source_routing */
 	EGRETS_RULE_ESSENTIAL = 0xfffe,	   /* open under any default */
@@ -336,7 +337,8 @@ struct egrets_verdict {
 	__u16 rule;	  /* index, or enum egrets_rule */
 	__u8 action;	  /* enum egrets_action */
 	__u8 enforced;	  /* 0: only observed */
-	__u32 pad;
+	__u8 said;	  /* 1: on what an open connection says */
+	__u8 pad[3];
 };
 
 /* Output of the iterator over all files: a socket that is older than egrets. */

@@ -70,29 +70,6 @@ struct segment {
 	struct egrets_endpoint peer;
 };
 
-/* Whether a packet of TCP has no payload: most of those that begin and end a connection. */
-static __always_inline bool is_bare(struct __sk_buff *skb)
-{
-	void *data = (void *)(long)skb->data;
-	void *end = (void *)(long)skb->data_end;
-	struct ipv4_header *ip = data;
-	struct ipv6_header *ip6 = data;
-	struct tcp_header *tcp;
-	__u32 header;
-
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		header = sizeof(*ip);
-		if ((void *)(ip + 1) > end || ip->version_ihl != 0x45)
-			return false;
-	} else {
-		header = sizeof(*ip6);
-		if ((void *)(ip6 + 1) > end || ip6->next_header != IPPROTO_TCP)
-			return false;
-	}
-	tcp = data + header;
-	return (void *)(tcp + 1) <= end && skb->len <= header + (tcp->data_offset >> 4) * 4;
-}
-
 /*
  * False for what is not among the first bytes of a connection that this host began. bytes_acked
  * counts the SYN of who dials alone, so the stream of who was dialled seems to begin one byte
@@ -104,18 +81,14 @@ static __always_inline bool find_segment(struct __sk_buff *skb, struct segment *
 	struct bpf_sock *full = common ? bpf_sk_fullsock(common) : NULL;
 	struct bpf_tcp_sock *sock = full ? bpf_tcp_sock(full) : NULL;
 	struct packet p = {};
-	struct tcp_header tcp;
 
 	if (!sock || sock->bytes_acked > STREAM_BEGINNING || is_bare(skb))
 		return false;
 	__u32 syn = sock->snd_una - (__u32)sock->bytes_acked;
 
-	if (!parse_skb(skb, &p) || p.headless || p.dst.protocol != IPPROTO_TCP ||
-	    bpf_skb_load_bytes(skb, p.header, &tcp, sizeof(tcp)))
+	if (!parse_skb(skb, &p) || !tcp_payload(skb, &p))
 		return false;
-	set_payload(skb, &p, p.header + (tcp.data_offset >> 4) * 4);
-	/* a SYN takes a sequence number of its own, before the data of TCP Fast Open */
-	segment->at = bpf_ntohl(tcp.seq) + !!(tcp.flags & TCP_FLAG_SYN) - syn - 1;
+	segment->at = p.seq - syn - 1;
 	segment->payload = p.payload;
 	segment->len = p.len;
 	segment->peer = p.dst;

@@ -16,6 +16,7 @@
 #include "policy_lineage.h"
 #include "policy_names.h"
 #include "policy_names_lookups.h"
+#include "policy_sni.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -100,6 +101,14 @@ int policy_answered(struct __sk_buff *skb)
 	if (s)
 		names_ingress(skb, s->generation);
 	return 1;
+}
+
+/* What connections say. Loaded only for a policy that wants it. */
+
+SEC("cgroup_skb/egress")
+int policy_said(struct __sk_buff *skb)
+{
+	return policy_first_payload(skb);
 }
 
 /* Programs of processes. A tracing program has copies for the reason that egrets.bpf.c says. */

@@ -26,7 +26,7 @@ enum policy_size {
 	POLICY_EXE_DEPTH = 16,	/* directories of a rule's path */
 	POLICY_COMPONENTS = 64, /* of a path that is hashed */
 	POLICY_PORT_BLOCK = 128,
-	POLICY_HITS = POLICY_RULES + 4,
+	POLICY_HITS = POLICY_RULES + 5,
 	POLICY_CONDITIONS = 8,	 /* different ones on what started a process, and its name */
 	POLICY_COMM_WORDS = 4,	 /* see struct policy_lineage */
 	POLICY_COMM_CHARS = 256, /* values of a character */
@@ -54,6 +54,8 @@ enum policy_flag {
 	POLICY_STALE_NAMES = 8,	   /* an address keeps its names when the answer has expired */
 	POLICY_BLOCK_LOOKUPS = 16, /* of names that no rule lets the process reach */
 	POLICY_TREE_ONLY = 32,	   /* about the command that is recorded, and no other process */
+	POLICY_SNI = 64,	   /* what a connection says is decided on, too, */
+	POLICY_SNI_STRICT = 128,   /* and refused, not reported alone */
 };
 
 /* Tables of sets by port. */
@@ -91,6 +93,7 @@ struct policy_settings {
 	__u32 unnamed;	     /* of rules for destinations without a name, */
 	__u32 private_named; /* of those whose names may lead to private addresses, */
 	__u32 shared_named;  /* of those for which any process' lookup gives an address its name, */
+	__u32 unsaid;	     /* of those for which the name that was looked up is enough, */
 	__u32 allowing;	     /* and of those that let through */
 	__u32 unconditional; /* of rules without a condition of struct policy_lineage, */
 	__u32 conditions;    /* and the number of these */

@@ -19,10 +19,12 @@
 #include "owner.h"
 #include "policy_actor.h"
 #include "policy_maps.h"
+#include "policy_sni_maps.h"
 #include "policy_verdict.h"
 #include "tcp.h"
 #include "udp.h"
 
+#define QUIC_PORT 443
 #define ROOT_CGROUP 1 /* kernfs numbers the root of a hierarchy 1 */
 
 /* The settings of the rules that are active; NULL without any. */
@@ -87,6 +89,30 @@ static __always_inline void actor_of(struct policy_actor *a, const struct sock *
 	}
 }
 
+/*
+ * A connection that goes on is decided on again when it says a name; a further path of MPTCP says
+ * none. Without memory for that it can't be.
+ */
+static __always_inline __u32 await_name(struct bpf_sock_addr *ctx, const struct policy_settings *s,
+					const struct policy_target *target,
+					const struct policy_actor *a, __u32 verdict)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct policy_sni *n;
+
+	if (!(s->flags & POLICY_SNI) || a->kernel || !sk ||
+	    (!a->is_current && is_mptcp(address_of(sk), false)))
+		return verdict;
+	n = bpf_sk_storage_get(&policy_sni_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!n)
+		return sni_verdict(s);
+	n->dst = target->dst;
+	n->netns_cookie = target->netns_cookie;
+	n->verdict = verdict;
+	n->state = SNI_AWAITED;
+	return verdict;
+}
+
 /* An attempt. 1: it may go on; 0: connect returns EPERM. */
 static __always_inline int policy_connect(struct bpf_sock_addr *ctx, struct egrets_endpoint *dst)
 {
@@ -106,7 +132,9 @@ static __always_inline int policy_connect(struct bpf_sock_addr *ctx, struct egre
 		return 1;
 	__u32 verdict = decide(s, &target, &actor, era_now(s));
 
-	report_verdict(cookie, dst, &actor, s->generation, verdict);
+	if (!refuses(verdict))
+		verdict = await_name(ctx, s, &target, &actor, verdict);
+	report_verdict(cookie, dst, &actor, s->generation, verdict, false);
 	return !refuses(verdict);
 }
 
@@ -198,6 +226,19 @@ __noinline __u64 netns_of_socket(__u64 cookie, __u64 sk)
 }
 
 /*
+ * The name in QUIC's first packet is encrypted, by a key that takes more than is possible here:
+ * under a strict policy it says none.
+ */
+static __always_inline __u32 said_by(const struct policy_settings *s,
+				     const struct egrets_endpoint *dst)
+{
+	if ((s->flags & POLICY_SNI_STRICT) && dst->protocol == IPPROTO_UDP &&
+	    dst->port == QUIC_PORT)
+		return NOTHING_SAID;
+	return NOT_SAID_YET;
+}
+
+/*
  * Decides on a flow, and reports that unless it is what was decided before. key may become that
  * of the recorder's entry.
  */
@@ -218,6 +259,7 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s,
 			VERDICT(EGRETS_RULE_SOURCE_ROUTE, EGRETS_BLOCK, s->flags & POLICY_ENFORCE);
 	} else {
 		target.netns_cookie = netns_of_socket(key->cookie, sk);
+		target.said = said_by(s, &target.dst);
 		verdict = decide(s, &target, a, era);
 	}
 	bool report = !known || known->verdict != verdict || known->tgid != a->tgid;
@@ -238,7 +280,7 @@ static __always_inline __u32 decide_flow(const struct policy_settings *s,
 	bpf_map_update_elem(&policy_flows, key, &now, BPF_ANY);
 	if (report)
 		report_verdict(key->cookie, recorded_flow(key) ? &key->peer : &target.dst, a,
-			       s->generation, verdict);
+			       s->generation, verdict, false);
 	return verdict;
 }
 

@@ -95,7 +95,8 @@ static __always_inline int policy_lookup(struct __sk_buff *skb)
 		current_actor(&actor);
 		if (!is_subject(s, &actor))
 			return 1;
-		report_verdict(bpf_get_socket_cookie(skb), &server, &actor, s->generation, verdict);
+		report_verdict(bpf_get_socket_cookie(skb), &server, &actor, s->generation, verdict,
+			       false);
 	}
 	return !refuses(verdict);
 }

@@ -158,6 +158,38 @@ static __always_inline void find_names(struct policy_naming *n, __u64 id)
 	}
 }
 
+enum policy_said {
+	NOT_SAID_YET, /* the names that the address was looked up by count */
+	NOTHING_SAID,
+	NAME_IS_SAID = 0x10000, /* plus the set of that name */
+};
+
+/*
+ * Unless it is NOT_SAID_YET, `said` replaces the names that the address was looked up by: it is the
+ * set of the one that the connection says, or none. The rules that do without
+ * (policy_settings.unsaid) keep those. An address without a name is one still if none is said.
+ * Called for each verdict, so that the verifier has no branch to follow.
+ */
+__noinline __u32 drop_names(__u64 id, __u32 said)
+{
+	struct policy_naming *n = bpf_map_lookup_elem(&policy_naming, &id);
+	const struct policy_settings *s = n ? settings_of(n->generation) : NULL;
+	const struct policy_mask *unsaid = s ? mask_of(n->generation, s->unsaid) : NULL;
+
+	if (!unsaid || said == NOT_SAID_YET)
+		return 0;
+	if (n->named || said >= NAME_IS_SAID) {
+		for (int i = 0; i < POLICY_WORDS; i++) {
+			__u64 kept = n->named ? unsaid->bits[i] : 0;
+
+			n->rules.bits[i] &= kept;
+			n->own.bits[i] &= kept;
+		}
+	}
+	n->key.cgroup_id = 1; /* evidence of its own process */
+	return 1;
+}
+
 static __always_inline __u64 naming_of(const struct policy_settings *s, __u64 netns_cookie,
 				       const __u8 *addr, const struct policy_actor *a)
 {
@@ -187,10 +219,14 @@ static __always_inline __u64 naming_of(const struct policy_settings *s, __u64 ne
  * for harms_process, and has to be closed; 0: none.
  */
 static __always_inline __u64 named_rules(const struct policy_settings *s, __u64 netns_cookie,
-					 const __u8 *addr, const struct policy_actor *a,
+					 const __u8 *addr, const struct policy_actor *a, __u32 said,
 					 struct policy_mask *rules)
 {
 	__u64 id = naming_of(s, netns_cookie, addr, a);
+
+	drop_names(id, said);
+	if (said >= NAME_IS_SAID)
+		add_name(id, said & 0xffff, 1);
 	const struct policy_naming *n = bpf_map_lookup_elem(&policy_naming, &id);
 
 	if (n)

@@ -19,20 +19,10 @@
 #include "policy_names_message.h"
 #include "policy_names_query.h"
 #include "policy_names_types.h"
+#include "tcp.h"
 
 #define LENGTH_LEN 2
 #define MESSAGES_MAX 8 /* of a segment */
-
-static __always_inline bool set_segment(struct __sk_buff *skb, struct packet *p)
-{
-	struct tcp_header tcp;
-
-	if (p->headless || bpf_skb_load_bytes(skb, p->header, &tcp, sizeof(tcp)))
-		return false;
-	set_payload(skb, p, p->header + (tcp.data_offset >> 4) * 4);
-	p->seq = bpf_ntohl(tcp.seq);
-	return p->len;
-}
 
 static __always_inline __u32 message_len(struct __sk_buff *skb, __u32 at)
 {
@@ -66,7 +56,7 @@ static __always_inline __u64 stream_asks(struct __sk_buff *skb, const struct pac
 {
 	struct packet p = *packet;
 
-	if (!set_segment(skb, &p))
+	if (!tcp_payload(skb, &p) || !p.len)
 		return 0; /* without data */
 	__u32 len = message_len(skb, p.payload);
 
@@ -122,7 +112,7 @@ static __always_inline void stream_answers(struct __sk_buff *skb, const struct p
 	struct policy_stream *stream = bpf_map_lookup_elem(&policy_streams, &cookie);
 	struct packet p = *packet;
 
-	if (!stream || stream->lost || !set_segment(skb, &p))
+	if (!stream || stream->lost || !tcp_payload(skb, &p) || !p.len)
 		return;
 	struct bpf_sock *common = skb->sk;
 	struct bpf_sock *full = common ? bpf_sk_fullsock(common) : NULL;

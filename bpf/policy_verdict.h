@@ -22,15 +22,27 @@
 #define VERDICT(rule, action, enforced) ((__u32)(rule) << 16 | (__u32)(action) << 8 | (enforced))
 #define NO_VERDICT VERDICT(EGRETS_RULE_DEFAULT, EGRETS_ALLOW, 0)
 
+static __always_inline bool stops(__u32 verdict)
+{
+	return (verdict >> 8 & 0xff) >= EGRETS_BLOCK;
+}
+
 static __always_inline bool refuses(__u32 verdict)
 {
-	return (verdict & VERDICT_ENFORCED) && (verdict >> 8 & 0xff) >= EGRETS_BLOCK;
+	return (verdict & VERDICT_ENFORCED) && stops(verdict);
 }
 
 /* Whether the process is stopped or killed, too. */
 static __always_inline bool harms(__u32 verdict)
 {
 	return (verdict >> 8 & 0xff) > EGRETS_BLOCK;
+}
+
+/* On what should say a name that the rules want, and can't or does not. */
+static __always_inline __u32 sni_verdict(const struct policy_settings *s)
+{
+	return VERDICT(EGRETS_RULE_SNI, s->flags & POLICY_SNI_STRICT ? EGRETS_BLOCK : EGRETS_ALERT,
+		       s->flags & POLICY_ENFORCE);
 }
 
 static __always_inline __u32 only_refused(__u32 verdict)
@@ -43,6 +55,7 @@ struct policy_target {
 	struct egrets_endpoint dst; /* NAT64 made plain */
 	__u64 netns_cookie;	    /* 0: not known */
 	bool headless;		    /* the ports are not known */
+	__u32 said;		    /* what the connection says itself: enum policy_said */
 };
 
 /* RFC 6052, section 2.1: 64:ff9b::/96 */
@@ -244,7 +257,7 @@ static __always_inline __u32 decide(const struct policy_settings *s, const struc
 	d.port = policy_port_set(s->generation, t->dst.protocol, t->dst.port, t->headless);
 	d.cidr = cidr_set(s, t);
 	d.any = s->any;
-	__u64 naming = named_rules(s, t->netns_cookie, t->dst.addr, a, &names);
+	__u64 naming = named_rules(s, t->netns_cookie, t->dst.addr, a, t->said, &names);
 	__u32 rule = first_rule(s->generation, &d, &names);
 	__u32 verdict = verdict_of_rule(s, rule);
 
@@ -259,7 +272,7 @@ static __always_inline __u32 decide(const struct policy_settings *s, const struc
 
 static __always_inline void report_verdict(__u64 cookie, const struct egrets_endpoint *dst,
 					   const struct policy_actor *a, __u32 generation,
-					   __u32 verdict)
+					   __u32 verdict, bool said)
 {
 	/* kill, suspend and dump are userspace's to do */
 	bool urgent = refuses(verdict) && harms(verdict);
@@ -279,6 +292,7 @@ static __always_inline void report_verdict(__u64 cookie, const struct egrets_end
 	e->rule = verdict >> 16;
 	e->action = verdict >> 8;
 	e->enforced = verdict & VERDICT_ENFORCED;
+	e->said = said;
 	if (urgent)
 		submit_urgent(e);
 	else

@@ -327,19 +327,49 @@ static __always_inline void tcp_route(const struct packet *p, struct egrets_sock
 	submit(e);
 }
 
-/* DNS over TCP. */
-static __always_inline void tcp_dns(struct __sk_buff *skb, struct packet *p, struct egrets_sock *s,
-				    __u64 cookie, bool ingress)
+/* Whether a packet of TCP has no payload: most of those that begin and end a connection. */
+static __always_inline bool is_bare(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	struct ipv4_header *ip = data;
+	struct ipv6_header *ip6 = data;
+	struct tcp_header *tcp;
+	__u32 header;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		header = sizeof(*ip);
+		if ((void *)(ip + 1) > end || ip->version_ihl != 0x45)
+			return false;
+	} else {
+		header = sizeof(*ip6);
+		if ((void *)(ip6 + 1) > end || ip6->next_header != IPPROTO_TCP)
+			return false;
+	}
+	tcp = data + header;
+	return (void *)(tcp + 1) <= end && skb->len <= header + (tcp->data_offset >> 4) * 4;
+}
+
+/* Reads TCP's header of a packet that was parsed; false if there is none. */
+static __always_inline bool tcp_payload(struct __sk_buff *skb, struct packet *p)
 {
 	struct tcp_header tcp;
 
-	if (p->headless || bpf_skb_load_bytes(skb, p->header, &tcp, sizeof(tcp)))
-		return;
+	if (p->headless || p->dst.protocol != IPPROTO_TCP ||
+	    bpf_skb_load_bytes(skb, p->header, &tcp, sizeof(tcp)))
+		return false;
 	set_payload(skb, p, p->header + (tcp.data_offset >> 4) * 4);
 	/* a SYN takes a sequence number of its own, before the data of TCP Fast Open */
 	p->seq = bpf_ntohl(tcp.seq) + !!(tcp.flags & TCP_FLAG_SYN);
 	p->ack = bpf_ntohl(tcp.ack_seq);
-	if (p->len)
+	return true;
+}
+
+/* DNS over TCP. */
+static __always_inline void tcp_dns(struct __sk_buff *skb, struct packet *p, struct egrets_sock *s,
+				    __u64 cookie, bool ingress)
+{
+	if (tcp_payload(skb, p) && p->len)
 		copy_dns(skb, p, s, &s->owner, cookie, &s->last_dst, ingress, true);
 }
 

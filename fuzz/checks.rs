@@ -18,7 +18,9 @@ use egrets::capture::event::{
 };
 use egrets::file_reader::hosts::{condense, parse as parse_hosts};
 use egrets::model::{self, Connection, Endpoint, Protocol, Record, WireNames};
-use egrets::policy::{Destination, List, MAX_RULES, Policy, Position, Subject, import_config};
+use egrets::policy::{
+    Destination, List, MAX_RULES, Policy, Position, Said, Subject, import_config,
+};
 use egrets::print::{CompactOptions, LineFormat, Printer};
 
 /// Most characters in the names and data of one message.
@@ -445,6 +447,7 @@ fn decide(policy: &Policy) {
         port: Some(443),
         protocol: Protocol::Tcp,
         names: Vec::new(),
+        said: Said::NotYet,
     };
     let explanation = policy.explain(&Subject::default(), &to, 0);
     let decision = policy.decide(&Subject::default(), &to, 0);

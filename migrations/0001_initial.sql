@@ -24,7 +24,7 @@ CREATE INDEX policy_recording ON policy (recording_id, generation);
 -- The rules of a policy, and behind them what decides in place of one, with their hits.
 CREATE TABLE policy_rule (
     policy_id INTEGER NOT NULL REFERENCES policy ON DELETE CASCADE,
-    n         INTEGER NOT NULL,                 -- a rule's index; 65532 to 65535: a setting
+    n         INTEGER NOT NULL,                 -- a rule's index; 65531 to 65535: a setting
     name      TEXT    NOT NULL,
     action    TEXT    NOT NULL,
     observed  INTEGER NOT NULL,                 -- 1: never enforced

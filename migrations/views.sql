@@ -490,7 +490,7 @@ CREATE VIEW policy_rules AS -- a row per rule of a policy that came into force, 
 SELECT
     r.policy_id,                                                   -- id in policies
     p.digest,                                                      -- the policy's
-    CASE WHEN r.n < 65532 THEN r.n + 1 END                         AS number, -- in the file, from 1; NULL: a setting
+    CASE WHEN r.n < 65531 THEN r.n + 1 END                         AS number, -- in the file, from 1; NULL: a setting
     r.name                                                         AS rule, -- as in egress
     r.action,                                                      -- 'allow', 'alert', 'block', ...
     p.enforced AND NOT r.observed                                  AS enforced, -- 1: it is enforced; 0: only observed

@@ -3,6 +3,7 @@
 
 mod escapes;
 mod harms;
+mod server_names;
 
 use std::fs;
 use std::io::Write;
@@ -587,7 +588,7 @@ fn enforced_verdicts_are_those_of_the_reference_evaluator_and_what_clients_see()
 /// The kernel's verdicts, the evaluator's, and what becomes of connections, under random policies.
 fn verdicts_are_the_evaluators(enforce: bool) {
     use egrets::model::Protocol;
-    use egrets::policy::{Destination, Policy, Reason, Subject};
+    use egrets::policy::{Destination, Policy, Reason, Said, Subject};
 
     let net = Net::new();
     net.many_addresses();
@@ -684,6 +685,7 @@ fn verdicts_are_the_evaluators(enforce: bool) {
                     Protocol::Udp
                 },
                 names: Vec::new(),
+                said: Said::NotYet,
             };
             let decision = parsed.decide(&subject, &destination, 0);
             let rule = match (decision.rule, decision.why) {

@@ -38,6 +38,8 @@ struct OpenConnection {
     grown: bool,
     /// It began as an answer, and has become more.
     answered: bool,
+    /// The policy refused what it said first: the kernel lets none of its payload out.
+    silenced: bool,
 }
 
 pub struct Connections {
@@ -50,6 +52,8 @@ pub struct Connections {
     /// Sockets older than the recording that may have flows.
     adopted: LruCache<u64, ()>,
     deferred_names: DeferredNames,
+    /// Those that were silenced since the last time, with their cookies.
+    silenced: Vec<(u64, Connection)>,
 }
 
 /// What is known of a connection when it begins.
@@ -80,6 +84,7 @@ impl Connections {
             returning: LruCache::new(MAX_RETURNING),
             adopted: LruCache::new(MAX_OPEN),
             deferred_names: DeferredNames::new(),
+            silenced: Vec::new(),
         }
     }
 
@@ -200,8 +205,17 @@ impl Connections {
             c.errno = Some(Errno::EPERM as i32);
             c.duration_us = Some(micros(open.ns, ns));
         }
+        if verdict.stopped() && decided.said {
+            open.silenced = true;
+            self.silenced.push((key.cookie, c.clone()));
+        }
         c.verdict = Some(verdict);
         out.push(Record::Decided(c.clone()));
+    }
+
+    /// The connections that the policy has silenced since the last time, with their cookies.
+    pub fn take_silenced(&mut self) -> Vec<(u64, Connection)> {
+        std::mem::take(&mut self.silenced)
     }
 
     /// A policy decides on the TCP connections that are older than it.
@@ -341,7 +355,7 @@ impl Connections {
         c.duration_us = Some(micros(open.ns, ns));
         c.shared_pid = state.shared_pid;
         if let Some(bytes) = state.bytes {
-            count_tcp(c, open.before, bytes);
+            count_tcp(c, open.before, sent(open.silenced, bytes));
         }
         if open.established || state.was_open {
             // Even if the event of its establishment was lost.
@@ -451,7 +465,7 @@ impl Connections {
         if let Some(open) = self.tcp.get_mut(&counters.cookie) {
             let (c, bytes) = (&mut open.connection, (counters.tx, counters.rx));
             if open.established {
-                let changed = count_tcp(c, open.before, bytes);
+                let changed = count_tcp(c, open.before, sent(open.silenced, bytes));
                 out.extend(open.progress(changed, now));
             }
         }
@@ -509,6 +523,7 @@ impl Connections {
             lines: 0,
             grown: false,
             answered: false,
+            silenced: false,
         }
     }
 }
@@ -593,6 +608,11 @@ fn count_tcp(c: &mut Connection, before: Option<(u64, u64)>, bytes: (u64, u64)) 
     set_bytes(c, bytes.0, bytes.1)
 }
 
+/// What a silenced connection's socket counts as sent was dropped.
+fn sent(silenced: bool, (tx, rx): (u64, u64)) -> (u64, u64) {
+    (if silenced { 0 } else { tx }, rx)
+}
+
 fn set_bytes(c: &mut Connection, tx: u64, rx: u64) -> bool {
     let new = (Some(tx), Some(rx));
     let changed = (c.tx_bytes, c.rx_bytes) != new;
@@ -639,6 +659,7 @@ mod tests {
             lines: 0,
             grown: false,
             answered: false,
+            silenced: false,
         }
     }
 

@@ -406,6 +406,11 @@ impl Attributor {
         self.connections.judge_open(verdict, out);
     }
 
+    /// See [`Connections::take_silenced`].
+    pub fn take_silenced(&mut self) -> Vec<(u64, Connection)> {
+        self.connections.take_silenced()
+    }
+
     /// A TCP connection goes on that was to be reset.
     pub fn not_reset(&mut self, cookie: u64, out: &mut Vec<Record>) {
         self.connections.not_reset(cookie, out);

@@ -346,6 +346,7 @@ fn verdict(bytes: &[u8]) -> Result<Verdict, Unreadable> {
         rule: rule(r.rule),
         action: action(r.action).ok_or(Unreadable)?,
         enforced: r.enforced != 0,
+        said: r.said != 0,
     })
 }
 
@@ -356,6 +357,7 @@ fn rule(raw: u16) -> VerdictRule {
         rule::EGRETS_RULE_ESSENTIAL => VerdictRule::Essential,
         rule::EGRETS_RULE_SOURCE_ROUTE => VerdictRule::SourceRouting,
         rule::EGRETS_RULE_UNKNOWN => VerdictRule::UnknownContainer,
+        rule::EGRETS_RULE_SNI => VerdictRule::Sni,
         _ => VerdictRule::Index(raw),
     }
 }

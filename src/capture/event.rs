@@ -150,6 +150,8 @@ pub struct Verdict {
     pub rule: VerdictRule,
     pub action: Action,
     pub enforced: bool,
+    /// On what an open connection says.
+    pub said: bool,
 }
 
 /// DNS messages over UDP, or a TCP segment with any part of such messages.

@@ -108,7 +108,8 @@ pub struct PolicyCheckArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "A connection is described as\n  \
     PROGRAM to HOST[:PORT] [as USER] [in CONTAINER] [image IMAGE] [pod POD]\n  \
-    [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [at ADDRESS] [over PROTOCOL]\n\
+    [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [at ADDRESS] [over PROTOCOL]\n  \
+    [sni NAME|none]\n\
     as in\n  \
     egrets policy explain policy.yaml \"curl to example.com:443 as www-data in web\"\n\
     What it leaves out is assumed, and the answer says how.\n\n\

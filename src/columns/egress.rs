@@ -367,7 +367,8 @@ pub const EGRESS: &[ColumnDef] = &[
         .updated()
         .doc(
             "the rule that decided: its `name`, or its number; `default`; `essential`, what is open \
-             under any default; or the setting `source_routing` or `unknown_containers`",
+             under any default; or the setting `source_routing`, \
+             `unknown_containers` or `sni`",
         )
         .null("as `verdict`"),
     connection("policy", "text", |c, _| c.verdict.as_ref().map(|v| &*v.policy).into())

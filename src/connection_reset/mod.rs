@@ -1,4 +1,5 @@
-//! Resets TCP connections that a policy does not allow and that are older than it. The recorder
+//! Resets open TCP connections that a policy does not allow: older ones, and those that said a name
+//! which it refuses. The recorder
 //! has no right to do so. A helper process, which is started before privileges are dropped and
 //! only for a policy that needs it, keeps those that it takes: it is given a connection's two ends,
 //! its cookie, which no other socket ever has, and its network namespace.
@@ -16,6 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::thread::capabilities;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Connection;
 use crate::privileges::{CONNECTION_RESET, CapabilitySet, helper};
 pub use server::serve;
 
@@ -39,6 +41,23 @@ pub struct Request {
     pub netns: u32,
     pub src: SocketAddr,
     pub dst: SocketAddr,
+    /// The kernel lets none of its payload out: if it can't be reset, its process waits in vain.
+    pub silenced: bool,
+}
+
+impl Request {
+    /// None if its ends are not known.
+    pub fn of(cookie: u64, c: &Connection, silenced: bool) -> Option<Request> {
+        let src = c.src?;
+        Some(Request {
+            cookie,
+            pid: c.process.pid,
+            netns: c.process.netns?,
+            src: SocketAddr::new(src.ip, src.port),
+            dst: SocketAddr::new(c.dst.ip, c.dst.port),
+            silenced,
+        })
+    }
 }
 
 /// What could not be reset, and why.
@@ -63,7 +82,7 @@ impl ConnectionReset {
         let held = capabilities(None)?.permitted;
         if !held.contains(NEEDED) {
             bail!(
-                "'established: reset' takes CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_SYS_PTRACE: run egrets as root, and leave them in the unit's CapabilityBoundingSet"
+                "'established: reset' and 'sni: strict' take CAP_SYS_ADMIN, CAP_NET_ADMIN and CAP_SYS_PTRACE: run egrets as root, and leave them in the unit's CapabilityBoundingSet"
             );
         }
         let helper = helper::start(CONNECTION_RESET, Stdio::null())

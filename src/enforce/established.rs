@@ -2,7 +2,6 @@
 //! saw them. What becomes of them is decided here, by the reference evaluator and from what the
 //! recorder knows: `established: alert` and `reset`.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::Scope;
@@ -10,7 +9,8 @@ use super::classes::Classes;
 use crate::connection_reset::{ConnectionReset, Request};
 use crate::model::{Action, Connection, ExeView, Process, Source, Verdict, VerdictRule};
 use crate::policy::{
-    Container, Decision, Destination, Established, Evidence, HostName, Policy, Reason, Subject,
+    Container, Decision, Destination, Established, Evidence, HostName, Policy, Reason, Said,
+    Subject,
 };
 use crate::when::now_ts;
 
@@ -58,17 +58,11 @@ impl Judge<'_> {
 
     /// False if its ends are not known, or too many wait already.
     fn reset(&mut self, cookie: u64, c: &Connection) -> bool {
-        let (Some(resets), Some(src), Some(netns)) = (&mut self.resets, c.src, c.process.netns)
+        let (Some(resets), Some(request)) = (&mut self.resets, Request::of(cookie, c, false))
         else {
             return false;
         };
-        resets.request(Request {
-            cookie,
-            pid: c.process.pid,
-            netns,
-            src: SocketAddr::new(src.ip, src.port),
-            dst: SocketAddr::new(c.dst.ip, c.dst.port),
-        })
+        resets.request(request)
     }
 
     fn label(&self, decision: &Decision) -> Rc<str> {
@@ -78,6 +72,7 @@ impl Judge<'_> {
                 return rule.map_or_else(|| "".into(), |rule| rule.label(index).into());
             }
             (None, Reason::UnknownContainer) => VerdictRule::UnknownContainer,
+            (None, Reason::Sni) => VerdictRule::Sni,
             (None, _) => VerdictRule::Default,
         };
         setting.setting().unwrap_or_default().into()
@@ -136,6 +131,8 @@ fn destination(c: &Connection) -> Destination {
         port: c.dst_port(),
         protocol: c.protocol,
         names: names.collect(),
+        // what it said, it said before this policy
+        said: Said::NotYet,
     }
 }
 

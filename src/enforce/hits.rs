@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::model::{Action, PolicyHits, VerdictRule};
+use crate::policy::Policy;
 
 /// How often the counters are read.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,6 +23,7 @@ pub struct HitCounters {
 struct Actions {
     rules: Vec<Action>,
     default: Action,
+    sni: Action,
 }
 
 impl Actions {
@@ -33,6 +35,7 @@ impl Actions {
             }
             VerdictRule::Default => self.default,
             VerdictRule::Essential => Action::Allow,
+            VerdictRule::Sni => self.sni,
             VerdictRule::SourceRouting | VerdictRule::UnknownContainer => Action::Block,
         }
     }
@@ -50,8 +53,13 @@ impl HitCounters {
     }
 
     /// A generation decides from here on.
-    pub fn begin(&mut self, generation: u32, rules: Vec<Action>, default: Action) {
-        self.actions.insert(generation, Actions { rules, default });
+    pub fn begin(&mut self, generation: u32, policy: &Policy) {
+        let actions = Actions {
+            rules: policy.rules.iter().map(|rule| rule.action).collect(),
+            default: policy.default,
+            sni: policy.sni.action(),
+        };
+        self.actions.insert(generation, actions);
     }
 
     pub fn are_due(&self) -> bool {
@@ -102,8 +110,9 @@ mod tests {
 
     #[test]
     fn counters_are_reported_when_they_change_each_generation_by_itself() {
+        let text = "version: 1\ndefault: block\nrules:\n  - { action: alert }\n";
         let mut counters = HitCounters::new();
-        counters.begin(2, vec![Action::Alert], Action::Block);
+        counters.begin(2, &Policy::parse(text).unwrap());
         let mut take = |generation, counts: [u64; 2], unknown| {
             let rules = [VerdictRule::Index(0), VerdictRule::Default];
             let counts = rules.into_iter().zip(counts).collect();

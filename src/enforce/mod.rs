@@ -35,7 +35,7 @@ use crate::model::{
     Action, Connection, PolicyChange, PolicyReason, PolicyRefusal, Record, RuleInForce, Verdict,
 };
 use crate::policy::requests::Inbox;
-use crate::policy::{Established, LoadError, Mode, Notify, Owner, Policy};
+use crate::policy::{Established, LoadError, Mode, Notify, Owner, Policy, Sni};
 use crate::process_control::ProcessControl;
 use crate::when::now_ts;
 use actions::Actions;
@@ -136,9 +136,9 @@ impl PolicyFile {
         self.actions().any(|action| action == Action::Dump)
     }
 
-    /// Whether enforcing it resets connections that are older.
+    /// Whether enforcing it resets connections: those that are older, or said a name.
     pub fn resets(&self) -> bool {
-        self.policy.established == Established::Reset
+        self.policy.established == Established::Reset || self.policy.sni == Sni::Strict
     }
 
     /// Of the rules that are enforced.
@@ -177,7 +177,7 @@ pub struct Enforcer {
     older: Option<Older>,
     /// What resets them, for a policy that does.
     resets: Option<ConnectionReset>,
-    /// Cookies of those that it could not reset.
+    /// Cookies of older ones that it could not reset.
     not_reset: Vec<u64>,
     pins: Pins,
     /// What is pinned of the generations that may decide.
@@ -225,7 +225,7 @@ impl Enforcer {
         let description = before.and_then(Before::description);
         let keys = description.map_or_else(Keys::random, Keys::of);
         let tables = Tables::compile(&file.policy, scope, &keys.names(), now_ts())?;
-        let object = Object::load(capture, keys, &tables.lineage, cached, &pins)
+        let object = Object::load(capture, keys, &tables, cached, &pins)
             .context("this kernel can't carry out a policy")?;
         let reload = Arc::new(AtomicBool::new(false));
         signal_hook::flag::register(SIGHUP, Arc::clone(&reload)).context("signal handlers")?;
@@ -340,6 +340,15 @@ impl Enforcer {
         std::mem::take(&mut self.not_reset)
     }
 
+    /// Ends a connection that the kernel side has silenced, so that its process does not wait.
+    pub fn reset_silenced(&mut self, cookie: u64, connection: &Connection) {
+        let request = Request::of(cookie, connection, true);
+        if let (Some(resets), Some(request)) = (&mut self.resets, request) {
+            // without room its process waits until it gives up
+            let _ = resets.request(request);
+        }
+    }
+
     fn poll_resets(&mut self) {
         let Some(resets) = &mut self.resets else {
             return;
@@ -350,6 +359,12 @@ impl Enforcer {
                     let Request {
                         cookie, pid, dst, ..
                     } = request;
+                    if request.silenced {
+                        log::warn!(
+                            "sni: the connection of process {pid} to {dst} is refused, and can't be reset: {why}"
+                        );
+                        continue;
+                    }
                     self.not_reset.push(cookie);
                     log::warn!(
                         "established: the connection of process {pid} to {dst} goes on: {why}"
@@ -357,7 +372,7 @@ impl Enforcer {
                 }
             }
             Err(e) => {
-                log::error!("established: connections are reset no more: {e:#}");
+                log::error!("connections are reset no more: {e:#}");
                 self.resets = None;
             }
         }
@@ -607,6 +622,11 @@ impl Enforcer {
                 "it suspends, kills or dumps processes, and the one that the recorder was started with does not: restart the recorder"
             );
         }
+        if file.policy.sni != Sni::Off && !self.object.reads_server_names() {
+            bail!(
+                "it has 'sni', and the one that the recorder was started with has not: restart the recorder"
+            );
+        }
         // its process runs nothing but what it was started with
         if file.notify() != self.file.notify() {
             bail!("notify has changed: restart the recorder");
@@ -661,8 +681,7 @@ impl Enforcer {
         self.write_classes()?;
         let generation = self.last;
         let policy = &self.file.policy;
-        let actions = policy.rules.iter().map(|rule| rule.action).collect();
-        self.hits.begin(generation, actions, policy.default);
+        self.hits.begin(generation, policy);
         let mut change = self.change(reason, fallback);
         self.describe(&change)?;
         self.learn_rest();

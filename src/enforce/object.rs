@@ -114,6 +114,8 @@ const CGROUP: [&str; 5] = [
     "policy_connect6",
     "policy_egress",
 ];
+/// Behind policy_egress, for a policy that has `sni`.
+const SAID: &str = "policy_said";
 /// Programs of the recorder whose maps a verdict reads: who sent first, and who has a socket.
 const RECORDERS: [&str; 9] = [
     "egrets_sock_release",
@@ -142,7 +144,7 @@ impl Object {
     pub fn load(
         capture: &mut Capture,
         keys: Keys,
-        lineage: &Lineage,
+        tables: &Tables,
         cached: Cached,
         pins: &Pins,
     ) -> Result<Object> {
@@ -172,6 +174,8 @@ impl Object {
             }
         }
         drop(shared);
+        let reads_names = tables.settings.flags & types::policy_flag::POLICY_SNI.0 != 0;
+        open.progs.policy_said.set_autoload(reads_names);
         verifier_log();
         let skel = open.load().map_err(|e| {
             let log = verifier_log();
@@ -188,7 +192,7 @@ impl Object {
             ancestors: None,
         };
         let before = pins.heir_of();
-        let patterns = before.map_or_else(Vec::new, |before| patterns_of(before, lineage));
+        let patterns = before.map_or_else(Vec::new, |before| patterns_of(before, &tables.lineage));
         object.add_patterns(&patterns)?;
         for name in TRACING {
             let link = program(&mut object.skel, name)?.attach_trace();
@@ -204,13 +208,18 @@ impl Object {
         if before.is_none() {
             grant_cached(&object.skel, keys, cached)?;
         }
-        for name in CGROUP {
+        for name in CGROUP.into_iter().chain(reads_names.then_some(SAID)) {
             let cgroup = capture.cgroup().as_raw_fd();
             let link = program(&mut object.skel, name)?.attach_cgroup(cgroup);
             object.links.push((name, link.context(name)?));
         }
         object.pin(capture, pins)?;
         Ok(object)
+    }
+
+    /// Whether what connections say is decided on: a setting of the first policy.
+    pub fn reads_server_names(&self) -> bool {
+        self.links.iter().any(|(name, _)| *name == SAID)
     }
 
     /// Pins all that a verdict takes, and what the next recorder copies.

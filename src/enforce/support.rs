@@ -10,15 +10,12 @@ use super::types::policy_size;
 use crate::capture::socket_diag;
 use crate::notify;
 use crate::policy::name_hash::MAX_LABELS;
-use crate::policy::{Established, Policy, Sni, check_program};
+use crate::policy::{Established, Policy, check_program};
 
 /// # Errors
 /// The rules and settings that the kernel side can't carry out, each with the reason.
 pub fn check(policy: &Policy) -> Result<()> {
     let mut refused: Vec<String> = lineage_problem(policy).into_iter().collect();
-    if policy.sni != Sni::Off {
-        refused.push("sni is not enforced yet".into());
-    }
     if policy.established == Established::Reset
         && let Err(e) = socket_diag::can_reset()
         // by a recorder that has dropped its rights: it has tried when it started

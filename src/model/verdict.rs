@@ -67,15 +67,18 @@ pub enum VerdictRule {
     SourceRouting,
     /// The setting `unknown_containers`.
     UnknownContainer,
+    /// The setting `sni`.
+    Sni,
 }
 
 impl VerdictRule {
     /// What decides in place of a rule.
-    pub const SETTINGS: [VerdictRule; 4] = [
+    pub const SETTINGS: [VerdictRule; 5] = [
         VerdictRule::Default,
         VerdictRule::Essential,
         VerdictRule::SourceRouting,
         VerdictRule::UnknownContainer,
+        VerdictRule::Sni,
     ];
 
     /// What decides in place of a rule has this name in tables and messages.
@@ -86,6 +89,7 @@ impl VerdictRule {
             VerdictRule::Essential => Some("essential"),
             VerdictRule::SourceRouting => Some("source_routing"),
             VerdictRule::UnknownContainer => Some("unknown_containers"),
+            VerdictRule::Sni => Some("sni"),
         }
     }
 }

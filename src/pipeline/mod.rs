@@ -210,6 +210,9 @@ impl Pipeline {
             enforcer.judge_open(drained.emptied, |verdict| {
                 attributor.judge_open(verdict, records);
             });
+            for (cookie, connection) in attributor.take_silenced() {
+                enforcer.reset_silenced(cookie, &connection);
+            }
             for cookie in enforcer.take_not_reset() {
                 attributor.not_reset(cookie, records);
             }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use crate::model::Protocol;
 
 use super::essential::Essential;
-use super::facts::{Destination, Evidence, HostName, Subject};
+use super::facts::{Destination, Evidence, HostName, Said, Subject};
 use super::rule::{Action, Mode, Rule};
 use super::target::{METADATA, Scope, Target, plain_address};
 use super::who::WhoKey;
-use super::{Policy, UnknownContainers};
+use super::{Policy, Sni, UnknownContainers};
 
 /// What becomes of a connection, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +30,12 @@ pub enum Reason {
     /// A container of which nothing is known yet, before all rules.
     UnknownContainer,
     Essential(Essential),
+    /// The setting `sni`: the connection says no name, and goes where a rule wants one.
+    Sni,
     Default,
 }
+
+const QUIC_PORT: u16 = 443;
 
 /// Why a rule does not match: the first condition that does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +81,66 @@ impl Policy {
             .collect()
     }
 
-    /// What becomes of a connection, from [`Policy::rules_about`] its process.
+    /// What becomes of a connection, from [`Policy::rules_about`] its process: when it is made, and
+    /// under `sni` again by the name that it says itself.
     pub fn decide_among(&self, about: &[usize], who: &Subject, to: &Destination) -> Decision {
+        let first = self.decide_by(about, who, [to, to]);
+        let Some(said) = self.said(to).filter(|_| !first.action.stops()) else {
+            return first;
+        };
+        let kept = Destination {
+            names: said.iter().chain(&to.names).cloned().collect(),
+            ..to.clone()
+        };
+        let mut names: Vec<HostName> = said.iter().cloned().collect();
+        if said.is_none() && !to.names.is_empty() {
+            // it has names, which do not count: none that a rule could have
+            names.push(HostName {
+                name: String::new(),
+                evidence: Evidence::Shared,
+            });
+        }
+        let replaced = Destination {
+            names,
+            ..to.clone()
+        };
+        let mut second = self.decide_by(about, who, [&replaced, &kept]);
+        // the kernel side decides on a datagram once
+        let is_tcp = to.protocol == Protocol::Tcp;
+        if is_tcp && second.action.stops() && (said.is_none() || self.sni == Sni::Alert) {
+            second = Decision::before_rules(self.sni.action(), Reason::Sni);
+        }
+        match second.action > first.action {
+            true => second,
+            false => first,
+        }
+    }
+
+    /// The name that a connection says, or that it says none, where that is decided on. QUIC's is
+    /// encrypted, so the kernel side can't read it: as if there was none.
+    fn said(&self, to: &Destination) -> Option<Option<HostName>> {
+        let by_itself = |name: &String| HostName {
+            name: name.clone(),
+            evidence: Evidence::Own,
+        };
+        let is_quic = to.protocol == Protocol::Udp && to.port == Some(QUIC_PORT);
+        match (self.sni, &to.said) {
+            (Sni::Off, _) => None,
+            (Sni::Strict, _) if is_quic => Some(None),
+            _ if to.protocol != Protocol::Tcp => None,
+            (_, Said::NotYet) => None,
+            (_, Said::Nothing) => Some(None),
+            (_, Said::Name(name)) => Some(Some(by_itself(name))),
+        }
+    }
+
+    /// By a destination's names, and for rules with `sni: off` by others.
+    fn decide_by(
+        &self,
+        about: &[usize],
+        who: &Subject,
+        [to, unsaid]: [&Destination; 2],
+    ) -> Decision {
         if self.is_dns_to_resolver(to) {
             return Decision::before_rules(Action::Allow, Reason::Resolver);
         }
@@ -89,6 +151,7 @@ impl Policy {
             .iter()
             .filter_map(|index| Some((*index, self.rules.get(*index)?)));
         for (index, rule) in rules {
+            let to = if rule.sni_off { unsaid } else { to };
             if self.where_mismatch(rule, to).is_none() {
                 return Decision {
                     action: self.applied(rule, to),

@@ -147,4 +147,18 @@ pub struct Destination {
     pub protocol: Protocol,
     /// Alternatives: one that matches is enough.
     pub names: Vec<HostName>,
+    pub said: Said,
+}
+
+/// The name that a connection itself says: the server name of TLS, the host of HTTP. It counts under
+/// the setting `sni`, instead of those that the address was looked up by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Said {
+    /// Nothing was sent yet, or that is not known.
+    #[default]
+    NotYet,
+    /// What was sent says no name.
+    Nothing,
+    /// As [`HostName::name`].
+    Name(String),
 }

@@ -37,7 +37,7 @@ use std::net::IpAddr;
 pub use decide::{Decision, Mismatch, Reason};
 pub use essential::{Essential, LAST_SYSTEM_UID};
 pub use explain::Explanation;
-pub use facts::{Container, Destination, Details, Evidence, HostName, Subject};
+pub use facts::{Container, Destination, Details, Evidence, HostName, Said, Subject};
 pub use file::{LoadError, Owner, check_program, system_resolvers};
 pub use list::{List, MAX_ENTRIES};
 pub use name_rules::{NameRules, RuleBits};
@@ -126,12 +126,33 @@ pub enum SourceRouting {
     Allow,
 }
 
-/// What becomes of a connection whose TLS name contradicts the name that was looked up.
+/// What becomes of a connection by the name that it says itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sni {
+    /// Nothing: by the names that its address was looked up by.
     Off,
+    /// It is reported if it would be refused.
     Alert,
     Strict,
+}
+
+impl Sni {
+    /// What becomes of a connection that says none of the names that the rules want.
+    pub fn action(self) -> Action {
+        match self {
+            Sni::Off => Action::Allow,
+            Sni::Alert => Action::Alert,
+            Sni::Strict => Action::Block,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sni::Off => "off",
+            Sni::Alert => "alert",
+            Sni::Strict => "strict",
+        }
+    }
 }
 
 impl Policy {

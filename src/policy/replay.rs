@@ -11,7 +11,7 @@ use crate::text::printable;
 use super::facts::Subject;
 use super::target::Target;
 use super::traffic::{self, Queries, Reading, Traffic};
-use super::{Container, Decision, Essential, Lookups, Policy, Reason, Stale};
+use super::{Container, Decision, Essential, Lookups, Policy, Reason, Sni, Stale};
 
 /// Processes and destinations of which the totals are kept; the rest is added up.
 const MAX_RANKED: usize = 10_000;
@@ -86,6 +86,7 @@ pub fn replay(
         until,
         ancestors: policy.rules.iter().any(|rule| !rule.who.via.is_empty()),
         rivals: policy.rules.iter().flat_map(|rule| &rule.to).any(is_name),
+        said: policy.sni != Sni::Off,
     };
     let mut counter = Counter::new(policy, now);
     traffic::read(db, reading, &mut |traffic| {
@@ -132,7 +133,7 @@ impl<'a> Counter<'a> {
             policy,
             now,
             totals: Replay::default(),
-            deciders: vec![None; policy.rules.len() + 3 + Essential::ALL.len()],
+            deciders: vec![None; policy.rules.len() + 4 + Essential::ALL.len()],
             rules: LruCache::new(MAX_PROCESSES),
             processes: Ranking::default(),
             destinations: Ranking::default(),
@@ -238,11 +239,12 @@ impl<'a> Counter<'a> {
             (Reason::Rule, Some(index)) => index,
             (Reason::Resolver, _) => rules,
             (Reason::UnknownContainer, _) => rules + 1,
+            (Reason::Sni, _) => rules + 2,
             (Reason::Essential(essential), _) => {
                 let at = Essential::ALL.iter().position(|e| *e == essential);
-                rules + 2 + at.unwrap_or_default()
+                rules + 3 + at.unwrap_or_default()
             }
-            _ => rules + 2 + Essential::ALL.len(),
+            _ => rules + 3 + Essential::ALL.len(),
         }
     }
 

@@ -30,6 +30,8 @@ pub struct Rule {
     pub ticket: Option<String>,
     /// Its names may grant loopback, link-local, private and metadata addresses, too.
     pub private: bool,
+    /// The name that was looked up is enough, whatever its connections say.
+    pub sni_off: bool,
 }
 
 impl Rule {

@@ -8,12 +8,12 @@ use ipnet::IpNet;
 use crate::model::Protocol;
 
 use super::Policy;
-use super::facts::{Container, Destination, Details, Evidence, HostName, Subject};
+use super::facts::{Container, Destination, Details, Evidence, HostName, Said, Subject};
 use super::problem::shown;
 use super::target::{NamePattern, Target};
 
 pub const FORM: &str = "PROGRAM to HOST[:PORT] [as USER] [in CONTAINER] [image IMAGE] [pod POD] \
-                        [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [called NAME] [at ADDRESS] [over PROTOCOL]";
+                        [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [called NAME] [at ADDRESS] [over PROTOCOL] [sni NAME|none]";
 
 /// Characters of a process' name (comm).
 const MAX_NAME: usize = 15;
@@ -41,7 +41,7 @@ pub fn parse(text: &str, policy: &Policy, system: &System) -> Result<Sentence> {
     let [program, "to", host, rest @ ..] = words.as_slice() else {
         bail!("a connection is described as: {FORM}");
     };
-    let mut said = Said::default();
+    let mut said = Words::default();
     for pair in rest.chunks(2) {
         let [word, value] = *pair else {
             bail!(
@@ -59,6 +59,7 @@ pub fn parse(text: &str, policy: &Policy, system: &System) -> Result<Sentence> {
         port: None,
         protocol: said.protocol.unwrap_or(Protocol::Tcp),
         names: Vec::new(),
+        said: said.server_name.take().unwrap_or_default(),
     };
     if said.protocol.is_none() {
         assumed.push("it is a TCP connection".to_owned());
@@ -97,19 +98,20 @@ pub fn parse(text: &str, policy: &Policy, system: &System) -> Result<Sentence> {
 }
 
 #[derive(Default)]
-struct Said {
+struct Words {
     user: Option<(Option<u32>, Option<String>)>,
     container: Option<Details>,
     unit: Option<String>,
     via: Vec<String>,
     name: Option<String>,
     at: Option<IpAddr>,
+    server_name: Option<Said>,
     protocol: Option<Protocol>,
 }
 
-impl Said {
+impl Words {
     fn add(&mut self, word: &str, value: &str, system: &System) -> Result<()> {
-        let details = |of: &mut Said, set: fn(&mut Details, String)| {
+        let details = |of: &mut Words, set: fn(&mut Details, String)| {
             set(of.container.get_or_insert_default(), value.to_owned());
         };
         match word {
@@ -129,6 +131,12 @@ impl Said {
             "called" => self.name = Some(value.to_owned()),
             "at" => {
                 self.at = Some(value.parse().context("'at' is followed by an address")?);
+            }
+            "sni" if value == "none" => self.server_name = Some(Said::Nothing),
+            "sni" => {
+                let name = NamePattern::parse(value)
+                    .map_err(|why| anyhow::anyhow!("{} {why}", shown(value)))?;
+                self.server_name = Some(Said::Name(name.name));
             }
             "over" => {
                 let named = (0..=255).map(Protocol::of).find(|p| p.as_str() == value);

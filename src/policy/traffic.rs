@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, Statement};
 
 use crate::model::Protocol;
 
-use super::facts::{Container, Destination, Details, Evidence, HostName, Subject};
+use super::facts::{Container, Destination, Details, Evidence, HostName, Said, Subject};
 
 /// Processes whose facts are kept.
 const MAX_SUBJECTS: usize = 10_000;
@@ -20,6 +20,10 @@ const MAX_SUBJECTS: usize = 10_000;
 const COLUMNS: &str = "process_id, protocol, dst_ip, dst_port, host, host_source, \
     pid, comm, exe, uid, user, unit, container_id, container_name, container_image, pod, \
     pod_namespace, cgroup, netns, exe_view, exe_deleted";
+
+/// The server that a connection asked for, none of a proxy, and whether it sent anything.
+const SAID: &str = "CASE WHEN proxied_host IS NULL THEN coalesce(sni, http_host) END, \
+    coalesce(tx_bytes, 0) > 0";
 
 /// The index of the first column after those.
 const NEXT: usize = 21;
@@ -54,6 +58,8 @@ pub struct Reading {
     pub ancestors: bool,
     /// All names that an address had, not only the one that the history gives it.
     pub rivals: bool,
+    /// What the connections said themselves, which takes each of them, and not totals.
+    pub said: bool,
 }
 
 /// Hands over the connections of a history: the recorder's totals where they say all that
@@ -85,10 +91,11 @@ pub fn read_one(db: &Connection, id: i64) -> Result<Option<Traffic>> {
     let reading = Reading {
         ancestors: true,
         rivals: true,
+        said: true,
         ..Reading::default()
     };
     let mut reader = Reader::new(db, reading)?;
-    let sql = format!("SELECT {COLUMNS}, 1, ts FROM egress WHERE id = ?1");
+    let sql = format!("SELECT {COLUMNS}, 1, ts, {SAID} FROM egress WHERE id = ?1");
     let mut statement = db.prepare(&sql)?;
     let mut rows = statement.query([id])?;
     let Some(row) = rows.next()? else {
@@ -172,7 +179,7 @@ pub fn read_expired(
     let span = rows_within(reading, None, None);
     // the records of answers that retention has removed are unknown: their names count as expired
     let sql = format!(
-        "SELECT {COLUMNS}, 1, ts FROM egress
+        "SELECT {COLUMNS}, 1, ts, NULL, 0 FROM egress
          WHERE likelihood(host_age_ms > 0, 0.00001) AND host_source <> 'process'
            AND direction <> 'in' AND {span}
            AND host_age_ms > 1000 * coalesce((SELECT min(ttl) FROM dns WHERE dns.id = lookup_id), 0)"
@@ -229,6 +236,14 @@ fn all_of(conditions: impl Iterator<Item = String>) -> String {
 
 /// The totals of whole days, and the rows of those that the span cuts.
 fn parts(db: &Connection, reading: Reading) -> Result<Vec<Part>> {
+    if reading.said {
+        let (from, totals) = ROWS;
+        return Ok(vec![Part {
+            from,
+            totals,
+            condition: rows_within(reading, None, None),
+        }]);
+    }
     if reading.since.is_none() && reading.until.is_none() {
         return Ok(vec![Part {
             from: "egress_total",
@@ -301,8 +316,10 @@ impl<'a> Reader<'a> {
             totals,
             condition,
         } = part;
+        let said = if self.reading.said { SAID } else { "NULL, 0" };
         let sql = format!(
-            "SELECT {COLUMNS}, {totals} FROM {from} WHERE {condition} AND direction <> 'in'"
+            "SELECT {COLUMNS}, {totals}, {said} FROM {from}
+             WHERE {condition} AND direction <> 'in'"
         );
         let db = self.db;
         let mut statement = db.prepare(&sql)?;
@@ -316,7 +333,10 @@ impl<'a> Reader<'a> {
     fn traffic(&mut self, row: &Row) -> Result<Traffic> {
         Ok(Traffic {
             process: self.process(row)?,
-            to: self.destination(row)?,
+            to: Destination {
+                said: self.said(row)?,
+                ..self.destination(row)?
+            },
             connections: row.get(NEXT)?,
             ts: row.get(NEXT + 1)?,
         })
@@ -330,17 +350,15 @@ impl<'a> Reader<'a> {
         let span = rows_within(self.reading, None, None);
         let few = rare("host_rivals > 0", 0.00001);
         let sql = format!(
-            "SELECT {COLUMNS}, id, ts FROM egress WHERE {few} AND direction <> 'in' AND {span}"
+            "SELECT {COLUMNS}, id, ts, {SAID} FROM egress WHERE {few} AND direction <> 'in' AND {span}"
         );
         let db = self.db;
         let mut statement = db.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let mut traffic = Traffic {
-                process: self.process(row)?,
-                to: self.destination(row)?,
                 connections: -1,
-                ts: row.get(NEXT + 1)?,
+                ..self.traffic(row)?
             };
             each(&traffic)?;
             self.add_rivals(row.get(NEXT)?, &mut traffic.to)?;
@@ -381,7 +399,19 @@ impl<'a> Reader<'a> {
                 })
                 .into_iter()
                 .collect(),
+            said: Said::NotYet,
         })
+    }
+
+    fn said(&self, row: &Row) -> Result<Said> {
+        Ok(
+            match (row.get_ref(NEXT + 2)?.as_str_or_null()?, self.reading.said) {
+                (_, false) => Said::NotYet,
+                (Some(name), _) => Said::Name(name.to_owned()),
+                (None, _) if row.get(NEXT + 3)? => Said::Nothing,
+                (None, _) => Said::NotYet,
+            },
+        )
     }
 
     fn process(&mut self, row: &Row) -> Result<Rc<Process>> {

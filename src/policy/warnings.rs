@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::model::Protocol;
 
 use super::covers::{path_covers, rule_covers};
-use super::facts::{Destination, Subject};
+use super::facts::{Destination, Said, Subject};
 use super::list::is_public_suffix;
 use super::pattern::{PathPattern, UserPattern};
 use super::problem::{Position, Problem};
 use super::rule::Rule;
 use super::target::{NameKind, Target};
 use super::who::Condition;
-use super::{Decision, Lookups, Policy, Reason};
+use super::{Decision, Lookups, Policy, Reason, Sni};
 
 /// Programs that run what they are given, by the beginning of their names.
 const INTERPRETERS: [&str; 24] = [
@@ -20,6 +20,9 @@ const INTERPRETERS: [&str; 24] = [
     "java", "busybox", "toybox", "ssh", "ld.so", "ld-linux", "ld-musl", "env", "awk", "gawk",
     "socat", "deno",
 ];
+
+/// TCP ports where clients say a name first.
+const WEB_PORTS: [u16; 6] = [443, 80, 8443, 8080, 853, 993];
 
 impl Policy {
     /// What a reader of the file should know, in its order. `is_user` says whether the system
@@ -31,6 +34,7 @@ impl Policy {
             self.unreachable(index, rule, now, &mut warn);
             programs(rule, &mut warn);
             names(rule, &mut warn);
+            self.server_names(rule, &mut warn);
             for user in rule.who.user.any.iter().chain(&rule.who.user.none) {
                 if let UserPattern::Name(name) = user
                     && !is_user(name)
@@ -76,6 +80,31 @@ impl Policy {
         }
         if let Some(key) = contradiction(rule) {
             let text = format!("the rule can never match: {key} excludes all that it asks for");
+            warn(rule.at, text);
+        }
+    }
+
+    /// Rules under `sni` that let through what never says a name.
+    fn server_names(&self, rule: &Rule, warn: &mut impl FnMut(Position, String)) {
+        let is_name = |target: &Target| matches!(target, Target::Name(_) | Target::List(_));
+        let allows_names = !rule.action.stops() && rule.to.iter().any(is_name);
+        let of_web = |port| {
+            rule.ports
+                .iter()
+                .any(|of| of.matches(Protocol::Tcp, Some(port)))
+        };
+        let says_names = rule.ports.is_empty() || WEB_PORTS.into_iter().any(of_web);
+        if rule.sni_off && (self.sni == Sni::Off || !allows_names) {
+            let text =
+                "sni: off has no effect: it is for rules that allow names, under the setting sni";
+            warn(rule.at, text.to_owned());
+        }
+        if self.sni != Sni::Off && allows_names && !says_names && !rule.sni_off {
+            let text = format!(
+                "sni: {} is about its connections, too, and ports like these have neither TLS nor \
+                 HTTP: 'sni: off' in the rule lets the name that was looked up be enough",
+                self.sni.as_str()
+            );
             warn(rule.at, text);
         }
     }
@@ -132,6 +161,7 @@ impl Policy {
             port: Some(port),
             protocol,
             names: Vec::new(),
+            said: Said::NotYet,
         };
         let v4 = |a, b, c, d| IpAddr::V4(Ipv4Addr::new(a, b, c, d));
         let resolver = self.resolver_addresses().next();
@@ -187,6 +217,7 @@ impl Policy {
             },
             (Reason::Resolver, _) => "DNS to a resolver".to_owned(),
             (Reason::UnknownContainer, _) => "unknown_containers: block".to_owned(),
+            (Reason::Sni, _) => format!("sni: {}", self.sni.as_str()),
             (Reason::Essential(essential), _) => format!("the essential {}", essential.as_str()),
             _ => format!("default: {}", self.default.as_str()),
         }

@@ -36,6 +36,7 @@ fn number(rule: VerdictRule) -> u16 {
         VerdictRule::Essential => u16::MAX - 1,
         VerdictRule::SourceRouting => u16::MAX - 2,
         VerdictRule::UnknownContainer => u16::MAX - 3,
+        VerdictRule::Sni => u16::MAX - 4,
     }
 }
 
@@ -174,7 +175,7 @@ impl PolicyStatus {
             return Ok(None);
         };
         let mut rules = db.prepare(
-            "SELECT CASE WHEN n < 65532 THEN n + 1 END, name, action,
+            "SELECT CASE WHEN n < 65531 THEN n + 1 END, name, action,
                     ?2 AND NOT observed, hits, last_ts
              FROM policy_rule WHERE policy_id = ?1 ORDER BY n",
         )?;

@@ -17,7 +17,7 @@ use nix::unistd::{Uid, User};
 use super::{Scope, types};
 use crate::policy::name_hash::NameHasher;
 use crate::policy::{
-    Action, Essential, Lookups, Mode, Policy, Rule, SourceRouting, Stale, Subject, Target,
+    Action, Essential, Lookups, Mode, Policy, Rule, Sni, SourceRouting, Stale, Subject, Target,
     UnknownContainers, UserPattern, Who,
 };
 pub use addresses::Network;
@@ -214,6 +214,8 @@ fn settings(
         ),
         (policy.stale == Stale::Allow, raw::POLICY_STALE_NAMES),
         (policy.lookups == Lookups::Block, raw::POLICY_BLOCK_LOOKUPS),
+        (policy.sni != Sni::Off, raw::POLICY_SNI),
+        (policy.sni == Sni::Strict, raw::POLICY_SNI_STRICT),
     ];
     let mut settings = types::policy_settings {
         flags: flags
@@ -232,6 +234,7 @@ fn settings(
         unnamed: of(&|rule| rule.to.contains(&Target::Unnamed)),
         private_named: of(&|rule| rule.private || rule.action.stops()),
         shared_named: of(&|rule| !rule.action.stops()),
+        unsaid: of(&|rule| rule.sni_off),
         allowing: of(&|rule| !rule.action.stops()),
         default_action: action(policy.default),
         ..Default::default()

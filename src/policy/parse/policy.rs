@@ -102,11 +102,7 @@ fn read_entry(reader: &mut Reader, key: &'static str, item: &Item, policy: &mut 
             set(&mut policy.source_routing, reader.one_of(item, key, &words));
         }
         "sni" => {
-            let words = [
-                ("off", Sni::Off),
-                ("alert", Sni::Alert),
-                ("strict", Sni::Strict),
-            ];
+            let words = [Sni::Off, Sni::Alert, Sni::Strict].map(|sni| (sni.as_str(), sni));
             set(&mut policy.sni, reader.one_of(item, key, &words));
         }
         "notify" => policy.notify = notify::read(reader, item),

@@ -10,8 +10,8 @@ use super::fields::Reader;
 use super::yaml::{Item, Node};
 use super::{targets, who};
 
-const KEYS: [&str; 10] = [
-    "name", "who", "to", "ports", "action", "mode", "expires", "owner", "ticket", "private",
+const KEYS: [&str; 11] = [
+    "name", "who", "to", "ports", "action", "mode", "expires", "owner", "ticket", "private", "sni",
 ];
 
 pub fn actions() -> [(&'static str, Action); 6] {
@@ -31,6 +31,7 @@ pub fn read(reader: &mut Reader, item: &Item) -> Rule {
         owner: None,
         ticket: None,
         private: false,
+        sni_off: false,
     };
     let entries = reader.entries(item, &KEYS, "a rule");
     if matches!(item.node, Node::Map(_)) && !entries.iter().any(|(key, _)| *key == "action") {
@@ -57,6 +58,11 @@ pub fn read(reader: &mut Reader, item: &Item) -> Rule {
             "expires" => rule.expires = expires(reader, item),
             "owner" => rule.owner = reader.text(item, key),
             "ticket" => rule.ticket = reader.text(item, key),
+            "sni" => {
+                rule.sni_off = reader
+                    .one_of(item, key, &[("off", true)])
+                    .unwrap_or_default()
+            }
             _ => rule.private = reader.flag(item, key).unwrap_or_default(),
         }
     }

@@ -133,6 +133,7 @@ fn every_kind_of_destination_is_decided() {
         port: None,
         protocol: Protocol::Packet,
         names: Vec::new(),
+        said: Said::NotYet,
     };
     for (list, destination, matches) in [
         ("cdn.example.com", &cdn, true),
@@ -437,5 +438,81 @@ fn names_are_looked_up_where_a_rule_lets_its_process_reach_them() {
         let about = policy.rules_about(who, 0);
         let decision = policy.decide_lookup(&about, is_stub, name);
         assert_eq!((decision.rule, decision.stops()), (rule, stops), "{name}");
+    }
+}
+
+/// The name that a connection says is decided on instead of those that were looked up.
+#[test]
+fn what_a_connection_says_replaces_its_looked_up_names() {
+    let decided = |sni: &str, said: Said, to: Destination| {
+        let rules = [
+            "{ to: [bad.test], action: kill }",
+            "{ to: [a.test], action: allow }",
+            "{ to: [mail.test], action: allow, sni: off }",
+            "{ to: [192.0.2.0/24], action: alert }",
+        ];
+        let policy = policy(&format!("block\nsni: {sni}"), &rules);
+        let decision = policy.decide(&curl(), &Destination { said, ..to }, 0);
+        (decision.action, decision.rule, decision.why)
+    };
+    let name = |name: &str| Said::Name(name.to_owned());
+    let [a, mail] = ["a.test", "mail.test"].map(|name| named(name, "203.0.113.7", 443));
+    let (by_sni, rule) = (Reason::Sni, Reason::Rule);
+    let allowed = (Action::Allow, Some(1), rule);
+    let by_default = (Action::Block, None, Reason::Default);
+    let udp = Destination {
+        protocol: Protocol::Udp,
+        ..a.clone()
+    };
+    for (sni, said, to, expected) in [
+        ("off", name("b.test"), a.clone(), allowed),
+        ("strict", Said::NotYet, a.clone(), allowed),
+        ("strict", name("x.a.test"), a.clone(), allowed),
+        ("strict", name("b.test"), a.clone(), by_default),
+        (
+            "strict",
+            name("bad.test"),
+            a.clone(),
+            (Action::Kill, Some(0), rule),
+        ),
+        (
+            "strict",
+            Said::Nothing,
+            a.clone(),
+            (Action::Block, None, by_sni),
+        ),
+        (
+            "alert",
+            name("b.test"),
+            a.clone(),
+            (Action::Alert, None, by_sni),
+        ),
+        ("alert", Said::Nothing, a, (Action::Alert, None, by_sni)),
+        // the name that was looked up is enough for a rule
+        (
+            "strict",
+            Said::Nothing,
+            mail,
+            (Action::Allow, Some(2), rule),
+        ),
+        // nothing but an address is wanted
+        (
+            "strict",
+            Said::Nothing,
+            to("192.0.2.1", 22),
+            (Action::Alert, Some(3), rule),
+        ),
+        (
+            "strict",
+            name("bad.test"),
+            to("192.0.2.1", 443),
+            (Action::Kill, Some(0), rule),
+        ),
+        // QUIC
+        ("strict", Said::NotYet, udp.clone(), by_default),
+        ("alert", Said::NotYet, udp, allowed),
+    ] {
+        let shown = format!("{sni} {said:?} {to:?}");
+        assert_eq!(decided(sni, said, to), expected, "{shown}");
     }
 }

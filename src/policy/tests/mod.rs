@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use crate::model::Protocol;
 
-use super::{Container, Destination, Details, Evidence, HostName, Policy, Subject};
+use super::{Container, Destination, Details, Evidence, HostName, Policy, Said, Subject};
 
 /// A policy of these rules, one a line, with this default.
 pub fn policy(default: &str, rules: &[&str]) -> Policy {
@@ -31,6 +31,7 @@ pub fn to(address: &str, port: u16) -> Destination {
         port: Some(port),
         protocol: Protocol::Tcp,
         names: Vec::new(),
+        said: Said::NotYet,
     }
 }
 
