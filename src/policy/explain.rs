@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::decide::Mismatch;
-use super::facts::{Destination, Subject};
+use super::facts::{Destination, Said, Subject};
 use super::rule::Rule;
 use super::who::{Condition, WhoKey};
 use super::{Decision, Policy};
@@ -26,18 +26,31 @@ impl Policy {
             (_, None) => self.rules.len(),
         };
         let why_not = |(index, rule): (usize, &Rule)| {
-            let mismatch = self.mismatch(rule, who, to, now)?;
-            Some((index, reason(rule, mismatch, who, to)))
+            let why = match self.mismatch(rule, who, to, now) {
+                Some(mismatch) => reason(rule, mismatch, who, to),
+                None => said_reason(to),
+            };
+            (index, why)
         };
         Explanation {
             decision,
             before: self.rules[..looked_at]
                 .iter()
                 .enumerate()
-                .filter_map(why_not)
+                .map(why_not)
                 .collect(),
         }
     }
+}
+
+/// Of a rule that matches by a name that was looked up.
+fn said_reason(to: &Destination) -> String {
+    let says = match &to.said {
+        Said::Name(name) => format!("the connection says {name}"),
+        Said::Nothing => "the connection says no name".to_owned(),
+        Said::NotYet => "what QUIC says can't be read".to_owned(),
+    };
+    format!("the name that was looked up matches, but {says}")
 }
 
 fn reason(rule: &Rule, mismatch: Mismatch, who: &Subject, to: &Destination) -> String {

@@ -7,10 +7,10 @@ use ipnet::IpNet;
 
 use crate::model::Protocol;
 
-use super::Policy;
 use super::facts::{Container, Destination, Details, Evidence, HostName, Said, Subject};
 use super::problem::shown;
 use super::target::{NamePattern, Target};
+use super::{Policy, Sni};
 
 pub const FORM: &str = "PROGRAM to HOST[:PORT] [as USER] [in CONTAINER] [image IMAGE] [pod POD] \
                         [namespace NAMESPACE] [unit UNIT] [via PROGRAM] [called NAME] [at ADDRESS] [over PROTOCOL] [sni NAME|none]";
@@ -86,6 +86,12 @@ pub fn parse(text: &str, policy: &Policy, system: &System) -> Result<Sentence> {
             assumed.push("the process looked the name up itself, at one of the resolvers".into());
             if at.is_none() {
                 assumed.push("its address is a public one that no rule lists".to_owned());
+            }
+            if policy.sni != Sni::Off
+                && destination.protocol == Protocol::Tcp
+                && destination.said == Said::NotYet
+            {
+                assumed.push("it says the name that was looked up".to_owned());
             }
             destination.ip = Some(at.unwrap_or_else(|| unlisted(policy)));
         }

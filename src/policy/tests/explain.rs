@@ -161,3 +161,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rule_whose_name_was_looked_up_and_is_not_said_is_explained() {
+    let policy = policy("block\nsni: strict", &["{ to: [a.test], action: allow }"]);
+    let why = |said| {
+        let to = Destination {
+            said,
+            ..named("a.test", "203.0.113.7", 443)
+        };
+        policy.explain(&curl(), &to, 0).before[0].1.clone()
+    };
+    let matches = "the name that was looked up matches, but the connection says";
+    assert_eq!(
+        [why(Said::Name("b.test".into())), why(Said::Nothing)],
+        [format!("{matches} b.test"), format!("{matches} no name")]
+    );
+}
