@@ -61,6 +61,7 @@ PROMISES_kprobe=(
 	'coverage tcp_bytes_of_every_system_call_are_exact_and_match_the_firewall
 		udp_bytes_of_every_system_call_are_exact_and_match_the_firewall'
 	'policy_names connection_right_behind_the_answer_is_decided_by_its_name'
+	'policy server_names::name_that_a_connection_says_decides_and_one_that_should_and_says_none_is_refused'
 )
 OLDEST=5.10
 # What hangs on helpers that the oldest lacks, and what is slow where all is slow.
