@@ -38,10 +38,11 @@ for package in "$first" "$rpm" "$archive" "$image"; do
 done
 
 work=$(mktemp -d)
-server='' daemon='' stays=''
+server='' daemon='' stays='' booted='' cgroup=''
 finish() {
 	# shellcheck disable=SC2086 # none or two
 	kill $server $stays 2>/dev/null || true
+	[ -z "$booted" ] || halt
 	if [ -n "$daemon" ]; then
 		docker rm --force egrets >/dev/null 2>&1 || true
 		kill "$daemon" 2>/dev/null || true
@@ -162,6 +163,70 @@ check "and what it configured" absent /etc/egrets/egrets.toml
 check "no link of a unit is left" absent /etc/systemd/system/multi-user.target.wants/egrets.service
 
 row "$first" "dpkg -i" "dpkg --remove, --purge"
+
+# An upgrade while the unit records, under a systemd of its own: attempts go on all the time, each to a port
+# of its own, which refuses it. None is missing but in the gap that the history says.
+halt() {
+	kill -KILL "$booted"
+	wait "$booted" 2>/dev/null || true
+	# whose processes take a moment to be gone
+	for _ in {1..50}; do
+		! find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || break
+		sleep 0.1
+	done
+	booted=
+}
+within() { nsenter --target "$(pgrep -P "$booted")" --all env -i PATH=/usr/sbin:/usr/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
+sql() { sqlite3 -readonly "$work/root/var/lib/egrets/egrets.db" "$@"; }
+# their port, when each began and when it was over, in /attempts
+attempts() {
+	cat >"$work/root/attempts.sh" <<-'END'
+		for ((port = 10000; ; port++)); do
+			start=${EPOCHREALTIME/./}000
+			: <>/dev/tcp/127.0.0.1/$port
+			echo "$port $start ${EPOCHREALTIME/./}000" >>/attempts
+			sleep 0.05
+		done 2>/dev/null
+	END
+	# as the recorder sees the system's own cgroups alone
+	printf '[Service]\nExecStart=bash /attempts.sh\n' >"$work/root/etc/systemd/system/attempts.service"
+	within systemctl daemon-reload && within systemctl start attempts.service
+}
+# how many have no row although no gap touches them
+unrecorded() {
+	sql "CREATE TEMP TABLE attempt (port INTEGER, start INTEGER, done INTEGER)" ".separator ' '" \
+		".import $work/root/attempts attempt" "SELECT count(*) FROM attempt
+		WHERE port NOT IN (SELECT dst_port FROM egress WHERE comm = 'bash' AND dst_ip = '127.0.0.1')
+		AND NOT EXISTS (SELECT 1 FROM gaps WHERE kind = 'recording' AND start < to_ts AND done > from_ts)"
+}
+latest() { tail -n 1 "$work/root/attempts" | cut -d ' ' -f 1; }
+recorded() { eventually "$1" sql "SELECT dst_port FROM egress WHERE comm = 'bash' AND dst_port = $1"; }
+
+system
+cp "$first" "$second" "$work/root/root/"
+cgroup=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET)/egrets-packages-$$
+mkdir "$cgroup"
+scripts/boot.sh "$work/root" "$cgroup" >"$work/log" 2>&1 &
+booted=$!
+check "upgrade: systemd runs" eventually running within systemctl is-system-running
+within dpkg -i "/root/${first##*/}" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+check "upgrade: the unit records" within systemctl enable --now egrets.service
+check "upgrade: it is at work" eventually "running since" within egrets status
+check "upgrade: attempts go on" attempts
+sleep 2
+check "upgrade: attempts before are recorded" recorded "$(latest)"
+recorder=$(within systemctl show --value --property MainPID egrets.service)
+check "upgrade: it upgrades" within dpkg -i "/root/${second##*/}"
+check "upgrade: another recorder runs" test "$(within systemctl show --value --property MainPID egrets.service)" != "$recorder"
+check "upgrade: it is at work, too" eventually "running since" within egrets status
+sleep 2
+within systemctl stop attempts.service
+check "upgrade: attempts after are recorded" recorded "$(latest)"
+check "upgrade: and all others but for those in the gap" test "$(unrecorded)" = 0
+check "upgrade: which is one, of an orderly end" test "$(sql "SELECT why FROM gaps WHERE kind = 'recording'")" = "not recording"
+gap=$(sql "SELECT (to_ts - from_ts) / 1000000 FROM gaps WHERE kind = 'recording'")
+check "upgrade: and as short as a restart" test "$gap" -lt 10000
+halt
 
 # rpm's database is one of this Debian's own
 rpm() { command rpm --root "$work/root" --nosignature --nodeps "$@"; }
@@ -315,5 +380,6 @@ fi
 
 printf '| file | MB | installed by | recorded a curl | removed by |\n| --- | --: | --- | --- | --- |\n'
 printf '%s\n' "${rows[@]}"
+echo "An upgrade is a gap of $gap ms."
 echo "The program starts to record in $starts ms: Linux $(uname -r), $(nproc) processors."
 echo "$passed passed, 0 failed"

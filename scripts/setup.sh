@@ -26,7 +26,8 @@ for part in "$@"; do
 	deb) packages+=(dpkg gzip xz-utils) ;;
 	rpm) packages+=(rpm) ;;
 	release) packages+=(git python3-minimal binutils libelf-dev zlib1g-dev libc6-dev) ;;
-	packages) packages+=(debootstrap lintian python3-minimal util-linux makepkg pacman-package-manager libarchive-tools zstd curl docker.io) ;;
+	packages) packages+=(debootstrap lintian python3-minimal util-linux makepkg pacman-package-manager libarchive-tools zstd curl docker.io
+			sqlite3 procps iproute2) ;;
 	reader)
 		rust=yes
 		packages+=(make gcc)
