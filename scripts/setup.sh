@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing for each of its arguments, from Debian's packages:
 #
-#     setup.sh [root] [build] [static] [arm64] [deb] [rpm] [release] [packages] [reader] [test] [engines] [kernels] [peers] [fuzz] [lint] [book] [vmlinux]
+#     setup.sh [root] [build] [static] [arm64] [emulator] [deb] [rpm] [release] [packages] [reader] [test] [engines] [kernels] [peers] [fuzz] [lint] [book] [vmlinux]
 #
 # "root" installs nothing: it says early that root is needed.
 set -euo pipefail
@@ -22,7 +22,8 @@ for part in "$@"; do
 		packages+=(clang libelf-dev zlib1g-dev pkg-config make gcc)
 		;;
 	static) packages+=(binutils) ;;
-	arm64) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static) ;;
+	arm64) packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross) ;;
+	emulator) packages+=(qemu-user-static) ;;
 	deb) packages+=(dpkg gzip xz-utils) ;;
 	rpm) packages+=(rpm) ;;
 	release) packages+=(git python3-minimal binutils libelf-dev zlib1g-dev libc6-dev) ;;

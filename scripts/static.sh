@@ -21,6 +21,7 @@ libraries=$(dirname "$(gcc -print-file-name=libelf.a)")
 [[ $PWD$target$home != *[[:space:]]* ]] || { echo "static.sh: a path with blanks can't be passed to the compilers: $PWD, $target, $home" >&2; exit 2; }
 tools= # prefix of the binutils' names
 if [ "${ARCH:-$(dpkg --print-architecture)}" != "$(dpkg --print-architecture)" ]; then
+	scripts/setup.sh emulator
 	cross=$(scripts/cross.sh "$ARCH")
 	eval "$cross"
 	out+=-$ARCH
