@@ -588,6 +588,25 @@ fn check_in(namespaces: &str) -> Output {
 }
 
 #[test]
+fn kernel_without_btf_is_refused_and_the_message_says_which_have_it() {
+    let script = r#"mount -t tmpfs none /sys/kernel/btf; exec "$0" record -- true"#;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "sh", "-ec", script]);
+    let output = unshare.arg(egrets().get_program()).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), 2, "{said}");
+    let release = text(&Command::new("uname").arg("-r").output().unwrap().stdout);
+    for part in [
+        "/sys/kernel/btf/vmlinux",
+        release.trim(),
+        "CONFIG_DEBUG_INFO_BTF=y",
+        "Debian 11",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn check_in_a_container_reports_what_it_misses() {
     let own = "its own cgroup namespace";
     let unnamed = "its own pid namespace";

@@ -97,7 +97,11 @@ pub fn remedy() -> Option<String> {
     }
     if !Path::new(BTF).exists() {
         return Some(format!(
-            "{BTF} is missing: egrets needs a kernel with CONFIG_DEBUG_INFO_BTF=y, 5.10 or later"
+            "{BTF} is missing: this kernel, {}, was built without type information (BTF), by which \
+             egrets attaches, and a file of it from elsewhere can't replace it. Boot one with \
+             CONFIG_DEBUG_INFO_BTF=y, 5.10 or later: those of Debian 11, Ubuntu 21.04, Fedora 34, \
+             RHEL 9, Arch Linux and later. Histories can be read on any",
+            rustix::system::uname().release().to_string_lossy()
         ));
     }
     let missing = missing_capabilities();
