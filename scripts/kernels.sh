@@ -452,6 +452,7 @@ fi
 parts=(root build test kernels)
 # not bcc: emulated, it compiles for minutes whenever it starts, with the kernel's headers
 [ "$TIER" != peers ] || parts+=(peers)
+[ "$ARCH" = amd64 ] || parts+=(emulator)
 scripts/setup.sh "${parts[@]}"
 scripts/tools.sh
 
