@@ -107,9 +107,22 @@ fn share(of: &Share, question: &Question) -> String {
         (Measure::Bytes, _) => "bytes sent and received",
         (of, _) => measure(of),
     };
+    // "connections that failed", but "bytes sent on connections to x.org"
+    let on = if of.of == Measure::Rows {
+        ""
+    } else {
+        " on connections"
+    };
+    let which = |part: &Predicate| match part {
+        Predicate::Failed | Predicate::Succeeded => format!("that {}", predicate(part)),
+        _ => predicate(part),
+    };
     let part = match of.part.as_slice() {
         [] => "all".to_owned(),
-        part => format!("{rows} that is {}", joined(part, " ")),
+        part => format!(
+            "{rows}{on} {}",
+            Vec::from_iter(part.iter().map(which)).join(" ")
+        ),
     };
     match question.projection.is_grouped() {
         true if of.part.is_empty() => {
