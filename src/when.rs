@@ -63,7 +63,7 @@ fn in_utc(text: &str) -> Option<&str> {
 }
 
 /// The span that words name: `last night` (18:00 to 6:00), `this morning`, `yesterday evening`,
-/// `last week` (Monday to Monday), `last month`. Its end may be in the future.
+/// `last week` (Monday to Monday), `last month`, `last year`. Its end may be in the future.
 pub fn span<Tz: TimeZone>(
     text: &str,
     now: &DateTime<Tz>,
@@ -85,6 +85,10 @@ pub fn span<Tz: TimeZone>(
         "last month" | "previous month" => {
             let first = today.with_day(1)?;
             return whole_days(first.pred_opt()?.with_day(1)?, first, now);
+        }
+        "last year" | "previous year" => {
+            let first = today.with_ordinal(1)?;
+            return whole_days(first.pred_opt()?.with_ordinal(1)?, first, now);
         }
         "last weekend" | "the weekend" | "weekend" => {
             let monday = monday(today)?;
@@ -254,11 +258,8 @@ pub fn ago<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Option<(DateTime<Utc
 ///
 /// As for [`parse`].
 pub fn parse_start<Tz: TimeZone>(text: &str, now: &DateTime<Tz>) -> Result<DateTime<Utc>> {
-    match span(text, now) {
-        // "since last week" is a week's length, as "since last hour" is an hour's.
-        Some((from, _)) if parse(text, now).is_err() => Ok(from),
-        _ => parse(text, now),
-    }
+    // "since last week" is from its Monday on, while "since last hour" is an hour's length
+    span(text, now).map_or_else(|| parse(text, now), |(from, _)| Ok(from))
 }
 
 /// Nanoseconds since 1970.

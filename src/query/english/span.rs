@@ -158,10 +158,6 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             }
             let texts = rest[..n].iter().map(|word| word.text.as_str());
             let text = texts.collect::<Vec<_>>().join(" ").to_lowercase();
-            // "in the last week" is the past 7 days, "last week" Monday to Monday.
-            if within && (text == "last week" || text == "last month") {
-                continue;
-            }
             // "on Nov 22" is a day
             let day = self.longest().is_some_and(|(words, ..)| words > n);
             let month = when::month(&text, self.now).filter(|_| within && !day);
@@ -169,6 +165,8 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
                 (0..n).for_each(|_| self.advance());
                 self.begin(from);
                 self.end(to);
+                // the past 7 days could be meant
+                self.loose |= ["last week", "last month", "last year"].contains(&&*text);
                 return true;
             }
         }
@@ -321,7 +319,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
         self.skip_article();
         let time = self.longest().map_or(0, |(words, ..)| words);
         if let Some((words, from)) = self.start_of_span()
-            && words > time
+            && words >= time
         {
             (0..words).for_each(|_| self.advance());
             return Ok(from);

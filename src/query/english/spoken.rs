@@ -235,6 +235,7 @@ pub(super) fn normalize(words: Vec<Word>) -> Vec<Word> {
     }
     all.extend(times);
     on_days(&mut all);
+    past_spans(&mut all);
     hours::normalize(&mut all);
     all
 }
@@ -267,6 +268,26 @@ fn on_days(words: &mut Vec<Word>) {
             _ => {}
         }
         at += 1;
+    }
+}
+
+/// "In the last week" is the past 7 days, "from last week" is Monday to Monday. Without their
+/// article, "in" and its like still say the former.
+fn past_spans(words: &mut [Word]) {
+    const WITHIN: Words = &["in", "within", "over"];
+    const BESIDE: Words = &[
+        "vs", "vs.", "versus", "against", "than", "with", "to", "and",
+    ];
+    for at in 1..words.len().saturating_sub(1) {
+        let span = &words[at + 1];
+        let whole = span.is_one_of(&["week", "month", "year"]);
+        let article = words[at - 1].is_one_of(ARTICLES);
+        // "this week vs the last week"
+        let compared = article && at > 1 && words[at - 2].is_one_of(BESIDE);
+        let within = article || words[at - 1].is_one_of(WITHIN);
+        if words[at].is_one_of(&["last"]) && whole && within && !compared {
+            words[at].text = "past".to_owned();
+        }
     }
 }
 

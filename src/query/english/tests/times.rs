@@ -94,12 +94,12 @@ fn times_are_understood() {
             Some(TODAY + 30 * HOUR),
         ),
         (
-            "who hit x.org last week",
-            Some(TODAY - 7 * 24 * HOUR),
-            Some(TODAY),
+            "who hit x.org in the last week",
+            Some(NOW - 7 * 24 * HOUR),
+            None,
         ),
         (
-            "who hit x.org in the last week",
+            "who hit x.org from the last week",
             Some(NOW - 7 * 24 * HOUR),
             None,
         ),
@@ -147,6 +147,15 @@ fn times_are_understood() {
     ] {
         mean(&[question], &span(since, until));
     }
+    // Monday to Monday, which the answer says: the past 7 days could be meant
+    let last_week = Question {
+        loose: true,
+        ..span(Some(TODAY - 7 * 24 * HOUR), Some(TODAY))
+    };
+    mean(
+        &["who hit x.org last week", "who hit x.org during last week"],
+        &last_week,
+    );
 }
 
 #[test]
