@@ -762,6 +762,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
     pub(super) fn host(&mut self) -> Result<Host, NotUnderstood> {
         let last = self.next + 1 == self.words.len();
         let exactly = !last && self.take(EXACTLY);
+        let below = !last && self.take(SUBDOMAINS_OF);
         if last {
             self.tried.push(EXACTLY);
         }
@@ -770,6 +771,7 @@ impl<Tz: TimeZone> Parser<'_, Tz> {
             .map_err(|why| self.refuse_word(word.at.clone(), Some(why)))?;
         Ok(match host {
             Host::Domain(name) if exactly => Host::Exact(name),
+            Host::Domain(name) if below => Host::Subdomains(name),
             host => host,
         })
     }

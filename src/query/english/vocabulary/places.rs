@@ -61,6 +61,8 @@ pub const SCOPES: Words = &[
 pub const DIRECTLY: Words = &["directly"];
 /// Before a host: without its subdomains.
 pub const EXACTLY: Words = &["exactly", "just"];
+/// Before a host: only its subdomains.
+pub const SUBDOMAINS_OF: Words = &["subdomains-of"];
 /// Parts of names.
 pub const ENDING: Words = &["ending", "end", "ends"];
 pub const BEGINNING: Words = &[
