@@ -90,8 +90,8 @@ static __always_inline void actor_of(struct policy_actor *a, const struct sock *
 }
 
 /*
- * A connection that goes on is decided on again when it says a name; a further path of MPTCP says
- * none. Without memory for that it can't be.
+ * A connection that goes on is decided on again when it says a name; a further path of MPTCP,
+ * which the kernel adds, says none. Without memory for that it can't be.
  */
 static __always_inline __u32 await_name(struct bpf_sock_addr *ctx, const struct policy_settings *s,
 					const struct policy_target *target,
@@ -101,7 +101,7 @@ static __always_inline __u32 await_name(struct bpf_sock_addr *ctx, const struct 
 	struct policy_sni *n;
 
 	if (!(s->flags & POLICY_SNI) || a->kernel || !sk ||
-	    (!a->is_current && is_mptcp(address_of(sk), false)))
+	    (is_kernel_thread() && is_mptcp(address_of(sk), false)))
 		return verdict;
 	n = bpf_sk_storage_get(&policy_sni_sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!n)

@@ -26,9 +26,8 @@
 #define TLS_SESSION_ID 43 /* its length: behind version and random */
 #define TLS_SERVER_NAME 0 /* the extension's type */
 #define TLS_EXTENSIONS 64 /* that are looked through */
-#define SERVER_NAME_HEAD                                                                           \
-	9 /* of the extension: type, length, list's length, kind, name's length                    \
-	   */
+/* of the extension: type, length, list's length, kind, name's length */
+#define SERVER_NAME_HEAD 9
 
 #define HEADERS_MAX 1024 /* bytes in which Host is looked for */
 #define METHOD_MAX 16	 /* bytes of the request's method */
@@ -76,7 +75,7 @@ __noinline __u32 tls_server_name(__u64 id)
 
 		if (here + SERVER_NAME_HEAD > IN_MEMORY(s->len) || here >= TLS_HELLO + hello)
 			break;
-		if (!message_u16(s, here)) {
+		if (message_u16(s, here) == TLS_SERVER_NAME) {
 			if (IN_MEMORY(s->place))
 				return 0;
 			IN_MEMORY(s->place) = server_name_in(s, here, size);

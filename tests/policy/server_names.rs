@@ -150,6 +150,19 @@ fn name_that_a_connection_says_decides_and_one_that_should_and_says_none_is_refu
         assert_eq!(passed, rule.is_empty(), "{what}");
     }
     assert!(!net.near(|| passes((cdn, port), &[&ours[..1], &ours[1..]])));
+    // MPTCP's first path
+    let by_mptcp = |bytes: &[u8]| {
+        let kind = Some(socket2::Protocol::MPTCP);
+        let mut socket = net.near(|| Socket::new(Domain::IPV4, Type::STREAM, kind).unwrap());
+        let to: SocketAddr = format!("{cdn}:{port}").parse().unwrap();
+        socket.connect(&to.into()).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        socket.write_all(bytes).unwrap();
+        socket.read(&mut [0; 1]).is_ok()
+    };
+    assert!(by_mptcp(&ours) && !by_mptcp(&saying("mptcp.test")));
     // wherever it goes
     assert!(!net.near(|| passes((elsewhere, port), &[&saying("listed.test")])));
     assert!(net.near(|| passes((elsewhere, port), &[b"SSH-2.0-x\r\n"])));
@@ -248,8 +261,8 @@ fn name_that_a_connection_says_decides_and_one_that_should_and_says_none_is_refu
         value::<u32>(&db, &sql)
     };
     let expected = |rule| cases.iter().filter(|(.., by)| *by == rule).count() as u32;
-    // and QUIC
-    assert_eq!(by_rule("the rest"), expected("the rest") + 1);
+    // and by MPTCP, and QUIC
+    assert_eq!(by_rule("the rest"), expected("the rest") + 2);
     assert_eq!(by_rule("listed"), expected("listed"));
     // and the one in two parts
     assert_eq!(by_rule("sni"), expected("sni") + 1);
