@@ -673,7 +673,9 @@ fn shipper_outlasts_a_place_that_is_away_and_says_how_far_it_came() {
     let until = Instant::now() + Duration::from_secs(60);
     let has = |s3: &mut Server, db: &Path| {
         let read = s3.copy(&copy, "egress");
-        read.join("table=egress").exists() && there(&read) == here(db)
+        // the views want a file of each table
+        let tables = ["table=egress", "table=lookups"];
+        tables.iter().all(|table| read.join(table).exists()) && there(&read) == here(db)
     };
     while !has(&mut s3, &db) {
         assert!(Instant::now() < until, "not shipped");
