@@ -21,20 +21,13 @@
 #include "maps.h"
 #include "ring.h"
 #include "tcp.h"
+#include "tls.h"
 
 #define STREAM_BEGINNING 16384 /* bytes of a connection that are looked at */
 #define PAYLOAD_MAX 4096       /* of these, copied of one message */
 #define REQUEST_MAX 2048       /* the same of a request of HTTP */
 #define USUAL_HELLO 576	       /* padded to 512 bytes (RFC 7685), in a record */
 #define SOCKS_MAX 800	       /* methods, user name and password, destination: RFC 1928, 1929 */
-
-/* RFC 8446, sections 5.1 and 4 */
-#define TLS_HANDSHAKE 22
-#define TLS_MAJOR 3
-#define TLS_CLIENT_HELLO 1
-#define TLS_RECORD_HEADER 5
-#define TLS_HANDSHAKE_HEADER 4
-#define TLS_HEADERS (TLS_RECORD_HEADER + TLS_HANDSHAKE_HEADER)
 
 /* The rest of a message that came incomplete: offsets in the stream. */
 struct payload_wanted {

@@ -17,12 +17,9 @@
 #include "policy_names_message.h"
 #include "policy_names_set.h"
 #include "policy_names_types.h"
+#include "tls.h"
 
-/* RFC 8446, sections 5.1, 4 and 4.1.2 */
-#define TLS_HANDSHAKE 22
-#define TLS_MAJOR 3
-#define TLS_CLIENT_HELLO 1
-#define TLS_HELLO 9	  /* offset of the ClientHello, behind the headers */
+/* RFC 8446, section 4.1.2 */
 #define TLS_SESSION_ID 43 /* its length: behind version and random */
 #define TLS_SERVER_NAME 0 /* the extension's type */
 #define TLS_EXTENSIONS 64 /* that are looked through */
@@ -59,8 +56,9 @@ __noinline __u32 tls_server_name(__u64 id)
 		return 0;
 	__u32 hello = message_byte(s, 6) << 16 | message_u16(s, 7);
 
-	if (message_byte(s, 1) != TLS_MAJOR || message_byte(s, 5) != TLS_CLIENT_HELLO ||
-	    hello + 4 > message_u16(s, 3))
+	if (message_byte(s, 1) != TLS_MAJOR ||
+	    message_byte(s, TLS_RECORD_HEADER) != TLS_CLIENT_HELLO ||
+	    hello + TLS_HANDSHAKE_HEADER > message_u16(s, 3))
 		return 0;
 	__u32 at = TLS_SESSION_ID + 1 + message_byte(s, TLS_SESSION_ID);
 
@@ -73,7 +71,7 @@ __noinline __u32 tls_server_name(__u64 id)
 		__u32 here = IN_MEMORY(s->at);
 		__u32 size = message_u16(s, here + 2);
 
-		if (here + SERVER_NAME_HEAD > IN_MEMORY(s->len) || here >= TLS_HELLO + hello)
+		if (here + SERVER_NAME_HEAD > IN_MEMORY(s->len) || here >= TLS_HEADERS + hello)
 			break;
 		if (message_u16(s, here) == TLS_SERVER_NAME) {
 			if (IN_MEMORY(s->place))

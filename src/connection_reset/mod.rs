@@ -1,8 +1,7 @@
 //! Resets open TCP connections that a policy does not allow: older ones, and those that said a name
-//! which it refuses. The recorder
-//! has no right to do so. A helper process, which is started before privileges are dropped and
-//! only for a policy that needs it, keeps those that it takes: it is given a connection's two ends,
-//! its cookie, which no other socket ever has, and its network namespace.
+//! which it refuses. The recorder has no right to do so. A helper process, which is started before
+//! privileges are dropped and only for a policy that needs it, keeps those that it takes: it is given
+//! a connection's two ends, its cookie, which no other socket ever has, and its network namespace.
 
 mod server;
 

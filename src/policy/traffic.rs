@@ -333,10 +333,7 @@ impl<'a> Reader<'a> {
     fn traffic(&mut self, row: &Row) -> Result<Traffic> {
         Ok(Traffic {
             process: self.process(row)?,
-            to: Destination {
-                said: self.said(row)?,
-                ..self.destination(row)?
-            },
+            to: self.destination(row)?,
             connections: row.get(NEXT)?,
             ts: row.get(NEXT + 1)?,
         })
@@ -399,7 +396,7 @@ impl<'a> Reader<'a> {
                 })
                 .into_iter()
                 .collect(),
-            said: Said::NotYet,
+            said: self.said(row)?,
         })
     }
 
